@@ -1,0 +1,29 @@
+# make help lists the targets. Each sets up .venv itself, once.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+search: .venv/ready ## find the best hyper-parameters on the embedded pages
+	$(BIN)/python -m docclf.train -m hparams_search=optuna
+
+test: .venv/ready ## the tests, offline, a few minutes
+	$(BIN)/python -m pytest
+
+check: .venv/ready ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove what was made here: environment, drawn pages, results
+	rm -rf .venv data multirun outputs
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.PHONY: help search test check clean

@@ -1,0 +1,1 @@
+"""Where pages come from, how they are decoded once, split into folds and augmented."""

@@ -1,0 +1,41 @@
+"""Every exception that docclf raises on purpose.
+
+    DocclfError
+    ├── InputError             what was given cannot work, whatever the hyper-parameters are
+    │   ├── ConfigError        a key or value of the config
+    │   │   └── SpaceError     the search space, or its fit with the study that is continued
+    │   └── DataError          the pages, their labels or their files
+    └── TrainingError          this one configuration could not be trained to the end
+        └── NonFiniteLossError the loss became NaN or infinite
+
+A search ends at an `InputError` of its first trials, because no other trial could do better; any other exception
+fails its trial alone.
+"""
+
+
+class DocclfError(Exception):
+    """Base of all exceptions that docclf raises on purpose."""
+
+
+class InputError(DocclfError):
+    """What was given cannot work, whatever the hyper-parameters are."""
+
+
+class ConfigError(InputError):
+    """A key or a value of the config is wrong."""
+
+
+class SpaceError(ConfigError):
+    """The search space is wrong, or differs from that of the study that is continued."""
+
+
+class DataError(InputError):
+    """Pages, labels or their files are missing, unreadable or contradictory."""
+
+
+class TrainingError(DocclfError):
+    """One configuration could not be trained to the end."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The training loss became NaN or infinite."""

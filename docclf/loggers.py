@@ -1,0 +1,74 @@
+"""Where the metrics of a run go: one logger a run, one Lightning logger a fold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+
+class RunLogger:
+    """Base of the loggers, and the one that logs nothing.
+
+    Args:
+        folder: The run's folder.
+        name: Name of the run.
+        group: What runs of one study have in common.
+        config: The run's whole config, resolved.
+    """
+
+    def __init__(self, *, folder: Path, name: str, group: str, config: Mapping[str, Any]) -> None:
+        self.folder, self.name, self.group, self.config = folder, name, group, config
+
+    def fold(self, fold: int) -> Logger | bool:
+        """The Lightning logger of a fold; False for none."""
+        return False
+
+    def finish(self, state: str, result: Mapping[str, Any]) -> None:
+        """Close the run.
+
+        Args:
+            state: COMPLETE, PRUNED or FAIL.
+            result: Scores of the run.
+        """
+
+
+class CsvLogger(RunLogger):
+    """Metrics of each fold and epoch in `fold_<n>/metrics.csv`."""
+
+    def fold(self, fold: int) -> Logger:
+        return CSVLogger(self.folder, name="", version=f"fold_{fold}")
+
+
+class WandbRunLogger(RunLogger):
+    """One Weights & Biases run for all folds, offline where there is no API key.
+
+    Args:
+        project: W&B project.
+        **base: See `RunLogger`.
+    """
+
+    def __init__(self, *, project: str = "docclf", **base: Any) -> None:
+        super().__init__(**base)
+        import wandb
+
+        has_key = bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+        self.run = wandb.init(
+            project=project,
+            group=self.group,
+            name=self.name,
+            dir=str(self.folder),
+            config=dict(self.config),
+            mode=os.environ.get("WANDB_MODE", "online" if has_key else "offline"),  # type: ignore[arg-type]
+            reinit="create_new",
+        )
+
+    def fold(self, fold: int) -> Logger:
+        return WandbLogger(experiment=self.run, prefix=f"fold_{fold}")
+
+    def finish(self, state: str, result: Mapping[str, Any]) -> None:
+        self.run.summary.update({"state": state, **result})
+        self.run.finish(exit_code=1 if state == "FAIL" else 0)

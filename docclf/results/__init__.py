@@ -1,0 +1,1 @@
+"""What finished runs and studies become: result files, tables, the exported config. Never imports torch."""

@@ -1,0 +1,108 @@
+"""The Hydra callback that turns a finished search into files: best/config.yaml, best/params.yaml, trials.csv."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.results.files import replacing
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+# Keys that hold paths: made absolute, so that the exported config works from any folder.
+PATH_KEYS = ("data.root", "data.cache_dir", "model.checkpoint_path")
+_PACKAGES = ("docclf", "hydra-core", "optuna", "torch", "timm", "pytorch-lightning")
+
+
+class ExportBest(Callback):
+    """Exports the best trial at the end of a search, also of one that was interrupted."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.runtime.cwd, config.hydra.sweep.dir)
+        if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+            return
+        if not (folder / "multirun.yaml").is_file():
+            return  # refused before it began; the message is on the screen already
+        try:
+            export(config, folder)
+        except Exception:  # Hydra would reduce it to a one-line warning
+            log.exception("Could not export the best trial. The study itself is intact; run the same command again.")
+
+
+def export(config: DictConfig, folder: Path) -> None:
+    """Write the results of a study into its folder, and say what came out and what to do next.
+
+    Args:
+        config: The composed config of the sweep, `hydra` included.
+        folder: The search's folder.
+    """
+    import optuna
+
+    from docclf.results.summary import summary
+    from docclf.results.tables import write_trials
+    from docclf.sweeper.progress import this_command
+    from docclf.sweeper.storage import open_storage, study_name, study_url
+
+    url = study_url(config.hydra)
+    study = optuna.load_study(study_name=study_name(config.hydra), storage=open_storage(url))
+    trials = study.get_trials(deepcopy=False)
+    write_trials(folder / "trials.csv", trials)
+    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if complete and len(study.directions) == 1:
+        best = study.best_trial
+        source = folder / str(best.number) / ".hydra" / "config.yaml"
+        cwd = Path(config.hydra.runtime.cwd)
+        groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
+        header = _provenance(study, best, folder)
+        _write_config(folder / "best" / "config.yaml", source, cwd, list(groups), header)
+        with replacing(folder / "best" / "params.yaml") as partial:
+            partial.write_text(header + OmegaConf.to_yaml(dict(best.params)), encoding="utf-8")
+    more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
+    log.info(summary(study, folder, config.hydra.sweeper.metric, more))
+
+
+def _write_config(target: Path, source: Path, cwd: Path, groups: list[str], header: str) -> None:
+    config = OmegaConf.load(source)
+    assert isinstance(config, DictConfig)
+    for key in PATH_KEYS:
+        if value := OmegaConf.select(config, key):
+            OmegaConf.update(config, key, str(cwd / value))
+    # Empty groups, so that `logger=wandb` and the like still work after the exported config.
+    defaults = ["_self_", "app", *({f"optional {group}": None} for group in groups if group != "app")]
+    text = f"{header}{OmegaConf.to_yaml(OmegaConf.create({'defaults': defaults}))}\n{OmegaConf.to_yaml(config)}"
+    with replacing(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _provenance(study: optuna.Study, best: FrozenTrial, folder: Path) -> str:
+    """Comment lines that say where a result comes from."""
+    facts = {
+        "study": f"{study.study_name}, trial {best.number} of {len(study.get_trials(deepcopy=False))}",
+        "score": f"{best.value:.4f}, folds {best.user_attrs.get('folds', [])}",
+        "data": study.user_attrs.get("facts", ""),
+        "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "commit": _git_commit(),
+        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
+        "train": f"python -m docclf.train --config-dir {folder / 'best'} --config-name config",
+    }
+    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
+
+
+def _git_commit() -> str:
+    if shutil.which("git") is None:
+        return "unknown"
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "none: not in a git checkout"

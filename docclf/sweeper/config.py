@@ -1,0 +1,140 @@
+"""Schema of `hydra/sweeper=docclf` and the options of its groups `sampler` and `pruner`.
+
+Imported at every start of every Hydra application where docclf is installed: keep it light.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra_plugins.hydra_optuna_sweeper import config as stock
+from omegaconf import MISSING
+
+
+@dataclass
+class TPESamplerConfig(stock.TPESamplerConfig):
+    """`optuna.samplers.TPESampler`. A null leaves the choice to Optuna, whose defaults the stock option overrides."""
+
+    multivariate: bool | None = None  # type: ignore[assignment]  # Optuna 5: decided by the space
+    constant_liar: bool | None = None  # type: ignore[assignment]  # Optuna 5: True
+
+
+@dataclass
+class PrunerConfig:
+    _target_: str = MISSING
+
+
+@dataclass
+class NonePrunerConfig(PrunerConfig):
+    """Every trial runs to its end."""
+
+    _target_: str = "optuna.pruners.NopPruner"
+
+
+@dataclass
+class MedianPrunerConfig(PrunerConfig):
+    """Stops a trial whose best report so far is worse than the median of the others at the same step."""
+
+    _target_: str = "optuna.pruners.MedianPruner"
+    n_startup_trials: int = 5
+    n_warmup_steps: int = 0
+    interval_steps: int = 1
+    n_min_trials: int = 1
+
+
+@dataclass
+class PercentilePrunerConfig(MedianPrunerConfig):
+    """As median, but keeps the best `percentile` percent at each step."""
+
+    _target_: str = "optuna.pruners.PercentilePruner"
+    percentile: float = 25.0
+
+
+@dataclass
+class SuccessiveHalvingPrunerConfig(PrunerConfig):
+    """Asynchronous successive halving: one of `reduction_factor` trials goes on at each rung."""
+
+    _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
+    min_resource: Any = 1
+    reduction_factor: int = 3
+    min_early_stopping_rate: int = 0
+    bootstrap_count: int = 0
+
+
+@dataclass
+class HyperbandPrunerConfig(PrunerConfig):
+    """Successive halving at several degrees of haste. `max_resource` is the number of steps of a whole trial."""
+
+    _target_: str = "optuna.pruners.HyperbandPruner"
+    min_resource: int = 1
+    max_resource: Any = "auto"
+    reduction_factor: int = 3
+    bootstrap_count: int = 0
+
+
+@dataclass
+class PatientPrunerConfig(PrunerConfig):
+    """Stops a trial that has not improved for `patience` steps; with `wrapped_pruner`, only if that agrees."""
+
+    _target_: str = "optuna.pruners.PatientPruner"
+    wrapped_pruner: Any = None
+    patience: int = 3
+    min_delta: float = 0.0
+
+
+@dataclass
+class WilcoxonPrunerConfig(PrunerConfig):
+    """Signed-rank test against the best trial, step by step. At p = 0.1 it cannot stop a trial before step 4."""
+
+    _target_: str = "optuna.pruners.WilcoxonPruner"
+    p_threshold: float = 0.1
+    n_startup_steps: int = 2
+
+
+@dataclass
+class SweeperConfig:
+    """Arguments of `docclf.sweeper.plugin.DocclfSweeper`; those of the stock sweeper keep their names."""
+
+    _target_: str = "docclf.sweeper.plugin.DocclfSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "none"}])
+
+    sampler: stock.SamplerConfig = MISSING
+    pruner: PrunerConfig = MISSING
+    # minimize, maximize, or a list of these
+    direction: Any = "minimize"
+    # Optuna storage URL; null: study.db in the sweep's folder
+    storage: Any = None
+    study_name: str | None = None
+    # finished trials of the study in all, over every run of it
+    n_trials: int = 20
+    # wall-clock seconds of this run; no trial starts after them. null: no limit
+    timeout: float | None = None
+    # trials asked for and launched together
+    n_jobs: int = 1
+    params: dict[str, Any] | None = None
+    # trial 0 has the values that the config has without the search
+    baseline: bool = False
+    # what the objective is called in log lines
+    metric: str = "value"
+    # dotted path of a function(composed config) -> dict, called before the first trial; what it returns is kept as
+    # attributes of the study and must be the same when the study is continued
+    preflight: str | None = None
+
+
+_PRUNERS: dict[str, type[PrunerConfig]] = {
+    "none": NonePrunerConfig,
+    "median": MedianPrunerConfig,
+    "percentile": PercentilePrunerConfig,
+    "successive_halving": SuccessiveHalvingPrunerConfig,
+    "hyperband": HyperbandPrunerConfig,
+    "patient": PatientPrunerConfig,
+    "wilcoxon": WilcoxonPrunerConfig,
+}
+
+_store = ConfigStore.instance()
+_store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider="docclf")
+# Replaces the stock option, which is imported above and so stored first. The stock sweeper reads null as False here,
+# which is what it had.
+_store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
+for _name, _node in _PRUNERS.items():
+    _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

@@ -1,0 +1,50 @@
+"""The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.errors import CompactHydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from docclf.errors import DocclfError
+from docclf.sweeper import config as config  # registers the options
+
+
+class SweepError(CompactHydraException):
+    """Carries a `DocclfError` through Hydra, which prints its message without a traceback."""
+
+
+class DocclfSweeper(Sweeper):
+    """Asks an Optuna study for trials, launches each as a Hydra job, and tells the study how it ended.
+
+    Trial number = Hydra job number = folder name. Arguments are the keys of `docclf.sweeper.config.SweeperConfig`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search until the study's budget is spent.
+
+        Args:
+            arguments: The overrides of the command line, which extend and replace `params`.
+
+        Raises:
+            SweepError: The space, the data or the study to continue is not as it must be, or the first trial shows
+                that none can succeed.
+        """
+        from docclf.sweeper.search import Search
+
+        assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
+        try:
+            Search(self.settings, self.config, self.hydra_context, self.launcher).run(arguments)
+        except DocclfError as error:
+            raise SweepError(str(error)) from error

@@ -1,0 +1,102 @@
+"""The lines of a search: one when a trial starts, one when it ends."""
+
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+
+def start_line(number: int, total: int, params: Mapping[str, Any]) -> str:
+    """
+    >>> start_line(7, 20, {"optimizer.lr": 0.000312, "data.batch_size": 64})
+    'trial 7/20  lr=0.000312 batch_size=64'
+    """
+    return f"trial {number}/{total}  {format_params(params)}".rstrip()
+
+
+def format_params(params: Mapping[str, Any]) -> str:
+    """Parameters in one line; a key is cut to its last part where that is unambiguous.
+
+    >>> format_params({"optimizer.lr": 1.23456e-5, "a.size": 1, "b.size": None})
+    'lr=1.23e-05 a.size=1 b.size=None'
+    """
+    leaves = [key.rpartition(".")[2] for key in params]
+    names = [leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(params, leaves, strict=True)]
+    values = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in params.values())
+    return " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def end_line(
+    trial: FrozenTrial,
+    counted: Sequence[FrozenTrial],
+    *,
+    directions: Sequence[StudyDirection],
+    total: int,
+    metric: str,
+    workers: int,
+    seconds_left: float,
+) -> str:
+    """What came of a trial, the best so far, how long it took and how long the rest will take.
+
+    Args:
+        trial: The trial that ended.
+        counted: All trials that count towards the total.
+        directions: Of the study's objectives.
+        total: Trials in all.
+        metric: Name of the objective.
+        workers: Trials that run at once.
+        seconds_left: Of the time budget; infinite without one.
+    """
+    if trial.state == TrialState.COMPLETE:
+        outcome = f"{metric} {', '.join(f'{value:.3f}' for value in trial.values)}"
+    elif trial.state == TrialState.PRUNED:
+        value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
+        outcome = f"pruned at {metric} {value:.3f}"
+    else:
+        outcome = f"failed: {trial.user_attrs.get('cause', 'unknown cause').splitlines()[0]}"
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    durations = [t.duration.total_seconds() for t in counted if t.duration]
+    rest = (total - len(counted)) / workers * sum(durations) / max(len(durations), 1)
+    left = f", about {format_seconds(min(rest, max(seconds_left, 0.0)))} left" if len(counted) < total else ""
+    return f"trial {trial.number}/{total}  {outcome}{_best(counted, directions)}  {format_seconds(seconds)}{left}"
+
+
+def format_seconds(seconds: float) -> str:
+    """
+    >>> format_seconds(41.2), format_seconds(540), format_seconds(7260)
+    ('41 s', '9 min', '2 h 1 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def interrupted_line() -> str:
+    """How to go on with the search that was interrupted, as a command to copy."""
+    return f"Interrupted; everything that finished is saved. Go on with:\n  {this_command()}"
+
+
+def this_command(*overrides: str) -> str:
+    """The command that runs now, to be copied, with some overrides replaced or added.
+
+    Args:
+        *overrides: Each as `key=value`.
+    """
+    keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
+    arguments = [argument for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"
+
+
+def _best(counted: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> str:
+    complete = [t for t in counted if t.state == TrialState.COMPLETE]
+    if len(directions) > 1 or not complete:
+        return ""
+    choose = max if directions[0] == StudyDirection.MAXIMIZE else min
+    best = choose(complete, key=lambda t: t.values[0])
+    return f" (best {best.values[0]:.3f}, trial {best.number})"

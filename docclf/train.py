@@ -1,0 +1,211 @@
+"""Train one configuration, or with `-m hparams_search=optuna` search for the best.
+
+python -m docclf.train                              one configuration, k-fold
+python -m docclf.train -m hparams_search=optuna     the search
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from docclf import CONF_DIR
+from docclf.errors import ConfigError, DocclfError
+from docclf.sweeper import current_trial
+
+if TYPE_CHECKING:
+    from docclf.crossval import CrossValidation
+    from docclf.data.module import PageDataModule
+    from docclf.loggers import RunLogger
+
+# What a config may call. Hydra refuses every other `_target_`.
+TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
+def main(cfg: DictConfig) -> float | None:
+    hydra_cfg = HydraConfig.get()
+    try:
+        return train(cfg, Path(hydra_cfg.runtime.output_dir))
+    except DocclfError as error:
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            raise  # the trial's failure, with its cause
+        log.error(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from error
+
+
+def train(cfg: DictConfig, folder: Path) -> float | None:
+    """Train and score one configuration fold by fold, and refit it if asked to.
+
+    Args:
+        cfg: The whole config, see conf/train.yaml.
+        folder: Where the results go.
+
+    Returns:
+        Mean macro-F1 over the folds; None if the trial was pruned.
+
+    Raises:
+        ConfigError, DataError: The config or the pages are wrong.
+        NonFiniteLossError: The loss became NaN or infinite.
+    """
+    if cfg.refit not in ("all", False):
+        raise ConfigError(f"Expected `refit` to be all or false, got {cfg.refit}.")
+    from docclf.crossval import cross_validate
+
+    started = time.perf_counter()
+    trial = current_trial()
+    validation = instantiate(cfg.validation)
+    data = instantiate(cfg.data, augment=instantiate(cfg.augment))
+    build_trainer = instantiate(cfg.trainer)
+    logger = _make_logger(cfg, folder, trial.number)
+    state, outcome = "FAIL", {}
+    try:
+        done = cross_validate(
+            data,
+            validation,
+            trial,
+            build_model=lambda: _make_model(cfg, data),
+            build_trainer=build_trainer,
+            build_logger=logger.fold,
+        )
+        state = "PRUNED" if done.pruned else "COMPLETE"
+        outcome = {
+            "folds": [fold.score for fold in done.folds],
+            "mean": done.mean,
+            "spread": done.spread,
+        }
+        trial.set_user_attr("folds", outcome["folds"])
+        if cfg.refit == "all" and not done.pruned:
+            outcome["refit"] = _refit(cfg, data, validation, build_trainer, folder)
+        return None if done.pruned else done.mean
+    finally:
+        seconds = time.perf_counter() - started
+        _write(folder, data, state, trial.params, outcome, seconds, done if state != "FAIL" else None)
+        logger.finish(state, outcome)
+
+
+def preflight(cfg: DictConfig) -> dict[str, Any]:
+    """Check the data before the first trial, and make and decode the pages once. Imports no torch.
+
+    Returns:
+        Facts that must be the same when the search is continued: a fingerprint of pages and folds.
+    """
+    from docclf.data.cache import cache_size, load_pages
+    from docclf.data.folds import assign_folds
+
+    root = Path(cfg.data.root)
+    if draw := instantiate(cfg.data.draw):
+        draw(root)
+    pages = instantiate(cfg.data.reader)(root)
+    assignment = assign_folds(
+        pages.train.labels,
+        n_folds=cfg.validation.folds,
+        seed=cfg.validation.seed,
+        class_names=pages.class_names,
+        groups=pages.train.groups,
+    )
+    cache_dir = Path(cfg.data.cache_dir) if cfg.data.cache_dir else None
+    load_pages(pages.train.paths, cache_size(cfg.data.image_size, cfg.data.margin), cache_dir)
+    digest = hashlib.sha256()
+    for page, path, label in zip(pages.train.ids, pages.train.paths, pages.train.labels, strict=True):
+        digest.update(f"{page} {path.stat().st_size} {label}\n".encode())
+    return {
+        "pages": len(pages.train),
+        "classes": len(pages.class_names),
+        "data": digest.hexdigest()[:16],
+        "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
+    }
+
+
+def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
+    return instantiate(
+        cfg.model,
+        num_classes=len(data.pages.class_names),
+        image_size=data.image_size,
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+    )
+
+
+def _make_logger(cfg: DictConfig, folder: Path, trial: int | None) -> RunLogger:
+    name = folder.name if trial is None else f"trial {trial}"
+    config = OmegaConf.to_container(cfg, resolve=True)
+    logger: RunLogger = instantiate(cfg.logger)(folder=folder, name=name, group=cfg.study_name, config=config)
+    return logger
+
+
+def _refit(cfg: DictConfig, data: PageDataModule, validation: Any, build_trainer: Any, folder: Path) -> dict[str, Any]:
+    """One model on all training pages, saved and scored on the test split where there is one."""
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from docclf.crossval import fit
+    from docclf.results.files import replacing
+
+    data.use_split(np.arange(len(data.labels)), np.arange(0))
+    log.info(f"refit on all {len(data.labels)} training pages")
+    trainer, model = fit(
+        data, validation, lambda: _make_model(cfg, data), build_trainer, logger=False, limit_val_batches=0
+    )
+    with replacing(folder / "model.ckpt") as partial:
+        trainer.save_checkpoint(partial)
+    with replacing(folder / "model.safetensors") as partial:
+        save_file({key: value.contiguous() for key, value in model.net.state_dict().items()}, partial)
+    test = data.pages.test
+    if test is None or test.labels is None:
+        return {}
+    scores = trainer.test(model, datamodule=data, verbose=False)[0]
+    from docclf.results.pictures import write_confusion
+
+    write_confusion(
+        folder / "confusion_test.png", test.labels, model.logits.argmax(1).cpu().numpy(), data.pages.class_names
+    )
+    log.info(f"test macro-F1 {scores['test/macro_f1']:.3f} on {len(test)} pages")
+    return {key: float(value) for key, value in scores.items()}
+
+
+def _write(
+    folder: Path,
+    data: PageDataModule,
+    state: str,
+    params: dict[str, Any],
+    outcome: dict[str, Any],
+    seconds: float,
+    done: CrossValidation | None,
+) -> None:
+    from docclf.results.run import write_oof, write_result
+
+    write_result(folder, {"state": state, "params": params, **outcome, "seconds": seconds})
+    if done is None or done.pruned:
+        return
+    import numpy as np
+
+    from docclf.results.pictures import write_confusion
+
+    pages = data.pages
+    write_oof(
+        folder,
+        ids=pages.train.ids,
+        targets=[pages.targets[label] for label in data.labels],
+        folds=done.assignment,
+        class_names=pages.class_names,
+        probabilities=done.probabilities,
+    )
+    scored = np.flatnonzero(~np.isnan(done.probabilities).any(axis=1))
+    predicted = done.probabilities[scored].argmax(axis=1)
+    write_confusion(folder / "confusion.png", data.labels[scored], predicted, pages.class_names)
+
+
+if __name__ == "__main__":
+    main()
