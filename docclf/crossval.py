@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,7 +118,7 @@ class FoldAverage(pl.Callback):
         return [fold.score for fold in self.folds]
 
 
-@dataclass
+@dataclass(frozen=True)
 class CrossValidation:
     """Result of all folds of a configuration.
 
@@ -133,13 +133,21 @@ class CrossValidation:
     assignment: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     pruned: bool
-    mean: float = field(init=False)
-    spread: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        scores = [fold.score for fold in self.folds]
-        self.mean = float(np.mean(scores))
-        self.spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
+    @property
+    def scores(self) -> list[float]:
+        """Score of each fold."""
+        return [fold.score for fold in self.folds]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the folds' scores."""
+        return float(np.mean(self.scores))
+
+    @property
+    def spread(self) -> float:
+        """Sample standard deviation of the folds' scores; 0 for one fold."""
+        return float(np.std(self.scores, ddof=1)) if len(self.folds) > 1 else 0.0
 
 
 def cross_validate(

@@ -27,12 +27,11 @@ class RunLogger:
         """The Lightning logger of a fold; False for none."""
         return False
 
-    def finish(self, state: str, result: Mapping[str, Any]) -> None:
+    def finish(self, result: Mapping[str, Any]) -> None:
         """Close the run.
 
         Args:
-            state: COMPLETE, PRUNED or FAIL.
-            result: Scores of the run.
+            result: What `result.yaml` holds; its `state` is COMPLETE, PRUNED or FAIL.
         """
 
 
@@ -69,6 +68,6 @@ class WandbRunLogger(RunLogger):
     def fold(self, fold: int) -> Logger:
         return WandbLogger(experiment=self.run, prefix=f"fold_{fold}")
 
-    def finish(self, state: str, result: Mapping[str, Any]) -> None:
-        self.run.summary.update({"state": state, **result})
-        self.run.finish(exit_code=1 if state == "FAIL" else 0)
+    def finish(self, result: Mapping[str, Any]) -> None:
+        self.run.summary.update(dict(result))
+        self.run.finish(exit_code=1 if result["state"] == "FAIL" else 0)

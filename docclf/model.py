@@ -29,6 +29,8 @@ class PageClassifier(pl.LightningModule):
         checkpoint_path: Start from this file instead; its classifier is left out if its classes are others.
         drop_rate: Dropout before the classifier, in [0, 1).
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        epoch_batch_norm: Batch normalisation validates with the mean statistics of the epoch just trained, not with
+            running averages, which lag far behind in trainings of few steps.
         optimizer: Makes the optimizer from parameter groups.
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 
@@ -48,9 +50,11 @@ class PageClassifier(pl.LightningModule):
         checkpoint_path: str | None = None,
         drop_rate: float = 0.0,
         label_smoothing: float = 0.0,
+        epoch_batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
+        self.epoch_batch_norm = epoch_batch_norm
         self.net = _create(name, num_classes, image_size, pretrained, checkpoint_path, drop_rate)
         cfg = self.net.pretrained_cfg
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(-1, 1, 1), persistent=False)
@@ -63,7 +67,8 @@ class PageClassifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (n, num_classes) for RGB images of shape (n, 3, height, width) in [0, 1]."""
-        logits: Tensor = self.net((images - self.mean) / self.std)
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.net(normalised)
         return logits
 
     def configure_optimizers(self) -> Any:
@@ -75,6 +80,11 @@ class PageClassifier(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self._loss = torch.zeros((), device=self.device)
         self._n_batches = 0
+        if self.epoch_batch_norm:
+            for module in self.net.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.reset_running_stats()
+                    module.momentum = None  # torch's way to say: the mean over all batches since the reset
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch

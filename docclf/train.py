@@ -23,7 +23,6 @@ from docclf.errors import ConfigError, DocclfError
 from docclf.sweeper import current_trial
 
 if TYPE_CHECKING:
-    from docclf.crossval import CrossValidation
     from docclf.data.module import PageDataModule
     from docclf.loggers import RunLogger
 
@@ -62,37 +61,33 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.refit not in ("all", False):
         raise ConfigError(f"Expected `refit` to be all or false, got {cfg.refit}.")
     from docclf.crossval import cross_validate
+    from docclf.refit import refit_all
+    from docclf.results.run import write_predictions, write_result
 
     started = time.perf_counter()
     trial = current_trial()
     validation = instantiate(cfg.validation)
     data = instantiate(cfg.data, augment=instantiate(cfg.augment))
-    build_trainer = instantiate(cfg.trainer)
+    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
-    state, outcome = "FAIL", {}
+    result: dict[str, Any] = {"state": "FAIL", "params": trial.params}
     try:
-        done = cross_validate(
-            data,
-            validation,
-            trial,
-            build_model=lambda: _make_model(cfg, data),
-            build_trainer=build_trainer,
-            build_logger=logger.fold,
-        )
-        state = "PRUNED" if done.pruned else "COMPLETE"
-        outcome = {
-            "folds": [fold.score for fold in done.folds],
-            "mean": done.mean,
-            "spread": done.spread,
-        }
-        trial.set_user_attr("folds", outcome["folds"])
-        if cfg.refit == "all" and not done.pruned:
-            outcome["refit"] = _refit(cfg, data, validation, build_trainer, folder)
+        done = cross_validate(data, validation, trial, build_logger=logger.fold, **builders)
+        result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+        trial.set_user_attr("folds", done.scores)
+        if not done.pruned:
+            write_predictions(folder, data.pages, done.assignment, done.probabilities)
+            if cfg.refit == "all":
+                result["refit"] = refit_all(data, validation, folder, **builders)
+        result["state"] = "PRUNED" if done.pruned else "COMPLETE"
         return None if done.pruned else done.mean
+    except Exception as error:
+        result["cause"] = f"{type(error).__name__}: {error}"
+        raise
     finally:
-        seconds = time.perf_counter() - started
-        _write(folder, data, state, trial.params, outcome, seconds, done if state != "FAIL" else None)
-        logger.finish(state, outcome)
+        result["seconds"] = time.perf_counter() - started
+        write_result(folder, result)
+        logger.finish(result)
 
 
 def preflight(cfg: DictConfig) -> dict[str, Any]:
@@ -143,68 +138,6 @@ def _make_logger(cfg: DictConfig, folder: Path, trial: int | None) -> RunLogger:
     config = OmegaConf.to_container(cfg, resolve=True)
     logger: RunLogger = instantiate(cfg.logger)(folder=folder, name=name, group=cfg.study_name, config=config)
     return logger
-
-
-def _refit(cfg: DictConfig, data: PageDataModule, validation: Any, build_trainer: Any, folder: Path) -> dict[str, Any]:
-    """One model on all training pages, saved and scored on the test split where there is one."""
-    import numpy as np
-    from safetensors.torch import save_file
-
-    from docclf.crossval import fit
-    from docclf.results.files import replacing
-
-    data.use_split(np.arange(len(data.labels)), np.arange(0))
-    log.info(f"refit on all {len(data.labels)} training pages")
-    trainer, model = fit(
-        data, validation, lambda: _make_model(cfg, data), build_trainer, logger=False, limit_val_batches=0
-    )
-    with replacing(folder / "model.ckpt") as partial:
-        trainer.save_checkpoint(partial)
-    with replacing(folder / "model.safetensors") as partial:
-        save_file({key: value.contiguous() for key, value in model.net.state_dict().items()}, partial)
-    test = data.pages.test
-    if test is None or test.labels is None:
-        return {}
-    scores = trainer.test(model, datamodule=data, verbose=False)[0]
-    from docclf.results.pictures import write_confusion
-
-    write_confusion(
-        folder / "confusion_test.png", test.labels, model.logits.argmax(1).cpu().numpy(), data.pages.class_names
-    )
-    log.info(f"test macro-F1 {scores['test/macro_f1']:.3f} on {len(test)} pages")
-    return {key: float(value) for key, value in scores.items()}
-
-
-def _write(
-    folder: Path,
-    data: PageDataModule,
-    state: str,
-    params: dict[str, Any],
-    outcome: dict[str, Any],
-    seconds: float,
-    done: CrossValidation | None,
-) -> None:
-    from docclf.results.run import write_oof, write_result
-
-    write_result(folder, {"state": state, "params": params, **outcome, "seconds": seconds})
-    if done is None or done.pruned:
-        return
-    import numpy as np
-
-    from docclf.results.pictures import write_confusion
-
-    pages = data.pages
-    write_oof(
-        folder,
-        ids=pages.train.ids,
-        targets=[pages.targets[label] for label in data.labels],
-        folds=done.assignment,
-        class_names=pages.class_names,
-        probabilities=done.probabilities,
-    )
-    scored = np.flatnonzero(~np.isnan(done.probabilities).any(axis=1))
-    predicted = done.probabilities[scored].argmax(axis=1)
-    write_confusion(folder / "confusion.png", data.labels[scored], predicted, pages.class_names)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ def resize(pages: Tensor, size: int) -> Tensor:
     Returns:
         float32 of shape (n, 3, size, size) in [0, 1].
     """
+    if pages.device.type == "cpu":  # where bytes are reduced about 10 times as fast as floats
+        return F.interpolate(pages.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True).float().div_(255)
     return F.interpolate(_to_float(pages), size, mode="bilinear", antialias=True)
 
 

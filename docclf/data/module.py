@@ -94,8 +94,7 @@ class PageDataModule(pl.LightningDataModule):
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""
         pages, labels = batch
         training = self.trainer is not None and self.trainer.training
-        images = self.augment(pages, self.image_size) if training else resize(pages, self.image_size)
-        return images.contiguous(memory_format=torch.channels_last), labels
+        return self.augment(pages, self.image_size) if training else resize(pages, self.image_size), labels
 
     def _in_order(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         # Batches without gradients need about a third of the memory of those with.

@@ -1,15 +1,16 @@
 """What every run leaves in its folder: result.yaml, oof.csv, confusion.png."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from docclf.results.files import replacing
+from docclf.results.pictures import write_confusion
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -18,27 +19,34 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
         partial.write_text(yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def write_oof(
-    folder: Path,
-    *,
-    ids: Sequence[str],
-    targets: Sequence[str],
-    folds: NDArray[np.int64],
-    class_names: Sequence[str],
-    probabilities: NDArray[np.float32],
+class LabelledPages(Protocol):
+    """What is needed of a data set, see `docclf.data.pages.PageSet`."""
+
+    targets: list[str]
+    class_names: list[str]
+    train: Any
+
+
+def write_predictions(
+    folder: Path, pages: LabelledPages, folds: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> None:
-    """Write `oof.csv`: ID, target, fold and one probability a class for every page that a fold has predicted.
+    """Write `oof.csv` and `confusion.png` of the pages that a fold has predicted.
+
+    `oof.csv` has the columns ID, target, fold and one probability a class, named as the class.
 
     Args:
-        ids: ID of each page, n of them.
-        targets: What the user calls the class of each page.
-        folds: The fold that validated each page, shape (n,).
-        class_names: In the order of the columns of `probabilities`.
+        folder: The run's folder.
+        pages: The data set.
+        folds: The fold that validated each training page, shape (n,).
         probabilities: Shape (n, n_classes); rows of NaN are left out.
     """
+    train = pages.train
+    scored = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     with replacing(folder / "oof.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["ID", "target", "fold", *class_names])
-        for page in np.flatnonzero(~np.isnan(probabilities).any(axis=1)).tolist():
-            shares = (f"{p:.6f}" for p in probabilities[page])
-            writer.writerow([ids[page], targets[page], int(folds[page]), *shares])
+        writer.writerow(["ID", "target", "fold", *pages.class_names])
+        for page in scored.tolist():
+            shares = (f"{share:.6f}" for share in probabilities[page])
+            writer.writerow([train.ids[page], pages.targets[train.labels[page]], int(folds[page]), *shares])
+    predicted = probabilities[scored].argmax(axis=1)
+    write_confusion(folder / "confusion.png", train.labels[scored], predicted, pages.class_names)

@@ -28,7 +28,8 @@ from docclf.sweeper.trial import PRUNED_AT
 log = logging.getLogger(__name__)
 
 # User attributes of trials
-ROLE = "role"  # "baseline" or "retry"
+ROLE = "role"  # "baseline"
+RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it: host and process id
 INTERRUPTED = "interrupted"  # the process died; the parameters are tried again as another trial
@@ -117,14 +118,19 @@ class Search:
         return sampler
 
     def _retry_interrupted(self) -> None:
-        """Fail the trials that a dead process left running, and queue their parameters once more."""
+        """Fail the trials that a dead process left running, and queue their parameters once more.
+
+        Those of a second interruption are not queued again: they may be what kills the process. The baseline always is.
+        """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if _is_alive(trial.user_attrs.get(OWNER)):
                 continue
             self._interrupt(trial.number, trial._trial_id)
-            if trial.params:
-                role = trial.user_attrs.get(ROLE, "retry")
-                self.study.enqueue_trial(trial.params, user_attrs={ROLE: role, "retry_of": trial.number})
+            params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            role = trial.user_attrs.get(ROLE)
+            if params and (role == "baseline" or RETRY_OF not in trial.user_attrs):
+                attributes = {RETRY_OF: trial.number, **({ROLE: role} if role else {})}
+                self.study.enqueue_trial(params, user_attrs=attributes)
 
     def _interrupt(self, number: int, trial_id: int) -> None:
         storage = self.study._storage
