@@ -34,9 +34,7 @@ def bare(cfg: DictConfig, data: PageDataModule) -> list[float]:
     """The same trainings as one trial, with nothing around them. Returns the score of each fold."""
     images, labels = data._images, torch.from_numpy(data.labels)
     scores = []
-    folds = assign_folds(
-        data.labels, n_folds=cfg.validation.folds, seed=cfg.seed, class_names=data.pages.class_names
-    )
+    folds = assign_folds(data.labels, n_folds=cfg.validation.folds, seed=cfg.seed, class_names=data.pages.class_names)
     for fold in range(cfg.validation.folds):
         torch.manual_seed(cfg.seed)
         model: PageClassifier = instantiate(
@@ -62,7 +60,10 @@ def bare(cfg: DictConfig, data: PageDataModule) -> list[float]:
                 schedule.step()
             model.eval()
             with torch.inference_mode():
-                parts = [resize(torch.from_numpy(images[rows[i : i + 256]]), data.image_size) for i in range(0, len(rows), 256)]
+                parts = [
+                    resize(torch.from_numpy(images[rows[i : i + 256]]), data.image_size)
+                    for i in range(0, len(rows), 256)
+                ]
                 logits = torch.cat([model(part) for part in parts])
             best = max(best, float(macro_f1(logits, labels[rows], logits.shape[1])))
         scores.append(best)

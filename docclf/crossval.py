@@ -39,6 +39,7 @@ class Validation:
         epochs: Epochs of each training.
         max_batch_size: Most pages that go through the model at once; gradients accumulate to the batch size asked
             for. None for no limit.
+        prune_after: Epochs of its first fold that every trial gets before it may be stopped.
         seed: Of the split and of each training.
     """
 
@@ -46,10 +47,11 @@ class Validation:
     run_folds: int | None = None
     epochs: int = 3
     max_batch_size: int | None = None
+    prune_after: int = 1
     seed: int = 42
 
     def __post_init__(self) -> None:
-        for name in ("run_folds", "epochs", "max_batch_size"):
+        for name in ("run_folds", "epochs", "max_batch_size", "prune_after"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"Expected `validation.{name}` to be at least 1, got {value}.")
@@ -86,10 +88,11 @@ class FoldAverage(pl.Callback):
     Args:
         trial: Receives the reports.
         epochs: Epochs of each fold.
+        prune_after: Reports before the first advice is asked.
     """
 
-    def __init__(self, trial: Trial, epochs: int) -> None:
-        self.trial, self.epochs = trial, epochs
+    def __init__(self, trial: Trial, epochs: int, prune_after: int = 1) -> None:
+        self.trial, self.epochs, self.prune_after = trial, epochs, prune_after
         self.folds: list[FoldScore] = []
         self.pruned = False
 
@@ -105,7 +108,7 @@ class FoldAverage(pl.Callback):
             self._score, self._epoch, self.logits = score, trainer.current_epoch, pl_module.logits.cpu()
         step = len(self.folds) * self.epochs + trainer.current_epoch
         self.trial.report(float(np.mean([*self.scores, self._score])), step)
-        if self.trial.should_prune():
+        if step + 1 >= self.prune_after and self.trial.should_prune():
             self.pruned = trainer.should_stop = True
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -181,7 +184,7 @@ def cross_validate(
         groups=data.pages.train.groups,
     )
     probabilities = np.full((len(assignment), len(data.pages.class_names)), np.nan, dtype=np.float32)
-    average = FoldAverage(trial, validation.epochs)
+    average = FoldAverage(trial, validation.epochs, validation.prune_after)
     data.max_batch_size = validation.max_batch_size
     for fold in range(validation.n_runs):
         rows = np.flatnonzero(assignment == fold)

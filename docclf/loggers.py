@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
@@ -54,14 +56,13 @@ class WandbRunLogger(RunLogger):
         super().__init__(**base)
         import wandb
 
-        has_key = bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
         self.run = wandb.init(
             project=project,
             group=self.group,
             name=self.name,
             dir=str(self.folder),
             config=dict(self.config),
-            mode=os.environ.get("WANDB_MODE", "online" if has_key else "offline"),  # type: ignore[arg-type]
+            mode=os.environ.get("WANDB_MODE", "online" if _has_wandb_key() else "offline"),  # type: ignore[arg-type]
             reinit="create_new",
         )
 
@@ -71,3 +72,14 @@ class WandbRunLogger(RunLogger):
     def finish(self, result: Mapping[str, Any]) -> None:
         self.run.summary.update(dict(result))
         self.run.finish(exit_code=1 if result["state"] == "FAIL" else 0)
+
+
+def _has_wandb_key() -> bool:
+    """Whether `wandb login` was run, or the key is in the environment. Asks no server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+    except (OSError, NetrcParseError):
+        return False

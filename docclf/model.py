@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import timm
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -95,13 +96,13 @@ class PageClassifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         loss = float(self._loss) / max(self._n_batches, 1)
-        self._require_finite(loss)
+        self._require_finite(loss, "training")
         self.log("train/loss", loss)
 
-    def _require_finite(self, loss: float) -> None:
+    def _require_finite(self, loss: float, split: str) -> None:
         if not math.isfinite(loss):
             raise NonFiniteLossError(
-                f"The training loss became {loss} in epoch {self.current_epoch + 1}. "
+                f"The {split} loss became {loss} in epoch {self.current_epoch + 1}. "
                 "A smaller optimizer.lr or a longer scheduler.warmup may help."
             )
 
@@ -115,14 +116,16 @@ class PageClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Score all pages at once; `self.logits` keeps their logits, float32 of shape (n, num_classes), in order."""
         # Lightning validates before the training epoch ends: no score of a broken model may be reported.
-        if self.trainer.training:
-            self._require_finite(float(self._loss))
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._require_finite(float(self._loss), "training")
         logits = torch.cat([logits for logits, _ in self._outputs]).float()
         labels = torch.cat([labels for _, labels in self._outputs])
         self._outputs.clear()
         self.logits = logits
         split = "test" if self.trainer.testing else "val"
-        self.log(f"{split}/loss", F.cross_entropy(logits, labels))
+        loss = F.cross_entropy(logits, labels)
+        self._require_finite(float(loss), {"val": "validation"}.get(split, split))  # the last step may have broken it
+        self.log(f"{split}/loss", loss)
         self.log(f"{split}/accuracy", multiclass_accuracy(logits, labels, self.num_classes, average="micro"))
         self.log(f"{split}/macro_f1", macro_f1(logits, labels, self.num_classes))
 
@@ -173,22 +176,42 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> 
 def _create(
     name: str, num_classes: int, image_size: int, pretrained: bool, checkpoint_path: str | None, drop_rate: float
 ) -> Any:
-    if not timm.is_model(name.split(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-        raise ConfigError(
-            f"Expected the name of a timm model in `model.name`, got `{name}`. "
-            f"{'Nearest: ' + ', '.join(near) + '. ' if near else ''}"
-            "All names: python -c 'import timm; print(timm.list_models())'"
-        )
-    options: dict[str, Any] = {}
-    if checkpoint_path is not None:
-        if not Path(checkpoint_path).is_file():
-            raise ConfigError(f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path}.")
-        pretrained, options["pretrained_cfg_overlay"] = True, {"file": checkpoint_path}
+    _require_known(name)
+    options: dict[str, Any] = {"num_classes": num_classes, "drop_rate": drop_rate, "pretrained": pretrained}
     pretrained_cfg = timm.get_pretrained_cfg(name)
     if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
         options["img_size"] = image_size
-    return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, drop_rate=drop_rate, **options)
+    if checkpoint_path is None:
+        return timm.create_model(name, **options)
+    if not Path(checkpoint_path).is_file():
+        raise ConfigError(f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path}.")
+    weights = timm.models.load_state_dict(checkpoint_path)
+    overlay: dict[str, Any] = {"file": checkpoint_path}
+    if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
+        overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
+    net = timm.create_model(name, **{**options, "pretrained": True}, pretrained_cfg_overlay=overlay)
+    first = next(net.parameters())  # timm skips weights of other names in silence
+    if not any(torch.equal(first, weight) for weight in weights.values() if isinstance(weight, Tensor)):
+        raise ConfigError(
+            f"Expected weights of `{name}` in `model.checkpoint_path`, got those of another model: {checkpoint_path}. "
+            "A run of docclf keeps those of its backbone in model.safetensors."
+        )
+    return net
+
+
+def _require_known(name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
+    elif tag and name not in (tagged := timm.list_models(f"{architecture}.*", include_tags=True)):
+        near = tagged
+    else:
+        return
+    raise ConfigError(
+        f"Expected the name of a timm model in `model.name`, got `{name}`. "
+        f"{'Nearest: ' + ', '.join(near) + '. ' if near else ''}"
+        "All names: python -c 'import timm; print(timm.list_models())'"
+    )
 
 
 def _parameter_groups(net: torch.nn.Module) -> Iterator[dict[str, Any]]:

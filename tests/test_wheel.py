@@ -29,7 +29,9 @@ def run(site: Path, cwd: Path, *arguments: str) -> str:
 
 def test_an_installed_docclf_has_its_config_and_its_sweeper_in_any_folder(site: Path, tmp_path: Path) -> None:
     assert str(site / "docclf" / "conf") in run(site, tmp_path, "hparams_search=optuna", "--info", "searchpath")
-    assert "_target_: docclf.sweeper.plugin.DocclfSweeper" in run(site, tmp_path, "hparams_search=optuna", "--cfg", "all")
+    assert "_target_: docclf.sweeper.plugin.DocclfSweeper" in run(
+        site, tmp_path, "hparams_search=optuna", "--cfg", "all"
+    )
 
 
 def test_a_wheel_carries_neither_tests_nor_benchmarks(site: Path) -> None:

@@ -85,7 +85,9 @@ def read_page(path: Path, size: int) -> NDArray[np.uint8]:
     with Image.open(path) as opened:
         opened.draft("RGB", (size, size))
         image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.mode == "RGBA" or "transparency" in image.info:
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8 and not scale
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))

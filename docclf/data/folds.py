@@ -41,7 +41,8 @@ def assign_folds(
         raise ConfigError(
             f"Expected `validation.folds` to be at least 2, got {n_folds}. Use validation=holdout for a single split."
         )
-    units = labels if groups is None else labels[np.unique(groups, return_index=True)[1]]
+    # A group with pages of several classes counts for each of them.
+    units = labels if groups is None else [label for label, _ in set(zip(labels.tolist(), groups, strict=True))]
     counts = np.bincount(units, minlength=len(class_names))
     scarce = [f"{class_names[c]} ({n})" for c, n in enumerate(counts) if 0 < n < n_folds]
     if scarce:

@@ -77,7 +77,8 @@ class PageDataModule(pl.LightningDataModule):
         """How many batches go through the model for one step of the optimizer."""
         if self.max_batch_size is None:
             return 1
-        return math.ceil(min(self.batch_size, len(self._train)) / self.max_batch_size)
+        n_steps = math.ceil(len(self._train) / self.batch_size)
+        return math.ceil(math.ceil(len(self._train) / n_steps) / self.max_batch_size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._images, self.labels, EvenBatches(self._train, self.batch_size, self.accumulate))
@@ -126,7 +127,8 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         order = self.rows[torch.randperm(len(self.rows)).numpy()]
         for step in np.array_split(order, self.n_steps):
-            yield from np.array_split(step, self.accumulate)
+            # One page a part, and a step of one page less than others: its first page fills the last part.
+            yield from np.array_split(np.resize(step, max(len(step), self.accumulate)), self.accumulate)
 
 
 class _Gather(Dataset[Batch]):

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,19 +138,28 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got no such file. "
             "Use data=folder for a folder per class."
         )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"Expected the columns {','.join(columns)} in {path}, got {','.join(reader.fieldnames or ())}."
-            )
-        rows = list(reader)
+    rows = _table(path, columns)
     if not rows:
         raise DataError(f"Expected at least one row in {path}, got none.")
+    gaps = [line for line, row in enumerate(rows, 2) if not all(row[column] for column in columns)]
+    if gaps:
+        raise DataError(f"Expected a value of {','.join(columns)} in every row of {path}, got none in row {gaps[0]}.")
     twice = [name for name, count in Counter(row["ID"] for row in rows).items() if count > 1]
     if twice:
         raise DataError(f"Expected each ID once in {path}, got {len(twice)} in several rows: {_some(twice)}.")
+    return rows
+
+
+def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has at least these columns; values that a short row lacks are empty."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            found, rows = reader.fieldnames or (), list(reader)
+    except UnicodeDecodeError as error:
+        raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
+    if not set(columns) <= set(found):
+        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
     return rows
 
 
@@ -158,11 +168,8 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
     used = {row["target"] for row in rows}
     names = {target: target for target in used}
     if (root / "meta.csv").is_file():
-        with (root / "meta.csv").open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"target", "class_name"} <= set(reader.fieldnames or ()):
-                raise DataError(f"Expected the columns target,class_name in {root / 'meta.csv'}.")
-            names = {row["target"]: row["class_name"] for row in reader}
+        meta = _table(root / "meta.csv", ("target", "class_name"))
+        names = {row["target"]: row["class_name"] for row in meta}
         unknown = sorted(used - names.keys())
         if unknown:
             raise DataError(f"Expected every target of train.csv in {root / 'meta.csv'}, it lacks {_some(unknown)}.")
@@ -170,8 +177,13 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
         raise DataError(f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used)}.")
     if len(set(names.values())) < len(names):
         raise DataError(f"Expected different class names in {root / 'meta.csv'}, got one twice.")
-    targets = sorted(names, key=lambda target: (0, int(target), "") if target.lstrip("-").isdigit() else (1, 0, target))
+    targets = sorted(names, key=_in_order)
     return targets, [names[target] for target in targets]
+
+
+def _in_order(target: str) -> tuple[int, int, str]:
+    """Sorting key: whole numbers by value, and words after them."""
+    return (0, int(target), "") if re.fullmatch(r"-?\d+", target) else (1, 0, target)
 
 
 def _pages_of_rows(root: Path, split: str, rows: Sequence[dict[str, str]], targets: Sequence[str]) -> Pages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import subprocess
 from datetime import datetime
@@ -66,7 +67,8 @@ def export(config: DictConfig, folder: Path) -> None:
         cwd = Path(config.hydra.runtime.cwd)
         groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
         header = _provenance(study, best, folder)
-        _write_config(folder / "best" / "config.yaml", source, cwd, list(groups), header)
+        # Hydra names the last group first; an experiment can only override groups that stand before it.
+        _write_config(folder / "best" / "config.yaml", source, cwd, list(reversed(groups)), header)
         with replacing(folder / "best" / "params.yaml") as partial:
             partial.write_text(header + OmegaConf.to_yaml(dict(best.params)), encoding="utf-8")
     more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
@@ -95,7 +97,7 @@ def _provenance(study: optuna.Study, best: FrozenTrial, folder: Path) -> str:
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "commit": _git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        "train": f"python -m docclf.train --config-dir {folder / 'best'} --config-name config",
+        "train": f"python -m docclf.train --config-dir {shlex.quote(str(folder / 'best'))} --config-name config",
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
 

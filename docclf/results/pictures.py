@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
@@ -46,8 +47,10 @@ def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     families = font_families()
-    axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor", family=families)
-    axes.set_yticks(range(n), names, family=families)
+    # A name may hold dollar signs, which are no formulas.
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(n), names, family=families, parse_math=False, **turned)
+    axes.set_yticks(range(n), names, family=families, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in zip(*np.nonzero(counts), strict=True):

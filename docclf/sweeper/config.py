@@ -13,9 +13,13 @@ from omegaconf import MISSING
 
 @dataclass
 class TPESamplerConfig(stock.TPESamplerConfig):
-    """`optuna.samplers.TPESampler`. A null leaves the choice to Optuna, whose defaults the stock option overrides."""
+    """`optuna.samplers.TPESampler`. A null leaves the choice to Optuna, whose defaults the stock option overrides.
 
-    multivariate: bool | None = None  # type: ignore[assignment]  # Optuna 5: decided by the space
+    The stock sweeper gets this option too. It reads a null `constant_liar` and a 0 for `multivariate` as the False that
+    it had; to a null it would react as Optuna does.
+    """
+
+    multivariate: Any = 0  # 0: Optuna decides, by the number of objectives
     constant_liar: bool | None = None  # type: ignore[assignment]  # Optuna 5: True
 
 
@@ -133,8 +137,7 @@ _PRUNERS: dict[str, type[PrunerConfig]] = {
 
 _store = ConfigStore.instance()
 _store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider="docclf")
-# Replaces the stock option, which is imported above and so stored first. The stock sweeper reads null as False here,
-# which is what it had.
+# Replaces the stock option, which is imported above and so stored first.
 _store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
 for _name, _node in _PRUNERS.items():
     _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

@@ -6,7 +6,9 @@ import json
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +17,15 @@ import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_method
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError, InputError, SpaceError
 from docclf.sweeper import progress
-from docclf.sweeper.space import Space, baseline, check_keys, parse_space
+from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
+from docclf.sweeper.space import Space, baseline, check_keys, describe, parse_space
 from docclf.sweeper.storage import open_storage, study_name, study_url, sweep_dir
 from docclf.sweeper.trial import PRUNED_AT
 
@@ -32,10 +36,12 @@ ROLE = "role"  # "baseline"
 RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it: host and process id
-INTERRUPTED = "interrupted"  # the process died; the parameters are tried again as another trial
+INTERRUPTED = "interrupted"  # the process died or the input was wrong; another trial tries the parameters again
 # User attributes of the study
 SPACE = "space"
 FACTS = "facts"  # what the preflight returned
+
+SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
 class Search:
@@ -57,6 +63,7 @@ class Search:
         self.launcher = launcher
         self.directory = sweep_dir(config.hydra)
         self.started = time.monotonic()
+        self.total: int = settings["n_trials"]
         if settings["n_trials"] < 1:
             raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
 
@@ -76,14 +83,19 @@ class Search:
         self.study = self._open_study(space, facts)
         if self.settings["baseline"] and not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial(first, user_attrs={ROLE: "baseline"})
+        self._fail_dead()
         self._retry_interrupted()
         self._announce()
+        previous = _on_sigterm(_exit_on_sigterm)
         try:
-            while (missing := self.settings["n_trials"] - len(counted(self.study))) > 0 and self._in_time():
+            while (missing := self.total - len(counted(self.study))) > 0 and self._in_time():
                 self._run_batch(space, min(missing, self.settings["n_jobs"]))
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as stop:
             log.warning(progress.interrupted_line())
-            raise SystemExit(130) from None
+            self._fail_dead()
+            raise SystemExit(SIGTERM_EXIT if stop.args == (SIGTERM_EXIT,) else 130) from None
+        finally:
+            _on_sigterm(previous)
 
     def _preflight(self, space: Space, first: Mapping[str, Any]) -> dict[str, Any]:
         config = self.compose(self.config, list(space.overrides(first)))
@@ -99,36 +111,35 @@ class Search:
             directions=[getattr(direction, "name", direction) for direction in directions],
             load_if_exists=True,
         )
-        _remember(study, SPACE, space.to_json(), "the search space")
-        _remember(study, FACTS, json.dumps(facts, sort_keys=True), "the data or the validation")
-        study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
-        study.pruner = instantiate(self.settings["pruner"], _execution_whitelist_=("optuna.pruners.*",))
+        new = "study_name=NEW_NAME" if "study_name" in self.config else "hydra.sweep.dir=NEW_FOLDER"
+        _remember(study, SPACE, space.to_json(), "the search space", new)
+        _remember(study, FACTS, json.dumps(facts, sort_keys=True), "the data and the validation", new)
+        n_before = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(self.settings["sampler"], space.distributions, n_before)
+        study.pruner = make_pruner(self.settings["pruner"])
+        if isinstance(study.sampler, Grid):
+            self.total = min(self.total, study.sampler.size + bool(self.settings["baseline"]))
         return study
 
-    def _sampler(self, n_before: int) -> optuna.samplers.BaseSampler:
-        options = OmegaConf.to_container(self.settings["sampler"], resolve=True)
-        assert isinstance(options, dict)
-        set_options = {key: value for key, value in options.items() if value is not None}
-        if "seed" in set_options:
-            # A continued study must not draw the random numbers of its first trials again.
-            set_options["seed"] += n_before
-        sampler: optuna.samplers.BaseSampler = instantiate(
-            set_options, _execution_whitelist_=("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
-        )
-        return sampler
+    def _fail_dead(self) -> None:
+        """Fail the trials that a dead process, or this one at its end, left running."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if not _is_alive(trial.user_attrs.get(OWNER)):
+                self._interrupt(trial.number, trial._trial_id)
 
     def _retry_interrupted(self) -> None:
-        """Fail the trials that a dead process left running, and queue their parameters once more.
+        """Queue the parameters of interrupted trials once more, each of them once.
 
         Those of a second interruption are not queued again: they may be what kills the process. The baseline always is.
         """
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if _is_alive(trial.user_attrs.get(OWNER)):
-                continue
-            self._interrupt(trial.number, trial._trial_id)
+        trials = self.study.get_trials(deepcopy=False)
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        for trial in trials:
+            # One that died between queue and start has its parameters in the queue's note alone.
             params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             role = trial.user_attrs.get(ROLE)
-            if params and (role == "baseline" or RETRY_OF not in trial.user_attrs):
+            again = role == "baseline" or RETRY_OF not in trial.user_attrs
+            if INTERRUPTED in trial.user_attrs and trial.number not in retried and params and again:
                 attributes = {RETRY_OF: trial.number, **({ROLE: role} if role else {})}
                 self.study.enqueue_trial(params, user_attrs=attributes)
 
@@ -141,7 +152,7 @@ class Search:
     def _announce(self) -> None:
         done = len(counted(self.study))
         log.info(
-            f"Study {self.study.study_name}: {done} of {self.settings['n_trials']} trials done, "
+            f"Study {self.study.study_name}: {done} of {self.total} trials done, "
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, results in {self.directory}"
         )
 
@@ -149,14 +160,14 @@ class Search:
         timeout = self.settings["timeout"]
         if timeout is None or time.monotonic() - self.started < timeout:
             return True
-        log.info(f"Stopped by search.timeout={timeout:g} seconds")
+        log.info(f"Stopped by timeout={timeout:g} seconds")
         return False
 
     def _run_batch(self, space: Space, size: int) -> None:
         trials = [self.study.ask(space.distributions) for _ in range(size)]
         for trial in trials:
             trial.set_user_attr(OWNER, _this_process())
-            log.info(progress.start_line(trial.number, self.settings["n_trials"], trial.params))
+            log.info(progress.start_line(trial.number, self.total, trial.params))
         for batch in _consecutive(trials):
             overrides = [space.overrides(trial.params) for trial in batch]
             returns = self.launcher.launch(overrides, initial_job_idx=batch[0].number)
@@ -172,14 +183,17 @@ class Search:
         else:
             values, cause = self._values(job, error)
             state = TrialState.FAIL if cause else TrialState.COMPLETE
+        good = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        hopeless: InputError | None = error if isinstance(error, InputError) and not good else None
         if cause:
             trial.set_user_attr(CAUSE, cause)
+        if hopeless is not None:
+            # What is put right is no part of the trial: it does not count, and the same command tries it again.
+            trial.set_user_attr(INTERRUPTED, True)
         self.study.tell(trial, values, state=state)
         self._log_trial(trial.number)
-        if isinstance(error, InputError) and not self.study.get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
-        ):
-            raise error
+        if hopeless is not None:
+            raise hopeless
 
     def _values(self, job: JobReturn, error: Any) -> tuple[list[float] | None, str | None]:
         """The objective values that a job returned, or the cause of its failure."""
@@ -203,7 +217,7 @@ class Search:
             next(t for t in trials if t.number == number),
             counted(self.study),
             directions=self.study.directions,
-            total=self.settings["n_trials"],
+            total=self.total,
             metric=self.settings["metric"],
             workers=self.settings["n_jobs"],
             seconds_left=self._seconds_left(),
@@ -221,15 +235,33 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False, states=finished) if not t.user_attrs.get(INTERRUPTED)]
 
 
-def _remember(study: optuna.Study, key: str, value: str, what: str) -> None:
+def _remember(study: optuna.Study, key: str, value: str, what: str, way_out: str) -> None:
+    """Keep a JSON object with the study, or compare it with the one that the study has.
+
+    Raises:
+        SpaceError: They differ.
+    """
     known = study.user_attrs.get(key)
     if known is None:
         study.set_user_attr(key, value)
     elif known != value:
-        raise SpaceError(
-            f"Expected {what} of study `{study.study_name}` as it was begun:\n  {known}\ngot\n  {value}\n"
-            "Set it back to continue, or begin another study with study_name=NEW_NAME."
+        before, now = json.loads(known), json.loads(value)
+        changed = "".join(
+            f"  {name}: {_describe(before.get(name))}, now {_describe(now.get(name))}\n"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
         )
+        raise SpaceError(
+            f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
+            f"Set it back to continue, or begin another study with {way_out}."
+        )
+
+
+def _describe(fact: Any) -> str:
+    """A fact of the preflight, or the JSON of a distribution, in a few characters."""
+    if isinstance(fact, str) and fact.startswith("{"):
+        return describe(json_to_distribution(fact))
+    return "nothing" if fact is None else str(fact)
 
 
 def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
@@ -241,6 +273,17 @@ def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
         else:
             runs.append([trial])
     return runs
+
+
+def _exit_on_sigterm(*_: Any) -> None:
+    raise SystemExit(SIGTERM_EXIT)
+
+
+def _on_sigterm(handler: Any) -> Any:
+    """Install a handler and return the one before; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, handler)
 
 
 def _this_process() -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ def parse_space(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> S
         params: Config key to a sweep such as `tag(log, interval(1e-5, 1e-2))`, `choice(16, 32)`, `range(1, 5)`,
             or to one value, which every trial gets.
         arguments: Overrides of the command line. A later one replaces an earlier one of the same key, so a sweep
-            narrows a range of `params` and a plain value takes the key out of the search.
+            narrows a range of `params`, and a plain value or a deletion takes the key out of the search.
 
     Raises:
         SpaceError: A sweep that cannot be parsed, or that holds no value.
@@ -66,18 +67,27 @@ def parse_space(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> S
     for text in [*(f"{key}={value}" for key, value in (params or {}).items()), *arguments]:
         try:
             swept, values, deletions = create_params_from_overrides([text])
+            _require_finite(swept)
         except (HydraException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).rstrip(".") or "Optuna cannot draw from it"
             raise SpaceError(
-                f"Expected a range or choice with at least one value, got `{text}`: {error}. "
+                f"Expected a range or choice with at least one value, got `{text}`: {reason}. "
                 "Write for example `tag(log, interval(1e-5, 1e-2))`, `interval(0.0, 0.3)` or `choice(16, 32)`."
             ) from error
-        for key in (*swept, *values):
+        deleted = (deletion.lstrip("~").partition("=")[0] for deletion in deletions)
+        for key in (*swept, *values, *deleted):
             distributions.pop(key, None)
             fixed.pop(key, None)
         distributions.update(swept)
         fixed.update({key: f"{key}={value}" for key, value in values.items()})
         fixed.update({deletion: deletion for deletion in deletions})
     return Space(distributions, tuple(fixed.values()))
+
+
+def _require_finite(distributions: Mapping[str, BaseDistribution]) -> None:
+    for d in distributions.values():
+        if isinstance(d, FloatDistribution) and not (math.isfinite(d.low) and math.isfinite(d.high)):
+            raise ValueError(f"its bounds must be finite, but are {d.low} and {d.high}")
 
 
 def check_keys(keys: Iterable[str], config: DictConfig) -> None:
@@ -141,17 +151,23 @@ def describe(distribution: BaseDistribution) -> str:
 
     >>> describe(FloatDistribution(0.1, 1, log=True)), describe(CategoricalDistribution([1, 2]))
     ('0.1..1.0 (log)', '1, 2')
+    >>> describe(IntDistribution(0, 10, step=5))
+    '0..10 (step 5)'
     """
     if isinstance(distribution, CategoricalDistribution):
         return ", ".join(map(str, distribution.choices))
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return f"{distribution.low}..{distribution.high}{' (log)' if distribution.log else ''}"
+    kind = (
+        " (log)" if distribution.log else f" (step {distribution.step})" if distribution.step not in (None, 1) else ""
+    )
+    return f"{distribution.low}..{distribution.high}{kind}"
 
 
 def _has(config: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and leaf in node
+    # `in` would deny a key whose value is `???`.
+    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:

@@ -74,15 +74,15 @@ def current_trial() -> JobTrial:
 
 def _load_trial(hydra: Any) -> optuna.Trial:
     import optuna
-    from hydra.utils import instantiate
 
+    from docclf.sweeper.samplers import make_pruner
     from docclf.sweeper.storage import open_storage, study_name, study_url
 
     study = optuna.load_study(
         study_name=study_name(hydra),
         storage=open_storage(study_url(hydra)),
         sampler=optuna.samplers.RandomSampler(),  # never asked: the parameters are in the storage already
-        pruner=instantiate(hydra.sweeper.pruner, _execution_whitelist_=("optuna.pruners.*",)),
+        pruner=make_pruner(hydra.sweeper.pruner),
     )
     number = int(hydra.job.num)
     trial_id = next(t._trial_id for t in study.get_trials(deepcopy=False) if t.number == number)

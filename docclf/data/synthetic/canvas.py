@@ -1,7 +1,6 @@
-"""The sheet that layouts draw on: text, paragraphs, rules, boxes and tables."""
+"""The sheet that layouts draw on: text, paragraphs, rules and boxes."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,18 +21,6 @@ WHITE: Colour = (255, 255, 255)
 def gray(level: int) -> Colour:
     """The neutral colour of a level between 0 (black) and 255 (white)."""
     return (level, level, level)
-
-
-@dataclass(frozen=True)
-class TableLook:
-    """How a table is drawn: lines around cells, lines between rows, shaded stripes, and the header's colours."""
-
-    grid: bool
-    rules: bool
-    stripes: bool
-    line: Colour
-    header: Colour
-    header_ink: Colour
 
 
 class Canvas:
@@ -104,7 +91,7 @@ class Canvas:
             top = round(y)
             box = (left, top, left + width, top + height)
             self.image.paste(self.paint(ink or self.ink), box, Image.fromarray(mask))
-        return y + height
+        return float(y + height)
 
     def lines(
         self, x: float, y: float, lines: Sequence[str], face: Typeface, *, leading: float = 1.3, align: Align = "left"
@@ -187,66 +174,6 @@ class Canvas:
             width=max(1, round(stroke)),
         )
 
-    def table_look(self, *, grids: float = 0.4, striped: float = 0.35, dark: float = 0.35) -> TableLook:
-        """A look drawn by chance; `grids`, `striped` and `dark` are the shares of grids, stripes and dark headers."""
-        inverted = coin(self.rng, dark)
-        header = self.accent if inverted else gray(count_between(self.rng, 165, 235))
-        grid = coin(self.rng, grids)
-        return TableLook(
-            grid=grid,
-            rules=grid or coin(self.rng, 0.5),
-            stripes=coin(self.rng, striped),
-            line=gray(count_between(self.rng, 30, 150)),
-            header=header,
-            header_ink=WHITE if inverted else self.ink,
-        )
-
-    def table(
-        self,
-        x: float,
-        y: float,
-        widths: Sequence[float],
-        header: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        face: Typeface,
-        *,
-        look: TableLook,
-        row_height: float,
-        aligns: str,
-    ) -> float:
-        """Draw a table; `aligns` has an l, c or r for each column. Returns its bottom."""
-        total = sum(widths)
-        bold = typeface(self.family.bold, face.size)
-        self.box(x, y, total, row_height, fill=look.header, line=look.line if look.grid else None)
-        top = y
-        for number, row in enumerate([header, *rows]):
-            if look.stripes and number and number % 2 == 0:
-                self.box(x, y, total, row_height, fill=gray(205))
-            left = x
-            for cell, width, align in zip(row, widths, aligns, strict=True):
-                pad = min(0.1 * width, 0.5 * face.size)
-                at, how = _ALIGN[align](left, width, pad)
-                shown = (bold if number == 0 else face).fit(cell, width - 2 * pad)
-                line_top = y + (row_height - face.height) / 2
-                self.text(
-                    at,
-                    line_top,
-                    shown,
-                    bold if number == 0 else face,
-                    align=how,
-                    ink=look.header_ink if number == 0 else None,
-                )
-                left += width
-            y += row_height
-            if look.rules:
-                self.rule(x, y, x + total, y, ink=look.line)
-        if look.grid:
-            edge = x
-            for width in [0.0, *widths]:
-                edge += width
-                self.rule(edge, top, edge, y, ink=look.line)
-        return y
-
 
 def sheet(
     rng: Generator,
@@ -277,12 +204,6 @@ def _wrap(text: str, width: float, face: Typeface, space: int) -> list[tuple[lis
         used += size
     return [*lines, (words, used)]
 
-
-_ALIGN: dict[str, Callable[[float, float, float], tuple[float, Align]]] = {
-    "l": lambda left, width, pad: (left + pad, "left"),
-    "c": lambda left, width, pad: (left + width / 2, "centre"),
-    "r": lambda left, width, pad: (left + width - pad, "right"),
-}
 
 ACCENTS: tuple[Colour, ...] = (
     (20, 60, 120),

@@ -22,7 +22,7 @@ from docclf.errors import DataError
 log = logging.getLogger(__name__)
 
 # Goes up with every change that alters a page's bytes, so that old folders are not mistaken for new ones.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 MARKER = "synthetic.json"
 PAGES_PER_TASK = 8
 
@@ -106,8 +106,8 @@ def _is_drawn(root: Path, arguments: dict[str, int]) -> bool:
         raise DataError(f"Expected `data.root` {root} to hold synthetic pages with {wanted}, got {found}. {way_out}")
     if any(root.iterdir()):
         raise DataError(
-            f"Expected `data.root` to be an empty folder or one of synthetic pages, got {root}, which holds other files "
-            f"and no {MARKER}. {way_out} For pages of your own, use data=folder or data=csv."
+            f"Expected `data.root` to be an empty folder or one of synthetic pages, got {root}, which holds other "
+            f"files and no {MARKER}. {way_out} For pages of your own, use data=folder or data=csv."
         )
     if os.path.ismount(root):
         raise DataError(f"Expected `data.root` to be a folder that can be renamed, got the mount point {root}. "
@@ -153,8 +153,8 @@ def _jobs(folder: Path, split: Split, pages: int, seed: int) -> list[PageJob]:
     kinds = [(target, index) for target in range(len(LAYOUTS)) for index in range(pages)]
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(kinds)).tolist()
     return [
-        PageJob(folder / split, f"{split}_{number:05d}", split, *kinds[place], seed)
-        for number, place in enumerate(order)
+        PageJob(folder / split, f"{split}_{number:05d}", split, target=target, index=index, seed=seed)
+        for number, (target, index) in enumerate(kinds[place] for place in order)
     ]
 
 

@@ -14,6 +14,7 @@ from docclf.data.synthetic.draws import between, coin, count_between, pick
 QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 TABLES = ((120, 85, 55), (70, 70, 75), (165, 150, 130), (45, 60, 80), (190, 190, 185), (95, 110, 90), (60, 40, 35))
 MIN_HEIGHT = 600
+MAX_SIDE = 1400
 
 
 def scan(image: Image.Image, rng: Generator) -> Image.Image:
@@ -21,10 +22,10 @@ def scan(image: Image.Image, rng: Generator) -> Image.Image:
     if coin(rng, 0.35):
         corner = image.getpixel((0, 0))
         image = image.rotate(between(rng, -0.7, 0.7), Image.Resampling.BILINEAR, fillcolor=corner)
-    black, white = between(rng, 0, 40), between(rng, 222, 255)
+    black, white = between(rng, 0, 16), between(rng, 244, 255)
     if image.mode == "L" and coin(rng, 0.4):
         return image.point(_levels(black, white))
-    tint = [white - between(rng, 0, 10) for _ in range(3)]
+    tint = [white - between(rng, 0, 4) for _ in range(3)]
     return _tinted(image, black, tint)
 
 
@@ -37,8 +38,8 @@ def photo(image: Image.Image, rng: Generator) -> Image.Image:
         image = image.transpose(pick(rng, QUARTER_TURNS))
     shot, corners = _seen_at_an_angle(image, rng)
     shot = _out_of_focus(shot, rng)
-    white = between(rng, 230, 255)
-    shot = _tinted(shot, between(rng, 10, 40), [white - between(rng, 0, 9) for _ in range(3)])
+    white = between(rng, 238, 255)
+    shot = _tinted(shot, between(rng, 5, 32), [white - between(rng, 0, 6) for _ in range(3)])
     shot = _on_a_table(shot, corners, rng)
     shot = ImageChops.multiply(shot, _light(shot.size, rng))
     grain = _grain(shot.size, pick(rng, (3, 6, 9, 13)), rng)
@@ -65,8 +66,8 @@ def _tinted(image: Image.Image, black: float, whites: list[float]) -> Image.Imag
 def _seen_at_an_angle(image: Image.Image, rng: Generator) -> tuple[Image.Image, NDArray[np.float64]]:
     """The sheet under a perspective that turns it by a few degrees, and where its corners came to lie, shape (4, 2)."""
     width, height = image.size
-    shrink = max(MIN_HEIGHT / height, between(rng, 0.72, 0.95))
-    size = (round(width * shrink), round(height * shrink))
+    scale = min(MAX_SIDE / max(width, height), max(MIN_HEIGHT / height, between(rng, 0.72, 0.95)))
+    size = (round(width * scale), round(height * scale))
     angle = math.radians(float(np.clip(rng.normal(0, 4.5), -12, 12)))
     zoom = between(rng, 0.92, 1.05) - 0.25 * abs(math.sin(angle))
     unit = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
@@ -75,8 +76,15 @@ def _seen_at_an_angle(image: Image.Image, rng: Generator) -> tuple[Image.Image, 
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     corners = flat @ turn + np.array(size) * (0.5 + rng.normal(0, 0.012, 2))
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-    coefficients = _perspective(corners, source)
-    return image.transform(size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR), corners
+    # Outside the sheet goes on in its colour: black there would be blurred into a rim along the edges.
+    shot = image.transform(
+        size,
+        Image.Transform.PERSPECTIVE,
+        _perspective(corners, source),
+        Image.Resampling.BILINEAR,
+        fillcolor=image.getpixel((0, 0)),
+    )
+    return shot, corners
 
 
 def _perspective(seen: NDArray[np.float64], source: NDArray[np.float64]) -> list[float]:
@@ -104,9 +112,10 @@ def _on_a_table(image: Image.Image, corners: NDArray[np.float64], rng: Generator
     base = np.array(pick(rng, TABLES) if coin(rng, 0.7) else (225, 225, 222))
     patches = (base + rng.normal(0, 10, (6, 5, 3))).clip(0, 255).astype(np.uint8)
     table = Image.fromarray(patches).resize(image.size, Image.Resampling.BILINEAR)
-    sheet = Image.new("L", image.size)
-    ImageDraw.Draw(sheet).polygon(corners.ravel().tolist(), fill=255)
-    table.paste(image, (0, 0), sheet)
+    # Drawn at half size: enlarging it softens the edges, which a polygon leaves jagged.
+    half = Image.new("L", (image.width // 2, image.height // 2))
+    ImageDraw.Draw(half).polygon((corners / 2).ravel().tolist(), fill=255)
+    table.paste(image, (0, 0), half.resize(image.size, Image.Resampling.BILINEAR))
     return table
 
 
@@ -115,12 +124,12 @@ def _light(size: tuple[int, int], rng: Generator) -> Image.Image:
     rows, columns = np.mgrid[-1:1:24j, -1:1:24j]
     angle = between(rng, 0, 2 * math.pi)
     along = rows * math.sin(angle) + columns * math.cos(angle)
-    field = between(rng, 0.88, 1.0) - between(rng, 0.02, 0.11) * along
+    field = between(rng, 0.93, 1.02) - between(rng, 0.02, 0.09) * along
     if coin(rng, 0.4):
         angle, offset = between(rng, 0, 2 * math.pi), between(rng, -0.7, 0.7)
         edge = rows * math.sin(angle) + columns * math.cos(angle) - offset
         field = field - between(rng, 0.08, 0.3) / (1 + np.exp(-edge * between(rng, 4, 25)))
-    warmth = between(rng, -0.03, 0.05)
+    warmth = between(rng, -0.02, 0.03)
     cast = np.array([1 + warmth, 1.0, 1 - warmth])
     levels = (field[..., None] * cast * 255).clip(25, 255).astype(np.uint8)
     return Image.fromarray(levels).resize(size, Image.Resampling.BILINEAR)

@@ -49,16 +49,17 @@ def picture(canvas: Canvas, x: float, y: float, width: float, height: float) -> 
 
 def portrait(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
     """A passport photo: head and shoulders before a plain background."""
-    rng, pen = canvas.rng, canvas.pen
+    rng, size = canvas.rng, (round(width), round(height))
     skin = pick(rng, ((230, 190, 160), (200, 150, 115), (140, 95, 70), (95, 65, 50)))
     hair = pick(rng, (gray(30), (90, 60, 35), gray(120), (150, 110, 60)))
-    canvas.box(x, y, width, height, fill=gray(count_between(rng, 150, 235)), line=gray(90))
-    middle = x + width / 2
-    pen.ellipse((x + 0.08 * width, y + 0.7 * height, x + 0.92 * width, y + 1.3 * height), fill=canvas.paint(hair))
-    canvas.box(x, y + height, width, 0.31 * height, fill=canvas.paper)
+    photo = Image.new(canvas.image.mode, size, canvas.paint(gray(count_between(rng, 150, 235))))
+    pen, middle = ImageDraw.Draw(photo), width / 2
+    pen.ellipse((0.08 * width, 0.7 * height, 0.92 * width, 1.3 * height), fill=canvas.paint(canvas.accent))
     half = between(rng, 0.2, 0.26) * width
-    pen.ellipse((middle - 1.2 * half, y + 0.12 * height, middle + 1.2 * half, y + 0.6 * height), fill=canvas.paint(hair))
-    pen.ellipse((middle - half, y + 0.2 * height, middle + half, y + 0.72 * height), fill=canvas.paint(skin))
+    pen.ellipse((middle - 1.2 * half, 0.12 * height, middle + 1.2 * half, 0.6 * height), fill=canvas.paint(hair))
+    pen.ellipse((middle - half, 0.2 * height, middle + half, 0.72 * height), fill=canvas.paint(skin))
+    pen.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=canvas.paint(gray(90)))
+    canvas.image.paste(photo, (round(x), round(y)))
 
 
 def barcode(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from numpy.random import Generator
 
 from docclf.data.synthetic.canvas import Canvas
-from docclf.data.synthetic.layouts_boxes import certificate, form, id_card, medical_form
+from docclf.data.synthetic.layouts_boxes import form, medical_form
+from docclf.data.synthetic.layouts_columns import newspaper_page, scientific_paper
+from docclf.data.synthetic.layouts_personal import certificate, id_card
 from docclf.data.synthetic.layouts_prose import (
     handwritten_note,
     letter,
-    newspaper_page,
     resume,
-    scientific_paper,
     slide,
 )
 from docclf.data.synthetic.layouts_tables import bank_statement, invoice, receipt, table_report

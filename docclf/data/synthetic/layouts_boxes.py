@@ -1,18 +1,18 @@
-"""Pages of boxes to fill in, and what people are identified by: form, medical form, identity card, certificate."""
+"""Pages of boxes to fill in: form and medical form. Both have a head, shaded section bars and handwriting."""
 
 from numpy.random import Generator
 
 from docclf.data.synthetic import texts
 from docclf.data.synthetic.canvas import WHITE, Canvas, gray, sheet
-from docclf.data.synthetic.draws import between, coin, count_between, pick, picks
-from docclf.data.synthetic.figures import barcode, logo, portrait, seal
+from docclf.data.synthetic.draws import between, coin, count_between, pick
+from docclf.data.synthetic.figures import barcode, logo
 from docclf.data.synthetic.strokes import handwriting, signature, tick, trace
-from docclf.data.synthetic.typefaces import MONO, SANS, SERIF, TIMES
+from docclf.data.synthetic.typefaces import MONO
 
 
 def form(rng: Generator) -> Canvas:
     """Sections of labelled fields, full width or in pairs; lines, boxes or combs, some filled in; a signature."""
-    page = sheet(rng)
+    page = sheet(rng, colour_share=0.5, paper=pick(rng, (WHITE, (222, 232, 222), (238, 226, 212), gray(225))))
     unit = page.unit
     y = _form_head(page, page.terms["form"])
     style = pick(rng, ("line", "box", "comb"))
@@ -38,13 +38,13 @@ def form(rng: Generator) -> Canvas:
 
 
 def medical_form(rng: Generator) -> Canvas:
-    """Patient's box and label, then blocks of questions with boxes to tick; often a heart trace or a sketch of a body."""
-    page = sheet(rng)
+    """Patient's box and label, then blocks of questions with boxes to tick; often a heart trace or a body's outline."""
+    page = sheet(rng, colour_share=0.5, paper=pick(rng, (WHITE, WHITE, (246, 226, 230), (222, 234, 246))))
     unit = page.unit
     y = _form_head(page, page.terms["medical"], cross=coin(rng, 0.7))
     box_height = between(rng, 15, 22) * unit
     width = page.inner * between(rng, 0.5, 0.62)
-    page.box(page.margin, y, width, box_height, line=page.ink, stroke=0.45 * unit)
+    page.box(page.margin, y, width, box_height, fill=WHITE, line=page.ink, stroke=0.45 * unit)
     lines = [page.terms["patient"], *texts.address(rng, page.phrases), texts.date(rng, page.phrases)]
     page.lines(page.margin + unit, y + unit, lines, page.face(1.05))
     if coin(rng, 0.8):
@@ -66,88 +66,6 @@ def medical_form(rng: Generator) -> Canvas:
             page.rule(page.margin + 0.56 * page.inner, at, page.right, at, ink=gray(130))
             if coin(rng, 0.6):
                 handwriting(page, page.margin + 0.57 * page.inner, at - 0.4 * unit, page.inner * 0.38, 2.2 * unit)
-    return page
-
-
-def id_card(rng: Generator) -> Canvas:
-    """A plastic card: photo at one side, fields beside it, often machine-readable lines below."""
-    paper = pick(rng, ((225, 235, 240), (240, 230, 220), (225, 240, 225), (235, 225, 240), gray(245)))
-    upright = coin(rng, 0.15)
-    ratio, heights = ((0.62, 0.66), (820, 1000)) if upright else ((1.5, 1.62), (600, 680))
-    page = sheet(rng, ratio=ratio, heights=heights, colour_share=0.85, families=(SANS, SANS, SERIF), paper=paper)
-    page.body = between(rng, 2.3, 3.0) * page.unit * (1.5 if upright else 1)
-    unit = page.unit
-    for wave in range(count_between(rng, 0, 14)):
-        reach = (10 + wave * 5) * unit
-        box = (0.6 * page.width - reach, 0.5 * page.height - reach, 0.6 * page.width + reach, 0.5 * page.height + reach)
-        page.pen.ellipse(box, outline=page.paint((190, 205, 215)))
-    page.margin = between(rng, 4, 7) * unit
-    head = between(rng, 8, 13) * unit
-    band = coin(rng, 0.6)
-    if band:
-        page.box(0, 0, page.width, head, fill=page.accent)
-    logo(page, page.right - 1.6 * head, 0.25 * head, 0.5 * head)
-    page.text(page.margin, 0.25 * head, page.terms["id"], page.face(1.3, "bold"), ink=WHITE if band else page.accent)
-    machine = not upright and coin(rng, 0.5)
-    photo_width = between(rng, 24, 31) * unit * (1.4 if upright else 1)
-    photo_height = min(photo_width * 1.28, page.height - head - (18 if machine else 6) * unit)
-    right = coin(rng, 0.35)
-    x = page.right - photo_width if right else page.margin
-    if upright:
-        x = (page.width - photo_width) / 2
-    portrait(page, x, head + 3 * unit, photo_width, photo_height)
-    left = page.margin if right or upright else page.margin + photo_width + 4 * unit
-    y = head + 3 * unit + (photo_height + 3 * unit if upright else 0)
-    for label in picks(rng, page.phrases.labels[:8], count_between(rng, 4, 5)):
-        page.text(left, y, label, page.face(0.65), ink=gray(90))
-        value = pick(rng, (page.phrases.surnames, page.phrases.given, page.phrases.cities))
-        y = page.text(left, y + page.body, pick(rng, value).upper(), page.face(1, "bold")) + 0.3 * page.body
-        if y > page.height - (19 if machine else 8) * unit:
-            break
-    if machine:
-        _machine_lines(page)
-    return page
-
-
-def certificate(rng: Generator) -> Canvas:
-    """A framed sheet with a large centred title and name, a seal and one or two signatures."""
-    wide = coin(rng, 0.6)
-    paper = pick(rng, (WHITE, (250, 245, 228), (244, 244, 238)))
-    ratio, heights = ((1.3, 1.45), (620, 780)) if wide else ((0.68, 0.75), (780, 1080))
-    page = sheet(rng, ratio=ratio, heights=heights, colour_share=0.6, families=(TIMES, SERIF, TIMES, SANS), paper=paper)
-    page.body *= 1.0 if wide else 1.2
-    unit, middle = page.unit, page.width / 2
-    edge = between(rng, 2, 5) * unit
-    for number in range(count_between(rng, 0, 3)):
-        inset = edge + number * between(rng, 0.8, 1.6) * unit
-        stroke = pick(rng, (0.2, 0.5, 1.2)) * unit
-        page.box(inset, inset, page.width - 2 * inset, page.height - 2 * inset, line=page.accent, stroke=stroke)
-    y = page.height * between(rng, 0.13, 0.2)
-    if coin(rng, 0.4):
-        logo(page, middle - 4 * unit, y, 8 * unit)
-        y += 11 * unit
-    size = between(rng, 2.2, 3.0)
-    title = page.face(size, "bold")
-    while title.width(page.terms["certificate"]) > page.width - 4 * edge and size > 1:
-        size *= 0.9
-        title = page.face(size, "bold")
-    y = page.text(middle, y, page.terms["certificate"], title, align="centre", ink=page.accent) + 4 * unit
-    y = page.text(middle, y, page.terms["awarded"], page.face(1.2, "italic"), align="centre") + 3 * unit
-    y = page.text(middle, y, texts.person(rng, page.phrases), page.face(2.3, "italic"), align="centre") + unit
-    page.rule(page.width * 0.25, y, page.width * 0.75, y)
-    y += 3 * unit
-    for _ in range(count_between(rng, 2, 4)):
-        words = page.face(1.15).fit(texts.sentence(rng, page.phrases), page.width - 5 * edge)
-        y = page.text(middle, y, words, page.face(1.15), align="centre") + 0.5 * unit
-    y = page.height - edge - between(rng, 10, 14) * unit
-    places = (0.28, 0.72) if coin(rng, 0.6) else (pick(rng, (0.28, 0.72)),)
-    for place in places:
-        page.rule((place - 0.13) * page.width, y, (place + 0.13) * page.width, y)
-        page.text(place * page.width, y, texts.person(rng, page.phrases), page.face(0.9), align="centre")
-        signature(page, (place - 0.1) * page.width, y - 0.5 * unit, 0.2 * page.width)
-    if coin(rng, 0.75):
-        at = middle if len(places) == 2 else page.width * (1 - places[0])
-        seal(page, at, y - 3 * unit, between(rng, 5, 8) * unit)
     return page
 
 
@@ -183,7 +101,7 @@ def _field(page: Canvas, x: float, y: float, width: float, style: str, filled: f
     if style == "line":
         page.rule(x, top + height, x + width, top + height)
     else:
-        page.box(x, top, width, height, line=gray(80))
+        page.box(x, top, width, height, fill=WHITE, line=gray(80))
     if style == "comb":
         for cell in range(1, int(width / height)):
             page.rule(x + cell * height, top + 0.4 * height, x + cell * height, top + height, ink=gray(80))
@@ -205,7 +123,7 @@ def _questions(page: Canvas, y: float, columns: int, bottom: float) -> float:
         for column in range(columns):
             x = page.margin + column * width
             for box in range(2 if answers else 1):
-                page.box(x + box * 1.6 * square, y, square, square, line=page.ink)
+                page.box(x + box * 1.6 * square, y, square, square, fill=WHITE, line=page.ink)
             if coin(rng, 0.3):
                 tick(page, x, y, square)
             label = face.fit(pick(rng, page.phrases.symptoms), width - 3.5 * square)
@@ -223,12 +141,3 @@ def _body(page: Canvas, x: float, y: float, height: float) -> None:
     for side in (-1, 1):
         pen.line((x + side * 1.5 * part, y + 2.2 * part, x + side * 2.3 * part, y + 5.6 * part), fill=ink, width=3)
         pen.line((x + side * 0.7 * part, y + 5.4 * part, x + side * 0.9 * part, y + 9.8 * part), fill=ink, width=4)
-
-
-def _machine_lines(page: Canvas) -> None:
-    face = page.face(1.25, family=MONO)
-    y = page.height - 2.6 * face.height
-    page.box(0, y - 0.3 * face.height, page.width, page.height, fill=gray(244))
-    for _ in range(2):
-        line = f"ID{texts.digits(page.rng, 9)}<<{pick(page.rng, page.phrases.given).upper()}" + "<" * 60
-        y = page.text(page.margin, y, face.fit(line, page.inner), face)

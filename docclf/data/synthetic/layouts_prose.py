@@ -1,9 +1,9 @@
-"""Pages of running text: letter, resume, handwritten note, scientific paper, newspaper page, slide."""
+"""Pages with much white: letter, resume, handwritten note, slide."""
 
 from numpy.random import Generator
 
 from docclf.data.synthetic import texts
-from docclf.data.synthetic.canvas import WHITE, Canvas, Colour, gray, sheet
+from docclf.data.synthetic.canvas import WHITE, Align, Canvas, Colour, gray, sheet
 from docclf.data.synthetic.draws import between, coin, count_between, pick
 from docclf.data.synthetic.figures import bar_chart, line_chart, logo, picture, pie_chart, portrait
 from docclf.data.synthetic.letterhead import address_window, footer, letterhead
@@ -46,11 +46,11 @@ def resume(rng: Generator) -> Canvas:
     unit = page.unit
     name = page.face(between(rng, 1.8, 2.8), "bold")
     photo = coin(rng, 0.5)
-    align = "centre" if not photo and coin(rng, 0.5) else "left"
+    align: Align = "centre" if not photo and coin(rng, 0.5) else "left"
     x = page.width / 2 if align == "centre" else page.margin
-    y = page.text(x, page.margin, texts.person(rng, page.phrases), name, align="centre" if align == "centre" else "left")
+    y = page.text(x, page.margin, texts.person(rng, page.phrases), name, align=align)
     contact = f"{pick(rng, page.phrases.cities)}  |  {texts.digits(rng, 10)}"
-    y = page.text(x, y + unit, contact, page.face(0.9), align="centre" if align == "centre" else "left") + 3 * unit
+    y = page.text(x, y + unit, contact, page.face(0.9), align=align) + 3 * unit
     if photo:
         size = between(rng, 14, 19) * unit
         portrait(page, page.right - size, page.margin, size, 1.28 * size)
@@ -70,7 +70,7 @@ def resume(rng: Generator) -> Canvas:
 
 def handwritten_note(rng: Generator) -> Canvas:
     """A page written by hand, on lined, squared or blank paper."""
-    paper = pick(rng, (WHITE, (252, 250, 225), gray(246), (240, 246, 250)))
+    paper = pick(rng, (WHITE, (252, 246, 190), gray(240), (226, 238, 246)))
     ratio, heights = ((0.66, 0.8), (760, 1080)) if coin(rng, 0.8) else ((1.2, 1.5), (600, 720))
     page = sheet(rng, ratio=ratio, heights=heights, colour_share=0.45, paper=paper)
     unit = page.unit
@@ -101,64 +101,12 @@ def handwritten_note(rng: Generator) -> Canvas:
     return page
 
 
-def scientific_paper(rng: Generator) -> Canvas:
-    """A title across the page, authors, an abstract, and one or two columns of small justified text with figures."""
-    page = sheet(rng, families=(TIMES, ROMAN, TIMES, SERIF), colour_share=0.1)
-    page.body = between(rng, 1.4, 1.7) * page.unit
-    unit, middle = page.unit, page.width / 2
-    y = page.margin
-    if coin(rng, 0.75):
-        title = page.face(between(rng, 1.6, 2.2), "bold")
-        for _ in range(count_between(rng, 1, 2)):
-            line = title.fit(texts.headline(rng, page.phrases), page.inner)
-            y = page.text(middle, y, line, title, align="centre")
-        authors = ", ".join(texts.person(rng, page.phrases) for _ in range(count_between(rng, 1, 4)))
-        y = page.text(middle, y + unit, authors, page.face(1.1), align="centre") + 2 * unit
-        page.text(middle, y, page.terms["abstract"], page.face(1, "bold"), align="centre")
-        inset = between(rng, 4, 11) * unit
-        abstract = texts.prose(rng, page.phrases, count_between(rng, 4, 8))
-        width = page.inner - 2 * inset
-        y = page.paragraph(page.margin + inset, y + 2.5 * unit, width, abstract, page.face(0.9), justify=True) + 2 * unit
-    else:
-        page.text(middle, 0.6 * page.margin, texts.headline(rng, page.phrases), page.face(0.8), align="centre")
-    columns = 2 if coin(rng, 0.85) else 1
-    gutter = between(rng, 2.5, 4) * unit
-    width = (page.inner - (columns - 1) * gutter) / columns
-    for column in range(columns):
-        _paper_column(page, page.margin + column * (width + gutter), y, width)
-    page.text(middle, page.height - 0.75 * page.margin, str(count_between(rng, 1, 40)), page.face(0.9), align="centre")
-    return page
-
-
-def newspaper_page(rng: Generator) -> Canvas:
-    """A masthead, large headlines and three to six narrow columns, with photos and advertisements among them."""
-    paper = pick(rng, (gray(222), (228, 222, 206), gray(234), (218, 214, 208)))
-    heights, families = (980, 1340), (TIMES, SERIF, TIMES)
-    page = sheet(rng, ratio=(0.64, 0.76), heights=heights, colour_share=0.15, families=families, paper=paper)
-    page.body = between(rng, 1.15, 1.4) * page.unit
-    page.margin = between(rng, 3, 6) * page.unit
-    unit = page.unit
-    y = page.margin
-    if coin(rng, 0.6):
-        masthead = page.face(between(rng, 4, 6), "bold")
-        y = page.text(page.width / 2, y, page.terms["newspaper"], masthead, align="centre")
-        page.rule(page.margin, y, page.right, y, width=0.25 * unit)
-        y += 2 * unit
-    while y < page.height - page.margin - 18 * unit:
-        tall = between(rng, 38, 75) * unit
-        bottom = min(y + tall, page.height - page.margin)
-        if page.height - page.margin - bottom < 22 * unit:
-            bottom = page.height - page.margin
-        _article(page, y, bottom)
-        y = bottom + unit
-        page.rule(page.margin, y - 0.5 * unit, page.right, y - 0.5 * unit)
-    return page
-
-
 def slide(rng: Generator) -> Canvas:
-    """One slide, dark or light: a title, bullets, often a chart or a picture; a few pages hold a slide and its notes."""
-    dark = coin(rng, 0.45)
-    paper = pick(rng, ((25, 35, 60), gray(35), (20, 70, 80))) if dark else pick(rng, (WHITE, gray(242), (235, 242, 250)))
+    """One slide, dark or light: a title, bullets, often with a chart or a picture beside them."""
+    dark = coin(rng, 0.55)
+    paper = (
+        pick(rng, ((25, 35, 60), gray(35), (20, 70, 80))) if dark else pick(rng, (WHITE, gray(242), (235, 242, 250)))
+    )
     ratio = pick(rng, ((1.3, 1.36), (1.72, 1.8), (1.3, 1.36)))
     page = sheet(rng, ratio=ratio, heights=(600, 680), colour_share=0.75, families=(SANS, SERIF, SANS), paper=paper)
     page.body = between(rng, 2.1, 2.9) * page.unit
@@ -166,11 +114,12 @@ def slide(rng: Generator) -> Canvas:
     unit = page.unit
     y = page.margin * 0.7
     title = page.face(between(rng, 1.4, 1.9), "bold")
+    words = page.terms["agenda"] if coin(rng, 0.3) else title.fit(texts.headline(rng, page.phrases), page.inner)
     if coin(rng, 0.35):
         page.box(0, 0, page.width, y + title.height + 2 * unit, fill=page.accent)
-        page.text(page.margin, y, page.terms["agenda"], title, ink=WHITE)
+        page.text(page.margin, y, words, title, ink=WHITE)
     else:
-        page.text(page.margin, y, page.terms["agenda"], title)
+        page.text(page.margin, y, words, title)
     y += title.height + between(rng, 3, 6) * unit
     kind = pick(rng, ("bullets", "chart", "picture", "both"))
     split = page.inner if kind == "bullets" else page.inner * between(rng, 0.4, 0.55)
@@ -217,7 +166,7 @@ def _resume_with_side(page: Canvas) -> None:
     for _ in range(count_between(rng, 2, 4)):
         y = _heading(page, side + 2 * unit, y, width - 4 * unit, ink=ink)
         for _ in range(count_between(rng, 3, 6)):
-            label = page.face(0.85).fit(pick(rng, page.phrases.items), width - 4 * unit)
+            label = page.face(0.85).fit(pick(rng, page.phrases.skills), width - 4 * unit)
             y = page.text(side + 2 * unit, y, label, page.face(0.85), ink=ink) + 0.3 * unit
         y += 2 * unit
     x = (width if left else 0) + 4 * unit
@@ -229,45 +178,6 @@ def _resume_with_side(page: Canvas) -> None:
             if y < page.height - page.margin - 8 * unit:
                 y = _entry(page, x, y, inner)
         y += unit
-
-
-def _paper_column(page: Canvas, x: float, y: float, width: float) -> None:
-    rng, unit, face = page.rng, page.unit, page.face()
-    bottom = page.height - page.margin
-    while y < bottom - 4 * unit:
-        kind = rng.random()
-        if kind < 0.2 and bottom - y > 30 * unit:
-            tall = between(rng, 14, 22) * unit
-            (line_chart if coin(rng) else bar_chart)(page, x + 3 * unit, y + unit, width - 5 * unit, tall)
-            caption = page.face(0.85).fit(f"{page.terms['figure']} 1: {texts.sentence(rng, page.phrases)}", width)
-            y = page.text(x, y + tall + 2 * unit, caption, page.face(0.85)) + 2 * unit
-        elif kind < 0.3:
-            formula = "y = f(x) + a b - c / (1 + x)"
-            y = page.text(x + width / 2, y + unit, formula, page.face(1, "italic"), align="centre") + unit
-        elif kind < 0.45:
-            number = count_between(rng, 1, 6)
-            y = page.text(x, y + unit, f"{number}  {pick(rng, page.phrases.sections)}", page.face(1.15, "bold")) + 0.5 * unit
-        end = min(bottom, y + between(rng, 12, 40) * unit)
-        page.column(x, y, width, end, face, leading=1.2)
-        y = end
-
-
-def _article(page: Canvas, y: float, bottom: float) -> None:
-    rng, unit = page.rng, page.unit
-    headline = page.face(between(rng, 3.0, 5.5), "bold")
-    y = page.text(page.margin, y, headline.fit(texts.headline(rng, page.phrases), page.inner), headline) + unit
-    columns = count_between(rng, 3, 6)
-    gutter = 1.8 * unit
-    width = (page.inner - (columns - 1) * gutter) / columns
-    photo = -1 if coin(rng, 0.25) else count_between(rng, 0, columns - 2)
-    tall = min(bottom - y, between(rng, 14, 30) * unit)
-    for column in range(columns):
-        x, top = page.margin + column * (width + gutter), y
-        if column == photo:
-            picture(page, x, y, 2 * width + gutter, tall)
-        if photo >= 0 and photo <= column <= photo + 1:
-            top = y + tall + unit
-        page.column(x, top, width, bottom, page.face(), leading=1.18)
 
 
 def _bullets(page: Canvas, x: float, y: float, width: float) -> None:

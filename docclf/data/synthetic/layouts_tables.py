@@ -3,10 +3,11 @@
 from numpy.random import Generator
 
 from docclf.data.synthetic import texts
-from docclf.data.synthetic.canvas import Canvas, gray, sheet
+from docclf.data.synthetic.canvas import Align, Canvas, gray, sheet
 from docclf.data.synthetic.draws import between, coin, count_between, pick
 from docclf.data.synthetic.figures import bar_chart, barcode, line_chart, logo, qr_code, stamp
 from docclf.data.synthetic.letterhead import address_window, facts, footer, letterhead
+from docclf.data.synthetic.tables import table, table_look
 from docclf.data.synthetic.typefaces import MONO, SANS, TYPEWRITER
 
 
@@ -24,15 +25,16 @@ def invoice(rng: Generator) -> Canvas:
     title = page.face(between(rng, 1.4, 2.6), "bold")
     y = page.text(page.margin, y, f"{terms['invoice']} {texts.digits(rng, 5)}", title) + 2.5 * unit
 
-    rows = [_invoice_row(page, number) for number in range(1, count_between(rng, 2, 11) + 1)]
-    widths = [page.inner * share for share in (0.08, 0.47, 0.11, 0.16, 0.18)]
+    rows, net = _invoice_rows(page, count_between(rng, 2, 11))
+    shares = (0.08, 0.47, 0.11, 0.16, 0.18)
     header = [terms["number"], terms["text"], terms["quantity"], terms["price"], terms["total"]]
     row_height = page.body * between(rng, 1.6, 2.4)
-    face, look = page.face(), page.table_look(striped=0.15, dark=0.7)
-    y = page.table(page.margin, y, widths, header, rows, face, look=look, row_height=row_height, aligns="clrrr")
+    face, look = page.face(), table_look(page, striped=0.15, dark=0.7)
+    y = table(page, y, shares, header, rows, face, look=look, row_height=row_height, aligns="clrrr")
     y += between(rng, 0.5, 2) * unit
 
-    sums = [(terms[key], texts.amount(rng, 20, 9000)) for key in ("net", "tax", "total")]
+    tax = net * (0.19 if "19" in terms["tax"] else 0.2)
+    sums = [(terms["net"], f"{net:,.2f}"), (terms["tax"], f"{tax:,.2f}"), (terms["total"], f"{net + tax:,.2f}")]
     width = page.inner * between(rng, 0.34, 0.45)
     y = facts(page, page.right - width, y, width, sums, boxed=coin(rng, 0.75)) + between(rng, 2, 6) * unit
     end = footer(page)
@@ -58,19 +60,22 @@ def bank_statement(rng: Generator) -> Canvas:
     title = page.face(between(rng, 1.2, 1.8), "bold")
     y = page.text(page.margin, y, f"{terms['statement']} {texts.date(rng, page.phrases)}", title) + 1.5 * unit
     if coin(rng, 0.6):
-        y = facts(page, page.margin, y, page.inner, [(terms["balance"], texts.amount(rng, 90, 9000))], boxed=True) + unit
+        y = (
+            facts(page, page.margin, y, page.inner, [(terms["balance"], texts.amount(rng, 90, 9000))], boxed=True)
+            + unit
+        )
 
     row_height = page.body * between(rng, 1.35, 1.75)
     end = footer(page) - between(rng, 1, 4) * unit
     count = max(6, int((end - y) / row_height) - 2)
     if coin(rng, 0.25):
         count = max(6, round(count * between(rng, 0.55, 0.9)))
-    widths = [page.inner * share for share in (0.13, 0.42, 0.14, 0.14, 0.17)]
+    shares = (0.13, 0.42, 0.14, 0.14, 0.17)
     header = [terms[key] for key in ("date", "text", "debit", "credit", "balance")]
-    rows = [_booking(page) for _ in range(count)]
-    face, look = page.face(0.95), page.table_look(grids=0.15, striped=0.7)
-    y = page.table(page.margin, y, widths, header, rows, face, look=look, row_height=row_height, aligns="llrrr")
-    page.text(page.right, y, f"{terms['balance']}  {texts.amount(rng, 90, 9000)}", page.face(1, "bold"), align="right")
+    rows = _bookings(page, count)
+    face, look = page.face(0.95), table_look(page, grids=0.15, striped=0.7)
+    y = table(page, y, shares, header, rows, face, look=look, row_height=row_height, aligns="llrrr")
+    page.text(page.right, y, f"{terms['balance']}  {rows[-1][-1]}", page.face(1, "bold"), align="right")
     return page
 
 
@@ -80,9 +85,12 @@ def table_report(rng: Generator) -> Canvas:
     page = sheet(rng, ratio=(1.3, 1.45), heights=(620, 780)) if wide else sheet(rng)
     unit = page.unit
     y = page.margin
-    align, x = ("centre", page.width / 2) if coin(rng, 0.4) else ("left", page.margin)
+    align: Align = "centre" if coin(rng, 0.4) else "left"
+    x = page.width / 2 if align == "centre" else page.margin
     title = f"{page.terms['report']} {count_between(rng, 2009, 2026)}"
-    y = page.text(x, y, title, page.face(between(rng, 1.5, 2.4), "bold"), align="centre" if align == "centre" else "left")
+    y = page.text(
+        x, y, title, page.face(between(rng, 1.5, 2.4), "bold"), align="centre" if align == "centre" else "left"
+    )
     y += between(rng, 1, 3) * unit
     if coin(rng, 0.4):
         y = page.paragraph(page.margin, y, page.inner, texts.prose(rng, page.phrases, 3), page.face()) + 2 * unit
@@ -94,13 +102,15 @@ def table_report(rng: Generator) -> Canvas:
         y = _figures_table(page, y) + between(rng, 2, 6) * unit
         if coin(rng, 0.25):
             break
-    page.text(page.width / 2, page.height - 0.7 * page.margin, str(count_between(rng, 1, 99)), page.face(), align="centre")
+    page.text(
+        page.width / 2, page.height - 0.7 * page.margin, str(count_between(rng, 1, 99)), page.face(), align="centre"
+    )
     return page
 
 
 def receipt(rng: Generator) -> Canvas:
     """A till receipt: narrow, in a fixed-width face, items left and prices right, a large total, a code at the end."""
-    ratio = (0.36, 0.56) if coin(rng, 0.85) else (0.65, 0.72)
+    ratio = (0.42, 0.58) if coin(rng, 0.85) else (0.65, 0.72)
     families = (MONO, TYPEWRITER, MONO, SANS)
     page = sheet(rng, ratio=ratio, heights=(820, 1320), families=families, colour_share=0.1, paper=gray(250))
     page.body = between(rng, 3.0, 4.0) * page.unit * (0.7 if ratio[0] > 0.6 else 1)
@@ -145,17 +155,29 @@ def _dashes(page: Canvas, y: float) -> float:
     return y + face.height
 
 
-def _invoice_row(page: Canvas, number: int) -> list[str]:
-    price, total = texts.amount(page.rng, 2, 900), texts.amount(page.rng, 2, 4000)
-    return [str(number), pick(page.rng, page.phrases.items), str(count_between(page.rng, 1, 24)), price, total]
+def _invoice_rows(page: Canvas, count: int) -> tuple[list[list[str]], float]:
+    """Rows of an invoice and their sum."""
+    rng, rows, net = page.rng, [], 0.0
+    for number in range(1, count + 1):
+        quantity, price = count_between(rng, 1, 24), 900 ** float(rng.random())
+        net += quantity * price
+        cells = [str(number), pick(rng, page.phrases.items), str(quantity), f"{price:,.2f}", f"{quantity * price:,.2f}"]
+        rows.append(cells)
+    return rows, net
 
 
-def _booking(page: Canvas) -> list[str]:
-    rng = page.rng
-    moved, balance = texts.amount(rng, 1, 3000), texts.amount(rng, 90, 9000)
-    text = f"{pick(rng, page.phrases.items)} {pick(rng, page.phrases.companies)}"
-    day = f"{count_between(rng, 1, 28):02d}.{count_between(rng, 1, 12):02d}."
-    return [day, text, moved, "", balance] if coin(rng, 0.75) else [day, text, "", moved, balance]
+def _bookings(page: Canvas, count: int) -> list[list[str]]:
+    """Rows of a bank statement, days in order, each with the balance after it."""
+    rng, balance = page.rng, between(page.rng, 500, 9000)
+    month, days = count_between(rng, 1, 12), sorted(rng.integers(1, 29, size=count).tolist())
+    rows = []
+    for day in days:
+        moved, spent = 3000 ** float(rng.random()), coin(rng, 0.75)
+        balance += -moved if spent else moved
+        text = f"{pick(rng, page.phrases.items)} {pick(rng, page.phrases.companies)}"
+        columns = [f"{moved:,.2f}", ""] if spent else ["", f"{moved:,.2f}"]
+        rows.append([f"{day:02d}.{month:02d}.", text, *columns, f"{balance:,.2f}"])
+    return rows
 
 
 def _figures_table(page: Canvas, y: float) -> float:
@@ -165,14 +187,13 @@ def _figures_table(page: Canvas, y: float) -> float:
     count = max(2, min(space, count_between(rng, 6, 34)))
     columns = count_between(rng, 5, 10)
     first = between(rng, 0.16, 0.3)
-    widths = [page.inner * first] + [page.inner * (1 - first) / columns] * columns
+    shares = [first] + [(1 - first) / columns] * columns
     decimals = pick(rng, (0, 1, 2))
     figures = rng.uniform(0, 10 ** count_between(rng, 2, 4), (count, columns)).round(decimals).tolist()
-    names = page.phrases.cities if coin(rng) else page.phrases.items
+    names = page.phrases.surnames if coin(rng) else page.phrases.items
     rows = [[pick(rng, names).split(",")[0], *(f"{value:.{decimals}f}" for value in row)] for row in figures]
     year = count_between(rng, 1995, 2015)
     header = ["", *(str(year + column) for column in range(columns))]
     face, aligns = page.face(0.9), "l" + "r" * columns
-    return page.table(
-        page.margin, y, widths, header, rows, face, look=page.table_look(grids=0.75, striped=0.2), row_height=row_height, aligns=aligns
-    )
+    look = table_look(page, grids=0.75, striped=0.2)
+    return table(page, y, shares, header, rows, face, look=look, row_height=row_height, aligns=aligns)

@@ -21,6 +21,7 @@ class Phrases:
     labels: tuple[str, ...]
     symptoms: tuple[str, ...]
     sections: tuple[str, ...]
+    skills: tuple[str, ...]
     greetings: tuple[str, ...]
     closings: tuple[str, ...]
     terms: dict[str, str]
@@ -52,20 +53,23 @@ ENGLISH = Phrases(
     ),
     verbs=_words("shows; confirms; has approved; expects; does not include; reports; describes; has changed; supports"),
     objects=_words(
-        "a steady increase in costs over the last year; the plans for the northern district; an error below two percent; "
+        "a steady increase in costs over the last year; the northern district; an error below two percent; "
         "the agreed terms of delivery; a larger share of public funding; the results of the earlier measurements; "
-        "no further delay in the coming weeks; all documents that were sent in March; the work of more than forty people"
+        "no further delay in the coming weeks; all documents that were sent in March; the work of forty people"
     ),
     months=_words("January; February; March; April; May; June; July; August; September; October; November; December"),
     labels=_words(
-        "Surname; First name; Date of birth; Place of birth; Nationality; Street and number; Postcode, city; Telephone; "
-        "E-mail; Occupation; Employer; Tax number; Marital status; Number of children; Account holder; Vehicle; Remarks"
+        "Surname; First name; Date of birth; Place of birth; Nationality; Street and number; Postcode, city; "
+        "Telephone; E-mail; Occupation; Employer; Tax number; Marital status; Number of children; Vehicle; Remarks"
     ),
     symptoms=_words(
         "Headache; Fever; Cough; Allergies; Diabetes; Asthma; High blood pressure; Smoking; Dizziness; Back pain; "
         "Surgery; Medication; Heart disease; Pregnancy; Nausea; Sleep disorder; Vaccinations; Weight loss"
     ),
     sections=_words("Profile; Experience; Education; Skills; Languages; Projects; Publications; Interests; References"),
+    skills=_words(
+        "English; Spanish; Spreadsheets; Accounting; Driving licence; Python; First aid; Photography; Sailing"
+    ),
     greetings=_words("Dear Sir or Madam,; Dear Ms Clarke,; Dear Mr Hughes,"),
     closings=_words("Yours sincerely,; Kind regards,; Yours faithfully,"),
     terms=_terms(
@@ -84,9 +88,11 @@ GERMAN = Phrases(
     surnames=_words("Albrecht; Böhm; Dietrich; Ehlers; Fischer; Günther; Hoffmann; Jäger; Krüger; Lehmann; Schröder"),
     streets=_words("Bahnhofstraße; Gartenweg; Hauptstraße; Lindenallee; Am Mühlbach; Schulstraße; Goetheplatz"),
     cities=_words("04109 Leipzig; 50667 Köln; 80331 München; 20095 Hamburg; 70173 Stuttgart; 28195 Bremen"),
-    companies=_words("Nordlicht Handels GmbH; Müller & Söhne KG; Werkzeugbau Stein; Stadtwerke Süd AG; Bürobedarf Lang"),
+    companies=_words(
+        "Nordlicht Handels GmbH; Müller & Söhne KG; Werkzeugbau Stein; Stadtwerke Süd AG; Bürobedarf Lang"
+    ),
     items=_words(
-        "Kopierpapier A4; Wartung, zwei Stunden; Toner schwarz; Schreibtisch Eiche; Fahrtkosten; Monatsgebühr; Brötchen; "
+        "Kopierpapier A4; Wartung, zwei Stunden; Toner schwarz; Schreibtisch Eiche; Fahrtkosten; Monatsgebühr; "
         "Kaffeebohnen 1 kg; Kabelsatz; Bürostuhl; Softwarelizenz; Kartenzahlung; Dauerauftrag Sparen; Käse; Milch 1 l; "
         "Äpfel; Batterien AA; Miete; Gehalt; Versicherung; Geldautomat; Strom und Gas; Mitgliedsbeitrag"
     ),
@@ -96,8 +102,8 @@ GERMAN = Phrases(
     ),
     verbs=_words("zeigt; bestätigt; erwartet; enthält; beschreibt; meldet; unterstützt; verändert; begründet"),
     objects=_words(
-        "einen stetigen Anstieg der Kosten im letzten Jahr; die Pläne für den nördlichen Bezirk; die Lieferbedingungen; "
-        "einen Fehler von unter zwei Prozent; einen größeren Anteil öffentlicher Mittel; keine weitere Verzögerung; "
+        "einen stetigen Anstieg der Kosten im letzten Jahr; die Pläne für den nördlichen Bezirk; "
+        "die Lieferbedingungen; einen Fehler von unter zwei Prozent; öffentliche Mittel; keine weitere Verzögerung; "
         "die Ergebnisse früherer Messungen; alle Unterlagen aus dem März; die Arbeit von mehr als vierzig Menschen"
     ),
     months=_words("Januar; Februar; März; April; Mai; Juni; Juli; August; September; Oktober; November; Dezember"),
@@ -109,7 +115,10 @@ GERMAN = Phrases(
         "Kopfschmerzen; Fieber; Husten; Allergien; Diabetes; Asthma; Bluthochdruck; Rauchen; Schwindel; Impfungen; "
         "Rückenschmerzen; Operationen; Medikamente; Herzleiden; Schwangerschaft; Übelkeit; Schlafstörung"
     ),
-    sections=_words("Profil; Berufserfahrung; Ausbildung; Kenntnisse; Sprachen; Projekte; Veröffentlichungen; Interessen"),
+    sections=_words(
+        "Profil; Berufserfahrung; Ausbildung; Kenntnisse; Sprachen; Projekte; Veröffentlichungen; Interessen"
+    ),
+    skills=_words("Deutsch; Englisch; Buchhaltung; Führerschein; Python; Erste Hilfe; Fotografie; Rudern; Schach"),
     greetings=_words("Sehr geehrte Damen und Herren,; Sehr geehrte Frau Böhm,; Sehr geehrter Herr Jäger,"),
     closings=_words("Mit freundlichen Grüßen; Hochachtungsvoll; Freundliche Grüße"),
     terms=_terms(
@@ -128,9 +137,11 @@ FRENCH = Phrases(
     surnames=_words("Aubert; Bernard; Chevalier; Dupré; Fabre; Girard; Hébert; Lefèvre; Moreau; Perrin; Renaud"),
     streets=_words("rue de la Gare; avenue Foch; place du Marché; rue Pasteur; chemin des Prés; boulevard Carnot"),
     cities=_words("69002 Lyon; 33000 Bordeaux; 31000 Toulouse; 44000 Nantes; 67000 Strasbourg; 59800 Lille"),
-    companies=_words("Établissements Moreau; Atelier du Nord SARL; Énergies Réunies SA; Librairie Fabre; Transports Girard"),
+    companies=_words(
+        "Établissements Moreau; Atelier du Nord SARL; Énergies Réunies SA; Librairie Fabre; Transports Girard"
+    ),
     items=_words(
-        "Papier A4, 5 ramettes; Dépannage, deux heures; Toner noir; Bureau en chêne; Frais de trajet; Abonnement; Pain; "
+        "Papier A4, 5 ramettes; Dépannage, deux heures; Toner noir; Bureau en chêne; Frais de trajet; Abonnement; "
         "Café en grains; Câbles; Chaise de bureau; Licence; Entretien; Paiement par carte; Virement épargne; Fromage; "
         "Lait 1 l; Pommes; Piles AA; Loyer; Salaire; Assurance; Retrait; Eau et gaz; Cotisation annuelle"
     ),
@@ -140,9 +151,9 @@ FRENCH = Phrases(
     ),
     verbs=_words("montre; confirme; prévoit; ne comprend pas; décrit; annonce; soutient; a modifié; a retenu"),
     objects=_words(
-        "une hausse régulière des coûts depuis un an; les projets du quartier nord; une erreur inférieure à deux pour cent; "
+        "une hausse régulière des coûts depuis un an; les projets du quartier nord; une erreur de deux pour cent; "
         "les conditions de livraison; une part plus grande des fonds publics; aucun retard dans les semaines à venir; "
-        "les résultats des mesures précédentes; tous les documents envoyés en mars; le travail de plus de quarante personnes"
+        "les résultats des mesures précédentes; tous les documents envoyés en mars; le travail de quarante personnes"
     ),
     months=_words("janvier; février; mars; avril; mai; juin; juillet; août; septembre; octobre; novembre; décembre"),
     labels=_words(
@@ -154,6 +165,7 @@ FRENCH = Phrases(
         "Opérations; Médicaments; Maladie du cœur; Grossesse; Nausées; Insomnie; Perte de poids"
     ),
     sections=_words("Profil; Expérience; Formation; Compétences; Langues; Projets; Publications; Loisirs"),
+    skills=_words("Français; Anglais; Comptabilité; Permis B; Python; Secourisme; Photographie; Voile; Échecs"),
     greetings=_words("Madame, Monsieur,; Chère Madame Dupré,; Cher Monsieur Fabre,"),
     closings=_words("Cordialement,; Sincères salutations,; Bien à vous,"),
     terms=_terms(

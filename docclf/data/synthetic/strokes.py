@@ -24,7 +24,7 @@ def handwriting(
         letters = min(count_between(rng, 2, 9), int((x + width - at) / (0.62 * size)))
         if letters < 1:
             return
-        points = _word(rng, letters, size, slant) + (at, y)
+        points = _word(rng, letters, size, slant) + np.array([at, y])
         canvas.pen.line(points.ravel().tolist(), fill=canvas.paint(ink), width=max(1, round(thickness)))
         at += letters * 0.62 * size + between(rng, 0.4, 0.9) * size
 
@@ -32,13 +32,14 @@ def handwriting(
 def signature(canvas: Canvas, x: float, y: float, width: float) -> None:
     """A signature: a tall first letter, a wavy tail and, often, a line under it."""
     rng = canvas.rng
-    steps = np.linspace(0, 1, 60)
-    fall = 1.0 - 0.75 * steps
-    height = width * between(rng, 0.12, 0.25)
-    turns = between(rng, 4, 9)
-    phase = between(rng, 0, 6.3)
-    across = x + width * (steps + 0.07 * np.sin(2 * math.pi * turns * steps * 1.3 + phase))
-    down = y - height * fall * (0.4 + np.sin(2 * math.pi * turns * steps + phase)) * 0.6
+    steps = np.linspace(0, 1, 90)
+    height = width * between(rng, 0.12, 0.3)
+    fall = 1.0 - between(rng, 0.4, 0.85) * steps ** between(rng, 0.3, 1.5)
+    # The pen speeds up and slows down: turns crowd in one place and stretch into a line in another.
+    pace = steps + between(rng, 0.05, 0.15) * np.sin(2 * math.pi * steps * between(rng, 0.5, 2) + between(rng, 0, 6))
+    turn = 2 * math.pi * between(rng, 3, 9) * pace + between(rng, 0, 6)
+    across = x + width * (steps + between(rng, 0.02, 0.09) * np.sin(turn * between(rng, 0.8, 1.3) + between(rng, 0, 6)))
+    down = y - height * fall * (0.4 + np.sin(turn) * (0.6 + 0.4 * np.sin(0.31 * turn))) * 0.6
     ink = canvas.paint(pick(rng, PEN_INKS))
     points = np.stack([across, down], axis=1)
     canvas.pen.line(points.ravel().tolist(), fill=ink, width=max(1, round(0.25 * canvas.unit)))
@@ -77,10 +78,16 @@ def _word(rng: Generator, letters: int, size: float, slant: float) -> NDArray[np
     count = letters * 8 + 1
     along = np.arange(count) / 8
     # Every letter has a height of its own; now and then one rises above or hangs below the line.
-    tall = rng.choice([0.45, 0.5, 0.55, 1.0, -0.5], size=letters + 1, p=[0.3, 0.25, 0.2, 0.17, 0.08])
+    shares = [0.22, 0.18, 0.2, 0.14, 0.16, 0.1]
+    tall = rng.choice([0.3, 0.42, 0.5, 0.6, 1.0, -0.5], size=letters + 1, p=shares)
     heights = np.repeat(tall, 8)[:count]
     wave = 0.5 - 0.5 * np.cos(2 * math.pi * along)
+    # Round letters loop back, pointed ones do not; letters differ in width too.
+    round_ = np.repeat(rng.uniform(0.05, 0.55, letters + 1), 8)[:count]
     loops = np.sin(2 * math.pi * along + between(rng, 0.5, 1.6))
-    up = size * heights * wave + rng.normal(0, 0.02 * size, count)
-    across = 0.62 * size * (along + 0.32 * loops) + slant * up
+    widths = np.repeat(rng.uniform(0.55, 1.45, letters + 1), 8)[:count]
+    at = np.cumsum(widths / 8)
+    at *= letters / at[-1]
+    up = size * heights * wave + rng.normal(0, 0.015 * size, count)
+    across = 0.62 * size * (at + round_ * loops) + slant * up
     return np.stack([across, -up], axis=1)

@@ -13,7 +13,11 @@ def person(rng: Generator, phrases: Phrases) -> str:
 
 def address(rng: Generator, phrases: Phrases) -> list[str]:
     """Name, street and city, a line each."""
-    return [person(rng, phrases), f"{pick(rng, phrases.streets)} {count_between(rng, 1, 180)}", pick(rng, phrases.cities)]
+    return [
+        person(rng, phrases),
+        f"{pick(rng, phrases.streets)} {count_between(rng, 1, 180)}",
+        pick(rng, phrases.cities),
+    ]
 
 
 def amount(rng: Generator, low: float = 1.0, high: float = 5000.0) -> str:

@@ -69,12 +69,12 @@ class Typeface:
         return sum([self._cell(character).shape[1] for character in text])
 
     def fit(self, text: str, width: float) -> str:
-        """The longest beginning of `text` that is at most `width` pixels wide."""
+        """The longest beginning of `text` that is at most `width` pixels wide, cut between words where it has any."""
         used = 0
         for position, character in enumerate(text):
             used += self._cell(character).shape[1]
             if used > width:
-                return text[:position].rstrip()
+                return text[: text.rfind(" ", 1, position + 1)] if " " in text[1 : position + 1] else text[:position]
         return text
 
     def _cell(self, character: str) -> Mask:

@@ -1,8 +1,9 @@
-"""A Hydra application with a known best configuration: no page, no torch, a second a search.
+"""A Hydra application with a known best configuration: no page, no torch, 0.2 s a trial.
 
 python tests/sweeper/toy/app.py -m n_trials=5
 """
 
+import logging
 import math
 import os
 import signal
@@ -11,35 +12,55 @@ import time
 import hydra
 from omegaconf import DictConfig
 
+from docclf.errors import InputError
 from docclf.sweeper import current_trial
+
+log = logging.getLogger(__name__)
+
+
+def distance(x: float, n: int, colour: str) -> float:
+    """How far from `x = 0, n = 2, colour = blue`."""
+    return x**2 + 0.1 * (n - 2) ** 2 + {"blue": 0.0, "green": 0.5, "red": 1.0}[colour]
+
+
+def reported(value: float, step: int) -> float:
+    """Of three steps, the last one reports the value."""
+    return value + 0.1 * (2 - step)
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=("docclf.*", "optuna.*", "logging.*"))
 def main(cfg: DictConfig):
-    """The distance from `x = 0.3, n = 2, colour = blue`, reported in steps that come down to it."""
+    """`distance`, reported in steps that come down to it."""
     trial = current_trial()
-    value = (cfg.x - cfg.shape.centre) ** 2 + 0.1 * (cfg.n - 2) ** 2 + {"blue": 0.0, "green": 0.5, "red": 1.0}[cfg.colour]
+    log.info(f"begin x={cfg.x}")
+    if trial.number in cfg.refuse_at:
+        raise InputError("asked to refuse")
+    value = distance(cfg.x - cfg.shape.centre, cfg.n, cfg.colour)
+    if cfg.two_objectives:
+        return value, abs(cfg.x)
     for step in range(cfg.steps):
-        trial.report(value + 0.1 * (cfg.steps - 1 - step), step)
+        trial.report(reported(value, step), step)
         if trial.should_prune():
             return None
         if [trial.number, step] == cfg.signal_at:
             os.kill(os.getpid(), getattr(signal, cfg.signal))
         time.sleep(cfg.seconds / cfg.steps)
-    if trial.number in cfg.prune_at:
+    trial.set_user_attr("colour", cfg.colour)
+    return misbehave(cfg, trial.number) or value
+
+
+def misbehave(cfg: DictConfig, number: int | None):
+    """End as the config asks of this trial; None where it asks for nothing."""
+    if number in cfg.prune_at:
         from optuna import TrialPruned
 
         raise TrialPruned
-    if trial.number in cfg.raise_at:
-        raise ArithmeticError(f"asked to fail at x={cfg.x}")
-    if trial.number in cfg.text_at:
-        return "blue"
-    if trial.number in cfg.none_at:
-        return None
-    if cfg.two_objectives:
-        return value, abs(cfg.x)
-    return math.nan if trial.number in cfg.nan_at else value
+    if number in cfg.raise_at:
+        raise ArithmeticError(f"asked to fail, number {number}")
+    return next((end for name, end in ENDS.items() if number in cfg[name]), None)
 
+
+ENDS = {"nan_at": math.nan, "text_at": "blue", "pair_at": (0.5, 0.5)}
 
 if __name__ == "__main__":
     main()

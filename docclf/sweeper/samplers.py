@@ -1,0 +1,98 @@
+"""The sampler and the pruner of a study, from their options."""
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+
+from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.space import describe
+
+_SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
+_PRUNERS = ("optuna.pruners.*",)
+
+
+class Grid(optuna.samplers.GridSampler):
+    """`GridSampler` for ask and tell, where the sweeper ends the study and `Study.stop` is refused."""
+
+    def after_trial(self, *_: Any) -> None:
+        pass
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return len(self._all_grids)
+
+
+def make_sampler(
+    config: DictConfig, distributions: Mapping[str, BaseDistribution], n_before: int
+) -> optuna.samplers.BaseSampler:
+    """Build the sampler of a study.
+
+    Args:
+        config: The option of `hydra/sweeper/sampler`. A null leaves the choice to Optuna.
+        distributions: The search space.
+        n_before: Trials of the study so far, moves the seed on: a continued study must not draw the random numbers of
+            its first trials again.
+
+    Raises:
+        ConfigError: The sampler needs a package that is not installed.
+        SpaceError: A grid over a continuous range.
+    """
+    options = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(options, dict)
+    chosen: dict[str, Any] = {str(key): value for key, value in options.items() if value is not None}
+    if chosen.get("multivariate") == 0 and chosen["multivariate"] is not False:
+        del chosen["multivariate"]  # see docclf.sweeper.config.TPESamplerConfig
+    target = chosen["_target_"]
+    if target == "optuna.samplers.GridSampler":
+        # In the order of the seed; shuffled by another one, a continued study would still leave no point out.
+        return Grid({key: _points(key, d) for key, d in distributions.items()}, seed=chosen.get("seed"))
+    if target == "optuna.samplers.CmaEsSampler" and importlib.util.find_spec("cmaes") is None:
+        raise ConfigError(
+            "Expected the package `cmaes` for hydra/sweeper/sampler=cmaes, got none. "
+            "Install it (pip install cmaes) or choose another sampler, for example hydra/sweeper/sampler=tpe."
+        )
+    if "seed" in chosen:
+        chosen["seed"] += n_before
+    sampler: optuna.samplers.BaseSampler = _instantiate(chosen, _SAMPLERS)
+    return sampler
+
+
+def make_pruner(config: DictConfig) -> optuna.pruners.BasePruner:
+    """Build the pruner from the option of `hydra/sweeper/pruner`."""
+    pruner: optuna.pruners.BasePruner = _instantiate(config, _PRUNERS)
+    return pruner
+
+
+def _instantiate(config: Any, whitelist: tuple[str, ...]) -> Any:
+    with warnings.catch_warnings():
+        # Who names an option has chosen it, and some of ours are experimental in Optuna.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return instantiate(config, _execution_whitelist_=whitelist)
+
+
+def _points(key: str, distribution: BaseDistribution) -> list[Any]:
+    """Every value of a distribution.
+
+    >>> _points("n", IntDistribution(2, 6, step=2)), _points("x", FloatDistribution(0.1, 0.3, step=0.1))
+    ([2, 4, 6], [0.1, 0.2, 0.3])
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    assert isinstance(distribution, FloatDistribution)
+    if distribution.step is None:
+        raise SpaceError(
+            f"Expected a finite set of values of `{key}` for a grid, got the interval {describe(distribution)}. "
+            "Write `choice(...)` or `range(start, stop, step)`, or choose another sampler."
+        )
+    n = round((distribution.high - distribution.low) / distribution.step)
+    return [round(distribution.low + i * distribution.step, 12) for i in range(n + 1)]

@@ -1,0 +1,116 @@
+"""A small data set that can be learnt, the composed config, and an environment that leaves the user's alone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig
+from PIL import Image, ImageDraw
+
+import docclf
+from docclf.train import TARGETS
+
+Compose = Callable[..., DictConfig]
+
+CLASSES = {"0": "invoice", "7": "계약서", "10": "letter of intent"}
+PAGES_PER_CLASS = 8
+TEST_PAGES_PER_CLASS = 3
+
+# One training of a fold takes about a quarter of a second.
+TINY = (
+    "data=csv",
+    "augment=none",
+    "model.name=test_resnet",
+    "data.image_size=32",
+    "data.batch_size=8",
+    "validation.epochs=1",
+    "logger=none",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the user's is read or written, nothing leaves the machine, one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCCLF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("WANDB_SILENT", "true")
+        patch.delenv("WANDB_API_KEY", raising=False)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            patch.setenv(name, "1")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def allowed_targets() -> Iterator[None]:
+    """What `hydra.main` does for the command."""
+    with execution_whitelist(TARGETS):
+        yield
+
+
+@pytest.fixture(scope="session")
+def pages_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV data set: 3 classes of 8 training and 3 test pages, one class named in Hangul, one with spaces."""
+    root = tmp_path_factory.mktemp("pages")
+    random = np.random.default_rng(0)
+    for split, n in (("train", PAGES_PER_CLASS), ("test", TEST_PAGES_PER_CLASS)):
+        (root / split).mkdir()
+        rows = ["ID,target"]
+        for layout, target in enumerate(CLASSES):
+            for i in range(n):
+                name = f"{target} 쪽 {i}.{'jpg' if i % 2 else 'png'}"
+                draw_page(layout, random).save(root / split / name)
+                rows.append(f"{name},{target}")
+        (root / f"{split}.csv").write_text("\n".join(rows), encoding="utf-8")
+    meta = ["target,class_name", *(f"{target},{name}" for target, name in CLASSES.items())]
+    (root / "meta.csv").write_text("\n".join(meta), encoding="utf-8")
+    return root
+
+
+def draw_page(layout: int, random: np.random.Generator) -> Image.Image:
+    """Lines across, a dark column at the left, or a frame; a little different each time."""
+    page = Image.new("RGB", (60, 80), "white")
+    pen = ImageDraw.Draw(page)
+    x, y, grey = (int(value) for value in random.integers([3, 3, 0], [9, 9, 90]))
+    if layout == 0:
+        for line in range(y, 76, 8):
+            pen.line((x, line, 56, line), (grey,) * 3, 3)
+    elif layout == 1:
+        pen.rectangle((0, y, 16 + x, 79), (grey,) * 3)
+    else:
+        pen.rectangle((x, y, 54, 74), outline=(grey,) * 3, width=4)
+    return page
+
+
+def compose_with(
+    *overrides: str, config: str = "train", hydra: bool = False, folder: Path = docclf.CONF_DIR
+) -> DictConfig:
+    """Compose as the command line does."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder)):
+        return compose(config, overrides=list(overrides), return_hydra_config=hydra)
+
+
+@pytest.fixture(scope="session")
+def compose_config() -> Compose:
+    """Composes with any overrides: `compose_config("augment=scan", config="train", hydra=False, folder=CONF_DIR)`."""
+    return compose_with
+
+
+@pytest.fixture(scope="session")
+def tiny_config(pages_root: Path) -> DictConfig:
+    return compose_with(*TINY, f"data.root='{pages_root}'")
+
+
+@pytest.fixture
+def cfg(tiny_config: DictConfig) -> DictConfig:
+    """The config of a tiny training, to be changed at will."""
+    return tiny_config.copy()

@@ -1,0 +1,195 @@
+"""What is read from folders and CSV files, and what is refused."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docclf.data.pages import read_csv, read_folder
+from docclf.errors import DataError
+
+
+def make(root: Path, *names: str) -> None:
+    """Files that look like images by their names, which is all that reading a data set looks at, and empty folders."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(path) if path.suffix in (".png", ".jpg") else path.write_text("notes")
+
+
+def write(path: Path, *lines: str, encoding: str = "utf-8") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines), encoding=encoding)
+
+
+# A folder per class
+
+
+def test_the_classes_of_a_folder_are_its_folders_in_sorted_order(tmp_path: Path) -> None:
+    make(tmp_path, "b/2.png", "b/1.jpg", "a/x.png", "a/notes.txt", ".hidden/x.png", "__MACOSX/x.png", "readme.png")
+    pages = read_folder(tmp_path)
+    assert pages.targets == pages.class_names == ["a", "b"]
+    assert pages.train.ids == ["a/x.png", "b/1.jpg", "b/2.png"]
+    assert pages.train.labels is not None and pages.train.labels.tolist() == [0, 1, 1]
+    assert [path.is_file() for path in pages.train.paths] == [True] * 3
+    assert pages.test is None and pages.train.groups is None
+
+
+def test_a_folder_with_train_and_test_has_test_pages(tmp_path: Path) -> None:
+    make(tmp_path, "train/a/1.png", "train/계약서 ✍️/1.png", "test/계약서 ✍️/9.png")
+    pages = read_folder(tmp_path)
+    assert pages.class_names == ["a", "계약서 ✍️"]
+    assert pages.train.ids == ["train/a/1.png", "train/계약서 ✍️/1.png"]
+    assert pages.test is not None and pages.test.labels is not None
+    assert (pages.test.ids, pages.test.labels.tolist()) == (["test/계약서 ✍️/9.png"], [1])
+
+
+def test_a_folder_with_train_alone_has_no_test_pages(tmp_path: Path) -> None:
+    make(tmp_path, "train/a/1.png", "train/b/1.png")
+    assert read_folder(tmp_path).test is None
+
+
+def test_a_folder_named_test_beside_other_classes_is_a_class(tmp_path: Path) -> None:
+    make(tmp_path, "test/1.png", "letter/1.png")
+    assert read_folder(tmp_path).class_names == ["letter", "test"]
+
+
+def test_a_folder_of_folders_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make(tmp_path, "a/1.png", "b/1.png", "old/2019/1.png")
+    with caplog.at_level(logging.WARNING):
+        assert read_folder(tmp_path).class_names == ["a", "b"]
+    assert str(tmp_path / "old") in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a/1.png", "b/"], "Expected page images in the class folder {root}/b, got none"),
+        (["a/1.png", "b/notes.txt"], "Expected page images in the class folder {root}/b, got none"),
+        (["a/1.png", "a/2.png"], "at least 2 class folders with page images in `data.root`={root}, got 1: a"),
+        ([], "at least 2 class folders with page images in `data.root`={root}, got 0. Put"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "got others too: c"),
+        (["train/a/1.png", "b/1.png"], "at least 2 class folders"),
+    ],
+)
+def test_a_folder_without_pages_of_two_classes_is_refused(tmp_path: Path, names: Sequence[str], message: str) -> None:
+    make(tmp_path, *names)
+    with pytest.raises(DataError) as refused:
+        read_folder(tmp_path)
+    assert message.format(root=tmp_path) in str(refused.value)
+
+
+def test_a_root_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected a folder at `data\.root`, got .*nowhere"):
+        read_folder(tmp_path / "nowhere")
+
+
+# CSV files
+
+
+def test_a_csv_may_have_a_bom_and_names_in_any_script(tmp_path: Path) -> None:
+    names = ["한글 문서.png", "📄.jpg", "with space, and comma.png"]
+    make(tmp_path, *(f"train/{name}" for name in names))
+    rows = [f'"{name}",{target}' for name, target in zip(names, ["10", "9", "9"], strict=True)]
+    write(tmp_path / "train.csv", "ID,target", *rows, encoding="utf-8-sig")
+    write(tmp_path / "meta.csv", "target,class_name", "9,영수증 🧾", "10,b", encoding="utf-8-sig")
+    pages = read_csv(tmp_path)
+    assert pages.train.ids == names
+    assert pages.targets == ["9", "10"], "in order of number, not of text"
+    assert pages.class_names == ["영수증 🧾", "b"]
+    assert pages.train.labels is not None and pages.train.labels.tolist() == [1, 0, 0]
+
+
+def test_targets_may_be_words_and_need_no_meta_csv(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png", "3.png", "4.png")
+    write(tmp_path / "train.csv", "ID,target", "1.png,letter", "2.png,-1", "3.png,²", "4.png,--2")
+    pages = read_csv(tmp_path)
+    assert pages.targets == pages.class_names == ["-1", "--2", "letter", "²"]
+
+
+def test_images_are_found_in_the_split_folder_first_and_beside_the_csv(tmp_path: Path) -> None:
+    make(tmp_path, "train/1.png", "1.png", "2.png", "test/2.png")
+    write(tmp_path / "train.csv", "ID,target", "1.png,0", "2.png,1")
+    assert read_csv(tmp_path).train.paths == [tmp_path / "train" / "1.png", tmp_path / "2.png"]
+
+
+def test_a_class_of_meta_csv_without_pages_is_a_class(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png")
+    write(tmp_path / "train.csv", "ID,target", "1.png,0", "2.png,2")
+    write(tmp_path / "meta.csv", "target,class_name", "0,a", "1,b", "2,c")
+    pages = read_csv(tmp_path)
+    assert pages.class_names == ["a", "b", "c"]
+    assert pages.train.labels is not None and pages.train.labels.tolist() == [0, 2]
+
+
+def test_a_group_column_is_kept(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png", "3.png")
+    write(tmp_path / "train.csv", "group,ID,target", "doc 1,1.png,0", "doc 2,2.png,1", "doc 1,3.png,0")
+    assert read_csv(tmp_path).train.groups == ["doc 1", "doc 2", "doc 1"]
+
+
+def test_a_test_csv_without_targets_gives_pages_without_labels(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png", "test/9.png")
+    write(tmp_path / "train.csv", "ID,target", "1.png,0", "2.png,1")
+    write(tmp_path / "test.csv", "ID", "9.png")
+    test = read_csv(tmp_path).test
+    assert test is not None and test.ids == ["9.png"] and test.labels is None
+
+
+def test_a_test_csv_with_targets_gives_labels(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png", "test/9.png")
+    write(tmp_path / "train.csv", "ID,target", "1.png,0", "2.png,1")
+    write(tmp_path / "test.csv", "ID,target", "9.png,1")
+    test = read_csv(tmp_path).test
+    assert test is not None and test.labels is not None and test.labels.tolist() == [1]
+
+
+TRAIN = ("ID,target", "1.png,0", "2.png,1")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "Expected train.csv with columns ID,target in `data.root`={root}, got no such file"),
+        ({"train.csv": ("ID,label", "1.png,0")}, "Expected the columns ID,target in {root}/train.csv, got ID,label"),
+        ({"train.csv": ("",)}, "Expected the columns ID,target in {root}/train.csv, got ."),
+        ({"train.csv": ("ID,target",)}, "Expected at least one row in {root}/train.csv, got none"),
+        ({"train.csv": (*TRAIN, "1.png,1")}, "Expected each ID once in {root}/train.csv, got 1 in several rows: 1.png"),
+        ({"train.csv": (*TRAIN, "lost.png,1")}, "got none for 1 of 3: lost.png"),
+        ({"train.csv": ("ID,target", "1.png,0", "2.png,0")}, "Expected at least 2 classes in {root}/train.csv, got 1"),
+        ({"train.csv": ("ID,target", "1.png,0", "2.png")}, "a value of ID,target in every row of {root}/train.csv"),
+        ({"train.csv": ("ID,target", "1.png,0", ",1")}, "a value of ID,target in every row of {root}/train.csv"),
+        ({"train.csv": TRAIN, "meta.csv": ("target,class_name", "0,a")}, "{root}/meta.csv, it lacks 1"),
+        ({"train.csv": TRAIN, "meta.csv": ("target,name", "0,a")}, "columns target,class_name in {root}/meta.csv"),
+        ({"train.csv": TRAIN, "meta.csv": ("target,class_name", "0,a", "1,a")}, "different class names"),
+        ({"train.csv": TRAIN, "test.csv": ("name", "1.png")}, "Expected the columns ID in {root}/test.csv, got name"),
+        ({"train.csv": TRAIN, "test.csv": ("ID,target", "1.png,5")}, "train.csv or meta.csv in test.csv, got 5"),
+        ({"train.csv": TRAIN, "test.csv": ("ID", "9.png")}, "every ID of test.csv in {root}"),
+    ],
+)
+def test_a_csv_that_contradicts_itself_or_its_files_is_refused(
+    tmp_path: Path, files: dict[str, Sequence[str]], message: str
+) -> None:
+    make(tmp_path, "1.png", "2.png")
+    for name, lines in files.items():
+        write(tmp_path / name, *lines)
+    with pytest.raises(DataError) as refused:
+        read_csv(tmp_path)
+    assert message.format(root=tmp_path) in str(refused.value)
+
+
+def test_a_csv_in_another_encoding_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "ID,target", "1.png,영수증", encoding="cp949")
+    with pytest.raises(DataError, match=r"train\.csv.* UTF-8"):
+        read_csv(tmp_path)
+
+
+def test_of_many_lost_files_the_first_ten_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "ID,target", *(f"{i}.png,{i % 2}" for i in range(12)))
+    with pytest.raises(DataError, match=r"got none for 12 of 12: 0\.png, .*9\.png and 2 more"):
+        read_csv(tmp_path)

@@ -1,0 +1,253 @@
+"""The exported config trains what the winning trial trained, from any folder, with any override after it."""
+
+import csv
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+import docclf
+from docclf.results.export import ExportBest, export
+from docclf.train import train
+
+Compose = Callable[..., DictConfig]
+
+# Score, learning rate and batch size.
+TRIALS = [(0.5, 1e-3, 32), (0.6, 3e-3, 16), (0.9, 4.5678901234567e-3, 64), (0.7, 1e-5, 128)]
+BEST = 2
+
+
+class Sweep:
+    """A finished search: its folder, its study in SQLite, the config of its best trial as Hydra leaves it."""
+
+    def __init__(self, cwd: Path, compose: Compose, *overrides: str, values: bool = True) -> None:
+        self.overrides = ["hparams_search=optuna", "study_name='서류 1'", *overrides]
+        self.config = compose(*self.overrides, hydra=True)
+        OmegaConf.set_readonly(self.config, False)
+        OmegaConf.update(self.config, "hydra.runtime.cwd", str(cwd), force_add=True)
+        self.folder = cwd / "multirun" / "서류 1"
+        self.folder.mkdir(parents=True)
+        (self.folder / "multirun.yaml").touch()
+        self.study = optuna.create_study(
+            storage=f"sqlite:///{self.folder / 'study.db'}", study_name="서류 1", direction="maximize"
+        )
+        for number, (value, lr, batch_size) in enumerate(TRIALS):
+            params = {"optimizer.lr": lr, "data.batch_size": batch_size}
+            self.study.enqueue_trial(params, user_attrs={"role": "baseline"} if number == 0 else None)
+            trial = self.study.ask(
+                {
+                    "optimizer.lr": optuna.distributions.FloatDistribution(1e-6, 1e-1, log=True),
+                    "data.batch_size": optuna.distributions.CategoricalDistribution([16, 32, 64, 128]),
+                }
+            )
+            trial.set_user_attr("folds", [value - 0.1, value + 0.1])
+            if number == BEST:
+                self.trial_config = compose(*self.overrides, *(f"{key}={value}" for key, value in params.items()))
+                (self.folder / str(number) / ".hydra").mkdir(parents=True)
+                OmegaConf.save(self.trial_config, self.folder / str(number) / ".hydra" / "config.yaml")
+            self.study.tell(trial, value if values else None, state=None if values else TrialState.FAIL)
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values, unresolved."""
+    values: dict[str, Any] = {}
+    for key, value in OmegaConf.to_container(node).items() if isinstance(node, DictConfig) else node.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory far from the search's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    folder = tmp_path / "내 프로젝트"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, compose_config: Compose) -> Sweep:
+    sweep = Sweep(tmp_path_factory.mktemp("project"), compose_config, "data=csv", "data.root=pages")
+    export(sweep.config, sweep.folder)
+    return sweep
+
+
+def compose_best(compose: Compose, sweep: Sweep, *overrides: str, hydra: bool = False) -> DictConfig:
+    """As `--config-dir best --config-name config` does: the exported folder comes before that of docclf."""
+    path = f"hydra.searchpath=['file://{docclf.CONF_DIR}']"
+    return compose(path, *overrides, config="config", hydra=hydra, folder=sweep.folder / "best")
+
+
+def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
+    compose_config: Compose, cwd: Path, elsewhere: Path
+) -> None:
+    sweep = Sweep(cwd, compose_config, "data=csv", "data.root='내 문서/pages'", "augment=scan", "model.drop_rate=0.125")
+    export(sweep.config, sweep.folder)
+    command = [
+        sys.executable,
+        "-m",
+        "docclf.train",
+        "--config-dir",
+        str(sweep.folder / "best"),
+        "--config-name",
+        "config",
+    ]
+    shown = subprocess.run([*command, "--cfg", "job"], cwd=elsewhere, capture_output=True, text=True, check=True).stdout
+    trial, exported = flat(sweep.trial_config), flat(OmegaConf.create(shown))
+    assert trial["optimizer.lr"] == 4.5678901234567e-3 and trial["data.batch_size"] == 64
+    assert list(exported) == list(trial)
+    assert {key: (trial[key], exported[key]) for key in trial if trial[key] != exported[key]} == {
+        "data.root": ("내 문서/pages", str(cwd / "내 문서/pages"))
+    }
+    assert flat(compose_best(compose_config, sweep)) == exported, "so that the tests below may compose in this process"
+
+
+def test_every_path_is_absolute_and_absolute_ones_stay(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
+    sweep = Sweep(
+        cwd, compose_config, "data=folder", "data.root=/data/pages", "data.cache_dir=cache",
+        "model.checkpoint_path=../weights.pth",
+    )  # fmt: skip
+    export(sweep.config, sweep.folder)
+    exported = compose_best(compose_config, sweep)
+    assert exported.data.root == "/data/pages" and exported.data.cache_dir == str(cwd / "cache")
+    assert exported.model.checkpoint_path == str(cwd / "../weights.pth")
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("optimizer.lr=0.5", "optimizer.lr", 0.5),
+        ("seed=7", "validation.seed", 7),
+        ("validation.folds=9", "validation.folds", 9),
+        ("logger=none", "logger._target_", "docclf.loggers.RunLogger"),
+        ("augment=scan", "augment.noise", 0.05),
+        ("augment=none", "augment.degrees", 0),
+        ("model=convnext_tiny", "model.name", "convnext_tiny"),
+        ("validation=full", "validation.epochs", 20),
+        ("validation=holdout", "validation.run_folds", 1),
+        ("scheduler=constant", "scheduler._target_", "docclf.model.constant"),
+        ("optimizer=sgd", "optimizer._target_", "torch.optim.SGD"),
+        ("experiment=basic", "model.name", "efficientnet_b3"),
+    ],
+)
+def test_any_override_works_after_the_exported_config(
+    compose_config: Compose, exported: Sweep, elsewhere: Path, override: str, key: str, value: object
+) -> None:
+    plain, changed = compose_best(compose_config, exported), compose_best(compose_config, exported, override)
+    assert OmegaConf.select(changed, key) == value != OmegaConf.select(plain, key)
+    part = key.split(".")[0]
+    others = [name for name in plain if name not in (part, "seed", "validation", "augment", "data")]
+    assert all(plain[name] == changed[name] for name in others), "the rest stays as the trial had it"
+    assert changed.data.root == plain.data.root
+    assert Path(changed.data.root).is_absolute()
+
+
+def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
+    sweep = Sweep(cwd, compose_config)
+    export(sweep.config, sweep.folder)
+    assert compose_best(compose_config, sweep).data.draw._target_ == "docclf.data.synthetic.draw_pages"
+    changed = compose_best(compose_config, sweep, "data=folder", "data.root=/mine")
+    assert changed.data.draw is None and changed.data.reader._target_ == "docclf.data.pages.read_folder"
+    assert changed.data.root == "/mine" and changed.optimizer.lr == TRIALS[BEST][1]
+
+
+def test_a_search_may_start_from_the_exported_config(compose_config: Compose, exported: Sweep, elsewhere: Path) -> None:
+    found = compose_best(compose_config, exported, "hparams_search=optuna", "study_name=again", hydra=True)
+    assert found.hydra.sweeper._target_ == "docclf.sweeper.plugin.DocclfSweeper"
+    assert found.hydra.sweep.dir == "multirun/again" and found.optimizer.lr == TRIALS[BEST][1]
+
+
+def test_the_exported_config_trains(compose_config: Compose, cwd: Path, elsewhere: Path, pages_root: Path) -> None:
+    tiny = ["model.name=test_resnet", "data.image_size=32", "validation.epochs=1", "validation.prune_after=1"]
+    sweep = Sweep(cwd, compose_config, "data=csv", f"data.root='{pages_root}'", "augment=none", "logger=none", *tiny)
+    export(sweep.config, sweep.folder)
+    scores = [train(sweep.trial_config, elsewhere / "a"), train(compose_best(compose_config, sweep), elsewhere / "b")]
+    assert scores[0] == scores[1]
+    assert (elsewhere / "a" / "oof.csv").read_bytes() == (elsewhere / "b" / "oof.csv").read_bytes()
+
+
+def test_the_files_say_where_they_come_from(
+    compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config)
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    params = (sweep.folder / "best" / "params.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(params) == {"optimizer.lr": 4.5678901234567e-3, "data.batch_size": 64}
+    for text in (params, (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")):
+        assert text.startswith("# study: 서류 1, trial 2 of 4\n# score: 0.9000, folds [0.8, 1.0]\n")
+        assert re.search(r"^# versions: docclf \d\S*, hydra-core 1\.4\S*, optuna 5\.", text, re.M)
+        assert re.search(r"^# written: \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}$", text, re.M)
+        assert f"--config-dir '{sweep.folder / 'best'}' --config-name config" in text, "a command to copy, quoted"
+    with (sweep.folder / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["value"] for row in csv.DictReader(file)] == ["0.5", "0.6", "0.9", "0.7"]
+    assert "best macro-F1 0.900 (folds 0.800, 1.000), trial 2" in caplog.text
+    assert "+0.400 macro-F1 over the baseline, trial 0" in caplog.text
+
+
+def test_without_a_finished_trial_there_is_a_table_and_no_config(
+    compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, values=False)
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    assert (sweep.folder / "trials.csv").is_file() and not (sweep.folder / "best").exists()
+    assert "No trial came to its end" in caplog.text
+
+
+def test_exporting_again_replaces_the_files(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
+    sweep = Sweep(cwd, compose_config)
+    export(sweep.config, sweep.folder)
+    trial = sweep.study.ask(sweep.study.trials[0].distributions)
+    (sweep.folder / "2").rename(sweep.folder / str(trial.number))
+    sweep.study.tell(trial, 0.95)
+    export(sweep.config, sweep.folder)
+    assert "trial 4 of 5" in (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")
+    assert sorted(path.name for path in (sweep.folder / "best").iterdir()) == ["config.yaml", "params.yaml"]
+
+
+# The callback
+
+
+def test_the_callback_exports_a_docclf_search(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
+    sweep = Sweep(cwd, compose_config)
+    ExportBest().on_multirun_end(sweep.config)
+    assert (sweep.folder / "best" / "config.yaml").is_file()
+
+
+def test_the_callback_leaves_other_sweeps_and_refused_searches_alone(
+    compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config)
+    (sweep.folder / "multirun.yaml").unlink()
+    ExportBest().on_multirun_end(sweep.config)
+    (sweep.folder / "multirun.yaml").touch()
+    sweep.config.hydra.sweeper = compose_config(hydra=True).hydra.sweeper
+    ExportBest().on_multirun_end(sweep.config)
+    assert not (sweep.folder / "best").exists() and "Could not export" not in caplog.text
+
+
+def test_an_export_that_fails_is_told_and_leaves_the_study(
+    compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config)
+    (sweep.folder / "2" / ".hydra" / "config.yaml").unlink()
+    ExportBest().on_multirun_end(sweep.config)
+    assert "Could not export the best trial" in caplog.text and "FileNotFoundError" in caplog.text
+    assert len(sweep.study.trials) == 4

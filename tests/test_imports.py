@@ -1,0 +1,151 @@
+"""Who may import whom, and what is not imported until a job trains."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "docclf"
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
+
+COMMANDS = ("train", "predict", "report", "merge", "compare")
+# Room: the rooms that it may import besides itself. The commands may import all.
+RULES = {
+    "__init__": set(),
+    "errors": set(),
+    "data": {"errors"},
+    "model": {"errors"},
+    "trainer": {"errors"},
+    "loggers": {"errors"},
+    "crossval": {"errors", "data", "model"},
+    "refit": {"errors", "data", "model", "crossval", "results"},
+    "sweeper": {"errors"},
+    "results": {"errors", "sweeper"},
+}
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch_lightning",
+    "torchmetrics",
+    "wandb",
+    "optuna",
+    "sklearn",
+    "matplotlib",
+)
+
+
+def room(module: str) -> str:
+    return module.split("/")[0]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import, which these tests do not follow"
+            # `from docclf import train` names a module; `from docclf.errors import DataError` does not.
+            yield from (
+                (f"docclf.{alias.name}" for alias in node.names) if node.module == "docclf" else [str(node.module)]
+            )
+
+
+def outside(module: str) -> set[str]:
+    return {name.split(".")[0] for name in imports(module)} - {"docclf"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_those_below_it_alone(module: str) -> None:
+    mine = room(module)
+    if mine in COMMANDS:
+        return
+    assert mine in RULES, f"{module} is in no room; say in RULES what it may import"
+    rooms = {name.split(".")[1] for name in imports(module) if name.startswith("docclf.")}
+    rooms -= {"CONF_DIR", "__version__"}
+    assert rooms - {mine} <= RULES[mine]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_hydra_is_imported_by_sweeper_export_and_commands_alone(module: str) -> None:
+    if room(module) in ("sweeper", *COMMANDS) or module == "results/export":
+        return
+    assert not outside(module) & {"hydra", "hydra_plugins"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optuna_is_imported_by_sweeper_and_results_alone(module: str) -> None:
+    if room(module) not in ("sweeper", "results"):
+        assert "optuna" not in outside(module)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in ("sweeper", "results")])
+def test_sweeper_and_results_never_import_torch(module: str) -> None:
+    assert not outside(module) & {"torch", "timm", "pytorch_lightning", "torchmetrics", "torchvision"}
+
+
+def test_these_rules_see_what_is_imported() -> None:
+    assert {"docclf.data.folds", "torch"} <= set(imports("crossval"))
+    assert "docclf.crossval" in set(imports("train")), "an import inside a function too"
+
+
+# What the commands load
+
+REPORT = "import atexit, json, sys; atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules))))"
+
+
+def loaded(code: str, *arguments: str, cwd: Path, **environment: str) -> tuple[set[str], str]:
+    """Heavy packages that a Python process has loaded at its end, and what it printed."""
+    command = [sys.executable, "-c", f"{REPORT}\n{code}", *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    output, _, modules = done.stdout.rstrip("\n").rpartition("\n")
+    return {name.split(".")[0] for name in json.loads(modules)} & set(HEAVY), output
+
+
+RUN = "import runpy; sys.argv[0] = 'train.py'; runpy.run_module('docclf.train', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--help"], "hparams_search"),
+        (["--cfg", "job"], "study_name: search"),
+        (["hparams_search=optuna", "--cfg", "all"], "docclf.sweeper.plugin.DocclfSweeper"),
+        (["--info", "plugins"], "DocclfSweeper"),
+    ],
+)
+def test_help_and_config_load_nothing_heavy(tmp_path: Path, arguments: list[str], shown: str) -> None:
+    heavy, output = loaded(RUN, *arguments, cwd=tmp_path)
+    assert shown in output
+    assert heavy == set()
+    assert list(tmp_path.iterdir()) == [], "nor is a run folder made"
+
+
+def test_completing_a_command_line_loads_nothing_heavy(tmp_path: Path) -> None:
+    line = "train.py model="  # Hydra completes the command of a file, not `python -m`
+    heavy, output = loaded(RUN, "-sc", "query=bash", cwd=tmp_path, COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert "model=convnext_tiny" in output.split()
+    assert heavy == set()
+
+
+def test_checking_the_data_before_a_search_loads_no_torch(tmp_path: Path, pages_root: Path) -> None:
+    code = """
+from hydra import compose, initialize_config_dir
+from hydra.utils import execution_whitelist
+from docclf import CONF_DIR
+from docclf.train import TARGETS, preflight
+with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS):
+    print(preflight(compose("train", sys.argv[1:]))["pages"])
+"""
+    heavy, output = loaded(code, "data=csv", f"data.root='{pages_root}'", "data.image_size=32", cwd=tmp_path)
+    assert output.splitlines()[-1] == "24"
+    assert heavy == {"sklearn"}, "which splits the folds"

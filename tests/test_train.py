@@ -1,0 +1,245 @@
+"""One real training through the command's own function, and what it leaves in its folder."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import yaml
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import f1_score
+
+from docclf.data.augment import BatchAugment
+from docclf.data.cache import cache_size, load_pages
+from docclf.data.folds import assign_folds
+from docclf.data.module import PageDataModule
+from docclf.data.pages import read_csv
+from docclf.errors import ConfigError, DataError, NonFiniteLossError
+from docclf.train import TARGETS as ALLOWED
+from docclf.train import preflight, train
+
+NAMES = ["invoice", "계약서", "letter of intent"]
+TARGETS = ["0", "7", "10"]
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = yaml.safe_load((folder / "result.yaml").read_text(encoding="utf-8"))
+    return result
+
+
+def oof_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "oof.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[float | None, Path]:
+    """Score and folder of a run with three folds, a CSV logger and a model on all pages."""
+    cfg = tiny_config.copy()
+    cfg.refit, cfg.validation.epochs, cfg.optimizer.lr = "all", 2, 3e-3
+    cfg.logger = {"_target_": "docclf.loggers.CsvLogger", "_partial_": True}
+    folder = tmp_path_factory.mktemp("trained")
+    with execution_whitelist(ALLOWED):  # the fixture that does this is one of a test; this one lives longer
+        return train(cfg, folder), folder
+
+
+def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:
+    score, folder = trained
+    result = result_of(folder)
+    assert list(result) == ["state", "params", "folds", "mean", "spread", "refit", "seconds"]
+    assert result["state"] == "COMPLETE" and result["params"] == {}
+    assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
+    assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))
+    assert result["spread"] == pytest.approx(np.std(result["folds"], ddof=1))
+    assert 0 < result["seconds"] < 600
+
+
+def test_every_page_is_predicted_once_by_the_fold_that_did_not_train_on_it(
+    trained: tuple[float, Path], pages_root: Path
+) -> None:
+    rows, train_pages = oof_of(trained[1]), read_csv(pages_root).train
+    assert list(rows[0]) == ["ID", "target", "fold", *NAMES]
+    assert [row["ID"] for row in rows] == train_pages.ids
+    assert train_pages.labels is not None
+    assert [row["target"] for row in rows] == [TARGETS[label] for label in train_pages.labels]
+    folds = assign_folds(train_pages.labels, n_folds=3, seed=42, class_names=NAMES)
+    assert [int(row["fold"]) for row in rows] == folds.tolist()
+    probabilities = np.array([[float(row[name]) for name in NAMES] for row in rows])
+    assert (probabilities >= 0).all() and probabilities.sum(axis=1) == pytest.approx(np.ones(24), abs=3e-6)
+
+
+def test_the_scores_of_the_folds_follow_from_their_predictions(trained: tuple[float, Path]) -> None:
+    rows = oof_of(trained[1])
+    for fold, score in enumerate(result_of(trained[1])["folds"]):
+        mine = [row for row in rows if row["fold"] == str(fold)]
+        predicted = [TARGETS[int(np.argmax([float(row[name]) for name in NAMES]))] for row in mine]
+        assert f1_score([row["target"] for row in mine], predicted, average="macro") == pytest.approx(score, abs=1e-6)
+
+
+def test_pictures_and_metrics_are_written_and_nothing_in_part(trained: tuple[float, Path]) -> None:
+    _, folder = trained
+    for name in ("confusion.png", "confusion_test.png"):
+        with Image.open(folder / name) as picture:
+            picture.load()
+            assert min(picture.size) > 100
+    assert [(folder / f"fold_{fold}" / "metrics.csv").is_file() for fold in range(3)] == [True] * 3
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion.png", "confusion_test.png", "fold_0", "fold_1", "fold_2", "model.ckpt", "model.safetensors",
+        "oof.csv", "result.yaml",
+    ]  # fmt: skip
+
+
+def test_the_saved_model_gives_the_scores_that_the_test_pages_were_given(
+    trained: tuple[float, Path], pages_root: Path
+) -> None:
+    folder = trained[1]
+    weights = load_file(folder / "model.safetensors")
+    net = timm.create_model("test_resnet", num_classes=3)
+    net.load_state_dict(weights)
+    checkpoint = torch.load(folder / "model.ckpt", weights_only=True)["state_dict"]
+    assert {key.removeprefix("net.") for key in checkpoint} == weights.keys()
+    assert all(torch.equal(checkpoint[f"net.{key}"], weight) for key, weight in weights.items())
+
+    data = PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=32)
+    pages, labels = next(iter(data.test_dataloader()))
+    images, _ = data.on_after_batch_transfer((pages, labels), 0)
+    cfg = net.pretrained_cfg
+    mean, std = (torch.tensor(cfg[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        logits = net.eval()((images - mean) / std)
+    scores = result_of(folder)["refit"]
+    assert scores["test/macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"), abs=1e-6)
+    assert scores["test/accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+    assert scores["test/loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-4)
+
+
+def test_the_same_command_gives_the_same_scores_and_another_seed_others(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.augment.degrees = 5
+    cfg.model.drop_rate = 0.1
+    scores = [train(cfg, tmp_path / name) for name in "ab"]
+    assert scores[0] == scores[1]
+    assert (tmp_path / "a" / "oof.csv").read_bytes() == (tmp_path / "b" / "oof.csv").read_bytes()
+    cfg.seed = 1
+    train(cfg, tmp_path / "c")
+    assert (tmp_path / "a" / "oof.csv").read_bytes() != (tmp_path / "c" / "oof.csv").read_bytes()
+
+
+def test_a_single_split_scores_its_own_pages_alone(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.validation.folds, cfg.validation.run_folds = 4, 1
+    score = train(cfg, tmp_path)
+    result = result_of(tmp_path)
+    assert result["folds"] == [score] and result["spread"] == 0
+    assert {row["fold"] for row in oof_of(tmp_path)} == {"0"} and len(oof_of(tmp_path)) == 6
+
+
+def test_without_test_labels_a_model_on_all_pages_is_saved_and_not_scored(
+    cfg: DictConfig, tmp_path: Path, pages_root: Path
+) -> None:
+    root = tmp_path / "pages"
+    root.mkdir()
+    for name in ("train", "test", "train.csv", "meta.csv"):
+        (root / name).symlink_to(pages_root / name)
+    rows = (pages_root / "test.csv").read_text(encoding="utf-8").splitlines()
+    (root / "test.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows), encoding="utf-8")
+    cfg.data.root, cfg.refit, cfg.validation.run_folds = str(root), "all", 1
+    train(cfg, tmp_path / "run")
+    assert result_of(tmp_path / "run")["refit"] == {}
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert not (tmp_path / "run" / "confusion_test.png").exists()
+
+
+def test_training_may_start_from_a_file_of_weights(cfg: DictConfig, tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet", num_classes=11).state_dict()
+    cfg.validation.run_folds, cfg.optimizer.lr, cfg.optimizer.weight_decay, cfg.refit = 1, 0.0, 0.0, "all"
+    for name, save in (("weights.pth", torch.save), ("weights.safetensors", save_file)):
+        save(state, tmp_path / name)
+        cfg.model.checkpoint_path = str(tmp_path / name)
+        train(cfg, tmp_path / "run")
+        weights = load_file(tmp_path / "run" / "model.safetensors")
+        assert weights["fc.weight"].shape[0] == 3
+        frozen = [key for key in state if not key.startswith("fc.") and "running" not in key and "num_b" not in key]
+        assert all(torch.equal(weights[key], state[key]) for key in frozen), "a learning rate of 0 leaves them"
+
+
+# What cannot work
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_with_that_cause(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.optimizer.lr = 1e30
+    with pytest.raises(NonFiniteLossError, match=r"loss became (nan|inf) in epoch 1"):
+        train(cfg, tmp_path)
+    result = result_of(tmp_path)
+    assert result["state"] == "FAIL" and result["cause"].startswith("NonFiniteLossError: The ")
+    assert "mean" not in result and result["seconds"] > 0
+    assert not (tmp_path / "oof.csv").exists()
+
+
+def test_a_model_on_all_pages_that_breaks_fails_the_run_and_keeps_the_folds(cfg: DictConfig, tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").mkdir()  # so that saving the model cannot succeed
+    cfg.refit, cfg.validation.run_folds = "all", 1
+    with pytest.raises(IsADirectoryError):
+        train(cfg, tmp_path)
+    result = result_of(tmp_path)
+    assert result["state"] == "FAIL" and result["cause"].startswith("IsADirectoryError")
+    assert len(result["folds"]) == 1 and (tmp_path / "oof.csv").is_file()
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+@pytest.mark.parametrize("refit", ["bogus", True, "folds "])
+def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_path: Path, refit: object) -> None:
+    cfg.refit = refit
+    with pytest.raises(ConfigError, match=rf"Expected `refit` to be all or false, got {refit}\."):
+        train(cfg, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "message"),
+    [
+        ("model.name", "efficientnet_b33", ConfigError, r"got `efficientnet_b33`\. Nearest: efficientnet_b3,"),
+        ("model.checkpoint_path", "/nowhere.pth", ConfigError, r"`model\.checkpoint_path`, got /nowhere\.pth"),
+        ("validation.folds", 1, ConfigError, r"`validation\.folds` to be at least 2, got 1\. Use validation=holdout"),
+        ("validation.folds", 9, DataError, r"got fewer of invoice \(8\), 계약서 \(8\), letter of intent \(8\)"),
+        ("validation.epochs", 0, ConfigError, r"`validation\.epochs` to be at least 1, got 0"),
+        ("data.batch_size", 0, ConfigError, r"`data\.batch_size` to be at least 1, got 0"),
+        ("data.root", "/nowhere", DataError, r"train\.csv with columns ID,target in `data\.root`=/nowhere"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused_with_the_key_and_the_way_out(
+    cfg: DictConfig, tmp_path: Path, key: str, value: object, error: type[Exception], message: str
+) -> None:
+    OmegaConf.update(cfg, key, value)
+    with pytest.raises(error, match=message):
+        train(cfg, tmp_path)
+
+
+# Before a search
+
+
+def test_preflight_decodes_the_pages_that_trials_will_read(cfg: DictConfig, tmp_path: Path, pages_root: Path) -> None:
+    cfg.data.cache_dir = str(tmp_path)
+    facts = preflight(cfg)
+    assert (facts["pages"], facts["classes"]) == (24, 3)
+    (file,) = tmp_path.iterdir()
+    written = file.stat().st_mtime_ns
+    load_pages(read_csv(pages_root).train.paths, cache_size(32, cfg.data.margin), tmp_path)
+    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [written]
+
+
+def test_preflight_tells_other_folds_from_the_same(cfg: DictConfig) -> None:
+    facts = preflight(cfg)
+    assert preflight(cfg) == facts
+    cfg.seed = 1
+    assert preflight(cfg)["folds"] != facts["folds"] and preflight(cfg)["data"] == facts["data"]
+
+
+def test_preflight_refuses_what_no_trial_could_train_on(cfg: DictConfig) -> None:
+    cfg.validation.folds = 9
+    with pytest.raises(DataError, match="at least 9 pages of every class"):
+        preflight(cfg)
