@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -310,12 +310,30 @@ SPACE_MISTAKES = {
 }
 
 
+# Those that no test of a smaller part knows
+QUICK_MISTAKES = (
+    "a truncated image",
+    "an ID without a file",
+    "a class with fewer pages than folds",
+    "one fold",
+    "a key that there is not",
+    "such a key in a file",
+    "an empty range",
+    "a default outside",
+)
+
+
+def slow_but(*quick: str, names: Iterable[str]) -> list[Any]:
+    """Names as parameters of a test, all but some of them marked slow."""
+    return [name if name in quick else pytest.param(name, marks=SLOW) for name in names]
+
+
 def fill(arguments: Sequence[str], root: Path, pages: str) -> list[str]:
     filled = [argument.format(root=root, pages=pages) for argument in arguments]
     return [f"data.root='{a.partition('=')[2]}'" if a.startswith("data.root=/") else a for a in filled]
 
 
-@pytest.mark.parametrize("mistake", [*DATA_MISTAKES, *SPACE_MISTAKES])
+@pytest.mark.parametrize("mistake", slow_but(*QUICK_MISTAKES, names=[*DATA_MISTAKES, *SPACE_MISTAKES]))
 def test_a_mistake_is_named_before_the_first_trial(mistake: str, broken: Path, pages: str, tmp_path: Path) -> None:
     arguments, named = {**DATA_MISTAKES, **SPACE_MISTAKES}[mistake]
     output = run(tmp_path, *SEARCH, *TINY, *fill(arguments, broken, pages), code=1)
@@ -325,9 +343,7 @@ def test_a_mistake_is_named_before_the_first_trial(mistake: str, broken: Path, p
     assert not (tmp_path / "multirun" / "search" / "0").exists()
 
 
-@pytest.mark.parametrize(
-    "mistake", [name if name == "a truncated image" else pytest.param(name, marks=SLOW) for name in DATA_MISTAKES]
-)
+@pytest.mark.parametrize("mistake", slow_but("a truncated image", names=DATA_MISTAKES))
 def test_a_mistake_is_named_by_a_single_run_too(mistake: str, broken: Path, pages: str, tmp_path: Path) -> None:
     arguments, named = DATA_MISTAKES[mistake]
     output = run(tmp_path, *TRAIN, *TINY, *fill(arguments, broken, pages), code=1)

@@ -77,8 +77,8 @@ class Search:
         space = parse_space(self.settings["params"], arguments)
         check_keys(space.distributions, self.config)
         first = baseline(space.distributions, self.config) if self.settings["baseline"] else {}
+        self.directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
         facts = self._preflight(space, first)
-        self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         self.study = self._open_study(space, facts)
         if self.settings["baseline"] and not self.study.get_trials(deepcopy=False):
