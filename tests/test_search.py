@@ -223,25 +223,30 @@ def test_a_search_that_is_ended_in_a_fold_goes_on_to_its_total(
 ) -> None:
     folder = tmp_path / "multirun" / "search"
     # Epochs so many that the signal comes while a fold trains
-    command = (*SEARCH, *TINY, pages, "validation.epochs=12", "search.n_trials=2")
+    command = (*SEARCH, *TINY, pages, "validation.epochs=12", "search.n_trials=3")
     process = start(tmp_path, *command)
-    wait_for(folder / "train.log", "trial 1/2  lr", process)
     wait_for(folder / "1" / "train.log", "fold 1/2", process)
     process.send_signal(sent)
-    output = finish(process, code)
-    finished = [trial.number for trial in open_study(folder).trials if trial.state.name in ("COMPLETE", "PRUNED")]
-    assert finished == [0]
-    before = written(folder, finished)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+    first = open_study(folder).trials
+    ended = [trial.number for trial in first if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert ended in ([0], [0, 1])  # a signal may come where Python has to drop it; then its trial is the last one
+    before = written(folder, ended)
     if sent == signal.SIGKILL:
         run(tmp_path, *command)
     else:
         assert (folder / "best" / "config.yaml").is_file()
+        assert "RUNNING" not in {trial.state.name for trial in first}
         paste(output.partition("Go on with:\n")[2].splitlines()[0].strip(), Path.home())
     trials = open_study(folder).trials
-    assert [trial.state.name == "FAIL" for trial in trials] == [False, True, False]
-    assert trials[1].user_attrs["interrupted"] is True
-    assert trials[2].params == trials[1].params
-    assert written(folder, finished) == before
+    interrupted = [trial for trial in trials if trial.user_attrs.get("interrupted")]
+    assert [trial.number for trial in interrupted] == ([1] if ended == [0] else [])
+    assert len(trials) - len(interrupted) == 3
+    assert all(trial.state.name in ("COMPLETE", "PRUNED") for trial in trials if trial not in interrupted)
+    if interrupted:
+        assert trials[2].params == trials[1].params
+    assert written(folder, ended) == before
 
 
 # What users do wrong
@@ -317,9 +322,7 @@ QUICK_MISTAKES = (
     "a class with fewer pages than folds",
     "one fold",
     "a key that there is not",
-    "such a key in a file",
     "an empty range",
-    "a default outside",
 )
 
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import signal
-import socket
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError, InputError, SpaceError
 from docclf.sweeper import progress
+from docclf.sweeper.process import EndingSignals, is_alive, this_process
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, baseline, check_keys, describe, parse_space
 from docclf.sweeper.storage import open_storage, study_name, study_url, sweep_dir
@@ -40,8 +37,6 @@ INTERRUPTED = "interrupted"  # the process died or the input was wrong; another 
 # User attributes of the study
 SPACE = "space"
 FACTS = "facts"  # what the preflight returned
-
-SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
 class Search:
@@ -79,23 +74,22 @@ class Search:
         first = baseline(space.distributions, self.config) if self.settings["baseline"] else {}
         self.directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
         facts = self._preflight(space, first)
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
         self.study = self._open_study(space, facts)
+        OmegaConf.save(self.config, self.directory / "multirun.yaml")
         if self.settings["baseline"] and not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial(first, user_attrs={ROLE: "baseline"})
         self._fail_dead()
         self._retry_interrupted()
         self._announce()
-        previous = _on_sigterm(_exit_on_sigterm)
-        try:
-            while (missing := self.total - len(counted(self.study))) > 0 and self._in_time():
-                self._run_batch(space, min(missing, self.settings["n_jobs"]))
-        except (KeyboardInterrupt, SystemExit) as stop:
-            log.warning(progress.interrupted_line())
-            self._fail_dead()
-            raise SystemExit(SIGTERM_EXIT if stop.args == (SIGTERM_EXIT,) else 130) from None
-        finally:
-            _on_sigterm(previous)
+        with EndingSignals() as signals:
+            try:
+                while (missing := self.total - len(counted(self.study))) > 0 and self._in_time():
+                    signals.raise_dropped()
+                    self._run_batch(space, min(missing, self.settings["n_jobs"]))
+            except (KeyboardInterrupt, SystemExit):
+                log.warning(progress.interrupted_line())
+                self._fail_dead()
+                raise SystemExit(signals.exit_code) from None
 
     def _preflight(self, space: Space, first: Mapping[str, Any]) -> dict[str, Any]:
         config = self.compose(self.config, list(space.overrides(first)))
@@ -124,7 +118,7 @@ class Search:
     def _fail_dead(self) -> None:
         """Fail the trials that a dead process, or this one at its end, left running."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not _is_alive(trial.user_attrs.get(OWNER)):
+            if not is_alive(trial.user_attrs.get(OWNER)):
                 self._interrupt(trial.number, trial._trial_id)
 
     def _retry_interrupted(self) -> None:
@@ -166,7 +160,7 @@ class Search:
     def _run_batch(self, space: Space, size: int) -> None:
         trials = [self.study.ask(space.distributions) for _ in range(size)]
         for trial in trials:
-            trial.set_user_attr(OWNER, _this_process())
+            trial.set_user_attr(OWNER, this_process())
             log.info(progress.start_line(trial.number, self.total, trial.params))
         for batch in _consecutive(trials):
             overrides = [space.overrides(trial.params) for trial in batch]
@@ -273,36 +267,3 @@ def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
         else:
             runs.append([trial])
     return runs
-
-
-def _exit_on_sigterm(*_: Any) -> None:
-    raise SystemExit(SIGTERM_EXIT)
-
-
-def _on_sigterm(handler: Any) -> Any:
-    """Install a handler and return the one before; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    return signal.signal(signal.SIGTERM, handler)
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_alive(owner: str | None) -> bool:
-    """Whether the process that launched a trial may still run; one on another machine may."""
-    if owner is None:
-        return False
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
-        return True
-    if int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -43,10 +43,23 @@ def main(cfg: DictConfig):
         if trial.should_prune():
             return None
         if [trial.number, step] == cfg.signal_at:
-            os.kill(os.getpid(), getattr(signal, cfg.signal))
+            send(getattr(signal, cfg.signal), cfg.in_finaliser)
         time.sleep(cfg.seconds / cfg.steps)
     trial.set_user_attr("colour", cfg.colour)
     return misbehave(cfg, trial.number) or value
+
+
+def send(number: int, in_finaliser: bool) -> None:
+    """Send a signal to this process; Python drops what that raises in a finaliser."""
+
+    class Finalised:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    if in_finaliser:
+        Finalised()
+    else:
+        os.kill(os.getpid(), number)
 
 
 def misbehave(cfg: DictConfig, number: int | None):
