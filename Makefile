@@ -11,7 +11,10 @@ search: .venv/ready ## find the best hyper-parameters on the embedded pages
 	$(BIN)/python -m docclf.train -m hparams_search=optuna
 
 test: .venv/ready ## the tests, offline, a few minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/ready ## the longest tests: many kills, every pruner and sampler in a whole search
+	$(BIN)/python -m pytest -m slow
 
 check: .venv/ready ## style and types
 	$(BIN)/ruff check .
@@ -26,4 +29,4 @@ clean: ## remove what was made here: environment, drawn pages, results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help search test check clean
+.PHONY: help search test test-slow check clean

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
 
-# OpenMP threads that wait for work spin for milliseconds, which costs the others their core: with one more busy process on
-# 2 cores a training takes 10 times as long. Read when torch is imported; a setting of the user's own stands.
+# OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
+# 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         ConfigError, DataError: The config or the pages are wrong.
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    if cfg.refit not in ("all", False):
-        raise ConfigError(f"Expected `refit` to be all or false, got {cfg.refit}.")
+    _check_refit(cfg.refit)
     from docclf.crossval import cross_validate
     from docclf.refit import refit_all
     from docclf.results.run import write_predictions, write_result
@@ -104,6 +103,7 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
     from docclf.data.cache import cache_size, load_pages
     from docclf.data.folds import assign_folds
 
+    _check_refit(cfg.refit)
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
@@ -126,6 +126,11 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
         "data": digest.hexdigest()[:16],
         "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
     }
+
+
+def _check_refit(refit: Any) -> None:
+    if refit not in ("all", False):
+        raise ConfigError(f"Expected `refit` to be all or false, got {refit}.")
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:

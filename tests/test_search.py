@@ -201,6 +201,17 @@ def test_a_study_is_not_continued_on_other_pages_or_folds(searched: tuple[Path, 
 # Interruptions
 
 
+def test_a_study_is_not_continued_with_another_config_but_with_another_logger(
+    searched: tuple[Path, str], pages: str
+) -> None:
+    folder, _ = searched
+    cwd = folder.parents[1]
+    output = run(cwd, *SEARCH, *TINY, pages, "model.label_smoothing=0.1", code=1)
+    assert "model.label_smoothing: 0.0, now 0.1" in output
+    assert "study_name=NEW_NAME" in output
+    assert "4 of 4 trials done" in run(cwd, *SEARCH, *TINY, pages, "logger=csv")
+
+
 def wait_for(path: Path, text: str, process: subprocess.Popen[str]) -> None:
     """Until a log has a text."""
     deadline = time.monotonic() + 120

@@ -35,7 +35,7 @@ def assign_folds(
         DataError: A class, or the groups of a class, too few for one in each fold.
 
     >>> assign_folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0, class_names=["a", "b"]).tolist()
-    [1, 1, 0, 0]
+    [1, 0, 0, 1]
     """
     if n_folds < 2:
         raise ConfigError(

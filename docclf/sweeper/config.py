@@ -123,6 +123,8 @@ class SweeperConfig:
     # dotted path of a function(composed config) -> dict, called before the first trial; what it returns is kept as
     # attributes of the study and must be the same when the study is continued
     preflight: str | None = None
+    # keys of the config that may differ when a study is continued, with all below them; null: every one may
+    may_change: list[str] | None = None
 
 
 _PRUNERS: dict[str, type[PrunerConfig]] = {

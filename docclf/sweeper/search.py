@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -10,33 +9,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from hydra.utils import get_method
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from optuna.distributions import json_to_distribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from docclf.errors import ConfigError, InputError, SpaceError
+from docclf.errors import ConfigError, InputError
 from docclf.sweeper import progress
-from docclf.sweeper.process import EndingSignals, is_alive, this_process
+from docclf.sweeper.process import EndingSignals, this_process
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
-from docclf.sweeper.space import Space, baseline, check_keys, describe, parse_space
+from docclf.sweeper.space import Space, baseline, check_keys, leaves, parse_space
 from docclf.sweeper.storage import open_storage, study_name, study_url, sweep_dir
+from docclf.sweeper.study import CAUSE, INTERRUPTED, OWNER, ROLE, counted, fail_dead, require_same, retry_interrupted
 from docclf.sweeper.trial import PRUNED_AT
 
 log = logging.getLogger(__name__)
-
-# User attributes of trials
-ROLE = "role"  # "baseline"
-RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
-CAUSE = "cause"  # why a trial failed
-OWNER = "owner"  # the process that launched it: host and process id
-INTERRUPTED = "interrupted"  # the process died or the input was wrong; another trial tries the parameters again
-# User attributes of the study
-SPACE = "space"
-FACTS = "facts"  # what the preflight returned
 
 
 class Search:
@@ -78,8 +68,8 @@ class Search:
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         if self.settings["baseline"] and not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial(first, user_attrs={ROLE: "baseline"})
-        self._fail_dead()
-        self._retry_interrupted()
+        fail_dead(self.study)
+        retry_interrupted(self.study)
         self._announce()
         with EndingSignals() as signals:
             try:
@@ -88,7 +78,7 @@ class Search:
                     self._run_batch(space, min(missing, self.settings["n_jobs"]))
             except (KeyboardInterrupt, SystemExit):
                 log.warning(progress.interrupted_line())
-                self._fail_dead()
+                fail_dead(self.study)
                 raise SystemExit(signals.exit_code) from None
 
     def _preflight(self, space: Space, first: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +95,14 @@ class Search:
             directions=[getattr(direction, "name", direction) for direction in directions],
             load_if_exists=True,
         )
-        new = "study_name=NEW_NAME" if "study_name" in self.config else "hydra.sweep.dir=NEW_FOLDER"
-        _remember(study, SPACE, space.to_json(), "the search space", new)
-        _remember(study, FACTS, json.dumps(facts, sort_keys=True), "the data and the validation", new)
+        way_out = "study_name=NEW_NAME" if "study_name" in self.config else "hydra.sweep.dir=NEW_FOLDER"
+        records = {
+            "space": ("the search space", space.to_json()),
+            "facts": ("the data and the validation", facts),
+            "config": ("the config", self._constants(space)),
+        }
+        for key, (what, values) in records.items():
+            require_same(study, key, values, what=what, way_out=way_out)
         n_before = len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(self.settings["sampler"], space.distributions, n_before)
         study.pruner = make_pruner(self.settings["pruner"])
@@ -115,33 +110,17 @@ class Search:
             self.total = min(self.total, study.sampler.size + bool(self.settings["baseline"]))
         return study
 
-    def _fail_dead(self) -> None:
-        """Fail the trials that a dead process, or this one at its end, left running."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not is_alive(trial.user_attrs.get(OWNER)):
-                self._interrupt(trial.number, trial._trial_id)
-
-    def _retry_interrupted(self) -> None:
-        """Queue the parameters of interrupted trials once more, each of them once.
-
-        Those of a second interruption are not queued again: they may be what kills the process. The baseline always is.
-        """
-        trials = self.study.get_trials(deepcopy=False)
-        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-        for trial in trials:
-            # One that died between queue and start has its parameters in the queue's note alone.
-            params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            role = trial.user_attrs.get(ROLE)
-            again = role == "baseline" or RETRY_OF not in trial.user_attrs
-            if INTERRUPTED in trial.user_attrs and trial.number not in retried and params and again:
-                attributes = {RETRY_OF: trial.number, **({ROLE: role} if role else {})}
-                self.study.enqueue_trial(params, user_attrs=attributes)
-
-    def _interrupt(self, number: int, trial_id: int) -> None:
-        storage = self.study._storage
-        storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
-        storage.set_trial_user_attr(trial_id, CAUSE, "interrupted: the process that ran it ended")
-        self.study.tell(number, state=TrialState.FAIL)
+    def _constants(self, space: Space) -> dict[str, Any]:
+        """What every trial has in common and must keep: the config but for what is searched or `may_change`."""
+        if (free := self.settings["may_change"]) is None:
+            return {}
+        config = self.compose(self.config, list(space.fixed))
+        free = (*free, *space.distributions)
+        return {
+            key: str(OmegaConf.select(config, key, throw_on_missing=False))
+            for key in leaves(config)
+            if not any(key == name or key.startswith(f"{name}.") for name in free)
+        }
 
     def _announce(self) -> None:
         done = len(counted(self.study))
@@ -149,6 +128,11 @@ class Search:
             f"Study {self.study.study_name}: {done} of {self.total} trials done, "
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, results in {self.directory}"
         )
+        if self.settings["n_jobs"] > 1 and isinstance(self.launcher, BasicLauncher):
+            log.warning(
+                f"n_jobs={self.settings['n_jobs']} with Hydra's basic launcher: it runs one job after the other. "
+                "For jobs side by side, pip install 'hydra-joblib-launcher>=1.4.0rc3' and add hydra/launcher=joblib."
+            )
 
     def _in_time(self) -> bool:
         timeout = self.settings["timeout"]
@@ -221,41 +205,6 @@ class Search:
     def _seconds_left(self) -> float:
         timeout = self.settings["timeout"]
         return math.inf if timeout is None else timeout - (time.monotonic() - self.started)
-
-
-def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that count towards the total: all finished ones but those whose process died."""
-    finished = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    return [t for t in study.get_trials(deepcopy=False, states=finished) if not t.user_attrs.get(INTERRUPTED)]
-
-
-def _remember(study: optuna.Study, key: str, value: str, what: str, way_out: str) -> None:
-    """Keep a JSON object with the study, or compare it with the one that the study has.
-
-    Raises:
-        SpaceError: They differ.
-    """
-    known = study.user_attrs.get(key)
-    if known is None:
-        study.set_user_attr(key, value)
-    elif known != value:
-        before, now = json.loads(known), json.loads(value)
-        changed = "".join(
-            f"  {name}: {_describe(before.get(name))}, now {_describe(now.get(name))}\n"
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        )
-        raise SpaceError(
-            f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
-            f"Set it back to continue, or begin another study with {way_out}."
-        )
-
-
-def _describe(fact: Any) -> str:
-    """A fact of the preflight, or the JSON of a distribution, in a few characters."""
-    if isinstance(fact, str) and fact.startswith("{"):
-        return describe(json_to_distribution(fact))
-    return "nothing" if fact is None else str(fact)
 
 
 def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:

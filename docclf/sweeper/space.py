@@ -1,7 +1,6 @@
 """From override text to distributions, and the checks that come before the first trial."""
 
 import difflib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,9 +40,9 @@ class Space:
         """
         return (*(f"{key}={value}" for key, value in params.items()), *self.fixed)
 
-    def to_json(self) -> str:
-        """The distributions as canonical JSON, to compare the spaces of two runs."""
-        return json.dumps({key: distribution_to_json(d) for key, d in sorted(self.distributions.items())})
+    def to_json(self) -> dict[str, str]:
+        """Key to the JSON of its distribution, to compare the spaces of two runs."""
+        return {key: distribution_to_json(distribution) for key, distribution in self.distributions.items()}
 
 
 def parse_space(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> Space:
@@ -104,7 +103,7 @@ def check_keys(keys: Iterable[str], config: DictConfig) -> None:
     for key in keys:
         if key.startswith("+") or key in choices or _has(config, key):
             continue
-        near = difflib.get_close_matches(key, [*_leaves(config), *choices], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(key, [*leaves(config), *choices], n=3, cutoff=0.5)
         hint = f" Nearest: {', '.join(near)}." if near else ""
         raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
 
@@ -170,12 +169,13 @@ def _has(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
 
 
-def _leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+    """Dotted keys of all values of a config, `hydra` left out."""
     for key in map(str, config):
         if not prefix and key == "hydra":
             continue
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from _leaves(node, f"{prefix}{key}.")
+            yield from leaves(node, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
