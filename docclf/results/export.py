@@ -9,6 +9,7 @@ import subprocess
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
@@ -92,7 +93,7 @@ def _provenance(study: optuna.Study, best: FrozenTrial, folder: Path) -> str:
     """Comment lines that say where a result comes from."""
     facts = {
         "study": f"{study.study_name}, trial {best.number} of {len(study.get_trials(deepcopy=False))}",
-        "score": f"{best.value:.4f}, folds {best.user_attrs.get('folds', [])}",
+        "score": f"{best.value:.4f}{_spread(best.user_attrs.get('folds', []))}",
         "data": study.user_attrs.get("facts", ""),
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "commit": _git_commit(),
@@ -100,6 +101,16 @@ def _provenance(study: optuna.Study, best: FrozenTrial, folder: Path) -> str:
         "train": f"python -m docclf.train --config-dir {shlex.quote(str(folder / 'best'))} --config-name config",
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
+
+
+def _spread(folds: list[float]) -> str:
+    """
+    >>> _spread([0.5, 0.7])
+    ', spread over folds 0.1414 (0.5000, 0.7000)'
+    """
+    if len(folds) < 2:
+        return ""
+    return f", spread over folds {stdev(folds):.4f} ({', '.join(f'{score:.4f}' for score in folds)})"
 
 
 def _git_commit() -> str:
