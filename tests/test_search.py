@@ -234,7 +234,7 @@ def test_a_search_that_is_ended_in_a_fold_goes_on_to_its_total(
 ) -> None:
     folder = tmp_path / "multirun" / "search"
     # Epochs so many that the signal comes while a fold trains
-    command = (*SEARCH, *TINY, pages, "validation.epochs=12", "search.n_trials=3")
+    command = (*SEARCH, *TINY, pages, "validation.epochs=12", "search.n_trials=3", "hydra/sweeper/pruner=none")
     process = start(tmp_path, *command)
     wait_for(folder / "1" / "train.log", "fold 1/2", process)
     process.send_signal(sent)
