@@ -1,10 +1,11 @@
-"""The folds of one configuration, and the callback that turns them into one score."""
+"""The folds of one configuration."""
 
+import gc
 import logging
-import time
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,19 +15,11 @@ from numpy.typing import NDArray
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
-from docclf.model import PageClassifier
+from docclf.fold_average import FoldAverage, FoldScore, Trial
+from docclf.model import PageClassifier, macro_f1
+from docclf.resume import FoldCheckpoints
 
 log = logging.getLogger(__name__)
-
-SCORE = "val/macro_f1"
-
-
-class Trial(Protocol):
-    """What the folds need of an Optuna trial."""
-
-    def report(self, value: float, step: int) -> None: ...
-
-    def should_prune(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,7 @@ class Validation:
         max_batch_size: Most pages that go through the model at once; gradients accumulate to the batch size asked
             for. None for no limit.
         prune_after: Epochs of its first fold that every trial gets before it may be stopped.
+        report: `epoch` or `fold`, see `docclf.fold_average.FoldAverage`.
         seed: Of the split and of each training.
     """
 
@@ -48,6 +42,7 @@ class Validation:
     epochs: int = 3
     max_batch_size: int | None = None
     prune_after: int = 1
+    report: str = "epoch"
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -55,70 +50,18 @@ class Validation:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"Expected `validation.{name}` to be at least 1, got {value}.")
+        if self.report not in ("epoch", "fold"):
+            raise ConfigError(f"Expected `validation.report` to be epoch or fold, got {self.report}.")
 
     @property
     def n_runs(self) -> int:
         """Number of trainings."""
         return self.folds if self.run_folds is None else min(self.run_folds, self.folds)
 
-
-@dataclass(frozen=True)
-class FoldScore:
-    """Result of one fold.
-
-    Attributes:
-        fold: Index of the fold that validated.
-        score: Validation macro-F1 of the epoch that is kept, the best one.
-        epoch: That epoch, from 0.
-        seconds: Wall-clock time of the training with its validations.
-    """
-
-    fold: int
-    score: float
-    epoch: int
-    seconds: float
-
-
-class FoldAverage(pl.Callback):
-    """Averages folds while they train, and stops the configuration when its trial advises so.
-
-    After every epoch it reports the mean of the finished folds' scores and the best so far of this fold, at step
-    `fold * epochs + epoch`. One instance serves all folds of a configuration in turn.
-
-    Args:
-        trial: Receives the reports.
-        epochs: Epochs of each fold.
-        prune_after: Reports before the first advice is asked.
-    """
-
-    def __init__(self, trial: Trial, epochs: int, prune_after: int = 1) -> None:
-        self.trial, self.epochs, self.prune_after = trial, epochs, prune_after
-        self.folds: list[FoldScore] = []
-        self.pruned = False
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.perf_counter()
-        self._score, self._epoch = -1.0, 0
-        self.logits = torch.empty(0)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PageClassifier)
-        score = float(trainer.callback_metrics[SCORE])
-        if score > self._score:
-            self._score, self._epoch, self.logits = score, trainer.current_epoch, pl_module.logits.cpu()
-        step = len(self.folds) * self.epochs + trainer.current_epoch
-        self.trial.report(float(np.mean([*self.scores, self._score])), step)
-        if step + 1 >= self.prune_after and self.trial.should_prune():
-            self.pruned = trainer.should_stop = True
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        seconds = time.perf_counter() - self._started
-        self.folds.append(FoldScore(len(self.folds), self._score, self._epoch, seconds))
-
     @property
-    def scores(self) -> list[float]:
-        """Scores of the folds so far."""
-        return [fold.score for fold in self.folds]
+    def steps(self) -> int:
+        """Reports of a whole configuration."""
+        return self.n_runs * self.epochs if self.report == "epoch" else self.n_runs
 
 
 @dataclass(frozen=True)
@@ -128,14 +71,20 @@ class CrossValidation:
     Attributes:
         folds: One entry for each fold that was begun; the last one of a pruned configuration is not finished.
         assignment: Fold of each training page, int64 of shape (n,).
+        labels: Class of each training page, int64 of shape (n,).
         probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
+        n_parameters: Of the model.
         pruned: Whether the trial advised to stop.
+        out_of_time: Whether the time of the search ended; the folds go on another time.
     """
 
     folds: list[FoldScore]
     assignment: NDArray[np.int64]
+    labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    n_parameters: int
     pruned: bool
+    out_of_time: bool
 
     @property
     def scores(self) -> list[float]:
@@ -144,13 +93,30 @@ class CrossValidation:
 
     @property
     def mean(self) -> float:
-        """Mean of the folds' scores."""
-        return float(np.mean(self.scores))
+        """Mean of the folds' scores; NaN before the first."""
+        return float(np.mean(self.scores)) if self.folds else math.nan
 
     @property
     def spread(self) -> float:
         """Sample standard deviation of the folds' scores; 0 for one fold."""
         return float(np.std(self.scores, ddof=1)) if len(self.folds) > 1 else 0.0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a search can have as its objectives.
+
+        `macro_f1` is the mean over folds, `macro_f1_pooled` the one score of all out-of-fold predictions,
+        `train_seconds` the time of all folds, `parameters` the size of the model.
+        """
+        scored = np.flatnonzero(~np.isnan(self.probabilities).any(axis=1))
+        predicted = torch.from_numpy(self.probabilities[scored])
+        pooled = macro_f1(predicted, torch.from_numpy(self.labels[scored]), self.probabilities.shape[1])
+        return {
+            "macro_f1": self.mean,
+            "macro_f1_pooled": float(pooled),
+            "train_seconds": sum(fold.seconds for fold in self.folds),
+            "parameters": float(self.n_parameters),
+        }
 
 
 def cross_validate(
@@ -161,6 +127,7 @@ def cross_validate(
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
     build_logger: Callable[[int], Any],
+    checkpoints: FoldCheckpoints | None = None,
 ) -> CrossValidation:
     """Train and score one model a fold.
 
@@ -171,6 +138,7 @@ def cross_validate(
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
         build_logger: Makes the Lightning logger of a fold; what it returns may be False.
+        checkpoints: Keeps what is done; without, an interruption loses it.
 
     Raises:
         ConfigError, DataError: See `docclf.data.folds.assign_folds`.
@@ -183,19 +151,72 @@ def cross_validate(
         class_names=data.pages.class_names,
         groups=data.pages.train.groups,
     )
-    probabilities = np.full((len(assignment), len(data.pages.class_names)), np.nan, dtype=np.float32)
-    average = FoldAverage(trial, validation.epochs, validation.prune_after)
+    average = FoldAverage(
+        trial,
+        n_runs=validation.n_runs,
+        epochs=validation.epochs,
+        prune_after=validation.prune_after,
+        each=validation.report,
+        seed=validation.seed,
+        checkpoints=checkpoints,
+    )
+    kept = checkpoints.load() if checkpoints is not None else None
+    if kept is not None:
+        average.restore(kept)
+    probabilities = kept["probabilities"] if kept else _nothing(len(assignment), len(data.pages.class_names))
+    n_parameters = kept["n_parameters"] if kept else 0
+
+    def keep() -> None:
+        if checkpoints is not None:
+            own = {"probabilities": probabilities, "n_parameters": n_parameters}
+            checkpoints.save_folds({**average.state_dict(), **own})
+
+    if kept is None:
+        keep()
     data.max_batch_size = validation.max_batch_size
-    for fold in range(validation.n_runs):
+    for fold in range(len(average.folds), validation.n_runs):
         rows = np.flatnonzero(assignment == fold)
         data.use_split(np.flatnonzero(assignment != fold), rows)
-        fit(data, validation, build_model, build_trainer, callbacks=[average], logger=build_logger(fold))
-        if average.pruned:
-            break
+        model = _fit_in_memory(data, validation, build_model, build_trainer, average, logger=build_logger(fold))
+        n_parameters = sum(parameter.numel() for parameter in model.parameters())
+        if len(average.folds) == fold or (average.pruned and validation.report == "epoch"):
+            break  # not to its end
         probabilities[rows] = torch.softmax(average.logits, dim=1).numpy()
+        keep()
         done = average.folds[-1]
         log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {done.score:.3f}  {done.seconds:.1f} s")
-    return CrossValidation(average.folds, assignment, probabilities, average.pruned)
+        if average.pruned or average.out_of_time:
+            break
+    ended = (average.pruned, average.out_of_time)
+    return CrossValidation(average.folds, assignment, data.labels, probabilities, n_parameters, *ended)
+
+
+def _nothing(n: int, n_classes: int) -> NDArray[np.float32]:
+    return np.full((n, n_classes), np.nan, dtype=np.float32)
+
+
+def _fit_in_memory(
+    data: PageDataModule,
+    validation: Validation,
+    build_model: Callable[[], PageClassifier],
+    build_trainer: Callable[..., pl.Trainer],
+    average: FoldAverage,
+    **options: Any,
+) -> PageClassifier:
+    """Train a fold; where memory runs out, again with half as many pages at once and gradients accumulated."""
+    checkpoints = average.checkpoints
+    while True:
+        last = checkpoints.epoch if checkpoints is not None else None
+        try:
+            return fit(data, validation, build_model, build_trainer, callbacks=[average], ckpt_path=last, **options)[1]
+        except torch.OutOfMemoryError as error:
+            if not data.halve_batch():
+                raise
+            log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
+        # Here, where the exception and what its traceback holds are gone.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def fit(
@@ -203,15 +224,17 @@ def fit(
     validation: Validation,
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
+    ckpt_path: Any = None,
     **options: Any,
 ) -> tuple[pl.Trainer, PageClassifier]:
     """Train one model on the current split of `data`, from the same random numbers each time.
 
     Args:
+        ckpt_path: Lightning checkpoint to go on from.
         **options: Further arguments of the trainer.
     """
     pl.seed_everything(validation.seed, workers=True, verbose=False)
     model = build_model().to(memory_format=torch.channels_last)
     trainer = build_trainer(max_epochs=validation.epochs, accumulate_grad_batches=data.accumulate, **options)
-    trainer.fit(model, datamodule=data)
+    trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=False)
     return trainer, model

@@ -5,6 +5,7 @@
     │   ├── ConfigError        a key or value of the config
     │   │   └── SpaceError     the search space, or its fit with the study that is continued
     │   └── DataError          the pages, their labels or their files
+    ├── SearchError            too many trials failed
     └── TrainingError          this one configuration could not be trained to the end
         └── NonFiniteLossError the loss became NaN or infinite
 
@@ -31,6 +32,10 @@ class SpaceError(ConfigError):
 
 class DataError(InputError):
     """Pages, labels or their files are missing, unreadable or contradictory."""
+
+
+class SearchError(DocclfError):
+    """So many trials of a search failed that going on is no use."""
 
 
 class TrainingError(DocclfError):

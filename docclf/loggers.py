@@ -33,7 +33,7 @@ class RunLogger:
         """Close the run.
 
         Args:
-            result: What `result.yaml` holds; its `state` is COMPLETE, PRUNED or FAIL.
+            result: What `result.yaml` holds; its `state` is COMPLETE, PRUNED, INTERRUPTED or FAIL.
         """
 
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.errors import ConfigError, DocclfError
+from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.sweeper import current_trial
 
 if TYPE_CHECKING:
     from docclf.data.module import PageDataModule
     from docclf.loggers import RunLogger
+    from docclf.resume import FoldCheckpoints
 
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
-def main(cfg: DictConfig) -> float | None:
+def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     hydra_cfg = HydraConfig.get()
     try:
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
@@ -49,7 +51,7 @@ def main(cfg: DictConfig) -> float | None:
         raise SystemExit(1) from error
 
 
-def train(cfg: DictConfig, folder: Path) -> float | None:
+def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     """Train and score one configuration fold by fold, and refit it if asked to.
 
     Args:
@@ -57,13 +59,13 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         folder: Where the results go.
 
     Returns:
-        Mean macro-F1 over the folds; None if the trial was pruned.
+        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was stopped early.
 
     Raises:
         ConfigError, DataError: The config or the pages are wrong.
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    _check_refit(cfg.refit)
+    _check(cfg)
     from docclf.crossval import cross_validate
     from docclf.refit import refit_all
     from docclf.results.run import write_predictions, write_result
@@ -71,22 +73,40 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     started = time.perf_counter()
     trial = current_trial()
     validation = instantiate(cfg.validation)
+    if cfg.search.objective not in SCORES:
+        # Reported is the score, and by that a search for anything else would stop its best trials.
+        validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
     data = instantiate(cfg.data, augment=instantiate(cfg.augment))
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
-    result: dict[str, Any] = {"state": "FAIL", "params": trial.params}
+    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of)
+    result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params}
     try:
-        done = cross_validate(data, validation, trial, build_logger=logger.fold, **builders)
+        done = cross_validate(data, validation, trial, build_logger=logger.fold, checkpoints=checkpoints, **builders)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
         trial.set_user_attr("folds", done.scores)
-        if not done.pruned:
-            write_predictions(folder, data.pages, done.assignment, done.probabilities)
-            if cfg.refit == "all":
-                result["refit"] = refit_all(data, validation, folder, **builders)
-        result["state"] = "PRUNED" if done.pruned else "COMPLETE"
-        return None if done.pruned else done.mean
+        if done.out_of_time:
+            return None
+        if done.pruned:
+            result["state"] = "PRUNED"
+            checkpoints.clear()
+            return None
+        metrics = done.metrics
+        result["metrics"] = metrics
+        for name, value in metrics.items():
+            trial.set_user_attr(name, value)
+        write_predictions(folder, data.pages, done.assignment, done.probabilities)
+        if cfg.refit == "all":
+            result["refit"] = refit_all(data, validation, folder, **builders)
+        result["state"] = "COMPLETE"
+        checkpoints.clear()
+        if isinstance(cfg.search.objective, str):
+            return metrics[cfg.search.objective]
+        return tuple(metrics[name] for name in cfg.search.objective)
     except Exception as error:
-        result["cause"] = f"{type(error).__name__}: {error}"
+        result |= {"state": "FAIL", "cause": f"{type(error).__name__}: {error}"}
+        if isinstance(error, TrainingError):
+            checkpoints.clear()  # another attempt would end the same way
         raise
     finally:
         result["seconds"] = time.perf_counter() - started
@@ -98,12 +118,13 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
     """Check the data before the first trial, and make and decode the pages once. Imports no torch.
 
     Returns:
-        Facts that must be the same when the search is continued: a fingerprint of pages and folds.
+        Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
+        reports that a whole trial makes.
     """
     from docclf.data.cache import cache_size, load_pages
     from docclf.data.folds import assign_folds
 
-    _check_refit(cfg.refit)
+    _check(cfg)
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
@@ -125,12 +146,39 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
         "classes": len(pages.class_names),
         "data": digest.hexdigest()[:16],
         "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
+        "steps": _n_steps(cfg.validation),
     }
 
 
-def _check_refit(refit: Any) -> None:
-    if refit not in ("all", False):
-        raise ConfigError(f"Expected `refit` to be all or false, got {refit}.")
+# What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
+SCORES = ("macro_f1", "macro_f1_pooled")
+METRICS = (*SCORES, "train_seconds", "parameters")
+
+
+def _check(cfg: DictConfig) -> None:
+    if cfg.refit not in ("all", False):
+        raise ConfigError(f"Expected `refit` to be all or false, got {cfg.refit}.")
+    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
+    if unknown := [name for name in objective if name not in METRICS]:
+        raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
+
+
+def _n_steps(validation: DictConfig) -> int:
+    """Reports of a whole trial, as `docclf.crossval.Validation.steps` has it, without torch."""
+    n_runs = min(validation.run_folds or validation.folds, validation.folds)
+    return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)
+
+
+def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...]) -> FoldCheckpoints:
+    from docclf.resume import FoldCheckpoints
+
+    # What an interrupted run trained is of use to one that trains the same.
+    trained = [
+        OmegaConf.to_yaml(cfg[key], resolve=True) for key in ("data", "augment", "model", "optimizer", "scheduler")
+    ]
+    validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
+    key = hashlib.sha256("".join([*trained, str(validation)]).encode()).hexdigest()
+    return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:

@@ -52,7 +52,7 @@ def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:
     score, folder = trained
     result = result_of(folder)
-    assert list(result) == ["state", "params", "folds", "mean", "spread", "refit", "seconds"]
+    assert list(result) == ["state", "params", "folds", "mean", "spread", "metrics", "refit", "seconds"]
     assert result["state"] == "COMPLETE" and result["params"] == {}
     assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
     assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))

@@ -80,6 +80,12 @@ class PageDataModule(pl.LightningDataModule):
         n_steps = math.ceil(len(self._train) / self.batch_size)
         return math.ceil(math.ceil(len(self._train) / n_steps) / self.max_batch_size)
 
+    def halve_batch(self) -> bool:
+        """Send half as many pages through the model at once from now on; False if it is one already."""
+        at_once = min(self.batch_size, self.max_batch_size or self.batch_size)
+        self.max_batch_size = max(1, at_once // 2)
+        return at_once > 1
+
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._images, self.labels, EvenBatches(self._train, self.batch_size, self.accumulate))
 

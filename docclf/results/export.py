@@ -54,26 +54,42 @@ def export(config: DictConfig, folder: Path) -> None:
 
     from docclf.results.summary import summary
     from docclf.results.tables import write_trials
+    from docclf.sweeper.opening import label, read_objectives
     from docclf.sweeper.progress import this_command
-    from docclf.sweeper.storage import open_storage, study_name, study_url
+    from docclf.sweeper.storage import study_name, study_storage
+    from docclf.sweeper.study import best_trial
 
-    url = study_url(config.hydra)
-    study = optuna.load_study(study_name=study_name(config.hydra), storage=open_storage(url))
+    study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     trials = study.get_trials(deepcopy=False)
-    write_trials(folder / "trials.csv", trials)
-    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    if complete and len(study.directions) == 1:
-        best = study.best_trial
-        source = folder / str(best.number) / ".hydra" / "config.yaml"
-        cwd = Path(config.hydra.runtime.cwd)
-        groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
-        header = _provenance(study, best, folder)
-        # Hydra names the last group first; an experiment can only override groups that stand before it.
-        _write_config(folder / "best" / "config.yaml", source, cwd, list(reversed(groups)), header)
-        with replacing(folder / "best" / "params.yaml") as partial:
-            partial.write_text(header + OmegaConf.to_yaml(dict(best.params)), encoding="utf-8")
+    objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
+    write_trials(folder / "trials.csv", trials, objectives)
+    best = best_trial(trials, study.directions[0])
+    if best is not None:
+        _export_trial(study, best, folder, folder / "best", config)
+    if len(study.directions) > 1:
+        front = {str(trial.number): trial for trial in study.best_trials}
+        for path in (folder / "best").glob("[0-9]*"):
+            if path.name not in front:  # beaten since
+                shutil.rmtree(path)
+        for name, trial in front.items():
+            _export_trial(study, trial, folder, folder / "best" / name, config)
     more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
-    log.info(summary(study, folder, config.hydra.sweeper.metric, more))
+    log.info(summary(study, folder, label(objectives, config.hydra.sweeper.labels), more))
+
+
+def _export_trial(study: optuna.Study, trial: FrozenTrial, folder: Path, target: Path, config: DictConfig) -> None:
+    """Write `config.yaml` and `params.yaml` of a trial."""
+    from docclf.sweeper.record import plain_params
+    from docclf.sweeper.study import folder_number
+
+    source = folder / str(folder_number(trial)) / ".hydra" / "config.yaml"
+    cwd = Path(config.hydra.runtime.cwd)
+    groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
+    header = _provenance(study, trial, target)
+    # Hydra names the last group first; an experiment can only override groups that stand before it.
+    _write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
+    with replacing(target / "params.yaml") as partial:
+        partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
 
 
 def _write_config(target: Path, source: Path, cwd: Path, groups: list[str], header: str) -> None:
@@ -89,16 +105,17 @@ def _write_config(target: Path, source: Path, cwd: Path, groups: list[str], head
         partial.write_text(text, encoding="utf-8")
 
 
-def _provenance(study: optuna.Study, best: FrozenTrial, folder: Path) -> str:
+def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path) -> str:
     """Comment lines that say where a result comes from."""
+    score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
-        "study": f"{study.study_name}, trial {best.number} of {len(study.get_trials(deepcopy=False))}",
-        "score": f"{best.value:.4f}{_spread(best.user_attrs.get('folds', []))}",
+        "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
+        "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}",
         "data": study.user_attrs.get("facts", ""),
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "commit": _git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        "train": f"python -m docclf.train --config-dir {shlex.quote(str(folder / 'best'))} --config-name config",
+        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config",
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
 

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.attributes import CAUSE, ROLE
+from docclf.sweeper.record import plain_params
+from docclf.sweeper.study import best_trial
 
-def summary(study: optuna.Study, folder: Path, metric: str, continue_command: str) -> str:
+
+def summary(study: optuna.Study, folder: Path, objectives: Sequence[str], continue_command: str) -> str:
     """The best parameters, the gain over the baseline, and the commands for what one does next.
 
     Args:
         study: With one objective or several.
         folder: The search's folder.
-        metric: Name of the objective.
+        objectives: Their names.
         continue_command: Searches on from here.
     """
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state.name for trial in trials)
     lines = ["", ", ".join(f"{n} {state.lower()}" for state, n in sorted(counts.items())) + f", all in {folder}"]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best = best_trial(trials, study.directions[0])
     if not complete:
-        causes = Counter(trial.user_attrs.get("cause", "stopped early") for trial in trials)
+        causes = Counter(trial.user_attrs.get(CAUSE, "stopped early") for trial in trials)
         return "\n".join([*lines, "No trial came to its end:", *(f"  {n} x {cause}" for cause, n in causes.items())])
-    if len(study.directions) > 1:
-        return "\n".join([*lines, f"{len(study.best_trials)} trials on the Pareto front, see trials.csv"])
-    best = study.best_trial
-    lines += [f"best {metric} {_score(best)}, trial {best.number}", *_params(best.params), *_gain(trials, best, metric)]
+    if best is None:
+        return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
+    if len(objectives) > 1:
+        return "\n".join([*lines, *_front(study.best_trials, folder, objectives)])
+    lines += [
+        f"best {objectives[0]} {_score(best)}, trial {best.number}",
+        *_params(plain_params(best)),
+        *_gain(trials, best, objectives[0]),
+    ]
     where = shlex.quote(str(folder / "best"))
     train = f"python -m docclf.train --config-dir {where} --config-name config"
     return "\n".join(
@@ -48,6 +58,17 @@ def summary(study: optuna.Study, folder: Path, metric: str, continue_command: st
     )
 
 
+def _front(trials: Sequence[FrozenTrial], folder: Path, objectives: Sequence[str]) -> list[str]:
+    """The trials that no other one beats in every objective, with the command for each."""
+    lines = [f"{len(trials)} trials on the Pareto front, by {objectives[0]}:"]
+    for trial in sorted(trials, key=lambda t: t.values[0], reverse=True):
+        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
+        lines.append(f"  trial {trial.number}: {values}")
+    where = shlex.quote(str(folder / "best"))
+    train = f"python -m docclf.train --config-dir {where}/NUMBER --config-name config refit=all"
+    return [*lines, "What next, for the trial that you choose:", f"  {train}"]
+
+
 def _score(trial: FrozenTrial) -> str:
     folds = trial.user_attrs.get("folds")
     return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)})" if folds else "")
@@ -58,7 +79,7 @@ def _params(params: Mapping[str, Any]) -> list[str]:
 
 
 def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str]:
-    baseline = next((t for t in trials if t.user_attrs.get("role") == "baseline" and t.value is not None), None)
+    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.value is not None), None)
     if baseline is None or best.value is None or baseline.value is None:
         return []
     if best.number == baseline.number:

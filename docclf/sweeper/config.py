@@ -104,26 +104,65 @@ class SweeperConfig:
 
     sampler: stock.SamplerConfig = MISSING
     pruner: PrunerConfig = MISSING
-    # minimize, maximize, or a list of these
+
+    # -- the objective: what the task returns, a number, one an objective, or a mapping of names to numbers
+    # its name, or a list of names
+    metric: Any = "value"
+    # what lines on the screen call it: name to label
+    labels: dict[str, str] | None = None
+    # minimize, maximize, a list of these, or a mapping of names to these
     direction: Any = "minimize"
-    # Optuna storage URL; null: study.db in the sweep's folder
+    # name of a returned metric or of a user attribute of the trial to a bound, such as 60, "<= 60" or ">= 0.5"
+    constraints: Any = None  # a mapping; as Any, it can be given whole on the command line without +
+
+    # -- where the study lives
+    # null: study.db in the sweep's folder; a storage URL; the path of a journal file (.log); or a storage's _target_
     storage: Any = None
+    # null: the name of the sweep's folder
     study_name: str | None = None
+
+    # -- how long
     # finished trials of the study in all, over every run of it
     n_trials: int = 20
-    # wall-clock seconds of this run; no trial starts after them. null: no limit
+    # wall-clock seconds of this run: no trial starts after them, and a task that asks out_of_time() stops. null: none
     timeout: float | None = None
-    # trials asked for and launched together
-    n_jobs: int = 1
+    # ends the search when so many trials brought nothing better. null: never
+    stop_when_stagnant: int | None = None
+
+    # -- what is searched
+    # key to a sweep, or to one value that every trial gets; null takes a key out that another option put in
     params: dict[str, Any] | None = None
+    # list of {when: {key: value or list of values}, params: {...}}
+    conditional: list[Any] | None = None
+    # dotted path of a function(config, trial) that draws more with trial.suggest_...
+    custom_search_space: str | None = None
+
+    # -- what is known
     # trial 0 has the values that the config has without the search
     baseline: bool = False
-    # what the objective is called in log lines
-    metric: str = "value"
+    # tried first: mappings, texts of overrides, or paths of exported YAML files
+    enqueue: list[Any] | None = None
+    # a search's folder or a storage URL (#NAME behind it chooses a study)
+    warm_start_from: str | None = None
+    # best: its best trial is run again; all: its trials that fit the space inform the sampler
+    warm_start: str = "best"
+    # of discrete parameters that were tried already the known result is told; false runs them again
+    skip_duplicates: bool = True
+
+    # -- how it runs
+    # trials asked for and launched together
+    n_jobs: int = 1
+    # a job that raised one of these exceptions, or one derived from them, is launched again, so many times
+    retries: int = 1
+    retry_on: list[str] = field(default_factory=lambda: ["OutOfMemoryError", "ConnectionError", "TimeoutError"])
+    # more failed trials than this share of the finished ones, of 5 or more, end the search
+    max_failure_rate: float = 0.5
     # dotted path of a function(composed config) -> dict, called before the first trial; what it returns is kept as
-    # attributes of the study and must be the same when the study is continued
+    # attributes of the study and must be the same when the study is continued. The key `steps`, if there, is the
+    # number of reports that a whole trial makes
     preflight: str | None = None
-    # keys of the config that may differ when a study is continued, with all below them; null: every one may
+    # keys of the config that may differ when a study is continued, with all below them. null: the overrides that all
+    # trials get may not, everything else may
     may_change: list[str] | None = None
 
 

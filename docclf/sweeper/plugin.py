@@ -38,13 +38,15 @@ class DocclfSweeper(Sweeper):
             arguments: The overrides of the command line, which extend and replace `params`.
 
         Raises:
-            SweepError: The space, the data or the study to continue is not as it must be, or the first trial shows
-                that none can succeed.
+            SweepError: The space, the data or the study to continue is not as it must be, the first trial shows that
+                none can succeed, or too many failed.
         """
+        from docclf.sweeper.opening import open_study
         from docclf.sweeper.search import Search
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
-            Search(self.settings, self.config, self.hydra_context, self.launcher).run(arguments)
+            opened = open_study(self.settings, self.config, self.hydra_context, arguments)
+            Search(self.settings, opened, self.launcher).run()
         except DocclfError as error:
             raise SweepError(str(error)) from error

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class EndingSignals:
@@ -55,21 +60,26 @@ class EndingSignals:
 
 
 def this_process() -> str:
-    """Host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Host, process id, and when the process started, since ids are given out again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
-def is_alive(owner: str | None) -> bool:
-    """Whether another process may still run.
+def is_here(owner: str) -> bool:
+    """Whether a process is, or was, one of this machine.
 
     Args:
-        owner: What `this_process` returned there. One on another machine may run; this one is not another.
+        owner: What `this_process` returned there.
     """
-    if owner is None:
-        return False
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
-        return True
+    return owner.rsplit(":", 2)[0] == socket.gethostname()
+
+
+def runs_here(owner: str) -> bool:
+    """Whether another process of this machine still runs. This process is not another.
+
+    Args:
+        owner: What `this_process` returned there.
+    """
+    _, pid, started = owner.rsplit(":", 2)
     if int(pid) == os.getpid():
         return False
     try:
@@ -77,5 +87,44 @@ def is_alive(owner: str | None) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return started == _started(int(pid))
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot; empty where there is no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()  # the name before may hold anything
+    return "" if fields[0] == "Z" else fields[19]
+
+
+class Heartbeat:
+    """While entered, calls a function from time to time in a thread of its own.
+
+    Args:
+        beat: Called with nothing; an exception is logged and does not end the beats.
+        seconds: Between two calls.
+    """
+
+    def __init__(self, beat: Callable[[], None], seconds: float) -> None:
+        self._beat, self._seconds = beat, seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._seconds):
+            try:
+                self._beat()
+            except Exception as error:  # the storage may be away for a while
+                log.warning(f"No heartbeat this time: {type(error).__name__}: {error}")

@@ -10,6 +10,11 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED
+from docclf.sweeper.grammar import to_text
+from docclf.sweeper.space import key_of
+from docclf.sweeper.study import best_trial, counted
+
 
 def start_line(number: int, total: int, params: Mapping[str, Any]) -> str:
     """
@@ -23,21 +28,22 @@ def format_params(params: Mapping[str, Any]) -> str:
     """Parameters in one line; a key is cut to its last part where that is unambiguous.
 
     >>> format_params({"optimizer.lr": 1.23456e-5, "a.size": 1, "b.size": None})
-    'lr=1.23e-05 a.size=1 b.size=None'
+    'lr=1.23e-05 a.size=1 b.size=null'
     """
+    params = {key_of(name): value for name, value in params.items()}
     leaves = [key.rpartition(".")[2] for key in params]
     names = [leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(params, leaves, strict=True)]
-    values = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in params.values())
+    values = (f"{value:.3g}" if isinstance(value, float) else to_text(value) for value in params.values())
     return " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
 
 
 def end_line(
     trial: FrozenTrial,
-    counted: Sequence[FrozenTrial],
+    trials: Sequence[FrozenTrial],
     *,
     directions: Sequence[StudyDirection],
     total: int,
-    metric: str,
+    objectives: Sequence[str],
     workers: int,
     seconds_left: float,
 ) -> str:
@@ -45,25 +51,30 @@ def end_line(
 
     Args:
         trial: The trial that ended.
-        counted: All trials that count towards the total.
+        trials: All of the study.
         directions: Of the study's objectives.
         total: Trials in all.
-        metric: Name of the objective.
+        objectives: Their names.
         workers: Trials that run at once.
         seconds_left: Of the time budget; infinite without one.
     """
     if trial.state == TrialState.COMPLETE:
-        outcome = f"{metric} {', '.join(f'{value:.3f}' for value in trial.values)}"
+        outcome = ", ".join(f"{name} {value:.3f}" for name, value in zip(objectives, trial.values, strict=True))
     elif trial.state == TrialState.PRUNED:
         value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
-        outcome = f"pruned at {metric} {value:.3f}"
+        outcome = f"pruned at {objectives[0]} {value:.3f}"
+    elif trial.user_attrs.get(INTERRUPTED) == "timeout":
+        outcome = "out of time"
     else:
-        outcome = f"failed: {trial.user_attrs.get('cause', 'unknown cause').splitlines()[0]}"
+        outcome = f"failed: {trial.user_attrs.get(CAUSE, 'unknown cause').splitlines()[0]}"
+    if DUPLICATE_OF in trial.user_attrs:
+        outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    durations = [t.duration.total_seconds() for t in counted if t.duration]
-    rest = (total - len(counted)) / workers * sum(durations) / max(len(durations), 1)
-    left = f", about {format_seconds(min(rest, max(seconds_left, 0.0)))} left" if len(counted) < total else ""
-    return f"trial {trial.number}/{total}  {outcome}{_best(counted, directions)}  {format_seconds(seconds)}{left}"
+    done = counted(trials)
+    durations = [t.duration.total_seconds() for t in done if t.duration]
+    rest = (total - len(done)) / workers * sum(durations) / max(len(durations), 1)
+    left = f", about {format_seconds(min(rest, max(seconds_left, 0.0)))} left" if len(done) < total else ""
+    return f"trial {trial.number}/{total}  {outcome}{_best(trials, directions)}  {format_seconds(seconds)}{left}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -93,10 +104,6 @@ def this_command(*overrides: str) -> str:
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"
 
 
-def _best(counted: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> str:
-    complete = [t for t in counted if t.state == TrialState.COMPLETE]
-    if len(directions) > 1 or not complete:
-        return ""
-    choose = max if directions[0] == StudyDirection.MAXIMIZE else min
-    best = choose(complete, key=lambda t: t.values[0])
-    return f" (best {best.values[0]:.3f}, trial {best.number})"
+def _best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> str:
+    best = best_trial(trials, directions[0]) if len(directions) == 1 else None
+    return f" (best {best.values[0]:.3f}, trial {best.number})" if best else ""

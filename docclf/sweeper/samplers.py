@@ -1,8 +1,9 @@
 """The sampler and the pruner of a study, from their options."""
 
+from __future__ import annotations
+
 import importlib.util
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -12,7 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 
 from docclf.errors import ConfigError, SpaceError
-from docclf.sweeper.space import describe
+from docclf.sweeper.grammar import describe
+from docclf.sweeper.space import Space
 
 _SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 _PRUNERS = ("optuna.pruners.*",)
@@ -30,20 +32,18 @@ class Grid(optuna.samplers.GridSampler):
         return len(self._all_grids)
 
 
-def make_sampler(
-    config: DictConfig, distributions: Mapping[str, BaseDistribution], n_before: int
-) -> optuna.samplers.BaseSampler:
+def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samplers.BaseSampler:
     """Build the sampler of a study.
 
     Args:
         config: The option of `hydra/sweeper/sampler`. A null leaves the choice to Optuna.
-        distributions: The search space.
+        space: The search space.
         n_before: Trials of the study so far, moves the seed on: a continued study must not draw the random numbers of
             its first trials again.
 
     Raises:
         ConfigError: The sampler needs a package that is not installed.
-        SpaceError: A grid over a continuous range.
+        SpaceError: A grid over a continuous range or with conditions.
     """
     options = OmegaConf.to_container(config, resolve=True)
     assert isinstance(options, dict)
@@ -52,13 +52,20 @@ def make_sampler(
         del chosen["multivariate"]  # see docclf.sweeper.config.TPESamplerConfig
     target = chosen["_target_"]
     if target == "optuna.samplers.GridSampler":
+        if space.is_conditional:
+            raise SpaceError(
+                "Expected a space without `conditional` for a grid, whose points all have the same keys. "
+                "Choose another sampler, for example hydra/sweeper/sampler=tpe."
+            )
         # In the order of the seed; shuffled by another one, a continued study would still leave no point out.
-        return Grid({key: _points(key, d) for key, d in distributions.items()}, seed=chosen.get("seed"))
+        return Grid({key: _points(key, d) for key, d in space.distributions.items()}, seed=chosen.get("seed"))
     if target == "optuna.samplers.CmaEsSampler" and importlib.util.find_spec("cmaes") is None:
         raise ConfigError(
             "Expected the package `cmaes` for hydra/sweeper/sampler=cmaes, got none. "
             "Install it (pip install cmaes) or choose another sampler, for example hydra/sweeper/sampler=tpe."
         )
+    if target == "optuna.samplers.TPESampler" and space.is_conditional and chosen.get("multivariate") is not False:
+        chosen["group"] = True  # parameters of one branch together; otherwise TPE draws them one by one
     if "seed" in chosen:
         chosen["seed"] += n_before
     sampler: optuna.samplers.BaseSampler = _instantiate(chosen, _SAMPLERS)
@@ -75,7 +82,9 @@ def _instantiate(config: Any, whitelist: tuple[str, ...]) -> Any:
     with warnings.catch_warnings():
         # Who names an option has chosen it, and some of ours are experimental in Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return instantiate(config, _execution_whitelist_=whitelist)
+        # Alone: of a node, Hydra copies the whole config that it is part of, which takes 5 ms.
+        alone = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+        return instantiate(alone, _execution_whitelist_=whitelist)
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:

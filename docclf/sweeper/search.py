@@ -1,4 +1,4 @@
-"""The search itself: open the study, then ask, launch and tell until the budget is spent."""
+"""The search itself: ask, launch and tell until the budget is spent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Any
 
 import optuna
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
-from hydra.utils import get_method
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import ConfigError, InputError
+from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
-from docclf.sweeper.process import EndingSignals, this_process
-from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
-from docclf.sweeper.space import Space, baseline, check_keys, leaves, parse_space
-from docclf.sweeper.storage import open_storage, study_name, study_url, sweep_dir
-from docclf.sweeper.study import CAUSE, INTERRUPTED, OWNER, ROLE, counted, fail_dead, require_same, retry_interrupted
-from docclf.sweeper.trial import PRUNED_AT
+from docclf.sweeper.asker import Asker
+from docclf.sweeper.attributes import ATTEMPT, BEAT, DEADLINE, DUPLICATE_OF, OWNER, ROLE
+from docclf.sweeper.opening import Opened
+from docclf.sweeper.outcome import Outcome, judge, tell, violations
+from docclf.sweeper.process import EndingSignals, Heartbeat
+from docclf.sweeper.record import write_results
+from docclf.sweeper.study import BEAT_S, beat, causes, counted, fail_dead, last_improvement, retry_interrupted
 
 log = logging.getLogger(__name__)
+
+# A failure rate says little about fewer trials.
+_FAILURES_JUDGED_AFTER = 5
 
 
 class Search:
@@ -34,99 +37,66 @@ class Search:
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        config: The composed config of the sweep, `hydra` included.
-        hydra_context: Composes the jobs.
+        opened: The study and what it is searched with.
         launcher: Runs the jobs, here or elsewhere.
     """
 
-    def __init__(
-        self, settings: Mapping[str, Any], config: DictConfig, hydra_context: HydraContext, launcher: Launcher
-    ) -> None:
-        self.settings = settings
-        self.config = config
-        self.compose = hydra_context.config_loader.load_sweep_config
-        self.launcher = launcher
-        self.directory = sweep_dir(config.hydra)
-        self.started = time.monotonic()
-        self.total: int = settings["n_trials"]
-        if settings["n_trials"] < 1:
-            raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
+        self.settings, self.opened, self.launcher = settings, opened, launcher
+        self.study, self.space, self.total = opened.study, opened.space, opened.total
+        timeout = settings["timeout"]
+        self.deadline = math.inf if timeout is None else time.time() + timeout
+        self.asker = Asker(
+            opened.study,
+            known=opened.known,
+            baseline=opened.baseline,
+            entries=opened.entries,
+            on_first=opened.queue_entries,
+            deadline=self.deadline,
+        )
+        self.running: dict[int, int] = {}  # trial number to its id in the storage
+        self.trials: list[FrozenTrial] = []
 
-    def run(self, arguments: Sequence[str]) -> None:
-        """Check everything, then search until no trial or no time is left.
+    def run(self) -> None:
+        """Search until no trial or no time is left.
 
         Raises:
-            InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
+            InputError: The first trial shows that none can succeed.
+            SearchError: Too many trials failed.
+            SystemExit: A signal ended it; everything that finished is saved.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        space = parse_space(self.settings["params"], arguments)
-        check_keys(space.distributions, self.config)
-        first = baseline(space.distributions, self.config) if self.settings["baseline"] else {}
-        self.directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
-        facts = self._preflight(space, first)
-        self.study = self._open_study(space, facts)
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
-        if self.settings["baseline"] and not self.study.get_trials(deepcopy=False):
-            self.study.enqueue_trial(first, user_attrs={ROLE: "baseline"})
         fail_dead(self.study)
-        retry_interrupted(self.study)
+        self._refresh()
+        # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
+        if self.trials and self.trials[0].state != TrialState.RUNNING:
+            self.opened.queue_entries()
+        retry_interrupted(self.study, self.opened.baseline)
+        self._refresh()
         self._announce()
-        with EndingSignals() as signals:
+        with EndingSignals() as signals, Heartbeat(lambda: beat(self.study, list(self.running.values())), BEAT_S):
             try:
-                while (missing := self.total - len(counted(self.study))) > 0 and self._in_time():
+                while (missing := self.total - len(counted(self.trials))) > 0 and not self._is_over():
                     signals.raise_dropped()
-                    self._run_batch(space, min(missing, self.settings["n_jobs"]))
+                    self._run_batch(min(missing, self.settings["n_jobs"]))
             except (KeyboardInterrupt, SystemExit):
                 log.warning(progress.interrupted_line())
-                fail_dead(self.study)
                 raise SystemExit(signals.exit_code) from None
+            finally:
+                fail_dead(self.study)
+                write_results(self.study, self.opened.directory)
+        if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
+            failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
+            if failed:
+                raise SearchError(f"All {len(failed)} trials failed:{causes(failed)}")
 
-    def _preflight(self, space: Space, first: Mapping[str, Any]) -> dict[str, Any]:
-        config = self.compose(self.config, list(space.overrides(first)))
-        name = self.settings["preflight"]
-        return dict(get_method(name)(config)) if name else {}
-
-    def _open_study(self, space: Space, facts: Mapping[str, Any]) -> optuna.Study:
-        asked = self.settings["direction"]
-        directions: list[Any] = list(asked) if isinstance(asked, ListConfig) else [asked]
-        study = optuna.create_study(
-            study_name=study_name(self.config.hydra),
-            storage=open_storage(study_url(self.config.hydra)),
-            directions=[getattr(direction, "name", direction) for direction in directions],
-            load_if_exists=True,
-        )
-        way_out = "study_name=NEW_NAME" if "study_name" in self.config else "hydra.sweep.dir=NEW_FOLDER"
-        records = {
-            "space": ("the search space", space.to_json()),
-            "facts": ("the data and the validation", facts),
-            "config": ("the config", self._constants(space)),
-        }
-        for key, (what, values) in records.items():
-            require_same(study, key, values, what=what, way_out=way_out)
-        n_before = len(study.get_trials(deepcopy=False))
-        study.sampler = make_sampler(self.settings["sampler"], space.distributions, n_before)
-        study.pruner = make_pruner(self.settings["pruner"])
-        if isinstance(study.sampler, Grid):
-            self.total = min(self.total, study.sampler.size + bool(self.settings["baseline"]))
-        return study
-
-    def _constants(self, space: Space) -> dict[str, Any]:
-        """What every trial has in common and must keep: the config but for what is searched or `may_change`."""
-        if (free := self.settings["may_change"]) is None:
-            return {}
-        config = self.compose(self.config, list(space.fixed))
-        free = (*free, *space.distributions)
-        return {
-            key: str(OmegaConf.select(config, key, throw_on_missing=False))
-            for key in leaves(config)
-            if not any(key == name or key.startswith(f"{name}.") for name in free)
-        }
+    def _refresh(self) -> None:
+        self.trials = self.study.get_trials(deepcopy=False)
 
     def _announce(self) -> None:
-        done = len(counted(self.study))
         log.info(
-            f"Study {self.study.study_name}: {done} of {self.total} trials done, "
-            f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, results in {self.directory}"
+            f"Study {self.study.study_name}: {len(counted(self.trials))} of {self.total} trials done, "
+            f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, "
+            f"results in {self.opened.directory}"
         )
         if self.settings["n_jobs"] > 1 and isinstance(self.launcher, BasicLauncher):
             log.warning(
@@ -134,77 +104,114 @@ class Search:
                 "For jobs side by side, pip install 'hydra-joblib-launcher>=1.4.0rc3' and add hydra/launcher=joblib."
             )
 
-    def _in_time(self) -> bool:
-        timeout = self.settings["timeout"]
-        if timeout is None or time.monotonic() - self.started < timeout:
+    def _is_over(self) -> bool:
+        """Whether a limit other than the number of trials ends the search; says which."""
+        if time.time() >= self.deadline:
+            log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
             return True
-        log.info(f"Stopped by timeout={timeout:g} seconds")
+        patience = self.settings["stop_when_stagnant"]
+        since = last_improvement(counted(self.trials), self.study.directions) if patience else 0
+        if patience and since >= patience:
+            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
+            return True
         return False
 
-    def _run_batch(self, space: Space, size: int) -> None:
-        trials = [self.study.ask(space.distributions) for _ in range(size)]
+    def _run_batch(self, size: int) -> None:
+        trials = [self._ask() for _ in range(size)]
         for trial in trials:
-            trial.set_user_attr(OWNER, this_process())
             log.info(progress.start_line(trial.number, self.total, trial.params))
-        for batch in _consecutive(trials):
-            overrides = [space.overrides(trial.params) for trial in batch]
+        fresh = [trial for trial in trials if not self._tell_duplicate(trial)]
+        for batch in _consecutive(fresh):
+            overrides = [self.space.overrides(trial.params) for trial in batch]
             returns = self.launcher.launch(overrides, initial_job_idx=batch[0].number)
-            for trial, job in zip(batch, returns, strict=True):
-                self._tell(trial, job)
+            for trial, texts, job in zip(batch, overrides, returns, strict=True):
+                self._finish(trial, texts, job)
 
-    def _tell(self, trial: optuna.Trial, job: JobReturn) -> None:
-        cause, values = None, None
-        error = job._return_value if job.status == JobStatus.FAILED else None
-        stored = self.study._storage.get_trial(trial._trial_id)
-        if isinstance(error, optuna.TrialPruned) or (job._return_value is None and PRUNED_AT in stored.user_attrs):
-            state = TrialState.PRUNED
-        else:
-            values, cause = self._values(job, error)
-            state = TrialState.FAIL if cause else TrialState.COMPLETE
-        good = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        hopeless: InputError | None = error if isinstance(error, InputError) and not good else None
-        if cause:
-            trial.set_user_attr(CAUSE, cause)
+    def _ask(self) -> optuna.Trial:
+        trial = self.asker.ask()
+        self.running[trial.number] = trial._trial_id
+        self.space.suggest(trial)
+        if self.opened.hook is not None:
+            self.opened.hook(self.opened.config, trial)
+        return trial
+
+    def _tell_duplicate(self, trial: optuna.Trial) -> bool:
+        """Give a trial of discrete parameters the result of an earlier one that had the same; whether there is one."""
+        discrete = (isinstance(d, CategoricalDistribution) or d.step is not None for d in trial.distributions.values())  # type: ignore[attr-defined]
+        if not self.settings["skip_duplicates"] or not all(discrete):
+            return False
+        known = (TrialState.COMPLETE, TrialState.PRUNED)
+        twin = next((t for t in self.trials if t.state in known and t.params == trial.params), None)
+        if twin is None:
+            return False
+        for key, value in twin.user_attrs.items():
+            if key not in (OWNER, BEAT, DEADLINE, ROLE, ATTEMPT):
+                trial.set_user_attr(key, value)
+        trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
+        for step, value in twin.intermediate_values.items():
+            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        for key, value in twin.constraints.items():
+            trial.set_constraint(key, value)
+        self._tell(trial, Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None))
+        return True
+
+    def _finish(self, trial: optuna.Trial, overrides: tuple[str, ...], job: JobReturn) -> None:
+        """Judge a job, launch it again where that is worth it, and tell the study."""
+        while True:
+            stored = self.study._storage.get_trial(trial._trial_id)
+            outcome = judge(job, stored, self.opened.objectives)
+            attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
+            if attempt > self.settings["retries"] or not outcome.is_worth_retrying(self.settings["retry_on"]):
+                break
+            log.warning(f"trial {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
+            trial.set_user_attr(ATTEMPT, attempt)
+            (job,) = self.launcher.launch([overrides], initial_job_idx=trial.number)
+        if outcome.state == TrialState.COMPLETE:
+            try:
+                for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
+                    trial.set_constraint(key, excess)
+            except ValueError as error:
+                outcome = Outcome(TrialState.FAIL, cause=str(error))
+        promising = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
+        hopeless = outcome.error if isinstance(outcome.error, InputError) and not promising else None
         if hopeless is not None:
             # What is put right is no part of the trial: it does not count, and the same command tries it again.
-            trial.set_user_attr(INTERRUPTED, True)
-        self.study.tell(trial, values, state=state)
-        self._log_trial(trial.number)
+            outcome = Outcome(TrialState.FAIL, cause=outcome.cause, interrupted="input")
+        self._tell(trial, outcome)
         if hopeless is not None:
             raise hopeless
+        if outcome.state == TrialState.FAIL:
+            self._require_few_failures()
 
-    def _values(self, job: JobReturn, error: Any) -> tuple[list[float] | None, str | None]:
-        """The objective values that a job returned, or the cause of its failure."""
-        if error is not None:
-            return None, f"{type(error).__name__}: {error}"
-        returned = job._return_value
-        values = list(returned) if isinstance(returned, Sequence) and not isinstance(returned, str) else [returned]
+    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        self.running.pop(trial.number)
         try:
-            numbers = [float(value) for value in values]
-        except (TypeError, ValueError):
-            return None, f"Expected the task to return a number, got {returned!r}"
-        if len(numbers) != len(self.study.directions):
-            return None, f"Expected {len(self.study.directions)} objective values, got {len(numbers)}"
-        if any(math.isnan(number) for number in numbers):
-            return None, f"The objective is not a number: {returned!r}"
-        return numbers, None
-
-    def _log_trial(self, number: int) -> None:
-        trials = self.study.get_trials(deepcopy=False)
+            tell(self.study, trial._trial_id, outcome)
+        except UpdateFinishedTrialError:  # another process took this one for dead
+            log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
+        self._refresh()
         line = progress.end_line(
-            next(t for t in trials if t.number == number),
-            counted(self.study),
+            self.trials[trial.number],
+            self.trials,
             directions=self.study.directions,
             total=self.total,
-            metric=self.settings["metric"],
+            objectives=self.opened.labels,
             workers=self.settings["n_jobs"],
-            seconds_left=self._seconds_left(),
+            seconds_left=self.deadline - time.time(),
         )
         log.info(line)
 
-    def _seconds_left(self) -> float:
-        timeout = self.settings["timeout"]
-        return math.inf if timeout is None else timeout - (time.monotonic() - self.started)
+    def _require_few_failures(self) -> None:
+        done = counted(self.trials)
+        failed = [trial for trial in done if trial.state == TrialState.FAIL]
+        rate = self.settings["max_failure_rate"]
+        if len(done) >= _FAILURES_JUDGED_AFTER and len(failed) / len(done) > rate:
+            raise SearchError(
+                f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"
+                f"{causes(failed)}\n"
+                "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
+                "more with hydra.sweeper.max_failure_rate."
+            )
 
 
 def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:

@@ -1,181 +1,258 @@
-"""From override text to distributions, and the checks that come before the first trial."""
+"""The search space: which keys are searched, under which conditions, and what becomes of a trial's draws."""
 
-import difflib
-import math
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.errors import HydraException
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
-from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from optuna.distributions import BaseDistribution, distribution_to_json
 
 from docclf.errors import SpaceError
+from docclf.sweeper.grammar import contains, decode, describe, encode, parse_override, to_distribution, to_text
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a key is drawn from, or the one value that it gets, where its condition holds.
+
+    Attributes:
+        key: As in an override: a config key or a config group, perhaps with `+` before it.
+        distribution: None for one value.
+        text: The one value, as the right side of an override.
+        when: Key to the values of which it must have one, for every key; empty for always.
+    """
+
+    key: str
+    distribution: BaseDistribution | None
+    text: str = ""
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def active(self, values: Values) -> bool:
+        """Whether the condition holds.
+
+        Args:
+            values: Of the keys that the condition names, in the form of a study; one that is not drawn is missing.
+        """
+        return all(key in values and _is_in(values[key], allowed) for key, allowed in self.when.items())
+
+    @property
+    def condition(self) -> str:
+        """
+        >>> Parameter("lr", None, when={"model": ("swin", "vit"), "n": (1,)}).condition
+        'model=swin|vit, n=1'
+        """
+        return ", ".join(f"{key}={'|'.join(map(to_text, allowed))}" for key, allowed in self.when.items())
 
 
 @dataclass(frozen=True)
 class Space:
     """What a search varies, and what it holds fixed for every trial.
 
+    Where several parameters have one key, the last one that is active counts.
+
     Attributes:
-        distributions: Config key (or config group) to the distribution that it is drawn from.
+        parameters: Each after those that its condition names.
         fixed: Overrides that every job gets besides, in the order given.
+        constants: Values that conditions name but that are not searched, in the form of a study.
     """
 
-    distributions: dict[str, BaseDistribution]
-    fixed: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    fixed: tuple[str, ...] = ()
+    constants: Values = field(default_factory=dict)
 
-    def overrides(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+    @property
+    def keys(self) -> list[str]:
+        """Every key once."""
+        return list(dict.fromkeys(parameter.key for parameter in self.parameters))
+
+    @property
+    def is_conditional(self) -> bool:
+        return any(parameter.when for parameter in self.parameters)
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Name in the study to distribution, of all that is drawn."""
+        return {self.name(p): p.distribution for p in self.parameters if p.distribution is not None}
+
+    def name(self, parameter: Parameter) -> str:
+        """What the study calls a parameter: its key, with the condition where several have that key."""
+        shared = sum(other.key == parameter.key for other in self.parameters) > 1
+        return f"{parameter.key} [{parameter.condition}]" if shared and parameter.when else parameter.key
+
+    def active(self, values: Values) -> list[Parameter]:
+        """The parameters that count where searched keys have these values, in the form of a study."""
+        known = {**self.constants, **values}
+        found: dict[str, Parameter] = {}
+        for parameter in self.parameters:
+            if parameter.active({k: v for k, v in known.items() if k in self.constants or k in found}):
+                found[parameter.key] = parameter
+                if parameter.distribution is None:
+                    known[parameter.key] = encode(decode(parameter.text))
+        return list(found.values())
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Draw every parameter whose condition holds."""
+        values = dict(self.constants)
+        for key in self.keys:
+            chosen = [p for p in self.parameters if p.key == key and p.active(values)]
+            if not chosen:
+                continue
+            parameter = chosen[-1]
+            if parameter.distribution is None:
+                values[key] = encode(decode(parameter.text))
+            else:
+                values[key] = trial._suggest(self.name(parameter), parameter.distribution)
+
+    def overrides(self, params: Values) -> tuple[str, ...]:
         """Hydra overrides of one trial.
 
-        >>> Space({}, ("seed=1",)).overrides({"lr": 0.01})
+        Args:
+            params: The trial's, by name in the study. Names that the space does not have come from a hook.
+
+        >>> Space((), ("seed=1",)).overrides({"lr": 0.01})
         ('lr=0.01', 'seed=1')
         """
-        return (*(f"{key}={value}" for key, value in params.items()), *self.fixed)
+        values = {key_of(name): value for name, value in params.items()}
+        given = (f"{p.key}={p.text}" for p in self.active(values) if p.distribution is None)
+        return (*(f"{key}={to_text(value)}" for key, value in values.items()), *given, *self.fixed)
+
+    def to_names(self, values: Values) -> dict[str, Any]:
+        """The draws that give keys these values, by name in the study; of inactive ones and single values nothing."""
+        active = (p for p in self.active(values) if p.distribution is not None and p.key in values)
+        return {self.name(p): values[p.key] for p in active}
+
+    def misfits(self, values: Values) -> dict[str, BaseDistribution]:
+        """Active keys whose value, in the form of a study, is missing or not one that they can have."""
+        return {
+            p.key: p.distribution
+            for p in self.active(values)
+            if p.distribution is not None and not (p.key in values and contains(p.distribution, values[p.key]))
+        }
 
     def to_json(self) -> dict[str, str]:
-        """Key to the JSON of its distribution, to compare the spaces of two runs."""
-        return {key: distribution_to_json(distribution) for key, distribution in self.distributions.items()}
+        """Name to the JSON of its distribution or its one value, to compare the spaces of two runs."""
+        return {
+            f"{p.key} [{p.condition}]" if p.when else p.key: distribution_to_json(p.distribution)
+            if p.distribution is not None
+            else p.text
+            for p in self.parameters
+        }
 
 
-def parse_space(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> Space:
+def key_of(name: str) -> str:
+    """The key that a parameter of a study sets.
+
+    >>> key_of("optimizer.lr [model=swin_tiny]"), key_of("optimizer.lr")
+    ('optimizer.lr', 'optimizer.lr')
+    """
+    return name.partition(" [")[0]
+
+
+def parse_space(
+    params: Values | None,
+    arguments: Sequence[str] = (),
+    conditional: Sequence[Values] = (),
+    loader: ConfigLoader | None = None,
+) -> Space:
     """Read a search space in Hydra's override grammar.
 
     Args:
         params: Config key to a sweep such as `tag(log, interval(1e-5, 1e-2))`, `choice(16, 32)`, `range(1, 5)`,
-            or to one value, which every trial gets.
+            or to one value, which every trial gets; None takes a key out that another config put in.
         arguments: Overrides of the command line. A later one replaces an earlier one of the same key, so a sweep
-            narrows a range of `params`, and a plain value or a deletion takes the key out of the search.
+            narrows a range of `params`, and a plain value or a deletion takes the key out of the search, out of
+            `conditional` too.
+        conditional: Mappings with `when` (key to a value, or a list of values of which it must have one) and `params`.
+        loader: Knows the options of config groups, for `glob`.
 
     Raises:
-        SpaceError: A sweep that cannot be parsed, or that holds no value.
+        SpaceError: A sweep that cannot be parsed or holds no value, or conditions that can never hold.
 
-    >>> parse_space({"lr": "tag(log, interval(1e-4, 1e-2))"}, ["bs=choice(16, 32)", "seed=1"])
-    Space(distributions={'lr': FloatDistribution(high=0.01, log=True, low=0.0001, step=None), \
-'bs': CategoricalDistribution(choices=(16, 32))}, fixed=('seed=1',))
+    >>> parse_space({"lr": "interval(0, 1)"}, ["n=choice(1, 2)", "seed=1"]).distributions["n"]
+    CategoricalDistribution(choices=(1, 2))
     """
-    distributions: dict[str, BaseDistribution] = {}
+    found: dict[str, Parameter] = {}
     fixed: dict[str, str] = {}
-    for text in [*(f"{key}={value}" for key, value in (params or {}).items()), *arguments]:
-        try:
-            swept, values, deletions = create_params_from_overrides([text])
-            _require_finite(swept)
-        except (HydraException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).rstrip(".") or "Optuna cannot draw from it"
-            raise SpaceError(
-                f"Expected a range or choice with at least one value, got `{text}`: {reason}. "
-                "Write for example `tag(log, interval(1e-5, 1e-2))`, `interval(0.0, 0.3)` or `choice(16, 32)`."
-            ) from error
-        deleted = (deletion.lstrip("~").partition("=")[0] for deletion in deletions)
-        for key in (*swept, *values, *deleted):
-            distributions.pop(key, None)
-            fixed.pop(key, None)
-        distributions.update(swept)
-        fixed.update({key: f"{key}={value}" for key, value in values.items()})
-        fixed.update({deletion: deletion for deletion in deletions})
-    return Space(distributions, tuple(fixed.values()))
+    texts = [f"{key}={_right_side(value)}" for key, value in (params or {}).items() if value is not None]
+    given: set[str] = set()
+    for text in [*texts, *arguments]:
+        override = parse_override(text, loader)
+        key = override.get_key_element().lstrip("~")
+        fixed.pop(key, None)
+        if text in arguments:
+            given.add(key)
+        if override.is_delete() or not override.is_sweep_override():
+            found.pop(key, None)
+            fixed[key] = text
+        else:  # in the place that the key had: the order of draws is part of what a seed gives
+            found[key] = Parameter(key, to_distribution(override))
+    branches = [p for block in conditional for p in _branch(block, loader) if p.key not in given]
+    return Space(_in_order([*found.values(), *branches]), tuple(fixed.values()))
 
 
-def _require_finite(distributions: Mapping[str, BaseDistribution]) -> None:
-    for d in distributions.values():
-        if isinstance(d, FloatDistribution) and not (math.isfinite(d.low) and math.isfinite(d.high)):
-            raise ValueError(f"its bounds must be finite, but are {d.low} and {d.high}")
-
-
-def check_keys(keys: Iterable[str], config: DictConfig) -> None:
-    """Refuse keys that the config has not, naming the nearest that it has.
-
-    Args:
-        keys: Keys of a search space. One that starts with `+` is new by intent and not checked.
-        config: The composed config, `hydra` included.
-
-    Raises:
-        SpaceError: A key is neither in the config nor the name of a config group.
-    """
-    choices = config.hydra.runtime.choices
-    for key in keys:
-        if key.startswith("+") or key in choices or _has(config, key):
-            continue
-        near = difflib.get_close_matches(key, [*leaves(config), *choices], n=3, cutoff=0.5)
-        hint = f" Nearest: {', '.join(near)}." if near else ""
-        raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
-
-
-def baseline(distributions: Mapping[str, BaseDistribution], config: DictConfig) -> dict[str, Any]:
-    """The values that the config has without the search, one for each key of the space.
-
-    Raises:
-        SpaceError: The config has no value for a key, or one outside its range.
-    """
-    values = {}
-    for key, distribution in distributions.items():
-        name = key.lstrip("+")
-        is_group = name in config.hydra.runtime.choices
-        value = config.hydra.runtime.choices[name] if is_group else OmegaConf.select(config, name)
-        if not contains(distribution, value):
-            raise SpaceError(
-                f"Expected the default of `{key}` within its search range {describe(distribution)}, got {value}. "
-                f"Widen the range, set another default, or search without a baseline: hydra.sweeper.baseline=false."
-            )
-        values[key] = value
-    return values
-
-
-def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a distribution can yield a value.
-
-    >>> contains(IntDistribution(0, 10, step=5), 5), contains(IntDistribution(0, 10, step=5), 6)
-    (True, False)
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if not distribution.low <= value <= distribution.high:
-        return False
-    steps = (value - distribution.low) / distribution.step if distribution.step else 0.0
-    return abs(steps - round(steps)) < 1e-8
-
-
-def describe(distribution: BaseDistribution) -> str:
-    """A distribution as a reader writes it.
-
-    >>> describe(FloatDistribution(0.1, 1, log=True)), describe(CategoricalDistribution([1, 2]))
-    ('0.1..1.0 (log)', '1, 2')
-    >>> describe(IntDistribution(0, 10, step=5))
-    '0..10 (step 5)'
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return ", ".join(map(str, distribution.choices))
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    kind = (
-        " (log)" if distribution.log else f" (step {distribution.step})" if distribution.step not in (None, 1) else ""
-    )
-    return f"{distribution.low}..{distribution.high}{kind}"
-
-
-def _has(config: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    # `in` would deny a key whose value is `???`.
-    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
-
-
-def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
-    """Dotted keys of all values of a config, `hydra` left out."""
-    for key in map(str, config):
-        if not prefix and key == "hydra":
-            continue
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from leaves(node, f"{prefix}{key}.")
+def _branch(block: Values, loader: ConfigLoader | None) -> Iterable[Parameter]:
+    if set(block) != {"when", "params"} or not block["when"] or not block["params"]:
+        raise SpaceError(
+            f"Expected entries of `conditional` with `when` and `params`, got {dict(block)}. "
+            "Write for example {when: {model: swin_tiny}, params: {optimizer.lr: 'interval(1e-5, 1e-3)'}}."
+        )
+    when = {
+        str(key): tuple(map(encode, allowed)) if isinstance(allowed, list | tuple) else (encode(allowed),)
+        for key, allowed in block["when"].items()
+    }
+    for key, value in block["params"].items():
+        override = parse_override(f"{key}={_right_side(value)}", loader)
+        if override.is_sweep_override():
+            yield Parameter(override.get_key_element(), to_distribution(override), when=when)
         else:
-            yield f"{prefix}{key}"
+            yield Parameter(override.get_key_element(), None, _right_side(value), when)
+
+
+def _right_side(value: Any) -> str:
+    """A value of the YAML: a string is in the grammar already."""
+    return value if isinstance(value, str) else to_text(encode(value))
+
+
+def _in_order(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Sort so that what a condition names comes first; refuse conditions that cannot hold."""
+    keys = {p.key for p in parameters}
+    for parameter in parameters:
+        for key, allowed in parameter.when.items():
+            choices = [p for p in parameters if p.key == key]
+            for value in allowed:
+                if choices and not any(_can_be(p, value) for p in choices):
+                    ways = "; ".join(describe(p.distribution) if p.distribution else p.text for p in choices)
+                    raise SpaceError(
+                        f"Expected `when` to name a value that `{key}` can have ({ways}), "
+                        f"got {to_text(value)}, for `{parameter.key}`."
+                    )
+    done: list[Parameter] = []
+    rest = list(parameters)
+    while rest:
+        open_keys = {p.key for p in rest}
+        ready = [p.key for p in rest if not any(open_keys & set(q.when) for q in rest if q.key == p.key)]
+        if not ready:
+            raise SpaceError(
+                "Expected conditions that end, got keys that wait for each other: "
+                + ", ".join(f"`{p.key}` for {', '.join(f'`{k}`' for k in p.when if k in keys)}" for p in rest)
+                + "."
+            )
+        # All of a key together: the last active one counts.
+        done += [p for p in rest if p.key == ready[0]]
+        rest = [p for p in rest if p.key != ready[0]]
+    return tuple(done)
+
+
+def _can_be(parameter: Parameter, value: Any) -> bool:
+    if parameter.distribution is None:
+        return bool(encode(decode(parameter.text)) == value)
+    return contains(parameter.distribution, value)
+
+
+def _is_in(value: Any, allowed: tuple[Any, ...]) -> bool:
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in allowed)

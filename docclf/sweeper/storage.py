@@ -1,24 +1,49 @@
 """Where a study lives, for the sweeper and for every job of it alike."""
 
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig
+from filelock import FileLock
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 
+from docclf.errors import ConfigError
+
+# What a storage given as an object may be.
+_STORAGES = ("optuna.storages.*",)
 # Seconds that a writer waits for another one before SQLite gives up.
 _SQLITE_WAIT_S = 60.0
+# SQLite's write-ahead log needs memory shared by all its processes: not across a network.
+_NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "9p"}
 
 
-def study_url(hydra: DictConfig) -> str:
-    """Storage URL of the study that a sweep or a job of it belongs to.
+def study_storage(hydra: DictConfig) -> BaseStorage:
+    """The storage of the study that a sweep or a job of it belongs to; one object a process.
 
     Args:
         hydra: The `hydra` node of the config of the sweep or of the job.
+
+    Raises:
+        ConfigError: The storage cannot be opened.
     """
-    if hydra.sweeper.storage is not None:
-        return str(hydra.sweeper.storage)
+    storage = hydra.sweeper.storage
+    cwd = Path(hydra.runtime.cwd)
+    if OmegaConf.is_config(storage):
+        return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
+    return open_storage(study_url(hydra) if storage is None else _absolute(str(storage), cwd))
+
+
+def study_url(hydra: DictConfig) -> str:
+    """Storage URL of a study that names none: SQLite in the sweep's folder."""
     return f"sqlite:///{sweep_dir(hydra) / 'study.db'}"
 
 
@@ -33,17 +58,119 @@ def study_name(hydra: DictConfig) -> str:
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Open a storage; SQLite waits for other writers and commits without waiting for the disk at each step."""
-    if not url.startswith("sqlite:"):
-        return optuna.storages.get_storage(url)
-    from sqlalchemy import event
+    """Open a storage by its URL, or by the path of a journal file (`.log`, `.journal`); one object a process.
 
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT_S}})
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    path = Path(url.removeprefix("sqlite:///"))
+    if not _is_file(url):
+        return _open(url, os.getpid(), 0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # so that it has an inode: a file that was removed and made again is another storage
+    except OSError as error:
+        raise ConfigError(f"Could not open {path}: {error.strerror}.") from error
+    return _open(url, os.getpid(), path.stat().st_ino)
+
+
+def _is_file(url: str) -> bool:
+    """Whether a URL or path is that of a file, SQLite's or a journal."""
+    return url.endswith((".log", ".journal")) or (url.startswith("sqlite:///") and ":memory:" not in url)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    """Paths in a URL, where a job may have another working folder than the sweep.
+
+    >>> _absolute("sqlite:///a.db", Path("/x")), _absolute("a.log", Path("/x")), _absolute("mysql://h/a", Path("/x"))
+    ('sqlite:////x/a.db', '/x/a.log', 'mysql://h/a')
+    """
+    if url.startswith("sqlite:///") and _is_file(url):
+        return f"sqlite:///{cwd / url.removeprefix('sqlite:///')}"
+    return url if "://" in url else str(cwd / url)
+
+
+# Kept open: each opening costs about 20 ms, and the first look at a long study reads all of it. By process, since a
+# connection must not cross a fork.
+@lru_cache(maxsize=4)
+def _open(url: str, pid: int, inode: int) -> BaseStorage:
+    if url.startswith("sqlite:///") and _is_file(url):
+        return _open_sqlite(url)
+    if "://" not in url:
+        if not url.endswith((".log", ".journal")):
+            raise ConfigError(
+                f"Expected a storage URL such as sqlite:///study.db or postgresql://user@host/name, or the path of a "
+                f"journal file that ends with .log or .journal, got {url}."
+            )
+        return optuna.storages.JournalStorage(JournalFileBackend(url))
+    return _created(lambda: optuna.storages.get_storage(url), hide_password(url))
+
+
+@lru_cache(maxsize=4)
+def _open_object(text: str, pid: int) -> BaseStorage:
+    storage = _created(lambda: instantiate(OmegaConf.create(text), _execution_whitelist_=_STORAGES), "the storage")
+    if not isinstance(storage, BaseStorage):
+        raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
+    return optuna.storages.get_storage(storage)
+
+
+def _open_sqlite(url: str) -> BaseStorage:
+    from sqlalchemy import event
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = Path(url.removeprefix("sqlite:///"))
 
     def set_pragmas(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        if _filesystem(path.parent) not in _NETWORK_FILESYSTEMS:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
 
-    event.listen(storage.engine, "connect", set_pragmas)
-    storage.engine.dispose()  # connections opened before the pragmas
-    return storage
+    # Two processes that make the tables at once would trip over each other.
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT_S}})
+            event.listen(storage.engine, "connect", set_pragmas)
+            storage.engine.dispose()  # connections opened before the pragmas
+            cached = optuna.storages.get_storage(storage)
+            cached.get_all_studies()
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise ConfigError(f"Could not open {path}: {type(reason).__name__}: {reason}") from error
+    return cached
+
+
+def _created(open_it: Any, what: str) -> BaseStorage:
+    """Open a storage whose tables another process may be making at this moment."""
+    for attempt in range(5):
+        try:
+            storage: BaseStorage = open_it()
+            return storage
+        except Exception as error:  # each database has its own
+            if attempt == 4 or isinstance(error, ImportError):
+                raise ConfigError(f"Could not open {what}: {type(error).__name__}: {error}") from error
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError
+
+
+def hide_password(url: str) -> str:
+    """
+    >>> hide_password("postgresql://me:secret@host/db"), hide_password("sqlite:///a.db")
+    ('postgresql://me:***@host/db', 'sqlite:///a.db')
+    """
+    scheme, separator, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    if not at or ":" not in user:
+        return url
+    return f"{scheme}{separator}{user.partition(':')[0]}:***@{place}"
+
+
+@lru_cache
+def _filesystem(folder: Path) -> str:
+    """Type of the filesystem that holds a folder, empty where /proc does not tell."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    mounts = [line.split() for line in lines]
+    holding = [(len(m[1]), m[2]) for m in mounts if folder.resolve().is_relative_to(m[1].replace("\\040", " "))]
+    return max(holding, default=(0, ""))[1]

@@ -2,57 +2,146 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import json_to_distribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SpaceError
-from docclf.sweeper.process import is_alive
-from docclf.sweeper.space import describe
+from docclf.sweeper.attributes import BEAT, CAUSE, DUPLICATE_OF, ENQUEUED, INTERRUPTED, OWNER, RETRY_OF, ROLE
+from docclf.sweeper.grammar import describe
+from docclf.sweeper.process import is_here, runs_here
 
-# User attributes of trials
-ROLE = "role"  # "baseline"
-RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
-CAUSE = "cause"  # why a trial failed
-OWNER = "owner"  # the process that launched it: host and process id
-INTERRUPTED = "interrupted"  # the process died or the input was wrong; another trial tries the parameters again
+BEAT_S = 30.0
+_DEAD_AFTER_S = 5 * BEAT_S
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that count towards the total: all finished ones but those whose process died."""
-    finished = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    return [t for t in study.get_trials(deepcopy=False, states=finished) if not t.user_attrs.get(INTERRUPTED)]
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that count towards the total: all finished ones but the interrupted."""
+    return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
+
+
+def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
+    """The complete trial with the best value that keeps to all constraints, the first of equals; None without one."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
+    choose = max if direction == StudyDirection.MAXIMIZE else min
+    return choose(complete, key=lambda t: t.values[0], default=None)
+
+
+def folder_number(trial: FrozenTrial) -> int:
+    """Number of the trial in whose folder its results are."""
+    number: int = trial.user_attrs.get(DUPLICATE_OF, trial.number)
+    return number
 
 
 def fail_dead(study: optuna.Study) -> None:
     """Fail the trials that a dead process, or this one at its end, left running."""
-    storage = study._storage
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not is_alive(trial.user_attrs.get(OWNER)):
-            storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-            storage.set_trial_user_attr(trial._trial_id, CAUSE, "interrupted: the process that ran it ended")
-            study.tell(trial.number, state=TrialState.FAIL)
+        if not _is_alive(trial):
+            interrupt(study, trial._trial_id, "process", "interrupted: the process that ran it ended")
 
 
-def retry_interrupted(study: optuna.Study) -> None:
-    """Queue the parameters of interrupted trials once more, each of them once.
+def interrupt(study: optuna.Study, trial_id: int, why: str, cause: str) -> None:
+    """Fail a trial whose parameters shall be tried again."""
+    storage = study._storage
+    try:
+        storage.set_trial_user_attr(trial_id, INTERRUPTED, why)
+        storage.set_trial_user_attr(trial_id, CAUSE, cause)
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:  # another process came first
+        pass
 
-    Those of a second interruption are not queued again: they may be what kills the process. The baseline always is.
+
+def _is_alive(trial: FrozenTrial) -> bool:
+    owner = trial.user_attrs.get(OWNER)
+    if owner is not None and is_here(owner):
+        return runs_here(owner)
+    # Elsewhere: by its heartbeat, and before the first one by its start. Clocks and time zones must agree.
+    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0))
+    # Without an owner it was asked for at this very moment, or its process died at that.
+    return bool(silent < (1.0 if owner is None else _DEAD_AFTER_S))
+
+
+def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
+    """Say in the storage that the process of these trials lives."""
+    for trial_id in trial_ids:
+        with contextlib.suppress(UpdateFinishedTrialError):
+            study._storage.set_trial_user_attr(trial_id, BEAT, time.time())
+
+
+def retry_interrupted(study: optuna.Study, baseline: Mapping[str, Any] | None = None) -> None:
+    """Queue the parameters of interrupted trials once more.
+
+    Those of a second death of the process are not queued again: they may be what kills it. The baseline always is, and
+    so is what only ran out of time.
+
+    Args:
+        baseline: Parameters of trial 0, which may have died before it had them.
     """
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     for trial in trials:
+        why = trial.user_attrs.get(INTERRUPTED)
         # One that died between queue and start has its parameters in the queue's note alone.
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        role = trial.user_attrs.get(ROLE)
-        again = role == "baseline" or RETRY_OF not in trial.user_attrs
-        if INTERRUPTED in trial.user_attrs and trial.number not in retried and params and again:
-            attributes = {RETRY_OF: trial.number, **({ROLE: role} if role else {})}
-            study.enqueue_trial(params, user_attrs=attributes)
+        is_baseline = baseline is not None and (trial.number == 0 or trial.user_attrs.get(ROLE) == "baseline")
+        if is_baseline:
+            params = {**baseline, **params}  # type: ignore[dict-item]
+        again = is_baseline or why != "process" or not _died_before(trial, trials)
+        if why and trial.number not in retried and params and again:
+            kept = {key: trial.user_attrs[key] for key in (ENQUEUED,) if key in trial.user_attrs}
+            kept |= {ROLE: "baseline"} if is_baseline else {}
+            study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
+
+
+def _died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    return any(trials[number].user_attrs.get(INTERRUPTED) == "process" for number in earlier(trial, trials))
+
+
+def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:
+    """Numbers of the interrupted trials that had this one's parameters before, the latest first.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    numbers: list[int] = []
+    while (number := trial.user_attrs.get(RETRY_OF)) is not None:
+        numbers.append(number)
+        trial = trials[number]
+    return numbers
+
+
+def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> int:
+    """How many trials ended since the best one, or since the last one on the Pareto front."""
+    in_order = sorted(done, key=lambda t: t.datetime_complete.timestamp() if t.datetime_complete else 0.0)
+    signs = [1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions]
+    front: list[list[float]] = []
+    since = 0
+    for trial in in_order:
+        since += 1
+        if trial.state != TrialState.COMPLETE:
+            continue
+        losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):
+            front = [o for o in front if not all(a <= b for a, b in zip(losses, o, strict=True))] + [losses]
+            since = 0
+    return since
+
+
+def causes(trials: Sequence[FrozenTrial]) -> str:
+    """Why trials failed, grouped, the most frequent first; a line each."""
+    counts = Counter(str(t.user_attrs.get(CAUSE, "unknown cause")) for t in trials if t.state == TrialState.FAIL)
+    return "".join(f"\n  {n} x {cause}" for cause, n in counts.most_common())
 
 
 def require_same(study: optuna.Study, key: str, facts: Mapping[str, Any], *, what: str, way_out: str) -> None:
@@ -85,6 +174,6 @@ def require_same(study: optuna.Study, key: str, facts: Mapping[str, Any], *, wha
 
 def _show(fact: Any) -> str:
     """A fact, or the JSON of a distribution, in a few characters."""
-    if isinstance(fact, str) and fact.startswith("{"):
+    if isinstance(fact, str) and fact.startswith('{"name"'):
         return describe(json_to_distribution(fact))
     return "nothing" if fact is None else str(fact)

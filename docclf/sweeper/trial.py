@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import copy
+import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from docclf.sweeper.attributes import ATTEMPT, DEADLINE, INTERRUPTED, PRUNED_AT, RETRY_OF
+
 if TYPE_CHECKING:
     import optuna
-
-# User attribute of a trial that was advised to stop, and at which step.
-PRUNED_AT = "pruned_at_step"
+    from optuna.storages import BaseStorage
 
 
 class JobTrial:
     """The trial of a job: what a task reports to and asks.
 
-    Outside a search there is no study behind it; then reports go nowhere and nothing is ever pruned.
+    Outside a search there is no study behind it; then reports go nowhere and nothing is ever stopped.
+
+    Args:
+        trial: The trial in its study.
+        retries: Numbers of the interrupted trials that had its parameters before, the latest first.
     """
 
-    def __init__(self, trial: optuna.Trial | None = None) -> None:
+    def __init__(self, trial: optuna.Trial | None = None, retries: tuple[int, ...] = ()) -> None:
+        attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
+        self._reported: set[int] = set()
         self._last_step: int | None = None
+        self._deadline: float | None = attributes.get(DEADLINE)
+        self.retry_of = retries
+        self.attempt: int = attributes.get(ATTEMPT, 0)
+        """How often this job was launched before."""
 
     @property
     def number(self) -> int | None:
@@ -32,24 +45,48 @@ class JobTrial:
     @property
     def params(self) -> dict[str, Any]:
         """Config key to the value that this trial tries; empty outside a search."""
-        return {} if self._trial is None else self._trial.params
+        if self._trial is None:
+            return {}
+        from docclf.sweeper.grammar import decode
+        from docclf.sweeper.space import key_of
+
+        return {key_of(name): decode(value) for name, value in self._trial.params.items()}
 
     def report(self, value: float, step: int) -> None:
-        """Report an intermediate value of the objective.
+        """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.
 
         Args:
             value: Objective so far.
-            step: Global step, each reported once: Optuna drops a second report of a step.
+            step: Global step, each reported once.
+
+        Raises:
+            ValueError: The step was reported before, which Optuna would drop.
         """
+        if self._trial is None or len(self._trial.study.directions) > 1:
+            return
+        if step in self._reported:
+            raise ValueError(
+                f"Expected a step that was not reported yet, got {step} again. "
+                "Number the steps through, as in fold * epochs + epoch."
+            )
+        self._reported.add(step)
         self._last_step = step
-        if self._trial is not None:
-            self._trial.report(value, step)
+        # Not Trial.report, which in a second attempt would drop what the first one reported.
+        self._trial.storage.set_trial_intermediate_value(self._trial._trial_id, step, float(value))
+        self._trial._cached_frozen_trial.intermediate_values[step] = float(value)
 
     def should_prune(self) -> bool:
         """Whether the trial should stop now. A task that follows the advice returns None, which is not an error."""
-        if self._trial is None or not self._trial.should_prune():
+        if self._trial is None or len(self._trial.study.directions) > 1 or not self._trial.should_prune():
             return False
         self._trial.set_user_attr(PRUNED_AT, self._last_step)
+        return True
+
+    def out_of_time(self) -> bool:
+        """Whether the search's time is over. A task that stops then returns None; the search can be continued."""
+        if self._trial is None or self._deadline is None or time.time() < self._deadline:
+            return False
+        self._trial.set_user_attr(INTERRUPTED, "timeout")
         return True
 
     def set_user_attr(self, key: str, value: Any) -> None:
@@ -69,21 +106,33 @@ def current_trial() -> JobTrial:
     in_search = OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper"
     if not in_search or OmegaConf.is_missing(hydra.job, "num"):
         return JobTrial()
-    return JobTrial(_load_trial(hydra))
+    return _load_trial(hydra)
 
 
-def _load_trial(hydra: Any) -> optuna.Trial:
+def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
     from docclf.sweeper.samplers import make_pruner
-    from docclf.sweeper.storage import open_storage, study_name, study_url
+    from docclf.sweeper.storage import study_name, study_storage
+    from docclf.sweeper.study import earlier
 
-    study = optuna.load_study(
-        study_name=study_name(hydra),
-        storage=open_storage(study_url(hydra)),
-        sampler=optuna.samplers.RandomSampler(),  # never asked: the parameters are in the storage already
-        pruner=make_pruner(hydra.sweeper.pruner),
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = study_storage(hydra)
+    study = copy.copy(_load_study(study_name(hydra), storage))
+    study.pruner = make_pruner(hydra.sweeper.pruner)
+    # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, int(hydra.job.num))
+    trial = optuna.Trial(study, trial_id)
+    retries = (
+        earlier(storage.get_trial(trial_id), study.get_trials(deepcopy=False)) if RETRY_OF in trial.user_attrs else ()
     )
-    number = int(hydra.job.num)
-    trial_id = next(t._trial_id for t in study.get_trials(deepcopy=False) if t.number == number)
-    return optuna.Trial(study, trial_id)
+    return JobTrial(trial, tuple(retries))
+
+
+@lru_cache(maxsize=4)
+def _load_study(name: str, storage: BaseStorage) -> optuna.Study:
+    """Open a study; once a process, since three queries to the database are made for it."""
+    import optuna
+
+    # Its sampler is never asked: the parameters are in the storage already.
+    return optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())

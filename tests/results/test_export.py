@@ -167,10 +167,16 @@ def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, 
     assert changed.data.root == "/mine" and changed.optimizer.lr == TRIALS[BEST][1]
 
 
-def test_a_search_may_start_from_the_exported_config(compose_config: Compose, exported: Sweep, elsewhere: Path) -> None:
-    found = compose_best(compose_config, exported, "hparams_search=optuna", "study_name=again", hydra=True)
+@pytest.mark.parametrize("option", sorted(path.stem for path in (docclf.CONF_DIR / "hparams_search").glob("*.yaml")))
+def test_any_search_may_start_from_the_exported_config(
+    compose_config: Compose, exported: Sweep, elsewhere: Path, option: str
+) -> None:
+    found = compose_best(compose_config, exported, f"hparams_search={option}", "study_name=again", hydra=True)
     assert found.hydra.sweeper._target_ == "docclf.sweeper.plugin.DocclfSweeper"
     assert found.hydra.sweep.dir == "multirun/again" and found.optimizer.lr == TRIALS[BEST][1]
+    plain = compose_config(f"hparams_search={option}", hydra=True)
+    assert found.hydra.sweeper.params == plain.hydra.sweeper.params
+    assert found.validation.run_folds == plain.validation.run_folds
 
 
 def test_the_exported_config_trains(compose_config: Compose, cwd: Path, elsewhere: Path, pages_root: Path) -> None:

@@ -49,9 +49,10 @@ def test_several_objectives_have_a_column_each(tmp_path: Path) -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.tell(study.ask(), [0.5, 20])
     study.tell(study.ask(), state=TrialState.FAIL)
-    write_trials(tmp_path / "trials.csv", study.get_trials())
+    write_trials(tmp_path / "trials.csv", study.get_trials(), ["macro_f1", "train_seconds"])
     rows = read(tmp_path / "trials.csv")
-    assert [(row["value_0"], row["value_1"]) for row in rows] == [("0.5", "20.0"), ("", "")]
+    assert list(rows[0])[:4] == ["number", "state", "macro_f1", "train_seconds"]
+    assert [(row["macro_f1"], row["train_seconds"]) for row in rows] == [("0.5", "20.0"), ("", "")]
 
 
 def test_a_study_without_trials_gives_a_header(tmp_path: Path) -> None:

@@ -6,12 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 APP = Path(__file__).parent / "toy" / "app.py"
+# What the tests vary from one run of a study to the next
+MAY_CHANGE = (
+    "hydra.sweeper.may_change=[raise_at,refuse_at,nan_at,text_at,pair_at,prune_at,repeat_at,break_at,signal_at,signal,"
+    "in_finaliser,seconds,n_trials]"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Toy:
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         """Start a search, with warnings as errors."""
-        command = [sys.executable, "-W", "error", str(APP), "-m", *overrides]
+        ours = [] if any(override.startswith("hydra/sweeper=") for override in overrides) else [MAY_CHANGE]
+        command = [sys.executable, "-W", "error", str(APP), "-m", *ours, *overrides]
         return subprocess.Popen(
             command,
             cwd=self.cwd,
@@ -77,6 +85,20 @@ class Toy:
 
     def states(self) -> list[str]:
         return [trial.state.name for trial in self.trials]
+
+    def outcomes(self) -> list[tuple[dict[str, Any], str, float | None, dict[int, float]]]:
+        """Parameters, state, value and reports of every trial."""
+        return [(t.params, t.state.name, t.value, t.intermediate_values) for t in self.trials]
+
+    def folders(self) -> list[int]:
+        """Numbers of the jobs that were launched."""
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def config(self, number: int) -> DictConfig:
+        """What a job's task got."""
+        config = OmegaConf.load(self.folder / str(number) / ".hydra" / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
 
     def files(self, *numbers: int) -> dict[Path, tuple[int, bytes]]:
         """Time and content of every file in the folders of some trials."""

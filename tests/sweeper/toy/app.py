@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from docclf.errors import InputError
 from docclf.sweeper import current_trial
+from docclf.sweeper.trial import JobTrial
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,17 @@ def reported(value: float, step: int) -> float:
     return value + 0.1 * (2 - step)
 
 
-@hydra.main(config_path="conf", config_name="config", execution_whitelist=("docclf.*", "optuna.*", "logging.*"))
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's, which `retry_on` lists."""
+
+
+class CardFullError(OutOfMemoryError):
+    """One derived from it."""
+
+
+@hydra.main(
+    config_path="conf", config_name="config", execution_whitelist=("docclf.*", "optuna.*", "logging.*", "hooks.*")
+)
 def main(cfg: DictConfig):
     """`distance`, reported in steps that come down to it."""
     trial = current_trial()
@@ -40,13 +51,18 @@ def main(cfg: DictConfig):
         return value, abs(cfg.x)
     for step in range(cfg.steps):
         trial.report(reported(value, step), step)
-        if trial.should_prune():
+        if trial.number in cfg.repeat_at:
+            trial.report(reported(value, step), step)
+        if trial.should_prune() or (cfg.heeds_time and trial.out_of_time()):
             return None
         if [trial.number, step] == cfg.signal_at:
             send(getattr(signal, cfg.signal), cfg.in_finaliser)
         time.sleep(cfg.seconds / cfg.steps)
     trial.set_user_attr("colour", cfg.colour)
-    return misbehave(cfg, trial.number) or value
+    end = misbehave(cfg, trial)
+    if end is not None:
+        return end
+    return {"distance": value, "size": abs(cfg.x), "count": cfg.n} if cfg.as_mapping else value
 
 
 def send(number: int, in_finaliser: bool) -> None:
@@ -62,8 +78,11 @@ def send(number: int, in_finaliser: bool) -> None:
         os.kill(os.getpid(), number)
 
 
-def misbehave(cfg: DictConfig, number: int | None):
+def misbehave(cfg: DictConfig, trial: JobTrial):
     """End as the config asks of this trial; None where it asks for nothing."""
+    number = trial.number
+    if trial.attempt < dict(cfg.break_at).get(number, 0):
+        raise CardFullError(f"card full, attempt {trial.attempt}")
     if number in cfg.prune_at:
         from optuna import TrialPruned
 

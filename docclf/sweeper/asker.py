@@ -1,0 +1,66 @@
+"""A study as it is asked for trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from docclf.sweeper.attributes import DEADLINE, ENQUEUED, OWNER, ROLE
+from docclf.sweeper.process import this_process
+
+
+class Asker(optuna.Study):
+    """Marks every trial as this process's before the sampler sees it, and knows trials of other studies.
+
+    Args:
+        study: Where results are told, its sampler set.
+        known: Other studies' trials for the sampler, whose parameters fit the space, with negative numbers.
+        baseline: Parameters of trial 0; None for those of the first entry, or else to let the sampler choose.
+        entries: Text to parameters of what is tried next.
+        on_first: Called when trial 0 is this process's: of however many that open a study at once, one gets it.
+        deadline: Seconds since 1970, when the time budget ends; infinite for none.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        known: Sequence[FrozenTrial] = (),
+        baseline: Mapping[str, Any] | None = None,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
+        on_first: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
+    ) -> None:
+        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self.known, self.on_first, self.deadline = list(known), on_first, deadline
+        self.first: tuple[str, str, Mapping[str, Any]] | None = next(
+            ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
+        )
+        if baseline is not None:
+            self.first = (ROLE, "baseline", baseline)
+
+    def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [*(t for t in self.known if states is None or t.state in states), *trials] if self.known else trials
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        trial_id = super()._pop_waiting_trial_id()
+        queued = trial_id is not None
+        if trial_id is None:
+            trial_id = self._storage.create_new_trial(self._study_id)
+        self._storage.set_trial_user_attr(trial_id, OWNER, this_process())
+        if math.isfinite(self.deadline):
+            self._storage.set_trial_user_attr(trial_id, DEADLINE, self.deadline)
+        new, self._is_new = self._is_new, False
+        if new and not queued and self._storage.get_trial_number_from_id(trial_id) == 0:
+            if self.first is not None:
+                attribute, value, params = self.first
+                self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(params))
+                self._storage.set_trial_user_attr(trial_id, attribute, value)
+            self.on_first()
+        return trial_id

@@ -1,0 +1,15 @@
+"""User attributes of trials: what the sweeper and the jobs tell each other through the storage."""
+
+ROLE = "role"  # "baseline"
+ENQUEUED = "enqueued"  # the entry of `enqueue` that it comes from
+RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
+DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
+CAUSE = "cause"  # why a trial failed
+OWNER = "owner"  # the process that launched it, see docclf.sweeper.process.this_process
+BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
+ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
+DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
+PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
+# Why a trial did not come to its end though its parameters are fine: "process", "timeout" or "input". It does not
+# count, and another trial tries the parameters again.
+INTERRUPTED = "interrupted"

@@ -1,0 +1,198 @@
+"""What is checked before the first trial: keys, values, the baseline, the pruner."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from docclf.errors import SpaceError
+from docclf.sweeper.grammar import describe, encode, extremes, to_text
+from docclf.sweeper.space import Space
+
+log = logging.getLogger(__name__)
+
+
+def check_keys(keys: Iterable[str], config: DictConfig) -> None:
+    """Refuse keys that the config has not, naming the nearest that it has.
+
+    Args:
+        keys: Keys of a search space. One that starts with `+` is new by intent and not checked.
+        config: The composed config, `hydra` included.
+
+    Raises:
+        SpaceError: A key is neither in the config nor the name of a config group.
+    """
+    choices = config.hydra.runtime.choices
+    for key in keys:
+        if key.startswith("+") or key in choices or _has(config, key):
+            continue
+        near = difflib.get_close_matches(key, [*leaves(config), *choices], n=3, cutoff=0.5)
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
+
+
+def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
+    """What a config has at some keys, config groups among them, in the form of a study; missing ones are left out."""
+    choices = config.hydra.runtime.choices
+    values = {}
+    for key in keys:
+        name = key.lstrip("+")
+        value = choices[name] if name in choices else OmegaConf.select(config, name, throw_on_missing=False)
+        if value is None and (not (name in choices or _has(config, name)) or _is_missing(config, name)):
+            continue
+        if OmegaConf.is_config(value):
+            value = OmegaConf.to_container(value, resolve=True)
+        values[key] = encode(value)
+    return values
+
+
+def baseline(space: Space, config: DictConfig) -> dict[str, Any]:
+    """The draws that give every searched key the value that the config has without the search.
+
+    Returns:
+        By name in the study.
+
+    Raises:
+        SpaceError: A value lies outside the space.
+    """
+    values = values_of(space.keys, config)
+    if misfits := space.misfits(values):
+        key, distribution = next(iter(misfits.items()))
+        got = f"is {to_text(values[key])}" if key in values else "is not set"
+        raise SpaceError(
+            f"Expected the default of `{key}` within its search range {describe(distribution)}, but it {got}. "
+            "Widen the range, set another default, or search without a baseline: hydra.sweeper.baseline=false."
+        )
+    return space.to_names(values)
+
+
+def check_values(space: Space, compose: Callable[[Sequence[str]], Any]) -> None:
+    """Compose the config with every choice and both ends of every range.
+
+    Args:
+        compose: Makes the config of a job from its overrides.
+
+    Raises:
+        SpaceError: A value cannot be composed.
+    """
+    _compose(space, compose, {})
+    lowest: dict[str, Any] = {}
+    highest: dict[str, Any] = {}
+    for parameter in space.parameters:
+        context = _context(space, parameter.when)
+        found = extremes(parameter.distribution) if parameter.distribution is not None else [None]
+        if not parameter.when and isinstance(parameter.distribution, FloatDistribution | IntDistribution):
+            # all ranges at once
+            lowest[parameter.key], highest[parameter.key] = found
+            continue
+        for value in found:
+            _compose(space, compose, {**context, **({} if parameter.distribution is None else {parameter.key: value})})
+    for values in (lowest, highest):
+        try:
+            _compose(space, compose, values)
+        except SpaceError:
+            for key, value in values.items():
+                _compose(space, compose, {key: value})
+            raise
+
+
+def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """Draws under which a condition holds."""
+    values: dict[str, Any] = {}
+    for key, allowed in when.items():
+        if key not in space.constants:
+            parent = next(p for p in space.parameters if p.key == key)
+            values |= {**_context(space, parent.when), key: allowed[0]}
+    return values
+
+
+def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapping[str, Any]) -> None:
+    overrides = space.overrides(space.to_names(values))
+    try:
+        compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        drawn = ", ".join(f"{key}={to_text(value)}" for key, value in values.items())
+        what = f"`{drawn}`" if drawn else f"the config with {' '.join(overrides)}"
+        message = f"Expected every value of the search space to compose, but {what} does not: {error}"
+        raise SpaceError(message) from error
+
+
+def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: int | None) -> None:
+    """Refuse a pruner that cannot work, and warn of one that can never stop a trial.
+
+    Args:
+        pruner: The pruner.
+        n_objectives: Number of objectives.
+        steps: Reports that a whole trial makes; None if unknown.
+
+    Raises:
+        SpaceError: Several objectives, which Optuna cannot prune by.
+    """
+    if isinstance(pruner, optuna.pruners.NopPruner):
+        return
+    name = type(pruner).__name__
+    if n_objectives > 1:
+        raise SpaceError(
+            f"Expected no pruner with {n_objectives} objectives, since there is no one value to stop by, got {name}. "
+            "Use hydra/sweeper/pruner=none."
+        )
+    if steps is None:
+        return
+    need = _steps_needed(pruner)
+    if need is not None and need > steps:
+        log.warning(
+            f"{name} can stop no trial: at the earliest it does so after {need} reports, "
+            f"and a whole trial makes {steps}."
+        )
+
+
+def _steps_needed(pruner: optuna.pruners.BasePruner) -> int | None:
+    """Reports before a pruner can first stop a trial, None if unknown."""
+    if isinstance(pruner, optuna.pruners.WilcoxonPruner):
+        # n reports that are all worse have a one-sided p of 2^-n.
+        n = max(1, pruner._n_startup_steps)
+        while n < 64 and 2.0**-n >= pruner._p_threshold:
+            n += 1
+        return n
+    if isinstance(pruner, optuna.pruners.PercentilePruner):  # the median is one
+        return pruner._n_warmup_steps + 1
+    if isinstance(pruner, optuna.pruners.PatientPruner):
+        return pruner._patience + 2
+    if isinstance(pruner, optuna.pruners.SuccessiveHalvingPruner) and isinstance(pruner._min_resource, int):
+        # The first rung is a step, and steps count from 0.
+        return int(pruner._min_resource * pruner._reduction_factor**pruner._min_early_stopping_rate) + 1
+    if isinstance(pruner, optuna.pruners.HyperbandPruner):
+        return int(pruner._min_resource) + 1
+    return None
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    # `in` would deny a key whose value is `???`.
+    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
+
+
+def _is_missing(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    return OmegaConf.is_missing(OmegaConf.select(config, parent) if parent else config, leaf)
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+    """Dotted keys of all values of a config, `hydra` left out."""
+    for key in map(str, config):
+        if not prefix and key == "hydra":
+            continue
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from leaves(node, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,188 @@
+"""Hydra's override grammar, read as what Optuna draws from, and written back."""
+
+import inspect
+import math
+from typing import Any
+
+from hydra._internal.grammar import grammar_functions
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from docclf.errors import SpaceError
+
+# What a study's storage holds as it is; everything else is held as the text of its override.
+_PLAIN = (bool, int, float, type(None))
+
+
+def parse_override(text: str, loader: ConfigLoader | None = None) -> Override:
+    """Parse one override.
+
+    Args:
+        text: In Hydra's grammar.
+        loader: Knows the options of config groups, which `glob` asks for.
+
+    Raises:
+        SpaceError: It cannot be parsed.
+    """
+    try:
+        (override,) = _parser(loader).parse_overrides([text])
+    except (HydraException, ValueError, TypeError) as error:
+        raise _refusal(text, error) from error
+    return override
+
+
+def _parser(loader: ConfigLoader | None) -> OverridesParser:
+    """Hydra's parser, but for `choice`, which takes null too (hydra#1929; to be removed when Hydra's does)."""
+
+    def choice(
+        *args: str | int | float | bool | dict[Any, Any] | list[Any] | ChoiceSweep | None,
+    ) -> ChoiceSweep:
+        return grammar_functions.choice(*args)  # type: ignore[arg-type]
+
+    functions = create_functions()
+    functions.functions["choice"] = choice
+    functions.definitions["choice"] = inspect.signature(choice)
+    return OverridesParser(functions, loader)
+
+
+def to_distribution(override: Override) -> BaseDistribution:
+    """What a sweep draws from. A choice is one of its elements, as `encode` has them.
+
+    Raises:
+        SpaceError: Nothing could ever be drawn.
+    """
+    text = override.input_line or ""
+    try:
+        # The order of a set means nothing to a sampler, and a continued study must have the same one.
+        if isinstance(override._value, ChoiceSweep | RangeSweep):
+            override._value.shuffle = False
+        if override.is_choice_sweep():
+            choices: list[Any] = []
+            for element in override.sweep_iterator():
+                choice = encode(element)
+                if any(choice == other and type(choice) is type(other) for other in choices):
+                    continue
+                # To Optuna, 1, 1.0 and true are one choice.
+                choices.append(str(choice) if choice in choices else choice)
+            if not choices:
+                raise ValueError("no option of the group matches")
+            return CategoricalDistribution(choices)
+        distribution: BaseDistribution = create_optuna_distribution_from_override(override)
+        if isinstance(distribution, FloatDistribution) and not (
+            math.isfinite(distribution.low) and math.isfinite(distribution.high)
+        ):
+            raise ValueError(f"its bounds must be finite, but are {distribution.low} and {distribution.high}")
+        return distribution
+    except (HydraException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+        raise _refusal(text, error) from error
+
+
+def encode(value: Any) -> Any:
+    """A value as a study holds it: the text of its override, unless it is a number, a bool or null.
+
+    Strings stay as they are where Hydra reads them as themselves. `decode` goes back.
+
+    >>> encode(None), encode("adamw"), encode("1"), encode([8, "a b"]), encode("c,d")
+    (None, 'adamw', "'1'", "[8,'a b']", "'c,d'")
+    """
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, QuotedString):
+        value = value.text
+    if isinstance(value, str) and _is_bare(value):
+        return value
+    return Override._get_value_element_as_str(_quote(value))
+
+
+def decode(value: Any) -> Any:
+    """A value of a study as the config has it.
+
+    >>> decode(0.1), decode("adamw"), decode("'1'"), decode("[8,null]"), decode("{a:1}")
+    (0.1, 'adamw', '1', [8, None], {'a': 1})
+    """
+    return parse_override(f"x={value}").value() if isinstance(value, str) else value
+
+
+def to_text(value: Any) -> str:
+    """A value of a study as the right side of an override.
+
+    >>> to_text(None), to_text(True), to_text(1e-05), to_text("'c,d'")
+    ('null', 'True', '1e-05', "'c,d'")
+    """
+    return value if isinstance(value, str) else Override._get_value_element_as_str(value)
+
+
+def _quote(value: Any) -> Any:
+    """Strings as quoted ones, within lists and mappings too."""
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single)
+    if isinstance(value, list | tuple):
+        return [_quote(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _quote(item) for key, item in value.items()}
+    return value
+
+
+def _is_bare(text: str) -> bool:
+    """Whether Hydra reads a text without quotes as the string itself."""
+    try:
+        (override,) = OverridesParser.create().parse_overrides([f"x={text}"])
+    except HydraException:
+        return False
+    return not override.is_sweep_override() and override.value() == text
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a distribution can yield a value, in the form of a study.
+
+    >>> contains(IntDistribution(0, 10, step=5), 5), contains(IntDistribution(0, 10, step=5), 6)
+    (True, False)
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return any(
+            choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in distribution.choices
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if not distribution.low <= value <= distribution.high:
+        return False
+    steps = (value - distribution.low) / distribution.step if distribution.step else 0.0
+    return abs(steps - round(steps)) < 1e-8
+
+
+def describe(distribution: BaseDistribution) -> str:
+    """A distribution as a reader writes it.
+
+    >>> describe(FloatDistribution(0.1, 1, log=True)), describe(CategoricalDistribution([1, 2, None]))
+    ('0.1..1.0 (log)', '1, 2, null')
+    >>> describe(IntDistribution(0, 10, step=5))
+    '0..10 (step 5)'
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(to_text, distribution.choices))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    kind = (
+        " (log)" if distribution.log else f" (step {distribution.step})" if distribution.step not in (None, 1) else ""
+    )
+    return f"{distribution.low}..{distribution.high}{kind}"
+
+
+def extremes(distribution: BaseDistribution) -> list[Any]:
+    """Every choice, or the two ends of a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low, distribution.high]
+
+
+def _refusal(text: str, error: Exception) -> SpaceError:
+    reason = str(error).rstrip(".") or "Optuna cannot draw from it"
+    return SpaceError(
+        f"Expected a range or choice with at least one value, got `{text}`: {reason}. "
+        "Write for example `tag(log, interval(1e-5, 1e-2))`, `interval(0.0, 0.3)` or `choice(16, 32)`."
+    )

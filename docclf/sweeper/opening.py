@@ -1,0 +1,255 @@
+"""From the settings of a sweep to an open study: everything that is read and checked before the first trial."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.types import HydraContext
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial
+
+from docclf.errors import ConfigError
+from docclf.sweeper.checks import baseline, check_keys, check_pruner, check_values, leaves, values_of
+from docclf.sweeper.known import best_known, enqueue, fitting_trials, read_entries, read_study
+from docclf.sweeper.outcome import read_bound
+from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
+from docclf.sweeper.space import Space, key_of, parse_space
+from docclf.sweeper.storage import study_name, study_storage, sweep_dir
+from docclf.sweeper.study import require_same
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Opened:
+    """A study and what it is searched with.
+
+    Attributes:
+        study: Where results are told.
+        known: Trials of another study that the sampler shall know.
+        space: What is drawn.
+        config: The composed config of the sweep, `hydra` included.
+        directory: The sweep's folder.
+        objectives: A name for each objective.
+        labels: What lines on the screen call them.
+        total: Finished trials in all.
+        baseline: Draws of trial 0; None to let the sampler choose.
+        entries: Text to draws of what is tried next.
+        hook: Draws more, given the config and the trial.
+    """
+
+    study: optuna.Study
+    known: list[FrozenTrial]
+    space: Space
+    config: DictConfig
+    directory: Path
+    objectives: list[str]
+    labels: list[str]
+    total: int
+    baseline: dict[str, Any] | None = None
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hook: Callable[[DictConfig, optuna.Trial], None] | None = None
+
+    def queue_entries(self) -> None:
+        """Queue the entries that the study does not know yet."""
+        enqueue(self.study, self.entries)
+
+
+def open_study(
+    settings: Mapping[str, Any], config: DictConfig, hydra_context: HydraContext, arguments: Sequence[str]
+) -> Opened:
+    """Read and check everything, then create the study or open it to continue.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        config: The composed config of the sweep, `hydra` included.
+        hydra_context: Composes the jobs.
+        arguments: Overrides of the command line.
+
+    Raises:
+        InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _check_settings(settings)
+    hook, preflight = (_function(settings, key) for key in ("custom_search_space", "preflight"))
+    loader = hydra_context.config_loader
+    cwd = Path(config.hydra.runtime.cwd)
+
+    def compose(overrides: Sequence[str]) -> DictConfig:
+        return loader.load_sweep_config(config, list(overrides))
+
+    space = parse_space(_plain(settings["params"]), arguments, _plain(settings["conditional"]) or (), loader)
+    check_keys(space.keys, config)
+    space = _with_constants(space, compose)
+    first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
+    check_values(space, compose)
+    entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd)
+    objectives, directions = read_objectives(settings["metric"], settings["direction"])
+    source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
+    pruner = make_pruner(settings["pruner"])
+
+    directory = sweep_dir(config.hydra)
+    directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
+    facts = dict(preflight(compose(space.overrides(first or {})))) if preflight else {}
+    check_pruner(pruner, len(directions), facts.get("steps"))
+    study = optuna.create_study(
+        study_name=study_name(config.hydra),
+        storage=study_storage(config.hydra),
+        directions=directions,
+        load_if_exists=True,
+        pruner=pruner,
+    )
+    _require_same(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
+    study.sampler = make_sampler(settings["sampler"], space, len(study.get_trials(deepcopy=False)))
+    OmegaConf.save(config, directory / "multirun.yaml")
+
+    known = fitting_trials(source, space, study.directions) if source is not None else []
+    if known and settings["warm_start"] == "best":
+        best = best_known(known, study.directions)
+        entries |= {f"best of {settings['warm_start_from']}": best.params} if best else {}
+        known = []
+    opened = Opened(
+        study=study,
+        known=known,
+        space=space,
+        config=config,
+        directory=directory,
+        objectives=objectives,
+        labels=label(objectives, settings["labels"]),
+        total=settings["n_trials"],
+        baseline=first,
+        entries=entries,
+        hook=hook,
+    )
+    if isinstance(study.sampler, Grid):
+        opened.total = min(opened.total, study.sampler.size + (first is not None) + len(entries))
+    return opened
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for key, what in {"n_trials": "trial", "n_jobs": "job"}.items():
+        if settings[key] < 1:
+            raise ConfigError(f"Expected at least 1 {what}, got {key}={settings[key]}.")
+    if settings["warm_start"] not in ("best", "all"):
+        raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings['warm_start']}.")
+    for name, bound in (settings["constraints"] or {}).items():
+        try:
+            read_bound(bound)
+        except ValueError:
+            message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
+            raise ConfigError(message) from None
+
+
+def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
+    """Names and directions of the objectives.
+
+    Args:
+        metric: A name or a list of names.
+        direction: minimize or maximize, a list of these, or a mapping of names to these.
+
+    Raises:
+        ConfigError: They do not belong together.
+
+    >>> read_objectives("score", "maximize"), read_objectives(["a", "b"], {"a": "maximize", "b": "minimize", "c": "x"})
+    ((['score'], ['maximize']), (['a', 'b'], ['maximize', 'minimize']))
+    """
+    metric, direction = _plain(metric), _plain(direction)
+    names = [str(name) for name in metric] if isinstance(metric, list) else [str(metric)]
+    if isinstance(direction, dict):
+        if unknown := [name for name in names if name not in direction]:
+            raise ConfigError(f"Expected objectives out of {', '.join(direction)}, got {', '.join(unknown)}.")
+        directions = [direction[name] for name in names]
+    else:
+        directions = list(direction) if isinstance(direction, list) else [direction]
+    directions = [getattr(d, "name", d) for d in directions]
+    if wrong := [d for d in directions if d not in ("minimize", "maximize")]:
+        raise ConfigError(f"Expected the direction minimize or maximize, got {wrong[0]}.")
+    if len(names) == 1 < len(directions):
+        names = [f"{names[0]}_{i}" for i in range(len(directions))]
+    if len(names) != len(directions):
+        raise ConfigError(
+            f"Expected one direction an objective, got {len(directions)} directions ({', '.join(directions)}) "
+            f"for {', '.join(names)}."
+        )
+    return names, directions
+
+
+def label(objectives: Sequence[str], labels: Mapping[str, str] | None) -> list[str]:
+    """
+    >>> label(["macro_f1", "seconds"], {"macro_f1": "macro-F1"})
+    ['macro-F1', 'seconds']
+    """
+    return [(labels or {}).get(name, name) for name in objectives]
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> Space:
+    """Give a space the values of the keys that its conditions name but that it does not search."""
+    named = {key for parameter in space.parameters for key in parameter.when} - set(space.keys)
+    if not named:
+        return space
+    config = compose(space.fixed)
+    check_keys(named, config)
+    return replace(space, constants=values_of(named, config))
+
+
+def _function(settings: Mapping[str, Any], key: str) -> Callable[..., Any] | None:
+    """What a setting names by its dotted path."""
+    if not settings[key]:
+        return None
+    try:
+        return get_method(settings[key])
+    except Exception as error:  # of whatever module is imported
+        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {settings[key]}: {error}") from error
+
+
+def _require_same(
+    study: optuna.Study,
+    space: Space,
+    facts: Mapping[str, Any],
+    objectives: Mapping[str, str],
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    compose: Callable[[Sequence[str]], DictConfig],
+) -> None:
+    way_out = "study_name=NEW_NAME" if "study_name" in config else "hydra.sweep.dir=NEW_FOLDER"
+    fixed = _fixed(space, config) if settings["may_change"] is None else {}
+    constants = _constants(space, compose, settings["may_change"]) if settings["may_change"] is not None else {}
+    records = {
+        "space": ("the search space", space.to_json()),
+        "objective": ("the objectives", objectives),
+        "facts": ("the data and the validation", facts),
+        "config": ("the config", {**fixed, **constants}),
+    }
+    for key, (what, values) in records.items():
+        require_same(study, key, values, what=what, way_out=way_out)
+
+
+def _constants(
+    space: Space, compose: Callable[[Sequence[str]], DictConfig], may_change: Sequence[str]
+) -> dict[str, str]:
+    """What every trial has in common and must keep: the config but for what is searched or may change."""
+    config = compose(space.fixed)
+    free = (*may_change, *(key_of(key) for key in space.keys))
+    return {
+        key: str(OmegaConf.select(config, key, throw_on_missing=False))
+        for key in leaves(config)
+        if not any(key == name or key.startswith(f"{name}.") for name in free)
+    }
+
+
+def _fixed(space: Space, config: DictConfig) -> dict[str, str]:
+    """The overrides that every trial gets, but for those that only set the sweeper, as in `n_trials: ${n_trials}`."""
+    used = set(re.findall(r"\$\{([\w.]+)\}", OmegaConf.to_yaml(config.hydra)))
+    split = (text.partition("=") for text in space.fixed)
+    return {key: value for key, _, value in split if key not in used}

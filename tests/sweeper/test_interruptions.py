@@ -1,0 +1,145 @@
+"""Searches that signals, kills and chaos end, and that go on afterwards."""
+
+import random
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+SPACE = {
+    "x": FloatDistribution(-1, 1),
+    "n": IntDistribution(0, 4),
+    "colour": CategoricalDistribution(["blue", "green", "red"]),
+}
+Outcome = tuple[dict[str, Any], str, float | None, dict[int, float]]
+
+
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)])
+def test_an_interrupted_search_prints_the_command_that_finishes_it(signal: str, code: int, toy: Any) -> None:
+    output = toy.run("n_trials=4", "signal_at=[1, 1]", f"signal={signal}", code=code).output
+    assert "Traceback" not in output
+    assert toy.states() == ["COMPLETE", "FAIL"], "no trial is left running"
+    files, first = toy.files(0, 1), toy.outcomes()[:2]
+
+    command = output.partition("Go on with:\n")[2].splitlines()[0].strip()
+    toy.paste(command)
+    assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert (toy.files(0, 1), toy.outcomes()[:2]) == (files, first)
+    assert toy.trials[2].params == toy.trials[1].params
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(signal: str, code: int, toy: Any) -> None:
+    output = toy.run("n_trials=4", "signal_at=[1, 1]", f"signal={signal}", "in_finaliser=true", code=code).output
+    assert "Exception ignored in" in output
+    assert toy.states() == ["COMPLETE", "COMPLETE"]
+    assert "Go on with:\n" in output
+
+
+def test_a_killed_trial_is_marked_and_tried_again_and_the_total_is_exact(toy: Any) -> None:
+    command = ("n_trials=4", "hydra.sweeper.baseline=true", "hydra/sweeper/pruner=median")
+    toy.run(*command, "signal_at=[0, 1]", code=-9)
+    assert toy.states() == ["RUNNING"]
+    files = toy.files(0)
+
+    toy.run(*command)
+    assert toy.states() == ["FAIL"] + 4 * ["COMPLETE"]
+    dead, again = toy.trials[:2]
+    assert dead.user_attrs["interrupted"] == "process"
+    assert dead.user_attrs["cause"].startswith("interrupted")
+    assert again.params == dead.params == {"x": 0.5, "n": 1, "colour": "green"}
+    assert (again.user_attrs["role"], again.user_attrs["retry_of"]) == ("baseline", 0)
+    assert toy.files(0) == files
+
+
+@pytest.mark.slow
+def test_parameters_that_kill_twice_are_given_up_but_for_the_baseline(toy: Any) -> None:
+    toy.run("n_trials=3", "signal_at=[1, 0]", code=-9)
+    toy.run("n_trials=3", "signal_at=[2, 0]", code=-9)
+    toy.run("n_trials=3")
+    assert toy.states() == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    killer = toy.trials[1].params
+    assert toy.trials[2].params == killer
+    assert killer not in [trial.params for trial in toy.trials[3:]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["popped", "marked"])
+def test_a_trial_that_died_between_two_writes_loses_nothing(state: str, toy: Any) -> None:
+    toy.run("n_trials=1")
+    params = {"x": 0.25, "n": 2, "colour": "blue"}
+    study = toy.study
+    if state == "popped":  # taken from the queue, no parameter written yet
+        study.enqueue_trial(params, user_attrs={"role": "baseline"})
+        study.ask()
+    else:  # failed as interrupted, not queued again yet
+        trial = study.ask(SPACE)
+        params = trial.params
+        trial.set_user_attr("interrupted", True)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    toy.run("n_trials=3")
+    assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert toy.trials[2].params == params
+    assert toy.trials[2].user_attrs["retry_of"] == 1
+
+
+# Of searches that are killed: never done before they are, with a baseline
+ENDLESS = ("n_trials=1000", "seconds=0.05", "hydra.sweeper.baseline=true")
+
+
+def kill_at_random(toy: Any, rng: random.Random, latest: float) -> None:
+    process = toy.start(*ENDLESS)
+    time.sleep(rng.uniform(0.3, latest))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9
+
+
+def finish(toy: Any) -> None:
+    """Go on for three more trials: then there is exactly the total, none left open or run twice, no folder shared."""
+    total = 3
+    if (toy.folder / "study.db").exists():
+        trials = toy.trials if optuna.get_all_study_names(toy.storage) else []
+        total += sum(trial.state.is_finished() and not trial.user_attrs.get("interrupted") for trial in trials)
+    toy.run(*ENDLESS, f"n_trials={total}")
+    finished = [trial for trial in toy.trials if not trial.user_attrs.get("interrupted")]
+    assert len(finished) == total
+    assert {trial.state.name for trial in finished} == {"COMPLETE"}
+    assert {trial.state.name for trial in toy.trials} <= {"COMPLETE", "FAIL"}
+    for trial in finished:
+        text = (toy.folder / str(trial.number) / "app.log").read_text()
+        assert re.findall("begin x=(.*)", text) == [str(trial.params["x"])]
+    baselines = [trial.params for trial in finished if trial.user_attrs.get("role") == "baseline"]
+    assert baselines == [{"x": 0.5, "n": 1, "colour": "green"}]
+
+
+@pytest.mark.slow
+def test_a_search_killed_at_random_moments_ends_with_its_total_and_loses_no_trial(toy: Any) -> None:
+    rng = random.Random(7)
+    kept: dict[int, Outcome] = {}
+    files: dict[Path, tuple[int, bytes]] = {}
+    for latest in (1.0, 3.0, 2.0, 3.0, 3.0):
+        kill_at_random(toy, rng, latest)
+        if (toy.folder / "study.db").exists() and optuna.get_all_study_names(toy.storage):
+            now = dict(enumerate(toy.outcomes()))
+            assert kept.items() <= now.items()
+            assert files.items() <= toy.files(*now).items()
+            kept = {number: outcome for number, outcome in now.items() if outcome[1] == "COMPLETE"}
+            files = toy.files(*kept)
+    finish(toy)
+    assert kept.items() <= dict(enumerate(toy.outcomes())).items()
+    assert files.items() <= toy.files(*range(len(toy.trials))).items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_fresh_searches_killed_at_random_moments_end_with_their_total(seed: int, toy: Any) -> None:
+    rng = random.Random(seed)
+    for _ in range(3):
+        kill_at_random(toy, rng, 2.5)
+    finish(toy)

@@ -1,0 +1,74 @@
+"""The trial in a job: with every launcher, and outside a search."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docclf.sweeper import current_trial
+
+APP = Path(__file__).parent / "toy" / "app.py"
+
+
+def test_outside_a_search_the_trial_is_a_stand_in() -> None:
+    trial = current_trial()
+    trial.report(0.5, step=0)
+    trial.report(0.5, step=0)
+    trial.set_user_attr("key", [1])
+    assert trial.should_prune() is False
+    assert trial.number is None
+    assert trial.params == {}
+
+
+def test_a_single_run_and_another_sweeper_get_the_stand_in_too(toy: Any) -> None:
+    command = [sys.executable, "-W", "error", str(APP)]
+    for arguments in ([], ["-m", "--config-name", "plain", "x=0.1,0.2"]):
+        done = subprocess.run([*command, *arguments], cwd=toy.cwd, capture_output=True, text=True, check=True)
+        assert done.stdout.count("begin x=") == (2 if arguments else 1)
+        assert done.stderr == ""
+    assert not list(toy.cwd.rglob("study.db"))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "module"),
+    [
+        (["joblib", "hydra.launcher.n_jobs=2"], "hydra_plugins.hydra_joblib_launcher"),
+        pytest.param(
+            ["submitit_local", "hydra.launcher.cpus_per_task=1"],
+            "hydra_plugins.hydra_submitit_launcher",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_jobs_in_processes_of_their_own_find_their_trials(launcher: list[str], module: str, toy: Any) -> None:
+    pytest.importorskip(module, reason=f"needs {module}")
+    name, *options = launcher
+    output = toy.run(
+        "n_trials=8",
+        f"hydra/launcher={name}",
+        *options,
+        "hydra.sweeper.n_jobs=2",
+        "hydra/sweeper/pruner=median",
+        "hydra.sweeper.pruner.n_startup_trials=2",
+        # Two good trials, then two that the pruner stops, one that fails and one that runs out of memory once
+        "hydra.sweeper.enqueue=[{x:0.3,n:2,colour:blue},{x:0.2,n:2,colour:blue},{x:1,n:4,colour:red},{x:-1,n:0,colour:red},"
+        "{x:0.25,n:2,colour:blue},{x:0.26,n:2,colour:blue}]",
+        "nan_at=[4]",
+        "break_at=[[5,1]]",
+    ).output
+    assert toy.states()[:6] == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "FAIL", "COMPLETE"]
+    assert len(toy.trials) == 8
+    assert toy.folders() == list(range(8))
+    for trial in toy.trials:
+        assert toy.config(trial.number).x == trial.params["x"]
+        if trial.state.name == "PRUNED":
+            assert trial.user_attrs["pruned_at_step"] == trial.last_step == 0
+        else:
+            assert trial.user_attrs["colour"] == trial.params["colour"]
+            assert len(trial.intermediate_values) == 3
+    assert toy.trials[5].user_attrs["attempt"] == 1
+    assert "Traceback" not in output
+    assert "Error" not in (toy.folder / "2" / "app.log").read_text()

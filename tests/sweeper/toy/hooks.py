@@ -1,0 +1,30 @@
+"""Functions that the toy's configs name by their dotted paths."""
+
+import os
+import time
+from pathlib import Path
+
+import optuna
+from omegaconf import DictConfig
+
+
+def draw_radius(config: DictConfig, trial: optuna.Trial) -> None:
+    """Draw one key more for one of the colours: a `custom_search_space`."""
+    if trial.params["colour"] == "blue":
+        trial.suggest_float("radius", 0.0, config.steps)
+
+
+def facts(config: DictConfig) -> dict[str, object]:
+    """What must not change while a study goes on: a `preflight`."""
+    return {"steps": config.steps, "limit": config.limit}
+
+
+def gather(config: DictConfig) -> dict[str, object]:
+    """Wait until as many processes as `limit` says are about to create the study: a `preflight`."""
+    Path(f"here-{os.getpid()}").touch()
+    deadline = time.time() + 60
+    while len(list(Path.cwd().glob("here-*"))) < config.limit:
+        if time.time() > deadline:
+            raise TimeoutError("the others did not come")
+        time.sleep(0.001)
+    return {}
