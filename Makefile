@@ -10,13 +10,13 @@ help: ## list the targets
 search: .venv/ready ## find the best hyper-parameters on the embedded pages
 	$(BIN)/python -m docclf.train -m hparams_search=optuna
 
-test: .venv/ready ## the tests, offline, a few minutes
+test: .venv/dev ## the tests, offline, a few minutes
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: .venv/ready ## the longest tests: many kills, every pruner and sampler in a whole search
+test-slow: .venv/dev ## the longest tests: many kills, every pruner and sampler in a whole search
 	$(BIN)/python -m pytest -m slow
 
-check: .venv/ready ## style and types
+check: .venv/dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -26,6 +26,10 @@ clean: ## remove what was made here: environment, drawn pages, results
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 

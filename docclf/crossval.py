@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from docclf.data.folds import assign_folds
+from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
 from docclf.fold_average import FoldAverage, FoldScore, Trial
@@ -34,6 +34,8 @@ class Validation:
             for. None for no limit.
         prune_after: Epochs of its first fold that every trial gets before it may be stopped.
         report: `epoch` or `fold`, see `docclf.fold_average.FoldAverage`.
+        augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
+        split_file: CSV with the columns ID and fold to take the split from.
         seed: Of the split and of each training.
     """
 
@@ -43,6 +45,8 @@ class Validation:
     max_batch_size: int | None = None
     prune_after: int = 1
     report: str = "epoch"
+    augment: str | None = None
+    split_file: str | None = None
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -141,15 +145,15 @@ def cross_validate(
         checkpoints: Keeps what is done; without, an interruption loses it.
 
     Raises:
-        ConfigError, DataError: See `docclf.data.folds.assign_folds`.
+        ConfigError, DataError: See `docclf.data.folds.split_pages`.
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    assignment = assign_folds(
-        data.labels,
+    assignment = split_pages(
+        data.pages.train,
         n_folds=validation.folds,
         seed=validation.seed,
         class_names=data.pages.class_names,
-        groups=data.pages.train.groups,
+        split_file=validation.split_file,
     )
     average = FoldAverage(
         trial,

@@ -88,7 +88,9 @@ class FoldAverage(pl.Callback):
         # By epoch, so that one that follows an interruption draws what it would have drawn. The loader's iterator draws
         # a seed too, mostly after this hook, but before it in a training's first epoch: from a generator of its own.
         trainer.train_dataloader.generator = torch.Generator()  # type: ignore[union-attr]
-        torch.manual_seed(self.seed + 1_000_003 * trainer.current_epoch)
+        seed = self.seed + 1_000_003 * trainer.current_epoch
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # timm's mixup draws from it
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PageClassifier)

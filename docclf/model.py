@@ -1,8 +1,9 @@
 """The LightningModule around a timm backbone."""
 
 import difflib
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class PageClassifier(pl.LightningModule):
         checkpoint_path: Start from this file instead; its classifier is left out if its classes are others.
         drop_rate: Dropout before the classifier, in [0, 1).
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        class_weights: Weight of each class in the loss, of length num_classes; None or False weighs all alike.
+        channels: Of the images: 3 for RGB, 1 for grey.
         epoch_batch_norm: Batch normalisation validates with the mean statistics of the epoch just trained, not with
             running averages, which lag far behind in trainings of few steps.
         optimizer: Makes the optimizer from parameter groups.
@@ -51,15 +54,22 @@ class PageClassifier(pl.LightningModule):
         checkpoint_path: str | None = None,
         drop_rate: float = 0.0,
         label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | bool | None = None,
+        channels: int = 3,
         epoch_batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.epoch_batch_norm = epoch_batch_norm
-        self.net = _create(name, num_classes, image_size, pretrained, checkpoint_path, drop_rate)
+        self.net = _create(name, num_classes, image_size, pretrained, checkpoint_path, drop_rate, channels)
         cfg = self.net.pretrained_cfg
-        self.register_buffer("mean", torch.tensor(cfg["mean"]).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(cfg["std"]).view(-1, 1, 1), persistent=False)
+        for key in ("mean", "std"):  # of three channels, whatever the images have
+            values = torch.tensor(cfg[key])
+            values = values if channels == len(values) else values.mean().expand(channels)
+            self.register_buffer(key, values.reshape(-1, 1, 1), persistent=False)
+        weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.class_weights: Tensor | None
         self.mean: Tensor
         self.std: Tensor
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
@@ -89,7 +99,7 @@ class PageClassifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(self(images), labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         self._loss += loss.detach()  # on the device: to look at it would stop the GPU at every step
         self._n_batches += 1
         return loss
@@ -174,10 +184,21 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> 
 
 
 def _create(
-    name: str, num_classes: int, image_size: int, pretrained: bool, checkpoint_path: str | None, drop_rate: float
+    name: str,
+    num_classes: int,
+    image_size: int,
+    pretrained: bool,
+    checkpoint_path: str | None,
+    drop_rate: float,
+    channels: int,
 ) -> Any:
     _require_known(name)
-    options: dict[str, Any] = {"num_classes": num_classes, "drop_rate": drop_rate, "pretrained": pretrained}
+    options: dict[str, Any] = {
+        "num_classes": num_classes,
+        "drop_rate": drop_rate,
+        "pretrained": pretrained,
+        "in_chans": channels,
+    }
     pretrained_cfg = timm.get_pretrained_cfg(name)
     if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
         options["img_size"] = image_size
@@ -190,8 +211,9 @@ def _create(
     if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
         overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
     net = timm.create_model(name, **{**options, "pretrained": True}, pretrained_cfg_overlay=overlay)
-    first = next(net.parameters())  # timm skips weights of other names in silence
-    if not any(torch.equal(first, weight) for weight in weights.values() if isinstance(weight, Tensor)):
+    # timm skips weights of other names in silence. The first ones may have been fitted to other channels.
+    some = list(itertools.islice(net.parameters(), 8))
+    if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
         raise ConfigError(
             f"Expected weights of `{name}` in `model.checkpoint_path`, got those of another model: {checkpoint_path}. "
             "A run of docclf keeps those of its backbone in model.safetensors."

@@ -25,6 +25,7 @@ from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.sweeper import current_trial
 
 if TYPE_CHECKING:
+    from docclf.data.dataset import DataSet
     from docclf.data.module import PageDataModule
     from docclf.loggers import RunLogger
     from docclf.resume import FoldCheckpoints
@@ -68,7 +69,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     _check(cfg)
     from docclf.crossval import cross_validate
     from docclf.refit import refit_all
-    from docclf.results.run import write_predictions, write_result
+    from docclf.results.run import write_folds, write_predictions, write_result
 
     started = time.perf_counter()
     trial = current_trial()
@@ -76,11 +77,16 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     if cfg.search.objective not in SCORES:
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = instantiate(cfg.data, augment=instantiate(cfg.augment))
+    data = instantiate(
+        cfg.data,
+        augment=instantiate(cfg.augment),
+        validation_augment=_read_augment(cfg.validation.augment),
+    )
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of)
-    result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params}
+    facts = {"fingerprint": data.data.fingerprint, "pages": len(data.labels), "dropped": len(data.data.dropped)}
+    result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
     try:
         done = cross_validate(data, validation, trial, build_logger=logger.fold, checkpoints=checkpoints, **builders)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
@@ -95,6 +101,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["metrics"] = metrics
         for name, value in metrics.items():
             trial.set_user_attr(name, value)
+        write_folds(folder, data.pages.train.ids, done.assignment)
         write_predictions(folder, data.pages, done.assignment, done.probabilities)
         if cfg.refit == "all":
             result["refit"] = refit_all(data, validation, folder, **builders)
@@ -121,33 +128,41 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
         reports that a whole trial makes.
     """
-    from docclf.data.cache import cache_size, load_pages
-    from docclf.data.folds import assign_folds
+    from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.data.folds import split_pages
 
     _check(cfg)
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
-    pages = instantiate(cfg.data.reader)(root)
-    assignment = assign_folds(
-        pages.train.labels,
+    options = make_options(cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING})
+    data = open_data_set(root, instantiate(cfg.data.reader), options)
+    pages = data.pages
+    assignment = split_pages(
+        pages.train,
         n_folds=cfg.validation.folds,
         seed=cfg.validation.seed,
         class_names=pages.class_names,
-        groups=pages.train.groups,
+        split_file=cfg.validation.split_file,
     )
-    cache_dir = Path(cfg.data.cache_dir) if cfg.data.cache_dir else None
-    load_pages(pages.train.paths, cache_size(cfg.data.image_size, cfg.data.margin), cache_dir)
-    digest = hashlib.sha256()
-    for page, path, label in zip(pages.train.ids, pages.train.paths, pages.train.labels, strict=True):
-        digest.update(f"{page} {path.stat().st_size} {label}\n".encode())
+    _tell_duplicates(data)
     return {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
-        "data": digest.hexdigest()[:16],
+        "data": data.fingerprint,
         "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
         "steps": _n_steps(cfg.validation),
     }
+
+
+def _tell_duplicates(data: DataSet) -> None:
+    n = len(data.pages.train)
+    inside = sum(b < n for _, b in data.pairs)
+    across = len({b for a, b in data.pairs if a < n <= b})
+    if inside:
+        log.info(f"{inside} pairs of near-duplicate training pages: each stays in one fold (data.near_duplicates)")
+    if across:
+        log.warning(f"{across} test pages are near-duplicates of training pages: test scores are too good")
 
 
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
@@ -181,11 +196,33 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...]) 
     return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
 
 
+def _read_augment(name: str | None) -> Any:
+    """An augmentation by the name of its option in `augment`."""
+    if name is None:
+        return None
+    options = {path.stem: path for path in (CONF_DIR / "augment").glob("*.yaml")}
+    if name not in options:
+        raise ConfigError(
+            f"Expected `validation.augment` to be null or one of {', '.join(sorted(options))}, got {name}."
+        )
+    merged = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
+    assert isinstance(merged, DictConfig)
+    merged.pop("defaults", None)
+    return instantiate(merged)
+
+
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
+    weights = None
+    if cfg.model.class_weights:
+        from docclf.data.module import class_weights
+
+        weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
     return instantiate(
         cfg.model,
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
+        channels=cfg.data.channels,
+        class_weights=weights,
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
     )

@@ -24,6 +24,7 @@ TEST_PAGES_PER_CLASS = 3
 # One training of a fold takes about a quarter of a second.
 TINY = (
     "data=csv",
+    "data.near_duplicates=null",  # as they would be: 8 pages of a few lines
     "augment=none",
     "model.name=test_resnet",
     "data.image_size=32",

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "docclf"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
-COMMANDS = ("train", "predict", "report", "merge", "compare")
+COMMANDS = ("train", "data/__main__", "predict", "report", "merge", "compare")
 # Room: the rooms that it may import besides itself. The commands may import all.
 RULES = {
     "__init__": set(),
@@ -43,7 +43,7 @@ HEAVY = (
 
 
 def room(module: str) -> str:
-    return module.split("/")[0]
+    return module if module in COMMANDS else module.split("/")[0]
 
 
 def imports(module: str) -> Iterator[str]:
@@ -130,6 +130,25 @@ def test_help_and_config_load_nothing_heavy(tmp_path: Path, arguments: list[str]
     assert shown in output
     assert heavy == set()
     assert list(tmp_path.iterdir()) == [], "nor is a run folder made"
+
+
+LOOK = "import runpy; runpy.run_module('docclf.data', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [(["--help"], "cache_dir"), (["--cfg", "job"], "near_duplicates: 24")])
+def test_help_and_config_of_the_data_command_load_nothing_heavy(
+    tmp_path: Path, arguments: list[str], shown: str
+) -> None:
+    heavy, output = loaded(LOOK, *arguments, cwd=tmp_path)
+    assert shown in output
+    assert heavy == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_at_data_loads_no_torch(tmp_path: Path, pages_root: Path) -> None:
+    heavy, output = loaded(LOOK, "data=csv", f"data.root='{pages_root}'", cwd=tmp_path)
+    assert "24 training pages of 3 classes" in output
+    assert heavy == {"matplotlib"}, "which draws the picture"
 
 
 def test_completing_a_command_line_loads_nothing_heavy(tmp_path: Path) -> None:

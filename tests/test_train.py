@@ -52,7 +52,7 @@ def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:
     score, folder = trained
     result = result_of(folder)
-    assert list(result) == ["state", "params", "folds", "mean", "spread", "metrics", "refit", "seconds"]
+    assert list(result) == ["state", "params", "data", "folds", "mean", "spread", "metrics", "refit", "seconds"]
     assert result["state"] == "COMPLETE" and result["params"] == {}
     assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
     assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))
@@ -90,8 +90,8 @@ def test_pictures_and_metrics_are_written_and_nothing_in_part(trained: tuple[flo
             assert min(picture.size) > 100
     assert [(folder / f"fold_{fold}" / "metrics.csv").is_file() for fold in range(3)] == [True] * 3
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.png", "confusion_test.png", "fold_0", "fold_1", "fold_2", "model.ckpt", "model.safetensors",
-        "oof.csv", "result.yaml",
+        "confusion.png", "confusion_test.png", "fold_0", "fold_1", "fold_2", "folds.csv", "model.ckpt",
+        "model.safetensors", "oof.csv", "result.yaml",
     ]  # fmt: skip
 
 
@@ -107,8 +107,8 @@ def test_the_saved_model_gives_the_scores_that_the_test_pages_were_given(
     assert all(torch.equal(checkpoint[f"net.{key}"], weight) for key, weight in weights.items())
 
     data = PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=32)
-    pages, labels = next(iter(data.test_dataloader()))
-    images, _ = data.on_after_batch_transfer((pages, labels), 0)
+    pages, labels, _ = next(iter(data.test_dataloader()))
+    images, _ = data.on_after_batch_transfer((pages, labels, torch.arange(len(labels))), 0)
     cfg = net.pretrained_cfg
     mean, std = (torch.tensor(cfg[key]).view(-1, 1, 1) for key in ("mean", "std"))
     with torch.no_grad():
@@ -226,10 +226,10 @@ def test_preflight_decodes_the_pages_that_trials_will_read(cfg: DictConfig, tmp_
     cfg.data.cache_dir = str(tmp_path)
     facts = preflight(cfg)
     assert (facts["pages"], facts["classes"]) == (24, 3)
-    (file,) = tmp_path.iterdir()
-    written = file.stat().st_mtime_ns
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
+    assert len(written) == 2, "the training and the test pages"
     load_pages(read_csv(pages_root).train.paths, cache_size(32, cfg.data.margin), tmp_path)
-    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [written]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")} == written
 
 
 def test_preflight_tells_other_folds_from_the_same(cfg: DictConfig) -> None:

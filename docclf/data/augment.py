@@ -1,19 +1,29 @@
 """Augmentation of whole batches, on the device that trains."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from docclf.data import wear
+from docclf.data.warp import random_warps, warp
+from docclf.errors import ConfigError
 
 
 def resize(pages: Tensor, size: int) -> Tensor:
     """Reduce a batch to the training size without augmentation.
 
     Args:
-        pages: uint8 of shape (n, height, width, 3).
+        pages: uint8 of shape (n, height, width, channels).
         size: Height and width of the result in pixels.
 
     Returns:
-        float32 of shape (n, 3, size, size) in [0, 1].
+        float32 of shape (n, channels, size, size) in [0, 1].
     """
     if pages.device.type == "cpu":  # where bytes are reduced about 10 times as fast as floats
         return F.interpolate(pages.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True).float().div_(255)
@@ -21,17 +31,20 @@ def resize(pages: Tensor, size: int) -> Tensor:
 
 
 class BatchAugment:
-    """Random changes of geometry and light, drawn for each page, applied to a batch at once.
+    """Random changes of geometry, light, paper and file, drawn for each page, applied to a batch at once.
+
+    All but `strength`, `mixup` and `cutmix` are largest values or shares of pages, see `docclf.data.warp` and
+    `docclf.data.wear`; 0 switches one off, at no cost.
 
     Args:
-        strength: Factor on every range below; 0 switches all off.
-        degrees: Rotation up to this many degrees either way.
-        crop: Side of the crop, at least 1 minus this share of the page's.
-        brightness: Added light up to this, of [0, 1].
-        contrast: Factor of 1 plus or minus up to this.
-        shading: Light that changes linearly over the page, up to this much at its edges.
-        blur: Up to this share of a 3 x 3 mean.
-        noise: Standard deviation of Gaussian noise up to this, of [0, 1].
+        strength: Factor on every one of them.
+        degrees, quarter_turns, flips, crop, perspective: See `docclf.data.warp.random_warps`.
+        brightness, contrast: See `docclf.data.wear.relight`.
+        shading, shadow, fading, blur, noise, jpeg, creases, stains, erasing: See `docclf.data.wear`.
+        mixup, cutmix: Beta distribution's parameter of timm's `Mixup`; one of the two is drawn for each batch.
+
+    Raises:
+        ConfigError: A value below 0.
     """
 
     def __init__(
@@ -39,64 +52,92 @@ class BatchAugment:
         *,
         strength: float = 1.0,
         degrees: float = 0.0,
+        quarter_turns: float = 0.0,
+        flips: float = 0.0,
         crop: float = 0.0,
+        perspective: float = 0.0,
         brightness: float = 0.0,
         contrast: float = 0.0,
         shading: float = 0.0,
+        shadow: float = 0.0,
+        fading: float = 0.0,
         blur: float = 0.0,
         noise: float = 0.0,
+        jpeg: float = 0.0,
+        creases: float = 0.0,
+        stains: float = 0.0,
+        erasing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
-        self.degrees, self.crop = strength * degrees, strength * crop
-        self.brightness, self.contrast, self.shading = strength * brightness, strength * contrast, strength * shading
-        self.blur, self.noise = strength * blur, strength * noise
+        given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        if wrong := [key for key, value in given.items() if value < 0]:
+            raise ConfigError(f"Expected `augment.{wrong[0]}` to be at least 0, got {given[wrong[0]]}.")
+        self._geometry = {
+            "degrees": strength * degrees,
+            "quarter_turns": min(strength * quarter_turns, 1.0),
+            "flips": min(strength * flips, 1.0),
+            "crop": min(strength * crop, 0.9),
+            "perspective": min(strength * perspective, 0.9),
+        }
+        # In the order in which a page meets them: paper, light, camera, file.
+        effects: list[tuple[Callable[..., Tensor], dict[str, float]]] = [
+            (wear.fade, {"amount": min(strength * fading, 1.0)}),
+            (wear.stain, {"amount": min(strength * stains, 1.0)}),
+            (wear.crease, {"amount": strength * creases}),
+            (wear.erase, {"amount": strength * erasing}),
+            (wear.relight, {"brightness": strength * brightness, "contrast": strength * contrast}),
+            (wear.shade, {"amount": strength * shading}),
+            (wear.cast_shadow, {"amount": min(strength * shadow, 1.0)}),
+            (wear.blur, {"amount": strength * blur}),
+            (wear.add_noise, {"amount": strength * noise}),
+            (wear.quantise_blocks, {"amount": strength * jpeg}),
+        ]
+        self._effects = [partial(effect, **amounts) for effect, amounts in effects if any(amounts.values())]
+        self._mixing = {"mixup_alpha": mixup, "cutmix_alpha": cutmix}
 
     def __call__(self, pages: Tensor, size: int) -> Tensor:
         """Augment a batch and reduce it to the training size.
 
         Args:
-            pages: uint8 of shape (n, height, width, 3).
+            pages: uint8 of shape (n, height, width, channels).
             size: Height and width of the result in pixels.
 
         Returns:
-            float32 of shape (n, 3, size, size), about [0, 1]. Random numbers are torch's global ones.
+            float32 of shape (n, channels, size, size), about [0, 1]. Random numbers are torch's global ones.
         """
-        images = self._move(pages, size) if self.degrees or self.crop else resize(pages, size)
-        return self._relight(images)
-
-    def _move(self, pages: Tensor, size: int) -> Tensor:
-        n, device = len(pages), pages.device
-        side = 1 - self.crop * torch.rand(n, device=device)
-        angle = torch.deg2rad(_uniform(n, self.degrees, device))
-        theta = torch.zeros(n, 2, 3, device=device)
-        theta[:, 0, 0] = theta[:, 1, 1] = side * angle.cos()
-        theta[:, 1, 0] = side * angle.sin()
-        theta[:, 0, 1] = -theta[:, 1, 0]
-        theta[:, :, 2] = _uniform((n, 2), 1.0, device) * (1 - side)[:, None]
-        grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
-        return F.grid_sample(_to_float(pages), grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-    def _relight(self, images: Tensor) -> Tensor:
-        n, device = len(images), images.device
-        if self.brightness or self.contrast:
-            factor = 1 + _uniform((n, 1, 1, 1), self.contrast, device)
-            shift = _uniform((n, 1, 1, 1), self.brightness, device) + 0.5 * (1 - factor)
-            images = torch.addcmul(shift, images, factor)
-        if self.shading:
-            ramp = torch.linspace(-1, 1, images.shape[-1], device=device)
-            across, down = _uniform((2, n, 1, 1, 1), self.shading, device)
-            images = images + across * ramp + down * ramp[:, None]
-        if self.blur:
-            share = self.blur * torch.rand(n, 1, 1, 1, device=device)
-            images = torch.lerp(images, F.avg_pool2d(images, 3, 1, 1, count_include_pad=False), share)
-        if self.noise:
-            deviation = self.noise * torch.rand(n, 1, 1, 1, device=device)
-            images = torch.addcmul(images, torch.randn_like(images), deviation)
+        if any(self._geometry.values()):
+            images = warp(_to_float(pages), random_warps(len(pages), **self._geometry, device=pages.device), size)
+        else:
+            images = resize(pages, size)
+        for effect in self._effects:
+            images = effect(images)
         return images
+
+    def mix(self, images: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+        """Blend pages and their labels, where `mixup` or `cutmix` asks for it.
+
+        Args:
+            images: Of shape (n, channels, size, size), changed in place.
+            labels: int64 of shape (n,).
+            n_classes: Number of classes.
+
+        Returns:
+            The images, and labels as they are or as probabilities of shape (n, n_classes).
+        """
+        even = len(images) // 2 * 2  # timm pairs the first with the last, the second with the last but one
+        if not any(self._mixing.values()) or not even:
+            return images, labels
+        images[:even], mixed = _mixer(n_classes, **self._mixing)(images[:even], labels[:even])
+        rest = F.one_hot(labels[even:], n_classes).to(mixed.dtype)
+        return images, torch.cat([mixed, rest])
+
+
+def _mixer(n_classes: int, **alphas: float) -> Any:
+    from timm.data.mixup import Mixup
+
+    return Mixup(**alphas, label_smoothing=0.0, num_classes=n_classes)  # type: ignore[no-untyped-call]
 
 
 def _to_float(pages: Tensor) -> Tensor:
     return pages.permute(0, 3, 1, 2).float().div_(255)
-
-
-def _uniform(shape: int | tuple[int, ...], limit: float, device: torch.device) -> Tensor:
-    return (2 * torch.rand(shape, device=device) - 1) * limit

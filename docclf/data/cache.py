@@ -1,26 +1,52 @@
 """Pages decoded once: one memory-mapped array a data set and size, shared by every trial and process."""
 
+import errno
 import hashlib
 import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+import shutil
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from tqdm import tqdm
 
+from docclf.data.contents import content_digests, n_cpus, shown, stat_of
+from docclf.data.formats import quiet_decoders, read_page
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
 
 # Raised when the same files would decode to other numbers than before.
-_VERSION = 1
+_VERSION = 2
+_PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+
+
+@dataclass(frozen=True)
+class DecodedPages:
+    """Pages in memory.
+
+    Attributes:
+        images: Read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be
+            read.
+        digests: A hash of each page's content, the same for the same file under another name.
+        problems: Why a page cannot be read, by its index.
+    """
+
+    images: NDArray[np.uint8]
+    digests: list[str]
+    problems: dict[int, str]
 
 
 def default_cache_dir() -> Path:
@@ -39,89 +65,172 @@ def cache_size(image_size: int, margin: float) -> int:
     return math.ceil(image_size * margin / 8) * 8
 
 
-def fingerprint(paths: Sequence[Path]) -> str:
-    """Hash of the files' names, sizes and times of change, in order."""
-    digest = hashlib.sha256()
-    for path in paths:
-        stat = path.stat()
-        digest.update(json.dumps([path.name, stat.st_size, stat.st_mtime_ns]).encode())
-    return digest.hexdigest()[:16]
-
-
-def load_pages(paths: Sequence[Path], size: int, cache_dir: Path | None = None) -> NDArray[np.uint8]:
+def load_pages(
+    paths: Sequence[Path],
+    size: int,
+    cache_dir: Path | None = None,
+    *,
+    numbers: Sequence[int] | None = None,
+    channels: int = 3,
+    limit_gb: float = 20.0,
+) -> DecodedPages:
     """Decoded pages, from the cache or decoded into it now.
 
+    The cache is keyed by what the files hold. A file is read again if its size or time of change differs. Several
+    processes may call this at once: one decodes, the others wait.
+
     Args:
-        paths: Image files.
+        paths: The files.
         size: Height and width in pixels that each page is reduced to; its proportions are not kept.
         cache_dir: Where the arrays are kept; None for `default_cache_dir`.
-
-    Returns:
-        Read-only uint8 array of shape (len(paths), size, size, 3), RGB, memory-mapped.
+        numbers: Which page of each file, from 0; None for the first ones.
+        channels: 3 for RGB, 1 for grey.
+        limit_gb: Arrays that were not used for longest are removed from `cache_dir` beyond so many gigabytes.
 
     Raises:
-        DataError: Files that cannot be read as images, all of them named.
+        DataError: The cache cannot be written.
     """
     folder = cache_dir or default_cache_dir()
-    target = folder / f"pages-v{_VERSION}-{size}px-{fingerprint(paths)}.npy"
-    if not target.is_file():
-        _build(paths, size, target)
-    pages: NDArray[np.uint8] = np.load(target, mmap_mode="r")
-    return pages
+    numbers = numbers or [0] * len(paths)
+    with _writable(folder, len(paths) * size * size * channels):
+        folder.mkdir(parents=True, exist_ok=True)
+        digests = [
+            f"{digest}#{number}" if number else digest
+            for digest, number in zip(content_digests(paths, folder), numbers, strict=True)
+        ]
+        name = hashlib.sha256("\n".join(digests).encode()).hexdigest()[:24]
+        target = folder / f"pages-v{_VERSION}-{size}px-{channels}ch-{name}.npy"
+        with FileLock(target.with_suffix(".lock")):
+            shape = (len(paths), size, size, channels)
+            if not _is_sound(target, shape):
+                _build(paths, numbers, shape, target)
+                _remove_oldest(folder, target, limit_gb)
+            _mark_used(target)
+            images: NDArray[np.uint8] = np.load(target, mmap_mode="r")
+            problems = json.loads(_note(target).read_text(encoding="utf-8"))["problems"]
+    return DecodedPages(images, digests, {int(index): text for index, text in problems.items()})
 
 
-def read_page(path: Path, size: int) -> NDArray[np.uint8]:
-    """Decode one page image.
-
-    Transparent parts become white, the camera's orientation is undone, and JPEG files are reduced while they are
-    decoded.
-
-    Returns:
-        uint8 array of shape (size, size, 3), RGB.
-
-    Raises:
-        OSError: The file is missing, empty, truncated or not an image.
-    """
-    with Image.open(path) as opened:
-        opened.draft("RGB", (size, size))
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8 and not scale
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
-
-
-def _build(paths: Sequence[Path], size: int, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    problems: list[str] = []
-
-    def decode(item: tuple[int, Path]) -> None:
-        index, path = item
-        try:
-            pages[index] = read_page(path, size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            problems.append(f"{path}: {error}")
-
+@contextmanager
+def _writable(folder: Path, n_bytes: int) -> Iterator[None]:
+    """Say of a folder that cannot be written what it was for, and what to do."""
     try:
-        pages: Any = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(paths), size, size, 3))
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        raise DataError(
+            f"Expected a folder for about {_megabytes(n_bytes)} of decoded pages, "
+            f"got {folder}: {reason}, {_megabytes(shutil.disk_usage(there).free)} free. "
+            "Set data.cache_dir or the environment variable DOCCLF_CACHE to another one."
+        ) from error
+
+
+def _note(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _is_sound(target: Path, shape: tuple[int, ...]) -> bool:
+    """Whether an array is there, whole and as it was written; says so if it was damaged."""
+    stat = stat_of(target)
+    if stat is None:
+        return False
+    _mark_used(target)  # before reading it, so that no other process thinks of removing it
+    with suppress(OSError, ValueError):
+        note = json.loads(_note(target).read_text(encoding="utf-8"))
+        crc = _checksum(target, stat.st_size, stat.st_mtime_ns)
+        if isinstance(note, dict) and (note.get("shape"), note.get("crc32")) == (list(shape), crc):
+            return not note.get("passing")
+    log.warning(f"The cache {target} is damaged, decoding its pages again")
+    return False
+
+
+def _mark_used(target: Path) -> None:
+    # The time of change stays: it tells whether a process has checked this state of the file.
+    os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _checksum(target: Path, size: int, changed: int) -> int:
+    """CRC-32 of a file; once a process for each state of it."""
+    crc = 0
+    with target.open("rb") as file:
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _build(paths: Sequence[Path], numbers: Sequence[int], shape: tuple[int, ...], target: Path) -> None:
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    problems: dict[int, str] = {}
+    passing: list[int] = []
+    try:
+        _reserve(partial, shape)
+        images: Any = np.load(partial, mmap_mode="r+")
+
+        def decode(index: int) -> None:
+            try:
+                images[index] = read_page(paths[index], shape[1], page=numbers[index], channels=shape[3])
+            except Exception as error:  # decoders of damaged files raise almost anything
+                problems[index] = f"{type(error).__name__}: {error}"
+                # Of the machine and not of the file: tried again the next time.
+                if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
+                    passing.append(index)
+
         # Pillow decodes and resizes without holding the interpreter's lock.
-        with ThreadPoolExecutor(_n_cpus()) as pool:
-            done = pool.map(decode, enumerate(paths))
-            for _ in tqdm(done, "Decoding pages", len(paths), unit="page", disable=None):
+        with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
+            for _ in shown(pool.map(decode, range(len(paths))), "Decoding pages", len(paths)):
                 pass
-        if problems:
-            raise DataError(
-                f"Expected readable page images, got {len(problems)} of {len(paths)} that are not:\n  "
-                + "\n  ".join(sorted(problems))
-            )
-        pages.flush()
+        images.flush()
+        stat = partial.stat()
+        crc = _checksum(partial, stat.st_size, stat.st_mtime_ns)
+        note = {"shape": list(shape), "crc32": crc, "problems": problems, "passing": passing}
+        note_partial = _note(target).with_suffix(f".json.partial-{os.getpid()}")
+        note_partial.write_text(json.dumps(note), encoding="utf-8")
+        note_partial.replace(_note(target))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _n_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Write the header and take the room now: a disk that is full would otherwise kill the process in the middle."""
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _remove_oldest(folder: Path, kept: Path, limit_gb: float) -> None:
+    yesterday = time.time() - 86_400
+    for path in folder.glob("pages-v*.partial-*"):
+        if (stat := stat_of(path)) and stat.st_mtime < yesterday:  # left by a process that was killed
+            path.unlink(missing_ok=True)
+    # Another process may remove some at the same time.
+    found = [(stat.st_atime_ns, stat.st_size, path) for path in folder.glob("pages-v*.npy") if (stat := stat_of(path))]
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit_gb * 1e9:
+            return
+        if path != kept:  # who has it mapped keeps it
+            total -= size
+            for file in (path, _note(path)):
+                file.unlink(missing_ok=True)
+
+
+def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
+    """What `compute` returns, JSON-serialisable, kept in the cache under a name that says all that it depends on."""
+    target = (folder or default_cache_dir()) / f"{name}.json"
+    try:
+        return json.loads(target.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or damaged
+        value = compute()
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    with _writable(target.parent, 0):
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(target)
+    return value
+
+
+def _megabytes(n: float) -> str:
+    return f"{n / 1e6:,.0f} MB"

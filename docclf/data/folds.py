@@ -1,13 +1,72 @@
 """The split into folds: fixed by a seed, so every trial sees the same."""
 
+import csv
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from docclf.data.pages import Pages
 from docclf.errors import ConfigError, DataError
+
+
+def split_pages(
+    pages: Pages, *, n_folds: int, seed: int, class_names: Sequence[str], split_file: str | Path | None = None
+) -> NDArray[np.int64]:
+    """The fold of each page: as a file says, or else by `assign_folds`.
+
+    Args:
+        pages: With labels.
+        split_file: CSV with the columns ID and fold, such as the `folds.csv` of another run.
+
+    Raises:
+        ConfigError, DataError: See `assign_folds` and `read_folds`.
+    """
+    if split_file is not None and n_folds >= 2:
+        return read_folds(Path(split_file), pages.ids, n_folds)
+    assert pages.labels is not None
+    return assign_folds(pages.labels, n_folds=n_folds, seed=seed, class_names=class_names, groups=pages.groups)
+
+
+def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64]:
+    """Read the fold of each page.
+
+    Args:
+        path: CSV with the columns ID and fold, folds from 0.
+        ids: The pages.
+        n_folds: Number of folds.
+
+    Raises:
+        ConfigError: There is no such file, or it lacks a column.
+        DataError: A page without a fold or with two, or a fold that is not one of them.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(row["ID"], row["fold"]) for row in csv.DictReader(file)]
+        if not rows:
+            raise ValueError("no rows")
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise ConfigError(
+            f"Expected `validation.split_file` to be a CSV file with the columns ID and fold, got {path}: {error}."
+        ) from error
+    fold_of = dict(rows)
+    if twice := [(name, fold) for name, fold in rows if fold != fold_of[name]]:
+        name, fold = twice[0]
+        raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
+    allowed = {str(fold) for fold in range(n_folds)}
+    lost = [f"{name} ({fold_of.get(name, 'none')})" for name in ids if fold_of.get(name) not in allowed]
+    if lost:
+        raise DataError(
+            f"Expected a fold from 0 to {n_folds - 1} for every page in {path}, "
+            f"got others for {len(lost)} of {len(ids)}: {', '.join(lost[:10])}."
+        )
+    folds = np.array([int(fold_of[name]) for name in ids], dtype=np.int64)
+    if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
+        raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}.")
+    return folds
 
 
 def assign_folds(
@@ -46,10 +105,11 @@ def assign_folds(
     counts = np.bincount(units, minlength=len(class_names))
     scarce = [f"{class_names[c]} ({n})" for c, n in enumerate(counts) if 0 < n < n_folds]
     if scarce:
-        what = "pages" if groups is None else "groups"
+        what = "pages" if groups is None else "groups (near-duplicates are one)"
+        apart = "" if groups is None else " With data.near_duplicates=null, near-duplicates are pages of their own."
         raise DataError(
             f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, "
-            f"got fewer of {', '.join(scarce)}. Add pages, merge classes, or use fewer folds."
+            f"got fewer of {', '.join(scarce)}. Add pages, merge classes, or use fewer folds.{apart}"
         )
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)

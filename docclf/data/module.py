@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from docclf.data.augment import BatchAugment, resize
-from docclf.data.cache import cache_size, load_pages
-from docclf.data.pages import Pages, PageSet
+from docclf.data.dataset import PageArray, make_options, open_data_set
+from docclf.data.pages import PageSet
 from docclf.errors import ConfigError
 
-Batch = tuple[Tensor, Tensor]
+# Pages, labels, and which pages they are
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class PageDataModule(pl.LightningDataModule):
@@ -28,10 +29,16 @@ class PageDataModule(pl.LightningDataModule):
         reader: Reads `root` into a `PageSet`, see `docclf.data.pages`.
         draw: Makes the pages of `root` if they are not there; None where they are real.
         augment: Applied to training batches.
+        validation_augment: Applied to validation batches, the same for each page in every epoch and trial; None to
+            leave them as they are.
         batch_size: Pages for one step of the optimizer.
         image_size: Height and width in pixels that the model sees.
         margin: Pages are kept this much larger than `image_size`.
-        cache_dir: Where decoded pages are kept; None for the user's cache folder.
+        balance: `none`, or `sampler`: every class is drawn equally often.
+        **decoding: See `docclf.data.dataset.DecodeOptions`.
+
+    Raises:
+        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
 
     def __init__(
@@ -40,28 +47,29 @@ class PageDataModule(pl.LightningDataModule):
         *,
         reader: Callable[[Path], PageSet],
         augment: BatchAugment,
+        validation_augment: BatchAugment | None = None,
         draw: Callable[[Path], None] | None = None,
         batch_size: int = 32,
         image_size: int = 96,
         margin: float = 1.15,
-        cache_dir: str | None = None,
+        balance: str = "none",
+        **decoding: Any,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ConfigError(f"Expected `data.batch_size` to be at least 1, got {batch_size}.")
-        self.batch_size, self.image_size, self.augment = batch_size, image_size, augment
+        if balance not in ("none", "sampler"):
+            raise ConfigError(f"Expected `data.balance` to be none or sampler, got {balance}.")
+        self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
+        self.augment, self.validation_augment = augment, validation_augment
         self.max_batch_size: int | None = None
-        self._size, self._cache_dir = cache_size(image_size, margin), Path(cache_dir) if cache_dir else None
         if draw is not None:
             draw(Path(root))
-        self.pages = reader(Path(root))
+        self.data = open_data_set(Path(root), reader, make_options(image_size, margin, **decoding))
+        self.pages = self.data.pages
         assert self.pages.train.labels is not None
         self.labels: NDArray[np.int64] = self.pages.train.labels
-        self._images = self._load(self.pages.train)
         self.use_split(np.arange(len(self.labels)), np.arange(0))
-
-    def _load(self, pages: Pages) -> NDArray[np.uint8]:
-        return load_pages(pages.paths, self._size, self._cache_dir)
 
     def use_split(self, train: NDArray[np.int64], validation: NDArray[np.int64]) -> None:
         """Serve these training pages from now on.
@@ -87,21 +95,31 @@ class PageDataModule(pl.LightningDataModule):
         return at_once > 1
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._images, self.labels, EvenBatches(self._train, self.batch_size, self.accumulate))
+        labels = self.labels[self._train]
+        weights = class_weights(labels, len(self.pages.class_names))[labels] if self.balance == "sampler" else None
+        batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights)
+        return self._loader(self.data.train_images, self.labels, batches)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._images, self.labels, self._in_order(self._validation))
+        return self._loader(self.data.train_images, self.labels, self._in_order(self._validation))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         test = self.pages.test
-        assert test is not None and test.labels is not None
-        return self._loader(self._load(test), test.labels, self._in_order(np.arange(len(test))))
+        assert test is not None and test.labels is not None and self.data.test_images is not None
+        return self._loader(self.data.test_images, test.labels, self._in_order(np.arange(len(test))))
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""
-        pages, labels = batch
-        training = self.trainer is not None and self.trainer.training
-        return self.augment(pages, self.image_size) if training else resize(pages, self.image_size), labels
+        pages, labels, rows = batch
+        trainer = self.trainer
+        if trainer is not None and trainer.training:
+            return self.augment.mix(self.augment(pages, self.image_size), labels, len(self.pages.class_names))
+        # `validating` holds inside a fit as well: the folds' validation pages, never the test pages.
+        if self.validation_augment is None or trainer is None or not trainer.validating:
+            return resize(pages, self.image_size), labels
+        with torch.random.fork_rng(devices=[pages.device] if pages.device.type == "cuda" else []):
+            torch.manual_seed(int(rows[0]))  # the same pages, the same changes: in every epoch, trial and run
+            return self.validation_augment(pages, self.image_size), labels
 
     def _in_order(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         # Batches without gradients need about a third of the memory of those with.
@@ -109,9 +127,20 @@ class PageDataModule(pl.LightningDataModule):
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     @staticmethod
-    def _loader(images: NDArray[np.uint8], labels: NDArray[np.int64], batches: Any) -> DataLoader[Batch]:
+    def _loader(images: PageArray, labels: NDArray[np.int64], batches: Any) -> DataLoader[Batch]:
         # No worker processes: a batch is one gather from the memory-mapped cache.
         return DataLoader(_Gather(images, labels), sampler=batches, batch_size=None)
+
+
+def class_weights(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """Weight of each class, inverse to its number of pages, of mean 1 over the pages; 0 for a class without pages.
+
+    >>> class_weights(np.array([0, 0, 0, 2]), 3).round(2).tolist()
+    [0.67, 0.0, 2.0]
+    """
+    counts = np.bincount(labels, minlength=n_classes)
+    present = counts > 0
+    return np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
 
 
 class EvenBatches(Sampler[NDArray[np.int64]]):
@@ -121,18 +150,28 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         rows: Indices of pages.
         batch_size: Upper bound of pages for one step of the optimizer.
         accumulate: Parts that each of these batches is cut into.
+        weights: How often each of `rows` is drawn, relatively, with replacement; None for once each.
     """
 
-    def __init__(self, rows: NDArray[np.int64], batch_size: int, accumulate: int = 1) -> None:
-        self.rows, self.accumulate = rows, accumulate
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        accumulate: int = 1,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.rows, self.accumulate, self.weights = rows, accumulate, weights
         self.n_steps = math.ceil(len(rows) / batch_size)
 
     def __len__(self) -> int:
         return self.n_steps * self.accumulate
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        order = self.rows[torch.randperm(len(self.rows)).numpy()]
-        for step in np.array_split(order, self.n_steps):
+        if self.weights is None:
+            order = torch.randperm(len(self.rows))
+        else:
+            order = torch.multinomial(torch.from_numpy(self.weights), len(self.rows), replacement=True)
+        for step in np.array_split(self.rows[order.numpy()], self.n_steps):
             # One page a part, and a step of one page less than others: its first page fills the last part.
             yield from np.array_split(np.resize(step, max(len(step), self.accumulate)), self.accumulate)
 
@@ -140,8 +179,8 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
 class _Gather(Dataset[Batch]):
     """Takes a whole batch of indices at once."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    def __init__(self, images: PageArray, labels: NDArray[np.int64]) -> None:
         self.images, self.labels = images, labels
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
-        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows])
+        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows]), torch.from_numpy(rows)

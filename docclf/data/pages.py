@@ -2,20 +2,20 @@
 
 import csv
 import logging
+import os
 import re
-from collections import Counter
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.formats import is_page_file
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,34 @@ class Pages:
 
     Attributes:
         ids: What the user calls each page: its name in the CSV, or its path below the root.
-        paths: The image file of each page.
+        paths: The file of each page.
         labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
         groups: Pages of one group never straddle a fold; None where the data names no groups.
+        numbers: Which page of its file each is, from 0; None for the first ones.
     """
 
     ids: list[str]
     paths: list[Path]
     labels: NDArray[np.int64] | None
     groups: list[str] | None = None
+    numbers: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, indices: Sequence[int]) -> "Pages":
+        """Some of the pages.
+
+        Args:
+            indices: Which, in their new order.
+        """
+        return Pages(
+            [self.ids[i] for i in indices],
+            [self.paths[i] for i in indices],
+            None if self.labels is None else self.labels[list(indices)],
+            None if self.groups is None else [self.groups[i] for i in indices],
+            None if self.numbers is None else [self.numbers[i] for i in indices],
+        )
 
 
 @dataclass(frozen=True)
@@ -47,12 +63,14 @@ class PageSet:
         class_names: What each class is called in tables and pictures.
         train: Pages with labels.
         test: Pages apart, never used for a search; None where there are none.
+        problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
     """
 
     targets: list[str]
     class_names: list[str]
     train: Pages
     test: Pages | None = None
+    problems: list[str] = field(default_factory=list)
 
 
 def read_folder(root: Path) -> PageSet:
@@ -62,7 +80,7 @@ def read_folder(root: Path) -> PageSet:
     warning, hidden ones without.
 
     Raises:
-        DataError: No class folder, an empty one, or a test class that training does not have.
+        DataError: Fewer than 2 class folders, an empty one, or a test class that training does not have.
     """
     splits = [root / name for name in ("train", "test") if (root / name).is_dir()]
     train_root = splits[0] if splits and splits[0].name == "train" else root
@@ -73,6 +91,7 @@ def read_folder(root: Path) -> PageSet:
             f"{': ' + names[0] if names else ''}. Put the pages of each class into a folder of its own, "
             "or use data=csv where a train.csv names the classes."
         )
+    train, problems = _pages_of_folders(root, train_root, names)
     test = None
     if train_root != root and len(splits) == 2:
         unknown = sorted(set(_class_folders(splits[1])) - set(names))
@@ -80,26 +99,28 @@ def read_folder(root: Path) -> PageSet:
             raise DataError(
                 f"Expected the classes of {train_root} in {splits[1]}, got others too: {', '.join(unknown)}."
             )
-        test = _pages_of_folders(root, splits[1], names)
-    return PageSet(names, names, _pages_of_folders(root, train_root, names), test)
+        test, more = _pages_of_folders(root, splits[1], names)
+        problems += more
+    return PageSet(names, names, train, test, problems)
 
 
 def read_csv(root: Path) -> PageSet:
     """Read `train.csv` (ID, target, optional group), `meta.csv` (target, class_name) and `test.csv` where it exists.
 
-    Images are looked for beside the CSV files and in `train/` and `test/`. A `test.csv` without a target column is
-    kept as pages without labels.
+    Files are looked for in `train/` and `test/` and beside the CSV files. A `test.csv` without a target column is kept
+    as pages without labels. Rows that cannot be used are problems of the data set.
 
     Raises:
-        DataError: Columns, files or classes are missing, or an ID stands in two rows.
+        DataError: A file or a column is missing, or there are fewer than 2 classes.
     """
     rows = _rows(root / "train.csv", ("ID", "target"))
     targets, names = _classes(root, rows)
-    train = _pages_of_rows(root, "train", rows, targets)
+    train, problems = _pages_of_rows(root, "train", rows, targets)
     test = None
     if (root / "test.csv").is_file():
-        test = _pages_of_rows(root, "test", _rows(root / "test.csv", ("ID",)), targets)
-    return PageSet(targets, names, train, test)
+        test, more = _pages_of_rows(root, "test", _rows(root / "test.csv", ("ID",)), targets)
+        problems += more
+    return PageSet(targets, names, train, test, problems)
 
 
 def _class_folders(root: Path) -> list[str]:
@@ -110,7 +131,9 @@ def _class_folders(root: Path) -> list[str]:
         if not folder.is_dir() or folder.name.startswith((".", "__")):
             continue
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        if any(_is_image(entry) for entry in entries):
+        if not _is_utf_8(folder.name):
+            raise DataError(f"Expected class folders with names in UTF-8, got {str(folder)!a}. Rename it.")
+        if any(is_page_file(entry) for entry in entries):
             names.append(folder.name)
         elif any(entry.is_dir() for entry in entries):
             log.warning(f"Skipped {folder}: it holds other folders, no page images of its own")
@@ -119,17 +142,27 @@ def _class_folders(root: Path) -> list[str]:
     return names
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-
-
-def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> Pages:
-    paths, labels = [], []
+def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> tuple[Pages, list[str]]:
+    """The pages of class folders, and the files whose names no CSV file could hold."""
+    ids, paths, labels, problems = list[str](), list[Path](), list[int](), list[str]()
     for label, name in enumerate(names):
-        found = sorted(path for path in (split / name).glob("*") if _is_image(path))
-        paths += found
-        labels += [label] * len(found)
-    return Pages([path.relative_to(root).as_posix() for path in paths], paths, np.asarray(labels, dtype=np.int64))
+        for path in sorted(path for path in (split / name).glob("*") if is_page_file(path)):
+            page = path.relative_to(root).as_posix()
+            if _is_utf_8(page):
+                ids.append(page)
+                paths.append(path)
+                labels.append(label)
+            else:
+                problems.append(f"{page.encode(errors='backslashreplace').decode()}: the name is not UTF-8, rename it")
+    return Pages(ids, paths, np.asarray(labels, dtype=np.int64)), problems
+
+
+def _is_utf_8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -141,12 +174,6 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     rows = _table(path, columns)
     if not rows:
         raise DataError(f"Expected at least one row in {path}, got none.")
-    gaps = [line for line, row in enumerate(rows, 2) if not all(row[column] for column in columns)]
-    if gaps:
-        raise DataError(f"Expected a value of {','.join(columns)} in every row of {path}, got none in row {gaps[0]}.")
-    twice = [name for name, count in Counter(row["ID"] for row in rows).items() if count > 1]
-    if twice:
-        raise DataError(f"Expected each ID once in {path}, got {len(twice)} in several rows: {_some(twice)}.")
     return rows
 
 
@@ -158,6 +185,10 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             found, rows = reader.fieldnames or (), list(reader)
     except UnicodeDecodeError as error:
         raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
+    except csv.Error as error:
+        raise DataError(
+            f"Expected {path} as CSV, got {error}. Look for a quotation mark that is not closed."
+        ) from error
     if not set(columns) <= set(found):
         raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
     return rows
@@ -165,14 +196,12 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:
     """Targets and class names, in the order of the class indices."""
-    used = {row["target"] for row in rows}
+    used = {row["target"] for row in rows} - {""}
     names = {target: target for target in used}
     if (root / "meta.csv").is_file():
         meta = _table(root / "meta.csv", ("target", "class_name"))
         names = {row["target"]: row["class_name"] for row in meta}
-        unknown = sorted(used - names.keys())
-        if unknown:
-            raise DataError(f"Expected every target of train.csv in {root / 'meta.csv'}, it lacks {_some(unknown)}.")
+        used &= names.keys()
     if len(used) < 2:
         raise DataError(f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used)}.")
     if len(set(names.values())) < len(names):
@@ -186,26 +215,50 @@ def _in_order(target: str) -> tuple[int, int, str]:
     return (0, int(target), "") if re.fullmatch(r"-?\d+", target) else (1, 0, target)
 
 
-def _pages_of_rows(root: Path, split: str, rows: Sequence[dict[str, str]], targets: Sequence[str]) -> Pages:
-    ids = [row["ID"] for row in rows]
-    candidates = [(root / split / name, root / name) for name in ids]
-    paths = [next((path for path in pair if path.is_file()), None) for pair in candidates]
-    lost = [name for name, path in zip(ids, paths, strict=True) if path is None]
-    if lost:
-        raise DataError(
-            f"Expected an image file for every ID of {split}.csv in {root} or {root / split}, "
-            f"got none for {len(lost)} of {len(ids)}: {_some(lost)}."
-        )
+def _pages_of_rows(
+    root: Path, split: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
+) -> tuple[Pages, list[str]]:
+    """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
-    labels = None
-    if "target" in rows[0]:
-        unknown = sorted({row["target"] for row in rows} - index.keys())
-        if unknown:
-            raise DataError(f"Expected only targets of train.csv or meta.csv in {split}.csv, got {_some(unknown)}.")
-        labels = np.asarray([index[row["target"]] for row in rows], dtype=np.int64)
-    groups = [row["group"] for row in rows] if "group" in rows[0] else None
-    return Pages(ids, [path for path in paths if path is not None], labels, groups)
+    has_labels, has_groups = "target" in rows[0], "group" in rows[0]
+    labels_of: dict[str, set[str]] = {}
+    for row in rows:
+        labels_of.setdefault(row["ID"], set()).add(row.get("target", ""))
+    problems: list[str] = []
+    ids, paths, labels, groups = list[str](), list[Path](), list[int](), list[str]()
+    seen: set[str] = set()
+    for line, row in enumerate(rows, 2):
+        name, target = row["ID"], row.get("target", "")
+        # Not `Path.is_file`, which raises an error for names that are too long.
+        path = next((path for path in _candidates(root, split, name) if os.path.isfile(path)), None)  # noqa: PTH113
+        what = None
+        if not name:
+            what = "no ID"
+        elif has_labels and not target:
+            what = "no target"
+        elif has_labels and target not in index:
+            what = f"target {target} is not in {'meta.csv' if (root / 'meta.csv').is_file() else 'train.csv'}"
+        elif len(labels_of[name]) > 1:
+            what = f"the ID stands in several rows, with the targets {', '.join(sorted(labels_of[name]))}"
+        elif name in seen:
+            what = "the ID stands in several rows"
+        elif path is None:
+            what = f"no such file in {root / split} or {root}"
+        seen.add(name)
+        if what is not None or path is None:
+            problems.append(f"{split}.csv, row {line}{f', {name}' if name else ''}: {what}")
+            continue
+        ids.append(name)
+        paths.append(path)
+        labels.append(index.get(target, 0))
+        groups.append(row.get("group", ""))
+    # A page without a group is one of its own.
+    named = [group or f"\0{name}" for group, name in zip(groups, ids, strict=True)] if has_groups else None
+    numbered = np.asarray(labels, dtype=np.int64) if has_labels else None
+    return Pages(ids, paths, numbered, named), problems
 
 
-def _some(names: Sequence[str], limit: int = 10) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+def _candidates(root: Path, split: str, name: str) -> list[Path]:
+    """Where a page may be: macOS writes a syllable of Hangul as several characters (NFD), others as one (NFC)."""
+    forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
+    return [folder / form for form in forms for folder in (root / split, root)]

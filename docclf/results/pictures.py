@@ -1,7 +1,7 @@
 """Pictures of results, readable in any script."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,5 +56,26 @@ def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=100)
+
+
+def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
+    """Draw a row of pages for every class, under its name.
+
+    Args:
+        path: PNG file to write.
+        pages: Class name to pages of one size, uint8 of shape (size, size, channels).
+    """
+    columns = max(map(len, pages.values()))
+    figure = Figure(figsize=(1.4 * columns, min(1.7 * len(pages), 300)), layout="constrained")
+    grid = figure.subplots(len(pages), columns, squeeze=False)
+    families = font_families()
+    for row, (name, found) in zip(grid, pages.items(), strict=True):
+        row[0].set_title(name, loc="left", fontsize=9, family=families, parse_math=False)
+        for axes in row:
+            axes.axis("off")
+        for axes, page in zip(row, found, strict=False):
+            axes.imshow(page.squeeze(), cmap="gray", vmin=0, vmax=255)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=100)

@@ -1,7 +1,7 @@
 """What every run leaves in its folder: result.yaml, oof.csv, confusion.png."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,14 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.yaml`: parameters, fold scores, mean, spread, seconds, state and what else the run knows."""
     with replacing(folder / "result.yaml") as partial:
         partial.write_text(yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def write_folds(folder: Path, ids: Sequence[str], folds: NDArray[np.int64]) -> None:
+    """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes."""
+    with replacing(folder / "folds.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["ID", "fold"])
+        writer.writerows(zip(ids, folds.tolist(), strict=True))
 
 
 class LabelledPages(Protocol):

@@ -1,22 +1,30 @@
-"""Pages are decoded once, right, and never in part."""
+"""Pages are decoded once for what the files hold, and never in part."""
 
+import json
+import logging
 import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from docclf.data.cache import cache_size, default_cache_dir, load_pages, read_page
-from docclf.errors import DataError
+from docclf.data import cache as module
+from docclf.data.cache import DecodedPages, cache_size, default_cache_dir, load_pages
+
+OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
     found = []
+    (tmp_path / "pages").mkdir()
     for i, suffix in enumerate(("png", "jpg", "webp", "bmp", "tif")):
-        found.append(tmp_path / f"{i}.{suffix}")
+        found.append(tmp_path / "pages" / f"{i}.{suffix}")
         Image.new("RGB", (30, 40), (50 * i, 10, 20)).save(found[-1])
+        os.utime(found[-1], ns=(OLD, OLD))
     return found
 
 
@@ -25,51 +33,193 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+def arrays(cache: Path) -> dict[str, int]:
+    """Decoded arrays and their inodes: an array that was decoded again has another one."""
+    return {path.name: path.stat().st_ino for path in cache.glob("pages-*.npy")}
+
+
+def same(a: DecodedPages, b: DecodedPages) -> bool:
+    return np.array_equal(a.images, b.images) and (a.digests, a.problems) == (b.digests, b.problems)
+
+
 def test_pages_come_as_one_read_only_array_in_the_order_of_the_files(paths: list[Path], cache: Path) -> None:
     pages = load_pages(paths, 16, cache)
-    assert pages.shape == (5, 16, 16, 3) and pages.dtype == np.uint8
-    assert np.abs(pages[:, 8, 8].astype(int) - [[50 * i, 10, 20] for i in range(5)]).max() <= 4
-    assert not pages.flags.writeable
+    assert pages.images.shape == (5, 16, 16, 3) and pages.images.dtype == np.uint8
+    assert np.abs(pages.images[:, 8, 8].astype(int) - [[50 * i, 10, 20] for i in range(5)]).max() <= 4
+    assert isinstance(pages.images, np.memmap) and not pages.images.flags.writeable
+    assert pages.problems == {} and len(set(pages.digests)) == 5
 
 
 def test_a_second_call_decodes_nothing(paths: list[Path], cache: Path) -> None:
     first = load_pages(paths, 16, cache)
-    (file,) = cache.iterdir()
-    written = file.stat().st_mtime_ns
-    again = load_pages(paths, 16, cache)
-    assert file.stat().st_mtime_ns == written and list(cache.iterdir()) == [file]
-    assert np.array_equal(first, again)
+    written = arrays(cache)
+    assert same(load_pages(paths, 16, cache), first)
+    assert arrays(cache) == written and len(written) == 1
 
 
-def test_a_changed_file_is_decoded_anew_even_if_it_is_as_large_as_before(paths: list[Path], cache: Path) -> None:
+def test_a_copy_elsewhere_uses_the_same_array(paths: list[Path], cache: Path, tmp_path: Path) -> None:
+    first = load_pages(paths, 16, cache)
+    written = arrays(cache)
+    shutil.copytree(tmp_path / "pages", tmp_path / "복사본")
+    copies = [path.rename(path.with_name(f"{i} 📄")) for i, path in enumerate(sorted((tmp_path / "복사본").iterdir()))]
+    assert same(load_pages(copies, 16, cache), first)
+    assert arrays(cache) == written
+
+
+def test_a_new_time_of_change_alone_decodes_nothing(paths: list[Path], cache: Path) -> None:
+    load_pages(paths, 16, cache)
+    written = arrays(cache)
+    for path in paths:
+        path.touch()
+    load_pages(paths, 16, cache)
+    assert arrays(cache) == written
+
+
+@pytest.mark.parametrize("what", ["time", "inode", "size"])
+def test_a_changed_file_is_decoded_anew(paths: list[Path], cache: Path, what: str) -> None:
     load_pages(paths, 16, cache)
     bitmap = paths[3]
     before = bitmap.stat()
-    Image.new("RGB", (30, 40), "white").save(bitmap)
-    os.utime(bitmap, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert bitmap.stat().st_size == before.st_size
-    assert load_pages(paths, 16, cache)[3].min() == 255
-    assert len(list(cache.iterdir())) == 2
+    if what == "inode":
+        bitmap.rename(bitmap.with_name("kept.bmp"))  # so that its inode is not given again
+    Image.new("RGB", (30, 60) if what == "size" else (30, 40), "white").save(bitmap)
+    changed = OLD + (what == "time")
+    os.utime(bitmap, ns=(changed, changed))
+    now = bitmap.stat()
+    differs = {
+        "time": now.st_mtime_ns != OLD,
+        "inode": now.st_ino != before.st_ino,
+        "size": now.st_size != before.st_size,
+    }
+    assert [key for key, value in differs.items() if value] == [what]
+    assert load_pages(paths, 16, cache).images[3].min() == 255
+    assert len(arrays(cache)) == 2
 
 
-def test_another_order_or_size_is_another_array(paths: list[Path], cache: Path) -> None:
-    pages = load_pages(paths, 16, cache)
-    assert np.array_equal(load_pages(paths[::-1], 16, cache), pages[::-1])
-    assert load_pages(paths, 24, cache).shape == (5, 24, 24, 3)
+def test_a_file_that_is_changed_twice_within_the_same_tick_is_looked_at_again(paths: list[Path], cache: Path) -> None:
+    now = time.time_ns()
+    for grey in (10, 200):
+        Image.new("RGB", (30, 40), (grey,) * 3).save(paths[3])
+        os.utime(paths[3], ns=(now, now))
+        assert (load_pages(paths, 16, cache).images[3] == grey).all()
 
 
-def test_every_unreadable_file_is_named_and_nothing_is_left_behind(paths: list[Path], cache: Path) -> None:
-    empty, truncated, text = paths[0], paths[1], paths[3]
+def test_another_order_size_page_or_number_of_channels_is_another_array(paths: list[Path], cache: Path) -> None:
+    pages = load_pages(paths, 16, cache).images
+    assert np.array_equal(load_pages(paths[::-1], 16, cache).images, pages[::-1])
+    assert load_pages(paths, 24, cache).images.shape == (5, 24, 24, 3)
+    assert load_pages(paths, 16, cache, channels=1).images.shape == (5, 16, 16, 1)
+    Image.new("L", (9, 9), 0).save(paths[4], save_all=True, append_images=[Image.new("L", (9, 9), 255)])
+    two = load_pages([paths[4]] * 2, 16, cache, numbers=[0, 1])
+    assert [image.mean() for image in two.images] == [0, 255] and len(set(two.digests)) == 2
+    assert len(arrays(cache)) == 5
+
+
+def test_every_unreadable_file_has_its_reason_and_is_black(paths: list[Path], cache: Path) -> None:
+    empty, truncated, text, gone = paths[0], paths[1], paths[3], paths[4]
     empty.write_bytes(b"")
     Image.effect_noise((200, 200), 90).save(truncated)
     truncated.write_bytes(truncated.read_bytes()[:4000])
     text.write_text("not an image")
-    with pytest.raises(DataError) as refused:
+    gone.unlink()
+    gone.symlink_to("nowhere.tif")
+    for _ in range(2):  # decoded, and from the cache
+        pages = load_pages(paths, 16, cache)
+        assert sorted(pages.problems) == [0, 1, 3, 4]
+        assert "empty" in pages.problems[0] and "truncated" in pages.problems[1]
+        assert "cannot identify" in pages.problems[3] and "No such file" in pages.problems[4]
+        assert pages.images[2].max() > 0 and pages.images[0].max() == 0
+    Image.new("RGB", (30, 40), "white").save(empty, format="PNG")
+    assert sorted(load_pages(paths, 16, cache).problems) == [1, 3, 4]
+    assert load_pages(paths, 16, cache).images[0].min() == 255
+
+
+def test_no_pages_are_an_empty_array(cache: Path) -> None:
+    for _ in range(2):
+        assert load_pages([], 16, cache).images.shape == (0, 16, 16, 3)
+
+
+def test_names_need_not_be_utf_8(paths: list[Path], cache: Path) -> None:
+    strange = paths[0].with_name(os.fsdecode("영수증.png".encode("euc-kr")))
+    paths[0].rename(strange)
+    assert load_pages([strange, *paths[1:]], 16, cache).problems == {}
+
+
+DAMAGES = {
+    "cut": lambda array, note: os.truncate(array, array.stat().st_size // 2),
+    "emptied": lambda array, note: os.truncate(array, 0),
+    "overwritten": lambda array, note: array.write_bytes(array.read_bytes()[:-700] + b"\x55" * 700),
+    "header": lambda array, note: array.write_bytes(b"\0" * 64 + array.read_bytes()[64:]),
+    "garbage note": lambda array, note: note.write_bytes(b"\xff\x00garbage"),
+    "other note": lambda array, note: note.write_text("[1, 2]"),
+    "cut note": lambda array, note: note.write_text(note.read_text()[:20]),
+    "no note": lambda array, note: note.unlink(),
+    "other shape": lambda array, note: note.write_text(json.dumps(json.loads(note.read_text()) | {"shape": [9]})),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_array_is_noticed_and_decoded_again(
+    paths: list[Path], cache: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = load_pages(paths, 16, cache).images.copy()
+    (array,) = cache.glob("pages-*.npy")
+    DAMAGES[damage](array, array.with_suffix(".json"))
+    with caplog.at_level(logging.WARNING):
+        assert np.array_equal(load_pages(paths, 16, cache).images, whole)
+    assert caplog.messages == [f"The cache {array} is damaged, decoding its pages again"]
+    written = arrays(cache)
+    assert np.array_equal(load_pages(paths, 16, cache).images, whole) and arrays(cache) == written
+
+
+def test_a_damaged_list_of_contents_is_noticed_and_begun_anew(
+    paths: list[Path], cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = load_pages(paths, 16, cache)
+    written = arrays(cache)
+    (cache / "contents.db").write_bytes(b"no database" * 1000)
+    with caplog.at_level(logging.WARNING):
+        assert same(load_pages(paths, 16, cache), first)
+    assert "contents.db is damaged" in caplog.text
+    caplog.clear()
+    load_pages(paths, 16, cache)
+    assert caplog.text == "" and arrays(cache) == written
+
+
+def test_an_array_is_checked_once_a_process_for_each_state_of_it(paths: list[Path], cache: Path) -> None:
+    for _ in range(3):
         load_pages(paths, 16, cache)
-    assert "got 3 of 5 that are not" in str(refused.value)
-    assert all(f"\n  {path}: " in str(refused.value) for path in (empty, truncated, text))
-    assert str(paths[2]) not in str(refused.value)
-    assert list(cache.iterdir()) == []
+    before = module._checksum.cache_info()
+    for _ in range(3):
+        load_pages(paths, 16, cache)
+    after = module._checksum.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (0, 3)
+
+
+def test_the_array_that_was_not_used_for_longest_goes_first_and_never_the_new_one(
+    paths: list[Path], cache: Path
+) -> None:
+    def size(pixels: int) -> int:
+        (path,) = cache.glob(f"pages-*-{pixels}px-*.npy")
+        return path.stat().st_size
+
+    for pixels in (16, 24, 32):
+        load_pages(paths, pixels, cache)
+    load_pages(paths, 16, cache)  # used again
+    limit = (size(16) + size(32) + 5 * 40 * 40 * 3 + 1000) / 1e9
+    load_pages(paths, 40, cache, limit_gb=limit)
+    assert sorted(name.split("-")[2] for name in arrays(cache)) == ["16px", "32px", "40px"]
+    kept = load_pages(paths, 48, cache, limit_gb=0)
+    assert [name.split("-")[2] for name in arrays(cache)] == ["48px"]
+    assert [path.suffix for path in cache.glob("pages-*.json")] == [".json"], "and its note"
+    assert kept.images[4, 24, 24].tolist()[1:] == [10, 20]
+
+
+def test_an_array_that_is_removed_stays_with_those_who_have_it(paths: list[Path], cache: Path) -> None:
+    pages = load_pages(paths, 16, cache).images
+    copy = pages.copy()
+    load_pages(paths, 24, cache, limit_gb=0)
+    assert len(arrays(cache)) == 1 and np.array_equal(pages, copy)
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,59 +235,3 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 )
 def test_pages_are_kept_a_margin_larger(image_size: int, margin: float, size: int) -> None:
     assert cache_size(image_size, margin) == size
-
-
-# One page
-
-
-def halves(left: int | tuple[int, ...], right: int | tuple[int, ...], mode: str = "RGB") -> Image.Image:
-    image = Image.new(mode, (64, 64), right)
-    image.paste(Image.new(mode, (32, 64), left), (0, 0))  # a bare value is pasted wrong into 16-bit images
-    return image
-
-
-def colours(path: Path) -> list[list[int]]:
-    """Colour in the middle of the left and of the right half."""
-    page = read_page(path, 16)
-    assert page.shape == (16, 16, 3) and page.dtype == np.uint8
-    return [page[8, 3].tolist(), page[8, 12].tolist()]
-
-
-def test_the_orientation_of_a_camera_is_undone(tmp_path: Path) -> None:
-    image = halves((0, 0, 0), (255, 255, 255))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise: left becomes top
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    page = read_page(tmp_path / "turned.jpg", 16)
-    assert page[3].max() < 20 and page[12].min() > 235
-
-
-@pytest.mark.parametrize(
-    ("mode", "left", "right", "suffix", "expected"),
-    [
-        ("RGB", (200, 30, 10), (0, 0, 255), "png", [[200, 30, 10], [0, 0, 255]]),
-        ("RGBA", (200, 30, 10, 255), (0, 0, 0, 0), "png", [[200, 30, 10], [255, 255, 255]]),
-        ("RGBA", (0, 0, 0, 128), (0, 0, 0, 255), "webp", [[127, 127, 127], [0, 0, 0]]),
-        ("LA", (40, 255), (0, 0), "png", [[40, 40, 40], [255, 255, 255]]),
-        ("L", 40, 220, "png", [[40, 40, 40], [220, 220, 220]]),
-        ("1", 0, 1, "tif", [[0, 0, 0], [255, 255, 255]]),
-        ("CMYK", (0, 255, 255, 0), (0, 0, 0, 0), "jpg", [[255, 0, 0], [255, 255, 255]]),
-        ("I;16", 0x4000, 0xC000, "png", [[64, 64, 64], [192, 192, 192]]),
-        ("I;16", 0x4000, 0xC000, "tif", [[64, 64, 64], [192, 192, 192]]),
-    ],
-)
-def test_pages_of_every_mode_become_rgb_on_white(
-    tmp_path: Path, mode: str, left: int, right: int, suffix: str, expected: list[list[int]]
-) -> None:
-    path = tmp_path / f"page.{suffix}"
-    halves(left, right, mode).save(path, **({"lossless": True} if suffix == "webp" else {}))
-    assert np.abs(np.subtract(colours(path), expected)).max() <= 3
-
-
-def test_a_palette_keeps_its_colours_and_its_transparent_one_is_white(tmp_path: Path) -> None:
-    image = halves(0, 1, "P")
-    image.putpalette([200, 30, 10, 0, 0, 0])
-    image.save(tmp_path / "opaque.png")
-    assert colours(tmp_path / "opaque.png") == [[200, 30, 10], [0, 0, 0]]
-    image.save(tmp_path / "clear.png", transparency=1)
-    assert colours(tmp_path / "clear.png") == [[200, 30, 10], [255, 255, 255]]

@@ -1,11 +1,15 @@
 """Folds are the same for every trial, balanced, and respect groups."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docclf.data.folds import assign_folds
+from docclf.data.folds import assign_folds, read_folds, split_pages
+from docclf.data.pages import Pages, PageSet
 from docclf.errors import ConfigError, DataError
+from docclf.results.run import write_folds, write_predictions
 
 NAMES = ["invoice", "계약서", "letter of intent"]
 
@@ -58,7 +62,9 @@ def test_a_class_with_fewer_pages_than_folds_is_refused_by_name_and_count() -> N
 def test_a_class_with_fewer_groups_than_folds_is_refused_by_name_and_count() -> None:
     labels = np.repeat([0, 1, 2], 9)
     groups = [f"{label} {i % (2 if label == 1 else 3)}" for i, label in enumerate(labels)]
-    with pytest.raises(DataError, match=r"at least 3 groups of every class .* got fewer of 계약서 \(2\)\."):
+    with pytest.raises(
+        DataError, match=r"at least 3 groups \(near-duplicates are one\) of every class .* got fewer of 계약서 \(2\)\."
+    ):
         fold(labels, groups=groups)
 
 
@@ -72,3 +78,91 @@ def test_a_group_of_several_classes_counts_for_each_of_them() -> None:
 
 def test_a_class_without_any_page_is_no_reason_to_refuse() -> None:
     assert set(fold(np.array([0, 0, 0, 2, 2, 2]))) == {0, 1, 2}
+
+
+def test_the_refusal_of_too_few_groups_says_how_to_have_no_near_duplicates() -> None:
+    with pytest.raises(DataError) as refused:
+        fold(np.repeat([0, 1], 3), groups=["a", "b", "c", "d", "d", "e"])
+    assert str(refused.value) == (
+        "Expected at least 3 groups (near-duplicates are one) of every class for validation.folds=3, got fewer of "
+        "계약서 (2). Add pages, merge classes, or use fewer folds. With data.near_duplicates=null, near-duplicates are "
+        "pages of their own."
+    )
+
+
+# A split that is given
+
+IDS = ["영수증 1.png", "a, b.png", "📄.png", "with space.png"]
+
+
+def test_the_folds_of_another_run_can_be_given(tmp_path: Path) -> None:
+    folds = np.array([1, 0, 0, 1])
+    write_folds(tmp_path, IDS, folds)
+    assert read_folds(tmp_path / "folds.csv", IDS, 2).tolist() == [1, 0, 0, 1]
+    assert read_folds(tmp_path / "folds.csv", IDS[::-1], 2).tolist() == [1, 0, 0, 1][::-1], "whatever the order"
+    pages = Pages(IDS, [Path(name) for name in IDS], np.array([0, 0, 1, 1]))
+    given = split_pages(pages, n_folds=2, seed=0, class_names=NAMES, split_file=str(tmp_path / "folds.csv"))
+    assert given.dtype == np.int64 and given.tolist() == [1, 0, 0, 1]
+    drawn = split_pages(pages, n_folds=2, seed=0, class_names=NAMES)
+    assert drawn.tolist() == fold(np.array([0, 0, 1, 1]), n_folds=2, seed=0).tolist()
+
+
+@pytest.mark.slow  # its picture
+def test_the_predictions_of_another_run_can_be_given(tmp_path: Path) -> None:
+    pages = Pages(IDS, [Path(name) for name in IDS], np.array([0, 0, 1, 1]))
+    write_predictions(
+        tmp_path, PageSet(["a", "b"], ["a", "b"], pages), np.array([1, 0, 0, 1]), np.full((4, 2), 0.5, dtype=np.float32)
+    )
+    assert read_folds(tmp_path / "oof.csv", IDS, 2).tolist() == [1, 0, 0, 1]
+
+
+ROWS = ["ID,fold", "1,0", "2,1", "3,0"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["ID,fold", "1,0", "2,1"], "in {path}, got others for 1 of 3: 3 (none)."),
+        (
+            ["ID,fold", "1,0", "2,1", "3,2"],
+            "Expected a fold from 0 to 1 for every page in {path}, got others for 1 of 3",
+        ),
+        (["ID,fold", "1,0", "2,1", "3"], "got others for 1 of 3: 3 (None)."),
+        (["ID,fold", "1,0", "2,1", "3,0.0"], "got others for 1 of 3: 3 (0.0)."),
+        (["ID,fold", "1,-1", "2,1", "3,"], "got others for 2 of 3: 1 (-1), 3 ()."),
+        (["ID,fold", "1,0", "2,0", "3,0"], "Expected pages in each of 2 folds of {path}, got none in 1."),
+        ([*ROWS, "1,1"], "Expected every page once in {path}, got 1 with the folds 0 and 1."),
+    ],
+)
+def test_a_split_that_does_not_fit_the_pages_is_refused(tmp_path: Path, rows: list[str], message: str) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        read_folds(path, ["1", "2", "3"], 2)
+    assert message.format(path=path) in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["ID,group\n1,0", "name,fold\n1,0", None, "ID,fold\n영수증,0", ""])
+def test_a_split_file_that_is_none_is_refused_by_its_key(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "folds.csv"
+    if content is not None:
+        path.write_text(content, encoding="cp949")
+    with pytest.raises(ConfigError) as refused:
+        read_folds(path, ["1"], 2)
+    assert str(refused.value).startswith(
+        f"Expected `validation.split_file` to be a CSV file with the columns ID and fold, got {path}: "
+    )
+
+
+def test_a_split_may_have_a_bom_spare_pages_and_spare_columns(tmp_path: Path) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text("\n".join(["fold,ID,note", "0,1,x", "1,2,", "7,9,y"]), encoding="utf-8-sig")
+    assert read_folds(path, ["1", "2"], 2).tolist() == [0, 1]
+
+
+def test_one_fold_is_refused_with_a_split_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text("ID,fold\n1,0", encoding="utf-8")
+    pages = Pages(["1"], [Path("1")], np.array([0]))
+    with pytest.raises(ConfigError, match=r"`validation\.folds` to be at least 2, got 1"):
+        split_pages(pages, n_folds=1, seed=0, class_names=NAMES, split_file=path)

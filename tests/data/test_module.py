@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from docclf.data.augment import BatchAugment, resize
-from docclf.data.module import Batch, EvenBatches, PageDataModule
+from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
 from docclf.model import PageClassifier, constant
@@ -69,7 +69,7 @@ def test_no_part_is_larger_than_the_cap_or_empty(
     data.max_batch_size = max_batch_size
     data.use_split(np.arange(n_train), np.arange(0))
     loader = data.train_dataloader()
-    sizes = [len(labels) for _, labels in loader]
+    sizes = [len(labels) for _, labels, _ in loader]
     assert len(sizes) == math.ceil(n_train / batch_size) * data.accumulate
     assert min(sizes) >= 1 and max(sizes) <= min(max_batch_size or batch_size, batch_size)
 
@@ -78,26 +78,30 @@ def test_a_split_serves_its_pages_and_no_others(pages_root: Path) -> None:
     data = module(pages_root, batch_size=5)
     train, validation = np.arange(0, 24, 2), np.arange(23, 0, -2)
     data.use_split(train, validation)
-    labels = torch.cat([labels for _, labels in data.train_dataloader()])
+    labels = torch.cat([labels for _, labels, _ in data.train_dataloader()])
     assert sorted(labels.tolist()) == sorted(data.labels[train].tolist())
-    pages, labels = next(iter(data.val_dataloader()))
+    pages, labels, rows = next(iter(data.val_dataloader()))
     assert labels.tolist() == data.labels[validation].tolist(), "in the order of the split"
+    assert rows.tolist() == validation.tolist()
     assert pages.shape == (12, 40, 40, 3) and pages.dtype == torch.uint8
-    assert torch.equal(pages, torch.from_numpy(data._images[validation]))
+    assert torch.equal(pages, torch.from_numpy(data.data.train_images[validation]))
+
+
+Sent = tuple[torch.Tensor, torch.Tensor]
 
 
 class Batches(pl.Callback):
     """Keeps what the model is given."""
 
     def __init__(self) -> None:
-        self.train: list[Batch] = []
-        self.validation: list[Batch] = []
+        self.train: list[Sent] = []
+        self.validation: list[Sent] = []
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, index: int) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Sent, index: int) -> None:
         self.train.append(batch)
 
     def on_validation_batch_start(
-        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, index: int, loader: int = 0
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Sent, index: int, loader: int = 0
     ) -> None:
         self.validation.append(batch)
 
@@ -110,7 +114,9 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
     )
     make_trainer(accelerator="cpu", max_epochs=2, logger=False, callbacks=[batches]).fit(classifier, datamodule=data)
     plain = {label: set() for label in range(3)}
-    for image, label in zip(resize(torch.from_numpy(data._images.copy()), 32), data.labels.tolist(), strict=True):
+    for image, label in zip(
+        resize(torch.from_numpy(data.data.train_images[np.arange(24)]), 32), data.labels.tolist(), strict=True
+    ):
         plain[label].add(image.numpy().tobytes())
     for split, n, expected in ((batches.train, 24, False), (batches.validation, 24, True)):
         pages = [(image, int(label)) for images, labels in split for image, label in zip(images, labels, strict=True)]
@@ -119,7 +125,7 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
 
 
 def test_test_pages_come_with_their_labels(pages_root: Path) -> None:
-    ((pages, labels),) = module(pages_root).test_dataloader()
+    ((pages, labels, _),) = module(pages_root).test_dataloader()
     assert len(pages) == 9 and labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
 
 
@@ -127,7 +133,7 @@ def test_validation_batches_respect_the_cap(pages_root: Path) -> None:
     data = module(pages_root)
     data.max_batch_size = 3
     data.use_split(np.arange(4), np.arange(4, 24))
-    assert [len(labels) for _, labels in data.val_dataloader()] == [6, 6, 6, 2]
+    assert [len(labels) for _, labels, _ in data.val_dataloader()] == [6, 6, 6, 2]
 
 
 def test_pages_are_drawn_before_they_are_read(tmp_path: Path, pages_root: Path) -> None:
@@ -148,4 +154,39 @@ def test_a_batch_size_below_1_is_refused(pages_root: Path, batch_size: int) -> N
 
 def test_the_cache_may_be_anywhere(pages_root: Path, tmp_path: Path) -> None:
     module(pages_root, cache_dir=str(tmp_path / "here"))
-    assert [path.suffix for path in (tmp_path / "here").iterdir()] == [".npy"]
+    assert len(list((tmp_path / "here").glob("pages-*.npy"))) == 2, "training and test pages"
+
+
+# Rare classes
+
+
+def test_a_balanced_sampler_draws_every_class_about_equally_often(pages_root: Path) -> None:
+    data = module(pages_root, balance="sampler", batch_size=8)
+    train = np.concatenate([np.arange(8), [8, 9], [16]])  # 8, 2 and 1 pages of the classes
+    data.use_split(train, np.arange(0))
+    torch.manual_seed(0)
+    epochs = [np.concatenate([rows for _, _, rows in data.train_dataloader()]) for _ in range(300)]
+    assert {len(epoch) for epoch in epochs} == {11}, "an epoch stays as long as it was"
+    drawn = np.concatenate(epochs)
+    assert set(drawn) == set(train)
+    assert np.abs(np.bincount(data.labels[drawn]) / len(drawn) - 1 / 3).max() < 0.03
+
+
+def test_without_it_every_page_comes_once(pages_root: Path) -> None:
+    data = module(pages_root, batch_size=8)
+    assert sorted(np.concatenate([rows for _, _, rows in data.train_dataloader()])) == list(range(24))
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_classes", "weights"),
+    [([0, 1], 2, [1, 1]), ([0, 0, 0, 1], 2, [2 / 3, 2]), ([2, 2], 3, [0, 0, 1]), ([1, 1, 1, 2], 4, [0, 2 / 3, 2, 0])],
+)
+def test_classes_weigh_inversely_to_their_pages(labels: list[int], n_classes: int, weights: list[float]) -> None:
+    found = class_weights(np.array(labels), n_classes)
+    assert found == pytest.approx(weights)
+    assert found[labels].mean() == pytest.approx(1)
+
+
+def test_another_balance_is_refused(pages_root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Expected `data\.balance` to be none or sampler, got rare\."):
+        module(pages_root, balance="rare")

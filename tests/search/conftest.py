@@ -16,6 +16,7 @@ import yaml
 
 TINY = (
     "data=csv",
+    "data.near_duplicates=null",  # as they would be: 8 pages of a few lines
     "augment=none",
     "model.name=test_resnet",
     "data.image_size=32",

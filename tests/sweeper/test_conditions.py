@@ -20,7 +20,7 @@ def searched(trial: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def branches(new_toy: Any) -> Any:
     toy = new_toy()
-    toy.run("--config-name", "branches", "n_trials=14", "hydra/sweeper/sampler=random", "hydra.sweeper.baseline=true")
+    toy.run("--config-name", "branches", "n_trials=14", "hydra/sweeper/sampler=random")
     assert toy.states() == 14 * ["COMPLETE"]
     return toy
 
@@ -67,10 +67,6 @@ def test_what_is_searched_and_what_the_conditions_set_is_in_the_overrides_of_the
         shape = trial.params["shape"]
         assert f"shape={shape}" in overrides
         assert ("corner=none at all" in overrides) is (shape == "round")
-
-
-def test_the_defaults_that_no_choice_has_are_no_baseline(branches: Any) -> None:
-    assert "role" not in branches.trials[0].user_attrs
 
 
 def test_a_condition_on_a_key_that_is_not_searched_asks_the_config(toy: Any) -> None:

@@ -1,0 +1,84 @@
+"""Pages worn by the library Augraphy, page by page on the CPU: rich, and slow."""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from docclf.data.augment import BatchAugment
+from docclf.errors import ConfigError
+
+
+class AugraphyAugment(BatchAugment):
+    """Augraphy's effects on ink, paper and copy, one or two of each kind a page, then those of `BatchAugment`.
+
+    Of Augraphy's effects those that load fonts or pictures are left out, and those that draw other numbers from the
+    same seed.
+
+    Args:
+        strength: Share of pages that go through Augraphy, and factor on the other ranges.
+        **ranges: See `docclf.data.augment.BatchAugment`.
+
+    Raises:
+        ConfigError: The package `augraphy` is not installed.
+    """
+
+    def __init__(self, *, strength: float = 1.0, **ranges: Any) -> None:
+        super().__init__(strength=strength, **ranges)
+        try:
+            self._pipeline = _make_pipeline()
+        except ImportError as error:
+            raise ConfigError(
+                "Expected the package `augraphy` for augment=augraphy, got none. Install it (pip install "
+                "'docclf[augraphy]') or choose augment=photo."
+            ) from error
+        self._share = min(strength, 1.0)
+
+    def __call__(self, pages: Tensor, size: int) -> Tensor:
+        """See `docclf.data.augment.BatchAugment`."""
+        _seed_all(int(torch.randint(2**31, (1,))))  # from torch, so that a run can be repeated
+        worn = pages.cpu().numpy().copy()
+        for page in worn:
+            if random.random() < self._share:
+                page[...] = self._wear(page)
+        return super().__call__(torch.from_numpy(worn).to(pages.device), size)
+
+    def _wear(self, page: Any) -> Any:
+        import cv2
+
+        result = self._pipeline(page)
+        if result.ndim == 2:
+            result = result[..., None].repeat(page.shape[2], axis=2)
+        return cv2.resize(result[..., : page.shape[2]], page.shape[1::-1]).reshape(page.shape)
+
+
+def _make_pipeline() -> Any:
+    import augraphy as a
+
+    ink = [a.InkBleed(p=1), a.LowInkRandomLines(p=1), a.LowInkPeriodicLines(p=1), a.InkMottling(p=1)]
+    paper = [a.ColorPaper(p=1), a.BrightnessTexturize(p=1), a.SubtleNoise(p=1), a.NoiseTexturize(p=1)]
+    copy = [a.DirtyDrum(p=1), a.LightingGradient(p=1), a.ShadowCast(p=1), a.Jpeg(p=1)]
+    phases = [[a.OneOf(effects, p=0.7)] for effects in (ink, paper, copy)]
+    return a.AugraphyPipeline(ink_phase=phases[0], paper_phase=phases[1], post_phase=phases[2], log=False)
+
+
+def _seed_all(seed: int) -> None:
+    """Seed what Augraphy draws from."""
+    import cv2
+
+    random.seed(seed)
+    np.random.seed(seed)
+    cv2.setRNGSeed(seed)
+    _numba_seed()(seed)
+
+
+@functools.cache
+def _numba_seed() -> Any:
+    import numba
+
+    return numba.njit(lambda seed: np.random.seed(seed))

@@ -1,0 +1,84 @@
+"""What files hold, as hashes that are kept, so that a file is read once."""
+
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+_UNREADABLE = "unreadable"
+
+
+def content_digests(paths: Sequence[Path], folder: Path) -> list[str]:
+    """A hash of what each file holds, kept in `contents.db`, which is begun anew if it is damaged."""
+    try:
+        return _look_up(paths, folder / "contents.db")
+    except sqlite3.OperationalError:  # it cannot be written
+        raise
+    except sqlite3.DatabaseError as error:
+        log.warning(f"The cache {folder / 'contents.db'} is damaged, reading all files again: {error}")
+        (folder / "contents.db").unlink()
+        return _look_up(paths, folder / "contents.db")
+
+
+def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
+    """Files are read only where size, time of change or inode are not those of the last time."""
+    # A name may hold bytes that are not UTF-8, and a file with several pages stands here several times.
+    keys = [str(path.absolute()).encode(errors="backslashreplace").decode() for path in paths]
+    files = dict(zip(keys, paths, strict=True))
+    stats = {key: stat_of(path) for key, path in files.items()}
+    marks = {key: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for key, stat in stats.items() if stat}
+    with closing(sqlite3.connect(file, timeout=60)) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, mark TEXT, digest TEXT)")
+        known: dict[str, tuple[str, str]] = {}
+        for start in range(0, len(files), 500):
+            some = list(files)[start : start + 500]
+            places = ",".join("?" * len(some))
+            found = database.execute(f"SELECT path, mark, digest FROM contents WHERE path IN ({places})", some)
+            known |= {path: (mark, digest) for path, mark, digest in found}
+        unknown = [key for key in files if known.get(key, ("",))[0] != marks.get(key)]
+        with ThreadPoolExecutor(n_cpus()) as pool:
+            hashed = pool.map(lambda key: _digest(files[key]), unknown)
+            new = dict(zip(unknown, shown(hashed, "Reading pages", len(unknown)), strict=True))
+        # A file of this very moment may change again without a later time: looked at anew next time.
+        settled = time.time_ns() - 2_000_000_000
+        rows = [
+            (key, marks[key], digest)
+            for key, digest in new.items()
+            if (stat := stats[key]) and stat.st_mtime_ns < settled and not digest.startswith(_UNREADABLE)
+        ]
+        with database:
+            database.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", rows)
+    return [new[key] if key in new else known[key][1] for key in keys]
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # gone since it was listed, or a broken link; decoding will say so
+        return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:  # decoding will say why
+        return f"{_UNREADABLE} {path.absolute()!a}"
+
+
+def shown(done: Any, what: str, total: int) -> Any:
+    return tqdm(done, what, total, unit="page", disable=None, leave=False)
+
+
+def n_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,226 @@
+"""A data set as it is trained on: read, checked page by page, decoded, and its like pages found."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.cache import DecodedPages, cache_size, load_pages, remember
+from docclf.data.duplicates import hash_pages, merge_groups, similar_pairs
+from docclf.data.formats import count_pages, quiet_decoders
+from docclf.data.pages import Pages, PageSet
+from docclf.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+
+# The keys of the config that are fields of `DecodeOptions`.
+DECODING = ("channels", "multi_page", "on_error", "near_duplicates", "cache_dir", "cache_gb")
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How files become pages.
+
+    Attributes:
+        size: Height and width in pixels that pages are kept at.
+        channels: 3 for RGB, 1 for grey.
+        multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
+        on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
+        near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
+            page; None does not look for such pages.
+        cache_dir: Where decoded pages are kept; None for the user's cache folder.
+        cache_gb: Size that the cache is kept below.
+    """
+
+    size: int
+    channels: int = 3
+    multi_page: str = "first"
+    on_error: str = "raise"
+    near_duplicates: int | None = None
+    cache_dir: Path | None = None
+    cache_gb: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("channels", self.channels, (1, 3)),
+            ("multi_page", self.multi_page, ("first", "all")),
+            ("on_error", self.on_error, ("raise", "drop")),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"Expected `data.{name}` to be {' or '.join(map(str, allowed))}, got {value}.")
+
+
+def make_options(
+    image_size: int, margin: float, *, cache_dir: str | Path | None = None, **others: Any
+) -> DecodeOptions:
+    """How pages are decoded for a training size.
+
+    Args:
+        image_size: Height and width in pixels that the model sees.
+        margin: Pages are kept this much larger.
+        cache_dir: See `DecodeOptions`.
+        **others: See `DecodeOptions`.
+    """
+    return DecodeOptions(cache_size(image_size, margin), cache_dir=Path(cache_dir) if cache_dir else None, **others)
+
+
+class PageArray:
+    """Decoded pages without those that cannot be used, still in the memory-mapped array.
+
+    Args:
+        images: uint8 of shape (m, size, size, channels).
+        rows: Which of them, in order; None for all.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], rows: Sequence[int] | None = None) -> None:
+        self.images, self.rows = images, None if rows is None else np.asarray(rows, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.images) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """A copy of some pages, shape (len(rows), size, size, channels)."""
+        return self.images[rows if self.rows is None else self.rows[rows]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in memory.
+
+    Attributes:
+        pages: The pages that can be used; near-duplicates share a group.
+        train_images: Their decoded pages.
+        test_images: Those of the test pages; None where there are none.
+        dropped: The pages that cannot be used, each with the reason.
+        pairs: Near-duplicates: indices of two pages, training pages first and test pages after them.
+        digests: Hash of each page's content, in the same order.
+    """
+
+    pages: PageSet
+    train_images: PageArray
+    test_images: PageArray | None
+    dropped: list[str]
+    pairs: list[tuple[int, int]]
+    digests: list[str]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies training pages and labels by their content."""
+        assert self.pages.train.labels is not None
+        digest = hashlib.sha256()
+        for page, label in zip(self.digests, self.pages.train.labels.tolist(), strict=False):
+            digest.update(f"{page} {self.pages.targets[label]}\n".encode())
+        return digest.hexdigest()[:16]
+
+
+def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: DecodeOptions) -> DataSet:
+    """Read, check and decode a data set; what was decoded before comes from the cache.
+
+    Raises:
+        DataError: See the readers; or with `on_error=raise` pages that cannot be used, all of them named; or no others.
+    """
+    pages = reader(root)
+    problems = list(pages.problems)
+    splits: list[tuple[Pages, DecodedPages]] = []
+    for split in (pages.train, pages.test):
+        if split is not None:
+            expanded, found = _expand(split, options.multi_page)
+            decoded = _decode(expanded, options)
+            problems += found
+            problems += [f"{_place(root, expanded, i)}: {what}" for i, what in sorted(decoded.problems.items())]
+            splits.append((expanded, decoded))
+    if problems and options.on_error == "raise":
+        raise DataError(
+            f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
+            + "\n  ".join(problems)
+            + "\nPut them right, or leave them out with data.on_error=drop."
+        )
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[:20])
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        log.warning(f"Left out {len(problems)} pages that cannot be used:{shown}{more}")
+    usable = [_without(split, decoded) for split, decoded in splits]
+    if not len(usable[0][0]):
+        raise DataError(f"Expected training pages in {root}, got none that can be used.")
+    digests = [digest for _, _, split_digests in usable for digest in split_digests]
+    pairs: list[tuple[int, int]] = []
+    train = usable[0][0]
+    if options.near_duplicates is not None:
+        pairs = _similar_pairs([images for _, images, _ in usable], digests, options)
+        inside = [(a, b) for a, b in pairs if b < len(train)]
+        if inside:
+            train = replace(train, groups=merge_groups(len(train), train.groups, inside))
+    test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
+    checked = replace(pages, train=train, test=test, problems=[])
+    return DataSet(checked, usable[0][1], test_images, problems, pairs, digests)
+
+
+def _similar_pairs(
+    images: Sequence[PageArray], digests: Sequence[str], options: DecodeOptions
+) -> list[tuple[int, int]]:
+    assert options.near_duplicates is not None
+    asked = f"{options.size} {options.channels} {options.near_duplicates}"
+    seen = hashlib.sha256(f"{asked} {' '.join(digests)}".encode()).hexdigest()[:24]
+
+    def compute() -> list[tuple[int, int]]:
+        return similar_pairs(np.concatenate([hash_pages(part) for part in images]), options.near_duplicates or 0)
+
+    return [(a, b) for a, b in remember(options.cache_dir, f"pairs-v2-{seen}", compute)]
+
+
+def _place(root: Path, pages: Pages, index: int) -> str:
+    """The file of a page below the root, with its number where it is not the first."""
+    path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return f"{shown.as_posix()}#{number + 1}" if number else shown.as_posix()
+
+
+def _decode(pages: Pages, options: DecodeOptions) -> DecodedPages:
+    return load_pages(
+        pages.paths,
+        options.size,
+        options.cache_dir,
+        numbers=pages.numbers,
+        channels=options.channels,
+        limit_gb=options.cache_gb,
+    )
+
+
+def _expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
+    """One entry for every page of a file, and the files whose pages cannot be counted."""
+    if multi_page == "first":
+        return pages, []
+    counts, problems = [], []
+    for name, path in zip(pages.ids, pages.paths, strict=True):
+        try:
+            with quiet_decoders():
+                counts.append(count_pages(path))
+        except Exception as error:  # decoders of damaged files raise almost anything
+            counts.append(0)
+            problems.append(f"{name}: {type(error).__name__}: {error}")
+    if all(count == 1 for count in counts):
+        return pages, problems
+    rows = [i for i, count in enumerate(counts) for _ in range(count)]
+    numbers = [number for count in counts for number in range(count)]
+    several = pages.take(rows)
+    ids = [f"{name}#{n + 1}" if counts[i] > 1 else name for i, n, name in zip(rows, numbers, several.ids, strict=True)]
+    # All pages of a file are one group.
+    groups = several.groups or several.ids
+    return replace(several, ids=ids, groups=groups, numbers=numbers), problems
+
+
+def _without(pages: Pages, decoded: DecodedPages) -> tuple[Pages, PageArray, list[str]]:
+    """Leave out the pages that could not be decoded."""
+    if not decoded.problems:
+        return pages, PageArray(decoded.images), decoded.digests
+    rows = [i for i in range(len(pages)) if i not in decoded.problems]
+    return pages.take(rows), PageArray(decoded.images, rows), [decoded.digests[i] for i in rows]

@@ -1,0 +1,137 @@
+"""Image files of every kind as RGB arrays of one size."""
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pdf"})
+# What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
+# PDFium is not thread-safe.
+_pdfium_lock = threading.Lock()
+
+
+def is_page_file(path: Path) -> bool:
+    """Whether a file has a name that page images have."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())  # a broken link is a page that cannot be read
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Without what Pillow warns of: oddities that it copes with, and 89 megapixels; twice as many it refuses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def count_pages(path: Path) -> int:
+    """Number of pages in a file: more than one in TIFF and PDF only.
+
+    Raises:
+        Exception: The file is missing or damaged; the decoders have many kinds.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _MULTI_PAGE_SUFFIXES:
+        return 1
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise ValueError("the file is empty")
+    if _is_pdf(head):
+        import pypdfium2
+
+        with _pdfium_lock:
+            document = pypdfium2.PdfDocument(path)
+            try:
+                return len(document)
+            finally:
+                document.close()
+    with Image.open(path, formats=_PILLOW_FORMATS) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
+def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode one page.
+
+    Transparent parts become white, the camera's orientation is undone, and JPEG files are reduced while they are
+    decoded.
+
+    Args:
+        content: The bytes of a file, or its path.
+        size: Height and width in pixels that the page is reduced to; its proportions are not kept.
+        page: Which page of a TIFF or PDF, from 0.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        uint8 array of shape (size, size, channels).
+
+    Raises:
+        Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
+    """
+    content = content.read_bytes() if isinstance(content, Path) else content
+    if not content:
+        raise ValueError("the file is empty")
+    image = _render(content, page, size) if _is_pdf(content) else _open(content, page, size)
+    reduced = image.convert("RGB" if channels == 3 else "L").resize(
+        (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
+    )
+    return np.asarray(reduced).reshape(size, size, channels)
+
+
+def _is_pdf(content: bytes) -> bool:
+    return content[:1024].lstrip().startswith(b"%PDF")
+
+
+def _open(content: bytes, page: int, size: int) -> Image.Image:
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS)
+    except UnidentifiedImageError:  # which names an object in memory
+        raise UnidentifiedImageError("cannot identify image file") from None
+    if page:
+        image.seek(page)
+    image.draft("RGB", (size, size))
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":  # more than 8 bits, which Pillow would clip and not scale
+        image = Image.fromarray(_to_8_bits(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale by the 16 bits that scanners write, or by the largest value if there are larger or fractional ones."""
+    if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
+        return (values.clip(0).astype(np.uint16) >> 8).astype(np.uint8)
+    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+    return (finite * (255 / (finite.max(initial=0) or 1.0))).astype(np.uint8)
+
+
+def _render(content: bytes, page: int, size: int) -> Image.Image:
+    import pypdfium2
+
+    with _pdfium_lock:
+        document = pypdfium2.PdfDocument(content)
+        try:
+            sheet = document[page]  # once: of a damaged file a second time may fail
+            width, height = sheet.get_size()
+            if not (width > 0 and height > 0 and math.isfinite(width * height)):
+                raise ValueError(f"the page is {width} x {height} points large")
+            # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
+            scale = min(2 * size / min(width, height), 8 * size / max(width, height))
+            image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
+            return image.copy()
+        finally:
+            document.close()

@@ -1,0 +1,111 @@
+"""Files with several pages: the first, or all of them as one group."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
+from docclf.data.pages import read_csv
+from docclf.errors import DataError
+
+
+def picture(path: Path, grey: int) -> None:
+    """A page of one grey; its own in every test, so that it can be told apart."""
+    Image.new("L", (20, 30), grey).save(path)
+
+
+def write(path: Path, *rows: str) -> None:
+    path.write_text("\n".join(rows), encoding="utf-8")
+
+
+def opened(root: Path, reader: Callable[[Path], Any] = read_csv, **options: Any) -> DataSet:
+    settings = {"near_duplicates": None, "cache_dir": root.parent / "cache", **options}
+    return open_data_set(root, reader, make_options(16, 1.0, **settings))
+
+
+def greys(images: PageArray | None) -> list[int]:
+    assert images is not None
+    return [int(page[8, 8, 0]) for page in images[np.arange(len(images))]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes of two pages and three test pages that are sound."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for i, grey in enumerate((10, 60, 110, 160)):
+        picture(root / f"{i}.png", grey)
+    for i, grey in enumerate((200, 220, 240)):
+        picture(root / f"t{i}.png", grey)
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", "2.png,a", "3.png,b")
+    write(root / "test.csv", "ID,target", "t0.png,b", "t1.png,a", "t2.png,b")
+    write(root / "meta.csv", "target,class_name", "a,영수증 🧾", "b,letter")
+    return root
+
+
+def several(path: Path, values: Sequence[int]) -> None:
+    first, *others = [Image.new("L", (20, 30), grey) for grey in values]
+    first.save(path, save_all=True, append_images=others)
+
+
+@pytest.fixture
+def documents(root: Path) -> Path:
+    several(root / "0.tif", (10, 20, 30))
+    several(root / "1.pdf", (60, 70))
+    several(root / "t1.pdf", (220, 230))
+    write(root / "train.csv", "ID,target", "0.tif,a", "3.png,b", "1.pdf,b", "2.png,a")
+    write(root / "test.csv", "ID,target", "t0.png,b", "t1.pdf,a")
+    return root
+
+
+def test_the_first_page_of_a_file_stands_for_it_unless_all_are_asked_for(documents: Path) -> None:
+    data = opened(documents)
+    assert data.pages.train.ids == ["0.tif", "3.png", "1.pdf", "2.png"] and data.pages.train.groups is None
+    assert greys(data.train_images) == [10, 160, 60, 110]
+
+
+def test_all_pages_of_a_file_are_pages_of_one_group(documents: Path) -> None:
+    data = opened(documents, multi_page="all")
+    train, test = data.pages.train, data.pages.test
+    assert train.labels is not None and test is not None and test.labels is not None
+    assert train.ids == ["0.tif#1", "0.tif#2", "0.tif#3", "3.png", "1.pdf#1", "1.pdf#2", "2.png"]
+    assert train.groups == ["0.tif"] * 3 + ["3.png"] + ["1.pdf"] * 2 + ["2.png"]
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1, 0]
+    assert np.abs(np.subtract(greys(data.train_images), [10, 20, 30, 160, 60, 70, 110])).max() <= 1
+    assert (test.ids, test.labels.tolist()) == (["t0.png", "t1.pdf#1", "t1.pdf#2"], [1, 0, 0])
+    assert len(set(data.digests)) == 10
+
+
+def test_groups_that_the_user_gave_are_kept(documents: Path) -> None:
+    write(documents / "train.csv", "ID,target,group", "0.tif,a,case 1", "3.png,b,case 1", "1.pdf,b,", "2.png,a,")
+    groups = opened(documents, multi_page="all").pages.train.groups
+    assert groups is not None
+    assert groups[:4] == ["case 1"] * 4 and groups[4] == groups[5] and len(set(groups)) == 3
+
+
+def test_a_file_whose_pages_cannot_be_counted_is_a_problem(documents: Path) -> None:
+    (documents / "0.tif").write_bytes((documents / "0.tif").read_bytes()[:6])
+    (documents / "1.pdf").write_bytes(b"")
+    with pytest.raises(DataError, match=r"got 2 that cannot:\n  0\.tif: .*\n  1\.pdf: ValueError: the file is empty"):
+        opened(documents, multi_page="all")
+    data = opened(documents, multi_page="all", on_error="drop")
+    assert data.pages.train.ids == ["3.png", "2.png"] and greys(data.train_images) == [160, 110]
+
+
+def test_a_damaged_page_within_a_file_is_left_out_alone(documents: Path) -> None:
+    path = documents / "0.tif"
+    content = path.read_bytes()
+    noise = [Image.effect_noise((40, 40), 90) for _ in range(3)]
+    noise[0].save(path, save_all=True, append_images=noise[1:], compression="tiff_adobe_deflate")
+    with Image.open(path) as image:
+        image.seek(1)
+        at, length = image.tag_v2[273][0], image.tag_v2[279][0]  # where the second page's pixels are
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + b"\xff" * length + content[at + length :])
+    data = opened(documents, multi_page="all", on_error="drop")
+    assert data.pages.train.ids[:3] == ["0.tif#1", "0.tif#3", "3.png"]
+    assert [problem.split(":")[0] for problem in data.dropped] == ["0.tif#2"]
