@@ -38,7 +38,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory, pages_root: Path) -> Path:
 
 DATA_MISTAKES = {
     "a truncated image": (("data.root={root}/truncated",), ("truncated that can all be used", "train/0 쪽 1.jpg: ")),
-    "no image": (("data.root={root}/text",), ("text/train/7 쪽 2.png",)),
+    "no image": (("data.root={root}/text",), ("text that can all be used", "train/7 쪽 2.png: ")),
     "an ID without a file": (("data.root={root}/lost",), ("10 쪽 3.jpg", "train.csv", "lost/train")),
     "a folder without train.csv": (("data.root={root}/empty",), ("train.csv", "{root}/empty", "data=folder")),
     "a folder that is not there": (("data=folder", "data.root={root}/none"), ("`data.root`", "{root}/none")),
