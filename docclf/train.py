@@ -160,9 +160,9 @@ def _tell_duplicates(data: DataSet) -> None:
     inside = sum(b < n for _, b in data.pairs)
     across = len({b for a, b in data.pairs if a < n <= b})
     if inside:
-        log.info(f"{inside} pairs of near-duplicate training pages: each stays in one fold (data.near_duplicates)")
+        log.info(f"Near-duplicates among the training pages: {inside}; each stays in one fold (data.near_duplicates)")
     if across:
-        log.warning(f"{across} test pages are near-duplicates of training pages: test scores are too good")
+        log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
 
 
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.

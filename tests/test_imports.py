@@ -135,7 +135,7 @@ def test_help_and_config_load_nothing_heavy(tmp_path: Path, arguments: list[str]
 LOOK = "import runpy; runpy.run_module('docclf.data', run_name='__main__', alter_sys=True)"
 
 
-@pytest.mark.parametrize(("arguments", "shown"), [(["--help"], "cache_dir"), (["--cfg", "job"], "near_duplicates: 24")])
+@pytest.mark.parametrize(("arguments", "shown"), [(["--help"], "cache_dir"), (["--cfg", "job"], "near_duplicates: 22")])
 def test_help_and_config_of_the_data_command_load_nothing_heavy(
     tmp_path: Path, arguments: list[str], shown: str
 ) -> None:

@@ -21,7 +21,7 @@ from docclf.data.folds import assign_folds
 from docclf.data.pages import read_csv
 from docclf.data.synthetic import draw_pages
 
-MAX_BITS = 24  # data.near_duplicates of conf/train.yaml
+MAX_BITS = 22  # data.near_duplicates of conf/train.yaml
 
 
 def as_jpeg(page: Image.Image, quality: int) -> Image.Image:
