@@ -21,8 +21,8 @@ from hydra.utils import execution_whitelist, instantiate
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
-from docclf.crossval import assign_folds
 from docclf.data.augment import resize
+from docclf.data.folds import split_pages
 from docclf.data.module import EvenBatches, PageDataModule
 from docclf.model import PageClassifier, macro_f1
 from docclf.train import TARGETS, train
@@ -32,9 +32,10 @@ ROUNDS = 3
 
 def bare(cfg: DictConfig, data: PageDataModule) -> list[float]:
     """The same trainings as one trial, with nothing around them. Returns the score of each fold."""
-    images, labels = data._images, torch.from_numpy(data.labels)
+    images, labels = data.data.train_images, torch.from_numpy(data.labels)
     scores = []
-    folds = assign_folds(data.labels, n_folds=cfg.validation.folds, seed=cfg.seed, class_names=data.pages.class_names)
+    names = data.pages.class_names
+    folds = split_pages(data.pages.train, n_folds=cfg.validation.folds, seed=cfg.seed, class_names=names)
     for fold in range(cfg.validation.folds):
         torch.manual_seed(cfg.seed)
         model: PageClassifier = instantiate(

@@ -3,9 +3,9 @@
     python benchmarks/sweeper_scale.py [trials before ...]        about 4 min on 2 cores
 
 Beside it runs the same ask, compose, run and tell by hand: plain Optuna, TPE and median pruner, SQLite with the same
-pragmas, Hydra's own launcher. Both start from the same study of so many trials. A trial does nothing but report its
-value and ask for pruning. Prints the median time from one trial's start to the next one's, over 3 runs of 20 trials
-each in turn.
+pragmas, Hydra's own launcher, the same config. Both start from the same study of so many trials. A trial does nothing
+but report its value and ask for pruning. Prints the median time from one trial's start to the next one's, over 3 runs
+of 20 trials each in turn.
 """
 
 import itertools
@@ -49,8 +49,8 @@ by_hand: list[optuna.Trial] = []
 class HandSweeper(Sweeper):
     """What one would write."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, **settings: Any) -> None:
+        self.url = settings["storage"]
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -76,9 +76,7 @@ class HandSweeper(Sweeper):
 
 
 Plugins.instance().register(HandSweeper)
-_store = ConfigStore.instance()
-_store.store(group="hydra/sweeper", name="hand", node={"_target_": f"{__name__}.HandSweeper", "url": "???"})
-_store.store(name="scale", node={"lr": 1e-3, "batch_size": 32, "weight_decay": 0.0, "drop_rate": 0.0})
+ConfigStore.instance().store(name="scale", node={"lr": 1e-3, "batch_size": 32, "weight_decay": 0.0, "drop_rate": 0.0})
 
 
 @hydra.main(
@@ -122,8 +120,8 @@ def measure(side: str, filled: Path, n_before: int) -> list[float]:
         f"hydra.sweeper.n_trials={n_before + TRIALS}",
         *(f"{key}={sweep}" for key, sweep in PARAMS.items()),
     ]
-    hand = ["hydra/sweeper=hand", f"hydra.sweeper.url='{url}'"]
-    command = [sys.executable, __file__, "-m", f"hydra.sweep.dir={folder}", *(ours if side == "docclf" else hand)]
+    hand = ["hydra.sweeper._target_=__main__.HandSweeper", f"hydra.sweeper.storage='{url}'"]
+    command = [sys.executable, __file__, "-m", f"hydra.sweep.dir={folder}", *ours, *(hand if side == "hand" else [])]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SCALE_TASK": "1"})
     trials = optuna.load_study(study_name="scale", storage=url).trials[n_before:]
     starts = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]

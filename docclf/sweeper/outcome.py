@@ -87,18 +87,20 @@ def _values(returned: Any, objectives: Sequence[str]) -> tuple[float, ...]:
     return numbers
 
 
-def tell(study: optuna.Study, trial_id: int, outcome: Outcome) -> None:
+def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
     """Record an outcome; what `Study.tell` does, which reads the trial twice more.
+
+    Args:
+        trial: As the storage holds it.
 
     Raises:
         UpdateFinishedTrialError: Another process has ended the trial.
     """
-    storage = study._storage
+    storage, trial_id = study._storage, trial._trial_id
     if outcome.cause:
         storage.set_trial_user_attr(trial_id, CAUSE, outcome.cause)
     if outcome.interrupted:
         storage.set_trial_user_attr(trial_id, INTERRUPTED, outcome.interrupted)
-    trial = storage.get_trial(trial_id)
     values = outcome.values
     if outcome.state == TrialState.PRUNED and trial.last_step is not None:
         last = trial.intermediate_values[trial.last_step]

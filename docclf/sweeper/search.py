@@ -152,7 +152,10 @@ class Search:
             self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
         for key, value in twin.constraints.items():
             trial.set_constraint(key, value)
-        self._tell(trial, Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None))
+        stored = self.study._storage.get_trial(trial._trial_id)
+        self._tell(
+            trial, stored, Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None)
+        )
         return True
 
     def _finish(self, trial: optuna.Trial, overrides: tuple[str, ...], job: JobReturn) -> None:
@@ -177,16 +180,16 @@ class Search:
         if hopeless is not None:
             # What is put right is no part of the trial: it does not count, and the same command tries it again.
             outcome = Outcome(TrialState.FAIL, cause=outcome.cause, interrupted="input")
-        self._tell(trial, outcome)
+        self._tell(trial, stored, outcome)
         if hopeless is not None:
             raise hopeless
         if outcome.state == TrialState.FAIL:
             self._require_few_failures()
 
-    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:
         self.running.pop(trial.number)
         try:
-            tell(self.study, trial._trial_id, outcome)
+            tell(self.study, stored, outcome)
         except UpdateFinishedTrialError:  # another process took this one for dead
             log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
         self._refresh()
