@@ -26,7 +26,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from docclf.data.augment import BatchAugment
-from docclf.data.cache import _n_cpus, load_pages
+from docclf.data.cache import load_pages
+from docclf.data.contents import n_cpus
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_folder
 from docclf.data.synthetic import draw_pages
@@ -51,7 +52,7 @@ def make_scans() -> list[Path]:
         draw_pages(PAGES)
         for label in range(CLASSES):
             (SCANS / f"class {label}").mkdir(parents=True)
-        with ProcessPoolExecutor(_n_cpus()) as pool:
+        with ProcessPoolExecutor(n_cpus()) as pool:
             list(pool.map(make_scan, range(1000), chunksize=20))
     return sorted(SCANS.glob("*/*.jpg"))
 
@@ -77,7 +78,7 @@ def bare(paths: list[Path]) -> float:
             found[index] = np.asarray(small)
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(_n_cpus()) as pool:
+    with ThreadPoolExecutor(n_cpus()) as pool:
         list(pool.map(decode, range(len(paths))))
     return time.perf_counter() - started
 
@@ -104,7 +105,7 @@ def torchvision() -> float:
             v2.ToDtype(torch.float32, scale=True),
         ]
     )
-    loader = DataLoader(ImageFolder(str(SCANS), transform), batch_size=32, shuffle=True, num_workers=_n_cpus())
+    loader = DataLoader(ImageFolder(str(SCANS), transform), batch_size=32, shuffle=True, num_workers=n_cpus())
     started = time.perf_counter()
     n = sum(len(labels) for _, labels in loader)
     return n / (time.perf_counter() - started)
