@@ -71,7 +71,7 @@ def stat_of(path: Path) -> os.stat_result | None:
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError:  # decoding will say why
         return f"{_UNREADABLE} {path.absolute()!a}"
 
