@@ -146,7 +146,12 @@ def _created(open_it: Any, what: str) -> BaseStorage:
             storage: BaseStorage = open_it()
             return storage
         except Exception as error:  # each database has its own
-            if attempt == 4 or isinstance(error, ImportError):
+            if isinstance(error, ImportError):
+                raise ConfigError(
+                    f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
+                    f"'psycopg[binary]', for MySQL PyMySQL. {error}"
+                ) from error
+            if attempt == 4:
                 raise ConfigError(f"Could not open {what}: {type(error).__name__}: {error}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
