@@ -1,6 +1,7 @@
 """What a data set is: pages with labels, read from a folder per class or from CSV files."""
 
 import csv
+import functools
 import logging
 import os
 import re
@@ -136,10 +137,15 @@ def _class_folders(root: Path) -> list[str]:
         if any(is_page_file(entry) for entry in entries):
             names.append(folder.name)
         elif any(entry.is_dir() for entry in entries):
-            log.warning(f"Skipped {folder}: it holds other folders, no page images of its own")
+            _tell_skipped(folder)
         else:
             raise DataError(f"Expected page images in the class folder {folder}, got none. Fill it or remove it.")
     return names
+
+
+@functools.cache  # once a process, not once a trial
+def _tell_skipped(folder: Path) -> None:
+    log.warning(f"Skipped {folder}: it holds other folders, no page images of its own")
 
 
 def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> tuple[Pages, list[str]]:
