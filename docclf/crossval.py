@@ -62,11 +62,6 @@ class Validation:
         """Number of trainings."""
         return self.folds if self.run_folds is None else min(self.run_folds, self.folds)
 
-    @property
-    def steps(self) -> int:
-        """Reports of a whole configuration."""
-        return self.n_runs * self.epochs if self.report == "epoch" else self.n_runs
-
 
 @dataclass(frozen=True)
 class CrossValidation:
@@ -165,6 +160,8 @@ def cross_validate(
         checkpoints=checkpoints,
     )
     kept = checkpoints.load() if checkpoints is not None else None
+    if kept is not None and not np.array_equal(kept["assignment"], assignment):
+        kept = None  # of another split file under the same name
     if kept is not None:
         average.restore(kept)
     probabilities = kept["probabilities"] if kept else _nothing(len(assignment), len(data.pages.class_names))
@@ -172,7 +169,7 @@ def cross_validate(
 
     def keep() -> None:
         if checkpoints is not None:
-            own = {"probabilities": probabilities, "n_parameters": n_parameters}
+            own = {"assignment": assignment, "probabilities": probabilities, "n_parameters": n_parameters}
             checkpoints.save_folds({**average.state_dict(), **own})
 
     if kept is None:

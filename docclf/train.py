@@ -84,7 +84,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     )
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
-    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of)
+    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, data.data.fingerprint)
     facts = {"fingerprint": data.data.fingerprint, "pages": len(data.labels), "dropped": len(data.data.dropped)}
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
     try:
@@ -179,12 +179,12 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _n_steps(validation: DictConfig) -> int:
-    """Reports of a whole trial, as `docclf.crossval.Validation.steps` has it, without torch."""
+    """Reports of a whole trial, see `docclf.fold_average.FoldAverage`."""
     n_runs = min(validation.run_folds or validation.folds, validation.folds)
     return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)
 
 
-def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...]) -> FoldCheckpoints:
+def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], fingerprint: str) -> FoldCheckpoints:
     from docclf.resume import FoldCheckpoints
 
     # What an interrupted run trained is of use to one that trains the same.
@@ -192,7 +192,7 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...]) 
         OmegaConf.to_yaml(cfg[key], resolve=True) for key in ("data", "augment", "model", "optimizer", "scheduler")
     ]
     validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
-    key = hashlib.sha256("".join([*trained, str(validation)]).encode()).hexdigest()
+    key = hashlib.sha256("".join([*trained, str(validation), fingerprint]).encode()).hexdigest()
     return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
 
 

@@ -13,3 +13,6 @@ PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to st
 # Why a trial did not come to its end though its parameters are fine: "process", "timeout" or "input". It does not
 # count, and another trial tries the parameters again.
 INTERRUPTED = "interrupted"
+
+# What belongs to one trial alone, and not to the result that another may share with it
+ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OWNER, BEAT, ATTEMPT, DEADLINE)

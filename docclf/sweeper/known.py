@@ -18,7 +18,6 @@ from docclf.sweeper.checks import check_keys
 from docclf.sweeper.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space import Space, key_of
 from docclf.sweeper.storage import open_storage
-from docclf.sweeper.study import best_trial
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +145,3 @@ def fitting_trials(source: optuna.Study, space: Space, directions: Sequence[Stud
         known.number = known._trial_id = i - len(found)
     log.info(f"Starting from study {source.study_name}: {len(found)} of its {len(complete)} trials fit the space")
     return found
-
-
-def best_known(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> FrozenTrial | None:
-    """The best of another study's trials, by the first objective."""
-    return best_trial(trials, directions[0])

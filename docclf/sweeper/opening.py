@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,14 +16,12 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
 from docclf.sweeper.checks import baseline, check_keys, check_pruner, check_values, leaves, values_of
-from docclf.sweeper.known import best_known, enqueue, fitting_trials, read_entries, read_study
+from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, key_of, parse_space
 from docclf.sweeper.storage import study_name, study_storage, sweep_dir
-from docclf.sweeper.study import require_same
-
-log = logging.getLogger(__name__)
+from docclf.sweeper.study import best_trial, require_same
 
 
 @dataclass
@@ -112,7 +109,7 @@ def open_study(
 
     known = fitting_trials(source, space, study.directions) if source is not None else []
     if known and settings["warm_start"] == "best":
-        best = best_known(known, study.directions)
+        best = best_trial(known, study.directions[0])
         entries |= {f"best of {settings['warm_start_from']}": best.params} if best else {}
         known = []
     opened = Opened(

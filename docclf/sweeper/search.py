@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
-from docclf.sweeper.attributes import ATTEMPT, BEAT, DEADLINE, DUPLICATE_OF, OWNER, ROLE
+from docclf.sweeper.attributes import ATTEMPT, DUPLICATE_OF, ITS_OWN
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.outcome import Outcome, judge, tell, violations
 from docclf.sweeper.process import EndingSignals, Heartbeat
@@ -145,7 +145,7 @@ class Search:
         if twin is None:
             return False
         for key, value in twin.user_attrs.items():
-            if key not in (OWNER, BEAT, DEADLINE, ROLE, ATTEMPT):
+            if key not in ITS_OWN:
                 trial.set_user_attr(key, value)
         trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
         for step, value in twin.intermediate_values.items():
