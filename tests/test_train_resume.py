@@ -1,5 +1,6 @@
 """A run that is interrupted leaves what it did in its folder, and one that ends leaves nothing of that."""
 
+import csv
 import signal
 import time
 from pathlib import Path
@@ -148,3 +149,31 @@ def test_several_objectives_come_back_in_their_order(searching: Searching) -> No
     assert score == (metrics["parameters"], metrics["macro_f1"])
     assert list(metrics) == ["macro_f1", "macro_f1_pooled", "train_seconds", "parameters"]
     assert {key: searching.trial.user_attrs[key] for key in metrics} == metrics
+
+
+@pytest.mark.parametrize(("report", "run_folds"), [("epoch", None), ("fold", None), ("epoch", 1)])
+def test_a_whole_run_makes_as_many_reports_as_the_pruner_is_checked_against(
+    report: str, run_folds: int | None, searching: Searching
+) -> None:
+    searching.cfg.validation.report, searching.cfg.validation.run_folds = report, run_folds
+    searching.run()
+    assert len(searching.study.trials[0].intermediate_values) == module.preflight(searching.cfg)["steps"]
+
+
+def test_what_was_kept_of_another_split_is_not_gone_on_with(searching: Searching, tmp_path: Path) -> None:
+    searching.run()
+    split = tmp_path / "split.csv"
+    split.write_bytes((tmp_path / "0" / "folds.csv").read_bytes())
+    searching.cfg.validation.split_file = str(split)
+    searching.break_off()
+    assert searching.kept(1) == ["folds.pt", "last.ckpt"]
+    with split.open(newline="", encoding="utf-8") as file:
+        rows = [{**row, "fold": str(1 - int(row["fold"]))} for row in csv.DictReader(file)]
+    with split.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["ID", "fold"])
+        writer.writeheader()
+        writer.writerows(rows)
+    searching.run(earlier=(1,))
+    searching.run()
+    resumed, fresh = ((tmp_path / name / "oof.csv").read_bytes() for name in ("2", "3"))
+    assert resumed == fresh, "as one that began on the split that is there now"
