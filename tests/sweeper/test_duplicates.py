@@ -42,6 +42,8 @@ def test_a_study_that_goes_on_knows_what_it_tried_and_a_pruned_one_stays_pruned(
     assert toy.states() == ["PRUNED", "COMPLETE", "PRUNED", "COMPLETE"]
     assert [t.user_attrs.get("duplicate_of") for t in toy.trials] == [None, None, 0, 1]
     assert toy.trials[2].intermediate_values == toy.trials[0].intermediate_values
+    entries = ["x=0.1 n=1", "x=0.1 n=2", "n=1 x=0.1", "n=2 x=0.1"]
+    assert [t.user_attrs["enqueued"] for t in toy.trials] == entries, "a result is shared, not where a trial comes from"
     assert toy.folders() == [0, 1]
 
 
