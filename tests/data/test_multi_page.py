@@ -1,50 +1,14 @@
 """Files with several pages: the first, or all of them as one group."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from flat_pages import greys, opened, write
 from PIL import Image
 
-from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
-from docclf.data.pages import read_csv
 from docclf.errors import DataError
-
-
-def picture(path: Path, grey: int) -> None:
-    """A page of one grey; its own in every test, so that it can be told apart."""
-    Image.new("L", (20, 30), grey).save(path)
-
-
-def write(path: Path, *rows: str) -> None:
-    path.write_text("\n".join(rows), encoding="utf-8")
-
-
-def opened(root: Path, reader: Callable[[Path], Any] = read_csv, **options: Any) -> DataSet:
-    settings = {"near_duplicates": None, "cache_dir": root.parent / "cache", **options}
-    return open_data_set(root, reader, make_options(16, 1.0, **settings))
-
-
-def greys(images: PageArray | None) -> list[int]:
-    assert images is not None
-    return [int(page[8, 8, 0]) for page in images[np.arange(len(images))]]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two classes of two pages and three test pages that are sound."""
-    root = tmp_path / "root"
-    root.mkdir()
-    for i, grey in enumerate((10, 60, 110, 160)):
-        picture(root / f"{i}.png", grey)
-    for i, grey in enumerate((200, 220, 240)):
-        picture(root / f"t{i}.png", grey)
-    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", "2.png,a", "3.png,b")
-    write(root / "test.csv", "ID,target", "t0.png,b", "t1.png,a", "t2.png,b")
-    write(root / "meta.csv", "target,class_name", "a,영수증 🧾", "b,letter")
-    return root
 
 
 def several(path: Path, values: Sequence[int]) -> None:
