@@ -81,18 +81,21 @@ PRUNER_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def composed(compose_config: Any, group: str, name: str, options: dict[str, Any]) -> Any:
+    """The option of a group as the command line makes it."""
+    given = (f"hydra.sweeper.{group}.{key}={value}" for key, value in options.items())
+    config = compose_config(
+        f"hydra/sweeper/{group}={name}", *given, config="config", folder=APP.parent / "conf", hydra=True
+    )
+    return config.hydra.sweeper[group]
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_draws_what_it_draws_with_the_defaults_of_optuna(name: str, compose_config: Any) -> None:
     options = SAMPLER_OPTIONS.get(name, {})
-    sweeper = compose_config(
-        f"hydra/sweeper/sampler={name}",
-        *(f"hydra.sweeper.sampler.{key}={value}" for key, value in options.items()),
-        config="config",
-        folder=APP.parent / "conf",
-        hydra=True,
-    ).hydra.sweeper
-    ours, plain = make_sampler(sweeper.sampler, Space(()), 0), SAMPLERS[name](seed=1, **options)
+    option = composed(compose_config, "sampler", name, options)
+    ours, plain = make_sampler(option, Space(()), 0), SAMPLERS[name](seed=1, **options)
     assert type(ours) is type(plain)
     assert by_hand(8, ours) == by_hand(8, plain)
 
@@ -101,14 +104,8 @@ def test_a_sampler_draws_what_it_draws_with_the_defaults_of_optuna(name: str, co
 @pytest.mark.parametrize("name", PRUNERS)
 def test_a_pruner_stops_the_trials_that_it_stops_in_plain_optuna(name: str, compose_config: Any) -> None:
     options = PRUNER_OPTIONS.get(name, {})
-    sweeper = compose_config(
-        f"hydra/sweeper/pruner={name}",
-        *(f"hydra.sweeper.pruner.{key}={value}" for key, value in options.items()),
-        config="config",
-        folder=APP.parent / "conf",
-        hydra=True,
-    ).hydra.sweeper
-    ours, plain = make_pruner(sweeper.pruner), PRUNERS[name](**options)
+    option = composed(compose_config, "pruner", name, options)
+    ours, plain = make_pruner(option), PRUNERS[name](**options)
     assert type(ours) is type(plain)
     outcome = by_hand(12, optuna.samplers.RandomSampler(seed=1), ours)
     assert outcome == by_hand(12, optuna.samplers.RandomSampler(seed=1), plain)
