@@ -31,7 +31,7 @@ class AugraphyAugment(BatchAugment):
     def __init__(self, *, strength: float = 1.0, **ranges: Any) -> None:
         super().__init__(strength=strength, **ranges)
         try:
-            self._pipeline = _make_pipeline()
+            self._kinds = _make_effects()
         except ImportError as error:
             raise ConfigError(
                 "Expected the package `augraphy` for augment=augraphy, got none. Install it (pip install "
@@ -51,20 +51,30 @@ class AugraphyAugment(BatchAugment):
     def _wear(self, page: Any) -> Any:
         import cv2
 
-        result = self._pipeline(page)
-        if result.ndim == 2:
-            result = result[..., None].repeat(page.shape[2], axis=2)
+        result = page.repeat(3, axis=2) if page.shape[2] == 1 else page
+        for effects in self._kinds:
+            if random.random() < _SHARE_OF_EFFECTS:
+                result = random.choice(effects)(result)
+                if result.ndim == 2:
+                    result = result[..., None].repeat(3, axis=2)
         return cv2.resize(result[..., : page.shape[2]], page.shape[1::-1]).reshape(page.shape)
 
 
-def _make_pipeline() -> Any:
+# Of the three kinds of effects, each is seen on so many of the pages.
+_SHARE_OF_EFFECTS = 0.7
+
+
+def _make_effects() -> list[list[Any]]:
+    """What ink, paper and copying do to a page, in this order.
+
+    Not as an `AugraphyPipeline`: that keeps copies of pages in a folder `augraphy_cache` where the command runs.
+    """
     import augraphy as a
 
     ink = [a.InkBleed(p=1), a.LowInkRandomLines(p=1), a.LowInkPeriodicLines(p=1), a.InkMottling(p=1)]
     paper = [a.ColorPaper(p=1), a.BrightnessTexturize(p=1), a.SubtleNoise(p=1), a.NoiseTexturize(p=1)]
     copy = [a.DirtyDrum(p=1), a.LightingGradient(p=1), a.ShadowCast(p=1), a.Jpeg(p=1)]
-    phases = [[a.OneOf(effects, p=0.7)] for effects in (ink, paper, copy)]
-    return a.AugraphyPipeline(ink_phase=phases[0], paper_phase=phases[1], post_phase=phases[2], log=False)
+    return [ink, paper, copy]
 
 
 def _seed_all(seed: int) -> None:

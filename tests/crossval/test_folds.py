@@ -126,11 +126,10 @@ def test_advice_on_a_fold_s_own_score_keeps_the_finished_fold(folds: Any) -> Non
 
 
 @pytest.mark.parametrize(("report", "steps"), [("epoch", 10), ("fold", 2)])
-def test_the_number_of_reports_is_known_before(folds: Any, report: str, steps: int) -> None:
-    validation = {"folds": 4, "run_folds": 2, "epochs": 5, "report": report}
+def test_every_epoch_or_every_fold_that_runs_makes_a_report(folds: Any, report: str, steps: int) -> None:
     trial = folds.Recorder()
-    folds.run(trial, **validation)
-    assert len(trial.reports) == Validation(**validation).steps == steps
+    folds.run(trial, folds=4, run_folds=2, epochs=5, report=report)
+    assert len(trial.reports) == steps
 
 
 def test_another_kind_of_report_is_refused() -> None:
