@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
+from docclf.ensemble import save_weights
 from docclf.errors import ConfigError
 from docclf.fold_average import FoldAverage, FoldScore, Trial
-from docclf.model import PageClassifier, macro_f1
+from docclf.model import PageClassifier
 from docclf.resume import FoldCheckpoints
+from docclf.scores import macro_f1
 
 log = logging.getLogger(__name__)
 
@@ -101,18 +103,27 @@ class CrossValidation:
         return float(np.std(self.scores, ddof=1)) if len(self.folds) > 1 else 0.0
 
     @property
+    def scored(self) -> NDArray[np.int64]:
+        """Indices of the pages that a fold has predicted."""
+        return np.flatnonzero(~np.isnan(self.probabilities).any(axis=1))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the folds' best models took, on average; at least 1."""
+        return round(float(np.mean([fold.epoch + 1 for fold in self.folds])))
+
+    @property
     def metrics(self) -> dict[str, float]:
         """What a search can have as its objectives.
 
         `macro_f1` is the mean over folds, `macro_f1_pooled` the one score of all out-of-fold predictions,
         `train_seconds` the time of all folds, `parameters` the size of the model.
         """
-        scored = np.flatnonzero(~np.isnan(self.probabilities).any(axis=1))
-        predicted = torch.from_numpy(self.probabilities[scored])
-        pooled = macro_f1(predicted, torch.from_numpy(self.labels[scored]), self.probabilities.shape[1])
+        predicted = self.probabilities[self.scored].argmax(axis=1)
+        pooled = macro_f1(self.labels[self.scored], predicted, self.probabilities.shape[1])
         return {
             "macro_f1": self.mean,
-            "macro_f1_pooled": float(pooled),
+            "macro_f1_pooled": pooled,
             "train_seconds": sum(fold.seconds for fold in self.folds),
             "parameters": float(self.n_parameters),
         }
@@ -127,6 +138,7 @@ def cross_validate(
     build_trainer: Callable[..., pl.Trainer],
     build_logger: Callable[[int], Any],
     checkpoints: FoldCheckpoints | None = None,
+    keep_weights: bool = False,
 ) -> CrossValidation:
     """Train and score one model a fold.
 
@@ -138,6 +150,7 @@ def cross_validate(
         build_trainer: Makes a Lightning trainer from further arguments.
         build_logger: Makes the Lightning logger of a fold; what it returns may be False.
         checkpoints: Keeps what is done; without, an interruption loses it.
+        keep_weights: Leave each fold's backbone at `checkpoints.weights(fold)`, as it was in the epoch that is kept.
 
     Raises:
         ConfigError, DataError: See `docclf.data.folds.split_pages`.
@@ -158,6 +171,7 @@ def cross_validate(
         each=validation.report,
         seed=validation.seed,
         checkpoints=checkpoints,
+        keep_weights=keep_weights,
     )
     kept = checkpoints.load() if checkpoints is not None else None
     if kept is not None and not np.array_equal(kept["assignment"], assignment):
@@ -170,7 +184,8 @@ def cross_validate(
     def keep() -> None:
         if checkpoints is not None:
             own = {"assignment": assignment, "probabilities": probabilities, "n_parameters": n_parameters}
-            checkpoints.save_folds({**average.state_dict(), **own})
+            # The weights of a finished fold have a file of their own.
+            checkpoints.save_folds({**average.state_dict(), "weights": {}, **own})
 
     if kept is None:
         keep()
@@ -183,6 +198,8 @@ def cross_validate(
         if len(average.folds) == fold or (average.pruned and validation.report == "epoch"):
             break  # not to its end
         probabilities[rows] = torch.softmax(average.logits, dim=1).numpy()
+        if checkpoints is not None and keep_weights:
+            save_weights(checkpoints.weights(fold), average.weights)
         keep()
         done = average.folds[-1]
         log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {done.score:.3f}  {done.seconds:.1f} s")

@@ -57,6 +57,7 @@ class FoldAverage(pl.Callback):
             compare step by step (Wilcoxon).
         seed: Of each epoch's random numbers, with the epoch.
         checkpoints: Where the state is kept.
+        keep_weights: Keep the backbone's weights of the best epoch, in `weights`.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class FoldAverage(pl.Callback):
         each: str = "epoch",
         seed: int = 42,
         checkpoints: FoldCheckpoints | None = None,
+        keep_weights: bool = False,
     ) -> None:
         self.trial, self.n_runs, self.epochs, self.prune_after = trial, n_runs, epochs, prune_after
-        self.each, self.seed, self.checkpoints = each, seed, checkpoints
+        self.each, self.seed, self.checkpoints, self.keep_weights = each, seed, checkpoints, keep_weights
         self.folds: list[FoldScore] = []
         self.reports: dict[int, float] = {}
         self.pruned = self.out_of_time = False
@@ -79,6 +81,7 @@ class FoldAverage(pl.Callback):
 
     def _reset(self) -> None:
         self._score, self._epoch, self.logits = -1.0, 0, torch.empty(0)
+        self.weights: dict[str, torch.Tensor] = {}
         self._seconds_before, self._started = 0.0, time.perf_counter()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -97,6 +100,8 @@ class FoldAverage(pl.Callback):
         score = float(trainer.callback_metrics[SCORE])
         if score > self._score:
             self._score, self._epoch, self.logits = score, trainer.current_epoch, pl_module.logits.cpu()
+            if self.keep_weights:
+                self.weights = {key: value.cpu().clone() for key, value in pl_module.net.state_dict().items()}
         if self.each == "epoch":
             step = len(self.folds) * self.epochs + trainer.current_epoch
             self._report(float(np.mean([*self.scores, self._score])), step, first=self.prune_after - 1)
@@ -139,11 +144,13 @@ class FoldAverage(pl.Callback):
             "epoch": self._epoch,
             "seconds": self._seconds,
             "logits": self.logits,
+            "weights": self.weights,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.restore(state_dict)
         self._score, self._epoch, self.logits = state_dict["score"], state_dict["epoch"], state_dict["logits"]
+        self.weights = state_dict["weights"]
         self._seconds_before = state_dict["seconds"]
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import difflib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
+from docclf.ensemble import make_net, normalisation
 from docclf.errors import ConfigError, NonFiniteLossError
 
 
@@ -62,11 +64,8 @@ class PageClassifier(pl.LightningModule):
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.epoch_batch_norm = epoch_batch_norm
         self.net = _create(name, num_classes, image_size, pretrained, checkpoint_path, drop_rate, channels)
-        cfg = self.net.pretrained_cfg
-        for key in ("mean", "std"):  # of three channels, whatever the images have
-            values = torch.tensor(cfg[key])
-            values = values if channels == len(values) else values.mean().expand(channels)
-            self.register_buffer(key, values.reshape(-1, 1, 1), persistent=False)
+        for key, values in zip(("mean", "std"), normalisation(self.net, channels), strict=True):
+            self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
         weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.class_weights: Tensor | None
@@ -193,30 +192,23 @@ def _create(
     channels: int,
 ) -> Any:
     _require_known(name)
-    options: dict[str, Any] = {
-        "num_classes": num_classes,
-        "drop_rate": drop_rate,
-        "pretrained": pretrained,
-        "in_chans": channels,
-    }
-    pretrained_cfg = timm.get_pretrained_cfg(name)
-    if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
-        options["img_size"] = image_size
+    make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
     if checkpoint_path is None:
-        return timm.create_model(name, **options)
+        return make(pretrained=pretrained)
     if not Path(checkpoint_path).is_file():
         raise ConfigError(f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path}.")
     weights = timm.models.load_state_dict(checkpoint_path)
     overlay: dict[str, Any] = {"file": checkpoint_path}
+    pretrained_cfg = timm.get_pretrained_cfg(name)
     if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
         overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
-    net = timm.create_model(name, **{**options, "pretrained": True}, pretrained_cfg_overlay=overlay)
+    net = make(pretrained=True, pretrained_cfg_overlay=overlay)
     # timm skips weights of other names in silence. The first ones may have been fitted to other channels.
     some = list(itertools.islice(net.parameters(), 8))
     if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
         raise ConfigError(
             f"Expected weights of `{name}` in `model.checkpoint_path`, got those of another model: {checkpoint_path}. "
-            "A run of docclf keeps those of its backbone in model.safetensors."
+            "A run of docclf keeps those of its backbone in model/*.safetensors."
         )
     return net
 

@@ -1,54 +1,167 @@
-"""One model on all training pages, once the folds have said how good it will be."""
+"""The model that a run keeps, once the folds have said how good it will be."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from safetensors.torch import save_file
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
-from docclf.crossval import Validation, fit
+from docclf.calibration import calibration_error
+from docclf.crossval import CrossValidation, Validation, fit
+from docclf.data.augment import resize
 from docclf.data.module import PageDataModule
+from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, make_net, normalisation, save_ensemble
 from docclf.model import PageClassifier
+from docclf.results.calibration import write_calibration
 from docclf.results.files import replacing
-from docclf.results.pictures import write_confusion
+from docclf.results.labels import write_label_issues
+from docclf.results.provenance import versions
+from docclf.results.run import write_test
+from docclf.scores import macro_f1
 
 log = logging.getLogger(__name__)
+
+_BATCH_SIZE = 64
 
 
 def refit_all(
     data: PageDataModule,
     validation: Validation,
-    folder: Path,
+    epochs: int,
+    checkpoint: Path,
     *,
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
-) -> dict[str, float]:
-    """Train on every training page, save the model, and score it on the test pages where there are labelled ones.
+) -> dict[str, Tensor]:
+    """Train on every training page.
 
     Args:
         data: All pages.
-        validation: Its epochs, batch cap and seed apply.
-        folder: Gets `model.ckpt` (Lightning), `model.safetensors` (the backbone's weights), `confusion_test.png`.
+        validation: Its batch cap and seed apply.
+        epochs: As many as the folds' best models took.
+        checkpoint: Lightning checkpoint to write.
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
 
     Returns:
-        `test/macro_f1`, `test/accuracy` and `test/loss`; empty without labelled test pages.
+        The backbone's weights.
     """
     data.use_split(np.arange(len(data.labels)), np.arange(0))
-    log.info(f"refit on all {len(data.labels)} training pages")
-    trainer, model = fit(data, validation, build_model, build_trainer, logger=False, limit_val_batches=0)
-    with replacing(folder / "model.ckpt") as partial:
+    log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
+    whole = replace(validation, epochs=epochs)
+    trainer, model = fit(data, whole, build_model, build_trainer, logger=False, limit_val_batches=0)
+    with replacing(checkpoint) as partial:
         trainer.save_checkpoint(partial)
-    with replacing(folder / "model.safetensors") as partial:
-        save_file({key: value.contiguous() for key, value in model.net.state_dict().items()}, partial)
+    weights: dict[str, Tensor] = model.net.state_dict()
+    return weights
+
+
+def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[str, Any]:
+    """What out-of-fold predictions say beside their score: how far to believe them, and which labels to look at.
+
+    Args:
+        data: All pages.
+        done: Their folds.
+        folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
+
+    Returns:
+        `calibration`, see `docclf.results.calibration.write_calibration`, and the number of `label_issues`.
+    """
+    pages, rows = data.pages, done.scored
+    calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])
+    issues = write_label_issues(
+        folder,
+        ids=pages.train.ids,
+        labels=done.labels,
+        class_names=pages.class_names,
+        targets=pages.targets,
+        probabilities=done.probabilities,
+        images=data.data.train_images,
+    )
+    return {"calibration": calibration, "label_issues": issues}
+
+
+def keep_model(
+    data: PageDataModule,
+    done: CrossValidation,
+    folder: Path,
+    weights: Mapping[str, Mapping[str, Tensor] | Path],
+    *,
+    backbone: str,
+    temperature: float,
+) -> None:
+    """Write the folder `model` of a run.
+
+    Args:
+        data: The pages that it was trained on.
+        done: Their folds.
+        folder: The run's folder.
+        weights: Of each member, see `docclf.ensemble.save_ensemble`.
+        backbone: Name of the timm model.
+        temperature: Fitted to the out-of-fold predictions.
+    """
+    pages, images = data.pages, data.data.train_images.images
+    net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
+    mean, std = normalisation(net, images.shape[3])
+    source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
+    description = Description(
+        backbone=backbone,
+        targets=pages.targets,
+        class_names=pages.class_names,
+        image_size=data.image_size,
+        decoded_size=images.shape[1],
+        channels=images.shape[3],
+        temperature=temperature,
+        source=source,
+        mean=mean,
+        std=std,
+    )
+    save_ensemble(folder / FOLDER, description, weights)
+
+
+def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., pl.Trainer]) -> dict[str, float]:
+    """Predict the test pages with the run's model, where there are labelled ones.
+
+    Args:
+        data: All pages.
+        folder: The run's folder; gets `predictions_test.csv` and `confusion_test.png`.
+        build_trainer: Knows the device.
+
+    Returns:
+        `test/macro_f1`, `test/accuracy`, `test/loss` and `test/calibration_error`, with calibrated probabilities; empty
+        without labelled test pages.
+    """
     test = data.pages.test
     if test is None or test.labels is None:
         return {}
-    scores = trainer.test(model, datamodule=data, verbose=False)[0]
-    predicted = model.logits.argmax(dim=1).cpu().numpy()
-    write_confusion(folder / "confusion_test.png", test.labels, predicted, data.pages.class_names)
+    device = build_trainer(max_epochs=1, logger=False).strategy.root_device
+    probabilities = _predict(load_ensemble(folder / FOLDER).to(device), data, device)
+    labels, predicted = test.labels, probabilities.argmax(axis=1)
+    write_test(folder, data.pages, probabilities)
+    scores = {
+        "test/macro_f1": macro_f1(labels, predicted, len(data.pages.class_names)),
+        "test/accuracy": float((predicted == labels).mean()),
+        "test/loss": float(F.nll_loss(torch.from_numpy(probabilities).log(), torch.from_numpy(labels))),
+        "test/calibration_error": calibration_error(probabilities, labels),
+    }
     log.info(f"test macro-F1 {scores['test/macro_f1']:.3f} on {len(test)} pages")
-    return {key: float(value) for key, value in scores.items()}
+    return scores
+
+
+@torch.inference_mode()
+def _predict(ensemble: Ensemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
+    images = data.data.test_images
+    assert images is not None
+    parts = []
+    for start in range(0, len(images), _BATCH_SIZE):
+        rows = np.arange(start, min(start + _BATCH_SIZE, len(images)))
+        pages = resize(torch.from_numpy(images[rows]).to(device), data.image_size)
+        parts.append(ensemble.calibrate(ensemble(pages)).cpu())
+    return torch.cat(parts).numpy()

@@ -46,6 +46,10 @@ class FoldCheckpoints:
             return state
         return None
 
+    def weights(self, fold: int) -> Path:
+        """Where the weights of a finished fold are kept, by those who need them."""
+        return self._own / f"fold_{fold}.safetensors"
+
     def save_folds(self, state: dict[str, Any]) -> None:
         """Keep the finished folds; the checkpoint of the last one is of no use any more."""
         with replacing(self._own / "folds.pt") as partial:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from docclf.data.module import PageDataModule
     from docclf.loggers import RunLogger
     from docclf.resume import FoldCheckpoints
+    from docclf.sweeper.trial import JobTrial
 
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
@@ -68,7 +69,8 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     """
     _check(cfg)
     from docclf.crossval import cross_validate
-    from docclf.refit import refit_all
+    from docclf.ensemble import FOLDER as MODEL
+    from docclf.refit import assess, keep_model, refit_all, score_test
     from docclf.results.run import write_folds, write_predictions, write_result
 
     started = time.perf_counter()
@@ -85,10 +87,25 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, data.data.fingerprint)
-    facts = {"fingerprint": data.data.fingerprint, "pages": len(data.labels), "dropped": len(data.data.dropped)}
+    refit = _what_to_keep(cfg, trial)
+    facts = {
+        "fingerprint": data.data.fingerprint,
+        "pages": len(data.labels),
+        "dropped": len(data.data.dropped),
+        "targets": data.pages.targets,
+        "class_names": data.pages.class_names,
+    }
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
     try:
-        done = cross_validate(data, validation, trial, build_logger=logger.fold, checkpoints=checkpoints, **builders)
+        done = cross_validate(
+            data,
+            validation,
+            trial,
+            build_logger=logger.fold,
+            checkpoints=checkpoints,
+            keep_weights=refit == "folds",
+            **builders,
+        )
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
         trial.set_user_attr("folds", done.scores)
         if done.out_of_time:
@@ -103,8 +120,18 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             trial.set_user_attr(name, value)
         write_folds(folder, data.pages.train.ids, done.assignment)
         write_predictions(folder, data.pages, done.assignment, done.probabilities)
-        if cfg.refit == "all":
-            result["refit"] = refit_all(data, validation, folder, **builders)
+        if trial.number is None or trial.is_finalist:
+            result |= assess(data, done, folder)
+        if refit:
+            weights: dict[str, Any]
+            if refit == "all":
+                weights = {"all": refit_all(data, validation, done.epochs, folder / MODEL / "all.ckpt", **builders)}
+            else:
+                weights = {f"fold_{fold.fold}": checkpoints.weights(fold.fold) for fold in done.folds}
+            temperature = result.get("calibration", {}).get("temperature", 1.0)
+            keep_model(data, done, folder, weights, backbone=cfg.model.name, temperature=temperature)
+            if trial.number is None:  # test pages must not guide a search
+                result["refit"] = score_test(data, folder, builders["build_trainer"])
         result["state"] = "COMPLETE"
         checkpoints.clear()
         if isinstance(cfg.search.objective, str):
@@ -121,6 +148,15 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         logger.finish(result)
 
 
+def _what_to_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
+    """`refit` of a run alone. Of a search, the finalists keep their folds' models, other trials only when asked to."""
+    if trial.number is None:
+        kept: str | bool = cfg.refit
+        return kept
+    keeping = ("winner", "finalists", "all") if trial.is_finalist else ("all",)
+    return "folds" if cfg.keep_checkpoints in keeping else False
+
+
 def preflight(cfg: DictConfig) -> dict[str, Any]:
     """Check the data before the first trial, and make and decode the pages once. Imports no torch.
 
@@ -132,6 +168,11 @@ def preflight(cfg: DictConfig) -> dict[str, Any]:
     from docclf.data.folds import split_pages
 
     _check(cfg)
+    if cfg.finalists.top_k and cfg.finalists.seed == cfg.validation.seed:
+        raise ConfigError(
+            f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.finalists.seed} twice: on the folds "
+            "that they were chosen by, finalists would score as before."
+        )
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
@@ -165,14 +206,16 @@ def _tell_duplicates(data: DataSet) -> None:
         log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
 
 
+KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
 METRICS = (*SCORES, "train_seconds", "parameters")
 
 
 def _check(cfg: DictConfig) -> None:
-    if cfg.refit not in ("all", False):
-        raise ConfigError(f"Expected `refit` to be all or false, got {cfg.refit}.")
+    for key, allowed in {"refit": ("all", "folds", False), "keep_checkpoints": KEEP}.items():
+        if cfg[key] not in allowed:
+            raise ConfigError(f"Expected `{key}` to be one of {', '.join(map(str, allowed)).lower()}, got {cfg[key]}.")
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if unknown := [name for name in objective if name not in METRICS]:
         raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")

@@ -49,10 +49,13 @@ def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -
         return train(cfg, folder), folder
 
 
+MORE = ("calibration", "label_issues", "refit")
+
+
 def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:
     score, folder = trained
     result = result_of(folder)
-    assert list(result) == ["state", "params", "data", "folds", "mean", "spread", "metrics", "refit", "seconds"]
+    assert list(result) == ["state", "params", "data", "folds", "mean", "spread", "metrics", *MORE, "seconds"]
     assert result["state"] == "COMPLETE" and result["params"] == {}
     assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
     assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))
@@ -90,8 +93,8 @@ def test_pictures_and_metrics_are_written_and_nothing_in_part(trained: tuple[flo
             assert min(picture.size) > 100
     assert [(folder / f"fold_{fold}" / "metrics.csv").is_file() for fold in range(3)] == [True] * 3
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.png", "confusion_test.png", "fold_0", "fold_1", "fold_2", "folds.csv", "model.ckpt",
-        "model.safetensors", "oof.csv", "result.yaml",
+        "confusion.png", "confusion_test.png", "fold_0", "fold_1", "fold_2", "folds.csv",
+        "label_issues.csv", "model", "oof.csv", "predictions_test.csv", "reliability.png", "result.yaml",
     ]  # fmt: skip
 
 
@@ -99,10 +102,10 @@ def test_the_saved_model_gives_the_scores_that_the_test_pages_were_given(
     trained: tuple[float, Path], pages_root: Path
 ) -> None:
     folder = trained[1]
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(folder / "model" / "all.safetensors")
     net = timm.create_model("test_resnet", num_classes=3)
     net.load_state_dict(weights)
-    checkpoint = torch.load(folder / "model.ckpt", weights_only=True)["state_dict"]
+    checkpoint = torch.load(folder / "model" / "all.ckpt", weights_only=True)["state_dict"]
     assert {key.removeprefix("net.") for key in checkpoint} == weights.keys()
     assert all(torch.equal(checkpoint[f"net.{key}"], weight) for key, weight in weights.items())
 
@@ -116,7 +119,8 @@ def test_the_saved_model_gives_the_scores_that_the_test_pages_were_given(
     scores = result_of(folder)["refit"]
     assert scores["test/macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"), abs=1e-6)
     assert scores["test/accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
-    assert scores["test/loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-4)
+    calibrated = logits.log_softmax(1) / result_of(folder)["calibration"]["temperature"]
+    assert scores["test/loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(calibrated, labels)), rel=1e-3)
 
 
 def test_the_same_command_gives_the_same_scores_and_another_seed_others(cfg: DictConfig, tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_without_test_labels_a_model_on_all_pages_is_saved_and_not_scored(
     cfg.data.root, cfg.refit, cfg.validation.run_folds = str(root), "all", 1
     train(cfg, tmp_path / "run")
     assert result_of(tmp_path / "run")["refit"] == {}
-    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert (tmp_path / "run" / "model" / "all.safetensors").is_file()
     assert not (tmp_path / "run" / "confusion_test.png").exists()
 
 
@@ -161,7 +165,7 @@ def test_training_may_start_from_a_file_of_weights(cfg: DictConfig, tmp_path: Pa
         save(state, tmp_path / name)
         cfg.model.checkpoint_path = str(tmp_path / name)
         train(cfg, tmp_path / "run")
-        weights = load_file(tmp_path / "run" / "model.safetensors")
+        weights = load_file(tmp_path / "run" / "model" / "all.safetensors")
         assert weights["fc.weight"].shape[0] == 3
         frozen = [key for key in state if not key.startswith("fc.") and "running" not in key and "num_b" not in key]
         assert all(torch.equal(weights[key], state[key]) for key in frozen), "a learning rate of 0 leaves them"
@@ -181,7 +185,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_that_cause(cfg: DictConfig
 
 
 def test_a_model_on_all_pages_that_breaks_fails_the_run_and_keeps_the_folds(cfg: DictConfig, tmp_path: Path) -> None:
-    (tmp_path / "model.ckpt").mkdir()  # so that saving the model cannot succeed
+    (tmp_path / "model" / "all.ckpt").mkdir(parents=True)  # so that saving the model cannot succeed
     cfg.refit, cfg.validation.run_folds = "all", 1
     with pytest.raises(IsADirectoryError):
         train(cfg, tmp_path)
@@ -194,7 +198,7 @@ def test_a_model_on_all_pages_that_breaks_fails_the_run_and_keeps_the_folds(cfg:
 @pytest.mark.parametrize("refit", ["bogus", True, "folds "])
 def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_path: Path, refit: object) -> None:
     cfg.refit = refit
-    with pytest.raises(ConfigError, match=rf"Expected `refit` to be all or false, got {refit}\."):
+    with pytest.raises(ConfigError, match=rf"Expected `refit` to be one of all, folds, false, got {refit}\."):
         train(cfg, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

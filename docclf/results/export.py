@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import shlex
 import shutil
-import subprocess
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.results.files import replacing
+from docclf.results.provenance import git_commit, versions
 
 if TYPE_CHECKING:
     import optuna
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 # Keys that hold paths: made absolute, so that the exported config works from any folder.
 PATH_KEYS = ("data.root", "data.cache_dir", "model.checkpoint_path")
-_PACKAGES = ("docclf", "hydra-core", "optuna", "torch", "timm", "pytorch-lightning")
 
 
 class ExportBest(Callback):
@@ -54,18 +53,26 @@ def export(config: DictConfig, folder: Path) -> None:
 
     from docclf.results.summary import summary
     from docclf.results.tables import write_trials
+    from docclf.results.verdict import judge
+    from docclf.results.winner import export_run
+    from docclf.sweeper.finalists import is_for_another, release, scored
     from docclf.sweeper.opening import label, read_objectives
     from docclf.sweeper.progress import this_command
     from docclf.sweeper.storage import study_name, study_storage
     from docclf.sweeper.study import best_trial
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
+    if is_for_another(study):
+        return
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
-    write_trials(folder / "trials.csv", trials, objectives)
-    best = best_trial(trials, study.directions[0])
+    verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
+    write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
+    best = trials[verdict.number] if verdict else best_trial(trials, study.directions[0])
     if best is not None:
-        _export_trial(study, best, folder, folder / "best", config)
+        _export_trial(study, best, folder, folder / "best", config, str(verdict or ""))
+    if verdict is not None:
+        export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
     if len(study.directions) > 1:
         front = {str(trial.number): trial for trial in study.best_trials}
         for path in (folder / "best").glob("[0-9]*"):
@@ -74,27 +81,45 @@ def export(config: DictConfig, folder: Path) -> None:
         for name, trial in front.items():
             _export_trial(study, trial, folder, folder / "best" / name, config)
     more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
-    log.info(summary(study, folder, label(objectives, config.hydra.sweeper.labels), more))
+    log.info(summary(study, folder, label(objectives, config.hydra.sweeper.labels), more, verdict))
+    release(study)
 
 
-def _export_trial(study: optuna.Study, trial: FrozenTrial, folder: Path, target: Path, config: DictConfig) -> None:
+def _export_trial(
+    study: optuna.Study, trial: FrozenTrial, folder: Path, target: Path, config: DictConfig, verdict: str = ""
+) -> None:
     """Write `config.yaml` and `params.yaml` of a trial."""
     from docclf.sweeper.record import plain_params
     from docclf.sweeper.study import folder_number
 
-    source = folder / str(folder_number(trial)) / ".hydra" / "config.yaml"
+    source = _trial_config(trial, folder / str(folder_number(trial)) / ".hydra" / "config.yaml", config)
     cwd = Path(config.hydra.runtime.cwd)
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
-    header = _provenance(study, trial, target)
+    header = _provenance(study, trial, target, verdict)
     # Hydra names the last group first; an experiment can only override groups that stand before it.
     _write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
     with replacing(target / "params.yaml") as partial:
         partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
 
 
-def _write_config(target: Path, source: Path, cwd: Path, groups: list[str], header: str) -> None:
-    config = OmegaConf.load(source)
-    assert isinstance(config, DictConfig)
+def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictConfig:
+    """The config that a trial had; composed anew where it ran on a machine that does not share the search's folder."""
+    from docclf.sweeper.attributes import OVERRIDES
+
+    if path.is_file() or OVERRIDES not in trial.user_attrs:
+        found = OmegaConf.load(path)
+    else:
+        loader = GlobalHydra.instance().config_loader()
+        found = loader.load_sweep_config(config, list(trial.user_attrs[OVERRIDES]))
+        OmegaConf.set_struct(found, False)
+        found.pop("hydra")
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def _write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:
+    if config.get("refit") is False:
+        config.refit = "folds"  # a search keeps no models of its trials; who trains the winner wants one
     for key in PATH_KEYS:
         if value := OmegaConf.select(config, key):
             OmegaConf.update(config, key, str(cwd / value))
@@ -105,15 +130,16 @@ def _write_config(target: Path, source: Path, cwd: Path, groups: list[str], head
         partial.write_text(text, encoding="utf-8")
 
 
-def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path) -> str:
+def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: str) -> str:
     """Comment lines that say where a result comes from."""
     score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
         "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
         "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}",
+        **({"verdict": f"{verdict} (finalists, scored again on other folds)"} if verdict else {}),
         "data": study.user_attrs.get("facts", ""),
-        "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "commit": _git_commit(),
+        "versions": versions(),
+        "commit": git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
         "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config",
     }
@@ -128,11 +154,3 @@ def _spread(folds: list[float]) -> str:
     if len(folds) < 2:
         return ""
     return f", spread over folds {stdev(folds):.4f} ({', '.join(f'{score:.4f}' for score in folds)})"
-
-
-def _git_commit() -> str:
-    if shutil.which("git") is None:
-        return "unknown"
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "none: not in a git checkout"

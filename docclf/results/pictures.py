@@ -1,33 +1,39 @@
 """Pictures of results, readable in any script."""
 
+import functools
 import importlib.util
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from docclf.results.files import replacing
 
 
+@functools.cache
 def font_families() -> list[str]:
-    """Font families to try in turn, so that Latin, Greek, Cyrillic, Hangul, Kana and Han all show.
+    """Font families to try in turn, so that every script shows that people name classes in, and emoji.
 
-    Matplotlib's own font has no glyphs of East Asia; the package `manimgx-fonts-cjk` carries a font that has.
+    Matplotlib's own font has Latin, Greek and Cyrillic; two packages of fonts carry what it lacks.
     """
-    spec = importlib.util.find_spec("manimgx_fonts_cjk")
-    if spec is None or spec.origin is None:
-        return ["DejaVu Sans"]
-    font = font_manager.get_font(next(Path(spec.origin).parent.glob("*.ttc")))
-    known = font_manager.fontManager.ttflist
-    if font.family_name not in {entry.name for entry in known}:
-        # Matplotlib reads a variable font as its thinnest instance; asked for a normal one it would warn each time.
-        known.append(replace(font_manager.ttfFontProperty(font), weight=400))
-    return ["DejaVu Sans", font.family_name]
+    families = ["DejaVu Sans"]
+    for package, pattern in (("manimgx_fonts_cjk", "*.ttc"), ("manimgx_fonts", "*[[]wght].ttf")):
+        spec = importlib.util.find_spec(package)
+        for path in sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []:
+            font = font_manager.get_font(path)
+            if "Italic" not in path.name:
+                # Matplotlib reads a variable font as its thinnest instance; asked for a normal one it would warn.
+                font_manager.fontManager.ttflist.append(replace(font_manager.ttfFontProperty(font), weight=400))
+                families.append(font.family_name)
+    return list(dict.fromkeys(families))
 
 
 def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> None:
@@ -39,6 +45,10 @@ def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.
         predicted: Predicted class indices, shape (n,).
         names: Class names in the order of the indices.
     """
+    _save(_confusion(truth, predicted, names), path)
+
+
+def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> Figure:
     n = len(names)
     counts = np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -56,8 +66,7 @@ def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=100)
+    return figure
 
 
 def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
@@ -76,6 +85,99 @@ def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]])
         for axes in row:
             axes.axis("off")
         for axes, page in zip(row, found, strict=False):
-            axes.imshow(page.squeeze(), cmap="gray", vmin=0, vmax=255)
-    with replacing(path) as partial:
+            _show(axes, page)
+    _save(figure, path)
+
+
+_COLUMNS = 5
+
+
+def write_captioned(path: Path, pages: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]) -> None:
+    """Draw pages in rows of five, under each its caption.
+
+    Args:
+        path: PNG file to write.
+        pages: At least one, uint8 of shape (size, size, channels).
+        captions: Lines of text for each page; long ones lose their beginning, which differs least between files.
+    """
+    rows = -(-len(pages) // _COLUMNS)
+    lines = max(map(len, captions))
+    figure = Figure(figsize=(2 * _COLUMNS, (1.9 + 0.14 * lines) * rows), layout="constrained")
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    families = font_families()
+    for axes in grid[len(pages) :]:
+        axes.axis("off")
+    for axes, page, caption in zip(grid, pages, captions, strict=False):
+        _show(axes, page)
+        axes.set(xticks=[], yticks=[])
+        text = "\n".join(shorten_start(line, 30) for line in caption)
+        axes.set_xlabel(text, fontsize=7, family=families, parse_math=False)
+    _save(figure, path)
+
+
+def shorten_start(text: str, columns: int) -> str:
+    """The end of a text that takes at most so many columns; a syllable of Hangul or a Han character takes two.
+
+    >>> shorten_start("train/invoices/0001.png", 12)
+    '…es/0001.png'
+    >>> shorten_start("영수증/계약서.png", 12), shorten_start("영수증.png", 12)
+    ('…/계약서.png', '영수증.png')
+    """
+    widths = [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text]
+    if sum(widths) <= columns:
+        return text
+    kept = np.cumsum(widths[::-1]) < columns  # one is for the ellipsis
+    return f"…{text[len(text) - int(kept.sum()) :]}"
+
+
+class Bins(Protocol):
+    """Confidence and accuracy in bins of equal width over [0, 1], each of shape (bins,); NaN where a bin is empty."""
+
+    @property
+    def count(self) -> NDArray[np.int64]: ...
+    @property
+    def confidence(self) -> NDArray[np.float64]: ...
+    @property
+    def accuracy(self) -> NDArray[np.float64]: ...
+
+
+def write_reliability(path: Path, before: Bins, after: Bins, errors: tuple[float, float]) -> None:
+    """Draw how often predictions are right against how sure they are, before and after calibration.
+
+    A point a bin that has pages, against the diagonal on which both agree; below, the share of pages in each bin. See
+    Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), figure 1.
+
+    Args:
+        path: PNG file to write.
+        before: Bins of the probabilities as the model gives them.
+        after: Bins of the calibrated ones, which may be more or fewer.
+        errors: Expected calibration error before and after, in [0, 1], for the legend.
+    """
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    curve, shares = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    curve.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="as often right as sure")
+    drawn = (("before calibration", before, errors[0], "C1", -1), ("after calibration", after, errors[1], "C0", 0))
+    for name, bins, error, colour, side in drawn:
+        filled = bins.count > 0
+        label = f"{name}, ECE {error:.3f}"
+        style = {"marker": "o", "markersize": 4, "clip_on": False, "color": colour, "label": label}
+        curve.plot(bins.confidence[filled], bins.accuracy[filled], **style)
+        n = len(bins.count)
+        middles, width = (np.arange(n) + 0.5) / n, 0.4 / n
+        heights = bins.count / max(bins.count.sum(), 1)
+        shares.bar(middles + side * width, heights, width, align="edge", color=colour)
+    curve.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right predictions")
+    curve.legend(loc="upper left")
+    shares.set(xlabel="probability of the predicted class", ylabel="share of pages", ylim=(0, None))
+    _save(figure, path)
+
+
+def _show(axes: Axes, page: NDArray[np.uint8]) -> None:
+    axes.imshow(page.squeeze(axis=2) if page.shape[2] == 1 else page, cmap="gray", vmin=0, vmax=255)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as partial, warnings.catch_warnings():
+        # A name may hold an emoji or a script that no font has: a box in the picture is enough.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(partial, dpi=100)

@@ -1,7 +1,7 @@
 """What every run leaves in its folder: result.yaml, oof.csv, confusion.png."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,9 +30,17 @@ def write_folds(folder: Path, ids: Sequence[str], folds: NDArray[np.int64]) -> N
 class LabelledPages(Protocol):
     """What is needed of a data set, see `docclf.data.pages.PageSet`."""
 
-    targets: list[str]
-    class_names: list[str]
-    train: Any
+    @property
+    def targets(self) -> list[str]: ...
+
+    @property
+    def class_names(self) -> list[str]: ...
+
+    @property
+    def train(self) -> Any: ...
+
+    @property
+    def test(self) -> Any: ...
 
 
 def write_predictions(
@@ -50,11 +58,36 @@ def write_predictions(
     """
     train = pages.train
     scored = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    with replacing(folder / "oof.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["ID", "target", "fold", *pages.class_names])
-        for page in scored.tolist():
-            shares = (f"{share:.6f}" for share in probabilities[page])
-            writer.writerow([train.ids[page], pages.targets[train.labels[page]], int(folds[page]), *shares])
+    _write_probabilities(folder / "oof.csv", pages, train, probabilities, scored.tolist(), {"fold": folds.tolist()})
     predicted = probabilities[scored].argmax(axis=1)
     write_confusion(folder / "confusion.png", train.labels[scored], predicted, pages.class_names)
+
+
+def write_test(folder: Path, pages: LabelledPages, probabilities: NDArray[np.float32]) -> None:
+    """Write `predictions_test.csv`, as `oof.csv` but for the fold, and `confusion_test.png` of the test pages.
+
+    Args:
+        folder: The run's folder.
+        pages: The data set.
+        probabilities: Of each test page, shape (n, n_classes).
+    """
+    test = pages.test
+    _write_probabilities(folder / "predictions_test.csv", pages, test, probabilities, range(len(probabilities)), {})
+    write_confusion(folder / "confusion_test.png", test.labels, probabilities.argmax(axis=1), pages.class_names)
+
+
+def _write_probabilities(
+    path: Path,
+    pages: LabelledPages,
+    split: Any,
+    probabilities: NDArray[np.float32],
+    rows: Iterable[int],
+    columns: Mapping[str, Sequence[Any]],
+) -> None:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["ID", "target", *columns, *pages.class_names])
+        for page in rows:
+            more = (values[page] for values in columns.values())
+            shares = (f"{share:.6f}" for share in probabilities[page])
+            writer.writerow([split.ids[page], pages.targets[split.labels[page]], *more, *shares])

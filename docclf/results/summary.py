@@ -11,12 +11,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.verdict import Verdict
 from docclf.sweeper.attributes import CAUSE, ROLE
 from docclf.sweeper.record import plain_params
 from docclf.sweeper.study import best_trial
 
 
-def summary(study: optuna.Study, folder: Path, objectives: Sequence[str], continue_command: str) -> str:
+def summary(
+    study: optuna.Study, folder: Path, objectives: Sequence[str], continue_command: str, verdict: Verdict | None = None
+) -> str:
     """The best parameters, the gain over the baseline, and the commands for what one does next.
 
     Args:
@@ -24,6 +27,7 @@ def summary(study: optuna.Study, folder: Path, objectives: Sequence[str], contin
         folder: The search's folder.
         objectives: Their names.
         continue_command: Searches on from here.
+        verdict: On the finalists; None where none was scored again.
     """
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state.name for trial in trials)
@@ -37,25 +41,32 @@ def summary(study: optuna.Study, folder: Path, objectives: Sequence[str], contin
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
     if len(objectives) > 1:
         return "\n".join([*lines, *_front(study.best_trials, folder, objectives)])
-    lines += [
-        f"best {objectives[0]} {_score(best)}, trial {best.number}",
-        *_params(plain_params(best)),
-        *_gain(trials, best, objectives[0]),
-    ]
+    lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
+    chosen = best if verdict is None else trials[verdict.number]
+    lines += _gain(trials, best, objectives[0]) if verdict is None else _finals(verdict)
+    lines += _params(plain_params(chosen))
     where = shlex.quote(str(folder / "best"))
     train = f"python -m docclf.train --config-dir {where} --config-name config"
-    return "\n".join(
-        [
-            *lines,
-            "What next:",
-            "  # train the winner on all pages, score it on the test pages",
-            f"  {train} refit=all",
-            "  # score it on more folds and epochs",
-            f"  {train} validation=full",
-            "  # search on from here",
-            f"  {continue_command}",
-        ]
-    )
+    next_steps = {
+        "train the winner, and score it on the test pages": train,
+        "the same as one model of all training pages": f"{train} refit=all",
+        "search on from here": continue_command,
+    }
+    if (folder / "best" / "model").is_dir():
+        predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
+        next_steps = {"predict other pages with the winner's folds": predict, **next_steps}
+    steps = (line for what, command in next_steps.items() for line in (f"  # {what}", f"  {command}"))
+    return "\n".join([*lines, "What next:", *steps])
+
+
+def _finals(verdict: Verdict) -> list[str]:
+    """What scoring the finalists again came to, and in a line of its own what that means."""
+    winner, baseline = verdict.winner, verdict.baseline
+    lines = ["scored again on other folds", f"  trial {verdict.number}: {_score(winner)}"]
+    if baseline is not None and baseline.number != winner.number:
+        lines.append(f"  baseline: {_score(baseline)}")
+    text = str(verdict)
+    return [*lines, f"{text[0].upper()}{text[1:]}"]
 
 
 def _front(trials: Sequence[FrozenTrial], folder: Path, objectives: Sequence[str]) -> list[str]:

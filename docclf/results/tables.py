@@ -3,40 +3,61 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
-from docclf.sweeper.attributes import CAUSE
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT
+from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of
 from docclf.sweeper.study import folder_number
 
 
-def write_trials(path: Path, trials: Sequence[FrozenTrial], objectives: Sequence[str] = ("value",)) -> None:
-    """Write number, state, value, parameters, fold scores, seconds, cause and folder of every trial.
+def write_trials(
+    path: Path,
+    trials: Sequence[FrozenTrial],
+    objectives: Sequence[str] = ("value",),
+    finalists: Sequence[FrozenTrial] = (),
+) -> None:
+    """Write number, state, value, parameters, fold scores, metrics, seconds, cause and folder of every trial.
 
     Args:
         path: CSV file to write.
         trials: In the order of the rows.
         objectives: Names of the values' columns; a single one is called `value`.
+        finalists: Trials that score some of these again; their values are in the column `rescored`.
     """
     rows = [{key_of(name): to_text(value) for name, value in trial.params.items()} for trial in trials]
     keys = sorted({key for row in rows for key in row})
+    measured = {key for trial in trials for key, value in trial.user_attrs.items() if _is_metric(key, value)}
+    metrics = sorted(measured - set(objectives))
+    again = {source_number(trial): trial.values[0] for trial in finalists}
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["number", "state", *values, *keys, "folds", "seconds", "cause", "folder"])
+        writer.writerow(
+            ["number", "state", *values, "rescored", *keys, "folds", *metrics, "seconds", "cause", "folder"]
+        )
         for trial, row in zip(trials, rows, strict=True):
             writer.writerow(
                 [
                     trial.number,
                     trial.state.name,
                     *(trial.values or [""] * len(values)),
+                    again.get(trial.number, ""),
                     *(row.get(key, "") for key in keys),
                     " ".join(f"{score:.6f}" for score in trial.user_attrs.get("folds", [])),
+                    *(trial.user_attrs.get(key, "") for key in metrics),
                     f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
                     trial.user_attrs.get(CAUSE, ""),
                     folder_number(trial),
                 ]
             )
+
+
+def _is_metric(key: str, value: Any) -> bool:
+    """Whether a user attribute is a number that the task has measured."""
+    ours = (*ITS_OWN, DUPLICATE_OF, PRUNED_AT)
+    return key not in ours and isinstance(value, int | float) and not isinstance(value, bool)

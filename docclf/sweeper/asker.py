@@ -37,6 +37,7 @@ class Asker(optuna.Study):
     ) -> None:
         super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
         self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self._taken: int | None = None
         self.known, self.on_first, self.deadline = list(known), on_first, deadline
         self.first: tuple[str, str, Mapping[str, Any]] | None = next(
             ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
@@ -48,7 +49,15 @@ class Asker(optuna.Study):
         trials = super()._get_trials(deepcopy, states, use_cache)
         return [*(t for t in self.known if states is None or t.state in states), *trials] if self.known else trials
 
+    def take(self) -> None:
+        """Take the next trial, queued or new, and mark it as this process's; `ask` then draws its parameters."""
+        self._taken = self._take()
+
     def _pop_waiting_trial_id(self) -> int | None:
+        trial_id, self._taken = self._taken, None
+        return self._take() if trial_id is None else trial_id
+
+    def _take(self) -> int:
         trial_id = super()._pop_waiting_trial_id()
         queued = trial_id is not None
         if trial_id is None:

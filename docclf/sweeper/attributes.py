@@ -4,15 +4,20 @@ ROLE = "role"  # "baseline"
 ENQUEUED = "enqueued"  # the entry of `enqueue` that it comes from
 RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
 DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
+OVERRIDES = "overrides"  # of its job, where other machines may need them to compose its config
+FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it, see docclf.sweeper.process.this_process
 BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
 DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
+# Of the study of finalists: the values of FINALIST that the last run asked for, and its pruner
+CURRENT = "current"
+PRUNER = "pruner"
 # Why a trial did not come to its end though its parameters are fine: "process", "timeout" or "input". It does not
 # count, and another trial tries the parameters again.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it
-ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OWNER, BEAT, ATTEMPT, DEADLINE)
+ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE)

@@ -96,6 +96,18 @@ class WilcoxonPrunerConfig(PrunerConfig):
 
 
 @dataclass
+class FinalistsConfig:
+    """When the trials are done, the best and the baseline run again, in folders below `finalists/`."""
+
+    # so many besides the baseline; 0: none
+    top_k: int = 0
+    # key to value, which give them a score that they were not chosen by; null leaves a key as it is
+    overrides: Any = None  # a mapping
+    # one whose mean report falls behind the leader's stops
+    race: bool = False
+
+
+@dataclass
 class SweeperConfig:
     """Arguments of `docclf.sweeper.plugin.DocclfSweeper`; those of the stock sweeper keep their names."""
 
@@ -149,9 +161,12 @@ class SweeperConfig:
     # of discrete parameters that were tried already the known result is told; false runs them again
     skip_duplicates: bool = True
 
+    # -- which one wins
+    finalists: FinalistsConfig = field(default_factory=FinalistsConfig)
+
     # -- how it runs
-    # trials asked for and launched together
-    n_jobs: int = 1
+    # jobs that run at once, each started as soon as there is room; auto: one a GPU, without any one a core
+    n_jobs: Any = 1
     # a job that raised one of these exceptions, or one derived from them, is launched again, so many times
     retries: int = 1
     retry_on: list[str] = field(default_factory=lambda: ["OutOfMemoryError", "ConnectionError", "TimeoutError"])

@@ -131,9 +131,12 @@ def open_study(
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    for key, what in {"n_trials": "trial", "n_jobs": "job"}.items():
-        if settings[key] < 1:
-            raise ConfigError(f"Expected at least 1 {what}, got {key}={settings[key]}.")
+    if settings["n_trials"] < 1:
+        raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
+    if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
+        raise ConfigError(f"Expected a number of workers or auto, got {settings['n_jobs']}.")
+    if (top_k := settings["finalists"]["top_k"]) < 0:
+        raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
     if settings["warm_start"] not in ("best", "all"):
         raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings['warm_start']}.")
     for name, bound in (settings["constraints"] or {}).items():

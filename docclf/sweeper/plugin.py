@@ -6,7 +6,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
 from docclf.sweeper import config as config  # registers the options
@@ -26,6 +26,10 @@ class DocclfSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from docclf.sweeper.passwords import take_password
+
+        take_password(config)
+        self.settings["storage"] = OmegaConf.select(config, "hydra.sweeper.storage")
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
@@ -41,6 +45,7 @@ class DocclfSweeper(Sweeper):
             SweepError: The space, the data or the study to continue is not as it must be, the first trial shows that
                 none can succeed, or too many failed.
         """
+        from docclf.sweeper.finalists import run_finalists
         from docclf.sweeper.opening import open_study
         from docclf.sweeper.search import Search
 
@@ -48,5 +53,6 @@ class DocclfSweeper(Sweeper):
         try:
             opened = open_study(self.settings, self.config, self.hydra_context, arguments)
             Search(self.settings, opened, self.launcher).run()
+            run_finalists(self.settings, opened, self.launcher)
         except DocclfError as error:
             raise SweepError(str(error)) from error

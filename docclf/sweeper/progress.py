@@ -1,4 +1,4 @@
-"""The lines of a search: one when a trial starts, one when it ends."""
+"""The lines of a search."""
 
 import math
 import shlex
@@ -12,16 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED
 from docclf.sweeper.grammar import to_text
+from docclf.sweeper.passwords import hide_password
 from docclf.sweeper.space import key_of
 from docclf.sweeper.study import best_trial, counted
-
-
-def start_line(number: int, total: int, params: Mapping[str, Any]) -> str:
-    """
-    >>> start_line(7, 20, {"optimizer.lr": 0.000312, "data.batch_size": 64})
-    'trial 7/20  lr=0.000312 batch_size=64'
-    """
-    return f"trial {number}/{total}  {format_params(params)}".rstrip()
 
 
 def format_params(params: Mapping[str, Any]) -> str:
@@ -43,6 +36,7 @@ def end_line(
     *,
     directions: Sequence[StudyDirection],
     total: int,
+    noun: str,
     objectives: Sequence[str],
     workers: int,
     seconds_left: float,
@@ -54,6 +48,7 @@ def end_line(
         trials: All of the study.
         directions: Of the study's objectives.
         total: Trials in all.
+        noun: What a trial is called.
         objectives: Their names.
         workers: Trials that run at once.
         seconds_left: Of the time budget; infinite without one.
@@ -74,7 +69,11 @@ def end_line(
     durations = [t.duration.total_seconds() for t in done if t.duration]
     rest = (total - len(done)) / workers * sum(durations) / max(len(durations), 1)
     left = f", about {format_seconds(min(rest, max(seconds_left, 0.0)))} left" if len(done) < total else ""
-    return f"trial {trial.number}/{total}  {outcome}{_best(trials, directions)}  {format_seconds(seconds)}{left}"
+    best = best_trial(trials, directions[0]) if len(directions) == 1 else None
+    shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
+    if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
+        shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
+    return f"{noun} {trial.number}/{total}  {outcome}{shown}  {format_seconds(seconds)}{left}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -100,10 +99,5 @@ def this_command(*overrides: str) -> str:
         *overrides: Each as `key=value`.
     """
     keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
-    arguments = [argument for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
+    arguments = [hide_password(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"
-
-
-def _best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> str:
-    best = best_trial(trials, directions[0]) if len(directions) == 1 else None
-    return f" (best {best.values[0]:.3f}, trial {best.number})" if best else ""

@@ -17,7 +17,7 @@ from docclf.sweeper.grammar import describe
 from docclf.sweeper.space import Space
 
 _SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
-_PRUNERS = ("optuna.pruners.*",)
+_PRUNERS = ("optuna.pruners.*", "docclf.sweeper.*")
 
 
 class Grid(optuna.samplers.GridSampler):

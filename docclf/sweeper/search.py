@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from optuna.distributions import CategoricalDistribution
@@ -19,17 +21,27 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
-from docclf.sweeper.attributes import ATTEMPT, DUPLICATE_OF, ITS_OWN
+from docclf.sweeper.attributes import ATTEMPT, DUPLICATE_OF, ITS_OWN, OVERRIDES
+from docclf.sweeper.claims import claim_lock, is_remote
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.outcome import Outcome, judge, tell, violations
 from docclf.sweeper.process import EndingSignals, Heartbeat
 from docclf.sweeper.record import write_results
 from docclf.sweeper.study import BEAT_S, beat, causes, counted, fail_dead, last_improvement, retry_interrupted
+from docclf.sweeper.workers import WorkerDiedError, Workers, n_workers
 
 log = logging.getLogger(__name__)
 
+# Seconds after which a search with jobs elsewhere looks at what else has happened.
+_LOOK_S = 1.0
 # A failure rate says little about fewer trials.
 _FAILURES_JUDGED_AFTER = 5
+
+
+@dataclass(frozen=True)
+class _Job:
+    trial: optuna.Trial
+    overrides: tuple[str, ...]
 
 
 class Search:
@@ -40,6 +52,8 @@ class Search:
         opened: The study and what it is searched with.
         launcher: Runs the jobs, here or elsewhere.
     """
+
+    noun = "trial"
 
     def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
         self.settings, self.opened, self.launcher = settings, opened, launcher
@@ -54,6 +68,8 @@ class Search:
             on_first=opened.queue_entries,
             deadline=self.deadline,
         )
+        self.n_workers = n_workers(settings["n_jobs"])
+        self.is_over = self.is_waiting = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.trials: list[FrozenTrial] = []
 
@@ -65,6 +81,24 @@ class Search:
             SearchError: Too many trials failed.
             SystemExit: A signal ended it; everything that finished is saved.
         """
+        self._prepare()
+        self._announce()
+        with EndingSignals() as signals, Heartbeat(self._beat, BEAT_S):
+            try:
+                self._run_trials(signals)
+            except (KeyboardInterrupt, SystemExit):
+                log.warning(progress.interrupted_line())
+                raise SystemExit(signals.exit_code) from None
+            finally:
+                fail_dead(self.study)
+                self._save()
+        if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
+            failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
+            if failed:
+                raise SearchError(f"All {len(failed)} trials failed:{causes(failed)}")
+
+    def _prepare(self) -> None:
+        """Fill the queue with what is tried first."""
         fail_dead(self.study)
         self._refresh()
         # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
@@ -72,22 +106,18 @@ class Search:
             self.opened.queue_entries()
         retry_interrupted(self.study, self.opened.baseline)
         self._refresh()
-        self._announce()
-        with EndingSignals() as signals, Heartbeat(lambda: beat(self.study, list(self.running.values())), BEAT_S):
-            try:
-                while (missing := self.total - len(counted(self.trials))) > 0 and not self._is_over():
-                    signals.raise_dropped()
-                    self._run_batch(min(missing, self.settings["n_jobs"]))
-            except (KeyboardInterrupt, SystemExit):
-                log.warning(progress.interrupted_line())
-                raise SystemExit(signals.exit_code) from None
-            finally:
-                fail_dead(self.study)
-                write_results(self.study, self.opened.directory)
-        if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
-            failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
-            if failed:
-                raise SearchError(f"All {len(failed)} trials failed:{causes(failed)}")
+
+    def _beat(self) -> None:
+        beat(self.study, list(self.running.values()))
+
+    def _save(self) -> None:
+        write_results(self.study, self.opened.directory)
+
+    def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
+        return self.space.overrides(trial.params)
+
+    def _describe(self, trial: optuna.Trial) -> str:
+        return progress.format_params(trial.params)
 
     def _refresh(self) -> None:
         self.trials = self.study.get_trials(deepcopy=False)
@@ -98,14 +128,13 @@ class Search:
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, "
             f"results in {self.opened.directory}"
         )
-        if self.settings["n_jobs"] > 1 and isinstance(self.launcher, BasicLauncher):
-            log.warning(
-                f"n_jobs={self.settings['n_jobs']} with Hydra's basic launcher: it runs one job after the other. "
-                "For jobs side by side, pip install 'hydra-joblib-launcher>=1.4.0rc3' and add hydra/launcher=joblib."
-            )
 
     def _is_over(self) -> bool:
-        """Whether a limit other than the number of trials ends the search; says which."""
+        """Whether a limit other than the number of trials ends the search; says which, once."""
+        self.is_over = self.is_over or self._has_reached_limit()
+        return self.is_over
+
+    def _has_reached_limit(self) -> bool:
         if time.time() >= self.deadline:
             log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
             return True
@@ -116,16 +145,53 @@ class Search:
             return True
         return False
 
-    def _run_batch(self, size: int) -> None:
-        trials = [self._ask() for _ in range(size)]
-        for trial in trials:
-            log.info(progress.start_line(trial.number, self.total, trial.params))
-        fresh = [trial for trial in trials if not self._tell_duplicate(trial)]
-        for batch in _consecutive(fresh):
-            overrides = [self.space.overrides(trial.params) for trial in batch]
-            returns = self.launcher.launch(overrides, initial_job_idx=batch[0].number)
-            for trial, texts, job in zip(batch, overrides, returns, strict=True):
-                self._finish(trial, texts, job)
+    def _run_trials(self, signals: EndingSignals) -> None:
+        """Keep every worker busy until nothing is left to start, and no job runs."""
+        with closing(Workers(self.launcher, self.n_workers)) as workers:
+            jobs: dict[Future[JobReturn], _Job] = {}
+            while True:
+                signals.raise_dropped()
+                while len(jobs) < workers.n and (trial := self._claim()) is not None:
+                    log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
+                    if not self._tell_duplicate(trial):
+                        job = _Job(trial, self._overrides(trial))
+                        if is_remote(self.study._storage):
+                            trial.set_user_attr(OVERRIDES, job.overrides)
+                        jobs[workers.submit(job.overrides, trial.number)] = job
+                if not jobs and not self._wait_for_others():
+                    return
+                for future in workers.wait(list(jobs), _LOOK_S):
+                    job = jobs.pop(future)
+                    if self._finish(job.trial, future):
+                        jobs[workers.submit(job.overrides, job.trial.number)] = job
+
+    def _claim(self) -> optuna.Trial | None:
+        """The next trial, if one is left that no process runs; None otherwise."""
+        if self._n_left() <= 0 or self._is_over():
+            return None
+        with claim_lock(self.study._storage, self.study.study_name):
+            self._refresh()
+            if self._n_left() <= 0:
+                return None
+            self.asker.take()
+        return self._ask()
+
+    def _n_left(self) -> int:
+        """Trials that are still to be started, by this process or another one."""
+        return self.total - len(counted(self.trials)) - sum(t.state == TrialState.RUNNING for t in self.trials)
+
+    def _wait_for_others(self) -> bool:
+        """Wait a little where trials of other processes are still running, which may fail; False if there are none."""
+        if self.is_over or not any(t.state == TrialState.RUNNING for t in self.trials):
+            return False
+        if not self.is_waiting:
+            log.info("Waiting for trials of other processes")
+        self.is_waiting = True
+        time.sleep(_LOOK_S)
+        fail_dead(self.study)
+        retry_interrupted(self.study, self.opened.baseline)
+        self._refresh()
+        return True
 
     def _ask(self) -> optuna.Trial:
         trial = self.asker.ask()
@@ -158,17 +224,21 @@ class Search:
         )
         return True
 
-    def _finish(self, trial: optuna.Trial, overrides: tuple[str, ...], job: JobReturn) -> None:
-        """Judge a job, launch it again where that is worth it, and tell the study."""
-        while True:
-            stored = self.study._storage.get_trial(trial._trial_id)
-            outcome = judge(job, stored, self.opened.objectives)
-            attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
-            if attempt > self.settings["retries"] or not outcome.is_worth_retrying(self.settings["retry_on"]):
-                break
-            log.warning(f"trial {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
+    def _finish(self, trial: optuna.Trial, future: Future[JobReturn]) -> bool:
+        """Judge a job and tell the study; whether it is to be launched again instead."""
+        stored = self.study._storage.get_trial(trial._trial_id)
+        try:
+            job = future.result()
+        except WorkerDiedError as error:
+            self._tell(trial, stored, Outcome(TrialState.FAIL, cause=str(error), interrupted="process"))
+            retry_interrupted(self.study, self.opened.baseline)
+            return False
+        outcome = judge(job, stored, self.opened.objectives)
+        attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
+        if attempt <= self.settings["retries"] and outcome.is_worth_retrying(self.settings["retry_on"]):
+            log.warning(f"{self.noun} {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
             trial.set_user_attr(ATTEMPT, attempt)
-            (job,) = self.launcher.launch([overrides], initial_job_idx=trial.number)
+            return True
         if outcome.state == TrialState.COMPLETE:
             try:
                 for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
@@ -185,6 +255,7 @@ class Search:
             raise hopeless
         if outcome.state == TrialState.FAIL:
             self._require_few_failures()
+        return False
 
     def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:
         self.running.pop(trial.number)
@@ -198,8 +269,9 @@ class Search:
             self.trials,
             directions=self.study.directions,
             total=self.total,
+            noun=self.noun,
             objectives=self.opened.labels,
-            workers=self.settings["n_jobs"],
+            workers=self.n_workers,
             seconds_left=self.deadline - time.time(),
         )
         log.info(line)
@@ -215,14 +287,3 @@ class Search:
                 "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
                 "more with hydra.sweeper.max_failure_rate."
             )
-
-
-def _consecutive(trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
-    """Split into runs of consecutive numbers, since a launch numbers its jobs from one start."""
-    runs: list[list[optuna.Trial]] = []
-    for trial in trials:
-        if runs and runs[-1][-1].number == trial.number - 1:
-            runs[-1].append(trial)
-        else:
-            runs.append([trial])
-    return runs

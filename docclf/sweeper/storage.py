@@ -17,9 +17,13 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
+from docclf.sweeper.passwords import hide_password, with_password
+from docclf.sweeper.patience import PatientStorage
 
 # What a storage given as an object may be.
 _STORAGES = ("optuna.storages.*",)
+# Folder of the finalists' runs in that of the search.
+FINALISTS = "finalists"
 # Seconds that a writer waits for another one before SQLite gives up.
 _SQLITE_WAIT_S = 60.0
 # SQLite's write-ahead log needs memory shared by all its processes: not across a network.
@@ -55,6 +59,25 @@ def sweep_dir(hydra: DictConfig) -> Path:
 def study_name(hydra: DictConfig) -> str:
     """Name of the study in its storage: as configured, or that of the sweep's folder."""
     return str(hydra.sweeper.study_name or sweep_dir(hydra).name)
+
+
+def finalists_name(search: str) -> str:
+    """Name of the study of a search's finalists, in the same storage.
+
+    >>> finalists_name("invoices")
+    'invoices-finalists'
+    """
+    return f"{search}-{FINALISTS}"
+
+
+def job_study_name(hydra: DictConfig) -> str:
+    """Name of the study that a job's trial is in: a finalist is known by its folder.
+
+    Args:
+        hydra: The `hydra` node of the config of the job.
+    """
+    name = study_name(hydra)
+    return finalists_name(name) if str(hydra.sweep.subdir).startswith(f"{FINALISTS}/") else name
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -103,7 +126,7 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
                 f"journal file that ends with .log or .journal, got {url}."
             )
         return optuna.storages.JournalStorage(JournalFileBackend(url))
-    return _created(lambda: optuna.storages.get_storage(url), hide_password(url))
+    return PatientStorage(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))  # type: ignore[abstract]
 
 
 @lru_cache(maxsize=4)
@@ -155,18 +178,6 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                 raise ConfigError(f"Could not open {what}: {type(error).__name__}: {error}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
-
-
-def hide_password(url: str) -> str:
-    """
-    >>> hide_password("postgresql://me:secret@host/db"), hide_password("sqlite:///a.db")
-    ('postgresql://me:***@host/db', 'sqlite:///a.db')
-    """
-    scheme, separator, rest = url.partition("://")
-    user, at, place = rest.rpartition("@")
-    if not at or ":" not in user:
-        return url
-    return f"{scheme}{separator}{user.partition(':')[0]}:***@{place}"
 
 
 @lru_cache

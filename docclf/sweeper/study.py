@@ -21,7 +21,7 @@ from docclf.sweeper.grammar import describe
 from docclf.sweeper.process import is_here, runs_here
 
 BEAT_S = 30.0
-_DEAD_AFTER_S = 5 * BEAT_S
+DEAD_AFTER_S = 5 * BEAT_S
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -30,11 +30,16 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
 
 
-def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
-    """The complete trial with the best value that keeps to all constraints, the first of equals; None without one."""
+def best_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """The complete trials that keep to all constraints, the best value first, equals in the order of `trials`."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
-    choose = max if direction == StudyDirection.MAXIMIZE else min
-    return choose(complete, key=lambda t: t.values[0], default=None)
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    return sorted(complete, key=lambda t: sign * t.values[0])
+
+
+def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
+    """The first of `best_trials`; None without one."""
+    return next(iter(best_trials(trials, direction)), None)
 
 
 def folder_number(trial: FrozenTrial) -> int:
@@ -69,7 +74,7 @@ def _is_alive(trial: FrozenTrial) -> bool:
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0))
     # Without an owner it was asked for at this very moment, or its process died at that.
-    return bool(silent < (1.0 if owner is None else _DEAD_AFTER_S))
+    return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
 
 
 def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from docclf.sweeper.attributes import ATTEMPT, DEADLINE, INTERRUPTED, PRUNED_AT, RETRY_OF
+from docclf.sweeper.attributes import ATTEMPT, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, PRUNER, RETRY_OF
 
 if TYPE_CHECKING:
     import optuna
@@ -34,6 +34,8 @@ class JobTrial:
         self._last_step: int | None = None
         self._deadline: float | None = attributes.get(DEADLINE)
         self.retry_of = retries
+        self.is_finalist = FINALIST in attributes
+        """Whether it scores a trial of the search once more."""
         self.attempt: int = attributes.get(ATTEMPT, 0)
         """How often this job was launched before."""
 
@@ -113,13 +115,13 @@ def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
     from docclf.sweeper.samplers import make_pruner
-    from docclf.sweeper.storage import study_name, study_storage
+    from docclf.sweeper.storage import job_study_name, study_storage
     from docclf.sweeper.study import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = study_storage(hydra)
-    study = copy.copy(_load_study(study_name(hydra), storage))
-    study.pruner = make_pruner(hydra.sweeper.pruner)
+    study = copy.copy(_load_study(job_study_name(hydra), storage))
+    study.pruner = make_pruner(study.user_attrs.get(PRUNER) or hydra.sweeper.pruner)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, int(hydra.job.num))
     trial = optuna.Trial(study, trial_id)

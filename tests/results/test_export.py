@@ -113,7 +113,8 @@ def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
     assert trial["optimizer.lr"] == 4.5678901234567e-3 and trial["data.batch_size"] == 64
     assert list(exported) == list(trial)
     assert {key: (trial[key], exported[key]) for key in trial if trial[key] != exported[key]} == {
-        "data.root": ("내 문서/pages", str(cwd / "내 문서/pages"))
+        "data.root": ("내 문서/pages", str(cwd / "내 문서/pages")),
+        "refit": (False, "folds"),
     }
     assert flat(compose_best(compose_config, sweep)) == exported, "so that the tests below may compose in this process"
 

@@ -35,7 +35,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_every_trial_has_a_row_with_what_it_tried_and_how_it_ended(study: optuna.Study, tmp_path: Path) -> None:
     write_trials(tmp_path / "trials.csv", study.get_trials())
     rows = read(tmp_path / "trials.csv")
-    assert list(rows[0]) == ["number", "state", "value", "model", "optimizer.lr", "folds", "seconds", "cause", "folder"]
+    assert ",".join(rows[0]) == "number,state,value,rescored,model,optimizer.lr,folds,seconds,cause,folder"
     assert [row["state"] for row in rows] == ["COMPLETE", "FAIL", "PRUNED", "RUNNING"]
     assert [row["number"] for row in rows] == [row["folder"] for row in rows] == ["0", "1", "2", "3"]
     assert (rows[0]["value"], rows[0]["optimizer.lr"]) == ("0.625", "0.01")
@@ -57,4 +57,6 @@ def test_several_objectives_have_a_column_each(tmp_path: Path) -> None:
 
 def test_a_study_without_trials_gives_a_header(tmp_path: Path) -> None:
     write_trials(tmp_path / "trials.csv", [])
-    assert (tmp_path / "trials.csv").read_text().splitlines() == ["number,state,value,folds,seconds,cause,folder"]
+    assert (tmp_path / "trials.csv").read_text().splitlines() == [
+        "number,state,value,rescored,folds,seconds,cause,folder"
+    ]

@@ -24,6 +24,7 @@ TINY = (
     "validation.epochs=1",
     "validation.folds=2",
     "logger=none",
+    "finalists.top_k=0",
 )
 
 

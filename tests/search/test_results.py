@@ -59,7 +59,7 @@ def test_the_lines_of_trials_and_folds_and_the_summary_are_on_the_screen_and_in_
     for text in (output, log):
         for trial in study.trials:
             assert len(re.findall(rf"\btrial {trial.number}/4  lr=", text)) == 1
-            ends = rf"\btrial {trial.number}/4  (macro-F1|pruned at macro-F1) \d\.\d{{3}} \(best .*\)  \S+ s"
+            ends = rf"\btrial {trial.number}/4  (macro-F1|pruned at macro-F1) \d\.\d{{3}} \((the )?best.*\)  \S+ s"
             assert len(re.findall(ends, text)) == 1
         complete = sum(trial.state.name == "COMPLETE" for trial in study.trials)
         assert len(re.findall(r"  fold 1/2  macro-F1 \d\.\d{3}", text)) >= complete
@@ -75,7 +75,7 @@ def test_the_winner_is_exported_whole_and_with_its_parameters(searched: Searched
     assert search.read("best/params.yaml") == best.params
     exported = search.read("best/config.yaml")
     del exported["defaults"]
-    assert exported == search.read(f"{best.number}/.hydra/config.yaml")
+    assert exported == search.read(f"{best.number}/.hydra/config.yaml") | {"refit": "folds"}
     header = (search.folder / "best" / "config.yaml").read_text(encoding="utf-8").splitlines()
     assert header[0].startswith(f"# study: search, trial {best.number} of 4")
 
@@ -91,5 +91,5 @@ def test_the_printed_command_trains_the_winner_to_the_same_scores_in_another_fol
     again, before = yaml.safe_load(result.read_text(encoding="utf-8")), search.read(f"{best.number}/result.yaml")
     assert again["folds"] == before["folds"]
     assert again["mean"] == before["mean"] == best.value
-    assert (result.parent / "model.safetensors").is_file()
+    assert (result.parent / "model" / "all.safetensors").is_file()
     assert (result.parent / "oof.csv").read_bytes() == (search.folder / str(best.number) / "oof.csv").read_bytes()

@@ -1,0 +1,102 @@
+"""Training labels that look wrong, by what folds predicted for pages that they were not trained on."""
+
+import csv
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.results.files import replacing
+from docclf.results.pictures import write_captioned
+
+_PICTURED = 25
+
+
+class Images(Protocol):
+    """Decoded pages, such as `docclf.data.dataset.PageArray`."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+def write_label_issues(
+    folder: Path,
+    ids: Sequence[str],
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    probabilities: NDArray[np.floating[Any]],
+    images: Images,
+) -> int:
+    """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
+
+    The table has the columns ID, given, suggested and score, the worst first: given and suggested as the user writes
+    the targets, the score as in `find_wrong_labels`.
+
+    Args:
+        folder: The run's folder.
+        ids: What the user calls each page.
+        labels: Class index given to each page, shape (n,).
+        class_names: What each class is called in pictures.
+        targets: What the user writes for each class.
+        probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
+        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels).
+
+    Returns:
+        The number of labels that look wrong.
+    """
+    pages, scores = find_wrong_labels(labels, probabilities)
+    given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
+    with replacing(folder / "label_issues.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["ID", "given", "suggested", "score"])
+        for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
+            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}"])
+    picture = folder / "label_issues.png"
+    if not len(pages):
+        picture.unlink(missing_ok=True)
+        return 0
+    worst = pages[:_PICTURED]
+    captions = [
+        (f"{class_names[label]} →", class_names[other], ids[page])
+        for page, label, other in zip(worst.tolist(), given, suggested, strict=False)
+    ]
+    write_captioned(picture, list(images[worst]), captions)
+    return len(pages)
+
+
+def find_wrong_labels(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pages whose labels look wrong by confident learning, and how good those labels are, the worst first.
+
+    Confident learning (Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021)
+    counts for each pair of classes how many pages of the one are predicted as the other with at least the confidence
+    that is usual for the other, and takes as many of those by the largest margins. The score is that margin, (1 +
+    p(given) - max p(others)) / 2: 0 is surely wrong, 1 surely right, and below 0.5 another class is likelier. The only
+    page of a class is never among them: no fold that predicts it has seen its class.
+
+    Args:
+        labels: Class index given to each page, shape (n,).
+        probabilities: Out-of-fold ones, shape (n, n_classes), in [0, 1]; rows with NaN are left out.
+
+    Returns:
+        Indices of the pages, int64 of shape (k,), and scores in [0, 1] of the same shape.
+    """
+    predicted = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    given, shares = labels[predicted], probabilities[predicted].astype(np.float64)
+    if len(np.unique(given)) < 2:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    # They load pandas and scikit-learn: 1.2 s.
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "May not flag all label issues in class", UserWarning)
+        wrong = find_label_issues(given, shares, n_jobs=1)
+    scores = get_label_quality_scores(given, shares, method="normalized_margin").clip(0, 1)
+    rows = np.flatnonzero(wrong)
+    rows = rows[np.argsort(scores[rows], kind="stable")]
+    return predicted[rows], scores[rows]

@@ -1,0 +1,218 @@
+"""What a run left in its folder, read back and checked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from docclf.errors import DataError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Content of a file of predictions, a page an entry.
+
+    Attributes:
+        path: The file.
+        ids: What the user calls each page.
+        targets: The true class of each page as the user writes it; empty where it is not known.
+        class_names: In the order of the class indices.
+        probabilities: Shape (n, n_classes), in [0, 1].
+        folds: The fold that validated each page, int64 of shape (n,); None in a file without that column.
+    """
+
+    path: Path
+    ids: list[str]
+    targets: list[str]
+    class_names: list[str]
+    probabilities: NDArray[np.float64]
+    folds: NDArray[np.int64] | None
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the most probable class of each page, shape (n,)."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read `oof.csv` or a file like it: the columns ID, target, maybe fold, and one probability a class.
+
+    Places count, not names, since a class may be called anything. The third column is the fold if it is called so and
+    holds whole numbers; probabilities are written with decimals.
+
+    Raises:
+        DataError: The file is missing or no file of predictions, an ID stands in it twice, or it has no page.
+    """
+    header, rows = _read_rows(path, ["ID", "target"])
+    if not rows:
+        raise DataError(f"Expected a row for each page in {path}, got none.")
+    has_folds = header[2:3] == ["fold"] and all(row[2].isdecimal() and len(row[2]) < 10 for row in rows)
+    first = 3 if has_folds else 2
+    names = header[first:]
+    if len(set(names)) < max(len(names), 1):
+        raise DataError(f"Expected a column for each class in {path}, each with another name, got {','.join(header)}.")
+    try:
+        probabilities = np.array([row[first:] for row in rows], dtype=np.float64)
+    except ValueError as error:
+        raise DataError(f"Expected probabilities as numbers in {path}, got another text: {error}.") from error
+    if (wrong := ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1)).any():
+        raise DataError(f"Expected probabilities from 0 to 1 in {path}, got others for {rows[wrong.argmax()][0]}.")
+    folds = np.array([int(row[2]) for row in rows], dtype=np.int64) if has_folds else None
+    return Predictions(path, [row[0] for row in rows], [row[1] for row in rows], names, probabilities, folds)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left in its folder.
+
+    Attributes:
+        folder: Of the run.
+        result: Content of `result.yaml`; empty where there is none.
+        predictions: Out-of-fold.
+        test: Those of the test pages, if there are any.
+        folds: ID to fold, both as text, of every training page.
+        config: The config as it is written, flattened; empty where there is none.
+        resolved: The same with its interpolations resolved.
+    """
+
+    folder: Path
+    result: Mapping[str, Any]
+    predictions: Predictions
+    test: Predictions | None
+    folds: Mapping[str, str]
+    config: Mapping[str, str]
+    resolved: Mapping[str, str]
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What `result.yaml` says of the data."""
+        data = self.result.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Target to class name, in the order of the class indices.
+
+        Where `result.yaml` does not name the targets, they are the class names themselves.
+        """
+        names, targets = self.predictions.class_names, self.data.get("targets")
+        if isinstance(targets, list) and self.data.get("class_names") == names and len(targets) == len(names):
+            return {str(target): name for target, name in zip(targets, names, strict=True)}
+        return {name: name for name in names}
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run from its folder, or the best one of a search from the search's folder.
+
+    Raises:
+        DataError: There is no finished run, or one of its files cannot be read.
+    """
+    run = next((place for place in (folder, folder / "best") if (place / "oof.csv").is_file()), folder)
+    result = _read_result(run)
+    if not (run / "oof.csv").is_file():
+        raise DataError(_why_unfinished(run, result))
+    predictions = read_predictions(run / "oof.csv")
+    test = read_predictions(run / "predictions_test.csv") if (run / "predictions_test.csv").is_file() else None
+    if (run / "folds.csv").is_file():
+        folds = {row[0]: row[1] for row in _read_rows(run / "folds.csv", ["ID", "fold"])[1]}
+    elif predictions.folds is not None:
+        folds = dict(zip(predictions.ids, map(str, predictions.folds.tolist()), strict=True))
+    else:
+        raise DataError(f"Expected folds.csv in {run} or a column fold in its oof.csv, got neither.")
+    return Run(run, result, predictions, test, folds, *_read_config(run))
+
+
+def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a CSV file whose header starts with these columns, the first an ID that is there once."""
+    if not path.is_file():
+        raise DataError(f"Expected {path}, got no such file.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [row for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Expected {path} as CSV in UTF-8, got something else: {error}.") from error
+    header, rows = (lines[0] if lines else []), lines[1:]
+    if header[: len(start)] != start:
+        raise DataError(f"Expected {path} to begin with {','.join(start)}, got {shown(','.join(header)[:60])!r}.")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise DataError(f"Expected {len(header)} values in each row of {path}, got {len(row)} in row {number}.")
+    if twice := [page for page, n in Counter(row[0] for row in rows).items() if n > 1]:
+        raise DataError(f"Expected each ID once in {path}, got {', '.join(twice[:5])} several times.")
+    return header, rows
+
+
+def _read_result(run: Path) -> dict[str, Any]:
+    path = run / "result.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        result = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"Expected YAML in {path}, got something else: {error}") from error
+    if not isinstance(result, dict):
+        raise DataError(f"Expected keys and values in {path}, got something else.")
+    return result
+
+
+def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
+    if not run.is_dir():
+        return f"Expected the folder of a run or of a search, got {run}, which is none."
+    if result:
+        cause = f" ({shown(str(result['cause']))})" if result.get("cause") else ""
+        return (
+            f"Expected a finished run in {run}, got state {result.get('state', 'unknown')}{cause} and no oof.csv. "
+            "Start its command again, or name another run."
+        )
+    if inside := sorted(path.parent.name for path in run.glob("*/oof.csv")):
+        return f"Expected a run, or the best one in {run / 'best'}, got none. Name one inside: {', '.join(inside)}."
+    return (
+        f"Expected a finished run in {run}, got neither result.yaml nor oof.csv. Wait for its end, or name another run."
+    )
+
+
+def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The flattened config of a run as it is written, and resolved."""
+    path = next((run / name for name in (".hydra/config.yaml", "config.yaml") if (run / name).is_file()), None)
+    if path is None:
+        return {}, {}
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise DataError(f"Expected a config in {path}, got something else: {error}") from error
+    if not isinstance(config, DictConfig):
+        raise DataError(f"Expected keys and values in {path}, got something else.")
+    written = _flat(OmegaConf.to_container(config))
+    try:
+        return written, _flat(OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException:  # something that only Hydra can resolve
+        return written, written
+
+
+def _flat(value: Any, key: str = "") -> dict[str, str]:
+    """
+    >>> _flat({"model": {"name": "resnet18", "drop_rate": 0.1}, "seed": None})
+    {'model.name': 'resnet18', 'model.drop_rate': '0.1', 'seed': 'null'}
+    """
+    if isinstance(value, dict) and value:
+        items = [_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
+        return {name: text for item in items for name, text in item.items()}
+    return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def shown(text: str) -> str:
+    """One line that a terminal shows and does not obey; syllables of Hangul in one character."""
+    joined = unicodedata.normalize("NFC", " ".join(text.split()))
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)

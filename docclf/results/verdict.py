@@ -1,0 +1,127 @@
+"""Which finalist wins a search, and whether it beats the baseline for a reason."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from docclf.errors import DataError
+from docclf.scores import Difference, chance_of_guessing, compare_scores
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+# Of the permutation test: with the difference's own 5 %, a winner among noise is rarer than 1 in 20.
+_GUESSING_P = 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the finalists.
+
+    Attributes:
+        winner: The finalist that scores best.
+        number: Number of its trial in the search.
+        baseline: The baseline as a finalist; None without one.
+        difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
+        guessing: Chance that random labels score as well as the winner does; None without a difference.
+    """
+
+    winner: FrozenTrial
+    number: int
+    baseline: FrozenTrial | None
+    difference: Difference | None
+    guessing: float | None
+
+    @property
+    def beats(self) -> bool:
+        """Whether the winner is better than the baseline beyond what chance explains, and better than guessing."""
+        better = self.difference is not None and self.difference.low > 0
+        return better and self.guessing is not None and self.guessing <= _GUESSING_P
+
+    def __str__(self) -> str:
+        what = f"trial {self.number}"
+        if self.baseline is None:
+            return f"{what} wins; there is no baseline to compare with"
+        if self.winner.number == self.baseline.number:
+            return "what was found does not beat the baseline: scored again, no finalist is better than it"
+        if self.difference is None or self.guessing is None:
+            return f"{what} wins; its predictions and the baseline's cannot be compared"
+        if self.beats:
+            return f"{what} beats the baseline by {self.difference}"
+        if self.guessing > _GUESSING_P:
+            return f"{what} does not beat the baseline: it is no better than guessing (p = {self.guessing:.2g})"
+        return f"{what} does not beat the baseline: the difference {self.difference} may be chance"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `verdict.yaml`."""
+        facts: dict[str, Any] = {"verdict": str(self), "beats_baseline": self.beats, "trial": self.number}
+        for role, finalist in {"winner": self.winner, "baseline": self.baseline}.items():
+            if finalist is not None:
+                facts[role] = {
+                    "folder": f"finalists/{finalist.number}",
+                    "macro_f1": finalist.values[0],
+                    "macro_f1_pooled": finalist.user_attrs.get("macro_f1_pooled"),
+                    "folds": finalist.user_attrs.get("folds"),
+                }
+        if self.difference is not None:
+            facts["difference"] = {
+                "macro_f1_pooled": self.difference.value,
+                "low": self.difference.low,
+                "high": self.difference.high,
+                "level": self.difference.level,
+                "chance_better": self.difference.chance_better,
+                "p_guessing": self.guessing,
+            }
+        return facts
+
+
+def judge(search: optuna.Study, folder: Path) -> Verdict | None:
+    """Compare the finalists of a search.
+
+    Args:
+        search: Its study.
+        folder: Its folder, with the finalists' runs.
+
+    Returns:
+        None where no finalist came to its end.
+    """
+    from docclf.sweeper.attributes import ROLE
+    from docclf.sweeper.finalists import scored, source_number
+    from docclf.sweeper.storage import FINALISTS
+
+    finalists = scored(search)
+    if not finalists:
+        return None
+    winner = finalists[0]
+    baseline = next((trial for trial in finalists if trial.user_attrs.get(ROLE) == "baseline"), None)
+    if baseline is None or winner.number == baseline.number:
+        return Verdict(winner, source_number(winner), baseline, None, None)
+    runs = (folder / FINALISTS / str(trial.number) for trial in (winner, baseline))
+    return Verdict(winner, source_number(winner), baseline, *_compare(*runs))
+
+
+def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | None]:
+    """Difference of two runs' out-of-fold predictions, and the chance that the first one is guessing."""
+    from docclf.results.reading import read_run
+
+    try:
+        run, other = read_run(winner), read_run(baseline)
+    except DataError as error:  # removed, or damaged
+        log.warning(f"The finalists' predictions cannot be compared: {error}")
+        return None, None
+    ours, theirs = run.predictions, other.predictions
+    if ours.ids != theirs.ids or ours.class_names != theirs.class_names:
+        return None, None
+    index = {target: i for i, target in enumerate(run.classes)}
+    labels = np.array([index[target] for target in ours.targets])
+    predicted, beaten = (found.probabilities.argmax(axis=1) for found in (ours, theirs))
+    n = len(index)
+    return compare_scores(labels, predicted, beaten, n), chance_of_guessing(labels, predicted, n)

@@ -1,0 +1,244 @@
+"""The best trials scored once more, elsewhere than where they were chosen: what wins there wins for a reason.
+
+The best of 20 noisy scores is mostly lucky. So the best few and the baseline run again as jobs, with overrides that
+give each a fresh score, in a study of their own beside the search's: continued, retried and resumed like any trial.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.plugins.launcher import Launcher
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, OWNER, PRUNER, RETRY_OF, ROLE
+from docclf.sweeper.claims import claim_lock
+from docclf.sweeper.grammar import encode, to_text
+from docclf.sweeper.opening import Opened
+from docclf.sweeper.process import is_here, runs_here, this_process
+from docclf.sweeper.progress import format_params
+from docclf.sweeper.search import Search
+from docclf.sweeper.storage import FINALISTS, finalists_name
+from docclf.sweeper.study import DEAD_AFTER_S, best_trials, counted, fail_dead, interrupt
+
+log = logging.getLogger(__name__)
+
+
+def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
+    """The finalists' study, made if it is not there.
+
+    Args:
+        search: The study that they come from.
+        race: Whether a finalist stops that falls behind, see `docclf.sweeper.race.Race`.
+    """
+    study = optuna.create_study(
+        study_name=finalists_name(search.study_name),
+        storage=search._storage,
+        direction=search.direction,
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known
+    )
+    study.set_user_attr(PRUNER, {"_target_": "docclf.sweeper.race.Race" if race else "optuna.pruners.NopPruner"})
+    return study
+
+
+def scored(search: optuna.Study) -> list[FrozenTrial]:
+    """Finalists of a search that came to their end, as they were last scored; the best first, none without a rescoring.
+
+    Args:
+        search: The study that they come from.
+    """
+    study = _load(search)
+    if study is None:
+        return []
+    trials = best_trials(study.get_trials(deepcopy=False), study.direction)
+    current = study.user_attrs.get(CURRENT, [])
+    return [trial for trial in trials if trial.user_attrs.get(FINALIST) in current]
+
+
+def _load(search: optuna.Study) -> optuna.Study | None:
+    try:
+        return optuna.load_study(study_name=finalists_name(search.study_name), storage=search._storage)
+    except KeyError:
+        return None
+
+
+def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
+    """The baseline, where there is one, and the best other trials.
+
+    Args:
+        trials: Of the search.
+        direction: Of its objective.
+        top_k: How many others.
+    """
+    baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
+    seen = [t.params for t in baseline]
+    best: list[FrozenTrial] = []
+    for trial in best_trials(trials, direction):
+        if len(best) < top_k and DUPLICATE_OF not in trial.user_attrs and trial.params not in seen:
+            seen.append(trial.params)
+            best.append(trial)
+    return [*baseline, *best] if best else []
+
+
+def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
+    """Score the finalists of a search that are not scored yet.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        opened: The search, which has ended.
+        launcher: Runs the jobs.
+
+    Raises:
+        SearchError: All of them failed.
+        SystemExit: A signal ended it; everything that finished is saved.
+    """
+    asked: Mapping[str, Any] = settings["finalists"]
+    study = opened.study
+    if not asked["top_k"] or len(study.directions) > 1:
+        return
+    wanted = choose(study.get_trials(deepcopy=False), study.direction, asked["top_k"])
+    if not wanted:
+        return
+    finalists = open_finalists(study, asked["race"])
+    overrides = _overrides(asked)
+    marks = {mark(trial.number, overrides): trial for trial in wanted}
+    with claim_lock(finalists._storage, finalists.study_name):
+        if (owner := _other_owner(finalists)) is not None:
+            log.info(f"The finalists are scored, and the winner is exported, by {owner}")
+            return
+        _own(finalists, this_process())
+    try:
+        finalists.set_user_attr(CURRENT, list(marks))
+        fail_dead(finalists)
+        missing = _queue(finalists, marks, opened.directory)
+        if missing:
+            total = len(counted(finalists.get_trials(deepcopy=False))) + missing
+            again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total)
+            _Final(settings, again, launcher).run()
+    except BaseException:
+        release(study)
+        raise
+
+
+def is_for_another(search: optuna.Study) -> bool:
+    """Whether another process scores the finalists of a search, and exports the winner."""
+    finalists = _load(search)
+    return finalists is not None and _other_owner(finalists) is not None
+
+
+def release(search: optuna.Study) -> None:
+    """Leave the finalists of a search to whoever goes on with it."""
+    finalists = _load(search)
+    if finalists is not None and _other_owner(finalists) is None:
+        _own(finalists, "")
+
+
+def _own(finalists: optuna.Study, owner: str) -> None:
+    finalists.set_user_attr(BEAT, time.time())
+    finalists.set_user_attr(OWNER, owner)
+
+
+def _other_owner(finalists: optuna.Study) -> str | None:
+    """The living process other than this one that has the finalists; None without one."""
+    attributes = finalists.user_attrs
+    owner = attributes.get(OWNER)
+    if not owner or owner == this_process():
+        return None
+    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
+    return str(owner) if alive else None
+
+
+class _Final(Search):
+    """The search's loop over a queue that is filled already."""
+
+    noun = "finalist"
+
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
+        # The time budget is that of the search; who was the best of it is scored again in any case.
+        unlimited = {"timeout": None, "stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        super().__init__({**settings, **unlimited}, opened, launcher)
+        self.asked = _overrides(settings["finalists"])
+
+    def _prepare(self) -> None:
+        self._refresh()
+
+    def _announce(self) -> None:
+        log.info(f"Finalists, scored again with {' '.join(self.asked)}")
+
+    def _beat(self) -> None:
+        super()._beat()
+        self.study.set_user_attr(BEAT, time.time())
+
+    def _save(self) -> None:
+        """Nothing: what the search came to is saved."""
+
+    def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
+        return (*super()._overrides(trial), *self.asked, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
+
+    def _describe(self, trial: optuna.Trial) -> str:
+        return f"trial {source_number(trial)}: {format_params(trial.params)}"
+
+
+def _overrides(asked: Mapping[str, Any]) -> list[str]:
+    """
+    >>> _overrides({"overrides": {"validation": None, "seed": 43}})
+    ['seed=43']
+    """
+    return [f"{key}={to_text(encode(value))}" for key, value in (asked["overrides"] or {}).items() if value is not None]
+
+
+def mark(number: int, overrides: Sequence[str]) -> str:
+    """Identifies a finalist: the trial of the search, and how it is scored again.
+
+    >>> mark(7, ["validation.seed=43"])
+    '7 validation.seed=43'
+    """
+    return " ".join([str(number), *overrides])
+
+
+def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
+    """Number of the trial of the search that a finalist scores again."""
+    return int(finalist.user_attrs[FINALIST].partition(" ")[0])
+
+
+def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory: Path) -> int:
+    """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
+
+    Who was scored on a machine that does not share the search's folder is scored again: its predictions are wanted.
+
+    Returns:
+        How many are queued.
+    """
+    known: dict[str, FrozenTrial] = {}
+    for trial in finalists.get_trials(deepcopy=False):
+        name = trial.user_attrs.get(FINALIST, "")
+        if trial.state == TrialState.WAITING and name not in marks:
+            interrupt(finalists, trial._trial_id, "input", "not among the finalists any more")
+        known[name] = trial
+    queued = 0
+    for name, trial in marks.items():
+        last = known.get(name)
+        if last is not None and _is_scored(last, directory):
+            continue
+        queued += 1
+        if last is not None and last.state == TrialState.WAITING:
+            continue
+        attributes = {FINALIST: name} | ({RETRY_OF: last.number} if last is not None else {})
+        if trial.user_attrs.get(ROLE):
+            attributes[ROLE] = trial.user_attrs[ROLE]
+        finalists.enqueue_trial(trial.params, user_attrs=attributes)
+    return queued
+
+
+def _is_scored(finalist: FrozenTrial, directory: Path) -> bool:
+    """Whether it came to its end, here. One that failed was trained before, as a trial, and is worth another try."""
+    here = (directory / FINALISTS / str(finalist.number)).is_dir()
+    return finalist.state in (TrialState.COMPLETE, TrialState.PRUNED) and here
