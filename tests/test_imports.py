@@ -18,8 +18,12 @@ COMMANDS = ("train", "data/__main__", "predict", "report", "merge", "compare", "
 RULES = {
     "__init__": set(),
     "errors": set(),
+    "api": {"errors", "sweeper"},
     "data": {"errors"},
     "scores": {"errors"},
+    "calibration": {"errors", "scores"},
+    "prediction": {"errors", "data", "ensemble", "results"},
+    "onnx": {"errors", "ensemble"},
     "ensemble": {"errors", "results"},
     "model": {"errors", "ensemble"},
     "trainer": {"errors"},
@@ -27,9 +31,9 @@ RULES = {
     "resume": {"results"},
     "fold_average": {"model", "resume"},
     "crossval": {"errors", "data", "ensemble", "model", "fold_average", "resume", "scores"},
-    "refit": {"errors", "data", "ensemble", "model", "crossval", "results", "scores"},
+    "refit": {"errors", "data", "calibration", "ensemble", "model", "crossval", "results", "scores"},
     "sweeper": {"errors"},
-    "results": {"errors", "scores", "sweeper"},
+    "results": {"errors", "calibration", "scores", "sweeper"},
 }
 HEAVY = (
     "torch",
@@ -41,6 +45,10 @@ HEAVY = (
     "optuna",
     "sklearn",
     "matplotlib",
+    "cleanlab",
+    "pandas",
+    "loky",
+    "onnx",
 )
 
 

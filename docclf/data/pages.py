@@ -132,7 +132,7 @@ def _class_folders(root: Path) -> list[str]:
         if not folder.is_dir() or folder.name.startswith((".", "__")):
             continue
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        if not _is_utf_8(folder.name):
+        if not is_utf_8(folder.name):
             raise DataError(f"Expected class folders with names in UTF-8, got {str(folder)!a}. Rename it.")
         if any(is_page_file(entry) for entry in entries):
             names.append(folder.name)
@@ -154,7 +154,7 @@ def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> tuple[Pa
     for label, name in enumerate(names):
         for path in sorted(path for path in (split / name).glob("*") if is_page_file(path)):
             page = path.relative_to(root).as_posix()
-            if _is_utf_8(page):
+            if is_utf_8(page):
                 ids.append(page)
                 paths.append(path)
                 labels.append(label)
@@ -163,7 +163,7 @@ def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> tuple[Pa
     return Pages(ids, paths, np.asarray(labels, dtype=np.int64)), problems
 
 
-def _is_utf_8(name: str) -> bool:
+def is_utf_8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -177,13 +177,13 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got no such file. "
             "Use data=folder for a folder per class."
         )
-    rows = _table(path, columns)
+    rows = read_table(path, columns)
     if not rows:
         raise DataError(f"Expected at least one row in {path}, got none.")
     return rows
 
 
-def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file that has at least these columns; values that a short row lacks are empty."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -205,7 +205,7 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
     used = {row["target"] for row in rows} - {""}
     names = {target: target for target in used}
     if (root / "meta.csv").is_file():
-        meta = _table(root / "meta.csv", ("target", "class_name"))
+        meta = read_table(root / "meta.csv", ("target", "class_name"))
         names = {row["target"]: row["class_name"] for row in meta}
         used &= names.keys()
     if len(used) < 2:
@@ -236,7 +236,7 @@ def _pages_of_rows(
     for line, row in enumerate(rows, 2):
         name, target = row["ID"], row.get("target", "")
         # Not `Path.is_file`, which raises an error for names that are too long.
-        path = next((path for path in _candidates(root, split, name) if os.path.isfile(path)), None)  # noqa: PTH113
+        path = next((path for path in candidates(root, split, name) if os.path.isfile(path)), None)  # noqa: PTH113
         what = None
         if not name:
             what = "no ID"
@@ -264,7 +264,7 @@ def _pages_of_rows(
     return Pages(ids, paths, numbered, named), problems
 
 
-def _candidates(root: Path, split: str, name: str) -> list[Path]:
+def candidates(root: Path, split: str, name: str) -> list[Path]:
     """Where a page may be: macOS writes a syllable of Hangul as several characters (NFD), others as one (NFC)."""
     forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
     return [folder / form for form in forms for folder in (root / split, root)]

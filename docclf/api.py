@@ -1,0 +1,149 @@
+"""A search from Python: in a notebook, or in a program of one's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docclf.errors import DataError, SearchError
+
+if TYPE_CHECKING:
+    import optuna
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has left.
+
+    Attributes:
+        folder: The search's folder, `multirun/NAME`.
+        config_path: The exported config of the winner.
+        verdict: Whether it beats the baseline, content of `best/verdict.yaml`; empty without finalists.
+    """
+
+    folder: Path
+    config_path: Path
+    verdict: dict[str, Any]
+
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study."""
+        return load_study(self.folder)
+
+    @property
+    def best_value(self) -> float:
+        """Best score of the search, by which finalists are chosen; `verdict` has what they score on other folds."""
+        return self.study.best_value
+
+
+def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> SearchResult:
+    """Search as `python -m docclf.train -m` does, in a process of its own; what it prints is printed.
+
+    Called again with the same overrides it goes on to the study's total, as the command does. An interruption ends the
+    search, and saves it.
+
+    Args:
+        overrides: As on the command line: `["data=csv", "data.root=pages", "search.n_trials=50"]`. Without one of
+            `hparams_search` the default search is taken.
+        cwd: Where the command would run; results are in `multirun/` there.
+
+    Raises:
+        SearchError: The search ended with an error, which is in the message.
+    """
+    given = [*overrides] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
+    given += [text for text in overrides if text not in given]
+    place = _sweep_dir(given, Path(cwd).absolute())
+    command = [sys.executable, "-m", "docclf.train", "-m", *given]
+    with subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        last: list[str] = []
+        try:
+            for line in process.stdout:
+                sys.stdout.write(line)  # not inherited: a notebook would not show it
+                last = [*last[-20:], line]
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+    if process.returncode:
+        raise SearchError(f"The search ended with exit code {process.returncode}:\n{''.join(last)}")
+    return read_search(place)
+
+
+def read_search(folder: str | Path) -> SearchResult:
+    """A search that has ended, from its folder `multirun/NAME`.
+
+    Raises:
+        DataError: There is none, or it has no winner.
+    """
+    import yaml
+
+    folder = Path(folder)
+    verdict = folder / "best" / "verdict.yaml"
+    found = yaml.safe_load(verdict.read_text(encoding="utf-8")) if verdict.is_file() else {}
+    return SearchResult(folder, best_config_path(folder), found)
+
+
+def load_study(folder: str | Path) -> optuna.Study:
+    """The Optuna study of a search, from its folder `multirun/NAME`, wherever the study lives.
+
+    Raises:
+        DataError: There is no search in this folder.
+    """
+    import optuna
+    from omegaconf import OmegaConf
+
+    from docclf.sweeper.storage import study_name, study_storage
+
+    path = Path(folder) / "multirun.yaml"
+    if not path.is_file():
+        raise DataError(f"Expected the folder of a search, multirun/NAME, got {folder}, which has no multirun.yaml.")
+    hydra = OmegaConf.load(path).hydra
+    if hydra.sweeper.storage is None:  # beside it, wherever the folder has been moved to
+        storage: Any = f"sqlite:///{Path(folder).absolute() / 'study.db'}"
+    else:
+        storage = study_storage(hydra)
+    return optuna.load_study(study_name=study_name(hydra), storage=storage)
+
+
+def best_config_path(folder: str | Path) -> Path:
+    """The exported config of a search's winner.
+
+    Raises:
+        DataError: The search has none.
+    """
+    path = Path(folder) / "best" / "config.yaml"
+    if not path.is_file():
+        raise DataError(f"Expected the folder of a search with a winner, got {folder}, which has no best/config.yaml.")
+    return path
+
+
+def best_config(folder: str | Path) -> DictConfig:
+    """The whole config of a search's winner.
+
+    Raises:
+        DataError: The search has none.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    config = OmegaConf.load(best_config_path(folder))
+    assert isinstance(config, DictConfig)
+    config.pop("defaults")
+    return config
+
+
+def _sweep_dir(overrides: Sequence[str], cwd: Path) -> Path:
+    """Where a search with these overrides leaves its results, see conf/app.yaml.
+
+    >>> _sweep_dir(["data=csv", "study_name='my search'"], Path("/x")).as_posix()
+    '/x/multirun/my search'
+    """
+    given = {key: value.strip("'\"") for key, _, value in (text.partition("=") for text in overrides)}
+    return cwd / given.get("hydra.sweep.dir", f"multirun/{given.get('study_name', 'search')}")

@@ -1,0 +1,74 @@
+"""Pages decoded in threads, a few batches ahead of who takes them: nothing is kept, however many there are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.contents import n_cpus
+from docclf.data.formats import read_page
+from docclf.data.listing import ListedPage
+
+_AHEAD = 2  # batches that wait decoded while one is taken
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pages that follow each other.
+
+    Attributes:
+        pages: All of them.
+        images: Those that could be read, uint8 of shape (n, size, size, channels).
+        problems: Why a page cannot be read, one a page; empty for those in `images`.
+    """
+
+    pages: Sequence[ListedPage]
+    images: NDArray[np.uint8]
+    problems: list[str]
+
+
+def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
+    """Decode pages in their order. Pillow warns of oddities: see `docclf.data.formats.quiet_decoders`.
+
+    Args:
+        pages: What to read.
+        batch_size: Pages of each batch but the last.
+        size: Height and width in pixels that each page is reduced to; its proportions are not kept.
+        channels: 3 for RGB, 1 for grey.
+    """
+    waiting: deque[tuple[Sequence[ListedPage], list[Future[NDArray[np.uint8] | str]]]] = deque()
+    pool = ThreadPoolExecutor(n_cpus())
+    try:
+        for start in range(0, len(pages), batch_size):
+            some = pages[start : start + batch_size]
+            waiting.append((some, [pool.submit(_read, page, size, channels) for page in some]))
+            if len(waiting) > _AHEAD:
+                yield _gather(*waiting.popleft(), shape=(size, size, channels))
+        while waiting:
+            yield _gather(*waiting.popleft(), shape=(size, size, channels))
+    finally:  # also where the taker stops in between
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(page: ListedPage, size: int, channels: int) -> NDArray[np.uint8] | str:
+    if page.path is None or page.problem:
+        return page.problem or "no file"
+    try:
+        return read_page(page.path, size, page=page.number, channels=channels)
+    except Exception as error:  # decoders of damaged files raise almost anything
+        return f"{type(error).__name__}: {error}"
+
+
+def _gather(
+    pages: Sequence[ListedPage], results: Sequence[Future[NDArray[np.uint8] | str]], *, shape: tuple[int, ...]
+) -> Batch:
+    found = [result.result() for result in results]
+    images = np.empty((sum(not isinstance(image, str) for image in found), *shape), dtype=np.uint8)
+    for place, image in zip(images, (image for image in found if not isinstance(image, str)), strict=True):
+        place[...] = image
+    return Batch(pages, images, [problem if isinstance(problem, str) else "" for problem in found])

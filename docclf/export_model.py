@@ -1,0 +1,224 @@
+"""Turn the model of a run into a folder that predicts anywhere, with or without docclf.
+
+python -m docclf.export_model run=RUN       writes RUN/exported with model.onnx
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from docclf import CONF_DIR
+from docclf.errors import ConfigError, DataError, DocclfError
+from docclf.train import TARGETS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from docclf.ensemble import Description
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_ONNX = "model.onnx"
+_DESCRIPTION = "model.yaml"
+_N_CHECKED = 16  # pages
+_TOLERANCE = 1e-4  # between probabilities
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name="export_model", execution_whitelist=TARGETS)
+def main(cfg: DictConfig) -> None:
+    try:
+        export_model(cfg)
+    except (DocclfError, OSError) as error:
+        log.error(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from error
+
+
+def export_model(cfg: DictConfig) -> Path:
+    """Write the folder: the model's description and weights, `model.onnx` and a README.md.
+
+    Args:
+        cfg: The whole config, see conf/export_model.yaml.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: A package is missing, or PyTorch and ONNX Runtime do not agree; nothing was written.
+        DataError: There is no model, or no page in `pages`; nothing was written.
+    """
+    if OmegaConf.is_missing(cfg, "run"):
+        raise ConfigError("Expected `run`, got no value. Say run=RUN, the folder of a run or search.")
+    run = Path(str(cfg.run))
+    output = run / "exported" if cfg.output is None else Path(str(cfg.output))
+    _require(output)
+    from docclf.ensemble import find_model, load_ensemble
+    from docclf.onnx import difference, write_onnx
+
+    folder = find_model(run)
+    ensemble = load_ensemble(folder)
+    given = None if cfg.pages is None else Path(str(cfg.pages))
+    images, root = _pages_to_check(given, folder, ensemble.description)
+    what = f"{len(images)} {'pages' if root else 'images of noise'}"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".exported-", dir=output.parent) as partial:
+        write_onnx(ensemble, Path(partial, _ONNX))
+        found = difference(ensemble, Path(partial, _ONNX), images)
+        agreement = f"probabilities of PyTorch and ONNX Runtime differ by at most {found:.1e} on {what}"
+        if not found <= _TOLERANCE:
+            raise ConfigError(f"Expected agreement within {_TOLERANCE:g}, got: {agreement}. Nothing was written.")
+        _write_readme(Path(partial, "README.md"), ensemble.description, agreement)
+        for name in [*ensemble.description.members, _DESCRIPTION]:
+            shutil.copyfile(folder / name, Path(partial, name))
+        _move(Path(partial), output)
+    log.info(f"Checked: {agreement}{f' of {root}' if root else ''}")
+    log.info(f"Exported: {output}")
+    return output
+
+
+def _require(output: Path) -> None:
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise ConfigError(
+            f"Expected the packages {', '.join(_PACKAGES)}, got none called {' or '.join(missing)}. "
+            "Install them with: pip install 'docclf[onnx]'"
+        )
+    if output.exists() and not (output.is_dir() and ((output / _ONNX).is_file() or not any(output.iterdir()))):
+        raise ConfigError(
+            f"Expected `output` to be a new folder, an empty one or an exported one, got {output} with other files."
+        )
+
+
+def _move(partial: Path, output: Path) -> None:
+    """Put the new files into the folder; the description comes last, since with it the folder is a model."""
+    output.mkdir(exist_ok=True)
+    for path in [output / _DESCRIPTION, *output.glob("*.safetensors"), *output.glob(f"{_ONNX}*")]:
+        path.unlink(missing_ok=True)
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == _DESCRIPTION):
+        path.replace(output / path.name)
+
+
+def _pages_to_check(given: Path | None, folder: Path, description: Description) -> tuple[Tensor, Path | None]:
+    """Pages as the model sees them, and where they are: in `given` or else the run's own data; None for noise."""
+    import torch
+
+    try:
+        root = given or _data_root(folder.parent)
+        return _read_pages(root, description), root
+    except DataError as error:
+        if given is not None:
+            raise
+        log.warning(f"Found no pages of the run, so checking on noise; pages=DIR names some. {error}")
+    shape = (_N_CHECKED, description.channels, description.image_size, description.image_size)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)), None
+
+
+def _data_root(run: Path) -> Path:
+    """Where the pages of a run are, by its config."""
+    for path in (run / ".hydra" / "config.yaml", run / "config.yaml"):
+        if path.is_file():
+            try:
+                root = Path(str(OmegaConf.select(OmegaConf.load(path), "data.root", throw_on_missing=True)))
+                began = run / ".hydra" / "hydra.yaml"
+                cwd = OmegaConf.select(OmegaConf.load(began), "hydra.runtime.cwd") if began.is_file() else None
+                return Path(cwd or ".", root)
+            except (OmegaConfBaseException, YAMLError) as error:
+                raise DataError(f"Expected a config in {path}, got {type(error).__name__}: {error}") from error
+    raise DataError(f"Expected .hydra/config.yaml or config.yaml in {run}, got neither.")
+
+
+def _read_pages(root: Path, description: Description) -> Tensor:
+    """Up to 16 pages from anywhere in the list, of shape (n, channels, image_size, image_size) in [0, 1]."""
+    import numpy as np
+    import torch
+
+    from docclf.data.augment import resize
+    from docclf.data.formats import quiet_decoders
+    from docclf.data.listing import list_pages
+    from docclf.data.stream import read_batches
+
+    pages = list_pages(root).pages
+    some = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, 4 * _N_CHECKED).round().astype(int))]
+    some = sorted(some, key=lambda page: bool(page.problem))[:_N_CHECKED]
+    with quiet_decoders():
+        batch = next(read_batches(some, len(some), size=description.decoded_size, channels=description.channels))
+    if not len(batch.images):
+        raise DataError(f"Expected pages in {root} that can be read, got {some[0].id}: {batch.problems[0]}")
+    return resize(torch.from_numpy(batch.images), description.image_size)
+
+
+def _write_readme(path: Path, description: Description, agreement: str) -> None:
+    mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
+    names = description.class_names
+    path.write_text(
+        _README.format(
+            backbone=description.backbone,
+            members=f"{len(description.members)} models whose probabilities are averaged"
+            if len(description.members) > 1
+            else "one model",
+            classes="\n".join(
+                f"- {json.dumps(target, ensure_ascii=False)}: {name}"
+                for target, name in zip(description.targets, names, strict=True)
+            ),
+            size=description.image_size,
+            mode=mode,
+            axes=axes,
+            channels=description.channels,
+            agreement=agreement,
+        ),
+        encoding="utf-8",
+    )
+
+
+_README = """\
+# A classifier of document pages
+
+{backbone}, {members}, made with docclf. What users write for each class, and its name:
+
+{classes}
+
+## With docclf
+
+    python -m docclf.predict run=THIS_FOLDER data.root=FOLDER_OF_PAGES
+
+writes `predictions.csv`. It reads `model.yaml` and the weights, not `model.onnx`.
+
+## With ONNX Runtime alone
+
+`pip install onnxruntime numpy pillow`, then in this folder:
+
+```python
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("model.onnx")
+facts = session.get_modelmeta().custom_metadata_map
+page = Image.open("page.png").convert("{mode}")
+for size in (int(facts["decoded_size"]), int(facts["image_size"])):
+    page = page.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+images = np.asarray(page, dtype=np.float32){axes} / 255
+(probabilities,) = session.run(None, {{"images": images}})
+print(json.loads(facts["class_names"])[probabilities[0].argmax()], probabilities[0].max())
+```
+
+`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1]. `probabilities` are
+averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts transparent pages on white.
+
+Checked when this was written: {agreement}.
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Predict the pages of a folder or of a CSV file with a trained model.
+
+python -m docclf.predict run=RUN data.root=DIR      writes predictions.csv
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from docclf import CONF_DIR
+from docclf.errors import ConfigError, DocclfError
+from docclf.train import TARGETS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from docclf.data.listing import Listing
+    from docclf.prediction import Outcome
+
+log = logging.getLogger(__name__)
+
+_MOST = 20  # problems on the screen
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name="predict", execution_whitelist=TARGETS)
+def main(cfg: DictConfig) -> None:
+    try:
+        unreadable = predict(cfg, Path(HydraConfig.get().runtime.output_dir))
+    except (DocclfError, OSError) as error:
+        log.error(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from error
+    if unreadable:
+        raise SystemExit(1)
+
+
+def predict(cfg: DictConfig, folder: Path) -> int:
+    """Write the predictions, and the scores where there are labels.
+
+    Args:
+        cfg: The whole config, see conf/predict.yaml.
+        folder: Where `output` is written, unless it is an absolute path.
+
+    Returns:
+        The number of pages that cannot be read.
+
+    Raises:
+        ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
+    """
+    _check(cfg)
+    from docclf.data.listing import list_pages
+
+    sample = cfg.data.sample_submission
+    listing = list_pages(
+        Path(str(cfg.data.root)),
+        sample_submission=None if sample is None else Path(str(sample)),
+        multi_page=cfg.data.multi_page,
+    )
+    output = folder / str(cfg.output)
+    _spare_sources(output, listing)
+
+    from docclf.ensemble import find_model, load_ensemble
+    from docclf.prediction import VIEWS, Predictor, predict_pages, write_submission
+
+    if cfg.tta not in VIEWS:
+        raise ConfigError(f"Expected `tta` to be one of {', '.join(VIEWS)}, got {cfg.tta}.")
+    device = choose_device(cfg.device)
+    ensemble = load_ensemble(find_model(Path(str(cfg.run)))).to(device)
+    described = ensemble.description
+    labels = listing.labels(described.targets, described.class_names)
+    predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated)
+    members = f", {len(ensemble.nets)} members" if len(ensemble.nets) > 1 else ""
+    log.info(f"{len(listing.pages)} pages of {listing.source} with {described.backbone}{members}, on {device}")
+    outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size)
+    if listing.columns:
+        write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)
+    log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
+    _evaluate(output, labels, outcome, described.class_names)
+    _tell_problems(outcome, output)
+    return len(outcome.problems)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: torch does not know it, or this machine does not have it.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"Expected `device` to be auto or one of this machine, got {name}: {reason}") from error
+    return device
+
+
+def _check(cfg: DictConfig) -> None:
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
+    if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
+        raise ConfigError(f"Expected `batch_size` to be at least 1, got {cfg.batch_size}.")
+    if not isinstance(cfg.calibrated, bool):
+        raise ConfigError(f"Expected `calibrated` to be true or false, got {cfg.calibrated}.")
+
+
+def _spare_sources(output: Path, listing: Listing) -> None:
+    """Refuse to write over the CSV file that names the pages."""
+    written = [output, output.with_name(f"{output.stem}_classes.csv")]
+    written += [output.with_name("submission.csv")] if listing.columns else []
+    if listing.source.resolve() in [path.resolve() for path in written]:
+        raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
+    if output.is_dir():
+        raise ConfigError(f"Expected the name of a file in `output`, got the folder {output}.")
+
+
+def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_names: list[str]) -> None:
+    known, read = labels >= 0, outcome.predicted >= 0
+    scored = known & read
+    if not scored.any():
+        return
+    from docclf.results.evaluation import write_evaluation
+
+    text = write_evaluation(output, labels[scored], outcome.predicted[scored], outcome.confidence[scored], class_names)
+    without = [(n, what) for n, what in ((sum(~known), "without a label"), (sum(known & ~read), "not readable")) if n]
+    left_out = "".join(f", {n} {what}" for n, what in without)
+    log.info(f"Scored on {scored.sum()} of {len(labels)} pages{left_out}:\n{text}")
+    log.info(f"More in {output.stem}_classes.csv and {output.stem}_confusion.png")
+
+
+def _tell_problems(outcome: Outcome, output: Path) -> None:
+    n = len(outcome.problems)
+    if not n:
+        return
+    shown = "".join(f"\n  {name}: {' '.join(problem.split())}" for name, problem in outcome.problems[:_MOST])
+    more = f"\n  and {n - _MOST} more" if n > _MOST else ""
+    log.error(
+        f"{n} of {len(outcome.predicted)} pages could not be read; in {output.name} they have no target:{shown}{more}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Pages through a model: read, predicted, written and forgotten, batch by batch."""
+
+import csv
+import gc
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from docclf.data.augment import resize
+from docclf.data.formats import quiet_decoders
+from docclf.data.listing import ListedPage, Listing
+from docclf.data.stream import Batch, read_batches
+from docclf.ensemble import Description, Ensemble
+from docclf.errors import ConfigError
+from docclf.results.files import replacing
+
+log = logging.getLogger(__name__)
+
+# Test-time augmentation: the views of a batch of shape (n, channels, size, size) that are averaged.
+VIEWS: dict[str, Callable[[Tensor], Iterator[Tensor]]] = {
+    "none": lambda images: iter([images]),
+    "flips": lambda images: (images.flip(axes) for axes in ([], [-1], [-2], [-1, -2])),
+    "rotations": lambda images: (images.rot90(turns, (-2, -1)) for turns in range(4)),
+}
+
+
+class Predictor:
+    """Probabilities of decoded pages. Where memory runs out, fewer pages at once from then on.
+
+    Args:
+        ensemble: The model, on the device that computes.
+        tta: Key of `VIEWS`: the views of each page whose probabilities are averaged.
+        calibrated: At the temperature of the model, after all averaging.
+    """
+
+    def __init__(self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True) -> None:
+        self.description: Description = ensemble.description
+        self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
+        self._at_once: int | None = None
+
+    def __call__(self, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Predict a batch.
+
+        Args:
+            pages: Of shape (n, decoded_size, decoded_size, channels).
+
+        Returns:
+            Of shape (n, n_classes); rows sum to 1.
+
+        Raises:
+            ConfigError: Memory does not hold a single page.
+        """
+        parts = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
+        done = 0
+        while done < len(pages):
+            part = pages[done : done + (self._at_once or len(pages))]
+            try:
+                parts.append(self._predict(part))
+                done += len(part)
+                continue
+            except torch.OutOfMemoryError as error:
+                if len(part) == 1:
+                    raise ConfigError(f"Expected memory for one page at a time on `device`, got: {error}") from error
+                self._at_once = len(part) // 2
+                log.warning(f"Out of memory, going on with at most {self._at_once} pages at once")
+            # Here, where the exception and what its traceback holds are gone.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _predict(self, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+        images = resize(torch.from_numpy(pages).to(self._ensemble.mean.device), self.description.image_size)
+        probabilities = torch.stack([self._ensemble(view) for view in self._views(images)]).mean(dim=0)
+        if self._calibrated:
+            probabilities = self._ensemble.calibrate(probabilities)
+        found: NDArray[np.float32] = probabilities.cpu().numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of each page.
+
+    Attributes:
+        predicted: Class index, int64 of shape (n,); -1 where the page cannot be read.
+        confidence: Probability of that class, float32 of shape (n,).
+        problems: ID and reason of each page that cannot be read.
+    """
+
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    problems: list[tuple[str, str]]
+
+
+def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path, *, batch_size: int = 64) -> Outcome:
+    """Write a row for each page: ID, target, confidence, a probability a class, and what kept it from being read.
+
+    Args:
+        pages: In the order of the rows.
+        predictor: The model.
+        path: CSV file to write; it appears when all pages are done.
+        batch_size: Pages that go through the model at once.
+    """
+    described = predictor.description
+    outcome = Outcome(np.full(len(pages), -1), np.zeros(len(pages), dtype=np.float32), [])
+    batches = read_batches(pages, batch_size, size=described.decoded_size, channels=described.channels)
+    with (
+        replacing(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+        quiet_decoders(),
+        tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["ID", "target", "confidence", *described.class_names, "problem"])
+        start = 0
+        for batch in batches:
+            probabilities = predictor(batch.images)
+            writer.writerows(_rows(batch, probabilities, described.targets))
+            _note(outcome, start, batch, probabilities)
+            start += len(batch.pages)
+            progress.update(len(batch.pages))
+    return outcome
+
+
+def _rows(batch: Batch, probabilities: NDArray[np.float32], targets: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(probabilities)
+    for page, problem in zip(batch.pages, batch.problems, strict=True):
+        if problem:
+            yield [page.id, "", "", *[""] * len(targets), problem]
+        else:
+            shares = next(remaining)
+            texts = [f"{share:.6f}" for share in shares]
+            best = int(shares.argmax())
+            yield [page.id, targets[best], texts[best], *texts, ""]
+
+
+def _note(outcome: Outcome, start: int, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+    read = start + np.flatnonzero([not problem for problem in batch.problems])
+    outcome.predicted[read] = probabilities.argmax(axis=1)
+    outcome.confidence[read] = probabilities.max(axis=1)
+    outcome.problems.extend(
+        (page.id, problem) for page, problem in zip(batch.pages, batch.problems, strict=True) if problem
+    )
+
+
+def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64], targets: Sequence[str]) -> None:
+    """Write a sample submission with its targets filled in; empty where a page cannot be read.
+
+    Args:
+        path: CSV file to write.
+        listing: Of the sample submission.
+        predicted: Class index of each page, -1 for those that cannot be read.
+        targets: What the user writes for each class.
+    """
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, listing.columns, extrasaction="ignore")
+        writer.writeheader()
+        for row, label in zip(listing.rows, predicted.tolist(), strict=True):
+            writer.writerow({**row, "target": targets[label] if label >= 0 else ""})

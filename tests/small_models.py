@@ -1,0 +1,44 @@
+"""Models of random weights that tell pages apart, to predict with."""
+
+from pathlib import Path
+
+import torch
+
+from docclf.ensemble import Description, make_net, normalisation, save_ensemble
+
+TARGETS = ["0", "7", "10"]
+CLASS_NAMES = ["invoice", "계약서", "letter of intent"]
+
+
+def save_model(
+    folder: Path,
+    backbone: str = "test_resnet",
+    *,
+    members: int = 2,
+    channels: int = 3,
+    image_size: int = 32,
+    decoded_size: int = 40,
+    temperature: float = 1.7,
+) -> Path:
+    """Write a model's folder, see `docclf.ensemble`."""
+    torch.manual_seed(0)
+    weights = {}
+    for member in range(members):
+        net = make_net(backbone, len(TARGETS), image_size, channels)
+        with torch.no_grad():  # as they are made, all pages are the same to them
+            net.get_classifier().weight.normal_(std=2)
+        weights[f"fold_{member}"] = net.state_dict()
+    mean, std = normalisation(net, channels)
+    description = Description(
+        backbone=backbone,
+        targets=TARGETS,
+        class_names=CLASS_NAMES,
+        image_size=image_size,
+        decoded_size=decoded_size,
+        channels=channels,
+        mean=mean,
+        std=std,
+        temperature=temperature,
+    )
+    save_ensemble(folder, description, weights)
+    return folder

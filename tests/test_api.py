@@ -1,0 +1,63 @@
+"""A search from Python, and its results read back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+import docclf
+from docclf.errors import DataError, SearchError
+
+SMALL = (
+    "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "data.image_size=32",
+    "data.batch_size=16", "validation.epochs=1", "validation.folds=2", "logger=none", "finalists.top_k=1",
+    "hydra/sweeper/pruner=none",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(pages_root: Path, tmp_path_factory: pytest.TempPathFactory) -> docclf.SearchResult:
+    cwd = tmp_path_factory.mktemp("from python")
+    overrides = [*SMALL, f"data.root='{pages_root}'", "search.n_trials=2", "study_name='첫 검색'"]
+    return docclf.search(overrides, cwd=cwd)
+
+
+def test_a_search_returns_the_exported_config_the_best_value_and_the_study(found: docclf.SearchResult) -> None:
+    assert found.folder.name == "첫 검색"
+    assert found.config_path == found.folder / "best" / "config.yaml" and found.config_path.is_file()
+    assert found.study.trials[0].state.name == "COMPLETE" and len(found.study.trials) == 2
+    assert found.best_value == max(t.value for t in found.study.trials if t.state.name == "COMPLETE")
+    assert isinstance(found.verdict["beats_baseline"], bool)
+
+
+def test_the_winner_s_config_is_that_of_its_trial_with_the_folds_models_kept(found: docclf.SearchResult) -> None:
+    trial = found.verdict["trial"]
+    config = docclf.best_config(found.folder)
+    ran = OmegaConf.load(found.folder / str(trial) / ".hydra" / "config.yaml")
+    assert {**config, "data": None} == {**ran, "refit": "folds", "data": None}
+    assert {**config.data, "root": None} == {**ran.data, "root": None}
+
+
+def test_a_search_that_was_moved_is_read_where_it_is(found: docclf.SearchResult, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    moved.symlink_to(found.folder)
+    assert docclf.load_study(moved).study_name == "첫 검색"
+    assert docclf.read_search(moved).best_value == found.best_value
+
+
+def test_what_is_no_search_is_said(tmp_path: Path) -> None:
+    for read in (docclf.load_study, docclf.best_config, docclf.read_search):
+        with pytest.raises(DataError, match="Expected the folder of a search"):
+            read(tmp_path)
+
+
+def test_a_search_that_fails_raises_what_it_printed(tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SearchError, match=r"exit code 1:(.|\n)*data\.rot"):
+        docclf.search(["data.rot=x"], cwd=tmp_path)
+    assert "data.rot" in capsys.readouterr().out
+
+
+def test_a_name_that_is_not_there_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'serach'"):
+        docclf.serach  # type: ignore[attr-defined]  # noqa: B018
