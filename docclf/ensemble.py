@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from docclf.errors import DataError
-from docclf.results.files import replacing
+from docclf.results.files import link, replacing
 
 FOLDER = "model"
 _DESCRIPTION = "model.yaml"
@@ -124,7 +124,8 @@ def save_ensemble(folder: Path, description: Description, weights: Mapping[str, 
     Args:
         folder: Where, usually `model` in a run's folder.
         description: Its members are set here.
-        weights: Name of each member to its weights or to a file of them, which is moved.
+        weights: Name of each member to its weights or to a file of them, which stays: until its run has come to its
+            end, it may be needed again.
     """
     described = {**asdict(description), "members": [f"{name}.safetensors" for name in weights]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +134,7 @@ def save_ensemble(folder: Path, description: Description, weights: Mapping[str, 
         path.unlink()
     for name, content in weights.items():
         if isinstance(content, Path):
-            content.replace(folder / f"{name}.safetensors")
+            link(content, folder / f"{name}.safetensors")
         else:
             save_weights(folder / f"{name}.safetensors", content)
     with replacing(folder / _DESCRIPTION) as partial:

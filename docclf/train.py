@@ -86,8 +86,8 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     )
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial.number)
-    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, data.data.fingerprint)
     refit = _what_to_keep(cfg, trial)
+    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, [data.data.fingerprint, refit == "folds"])
     facts = {
         "fingerprint": data.data.fingerprint,
         "pages": len(data.labels),
@@ -227,7 +227,7 @@ def _n_steps(validation: DictConfig) -> int:
     return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)
 
 
-def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], fingerprint: str) -> FoldCheckpoints:
+def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
     from docclf.resume import FoldCheckpoints
 
     # What an interrupted run trained is of use to one that trains the same.
@@ -235,7 +235,7 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], 
         OmegaConf.to_yaml(cfg[key], resolve=True) for key in ("data", "augment", "model", "optimizer", "scheduler")
     ]
     validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
-    key = hashlib.sha256("".join([*trained, str(validation), fingerprint]).encode()).hexdigest()
+    key = hashlib.sha256("".join([*trained, str(validation), *map(str, facts)]).encode()).hexdigest()
     return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
 
 

@@ -54,7 +54,7 @@ def export(config: DictConfig, folder: Path) -> None:
     from docclf.results.summary import summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
-    from docclf.results.winner import export_run
+    from docclf.results.winner import export_run, remove_run
     from docclf.sweeper.finalists import is_for_another, release, scored
     from docclf.sweeper.opening import label, read_objectives
     from docclf.sweeper.progress import this_command
@@ -71,7 +71,9 @@ def export(config: DictConfig, folder: Path) -> None:
     best = trials[verdict.number] if verdict else best_trial(trials, study.directions[0])
     if best is not None:
         _export_trial(study, best, folder, folder / "best", config, str(verdict or ""))
-    if verdict is not None:
+    if verdict is None:
+        remove_run(folder / "best")
+    else:
         export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
     if len(study.directions) > 1:
         front = {str(trial.number): trial for trial in study.best_trials}

@@ -58,6 +58,8 @@ class Verdict:
             return f"{what} beats the baseline by {self.difference}"
         if self.guessing > _GUESSING_P:
             return f"{what} does not beat the baseline: it is no better than guessing (p = {self.guessing:.2g})"
+        if self.difference.value <= 0:
+            return f"{what} does not beat the baseline: over all pages the difference is {self.difference}"
         return f"{what} does not beat the baseline: the difference {self.difference} may be chance"
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,10 +99,12 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     from docclf.sweeper.finalists import scored, source_number
     from docclf.sweeper.storage import FINALISTS
 
-    finalists = scored(search)
-    if not finalists:
+    trials, finalists = search.get_trials(deepcopy=False), scored(search)
+    # The baseline may not keep to the constraints, and then cannot win.
+    allowed = (f for f in finalists if all(c <= 0 for c in trials[source_number(f)].constraints.values()))
+    winner = next(allowed, None)
+    if winner is None:
         return None
-    winner = finalists[0]
     baseline = next((trial for trial in finalists if trial.user_attrs.get(ROLE) == "baseline"), None)
     if baseline is None or winner.number == baseline.number:
         return Verdict(winner, source_number(winner), baseline, None, None)

@@ -1,22 +1,25 @@
 """The winner's run, put into `best/`: what it predicted, how it was scored, its folds' models."""
 
-import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from docclf.results.files import link as _link
 from docclf.results.files import replacing
 from docclf.results.verdict import Verdict
 from docclf.sweeper.storage import FINALISTS
 
 _MODEL = "model"
+_VERDICT = "verdict.yaml"
 
 
 def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
     """Put the run of the winner beside its exported config, and remove the models that are not to stay.
 
-    Files are linked where the disk allows it, so a model takes its room once.
+    Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
+    another one wins, and what else is in the folder is left alone.
 
     Args:
         folder: The search's folder.
@@ -24,26 +27,48 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
     """
     best, winner = folder / "best", folder / FINALISTS / str(verdict.winner.number)
-    with replacing(best / "verdict.yaml") as partial:
-        partial.write_text(yaml.safe_dump(verdict.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    for old in [path for path in best.iterdir() if path.name not in ("config.yaml", "params.yaml", "verdict.yaml")]:
-        if old.is_dir():
-            shutil.rmtree(old)
-        else:
-            old.unlink()
-    for path in winner.iterdir():
+    for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
+        if keep == "none" or (keep == "winner" and model.parent != winner):
+            _remove(model)
+    facts, former = verdict.to_dict(), _read(best)
+    found = [path.name for path in winner.glob("*")]
+    # What is only here: the winner's run was moved, or is on another machine.
+    kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
+    if former.get("winner", {}).get("folder") != facts["winner"]["folder"]:
+        kept = []
+    remove_run(best, but=kept)
+    with replacing(best / _VERDICT) as partial:
+        text = yaml.safe_dump({**facts, "files": sorted([*found, *kept])}, sort_keys=False, allow_unicode=True)
+        partial.write_text(text, encoding="utf-8")
+    for path in winner.glob("*"):
+        _remove(best / path.name)
         if path.is_dir():
             shutil.copytree(path, best / path.name, copy_function=_link)
         else:
             _link(path, best / path.name)
-    if keep in ("winner", "none"):
-        for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
-            if keep == "none" or model.parent != winner:
-                shutil.rmtree(model)
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # not on this disk
-        shutil.copy2(source, target)
+def remove_run(best: Path, but: list[str] | None = None) -> None:
+    """Remove the run of a former winner and its verdict from `best/`.
+
+    Args:
+        best: The folder.
+        but: Names of files that stay.
+    """
+    for name in _read(best).get("files", []):
+        if name not in (but or []):
+            _remove(best / Path(name).name)
+    (best / _VERDICT).unlink(missing_ok=True)
+
+
+def _read(best: Path) -> dict[str, Any]:
+    path = best / _VERDICT
+    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

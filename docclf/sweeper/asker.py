@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.sweeper.attributes import DEADLINE, ENQUEUED, OWNER, ROLE
 from docclf.sweeper.process import this_process
+from docclf.sweeper.study import interrupt
 
 
 class Asker(optuna.Study):
@@ -49,9 +50,19 @@ class Asker(optuna.Study):
         trials = super()._get_trials(deepcopy, states, use_cache)
         return [*(t for t in self.known if states is None or t.state in states), *trials] if self.known else trials
 
-    def take(self) -> None:
-        """Take the next trial, queued or new, and mark it as this process's; `ask` then draws its parameters."""
+    def take(self) -> int:
+        """Take the next trial, queued or new, and mark it as this process's; `ask` then draws its parameters.
+
+        Returns:
+            Its id in the storage.
+        """
         self._taken = self._take()
+        return self._taken
+
+    def give_back(self, trial_id: int) -> None:
+        """Fail a trial that was taken while another process may have taken the last one."""
+        self._taken = None
+        interrupt(self, trial_id, "claim", "the database was away while it was begun")
 
     def _pop_waiting_trial_id(self) -> int | None:
         trial_id, self._taken = self._taken, None

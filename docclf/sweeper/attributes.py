@@ -12,11 +12,13 @@ BEAT = "heartbeat"  # when that process last said that it lives, in seconds sinc
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
 DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
-# Of the study of finalists: the values of FINALIST that the last run asked for, and its pruner
+# Of the study of finalists: the values of FINALIST that the last run asked for; those of all that were scored in the
+# same way as the last ones to come to their end; its pruner
+WANTED = "wanted"
 CURRENT = "current"
 PRUNER = "pruner"
-# Why a trial did not come to its end though its parameters are fine: "process", "timeout" or "input". It does not
-# count, and another trial tries the parameters again.
+# Why a trial did not come to its end though its parameters are fine: "process", "timeout", "input" or "claim". It does
+# not count, and another trial tries the parameters again, but for "unwanted", which nobody asks for any more.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it

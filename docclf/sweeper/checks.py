@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from docclf.errors import SpaceError
+from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.grammar import describe, encode, extremes, to_text
 from docclf.sweeper.space import Space
 
@@ -123,6 +123,32 @@ def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapp
         what = f"`{drawn}`" if drawn else f"the config with {' '.join(overrides)}"
         message = f"Expected every value of the search space to compose, but {what} does not: {error}"
         raise SpaceError(message) from error
+
+
+def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
+    """What finalists have other than the trials that they score again.
+
+    >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
+    ['seed=43']
+    """
+    return [f"{key}={to_text(encode(value))}" for key, value in (asked["overrides"] or {}).items() if value is not None]
+
+
+def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> None:
+    """Compose the config of a finalist.
+
+    Args:
+        asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
+        compose: Makes the config of a job from its overrides.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    again = finalists_overrides(asked) if asked["top_k"] else []
+    try:
+        compose([*space.fixed, *again])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
 
 
 def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: int | None) -> None:

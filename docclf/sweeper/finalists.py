@@ -18,15 +18,15 @@ from hydra.plugins.launcher import Launcher
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, OWNER, PRUNER, RETRY_OF, ROLE
+from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, OWNER, PRUNER, RETRY_OF, ROLE, WANTED
+from docclf.sweeper.checks import finalists_overrides
 from docclf.sweeper.claims import claim_lock
-from docclf.sweeper.grammar import encode, to_text
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.process import is_here, runs_here, this_process
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.search import Search
 from docclf.sweeper.storage import FINALISTS, finalists_name
-from docclf.sweeper.study import DEAD_AFTER_S, best_trials, counted, fail_dead, interrupt
+from docclf.sweeper.study import DEAD_AFTER_S, best_trials, counted, fail_dead, how_scored, interrupt
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,10 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
     study = _load(search)
     if study is None:
         return []
-    trials = best_trials(study.get_trials(deepcopy=False), study.direction)
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     current = study.user_attrs.get(CURRENT, [])
-    return [trial for trial in trials if trial.user_attrs.get(FINALIST) in current]
+    last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
+    return best_trials(list(last.values()), study.direction)
 
 
 def _load(search: optuna.Study) -> optuna.Study | None:
@@ -85,7 +86,7 @@ def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int)
         if len(best) < top_k and DUPLICATE_OF not in trial.user_attrs and trial.params not in seen:
             seen.append(trial.params)
             best.append(trial)
-    return [*baseline, *best] if best else []
+    return [*baseline, *best]
 
 
 def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
@@ -108,7 +109,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launche
     if not wanted:
         return
     finalists = open_finalists(study, asked["race"])
-    overrides = _overrides(asked)
+    overrides = finalists_overrides(asked)
     marks = {mark(trial.number, overrides): trial for trial in wanted}
     with claim_lock(finalists._storage, finalists.study_name):
         if (owner := _other_owner(finalists)) is not None:
@@ -116,13 +117,17 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launche
             return
         _own(finalists, this_process())
     try:
-        finalists.set_user_attr(CURRENT, list(marks))
+        finalists.set_user_attr(WANTED, list(marks))
         fail_dead(finalists)
         missing = _queue(finalists, marks, opened.directory)
         if missing:
             total = len(counted(finalists.get_trials(deepcopy=False))) + missing
             again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total)
             _Final(settings, again, launcher).run()
+        # Until here, those of before count. They still do where they were scored in the same way: that a trial found
+        # since took their place by its score in the search says nothing against them.
+        alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == " ".join(overrides))
+        finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
     except BaseException:
         release(study)
         raise
@@ -164,11 +169,20 @@ class _Final(Search):
     def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
         # The time budget is that of the search; who was the best of it is scored again in any case.
         unlimited = {"timeout": None, "stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        super().__init__({**settings, **unlimited}, opened, launcher)
-        self.asked = _overrides(settings["finalists"])
+        # Who was allowed by the constraints is so here, where another validation may take longer.
+        super().__init__({**settings, **unlimited, "constraints": None}, opened, launcher)
+        self.asked = finalists_overrides(settings["finalists"])
 
     def _prepare(self) -> None:
         self._refresh()
+
+    def _seed(self, trial_id: int) -> None:
+        """Nothing: no parameter is drawn."""
+
+    def _n_left(self) -> int:
+        """Those in the queue: beyond it, the loop would draw new ones."""
+        self._refresh()
+        return sum(trial.state == TrialState.WAITING for trial in self.trials)
 
     def _announce(self) -> None:
         log.info(f"Finalists, scored again with {' '.join(self.asked)}")
@@ -185,14 +199,6 @@ class _Final(Search):
 
     def _describe(self, trial: optuna.Trial) -> str:
         return f"trial {source_number(trial)}: {format_params(trial.params)}"
-
-
-def _overrides(asked: Mapping[str, Any]) -> list[str]:
-    """
-    >>> _overrides({"overrides": {"validation": None, "seed": 43}})
-    ['seed=43']
-    """
-    return [f"{key}={to_text(encode(value))}" for key, value in (asked["overrides"] or {}).items() if value is not None]
 
 
 def mark(number: int, overrides: Sequence[str]) -> str:
@@ -221,7 +227,7 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
     for trial in finalists.get_trials(deepcopy=False):
         name = trial.user_attrs.get(FINALIST, "")
         if trial.state == TrialState.WAITING and name not in marks:
-            interrupt(finalists, trial._trial_id, "input", "not among the finalists any more")
+            interrupt(finalists, trial._trial_id, "unwanted", "not among the finalists any more")
         known[name] = trial
     queued = 0
     for name, trial in marks.items():

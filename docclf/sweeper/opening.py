@@ -15,7 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
-from docclf.sweeper.checks import baseline, check_keys, check_pruner, check_values, leaves, values_of
+from docclf.sweeper.checks import (
+    baseline,
+    check_finalists,
+    check_keys,
+    check_pruner,
+    check_values,
+    leaves,
+    values_of,
+)
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
@@ -37,6 +45,7 @@ class Opened:
         objectives: A name for each objective.
         labels: What lines on the screen call them.
         total: Finished trials in all.
+        n_before: Trials of the study when it was opened.
         baseline: Draws of trial 0; None to let the sampler choose.
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
@@ -50,6 +59,7 @@ class Opened:
     objectives: list[str]
     labels: list[str]
     total: int
+    n_before: int
     baseline: dict[str, Any] | None = None
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
@@ -87,6 +97,7 @@ def open_study(
     space = _with_constants(space, compose)
     first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
     check_values(space, compose)
+    check_finalists(settings["finalists"], space, compose)
     entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd)
     objectives, directions = read_objectives(settings["metric"], settings["direction"])
     source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
@@ -104,7 +115,8 @@ def open_study(
         pruner=pruner,
     )
     _require_same(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
-    study.sampler = make_sampler(settings["sampler"], space, len(study.get_trials(deepcopy=False)))
+    n_before = len(study.get_trials(deepcopy=False))
+    study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / "multirun.yaml")
 
     known = fitting_trials(source, space, study.directions) if source is not None else []
@@ -121,6 +133,7 @@ def open_study(
         objectives=objectives,
         labels=label(objectives, settings["labels"]),
         total=settings["n_trials"],
+        n_before=n_before,
         baseline=first,
         entries=entries,
         hook=hook,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
@@ -13,15 +14,26 @@ from optuna.storages import BaseStorage
 
 log = logging.getLogger(__name__)
 
-# How long a server may be away: as long as it takes to restart one.
-_PATIENCE_S = 300.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class _Patience:
+    """Of this process.
+
+    Attributes:
+        seconds: How long a server may be away: as long as it takes to restart one.
+        back: When it last came back, in seconds since 1970.
+    """
+
+    seconds = 300.0
+    back = 0.0
 
 
 class PatientStorage(BaseStorage):
     """Passes every call on, and makes it again while the server cannot be reached.
 
-    A call whose answer was lost may take effect twice. Nothing comes of that: a trial without an owner is taken for
-    dead, and a trial that has ended stays as it is.
+    A call whose answer was lost may take effect twice. Little comes of that: a trial without an owner is taken for
+    dead, what is queued twice runs once, and a trial that has ended stays as it is.
 
     Args:
         inner: The storage.
@@ -31,6 +43,8 @@ class PatientStorage(BaseStorage):
         self.inner = inner
 
     def __getattr__(self, name: str) -> Any:  # what only some storages have
+        if name == "inner":  # asked for while it is unpickled
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
     def __reduce__(self) -> Any:
@@ -38,20 +52,60 @@ class PatientStorage(BaseStorage):
 
 
 def patient(call: Callable[[], Any], what: str) -> Any:
-    """What `call` returns, called again while the database server is away, for 5 minutes at most."""
+    """What `call` returns, called again while the database server is away, for 5 minutes at most.
+
+    Args:
+        call: Asks the database.
+        what: Of that, in words.
+    """
     from sqlalchemy.exc import DBAPIError
 
-    deadline, pause = time.monotonic() + _PATIENCE_S, 0.2
+    started, pause = time.monotonic(), _FIRST_PAUSE_S
     while True:
         try:
-            return call()
+            answer = call()
         except (StorageInternalError, DBAPIError) as error:
-            if not _is_away(error) or time.monotonic() > deadline:
+            if not _is_away(error) or time.monotonic() - started > _Patience.seconds:
                 raise
-            if pause == 0.2:
-                log.warning(f"The database is away, trying again ({what}): {str(error).splitlines()[0]}")
+            if pause == _FIRST_PAUSE_S:
+                log.warning(f"The database is away, trying again ({what}): {_reason(error)}")
+        else:
+            if pause > _FIRST_PAUSE_S:
+                _Patience.back = time.time()
+                log.info(f"The database is back after {time.monotonic() - started:.0f} s")
+            return answer
         time.sleep(pause * random.uniform(0.5, 1.5))
-        pause = min(2 * pause, 5.0)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+def back_since() -> float:
+    """When a database that was away came back, as this process saw it, in seconds since 1970; 0 if it never was.
+
+    Until then no process could say that it lives.
+    """
+    return _Patience.back
+
+
+@contextmanager
+def in_a_hurry() -> Iterator[None]:
+    """While entered, a database that is away is tried for 3 seconds, and then left alone: the search shall end."""
+    from sqlalchemy.exc import DBAPIError
+
+    before, _Patience.seconds = _Patience.seconds, 3.0
+    try:
+        yield
+    except (StorageInternalError, DBAPIError) as error:
+        log.warning(f"The database is away; what was running is found to be dead by who goes on: {_reason(error)}")
+    finally:
+        _Patience.seconds = before
+
+
+def _reason(error: BaseException) -> str:
+    """First line of what the driver says; Optuna's and SQLAlchemy's words around it are of no use here."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    error = getattr(error, "orig", None) or error
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _is_away(error: BaseException | None) -> bool:

@@ -8,6 +8,9 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.attributes import ROLE
+from docclf.sweeper.study import how_scored
+
 # So many run to their end, whatever they score: of finalists the baseline and the best of the search.
 _N_WHOLE = 2
 
@@ -16,14 +19,18 @@ class Race(BasePruner):
     """Stops a trial whose mean report is behind that of the best finished one over the same steps.
 
     Made for reports that are scores of their own, such as one a fold. Unlike median and percentile, it compares with
-    the leader alone: of several good trials one is wanted.
+    the leader alone: of several good trials one is wanted. The baseline never stops, since the winner is compared with
+    it, and finalists race only those that are scored with the same overrides.
     """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        finished = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
         steps = trial.intermediate_values.keys()
+        if not steps or trial.user_attrs.get(ROLE) == "baseline":
+            return False
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        finished = [t for t in complete if how_scored(t) == how_scored(trial)]
         rivals = [_mean(t, steps) for t in finished if t.intermediate_values.keys() >= steps]
-        if len(finished) < _N_WHOLE or not steps or not rivals:
+        if len(finished) < _N_WHOLE or not rivals:
             return False
         ours = _mean(trial, steps)
         return ours < max(rivals) if study.direction == StudyDirection.MAXIMIZE else ours > min(rivals)

@@ -20,6 +20,10 @@ _SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 _PRUNERS = ("optuna.pruners.*", "docclf.sweeper.*")
 
 
+# Samplers that look up in the study what is next, and so must be asked by one process at a time.
+IN_TURN = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
+
+
 class Grid(optuna.samplers.GridSampler):
     """`GridSampler` for ask and tell, where the sweeper ends the study and `Study.stop` is refused."""
 
@@ -38,8 +42,8 @@ def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samp
     Args:
         config: The option of `hydra/sweeper/sampler`. A null leaves the choice to Optuna.
         space: The search space.
-        n_before: Trials of the study so far, moves the seed on: a continued study must not draw the random numbers of
-            its first trials again.
+        n_before: Trials of the study so far, or the number of the first trial of this process; moves the seed on. A
+            continued study must not draw the random numbers of its first trials again, nor those of another process.
 
     Raises:
         ConfigError: The sampler needs a package that is not installed.

@@ -22,13 +22,27 @@ from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
 from docclf.sweeper.attributes import ATTEMPT, DUPLICATE_OF, ITS_OWN, OVERRIDES
-from docclf.sweeper.claims import claim_lock, is_remote
+from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
+from docclf.sweeper.launchers import death
+from docclf.sweeper.machine import n_workers
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.outcome import Outcome, judge, tell, violations
+from docclf.sweeper.patience import in_a_hurry
 from docclf.sweeper.process import EndingSignals, Heartbeat
 from docclf.sweeper.record import write_results
-from docclf.sweeper.study import BEAT_S, beat, causes, counted, fail_dead, last_improvement, retry_interrupted
-from docclf.sweeper.workers import WorkerDiedError, Workers, n_workers
+from docclf.sweeper.samplers import IN_TURN, make_sampler
+from docclf.sweeper.study import (
+    BEAT_S,
+    beat,
+    causes,
+    counted,
+    died_before,
+    drop_doubles,
+    fail_dead,
+    last_improvement,
+    retry_interrupted,
+)
+from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +83,7 @@ class Search:
             deadline=self.deadline,
         )
         self.n_workers = n_workers(settings["n_jobs"])
-        self.is_over = self.is_waiting = False
+        self.is_over = self.is_waiting = self.is_seeded = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.trials: list[FrozenTrial] = []
 
@@ -88,10 +102,13 @@ class Search:
                 self._run_trials(signals)
             except (KeyboardInterrupt, SystemExit):
                 log.warning(progress.interrupted_line())
+                with in_a_hurry():
+                    self._end()
                 raise SystemExit(signals.exit_code) from None
-            finally:
-                fail_dead(self.study)
-                self._save()
+            except BaseException:
+                self._end()
+                raise
+            self._end()
         if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
             failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
             if failed:
@@ -106,6 +123,10 @@ class Search:
             self.opened.queue_entries()
         retry_interrupted(self.study, self.opened.baseline)
         self._refresh()
+
+    def _end(self) -> None:
+        fail_dead(self.study)
+        self._save()
 
     def _beat(self) -> None:
         beat(self.study, list(self.running.values()))
@@ -167,14 +188,35 @@ class Search:
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""
-        if self._n_left() <= 0 or self._is_over():
-            return None
-        with claim_lock(self.study._storage, self.study.study_name):
-            self._refresh()
-            if self._n_left() <= 0:
-                return None
-            self.asker.take()
-        return self._ask()
+        while self._n_left() > 0 and not self._is_over():
+            trial_id = trial = None
+            try:
+                with claim_lock(self.study._storage, self.study.study_name):
+                    self._refresh()
+                    if self._n_left() <= 0:
+                        return None
+                    drop_doubles(self.study, self.trials)
+                    trial_id = self.asker.take()
+                    self._seed(trial_id)
+                    if isinstance(self.asker.sampler, IN_TURN):
+                        trial = self._ask()
+            except ClaimLostError:
+                if trial_id is not None:
+                    self.asker.give_back(trial_id)
+                    self.running = {number: id_ for number, id_ in self.running.items() if id_ != trial_id}
+                retry_interrupted(self.study, self.opened.baseline)
+                self._refresh()
+            else:
+                return trial or self._ask()
+        return None
+
+    def _seed(self, trial_id: int) -> None:
+        """Move the sampler's seed on by the number of this process's first trial, which no other process has."""
+        if not self.is_seeded:
+            number = self.study._storage.get_trial_number_from_id(trial_id)
+            if number != self.opened.n_before:
+                self.asker.sampler = make_sampler(self.settings["sampler"], self.space, number)
+        self.is_seeded = True
 
     def _n_left(self) -> int:
         """Trials that are still to be started, by this process or another one."""
@@ -229,9 +271,10 @@ class Search:
         stored = self.study._storage.get_trial(trial._trial_id)
         try:
             job = future.result()
-        except WorkerDiedError as error:
-            self._tell(trial, stored, Outcome(TrialState.FAIL, cause=str(error), interrupted="process"))
-            retry_interrupted(self.study, self.opened.baseline)
+        except Exception as error:
+            if (cause := death(error)) is None:
+                raise
+            self._bury(trial, stored, cause)
             return False
         outcome = judge(job, stored, self.opened.objectives)
         attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
@@ -256,6 +299,15 @@ class Search:
         if outcome.state == TrialState.FAIL:
             self._require_few_failures()
         return False
+
+    def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:
+        """End a trial whose worker died: it is tried once more, and then it has failed."""
+        again = not died_before(stored, self.trials)
+        self._tell(trial, stored, Outcome(TrialState.FAIL, cause=cause, interrupted="process" if again else None))
+        if again:
+            retry_interrupted(self.study, self.opened.baseline)
+        else:
+            self._require_few_failures()
 
     def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:
         self.running.pop(trial.number)

@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
+from docclf.sweeper.claims import is_remote
 from docclf.sweeper.passwords import hide_password, with_password
 from docclf.sweeper.patience import PatientStorage
 
@@ -131,10 +132,14 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
 
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
-    storage = _created(lambda: instantiate(OmegaConf.create(text), _execution_whitelist_=_STORAGES), "the storage")
+    config = DictConfig(OmegaConf.create(text))
+    if isinstance(url := config.get("url"), str):
+        config.url = with_password(url)
+    storage = _created(lambda: instantiate(config, _execution_whitelist_=_STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
-    return optuna.storages.get_storage(storage)
+    cached = optuna.storages.get_storage(storage)
+    return PatientStorage(cached) if is_remote(cached) else cached  # type: ignore[abstract]
 
 
 def _open_sqlite(url: str) -> BaseStorage:
@@ -175,7 +180,8 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                     f"'psycopg[binary]', for MySQL PyMySQL. {error}"
                 ) from error
             if attempt == 4:
-                raise ConfigError(f"Could not open {what}: {type(error).__name__}: {error}") from error
+                message = hide_password(f"{type(error).__name__}: {error}")
+                raise ConfigError(f"Could not open {what}: {message}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
 

@@ -16,8 +16,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SpaceError
-from docclf.sweeper.attributes import BEAT, CAUSE, DUPLICATE_OF, ENQUEUED, INTERRUPTED, OWNER, RETRY_OF, ROLE
+from docclf.sweeper.attributes import (
+    BEAT,
+    CAUSE,
+    DUPLICATE_OF,
+    ENQUEUED,
+    FINALIST,
+    INTERRUPTED,
+    OWNER,
+    RETRY_OF,
+    ROLE,
+    WANTED,
+)
 from docclf.sweeper.grammar import describe
+from docclf.sweeper.patience import back_since
 from docclf.sweeper.process import is_here, runs_here
 
 BEAT_S = 30.0
@@ -48,6 +60,11 @@ def folder_number(trial: FrozenTrial) -> int:
     return number
 
 
+def how_scored(trial: FrozenTrial) -> str:
+    """The overrides that a finalist is scored again with; empty for a trial of a search."""
+    return str(trial.user_attrs.get(FINALIST, "")).partition(" ")[2]
+
+
 def fail_dead(study: optuna.Study) -> None:
     """Fail the trials that a dead process, or this one at its end, left running."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -72,7 +89,7 @@ def _is_alive(trial: FrozenTrial) -> bool:
         return runs_here(owner)
     # Elsewhere: by its heartbeat, and before the first one by its start. Clocks and time zones must agree.
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0))
+    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
 
@@ -95,6 +112,7 @@ def retry_interrupted(study: optuna.Study, baseline: Mapping[str, Any] | None = 
     """
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    wanted = study.user_attrs.get(WANTED, [None])  # all trials of a search, but not all finalists
     for trial in trials:
         why = trial.user_attrs.get(INTERRUPTED)
         # One that died between queue and start has its parameters in the queue's note alone.
@@ -102,15 +120,37 @@ def retry_interrupted(study: optuna.Study, baseline: Mapping[str, Any] | None = 
         is_baseline = baseline is not None and (trial.number == 0 or trial.user_attrs.get(ROLE) == "baseline")
         if is_baseline:
             params = {**baseline, **params}  # type: ignore[dict-item]
-        again = is_baseline or why != "process" or not _died_before(trial, trials)
-        if why and trial.number not in retried and params and again:
-            kept = {key: trial.user_attrs[key] for key in (ENQUEUED,) if key in trial.user_attrs}
+        again = is_baseline or why != "process" or not died_before(trial, trials)
+        again = again and trial.user_attrs.get(FINALIST) in wanted
+        if why and why != "unwanted" and trial.number not in retried and params and again:
+            kept = {key: trial.user_attrs[key] for key in (ENQUEUED, FINALIST, ROLE) if key in trial.user_attrs}
             kept |= {ROLE: "baseline"} if is_baseline else {}
             study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
 
 
-def _died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+def died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a process that ran these parameters has died.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
     return any(trials[number].user_attrs.get(INTERRUPTED) == "process" for number in earlier(trial, trials))
+
+
+def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    """Take out of the queue what stands there though it was queued before, by another process at the same moment.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    seen = set()
+    for trial in trials:
+        # A retry keeps the entry of what it tries again.
+        mark = next(((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED) if key in trial.user_attrs), None)
+        if mark in seen and trial.state == TrialState.WAITING:
+            interrupt(study, trial._trial_id, "unwanted", "queued twice")
+        if mark is not None:
+            seen.add(mark)
 
 
 def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:

@@ -8,11 +8,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -22,14 +22,8 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
-log = logging.getLogger(__name__)
-
-# Free memory in bytes that `auto` allows for each worker: torch, timm and Lightning alone take one gigabyte.
-_MEMORY = 2 * 1024**3
-
-
-class WorkerDiedError(Exception):
-    """The process of a job ended before the job did."""
+from docclf.sweeper.launchers import prepare, stop
+from docclf.sweeper.machine import worker_environment
 
 
 class Workers:
@@ -46,11 +40,10 @@ class Workers:
 
     def __init__(self, launcher: Launcher, n: int) -> None:
         self.launcher, self.n = launcher, n
-        self._here = n == 1
-        self._own = isinstance(launcher, BasicLauncher) and not self._here
+        self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: list[Executor | None] = [None] * n
         self._slots: dict[Future[JobReturn], int] = {}
-        self._threads = None if self._here else ThreadPoolExecutor(n, thread_name_prefix="docclf-worker")
+        prepare(launcher)
 
     def submit(self, overrides: Sequence[str], number: int) -> Future[JobReturn]:
         """Start a job; there must be a free worker.
@@ -59,17 +52,15 @@ class Workers:
             overrides: Of the job.
             number: Its job number.
         """
-        if self._threads is None:
-            done: Future[JobReturn] = Future()
-            try:
-                done.set_result(self._launch(overrides, number))
-            except Exception as error:
-                done.set_exception(error)
-            return done
+        future: Future[JobReturn]
         slot = min(set(range(self.n)) - set(self._slots.values()))
-        context = contextvars.copy_context()  # which holds Hydra's whitelist
-        run = partial(self._run_in_process, slot) if self._own else self._launch
-        future = self._threads.submit(context.run, run, overrides, number)
+        if not self._is_basic:
+            future = self._in_thread(overrides, number)
+        elif self.n > 1:
+            future = self._in_process(slot, overrides, number)
+        else:
+            future = Future()
+            self._launch(overrides, number, future)
         self._slots[future] = slot
         return future
 
@@ -77,21 +68,39 @@ class Workers:
         """Those of some jobs that have ended, after the first one has or so many seconds have passed."""
         done = wait(futures, seconds, FIRST_COMPLETED).done
         for future in done:
-            self._slots.pop(future, None)
+            slot = self._slots.pop(future)
+            if isinstance(future.exception(), BrokenProcessPool):
+                self._discard(slot)
         return done
 
-    def _launch(self, overrides: Sequence[str], number: int) -> JobReturn:
-        (job,) = self.launcher.launch([list(overrides)], initial_job_idx=number)
-        return job
-
-    def _run_in_process(self, slot: int, overrides: Sequence[str], number: int) -> JobReturn:
-        process = self._processes[slot] or self._start(slot)
+    def _launch(self, overrides: Sequence[str], number: int, future: Future[JobReturn]) -> None:
         try:
-            job: JobReturn = process.submit(_run, self.launcher, overrides, number, Singleton.get_state()).result()
-            return job
-        except BrokenProcessPool as error:
-            self._processes[slot] = None
-            raise WorkerDiedError(f"the worker process of trial {number} ended: {error}".splitlines()[0]) from error
+            (job,) = self.launcher.launch([list(overrides)], initial_job_idx=number)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(job)
+
+    def _in_thread(self, overrides: Sequence[str], number: int) -> Future[JobReturn]:
+        """Launch a job in a thread that does not keep this process from ending."""
+        future: Future[JobReturn] = Future()
+        context = contextvars.copy_context()  # which holds Hydra's whitelist
+        arguments = (self._launch, overrides, number, future)
+        threading.Thread(target=context.run, args=arguments, name=f"trial-{number}", daemon=True).start()
+        return future
+
+    def _in_process(self, slot: int, overrides: Sequence[str], number: int) -> Future[JobReturn]:
+        from loky.backend.resource_tracker import ensure_running
+
+        arguments = (self.launcher, overrides, number, Singleton.get_state())
+        ensure_running()  # a process that starts it takes Ctrl-C again
+        with _no_ctrl_c():
+            if (process := self._processes[slot]) is not None:
+                try:
+                    return process.submit(_run, *arguments)
+                except BrokenProcessPool:  # it ended while it had nothing to do
+                    self._discard(slot)
+            return self._start(slot).submit(_run, *arguments)
 
     def _start(self, slot: int) -> Executor:
         from loky import ProcessPoolExecutor
@@ -106,13 +115,46 @@ class Workers:
         self._processes[slot] = process
         return process
 
-    def close(self) -> None:
-        """End all processes, and the jobs that run in them."""
-        for process in self._processes:
-            if process is not None:
+    def _discard(self, slot: int) -> None:
+        process, self._processes[slot] = self._processes[slot], None
+        if process is not None:
+            with warnings.catch_warnings():  # without pgrep, loky kills the process but not what that has started
+                warnings.simplefilter("ignore")
                 process.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
-        if self._threads is not None:
-            self._threads.shutdown(wait=self._own, cancel_futures=True)
+
+    def close(self) -> None:
+        """End all processes, and the jobs that run in them or elsewhere."""
+        for slot in range(self.n):
+            self._discard(slot)
+        if not self._is_basic and self._slots:
+            stop(self.launcher)
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Hold back Ctrl-C, which reaches all processes of a terminal, from one that starts: it inherits this."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(parent: int) -> None:
+    """Leave Ctrl-C to the search, which ends its workers; and end when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run(launcher: Launcher, overrides: Sequence[str], number: int, state: Any) -> JobReturn:
@@ -145,69 +187,3 @@ def _marked(record: logging.LogRecord, number: int) -> logging.LogRecord:
     """A line that says whose it is, where lines of several jobs come in turn."""
     record.msg = f"  {number}: {str(record.msg).lstrip()}"
     return record
-
-
-def _begin(parent: int) -> None:
-    """Leave Ctrl-C to the search, which ends its workers; and end when it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def worker_environment(slot: int, n: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables that give a worker its share of GPUs and cores.
-
-    Two PyTorch processes with a thread for every core each take 10 times as long as one of them alone.
-
-    Args:
-        slot: Which worker, from 0.
-        n: How many there are.
-        environment: That of the search; a number of threads that is set there stands.
-    """
-    given = {}
-    if gpus := visible_gpus(environment):
-        given["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-    threads = str(max(1, n_cores() // n))
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        if name not in environment:
-            given[name] = threads
-    return given
-
-
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """The GPUs that a process may use, by number or name. Loads no library of theirs.
-
-    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": "2,3"}), visible_gpus({"CUDA_VISIBLE_DEVICES": ""})
-    (['2', '3'], [])
-    """
-    chosen = environment.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def n_workers(asked: int | str) -> int:
-    """Number of workers: as asked, or for `auto` one a GPU, or without any one a core as far as memory goes."""
-    if asked != "auto":
-        return int(asked)
-    if gpus := visible_gpus(os.environ):
-        return len(gpus)
-    return max(1, min(n_cores(), _free_memory() // _MEMORY))
-
-
-def _free_memory() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return 2**63
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 2**63)

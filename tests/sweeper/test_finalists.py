@@ -1,9 +1,12 @@
 """The best trials and the baseline, scored again when a search has come to its total."""
 
+import shutil
 from typing import Any
 
 import optuna
 import pytest
+
+from docclf.sweeper.finalists import scored, source_number
 
 AGAIN = (
     "n_trials=6",
@@ -99,3 +102,108 @@ def test_a_search_for_several_objectives_has_a_front_and_no_finalists(toy: Any) 
 def test_fewer_than_none_are_refused(toy: Any) -> None:
     output = toy.run("hydra.sweeper.finalists.top_k=-1", code=1).output
     assert "Expected `finalists.top_k` to be at least 0, got -1." in output
+
+
+# What may come between
+
+
+@pytest.mark.slow
+def test_a_finalist_whose_worker_dies_is_scored_again_as_the_finalist_that_it_is(toy: Any) -> None:
+    more = ("hydra.sweeper.finalists.overrides={steps: 5}", "hydra.sweeper.n_jobs=2", "signal=SIGKILL")
+    toy.run(*AGAIN, *more, "signal_at=[0, 4]")
+    dead, *others = finalists(toy)
+    assert (dead.state.name, dead.user_attrs["interrupted"]) == ("FAIL", "process")
+    assert [t.state.name for t in others] == ["COMPLETE"] * 3
+    again = others[-1]
+    assert again.params == dead.params
+    for key, value in (("retry_of", 0), ("finalist", "0 steps=5"), ("role", "baseline")):
+        assert again.user_attrs[key] == value
+    assert toy.config("finalists/3").steps == 5
+
+
+def test_an_override_that_no_config_takes_is_refused_before_the_first_trial(toy: Any) -> None:
+    output = toy.run(*AGAIN[:-1], "hydra.sweeper.finalists.overrides={stepz: 2}", code=1).output
+    assert "Expected finalists to compose, but with stepz=2 they do not" in output and "Traceback" not in output
+    assert not toy.folder.exists() or not toy.folders()
+
+
+@pytest.mark.slow
+def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_with(toy: Any) -> None:
+    toy.run(*AGAIN)
+    before = scored(toy.study)
+    assert [source_number(t) for t in before] == sorted(sources(toy), key=lambda n: toy.trials[n].value)
+    others = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGINT", "signal_at=[4, 4]")
+    output = toy.run(*AGAIN, *others, code=130).output
+    assert "Go on with:" in output
+    assert [t.state.name for t in finalists(toy)][3:] == ["COMPLETE", "FAIL", "WAITING"]
+    assert scored(toy.study) == before, "one of three says nothing yet"
+    toy.run(*AGAIN, *others[:1])
+    after = scored(toy.study)
+    assert [source_number(t) for t in after] == [source_number(t) for t in before]
+    assert [t.user_attrs["finalist"].partition(" ")[2] for t in after] == 3 * ["steps=5"]
+
+
+@pytest.mark.slow
+def test_who_is_taken_out_of_the_queue_is_not_tried_again_when_a_worker_dies(toy: Any) -> None:
+    more = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGKILL")
+    toy.run(*AGAIN, *more, "signal_at=[0, 4]", code=-9)
+    others = ("hydra.sweeper.finalists.overrides={steps: 4}", "hydra.sweeper.n_jobs=2", "signal_at=[3, 3]")
+    toy.run(*AGAIN, *more[1:], *others)
+    states = [(t.state.name, t.user_attrs.get("interrupted")) for t in finalists(toy)]
+    assert states == [("FAIL", "process"), *2 * [("FAIL", "unwanted")], ("FAIL", "process"), *3 * [("COMPLETE", None)]]
+    assert len(scored(toy.study)) == 3
+
+
+@pytest.mark.slow
+def test_who_was_scored_before_may_still_win_when_others_take_its_place(toy: Any) -> None:
+    """The score in the search and the second one disagree here: what is best by the one is worst by the other."""
+    upside_down = ("hydra.sweeper.finalists.overrides={x: 0.9, n: 4}", "hydra.sweeper.finalists.race=true")
+    toy.run(*AGAIN[:-1], *upside_down, "n_trials=3", "hydra.sweeper.finalists.top_k=1")
+    first = scored(toy.study)
+    toy.run(*AGAIN[:-1], *upside_down, "n_trials=14", "hydra.sweeper.finalists.top_k=1")
+    assert len(set(sources(toy))) > 2, "or nobody was new"
+    assert {t.number for t in scored(toy.study)} >= {t.number for t in first}
+
+
+def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(toy: Any) -> None:
+    toy.run(*AGAIN)
+    best = scored(toy.study)[0]
+    shutil.rmtree(toy.folder / "finalists" / str(best.number))
+    toy.run(*AGAIN)
+    (again,) = finalists(toy)[3:]
+    assert again.user_attrs["finalist"] == best.user_attrs["finalist"]
+    found = scored(toy.study)
+    assert found[0].number == again.number and len(found) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "space",
+    [
+        ("--config-name", "branches", "hydra/sweeper/sampler=random"),
+        ("hydra.sweeper.custom_search_space=hooks.draw_radius", "hydra/sweeper/sampler=random"),
+    ],
+)
+def test_finalists_of_any_space_have_the_parameters_of_their_trials(space: tuple[str, ...], toy: Any) -> None:
+    toy.run(*space, *AGAIN, "hydra.sweeper.baseline=false", "n_trials=8", "hydra.sweeper.finalists.top_k=5")
+    assert len(finalists(toy)) == 5
+    for finalist, source in zip(finalists(toy), sources(toy), strict=True):
+        assert finalist.params == toy.trials[source].params and finalist.value == toy.trials[source].value
+        own, theirs = toy.config(f"finalists/{finalist.number}"), toy.config(source)
+        own.steps = theirs.steps
+        assert own == theirs
+
+
+@pytest.mark.slow
+def test_who_kept_to_the_constraints_of_the_search_is_not_measured_by_them_again(toy: Any) -> None:
+    bound = "hydra.sweeper.constraints={size: 0.6}"
+    toy.run(
+        *AGAIN[:3],
+        bound,
+        "as_mapping=true",
+        "hydra.sweeper.metric=distance",
+        "hydra.sweeper.finalists.overrides={x: 0.8}",
+    )
+    chosen = [toy.trials[number] for number in sources(toy)]
+    assert all(t.params["x"] ** 2 <= 0.6**2 for t in chosen)
+    assert len(scored(toy.study)) == 3

@@ -55,10 +55,11 @@ def main(cfg: DictConfig):
             trial.report(reported(value, step), step)
         if trial.should_prune() or (cfg.heeds_time and trial.out_of_time()):
             return None
-        if [trial.number, step] == cfg.signal_at:
+        if [trial.number, step] == cfg.signal_at or cfg.colour == cfg.deadly:
             send(getattr(signal, cfg.signal), cfg.in_finaliser)
-        time.sleep(cfg.seconds / cfg.steps)
+        time.sleep((cfg.seconds + (3.0 if trial.number in cfg.slow_at else 0.0)) / cfg.steps)
     trial.set_user_attr("colour", cfg.colour)
+    trial.set_user_attr("note", cfg.note)
     end = misbehave(cfg, trial)
     if end is not None:
         return end

@@ -1,0 +1,75 @@
+"""What this machine has, and each worker's share of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+# Free memory in bytes that `auto` allows for each worker: torch, timm and Lightning alone take one gigabyte.
+_MEMORY = 2 * 1024**3
+
+
+def worker_environment(slot: int, n: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that give a worker its share of GPUs and cores.
+
+    Two PyTorch processes with a thread for every core each take 10 times as long as one of them alone.
+
+    Args:
+        slot: Which worker, from 0.
+        n: How many there are.
+        environment: That of the search; a number of threads that is set there stands.
+
+    >>> worker_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "4,7", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+    {'CUDA_VISIBLE_DEVICES': '4'}
+    """
+    given = {}
+    if gpus := visible_gpus(environment):
+        given["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    threads = str(max(1, n_cores() // n))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        if name not in environment:
+            given[name] = threads
+    return given
+
+
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that a process may use, by number or name. Loads no library of theirs.
+
+    As CUDA reads it, a list ends at the first -1.
+
+    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": "2,3"}), visible_gpus({"CUDA_VISIBLE_DEVICES": "0,-1,1"})
+    (['2', '3'], ['0'])
+    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": ""})
+    []
+    """
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+    names = [name.strip() for name in chosen.split(",")]
+    return [name for name in names[: names.index("-1") if "-1" in names else None] if name]
+
+
+def n_cores() -> int:
+    """Cores that this process may use: by affinity, or a container's share where that is smaller."""
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
+def n_workers(asked: int | str) -> int:
+    """Number of workers: as asked, or for `auto` one a GPU, or without any one a core as far as memory goes."""
+    if asked != "auto":
+        return int(asked)
+    if gpus := visible_gpus(os.environ):
+        return len(gpus)
+    return max(1, min(n_cores(), _free_memory() // _MEMORY))
+
+
+def _free_memory() -> int:
+    """Bytes; as good as endless where it is not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return 2**63
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 2**63)

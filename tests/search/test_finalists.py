@@ -1,0 +1,273 @@
+"""The best of a search and the baseline, scored again on other folds, and what that leaves and says."""
+
+import csv
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from docclf.ensemble import find_model, load_ensemble
+
+SLOW = pytest.mark.slow
+AGAIN = ("finalists.top_k=2", "hydra/sweeper/pruner=none")
+RUN = [
+    ".hydra", "confusion.png", "folds.csv", "label_issues.csv", "oof.csv", "reliability.png", "result.yaml",
+    "train.log",
+]  # fmt: skip
+OWN = ["config.yaml", "params.yaml", "verdict.yaml"]
+WITH_MODEL = sorted([*RUN, "model", *OWN])
+
+
+def finalists(search: Any) -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{search.folder / 'study.db'}"
+    return optuna.load_study(study_name=f"{search.name}-finalists", storage=storage).trials
+
+
+def source(finalist: optuna.trial.FrozenTrial) -> int:
+    return int(finalist.user_attrs["finalist"].split()[0])
+
+
+def best_two(search: Any) -> list[int]:
+    others = [trial for trial in search.trials[1:] if trial.value is not None]
+    return [trial.number for trial in sorted(others, key=lambda t: -t.value)][:2]
+
+
+def models(search: Any) -> list[str]:
+    return sorted(path.parent.name for path in (search.folder / "finalists").glob("*/model"))
+
+
+def in_best(search: Any) -> list[str]:
+    found = sorted(path.name for path in (search.folder / "best").iterdir())
+    return [name for name in found if name != "label_issues.png"]  # which is there if there are some
+
+
+def winner(search: Any) -> Any:
+    complete = [trial for trial in finalists(search) if trial.state.name == "COMPLETE"]
+    return max(complete, key=lambda trial: trial.value)
+
+
+@pytest.fixture(scope="module")
+def rescored(make_search: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+    """A search of four trials, three of them scored again, and what it printed."""
+    search = make_search(tmp_path_factory.mktemp("finalists"))
+    return search, search.run(*AGAIN)
+
+
+def test_the_baseline_and_the_best_two_are_scored_again_on_other_folds(rescored: tuple[Any, str]) -> None:
+    search, _ = rescored
+    trials = finalists(search)
+    assert [source(trial) for trial in trials] == [0, *best_two(search)] and len(search.trials) == 4
+    for trial in trials:
+        own = f"finalists/{trial.number}"
+        twin = search.trials[source(trial)]
+        assert trial.params == twin.params
+        config, before = search.read(f"{own}/.hydra/config.yaml"), search.read(f"{twin.number}/.hydra/config.yaml")
+        assert config["validation"]["seed"] == "${finalists.seed}" or config["validation"]["seed"] == 1042
+        assert config["validation"]["report"] == "fold"
+        config["validation"] |= {key: before["validation"][key] for key in ("seed", "report")}
+        assert config == before, "in nothing else do they differ"
+        result = search.read(f"{own}/result.yaml")
+        if trial.state.name == "COMPLETE":
+            folds = [(search.folder / name / "folds.csv").read_bytes() for name in (own, str(twin.number))]
+            assert folds[0] != folds[1]
+            assert result["mean"] == trial.value and result["folds"] == trial.user_attrs["folds"]
+            assert result["calibration"]["temperature"] > 0 and "refit" not in result
+
+
+def test_best_has_the_winner_s_run_and_its_folds_models(rescored: tuple[Any, str]) -> None:
+    search, _ = rescored
+    best = winner(search)
+    assert in_best(search) == WITH_MODEL
+    for name in RUN[1:]:
+        path = search.folder / "finalists" / str(best.number) / name
+        assert (search.folder / "best" / name).read_bytes() == path.read_bytes()
+    ensemble = load_ensemble(find_model(search.folder))
+    assert len(ensemble.nets) == 2
+    result = search.read("best/result.yaml")
+    assert ensemble.description.source["folds"] == result["folds"]
+    assert ensemble.description.temperature == result["calibration"]["temperature"]
+    with torch.no_grad():
+        assert ensemble(torch.rand(2, 3, 32, 32)).sum(dim=1) == pytest.approx(1)
+    assert models(search) == [str(best.number)], "those of the others went"
+
+
+def test_nothing_to_go_on_with_is_left(rescored: tuple[Any, str]) -> None:
+    search, _ = rescored
+    assert not list(search.folder.rglob("resume")) and not list(search.folder.rglob("*.ckpt"))
+    assert not list(search.folder.rglob("*partial*"))
+
+
+def test_the_exported_config_is_that_of_the_trial_and_not_of_the_finalist(rescored: tuple[Any, str]) -> None:
+    search, _ = rescored
+    number = source(winner(search))
+    exported = search.read("best/config.yaml")
+    del exported["defaults"]
+    assert exported == search.read(f"{number}/.hydra/config.yaml") | {"refit": "folds"}
+    assert search.read("best/params.yaml") == search.trials[number].params
+
+
+def test_screen_log_config_and_verdict_say_the_same(rescored: tuple[Any, str]) -> None:
+    search, output = rescored
+    best, facts = winner(search), search.read("best/verdict.yaml")
+    assert facts["trial"] == source(best) and facts["winner"]["folder"] == f"finalists/{best.number}"
+    text = facts["verdict"]
+    assert ("does not beat the baseline" in text) is not facts["beats_baseline"]
+    header = (search.folder / "best" / "config.yaml").read_text(encoding="utf-8").split("\ndefaults:")[0]
+    assert f"# verdict: {text} (finalists, scored again on other folds)" in header
+    log = (search.folder / "train.log").read_text(encoding="utf-8")
+    for place in (output, log):
+        assert f"{text[0].upper()}{text[1:]}" in place
+        assert "Finalists, scored again with validation.seed=1042 validation.report=fold" in place
+        assert f"  trial {source(best)}: {best.value:.3f} (folds " in place
+        for trial in finalists(search):
+            assert f"finalist {trial.number}/3  trial {source(trial)}: lr=" in place
+    predict = next(line for line in output.splitlines() if "docclf.predict run=" in line)
+    assert str(search.folder) in predict
+
+
+def test_the_table_has_the_second_scores(rescored: tuple[Any, str]) -> None:
+    search, _ = rescored
+    found = {source(t): t.value for t in finalists(search) if t.state.name == "COMPLETE"}
+    for row in search.table:
+        assert row["rescored"] == (str(found[int(row["number"])]) if int(row["number"]) in found else "")
+    assert len(found) >= 2
+
+
+def test_folds_that_the_finalists_were_chosen_by_are_refused_before_the_first_trial(search: Any) -> None:
+    output = search.run(*AGAIN, "finalists.seed=42", code=1)
+    assert "Expected `finalists.seed` to differ from `validation.seed`, got 42 twice" in output
+    assert not (search.folder / "0").exists()
+
+
+@SLOW
+def test_an_option_that_is_not_there_is_refused_before_the_first_trial(search: Any) -> None:
+    output = search.run(*AGAIN, "finalists.validation=fulll", code=1)
+    assert "Expected finalists to compose, but with validation=fulll" in output and "fulll" in output
+    assert not (search.folder / "0").exists()
+
+
+# Going on
+
+
+@SLOW
+def test_the_same_command_scores_nobody_again_and_makes_best_whole(
+    rescored: tuple[Any, str], make_search: Callable[..., Any], tmp_path: Path
+) -> None:
+    shutil.copytree(rescored[0].cwd, tmp_path / "copy", symlinks=True)
+    search = make_search(tmp_path / "copy")
+    shutil.rmtree(search.folder / "best")
+    output = search.run(*AGAIN)
+    assert len(finalists(search)) == 3 and "fold 1/2" not in output
+    assert in_best(search) == WITH_MODEL and search.read("best/verdict.yaml") == rescored[0].read("best/verdict.yaml")
+
+    # The winner's run is moved away: it is scored again
+    best = winner(search)
+    shutil.rmtree(search.folder / "finalists" / str(best.number))
+    search.run(*AGAIN)
+    again = finalists(search)[3:]
+    assert [source(trial) for trial in again] == [source(best)]
+    assert again[0].value == best.value
+    assert search.read("best/verdict.yaml")["winner"]["folder"] == "finalists/3" and in_best(search) == WITH_MODEL
+
+    # Finalists are not wanted any more
+    search.run("hydra/sweeper/pruner=none", "finalists.top_k=0")
+    assert in_best(search) == OWN[:2]
+    assert {row["rescored"] for row in search.table} == {""}
+
+
+@SLOW
+def test_a_longer_search_scores_who_is_new_among_the_best(
+    rescored: tuple[Any, str], make_search: Callable[..., Any], tmp_path: Path
+) -> None:
+    shutil.copytree(rescored[0].cwd, tmp_path / "copy", symlinks=True)
+    search = make_search(tmp_path / "copy")
+    before = [source(trial) for trial in finalists(search)]
+    search.run(*AGAIN, "search.n_trials=9", "finalists.top_k=4", "keep_checkpoints=finalists")
+    after = [source(trial) for trial in finalists(search)]
+    assert after[:3] == before and len(after) > 3 and len(set(after)) == len(after)
+    assert in_best(search) == WITH_MODEL or winner(search).number < 3, "a model that went stays away"
+    assert {str(t.number) for t in finalists(search)[3:] if t.state.name == "COMPLETE"} <= set(models(search))
+
+
+@SLOW
+def test_a_finalist_that_is_killed_goes_on_from_its_last_epoch_to_the_same_model(
+    search: Any, make_search: Callable[..., Any], tmp_path: Path
+) -> None:
+    long = (*AGAIN, "validation.folds=3", "validation.epochs=12", "search.n_trials=2", "finalists.top_k=1")
+    log, epoch = search.folder / "finalists/1/train.log", search.folder / "finalists/1/resume/last.ckpt"
+    search.kill_when(lambda: log.is_file() and "fold 1/3" in log.read_text() and epoch.is_file(), *long)
+    assert [trial.state.name for trial in finalists(search)] == ["COMPLETE", "RUNNING"]
+    assert (epoch.parent / "fold_0.safetensors").is_file() and not (search.folder / "finalists/1/model").exists()
+    before = search.written("finalists/0")
+
+    search.run(*long, "keep_checkpoints=finalists")
+    trials = finalists(search)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert search.written("finalists/0") == before and models(search) == ["0", "2"]
+    assert trials[2].params == trials[1].params and trials[2].user_attrs["retry_of"] == 1
+    assert f"goes on from {epoch.parent}" in (search.folder / "finalists/2/train.log").read_text()
+    assert not list(search.folder.rglob("resume"))
+
+    undisturbed = make_search(tmp_path / "undisturbed")
+    undisturbed.run(*long, "keep_checkpoints=all")
+    assert finalists(undisturbed)[1].value == trials[2].value
+    for fold in range(3):
+        kept, expected = (
+            s.folder / f"finalists/{number}/model/fold_{fold}.safetensors"
+            for s, number in ((search, 2), (undisturbed, 1))
+        )
+        assert kept.read_bytes() == expected.read_bytes()
+    assert len(list((undisturbed.folder / "1" / "model").glob("*.safetensors"))) == 3, "all: the trials' models too"
+    assert models(undisturbed) == ["0", "1"]
+
+
+# Otherwise than by default
+
+
+@SLOW
+def test_among_labels_that_mean_nothing_nothing_beats_the_baseline(
+    search: Any, tmp_path: Path, pages_root: Path
+) -> None:
+    root = tmp_path / "shuffled"
+    root.mkdir()
+    for name in ("train", "test", "test.csv", "meta.csv"):
+        (root / name).symlink_to(pages_root / name)
+    with (pages_root / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    targets = [row["target"] for row in rows]
+    random.Random(1).shuffle(targets)
+    with (root / "train.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["ID", "target"], *([r["ID"], t] for r, t in zip(rows, targets, strict=True))])
+    output = search.run(*AGAIN, f"data.root='{root}'", "search.n_trials=6", "keep_checkpoints=none")
+    assert "does not beat the baseline" in output
+    assert search.read("best/verdict.yaml")["beats_baseline"] is False
+    assert in_best(search) == sorted([*RUN, *OWN]) and models(search) == []
+
+
+@SLOW
+def test_finalists_run_on_another_launcher_two_at_a_time_and_on_the_validation_asked_for(search: Any) -> None:
+    tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
+    more = ("hydra/launcher=joblib", "search.workers=2", "validation=holdout", "finalists.validation=full")
+    search.run(*AGAIN, *more, "keep_checkpoints=finalists", tiny=tiny)
+    assert [len(trial.user_attrs["folds"]) for trial in search.trials] == 4 * [1]
+    trials = finalists(search)
+    assert [source(trial) for trial in trials] == [0, *best_two(search)]
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(complete) >= 2 and all(len(trial.user_attrs["folds"]) == 5 for trial in complete)
+    assert models(search) == [str(trial.number) for trial in complete]
+    assert in_best(search) == WITH_MODEL and not list(search.folder.rglob("resume"))
+    assert len(load_ensemble(find_model(search.folder)).nets) == 5
+
+
+def search_tiny() -> tuple[str, ...]:
+    """As in conftest.py, which cannot be imported."""
+    return (
+        "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "data.image_size=32",
+        "data.batch_size=16", "validation.epochs=1", "logger=none",
+    )  # fmt: skip
