@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.results.files import replacing
@@ -28,7 +29,15 @@ PATH_KEYS = ("data.root", "data.cache_dir", "model.checkpoint_path")
 
 
 class ExportBest(Callback):
-    """Exports the best trial at the end of a search, also of one that was interrupted."""
+    """Exports the best trial at the end of a search, also of one that was interrupted.
+
+    Args:
+        read_page: Dotted path of a function that reads a page for the report, see `docclf.results.report.page`; None
+            for a report without pages.
+    """
+
+    def __init__(self, read_page: str | None = None) -> None:
+        self.read_page = read_page
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.runtime.cwd, config.hydra.sweep.dir)
@@ -37,17 +46,18 @@ class ExportBest(Callback):
         if not (folder / "multirun.yaml").is_file():
             return  # refused before it began; the message is on the screen already
         try:
-            export(config, folder)
+            export(config, folder, self.read_page)
         except Exception:  # Hydra would reduce it to a one-line warning
             log.exception("Could not export the best trial. The study itself is intact; run the same command again.")
 
 
-def export(config: DictConfig, folder: Path) -> None:
+def export(config: DictConfig, folder: Path, read_page: str | None = None) -> None:
     """Write the results of a study into its folder, and say what came out and what to do next.
 
     Args:
         config: The composed config of the sweep, `hydra` included.
         folder: The search's folder.
+        read_page: See `ExportBest`.
     """
     import optuna
 
@@ -83,8 +93,23 @@ def export(config: DictConfig, folder: Path) -> None:
         for name, trial in front.items():
             _export_trial(study, trial, folder, folder / "best" / name, config)
     more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
-    log.info(summary(study, folder, label(objectives, config.hydra.sweeper.labels), more, verdict))
+    labels = label(objectives, config.hydra.sweeper.labels)
+    if OmegaConf.select(config, "report"):
+        _write_report(study, folder, labels, more, read_page)
+    log.info(summary(study, folder, labels, more, verdict))
     release(study)
+
+
+def _write_report(
+    study: optuna.Study, folder: Path, labels: list[str], continue_command: str, read_page: str | None
+) -> None:
+    from docclf.results.report.page import write_report
+
+    try:
+        read = get_method(read_page) if read_page else None
+        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read)
+    except Exception:  # what it shows is exported already
+        log.exception("Could not write report.html; python -m docclf.report tries again.")
 
 
 def _export_trial(

@@ -55,6 +55,8 @@ def summary(
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
         next_steps = {"predict other pages with the winner's folds": predict, **next_steps}
+    if (folder / "report.html").is_file():
+        lines.append(f"report: {folder / 'report.html'}")
     steps = (line for what, command in next_steps.items() for line in (f"  # {what}", f"  {command}"))
     return "\n".join([*lines, "What next:", *steps])
 

@@ -25,6 +25,7 @@ TINY = (
     "validation.folds=2",
     "logger=none",
     "finalists.top_k=0",
+    "report=false",
 )
 
 

@@ -1,0 +1,140 @@
+"""One page about a search, that opens in any browser without a network.
+
+python -m docclf.report multirun/NAME     writes multirun/NAME/report.html, and index.html into each trial's folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docclf.errors import DocclfError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from omegaconf import DictConfig
+
+_DESCRIPTION = """\
+Write report.html: what a search came to, how it went, which parameters matter, what the winner gets wrong, and all
+trials in a table. Also for a search that is still running, and for any other Optuna study.
+"""
+_EXAMPLES = """\
+examples:
+  python -m docclf.report multirun/invoices                         multirun/invoices/report.html
+  python -m docclf.report multirun/invoices --output /tmp/a.html    another file
+  python -m docclf.report sqlite:///study.db#invoices               report.html here, of any Optuna study
+  python -m docclf.report postgresql://me@host/studies#invoices     the same from a server
+
+exit status: 0 after a report, 2 if there is no study, with the reason
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a report.
+
+    Args:
+        arguments: Of the command line; None for those of this process.
+
+    Returns:
+        Exit status.
+    """
+    options = _parser().parse_args(arguments)
+    import optuna
+
+    from docclf.results.report.opening import open_study
+    from docclf.results.report.page import write_report
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        study, folder, config = open_study(options.study)
+        path = write_report(
+            study,
+            folder,
+            objectives=_objectives(config) if config is not None else None,
+            continue_command=_command(config) if config is not None else "",
+            read_page=read_thumbnail,
+            output=options.output,
+        )
+    except (DocclfError, OSError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 2
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
+    """A page of a data set in small.
+
+    Args:
+        root: `data.root`.
+        page: ID of the page: its path below the root or below `root/train`, with `#N` for page N of a file.
+        side: Height and width in pixels.
+
+    Returns:
+        uint8 of shape (side, side, 3).
+
+    Raises:
+        Exception: It is not there, or cannot be read.
+    """
+    from docclf.data.formats import read_page
+    from docclf.data.pages import candidates
+
+    file, _, last = page.rpartition("#")
+    named = [(page, 0), *([(file, int(last) - 1)] if last.isdecimal() else [])]
+    places = ((path, number) for name, number in named for path in candidates(root, "train", name))
+    path, number = next((place for place in places if place[0].is_file()), (None, 0))
+    if path is None:
+        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
+    return read_page(path, side, page=number)
+
+
+def _objectives(config: DictConfig) -> list[str] | None:
+    """What each objective of a sweep is called."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    from docclf.sweeper.opening import label, read_objectives
+
+    try:
+        sweeper = config.hydra.sweeper
+        return label(read_objectives(sweeper.metric, sweeper.direction)[0], sweeper.get("labels"))
+    except (OmegaConfBaseException, DocclfError):  # another sweeper's
+        return None
+
+
+def _command(config: DictConfig) -> str:
+    """What goes on with a search of docclf; empty where it is another application's."""
+    from omegaconf import OmegaConf
+
+    if OmegaConf.select(config, "hydra.sweeper.preflight") != "docclf.train.preflight":
+        return ""
+    given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
+    overrides = [text for text in map(str, given) if not text.startswith("search.n_trials=")]
+    more = f"search.n_trials={2 * config.hydra.sweeper.n_trials}"
+    command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, more])
+    return f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m docclf.report",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "study", metavar="STUDY", help="folder of a search, or storage URL, with #NAME where it holds several studies"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="another file than report.html in the folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""A picture as the browser draws it: Plotly's own description of it, in plain Python."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from docclf.results.reading import shown
+from docclf.sweeper.grammar import to_text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its words.
+
+    Colours are the names of base.css's properties, such as `--blue`, so that they follow the page's light and dark.
+
+    Attributes:
+        key: Its element on the page.
+        title: Heading.
+        description: What it shows, for those who do not see it.
+        caption: How to read it, below; may be empty.
+        data: Plotly's traces.
+        layout: Plotly's layout, as far as it is not the same for all.
+        height: In CSS pixels.
+    """
+
+    key: str
+    title: str
+    description: str
+    caption: str
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any]
+    height: int = 340
+
+
+def label(text: Any) -> str:
+    """A name as Plotly shows it, which reads a few HTML elements in texts.
+
+    >>> label("<b>bill</b> & co")
+    '&lt;b&gt;bill&lt;/b&gt; &amp; co'
+    """
+    return html.escape(shown(str(text)), quote=False)
+
+
+def cut(text: str, n: int = 28) -> str:
+    """
+    >>> cut("invoice"), cut("a very long name of a class of pages", 12)
+    ('invoice', 'a very long…')
+    """
+    text = shown(text)
+    return text if len(text) <= n else f"{text[: n - 1].rstrip()}…"
+
+
+def brief(value: Any) -> str:
+    """A number or another value of a parameter in few characters.
+
+    >>> brief(0.00051234), brief(0.25), brief(1234567.0), brief(32), brief(None), brief("adamw"), brief(float("nan"))
+    ('0.000512', '0.25', '1.23e+06', '32', 'null', 'adamw', 'nan')
+    """
+    return f"{value:.3g}" if isinstance(value, float) else to_text(value)
+
+
+def score(value: float | None) -> str:
+    """
+    >>> score(0.47956), score(None), score(float("inf")), score(54.6297), score(1234.5)
+    ('0.480', '–', 'inf', '54.6', '1,234')
+    """
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: NaN and infinity, which it has not, become null.
+
+    >>> plain({"y": (1.0, float("nan"), float("-inf"))})
+    {'y': [1.0, None, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def thinned(n: int, limit: int, keep: Sequence[int] = ()) -> list[int]:
+    """Indices of at most about `limit` of n things, evenly spread, with those to keep among them.
+
+    >>> thinned(5, 10), thinned(10, 5, keep=[3])
+    ([0, 1, 2, 3, 4], [0, 2, 3, 4, 6, 8])
+    """
+    if n <= limit:
+        return list(range(n))
+    return sorted({*(i * n // limit for i in range(limit)), *keep})

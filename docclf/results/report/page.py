@@ -1,0 +1,160 @@
+"""report.html: a whole search on one page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from docclf.results.files import replacing
+from docclf.results.report.course import fronts, history, pruning
+from docclf.results.report.figure import Figure, brief, cut, plain, score
+from docclf.results.report.importance import importance_figure, importances
+from docclf.results.report.parameters import contour, ordered, parallel, slices
+from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
+from docclf.results.report.quality import calibration, class_scores, confusion
+from docclf.results.report.rows import table_of_trials
+from docclf.results.report.story import headline, next_steps, tell
+from docclf.results.report.subject import Subject, read_subject
+from docclf.results.report.thumbnails import PageReader, Thumbnails
+from docclf.results.report.trial_page import write_trial_pages
+from docclf.results.report.workers import timeline
+
+log = logging.getLogger(__name__)
+
+NAME = "report.html"
+_SUSPECTS = 12
+
+
+def write_report(
+    study: optuna.Study,
+    folder: Path | None,
+    *,
+    objectives: Sequence[str] | None = None,
+    continue_command: str = "",
+    read_page: PageReader | None = None,
+    output: Path | None = None,
+) -> Path:
+    """Write the report of a study, and a page into every trial's folder.
+
+    Args:
+        study: Finished, running, or of another program.
+        folder: Of the search; None without one.
+        objectives: What each objective is called; None for what the study says.
+        continue_command: Searches on from here; empty where it is not known.
+        read_page: Reads pages for small pictures; None for a report without.
+        output: File to write; None for `report.html` in the folder.
+
+    Returns:
+        The file.
+    """
+    subject = read_subject(study, folder, objectives)
+    target = (output or (folder if folder is not None else Path()) / NAME).absolute()
+    environment = _environment()
+    pages = write_trial_pages(subject, environment, target)
+    links = {number: _address(path, target.parent) for number, path in pages.items()}
+    figures, sections = _sections(subject, read_page)
+    table = subject.folder / "trials.csv" if subject.folder else None
+    text = environment.get_template("report.html.j2").render(
+        subject=subject,
+        head=headline(subject),
+        facts=tell(subject, links),
+        steps=next_steps(subject, continue_command),
+        sections=sections,
+        figures=figures,
+        specifications=_script([_specification(figure) for figure in figures.values()]),
+        trials=_script(table_of_trials(subject, links)),
+        plotly=Markup(_plotly() if figures else ""),
+        csv=_address(table, target.parent) if table is not None and table.is_file() else "",
+        files=_address(subject.folder, target.parent) if subject.folder else "",
+    )
+    with replacing(target) as partial:
+        partial.write_bytes(text.encode("utf-8", "replace"))
+    return target
+
+
+def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """All pictures by key, and for each section which of them, and what else it needs."""
+    several = range(len(subject.directions))
+    found = [importances(subject, i) for i in several]
+    names = ordered(subject, list(found[0].shares))
+    course = [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)]
+    shares = [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)]
+    wide = [parallel(subject, names), contour(subject, names)]
+    small = slices(subject, names)
+    winner, baseline = read_predicted(subject)
+    quality: list[Figure | None] = []
+    sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
+    if winner is not None:
+        thumbnails = Thumbnails(read_page, pages_root(winner.run))
+        matrices = [confusion(winner, "confusion-winner")]
+        matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
+        quality = [class_scores(winner, baseline), *matrices, calibration(winner)]
+        pairs, labels = most_confused(winner, baseline), suspected(winner)
+        sections |= {
+            "pairs": [(pair, [(page, thumbnails(page)) for page in pair.pages]) for pair in pairs],
+            "labels": [(label, thumbnails(label.page)) for label in labels[:_SUSPECTS]],
+            "n_labels": len(labels),
+        }
+    groups: dict[str, Sequence[Figure | None]] = {
+        "course": course,
+        "shares": shares,
+        "wide": wide,
+        "slices": small,
+        "quality": quality,
+    }
+    sections |= {key: [figure.key for figure in group if figure is not None] for key, group in groups.items()}
+    return {figure.key: figure for group in groups.values() for figure in group if figure is not None}, sections
+
+
+def _specification(figure: Figure) -> dict[str, Any]:
+    return {"key": figure.key, "data": figure.data, "layout": figure.layout, "height": figure.height}
+
+
+def _script(value: Any) -> Markup:
+    """JSON inside a script element, which a `</script>` or `<!--` in a name would end.
+
+    >>> _script({"class": "</script>", "y": float("nan")})
+    Markup('{"class":"\\\\u003c/script>","y":null}')
+    """
+    text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    code: str = get_plotlyjs()
+    return code
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("docclf.results.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals["source"] = _source
+    environment.filters |= {"score": score, "brief": brief, "cut": cut}
+    return environment
+
+
+def _source(name: str) -> Markup:
+    """Text of a file beside the templates, as it is."""
+    return Markup(resources.files("docclf.results.report").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def _address(path: Path, start: Path) -> str:
+    """Address of a file as a page in the folder `start` links to it."""
+    return quote(Path(os.path.relpath(path, start)).as_posix())

@@ -1,0 +1,186 @@
+"""What the winner and the baseline predict for the training pages, fold by fold."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
+
+from docclf.errors import DataError
+from docclf.results.reading import Run, read_run
+from docclf.results.report.subject import Subject
+from docclf.scores import f1_per_class
+from docclf.sweeper.storage import FINALISTS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Out-of-fold predictions of a run.
+
+    Attributes:
+        who: What the report calls the run, such as `trial 19`.
+        run: Where they are from.
+        labels: Class index of each page that has a known one, shape (n,).
+        rows: Places of these pages in the run's predictions, shape (n,).
+    """
+
+    who: str
+    run: Run
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        return self.run.predictions.class_names
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Shape (n, n_classes)."""
+        return self.run.predictions.probabilities[self.rows]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Class index predicted for each page, shape (n,)."""
+        return self.run.predictions.predicted[self.rows]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Confusion matrix, a row a true class, shape (n_classes, n_classes)."""
+        n = len(self.names)
+        return np.bincount(self.labels * n + self.predicted, minlength=n * n).reshape(n, n)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """Of each class; NaN where there is none."""
+        return f1_per_class(self.labels, self.predicted, len(self.names))
+
+
+def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None]:
+    """Of the winner and of the baseline: as finalists where they were scored again, else as trials.
+
+    The baseline is None where it is the winner, or has other classes; both are where files are missing.
+    """
+    verdict = subject.verdict
+    if subject.folder is None:
+        return None, None
+    if verdict is not None:
+        finals = subject.folder / FINALISTS
+        folders = [finals / str(t.number) if t is not None else None for t in (verdict.winner, verdict.baseline)]
+    else:
+        folders = [subject.folder_of(t) if t is not None else None for t in (subject.chosen, subject.baseline)]
+    winner = _read(_name(subject.chosen), folders[0])
+    baseline = _read("baseline", folders[1]) if folders[1] != folders[0] else None
+    if winner is None or baseline is None or baseline.names != winner.names:
+        return winner, None
+    return winner, baseline
+
+
+def _name(trial: FrozenTrial | None) -> str:
+    return f"trial {trial.number}" if trial is not None else ""
+
+
+def _read(who: str, folder: Path | None) -> Predicted | None:
+    if folder is None or not (folder / "oof.csv").is_file():
+        return None
+    try:
+        run = read_run(folder)
+    except DataError as error:
+        log.warning(f"The report is without what {who} predicted: {error}")
+        return None
+    index = {target: i for i, target in enumerate(run.classes)}
+    labels = np.array([index.get(target, -1) for target in run.predictions.targets], dtype=np.int64)
+    rows = np.flatnonzero(labels >= 0)
+    return Predicted(who, run, labels[rows], rows) if len(rows) else None
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Pages of one class that are taken for another.
+
+    Attributes:
+        true: Name of their class.
+        predicted: Name of the class that they are taken for.
+        count: How many.
+        share: Of the pages of their class, in [0, 1].
+        before: How many the baseline took so; None without one.
+        pages: IDs, the surest mistake first.
+    """
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+    before: int | None
+    pages: list[str]
+
+
+def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6) -> list[Confused]:
+    """The pairs of classes with the most mistakes, the most first."""
+    counts = winner.counts
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    before = baseline.counts if baseline is not None else None
+    found = []
+    for true, other in (divmod(int(place), len(counts)) for place in order):
+        if not wrong[true, other]:
+            break
+        rows = np.flatnonzero((winner.labels == true) & (winner.predicted == other))
+        rows = rows[np.argsort(-winner.probabilities[rows, other], kind="stable")]
+        found.append(
+            Confused(
+                winner.names[true],
+                winner.names[other],
+                int(wrong[true, other]),
+                float(wrong[true, other] / counts[true].sum()),
+                int(before[true, other]) if before is not None else None,
+                [winner.run.predictions.ids[winner.rows[row]] for row in rows[:4]],
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that looks wrong."""
+
+    page: str
+    given: str
+    suggested: str
+    score: float
+
+
+def suspected(winner: Predicted) -> list[Suspect]:
+    """Content of the run's label_issues.csv, the worst first; empty without one."""
+    path, names = winner.run.folder / "label_issues.csv", winner.run.classes
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row][1:]
+        return [Suspect(row[0], names.get(row[1], row[1]), names.get(row[2], row[2]), float(row[3])) for row in rows]
+    except (ValueError, IndexError, csv.Error) as error:
+        log.warning(f"The report is without suspected labels: {path} is damaged: {error}")
+        return []
+
+
+def pages_root(run: Run) -> Path | None:
+    """Folder of the run's pages, if it is still there."""
+    root = run.resolved.get("data.root")
+    if not root or root == "null":
+        return None
+    path = run.folder / ".hydra" / "hydra.yaml"
+    try:
+        hydra = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        place = Path(hydra["hydra"]["runtime"]["cwd"], root)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        place = Path(root)
+    return place if place.is_dir() else None

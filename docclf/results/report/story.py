@@ -1,0 +1,216 @@
+"""The words of a report: what came out, what it cost, what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.results.reading import shown
+from docclf.results.report.figure import score
+from docclf.results.report.subject import Subject, is_better
+from docclf.results.report.workers import lanes
+from docclf.results.summary import summary
+from docclf.scores import Difference
+from docclf.sweeper.attributes import CAUSE, INTERRUPTED
+from docclf.sweeper.finalists import source_number
+from docclf.sweeper.progress import format_seconds
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a reader sees first.
+
+    Attributes:
+        text: One sentence.
+        detail: What it rests on.
+        kind: `good`, `even`, `open` while it may change, or `bad`.
+    """
+
+    text: str
+    detail: str
+    kind: str
+
+
+def headline(subject: Subject) -> Headline:
+    """What a search came to, in a sentence."""
+    if subject.verdict is not None:
+        text, detail = _split(str(subject.verdict))
+        how = "The best trials and the baseline were scored again on other folds, and the best of these wins."
+        return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")
+    running = subject.count(TrialState.RUNNING)
+    if len(subject.directions) > 1 and subject.complete:
+        n = len(subject.study.best_trials)
+        text = f"{n} {'trial is' if n == 1 else 'trials are'} on the Pareto front"
+        return Headline(text, f"No other trial is better than one of these in {_listed(subject)}.", "open")
+    if subject.chosen is None:
+        return _without_result(subject, running)
+    best, base = subject.chosen, subject.baseline
+    text = f"Trial {best.number} is the best{' so far' if running else ''}: {subject.objectives[0]} {score(best.value)}"
+    detail = "It was not scored again on other folds, and the best of many noisy scores is partly luck."
+    if base is not None and base.number == best.number:
+        text = f"No trial {'yet ' if running else ''}beats the baseline: {subject.objectives[0]} {score(best.value)}"
+        detail = "The config as it is without the search."
+    elif base is not None and base.value is not None and best.value is not None:
+        better = "better" if is_better(best.value, base.value, subject.directions[0]) else "worse"
+        detail = f"{score(abs(best.value - base.value))} {better} than the baseline, {score(base.value)}. {detail}"
+    return Headline(text, detail, "open")
+
+
+def _split(verdict: str) -> tuple[str, str]:
+    """
+    >>> _split("trial 3 beats the baseline by +0.149 (95 % interval +0.112 to +0.190, better in 99 % of draws)")
+    ('Trial 3 beats the baseline by +0.149', '95 % interval +0.112 to +0.190, better in 99 % of draws.')
+    >>> _split("trial 3 does not beat the baseline: it is no better than guessing (p = 0.4)")
+    ('Trial 3 does not beat the baseline', 'It is no better than guessing (p = 0.4).')
+    >>> _split("trial 3 wins; there is no baseline to compare with")
+    ('Trial 3 wins', 'There is no baseline to compare with.')
+    """
+    first, mark, rest = (*re.split(r"(: |; | \()", verdict, maxsplit=1), "", "")[:3]
+    rest = rest[:-1] if mark == " (" else rest
+    return _sentence(first), f"{_sentence(rest)}." if rest else ""
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _listed(subject: Subject) -> str:
+    return f"{', '.join(subject.objectives[:-1])} and {subject.objectives[-1]} alike"
+
+
+def _without_result(subject: Subject, running: int) -> Headline:
+    if not subject.trials:
+        return Headline("No trial has begun yet", "", "open")
+    if subject.complete:
+        return Headline("No trial keeps to the constraints", "The table below has the nearest.", "bad")
+    if running:
+        return Headline("No trial has come to its end yet", f"{running} running.", "open")
+    n_pruned, n_failed = subject.count(TrialState.PRUNED), subject.count(TrialState.FAIL)
+    if n_pruned and not n_failed:
+        return Headline("Every trial was stopped early", "There is no result. Try pruner=none, or more trials.", "bad")
+    if n_failed and not n_pruned:
+        return Headline("Every trial failed", "The causes are below.", "bad")
+    return Headline("No trial came to its end", "", "bad")
+
+
+def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
+    """The figures of the first screen.
+
+    Args:
+        links: Trial number to the address of its page.
+    """
+    counts = [(n, word) for state, word in _WORDS.items() if (n := subject.count(state))]
+    interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in subject.trials)
+    counts += [(interrupted, "interrupted")] if interrupted else []
+    busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.finalists))
+    starts = [t.datetime_start for t in subject.trials if t.datetime_start]
+    ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.finalists) if t.datetime_start]
+    workers = len(set(lanes(subject).values()))
+    failed = [t for t in subject.trials if t.state == TrialState.FAIL]
+    return {
+        "counts": counts,
+        "n": sum(n for n, _ in counts),
+        "busy": format_seconds(busy),
+        "elapsed": format_seconds((max(ends) - min(starts)).total_seconds()) if starts else "",
+        "workers": workers,
+        "started": f"{min(starts):%Y-%m-%d %H:%M}" if starts else "",
+        "written": f"{subject.now:%Y-%m-%d %H:%M}",
+        "is_running": subject.count(TrialState.RUNNING) > 0,
+        "interval": interval(subject.verdict.difference) if subject.verdict else None,
+        "finalists": [_finalist(subject, trial) for trial in subject.finalists],
+        "params": _params(subject),
+        "front": _front(subject, links),
+        "causes": Counter(shown(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
+    }
+
+
+_WORDS = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def _seconds(subject: Subject, trial: FrozenTrial) -> float:
+    if trial.datetime_start is None:
+        return 0.0
+    return ((trial.datetime_complete or subject.now) - trial.datetime_start).total_seconds()
+
+
+def interval(difference: Difference | None) -> dict[str, Any] | None:
+    """Places in percent of a difference, its interval and zero on a line that holds them all.
+
+    >>> found = interval(Difference(0.2, 0.1, 0.3, 0.99, 0.95))
+    >>> {key: round(found[key]) for key in ("zero", "low", "width", "value")}
+    {'zero': 8, 'low': 36, 'width': 56, 'value': 64}
+    """
+    if difference is None:
+        return None
+    ends = (min(0.0, difference.low), max(0.0, difference.high))
+    pad = (ends[1] - ends[0]) * 0.1 or 0.01
+    start, span = ends[0] - pad, ends[1] - ends[0] + 2 * pad
+    zero, low, value, high = (
+        100 * (x - start) / span for x in (0.0, difference.low, difference.value, difference.high)
+    )
+    texts = {name: f"{getattr(difference, name):+z.3f}" for name in ("low", "high")}
+    return {"zero": zero, "low": low, "width": high - low, "value": value, "high": high, "texts": texts}
+
+
+def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
+    folder = subject.folder / "finalists" / str(trial.number) if subject.folder else None
+    folds = trial.user_attrs.get("folds")
+    first = subject.trials[source_number(trial)].value
+    return {
+        "number": source_number(trial),
+        "role": str(trial.user_attrs.get("role", "")),
+        "state": _WORDS[trial.state],
+        "is_complete": trial.state == TrialState.COMPLETE,
+        "before": first,
+        "value": trial.value,
+        "folds": folds if isinstance(folds, list) else [],
+        "link": f"finalists/{trial.number}/index.html" if folder is not None and folder.is_dir() else "",
+        "wins": subject.verdict is not None and trial.number == subject.verdict.winner.number,
+    }
+
+
+def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
+    """Name, the baseline's value and the winner's; None where one has not got it."""
+    if subject.chosen is None or len(subject.directions) > 1:
+        return []
+    base = subject.baseline.params if subject.baseline is not None else {}
+    return [(name, base.get(name), value) for name, value in subject.chosen.params.items()]
+
+
+def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:
+    if len(subject.directions) < 2 or not subject.complete:
+        return []
+    best = sorted(subject.study.best_trials, key=lambda t: t.values[0], reverse=True)[:12]
+    return [(t.number, links.get(t.number, ""), list(t.values)) for t in best]
+
+
+def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]:
+    """What one does next, each with its command, as the search says at its end."""
+    if subject.folder is None or not _is_exported(subject.folder):
+        return [("Search on from here", continue_command)] if continue_command else []
+    lines = summary(subject.study, subject.folder, subject.objectives, continue_command, subject.verdict).splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("What next")), len(lines))
+    steps: list[tuple[str, str]] = []
+    what = lines[start].removesuffix(":").removeprefix("What next").removeprefix(", ") if start < len(lines) else ""
+    for line in (line.strip() for line in lines[start + 1 :]):
+        if line.startswith("# "):
+            what = line.removeprefix("# ")
+        elif line:
+            steps.append((what or "train it", line))
+    return [(_sentence(what), command) for what, command in steps]
+
+
+def _is_exported(folder: Path) -> bool:
+    return (folder / "best").is_dir()

@@ -1,0 +1,152 @@
+"""What a report is about: a study, its folder, and what is known of both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.results.verdict import Verdict, judge
+from docclf.sweeper.attributes import FINALIST, INTERRUPTED, ROLE
+from docclf.sweeper.storage import finalists_name
+from docclf.sweeper.study import best_trial, folder_number
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A study as it was when it was read.
+
+    Attributes:
+        study: Finished, running, or of another program.
+        folder: Absolute; None without one.
+        objectives: What each objective is called.
+        trials: All, by number.
+        finalists: Trials of the finalists' study; empty without one.
+        verdict: On the finalists; None where none came to its end.
+        now: When it was read.
+    """
+
+    study: optuna.Study
+    folder: Path | None
+    objectives: Sequence[str]
+    trials: Sequence[FrozenTrial]
+    finalists: Sequence[FrozenTrial]
+    verdict: Verdict | None
+    now: datetime
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        return self.study.directions
+
+    @cached_property
+    def complete(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+
+    @cached_property
+    def baseline(self) -> FrozenTrial | None:
+        """The config as it was without the search, where it came to its end."""
+        return next((t for t in self.complete if t.user_attrs.get(ROLE) == "baseline"), None)
+
+    @cached_property
+    def chosen(self) -> FrozenTrial | None:
+        """The winner, or the best by the first objective; None where no trial came to its end."""
+        if self.verdict is not None:
+            return self.trials[self.verdict.number]
+        return best_trial(self.trials, self.directions[0])
+
+    @cached_property
+    def baseline_config(self) -> Mapping[str, str]:
+        """Key to value as text, as a search of docclf keeps it; empty for another program's study."""
+        return _record(self.study.user_attrs.get("config"))
+
+    @property
+    def epochs(self) -> int | None:
+        """Steps a fold that trials report; None where that is not known."""
+        text = str(self.baseline_config.get("validation.epochs", ""))
+        return int(text) if text.isdecimal() and int(text) > 0 else None
+
+    def count(self, state: TrialState) -> int:
+        return sum(trial.state == state and not trial.user_attrs.get(INTERRUPTED) for trial in self.trials)
+
+    def folder_of(self, trial: FrozenTrial) -> Path | None:
+        """Folder with what came of a trial, if it is there."""
+        folder = self.folder / str(folder_number(trial)) if self.folder else None
+        return folder if folder is not None and folder.is_dir() else None
+
+
+def read_subject(
+    study: optuna.Study,
+    folder: Path | None = None,
+    objectives: Sequence[str] | None = None,
+    now: datetime | None = None,
+) -> Subject:
+    """Read a study.
+
+    Args:
+        folder: Of the search.
+        objectives: What each is called; None for what the study says.
+        now: None for this moment.
+    """
+    trials = study.get_trials(deepcopy=False)
+    if objectives is None or len(objectives) != len(study.directions):
+        known = list(_record(study.user_attrs.get("objective"))) or study.metric_names or []
+        n = len(study.directions)
+        objectives = known if len(known) == n else ["value"] if n == 1 else [f"value {i + 1}" for i in range(n)]
+    is_single = len(study.directions) == 1
+    return Subject(
+        study=study,
+        folder=folder.absolute() if folder else None,
+        objectives=[str(name) for name in objectives],
+        trials=trials,
+        finalists=_finalists(study) if is_single else [],
+        verdict=judge(study, folder) if is_single and folder else None,
+        now=now or datetime.now(),
+    )
+
+
+def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
+    """Value of a complete trial, last reported one of another; None without a finite one.
+
+    Args:
+        objective: Which one; of several, none is reported while a trial runs.
+    """
+    if trial.state == TrialState.COMPLETE:
+        value = trial.values[objective]
+    elif trial.intermediate_values and objective == 0:
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    else:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def is_better(value: float, other: float, direction: StudyDirection) -> bool:
+    return value < other if direction == StudyDirection.MINIMIZE else value > other
+
+
+def _finalists(study: optuna.Study) -> list[FrozenTrial]:
+    try:
+        finals = optuna.load_study(study_name=finalists_name(study.study_name), storage=study._storage)
+    except KeyError:
+        return []
+    return [trial for trial in finals.get_trials(deepcopy=False) if FINALIST in trial.user_attrs]
+
+
+def _record(text: Any) -> dict[str, Any]:
+    """
+    >>> _record('{"macro_f1": "maximize"}'), _record("another program's"), _record(None)
+    ({'macro_f1': 'maximize'}, {}, {})
+    """
+    try:
+        record = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,237 @@
+"""index.html of a trial: what is different in it, how its folds went, and where its files are."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.results.files import replacing
+from docclf.results.reading import shown
+from docclf.results.report.figure import brief, cut
+from docclf.results.report.rows import state_of
+from docclf.results.report.subject import Subject
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF
+from docclf.sweeper.finalists import source_number
+from docclf.sweeper.storage import FINALISTS
+
+PAGE = "index.html"
+# Keys that say where things lie and how a search goes, not what is trained.
+_NO_MATTER = ("study_name", "search", "finalists", "keep_checkpoints", "hydra", "defaults")
+# Where a top-level key of plain YAML begins; items of a list may stand as far to the left.
+_BLOCKS = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
+# Of the drawing of curves, in its own units.
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 420, 200, 44, 28, 12
+
+
+def write_trial_pages(subject: Subject, environment: Environment, home: Path | None) -> dict[int, Path]:
+    """Write a page into the folder of every trial that has ended and has one, and of every finalist.
+
+    Args:
+        environment: Has `trial.html.j2`.
+        home: The report, which they link to.
+
+    Returns:
+        Trial number to its page; a trial that shares the result of another has the page of that one.
+    """
+    if subject.folder is None:
+        return {}
+    template = environment.get_template("trial.html.j2")
+    base = subject.baseline
+    base_folder = subject.folder_of(base) if base is not None else None
+    before = read_config(base_folder) if base_folder is not None else {}
+    pages: dict[int, Path] = {}
+    for trial in subject.trials:
+        folder = subject.folder_of(trial)
+        if folder is None or trial.state == TrialState.WAITING:
+            continue
+        pages[trial.number] = folder / PAGE
+        if DUPLICATE_OF not in trial.user_attrs:
+            up = "../report.html" if home is not None and home.parent == subject.folder else ""
+            facts = _facts(subject, trial, folder, before, f"Trial {trial.number}", up)
+            _write(folder / PAGE, template.render(facts))
+    for finalist in subject.finalists:
+        folder = subject.folder / FINALISTS / str(finalist.number)
+        if folder.is_dir():
+            title = f"Trial {source_number(finalist)}, scored again"
+            facts = _facts(subject, finalist, folder, before, title, "../../report.html" if home else "")
+            _write(folder / PAGE, template.render(facts))
+    return pages
+
+
+def _write(path: Path, text: str) -> None:
+    content = text.encode("utf-8", "replace")
+    if path.is_file() and path.read_bytes() == content:
+        return  # replacing a file makes the disk write at once, thousands of times
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def _facts(
+    subject: Subject, trial: FrozenTrial, folder: Path, before: Mapping[str, str], title: str, up: str
+) -> dict[str, Any]:
+    """What the template needs."""
+    config = read_config(folder)
+    keys = {**before, **config} if before and config else {}
+    changed = [
+        (key, _short(before.get(key, "–")), _short(config.get(key, "–")))
+        for key in keys
+        if before.get(key) != config.get(key)
+    ]
+    folds = trial.user_attrs.get("folds")
+    curves = read_curves(folder, trial)
+    files = ("result.yaml", "oof.csv", "folds.csv", "label_issues.csv", ".hydra/config.yaml")
+    return {
+        "title": title,
+        "study": shown(subject.study.study_name),
+        "up": up,
+        "trial": trial,
+        "state": state_of(trial),
+        "cause": shown(str(trial.user_attrs.get(CAUSE) or ""))[:1000],
+        "objectives": list(zip(subject.objectives, trial.values or [], strict=False)),
+        "folds": folds if isinstance(folds, list) else [],
+        "params": trial.params,
+        "base": subject.baseline.params if subject.baseline is not None else {},
+        "changed": [row for row in changed if not f"{row[0]}.".startswith(tuple(f"{key}." for key in _NO_MATTER))],
+        "compared": bool(keys),
+        "curves": draw_curves(curves),
+        "curves_title": "Reported" if "reported" in curves else "Validation, epoch by epoch",
+        "has_confusion": (folder / "confusion.png").is_file(),
+        "log": next((path.name for path in sorted(folder.glob("*.log"))), None),
+        "files": [name for name in files if (folder / name).is_file()],
+    }
+
+
+def _short(text: str) -> str:
+    """
+    >>> _short("0.006799834400449228"), _short("32"), _short("adamw")
+    ('0.0068', '32', 'adamw')
+    """
+    try:
+        return text if text.lstrip("-").isdecimal() else brief(float(text))
+    except ValueError:
+        return cut(text, 60)
+
+
+def read_config(folder: Path) -> dict[str, str]:
+    """The config of a run as it is written, each key with all keys above it; empty where there is none."""
+    try:
+        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8")
+        return {key: value for block in _BLOCKS.split(text) for key, value in _read_block(block).items()}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+
+
+@lru_cache(maxsize=4096)
+def _read_block(text: str) -> dict[str, str]:
+    """One top-level key of a config, most of which are the same in thousands of trials, each of which takes a while."""
+    content = yaml.load(text, Loader=yaml.CBaseLoader)
+    return _flat(content) if content else {}
+
+
+def _flat(value: Any, key: str = "") -> dict[str, str]:
+    """
+    >>> _flat({"model": {"name": "resnet18", "sizes": ["1", "2"]}})
+    {'model.name': 'resnet18', 'model.sizes': '[1, 2]'}
+    """
+    if isinstance(value, dict) and value:
+        parts = [_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
+        return {name: text for part in parts for name, text in part.items()}
+    return {key: f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)}
+
+
+def read_curves(folder: Path, trial: FrozenTrial) -> dict[str, list[float]]:
+    """What each fold scored after each of its epochs; where that was not logged, what the trial reported.
+
+    Args:
+        folder: Of the run; fold N is in `fold_N/metrics.csv`.
+        trial: Its intermediate values are means over the folds so far.
+    """
+    logged = sorted(folder.glob("fold_*/metrics.csv"), key=lambda path: (len(path.parent.name), path.parent.name))
+    curves = {path.parent.name.replace("_", " "): _score_column(path) for path in logged}
+    # Folds are counted from 1 where people see them.
+    curves = {_fold_name(name): values for name, values in curves.items() if values}
+    if curves or not trial.intermediate_values:
+        return curves
+    steps = sorted(trial.intermediate_values)
+    return {"reported": [trial.intermediate_values[step] for step in steps]}
+
+
+def _fold_name(name: str) -> str:
+    """
+    >>> _fold_name("fold 0")
+    'fold 1'
+    """
+    number = name.removeprefix("fold ")
+    return f"fold {int(number) + 1}" if number.isdecimal() else name
+
+
+def _score_column(path: Path) -> list[float]:
+    """The column `val/macro_f1`, or else the last one of validation."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        names = rows[0] if rows else []
+        wanted = [i for i, name in enumerate(names) if name.startswith("val/")]
+        if not wanted:
+            return []
+        column = names.index("val/macro_f1") if "val/macro_f1" in names else wanted[-1]
+        return [float(row[column]) for row in rows[1:] if len(row) > column and row[column]]
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of the drawing: its name, its corners as SVG has them, and its last value."""
+
+    name: str
+    points: str
+    end: tuple[float, float]
+    last: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A drawing of curves over epochs; `ticks` are values and their heights, `steps` epochs and their places."""
+
+    width: int
+    height: int
+    left: int
+    lines: list[Curve]
+    ticks: list[tuple[float, float]]
+    steps: list[tuple[int, float]]
+
+
+def draw_curves(curves: Mapping[str, list[float]]) -> Curves | None:
+    """Places of curves in a drawing; None where there is nothing to draw."""
+    finite = {name: [v for v in values if math.isfinite(v)] for name, values in curves.items()}
+    values = [v for some in finite.values() for v in some]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high if high > low else low + 1)
+    longest = max(map(len, finite.values()))
+    inner_w, inner_h = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _BOTTOM - 12
+
+    def place(step: int, value: float) -> tuple[float, float]:
+        x = _LEFT + inner_w * (step / (longest - 1) if longest > 1 else 0.5)
+        return round(x, 1), round(12 + inner_h * (1 - (value - low) / (high - low)), 1)
+
+    lines = []
+    for name, some in finite.items():
+        corners = [place(i, value) for i, value in enumerate(some)]
+        if corners:
+            lines.append(Curve(name, " ".join(f"{x},{y}" for x, y in corners), corners[-1], some[-1]))
+    ticks = [(low + share * (high - low), place(0, low + share * (high - low))[1]) for share in (0, 0.25, 0.5, 0.75, 1)]
+    every = max(1, longest // 6)
+    return Curves(_WIDTH, _HEIGHT, _LEFT, lines, ticks, [(i + 1, place(i, low)[0]) for i in range(0, longest, every)])

@@ -1,0 +1,94 @@
+"""`python -m docclf.report`, on folders and on studies of other programs."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from results.report.studies import NAME, new_study, trial
+
+from docclf.report import main, read_thumbnail
+
+
+def test_it_reports_a_search_from_its_folder(
+    search: tuple[optuna.Study, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = search
+    assert main([str(folder)]) == 0
+    assert Path(capsys.readouterr().out.strip()) == folder / "report.html"
+    assert "beats the baseline" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_it_reports_a_study_of_another_program_and_changes_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    for name in ("a/b", "c"):
+        new_study([trial(i) for i in range(3)], storage=url, study_name=name)
+    before = (tmp_path / "x.db").read_bytes()
+    assert main([f"{url}#a/b"]) == 0
+    assert "<title>a/b: " in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "x.db").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"x.db", "report.html"}
+
+
+def test_the_command_of_the_sweep_goes_on_with_its_search(search: tuple[optuna.Study, Path]) -> None:
+    _, folder = search
+    (folder / "multirun.yaml").write_text(f"""
+hydra:
+  sweep: {{dir: multirun/x}}
+  runtime: {{cwd: "/my project"}}
+  overrides: {{task: [hparams_search=optuna, search.n_trials=12, "data.root=my pages"]}}
+  sweeper:
+    study_name: "{NAME}"
+    storage: null
+    n_trials: 12
+    metric: macro_f1
+    direction: {{macro_f1: maximize}}
+    labels: {{macro_f1: macro-F1}}
+    preflight: docclf.train.preflight
+""")
+    (folder / "best").mkdir()
+    assert main([str(folder), "--output", str(folder / "elsewhere.html")]) == 0
+    text = (folder / "elsewhere.html").read_text(encoding="utf-8")
+    command = "cd &#39;/my project&#39; &amp;&amp; python -m docclf.train -m hparams_search=optuna"
+    assert f"{command} &#39;data.root=my pages&#39; search.n_trials=24" in text
+    assert "macro-F1, trial by trial" in text
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("nowhere", "Expected a search's folder or a storage URL such as sqlite:///study.db#NAME, got nowhere"),
+        ("sqlite:///nowhere.db", "Expected an Optuna study in nowhere.db, got no such file"),
+        (".", "study.db, got no such file"),
+        ("sqlite:///text.db", "Expected an Optuna study in text.db, got something else: file is not a database"),
+        ("sqlite:///x.db#c", "Expected the study `c` in sqlite:///x.db#c, got a, b"),
+        ("sqlite:///x.db", "Expected one study in sqlite:///x.db, got a, b. Name one as in"),
+    ],
+)
+def test_it_says_what_is_missing(
+    study: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.db").write_text("no database, but text of some length")
+    for name in ("a", "b"):
+        new_study([], storage="sqlite:///x.db", study_name=name)
+    assert main([study]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("report.html").exists() and not Path("nowhere.db").exists()
+
+
+def test_a_page_is_found_below_the_root_or_below_train_and_as_one_of_a_file(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "train" / "a.png")
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "b#2.png")
+    sheets = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
+    sheets[0].save(tmp_path / "many.tif", save_all=True, append_images=sheets[1:])
+    colours = {"a.png": (255, 0, 0), "b#2.png": (0, 0, 255), "many.tif#2": (0, 255, 0), "many.tif": (255, 0, 0)}
+    for page, colour in colours.items():
+        assert tuple(read_thumbnail(tmp_path, page, 4)[0, 0]) == colour
+    with pytest.raises(FileNotFoundError, match=r"Expected the page c\.png below"):
+        read_thumbnail(tmp_path, "c.png", 4)

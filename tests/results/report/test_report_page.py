@@ -1,0 +1,250 @@
+"""What stands in a report, for studies of every kind."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
+from results.report.studies import KINDS, NAME, conditional, new_study, trial, write_config
+
+from docclf.report import read_thumbnail
+from docclf.results.report.page import write_report
+from docclf.results.report.thumbnails import Thumbnails
+
+
+def written(study: optuna.Study, folder: Path) -> str:
+    return write_report(study, None, output=folder / "report.html").read_text(encoding="utf-8")
+
+
+def data(text: str, element: str) -> Any:
+    """JSON of a script element; not the JSON of Python, which takes NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = re.search(rf'<script type="application/json" id="{element}">(.*?)</script>', text)
+    assert found is not None
+    return json.loads(found[1], parse_constant=refuse)
+
+
+def figures(text: str) -> dict[str, Any]:
+    return {figure["key"]: figure for figure in data(text, "figures")}
+
+
+def first_screen(text: str) -> str:
+    return re.sub(r"<[^>]+>", " ", text.partition("<h1>")[2].partition("<main")[0])
+
+
+HEADLINES = {
+    "no trial": "No trial has begun yet",
+    "one trial": "No trial beats the baseline: value 0.",
+    "none finished": "No trial has come to its end yet",
+    "all pruned": "Every trial was stopped early",
+    "all failed": "Every trial failed",
+    "running": "Trial 4 is the best so far: value 0.",
+    "two objectives": "trials are on the Pareto front",
+    "conditional": "Trial 11 is the best: value 0.610",
+    "not finite": "Trial 5 is the best: value inf",
+    "minimized": "Trial 3 is the best: value 0.",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_study_of_every_kind_has_a_report_with_its_headline_and_all_its_trials(kind: str, tmp_path: Path) -> None:
+    study = KINDS[kind]()
+    text = written(study, tmp_path)
+    assert HEADLINES[kind] in text.partition("<h1>")[2].partition("</h1>")[0]
+    table = data(text, "rows")
+    assert [row[0] for row in table["rows"]] == [t.number for t in study.trials]
+    assert all(len(row) == len(table["columns"]) for row in table["rows"])
+    assert len(text.encode()) < 6e6
+    assert text.count("plotly.js v") <= 1
+    places = set(re.findall(r'id="plot-([\w-]+)"', text))
+    assert places == figures(text).keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "not_shown"),
+    [
+        ("one trial", {"history-0", "timeline", "pruning"}, {"importance-0", "parallel", "contour"}),
+        ("all pruned", {"history-0", "pruning", "slice-0"}, {"importance-0", "parallel", "contour"}),
+        ("all failed", {"timeline"}, {"history-0", "pruning", "slice-0"}),
+        ("running", {"history-0", "importance-0", "parallel", "contour", "slice-2"}, {"front-0-1"}),
+        ("two objectives", {"front-0-1", "history-1", "importance-1", "parallel"}, {"pruning"}),
+    ],
+)
+def test_pictures_are_shown_where_there_is_something_to_show(
+    kind: str, shown: set[str], not_shown: set[str], tmp_path: Path
+) -> None:
+    keys = figures(written(KINDS[kind](), tmp_path)).keys()
+    assert shown <= keys
+    assert not not_shown & keys
+
+
+def test_the_line_of_the_best_so_far_never_falls_and_ends_at_the_best(tmp_path: Path) -> None:
+    study = new_study([trial(i) for i in range(30)])
+    line = figures(written(study, tmp_path))["history-0"]["data"][0]
+    assert line["y"] == sorted(line["y"])
+    assert line["y"][-1] == study.best_value and study.best_trial.number in line["x"]
+    down = new_study([trial(i) for i in range(30)], ["minimize"])
+    line = figures(written(down, tmp_path))["history-0"]["data"][0]
+    assert line["y"] == sorted(line["y"], reverse=True) and line["y"][-1] == down.best_value
+
+
+def test_values_that_are_not_finite_are_gaps_in_pictures_and_words_in_the_table(tmp_path: Path) -> None:
+    text = written(KINDS["not finite"](), tmp_path)
+    table = data(text, "rows")
+    assert table["rows"][5][2] == [None, "inf"] and table["rows"][7][2] == [None, "-inf"]
+    history = figures(text)["history-0"]["data"]
+    assert None not in [y for trace in history for y in trace["y"]]
+
+
+def test_each_worker_is_a_row_and_trials_at_once_never_share_one(tmp_path: Path) -> None:
+    trials = [trial(i) for i in range(6)]
+    for made in trials:
+        made.set_user_attr("owner", "gpu-box:5:1")
+        made.datetime_start = trials[0].datetime_start  # all at once
+    trials[5].datetime_start = trials[0].datetime_complete
+    layout = figures(written(new_study(trials), tmp_path))["timeline"]
+    assert layout["layout"]["yaxis"]["ticktext"] == [f"gpu-box · {i + 1}" for i in range(5)]
+    assert layout["data"][0]["y"] == [0, 1, 2, 3, 4, 0], "the last one follows the first"
+
+
+def test_importances_find_what_matters(tmp_path: Path) -> None:
+    bars = figures(written(new_study([trial(i) for i in range(60)]), tmp_path))["importance-0"]
+    assert bars["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr", "the longest is on top, which is the last"
+    assert bars["data"][0]["x"][-1] > 0.8
+    long = figures(written(new_study([trial(i) for i in range(400)]), tmp_path))["importance-0"]
+    assert long["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr"
+
+
+def test_parameters_of_a_condition_have_slices_of_their_own(tmp_path: Path) -> None:
+    text = written(new_study([conditional(i) for i in range(12)]), tmp_path)
+    titles = re.findall(r'<h3 id="slice-\d-title">(.*?)</h3>', text)
+    assert set(titles) == {"model", "optimizer.lr [model=swin_tiny]", "optimizer.lr [model=mobilenet]"}
+    assert "2 that not every finished trial has are left out" in text
+    row = data(text, "rows")["rows"][0]
+    assert row.count(None) >= 1, "a trial has not the other model's learning rate"
+
+
+def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[optuna.Study, Path]) -> None:
+    study, folder = search
+    (folder / "best").mkdir()
+    text = write_report(study, folder, continue_command="cd here && go on").read_text(encoding="utf-8")
+    screen = " ".join(first_screen(text).split())
+    assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
+    assert "95 % interval +0." in screen
+    assert "8 complete, 4 stopped early" in screen
+    for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; go on"):
+        assert command in screen
+    assert 'data-command="cd here &amp;&amp; go on"' in text
+
+
+def test_hostile_names_are_escaped_wherever_they_stand(search: tuple[optuna.Study, Path]) -> None:
+    study, folder = search
+    text = write_report(study, folder, read_page=read_thumbnail).read_text(encoding="utf-8")
+    assert "<script>window.hacked" not in text and "<img src=x" not in text
+    assert "&lt;script&gt;window.hacked = 1&lt;/script&gt;" in text
+    assert NAME.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;") in text
+    ticks = figures(text)["confusion-winner"]["layout"]["xaxis"]["ticktext"]
+    assert ticks[0] == "계약서" and ticks[1].startswith("&lt;script&gt;"), "Plotly reads HTML in its texts"
+    for made in folder.glob("*/index.html"):
+        assert "<img src=x" not in made.read_text(encoding="utf-8")
+
+
+def test_no_name_ends_the_script_that_holds_it(tmp_path: Path) -> None:
+    name = "</script><script>window.hacked = 3</script><!--"
+    made = create_trial(value=1.0, params={name: 0.5}, distributions={name: FloatDistribution(0, 1)})
+    path = write_report(new_study([made, made]), None, objectives=[name], output=tmp_path / "report.html")
+    text = path.read_text(encoding="utf-8")
+    assert "<script>window" not in text
+    assert [column["name"] for column in data(text, "rows")["columns"]].count(name) == 2
+
+
+def test_class_scores_confusions_and_pairs_are_those_of_the_finalists(search: tuple[optuna.Study, Path]) -> None:
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    from docclf.results.reading import read_predictions
+
+    study, folder = search
+    text = write_report(study, folder).read_text(encoding="utf-8")
+    found = figures(text)
+    for name, number in (("winner", 1), ("baseline", 0)):
+        oof = read_predictions(folder / "finalists" / str(number) / "oof.csv")
+        labels = np.array([int(target) for target in oof.targets])
+        counts = confusion_matrix(labels, oof.predicted)
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        assert np.allclose(found[f"confusion-{name}"]["data"][0]["z"], shares, atol=1e-3)
+        f1 = f1_score(labels, oof.predicted, average=None)
+        trace = found["classes"]["data"][2 if name == "winner" else 1]
+        assert np.allclose(sorted(trace["x"]), sorted(f1), atol=1e-4)
+    wrong = counts_of_mistakes(folder / "finalists" / "1" / "oof.csv")
+    assert [int(n) for n in re.findall(r"(\d+) pages?, \d+ % of the class", text)] == wrong[:6]
+
+
+def counts_of_mistakes(path: Path) -> list[int]:
+    from docclf.results.reading import read_predictions
+
+    oof = read_predictions(path)
+    pairs = [(t, int(p)) for t, p in zip(oof.targets, oof.predicted, strict=True) if int(t) != int(p)]
+    return sorted((pairs.count(pair) for pair in set(pairs)), reverse=True)
+
+
+def test_pages_have_thumbnails_while_they_are_there(search: tuple[optuna.Study, Path]) -> None:
+    study, folder = search
+    text = write_report(study, folder, read_page=read_thumbnail).read_text(encoding="utf-8")
+    pictures = re.findall(r'src="(data:image/jpeg;base64,[^"]+)"', text)
+    assert len(pictures) >= 3
+    assert sum(map(len, pictures)) < 1.1e6
+    (folder.parents[1] / "pages").rename(folder.parents[1] / "moved")
+    text = write_report(study, folder, read_page=read_thumbnail).read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in text
+    assert "taken for" in text, "the pairs are still told"
+
+
+def test_thumbnails_take_about_a_megabyte_at_most() -> None:
+    def noise(root: Path, page: str, side: int) -> Any:
+        return np.random.default_rng(int(page)).integers(0, 255, (side, side, 3), dtype=np.uint8)
+
+    thumbnails = Thumbnails(noise, Path())
+    sizes = [len(thumbnails(str(page))) for page in range(200)]
+    assert sizes[0] > 5000 and sizes[-1] == 0
+    assert 0.9e6 < sum(sizes) < 1.1e6
+
+
+def test_a_report_is_whole_or_not_there_at_all(
+    search: tuple[optuna.Study, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = search
+    path = write_report(study, folder)
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_report(study, folder)
+    assert path.read_bytes() == before
+    assert not list(folder.glob(".report*")), "nothing is left beside it"
+
+
+@pytest.mark.slow
+def test_five_thousand_trials_with_their_folders_take_20_seconds_and_10_megabytes(tmp_path: Path) -> None:
+    from optuna.trial import TrialState
+
+    folder = tmp_path / "long"
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
+    trials = [trial(i, states[i % 4]) for i in range(5000)]
+    for number, made in enumerate(trials):
+        write_config(folder / str(number), lr=made.params["optimizer.lr"], more=100)
+        (folder / str(number) / "fold_0").mkdir()
+        (folder / str(number) / "fold_0" / "metrics.csv").write_text("epoch,val/macro_f1\n0,0.2\n1,0.4\n2,0.5\n")
+    study = new_study(trials)
+    start = time.perf_counter()
+    path = write_report(study, folder)
+    assert time.perf_counter() - start < 20
+    assert path.stat().st_size < 10e6
+    assert (folder / "4999" / "index.html").is_file()
