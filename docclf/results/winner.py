@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from docclf.results.files import link as _link
-from docclf.results.files import replacing
+from docclf.results.files import link, replacing
 from docclf.results.verdict import Verdict
 from docclf.sweeper.storage import FINALISTS
 
@@ -43,9 +42,9 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
     for path in winner.glob("*"):
         _remove(best / path.name)
         if path.is_dir():
-            shutil.copytree(path, best / path.name, copy_function=_link)
+            shutil.copytree(path, best / path.name, copy_function=link)
         else:
-            _link(path, best / path.name)
+            link(path, best / path.name)
 
 
 def remove_run(best: Path, but: list[str] | None = None) -> None:
