@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         "class_names": data.pages.class_names,
     }
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
+    trial.set_user_attr("hardware", result.setdefault("hardware", _hardware()))
     try:
         done = cross_validate(
             data,
@@ -146,6 +148,16 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["seconds"] = time.perf_counter() - started
         write_result(folder, result)
         logger.finish(result)
+
+
+def _hardware() -> dict[str, Any]:
+    """What this process trains on."""
+    import torch
+
+    from docclf.data.contents import n_cpus
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}
 
 
 def _what_to_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:

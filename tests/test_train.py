@@ -55,7 +55,18 @@ MORE = ("calibration", "label_issues", "refit")
 def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:
     score, folder = trained
     result = result_of(folder)
-    assert list(result) == ["state", "params", "data", "folds", "mean", "spread", "metrics", *MORE, "seconds"]
+    assert list(result) == [
+        "state",
+        "params",
+        "data",
+        "hardware",
+        "folds",
+        "mean",
+        "spread",
+        "metrics",
+        *MORE,
+        "seconds",
+    ]
     assert result["state"] == "COMPLETE" and result["params"] == {}
     assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
     assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))

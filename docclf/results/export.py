@@ -124,7 +124,7 @@ def _export_trial(
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
     header = _provenance(study, trial, target, verdict)
     # Hydra names the last group first; an experiment can only override groups that stand before it.
-    _write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
+    write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
     with replacing(target / "params.yaml") as partial:
         partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
 
@@ -144,7 +144,7 @@ def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictCon
     return found
 
 
-def _write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:
+def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:
     if config.get("refit") is False:
         config.refit = "folds"  # a search keeps no models of its trials; who trains the winner wants one
     for key in PATH_KEYS:
@@ -162,7 +162,7 @@ def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: 
     score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
         "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
-        "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}",
+        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
         **({"verdict": f"{verdict} (finalists, scored again on other folds)"} if verdict else {}),
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),
@@ -173,9 +173,9 @@ def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: 
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
 
 
-def _spread(folds: list[float]) -> str:
+def spread(folds: list[float]) -> str:
     """
-    >>> _spread([0.5, 0.7])
+    >>> spread([0.5, 0.7])
     ', spread over folds 0.1414 (0.5000, 0.7000)'
     """
     if len(folds) < 2:

@@ -120,7 +120,7 @@ def read_run(folder: Path) -> Run:
         DataError: There is no finished run, or one of its files cannot be read.
     """
     run = next((place for place in (folder, folder / "best") if (place / "oof.csv").is_file()), folder)
-    result = _read_result(run)
+    result = read_result(run)
     if not (run / "oof.csv").is_file():
         raise DataError(_why_unfinished(run, result))
     predictions = read_predictions(run / "oof.csv")
@@ -154,7 +154,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
     return header, rows
 
 
-def _read_result(run: Path) -> dict[str, Any]:
+def read_result(run: Path) -> dict[str, Any]:
     path = run / "result.yaml"
     if not path.is_file():
         return {}

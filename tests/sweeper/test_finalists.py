@@ -99,6 +99,13 @@ def test_a_search_for_several_objectives_has_a_front_and_no_finalists(toy: Any) 
     assert not (toy.folder / "finalists").exists()
 
 
+def test_a_search_with_finalists_is_learnt_from_by_its_folder(toy: Any) -> None:
+    toy.run(*AGAIN)
+    toy.run("n_trials=1", "hydra.sweep.dir=multirun/next", "hydra.sweeper.warm_start_from=multirun/toy")
+    study = optuna.load_study(study_name="next", storage=toy.storage.replace("/toy/", "/next/"))
+    assert study.trials[0].params == toy.study.best_params
+
+
 def test_fewer_than_none_are_refused(toy: Any) -> None:
     output = toy.run("hydra.sweeper.finalists.top_k=-1", code=1).output
     assert "Expected `finalists.top_k` to be at least 0, got -1." in output

@@ -1,0 +1,138 @@
+"""The best of several studies as a team's config: best/config.yaml and best/params.yaml with where they come from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from docclf.results.export import ExportBest, spread, write_config
+from docclf.results.files import replacing
+from docclf.results.joining import Entry
+from docclf.results.provenance import git_commit, versions
+from docclf.results.verdict import Verdict
+from docclf.sweeper.progress import format_params
+from docclf.sweeper.record import plain_params
+from docclf.sweeper.study import folder_number
+
+# The callback by which docclf's own searches are known.
+_EXPORT = f"{ExportBest.__module__}.{ExportBest.__qualname__}"
+
+
+@dataclass(frozen=True)
+class TeamBest:
+    """What came of the export.
+
+    Attributes:
+        lines: Which is the best and why, for the screen.
+        next_steps: Commands, each with a comment before it.
+        notes: What could not be exported.
+    """
+
+    lines: Sequence[str]
+    next_steps: Sequence[str]
+    notes: Sequence[str]
+
+
+def export_team_best(
+    study: optuna.Study, chosen: Sequence[Entry], folder: Path, shown: Path, verdict: Verdict | None
+) -> TeamBest:
+    """Write the config and the parameters of the best trial, or of each on the Pareto front in a folder of its own.
+
+    Args:
+        study: The merged one.
+        chosen: The best trial, or those on the front.
+        folder: Where `best/` is now.
+        shown: Where it will be.
+        verdict: On the finalists; None where the search's own scores decide.
+    """
+    if not chosen:
+        return TeamBest(["No trial was scored that keeps to the constraints."], [], [])
+    lines, steps, notes = [], [], []
+    by = "scored again on other folds" if verdict is not None else "by the score of the search"
+    for entry in chosen:
+        name = f"{entry.origin.who}-{entry.origin.number}" if entry.number is None else str(entry.number)
+        place = Path() if len(study.directions) == 1 else Path(name)
+        origin = f"{entry.origin.who}, study {entry.origin.study}, trial {entry.origin.number}"
+        score = ", ".join(f"{value:.4g}" for value in (verdict.winner if verdict else entry.trial).values)
+        lines += [f"best, {by}: {origin}: {score}", f"  {format_params(entry.trial.params)}"]
+        source = _read_config(entry)
+        if source is None:
+            notes.append(f"{origin}: its config is not here, so best/ has its parameters alone")
+        train = _export(study, entry, source, folder / place, shown / place, verdict)
+        steps += ["  # train the winner", f"  {train}"] if train else []
+    if verdict is not None:
+        lines.append(f"{str(verdict)[0].upper()}{str(verdict)[1:]}")
+    return TeamBest(lines, steps, notes)
+
+
+def _read_config(entry: Entry) -> tuple[DictConfig, DictConfig] | None:
+    """The config that a trial had, and Hydra's; None where they are not here, or damaged."""
+    if entry.source.folder is None:
+        return None
+    run = entry.source.folder / str(folder_number(entry.trial)) / ".hydra"
+    try:
+        config, hydra = OmegaConf.load(run / "config.yaml"), OmegaConf.load(run / "hydra.yaml")
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+        return None
+    return (config, hydra.hydra) if isinstance(config, DictConfig) and "hydra" in hydra else None
+
+
+def _export(
+    study: optuna.Study,
+    entry: Entry,
+    source: tuple[DictConfig, DictConfig] | None,
+    folder: Path,
+    shown: Path,
+    verdict: Verdict | None,
+) -> str:
+    """Write `params.yaml`, and `config.yaml` where the trial's config is there.
+
+    Returns:
+        The command that trains it; empty where there is none.
+    """
+    # Other applications start otherwise.
+    is_ours = source is not None and OmegaConf.select(source[1], "callbacks.export._target_") == _EXPORT
+    train = f"python -m docclf.train --config-dir {shlex.quote(str(shown))} --config-name config" if is_ours else ""
+    header = _header(study, entry, verdict, train)
+    with replacing(folder / "params.yaml") as partial:
+        partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(entry.trial))), encoding="utf-8")
+    if source is None:
+        return ""
+    config, hydra = source
+    if not is_ours:
+        with replacing(folder / "config.yaml") as partial:
+            partial.write_text(header + OmegaConf.to_yaml(config), encoding="utf-8")
+        return ""
+    config.study_name = study.study_name
+    cwd = Path(hydra.runtime.cwd)
+    groups = [key for key in hydra.runtime.choices if not key.startswith("hydra/")]
+    root = cwd / str(OmegaConf.select(config, "data.root"))
+    write_config(folder / "config.yaml", config, cwd, list(reversed(groups)), header)
+    return train if root.exists() else f"{train} data.root=DIR"
+
+
+def _header(study: optuna.Study, entry: Entry, verdict: Verdict | None, train: str) -> str:
+    """Comment lines that say where the config comes from."""
+    trial, origin = entry.trial, entry.origin
+    number = f", trial {entry.number}" if entry.number is not None else ", which it does not fit"
+    score = ", ".join(f"{value:.4f}" for value in trial.values)
+    facts = {
+        "study": f"{study.study_name}{number} of {len(study.get_trials(deepcopy=False))}, merged",
+        "from": f"{origin.who}, study {origin.study}, trial {origin.number}, on {origin.host}",
+        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
+        **({"verdict": f"{verdict} (finalists, scored again on other folds)"} if verdict else {}),
+        "data": study.user_attrs.get("facts", ""),
+        "versions": versions(),
+        "commit": git_commit(),
+        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
+        **({"train": train} if train else {}),
+    }
+    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
