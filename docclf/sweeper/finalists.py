@@ -26,7 +26,15 @@ from docclf.sweeper.process import is_here, runs_here, this_process
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.search import Search
 from docclf.sweeper.storage import FINALISTS, finalists_name
-from docclf.sweeper.study import DEAD_AFTER_S, best_trials, counted, fail_dead, how_scored, interrupt
+from docclf.sweeper.study import (
+    DEAD_AFTER_S,
+    best_trials,
+    counted,
+    fail_dead,
+    how_scored,
+    interrupt,
+    retry_interrupted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +189,7 @@ class _Final(Search):
 
     def _n_left(self) -> int:
         """Those in the queue: beyond it, the loop would draw new ones."""
+        retry_interrupted(self.study)
         self._refresh()
         return sum(trial.state == TrialState.WAITING for trial in self.trials)
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 log = logging.getLogger(__name__)
 
+# What a server says that is there, and will say again.
+_REFUSALS = ("password", "authentication", "pg_hba.conf", "does not exist", "Unknown database", "Access denied")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -41,6 +42,8 @@ class PatientStorage(BaseStorage):
 
     def __init__(self, inner: BaseStorage) -> None:
         self.inner = inner
+        # Of a lost connection Optuna logs whole SQL statements before it raises.
+        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
 
     def __getattr__(self, name: str) -> Any:  # what only some storages have
         if name == "inner":  # asked for while it is unpickled
@@ -58,13 +61,11 @@ def patient(call: Callable[[], Any], what: str) -> Any:
         call: Asks the database.
         what: Of that, in words.
     """
-    from sqlalchemy.exc import DBAPIError
-
     started, pause = time.monotonic(), _FIRST_PAUSE_S
     while True:
         try:
             answer = call()
-        except (StorageInternalError, DBAPIError) as error:
+        except Exception as error:
             if not _is_away(error) or time.monotonic() - started > _Patience.seconds:
                 raise
             if pause == _FIRST_PAUSE_S:
@@ -89,12 +90,12 @@ def back_since() -> float:
 @contextmanager
 def in_a_hurry() -> Iterator[None]:
     """While entered, a database that is away is tried for 3 seconds, and then left alone: the search shall end."""
-    from sqlalchemy.exc import DBAPIError
-
     before, _Patience.seconds = _Patience.seconds, 3.0
     try:
         yield
-    except (StorageInternalError, DBAPIError) as error:
+    except Exception as error:
+        if not _is_away(error):
+            raise
         log.warning(f"The database is away; what was running is found to be dead by who goes on: {_reason(error)}")
     finally:
         _Patience.seconds = before
@@ -110,11 +111,12 @@ def _reason(error: BaseException) -> str:
 
 def _is_away(error: BaseException | None) -> bool:
     """Whether an error comes from a connection that failed, and not from what was asked."""
-    from sqlalchemy.exc import InterfaceError, OperationalError
+    from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
 
     while error is not None:
-        if isinstance(error, OperationalError | InterfaceError) or getattr(error, "connection_invalidated", False):
-            return True
+        if isinstance(error, OperationalError | InterfaceError | PendingRollbackError):
+            said = str(getattr(error, "orig", None) or error)
+            return not any(text in said for text in _REFUSALS)
         error = error.__cause__
     return False
 

@@ -121,7 +121,6 @@ class Search:
         # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
         if self.trials and self.trials[0].state != TrialState.RUNNING:
             self.opened.queue_entries()
-        retry_interrupted(self.study, self.opened.baseline)
         self._refresh()
 
     def _end(self) -> None:
@@ -195,6 +194,8 @@ class Search:
                     self._refresh()
                     if self._n_left() <= 0:
                         return None
+                    # What was interrupted goes first: of it, a new trial would take the place.
+                    retry_interrupted(self.study, self.opened.baseline, self.trials)
                     drop_doubles(self.study, self.trials)
                     trial_id = self.asker.take()
                     self._seed(trial_id)
@@ -204,7 +205,6 @@ class Search:
                 if trial_id is not None:
                     self.asker.give_back(trial_id)
                     self.running = {number: id_ for number, id_ in self.running.items() if id_ != trial_id}
-                retry_interrupted(self.study, self.opened.baseline)
                 self._refresh()
             else:
                 return trial or self._ask()
@@ -231,7 +231,6 @@ class Search:
         self.is_waiting = True
         time.sleep(_LOOK_S)
         fail_dead(self.study)
-        retry_interrupted(self.study, self.opened.baseline)
         self._refresh()
         return True
 
@@ -304,9 +303,7 @@ class Search:
         """End a trial whose worker died: it is tried once more, and then it has failed."""
         again = not died_before(stored, self.trials)
         self._tell(trial, stored, Outcome(TrialState.FAIL, cause=cause, interrupted="process" if again else None))
-        if again:
-            retry_interrupted(self.study, self.opened.baseline)
-        else:
+        if not again:
             self._require_few_failures()
 
     def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:

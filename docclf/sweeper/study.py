@@ -101,7 +101,11 @@ def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
             study._storage.set_trial_user_attr(trial_id, BEAT, time.time())
 
 
-def retry_interrupted(study: optuna.Study, baseline: Mapping[str, Any] | None = None) -> None:
+def retry_interrupted(
+    study: optuna.Study,
+    baseline: Mapping[str, Any] | None = None,
+    trials: Sequence[FrozenTrial] | None = None,
+) -> None:
     """Queue the parameters of interrupted trials once more.
 
     Those of a second death of the process are not queued again: they may be what kills it. The baseline always is, and
@@ -109,8 +113,9 @@ def retry_interrupted(study: optuna.Study, baseline: Mapping[str, Any] | None = 
 
     Args:
         baseline: Parameters of trial 0, which may have died before it had them.
+        trials: All of the study as they are now, in the order of their numbers; None to look them up.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = study.get_trials(deepcopy=False) if trials is None else trials
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     wanted = study.user_attrs.get(WANTED, [None])  # all trials of a search, but not all finalists
     for trial in trials:

@@ -114,12 +114,13 @@ def current_trial() -> JobTrial:
 def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
+    from docclf.sweeper.patience import patient
     from docclf.sweeper.samplers import make_pruner
     from docclf.sweeper.storage import job_study_name, study_storage
     from docclf.sweeper.study import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = study_storage(hydra)
+    storage = patient(lambda: study_storage(hydra), "to find the trial")
     study = copy.copy(_load_study(job_study_name(hydra), storage))
     study.pruner = make_pruner(study.user_attrs.get(PRUNER) or hydra.sweeper.pruner)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 
 from docclf.sweeper import patience
 from docclf.sweeper.patience import PatientStorage, back_since, in_a_hurry, patient
@@ -46,7 +46,11 @@ def failing(times: int, error: Exception) -> Callable[[], str]:
     return call
 
 
-@pytest.mark.parametrize("error", [REFUSED, wrapped(REFUSED)], ids=["SQLAlchemy's", "Optuna's"])
+@pytest.mark.parametrize(
+    "error",
+    [REFUSED, wrapped(REFUSED), wrapped(PendingRollbackError("Can't reconnect until it is rolled back"))],
+    ids=["SQLAlchemy's", "Optuna's", "after a lost connection"],
+)
 def test_a_call_is_made_again_until_it_is_answered_and_that_is_told_once(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -54,7 +58,8 @@ def test_a_call_is_made_again_until_it_is_answered_and_that_is_told_once(
     before = time.time()
     assert patient(failing(5, error), "get_trial") == "answer"
     away, back = caplog.messages
-    assert away == "The database is away, trying again (get_trial): connection refused"
+    assert away.startswith("The database is away, trying again (get_trial): ")
+    assert "\n" not in away
     assert back.startswith("The database is back after")
     assert back_since() >= before
 
@@ -70,9 +75,10 @@ def test_an_answer_at_once_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -
     [
         ProgrammingError("SELECT", {}, Exception("no such column")),
         wrapped(IntegrityError("INSERT", {}, Exception("unique"))),
+        OperationalError("", {}, Exception('FATAL: password authentication failed for user "me"')),
         KeyError("no such study"),
     ],
-    ids=["ProgrammingError", "IntegrityError", "KeyError"],
+    ids=["ProgrammingError", "IntegrityError", "a wrong password", "KeyError"],
 )
 def test_what_is_wrong_with_the_question_is_raised_at_once(error: Exception) -> None:
     with pytest.raises(type(error)):
@@ -99,26 +105,26 @@ def test_in_a_hurry_other_errors_are_raised() -> None:
         raise KeyError
 
 
-class Away(InMemoryStorage):
+class Away:
     """A storage of whose calls one in five finds no server."""
 
-    failed, rng = 0, random.Random(0)
+    def __init__(self, inner: BaseStorage) -> None:
+        self.inner, self.failed, self.rng = inner, 0, random.Random(0)
 
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name in vars(BaseStorage) and not name.startswith("_") and callable(found):
-            if Away.rng.random() < 0.2:
-                Away.failed += 1
-                raise REFUSED
-        return found
+    def __getattr__(self, name: str) -> Any:
+        if self.rng.random() < 0.2:
+            self.failed += 1
+            raise REFUSED
+        return getattr(self.inner, name)
 
 
 def test_a_study_in_a_patient_storage_loses_nothing() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=PatientStorage(Away()))  # type: ignore[abstract]
+    away: Any = Away(InMemoryStorage())
+    study = optuna.create_study(storage=PatientStorage(away))  # type: ignore[abstract]
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
     assert [trial.state.name for trial in study.trials] == 10 * ["COMPLETE"]
-    assert Away.failed > 10
+    assert away.failed > 5
 
 
 def test_every_public_call_of_a_storage_is_patient() -> None:

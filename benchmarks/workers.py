@@ -1,0 +1,129 @@
+"""What several workers bring.
+
+    python benchmarks/workers.py pages [override ...]      about 25 min on 2 cores, with nothing beside it
+    python benchmarks/workers.py toy                       about 7 min
+
+pages: the default search with 1 worker, which has all cores, and with 2 workers, in turn, by three seeds. A row a run;
+then the medians, how much faster two are, and the best scores. Without finalists, which are as many with one as with
+two.
+
+toy: trials that only sleep, for log-normal times, on 8 workers: ours without a barrier, and Hydra's stock sweeper with
+n_jobs=8 and the joblib launcher, which waits for the slowest of each batch. Trials an hour of each, and how much of
+ours' worker time is idle.
+"""
+
+import json
+import logging
+import math
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import hydra
+import optuna
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+SEEDS = (1, 2, 3)
+WORKERS, TRIALS = 8, 240
+# Of the logarithm of a trial's seconds: median 2 s, mean 3.3 s, one in 40 takes longer than 14 s
+MU, SIGMA = math.log(2.0), 1.0
+
+ConfigStore.instance().store(name="toy", node={"x": 0.0, "folder": "???"})
+
+
+@hydra.main(config_path=None, config_name="toy", execution_whitelist=("docclf.*", "optuna.*", "logging.*"))
+def task(cfg: DictConfig) -> float:
+    """Sleep as long as every sweeper's job of this number does, and say from when to when."""
+    started = time.time()
+    time.sleep(random.Random(HydraConfig.get().job.num).lognormvariate(MU, SIGMA))
+    with (Path(cfg.folder) / "spans").open("a") as file:
+        file.write(json.dumps([started, time.time()]) + "\n")
+    return float(cfg.x) ** 2
+
+
+def run_toy(side: str) -> list[list[float]]:
+    """Start and end of every trial."""
+    folder = Path(tempfile.mkdtemp(prefix="workers-"))
+    sides = {
+        "docclf": ["hydra/sweeper=docclf", "hydra.sweeper.skip_duplicates=false"],
+        "stock": ["hydra/sweeper=optuna", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}"],
+    }
+    common = [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.sweeper.n_trials={TRIALS}", "hydra.sweeper.sampler.seed=1"]
+    space = ["x=interval(-1.0,1.0)", f"folder={folder}", f"hydra.sweep.dir={folder}/multirun"]
+    command = [sys.executable, __file__, "-m", *sides[side], *common, *space]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "WORKERS_TASK": "1"})
+    spans = sorted(json.loads(line) for line in (folder / "spans").read_text().splitlines())
+    shutil.rmtree(folder)
+    return spans
+
+
+def toy() -> None:
+    rates = {}
+    print("sweeper  trials  seconds  trials/h  idle, while trials were left  idle, to the end", flush=True)
+    for side in ("docclf", "stock"):
+        spans = run_toy(side)
+        begin, last, end = spans[0][0], spans[-1][0], max(span[1] for span in spans)
+        rates[side] = len(spans) / (end - begin) * 3600
+        until_last, whole = (
+            1 - sum(min(b, until) - a for a, b in spans) / WORKERS / (until - begin) for until in (last, end)
+        )
+        shown = f"{len(spans):6}  {end - begin:7.1f}  {rates[side]:8.0f}  {until_last:28.1%}  {whole:16.1%}"
+        print(f"{side:7}  {shown}", flush=True)
+    print(f"docclf / stock, trials an hour: {rates['docclf'] / rates['stock']:.2f}")
+
+
+def run_pages(workers: int, seed: int, overrides: list[str]) -> tuple[float, float]:
+    """Seconds of a search, start-up included, and its best score."""
+    cwd = Path(tempfile.mkdtemp(prefix="workers-"))
+    command = [
+        sys.executable, "-m", "docclf.train", "-m", "hparams_search=optuna", "search.timeout=null", "finalists.top_k=0",
+        f"search.workers={workers}", f"search.seed={seed}", "data.root=/tmp/docclf-workers-pages", *overrides,
+    ]  # fmt: skip
+    started = time.perf_counter()
+    subprocess.run(command, check=True, cwd=cwd, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - started
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{cwd}/multirun/search/study.db")
+    shutil.rmtree(cwd)
+    return seconds, study.best_value
+
+
+def pages(overrides: list[str]) -> None:
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    scores: dict[int, list[float]] = {1: [], 2: []}
+    run_pages(1, 0, ["search.n_trials=1", *overrides])  # draws the pages and fills the cache
+    print("seed  workers  seconds  best macro-F1", flush=True)
+    for i, seed in enumerate(SEEDS):
+        for workers in (1, 2) if i % 2 == 0 else (2, 1):
+            spent, best = run_pages(workers, seed, overrides)
+            seconds[workers].append(spent)
+            scores[workers].append(best)
+            print(f"{seed:4}  {workers:7}  {spent:7.0f}  {best:13.3f}", flush=True)
+    one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
+    print(f"median {one:.0f} s with 1 worker, {two:.0f} s with 2: {one / two:.2f} times as fast")
+    print(", ".join(f"median best of {n}: {statistics.median(found):.3f}" for n, found in scores.items()))
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if sys.argv[1:2] == ["toy"]:
+        toy()
+    elif sys.argv[1:2] == ["pages"]:
+        pages(sys.argv[2:])
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    if "WORKERS_TASK" in os.environ:
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        task()
+    else:
+        main()
