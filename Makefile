@@ -11,7 +11,7 @@ search: .venv/ready ## find the best hyper-parameters on the embedded pages
 	$(BIN)/python -m docclf.train -m hparams_search=optuna
 
 test: .venv/dev ## the tests, offline, a few minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: .venv/dev ## the longest tests: many kills, every pruner and sampler in a whole search
 	$(BIN)/python -m pytest -m slow
