@@ -21,7 +21,7 @@ _USER_ALONE = re.compile(r"^([\w+]+://[^:/@?]+)@")
 _taken: dict[str, str] = {}
 
 
-def take_password(config: DictConfig) -> None:
+def take_passwords(config: DictConfig, *copies: Any) -> None:
     """Move the passwords of databases out of a config, that of `hydra.sweeper.storage` into the environment.
 
     Jobs inherit it from there. It leaves every place of the config, the overrides of the command line among them, so
@@ -29,6 +29,7 @@ def take_password(config: DictConfig) -> None:
 
     Args:
         config: The composed config of a sweep, changed in place.
+        *copies: Of it, or of a part: changed as well. Hydra keeps one, which launchers send to their jobs.
     """
     found = [url for url in _values(OmegaConf.select(config, "hydra.sweeper.storage")) if passwords_of(url)]
     for url in found:
@@ -39,7 +40,8 @@ def take_password(config: DictConfig) -> None:
         _taken[hide_password(place)] = unquote(passwords_of(source)[0])
         found.append(source)
     secrets = {secret for url in found for secret in passwords_of(url)}
-    for node, key, text in list(_texts(config)) if secrets else ():
+    everywhere = [place for copy in (config, *copies) for place in _texts(copy)] if secrets else []
+    for node, key, text in everywhere:
         if any(secret in text for secret in secrets) and (clean := hide_password(text)) != text:
             with flag_override(node, "readonly", False):
                 node[key] = clean

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
@@ -26,10 +27,11 @@ class DocclfSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from docclf.sweeper.passwords import take_password
+        from docclf.sweeper.passwords import take_passwords
 
-        take_password(config)
-        self.settings["storage"] = OmegaConf.select(config, "hydra.sweeper.storage")
+        take_passwords(config, HydraConfig.instance().cfg)
+        for key in ("storage", "warm_start_from"):
+            self.settings[key] = OmegaConf.select(config, f"hydra.sweeper.{key}")
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function

@@ -92,15 +92,17 @@ class Workers:
     def _in_process(self, slot: int, overrides: Sequence[str], number: int) -> Future[JobReturn]:
         from loky.backend.resource_tracker import ensure_running
 
-        arguments = (self.launcher, overrides, number, Singleton.get_state())
         ensure_running()  # a process that starts it takes Ctrl-C again
+        process: Any = self._processes[slot]
+        # It may have ended while it had nothing to do, which loky's thread finds out a moment later.
+        if process is not None and not all(child.is_alive() for child in list(process._processes.values())):
+            self._discard(slot)
         with _no_ctrl_c():
-            if (process := self._processes[slot]) is not None:
-                try:
-                    return process.submit(_run, *arguments)
-                except BrokenProcessPool:  # it ended while it had nothing to do
-                    self._discard(slot)
-            return self._start(slot).submit(_run, *arguments)
+            try:
+                return (self._processes[slot] or self._start(slot)).submit(_run, overrides, number)
+            except BrokenProcessPool:  # which it has found out
+                self._discard(slot)
+                return self._start(slot).submit(_run, overrides, number)
 
     def _start(self, slot: int) -> Executor:
         from loky import ProcessPoolExecutor
@@ -109,7 +111,7 @@ class Workers:
             1,
             timeout=None,
             initializer=_begin,
-            initargs=(os.getpid(),),
+            initargs=(os.getpid(), self.launcher, Singleton.get_state()),
             env=worker_environment(slot, self.n, os.environ),
         )
         self._processes[slot] = process
@@ -143,8 +145,18 @@ def _no_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(parent: int) -> None:
-    """Leave Ctrl-C to the search, which ends its workers; and end when it was killed."""
+# Of a worker process, its one.
+_launchers: list[BasicLauncher] = []
+
+
+def _begin(parent: int, launcher: BasicLauncher, state: Any) -> None:
+    """Get ready for jobs; leave Ctrl-C to the search, which ends its workers; and end when it was killed.
+
+    Args:
+        parent: Process id of the search.
+        launcher: Of the sweep; sent once, since it takes longer to pickle than some jobs to run.
+        state: Of Hydra's singletons.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -155,13 +167,14 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _run(launcher: Launcher, overrides: Sequence[str], number: int, state: Any) -> JobReturn:
-    """Run a job in a worker process, as the basic launcher does in its own."""
     setup_globals()
     Singleton.set_state(state)
-    assert isinstance(launcher, BasicLauncher)
+    _launchers.append(launcher)
+
+
+def _run(overrides: Sequence[str], number: int) -> JobReturn:
+    """Run a job in a worker process, as the basic launcher does in its own."""
+    (launcher,) = _launchers
     context, task = launcher.hydra_context, launcher.task_function
     assert context is not None and task is not None and launcher.config is not None
     config = context.config_loader.load_sweep_config(launcher.config, list(overrides))

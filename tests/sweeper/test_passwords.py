@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from sqlalchemy import make_url
 
 from docclf.sweeper import passwords
-from docclf.sweeper.passwords import VARIABLE, hide_password, passwords_of, take_password, with_password
+from docclf.sweeper.passwords import VARIABLE, hide_password, passwords_of, take_passwords, with_password
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def config(storage: object, *overrides: str, warm_start_from: str | None = None)
 def test_a_password_leaves_every_place_of_the_config(url: str, password: str, clean: str) -> None:
     composed = config(url, f"search.storage='{url}'", "optimizer.lr=1")
     OmegaConf.set_readonly(composed.hydra, True)
-    take_password(composed)
+    take_passwords(composed)
     text = OmegaConf.to_yaml(composed)
     assert password not in text.replace("password", "").replace("?", "") or password in ("what?ever",)
     assert passwords_of(composed.search.storage) == []
@@ -98,7 +98,7 @@ def test_a_password_leaves_every_place_of_the_config(url: str, password: str, cl
 
 def test_the_password_of_a_storage_that_is_an_object_is_taken_too() -> None:
     composed = config({"_target_": "optuna.storages.RDBStorage", "url": "postgresql://me:secret@host/db"})
-    take_password(composed)
+    take_passwords(composed)
     assert composed.search.storage.url == "postgresql://me@host/db"
     assert os.environ[VARIABLE] == "secret"
 
@@ -106,18 +106,27 @@ def test_the_password_of_a_storage_that_is_an_object_is_taken_too() -> None:
 def test_a_study_to_start_from_keeps_its_own_password_in_this_process_alone() -> None:
     source = "postgresql://you:other@elsewhere/db#invoices"
     composed = config("postgresql://me:secret@host/db", warm_start_from=source)
-    take_password(composed)
+    take_passwords(composed)
     assert composed.hydra.sweeper.warm_start_from == "postgresql://you@elsewhere/db#invoices"
     assert with_password("postgresql://you@elsewhere/db") == "postgresql://you:other@elsewhere/db"
     assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
     assert os.environ[VARIABLE] == "secret"
 
 
+def test_a_copy_of_the_config_is_cleaned_too() -> None:
+    url = "postgresql://me:secret@host/db"
+    composed = config(url, f"search.storage='{url}'")
+    copy = composed.copy()
+    OmegaConf.set_readonly(copy, True)
+    take_passwords(composed, copy, None)
+    assert "secret" not in OmegaConf.to_yaml(copy)
+
+
 def test_a_config_without_a_password_is_left_alone(tmp_path: Path) -> None:
     for storage in (None, "sqlite:///a.db", "postgresql://me@host/db"):
         composed = config(storage, f"search.storage={storage}")
         before = OmegaConf.to_yaml(composed)
-        take_password(composed)
+        take_passwords(composed)
         assert OmegaConf.to_yaml(composed) == before
     assert os.environ[VARIABLE] == ""
 
@@ -125,6 +134,6 @@ def test_a_config_without_a_password_is_left_alone(tmp_path: Path) -> None:
 def test_a_password_that_comes_from_the_environment_is_in_no_text_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_DATABASE", "postgresql://me:secret@host/db")
     composed = config("${oc.env:MY_DATABASE}")
-    take_password(composed)
+    take_passwords(composed)
     assert "secret" not in OmegaConf.to_yaml(composed)
     assert os.environ[VARIABLE] == "secret"

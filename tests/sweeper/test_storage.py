@@ -76,8 +76,8 @@ def test_a_search_in_a_journal_that_was_killed_goes_on(toy: Any) -> None:
     ("storage", "message"),
     [
         ("study", "Expected a storage URL such as sqlite:///study.db"),
-        ("'nosuchdb://me:secret@host/name'", "Could not open nosuchdb://me:***@host/name"),
-        ("'postgresql://me:secret@localhost:1/name'", "Could not open postgresql://me:***@localhost:1/name"),
+        ("'nosuchdb://me:secret@host/name'", "Could not open nosuchdb://me@host/name"),
+        ("'postgresql://me:secret@localhost:1/name'", "Could not open postgresql://me@localhost:1/name"),
         ("{_target_:optuna.storages.NoStorage}", "Could not open the storage"),
         ("{_target_:optuna.storages.get_storage}", "Could not open the storage"),
         (

@@ -99,21 +99,24 @@ def test_a_search_whose_every_trial_kills_its_worker_ends_and_says_why(toy: Any)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced_unseen(toy: Any) -> None:
-    process = toy.start("n_trials=3", "hydra.sweeper.n_jobs=2", "seconds=0.1", "slow_at=[0]")
-    wait_until(lambda: (toy.folder / "0" / "app.log").exists())
+def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced_when_it_is_needed(toy: Any) -> None:
+    process = toy.start("n_trials=2", "hydra.sweeper.n_jobs=2", "seconds=0.1", "slow_at=[1]")
+    wait_until(lambda: (toy.folder / "1" / "app.log").exists())
     wait_until(lambda: "COMPLETE" in toy.states())
-    idle = [pid for pid in workers(process.pid) if not _busy(pid)]
-    for pid in idle:
-        os.kill(pid, signal.SIGKILL)
+    (idle,) = [pid for pid in workers(process.pid) if not _holds(pid, "/1/app.log")]
+    os.kill(idle, signal.SIGKILL)
+    wait_until(lambda: not runs(idle))
+    (busy,) = [pid for pid in workers(process.pid) if pid != idle]
+    os.kill(busy, signal.SIGKILL)  # its trial goes to the first free worker, which is the one that is dead
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert toy.states() == 3 * ["COMPLETE"]
+    assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert toy.trials[2].user_attrs["retry_of"] == 1
 
 
-def _busy(pid: int) -> bool:
-    """Whether a worker runs the slow trial: it holds that trial's log open."""
-    return any("/0/app.log" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
+def _holds(pid: int, file: str) -> bool:
+    """Whether a process has a file of such a name open."""
+    return any(file in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
 @pytest.mark.parametrize(
