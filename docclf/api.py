@@ -97,20 +97,11 @@ def load_study(folder: str | Path) -> optuna.Study:
     Raises:
         DataError: There is no search in this folder.
     """
-    import optuna
-    from omegaconf import OmegaConf
+    from docclf.results.studies import open_study
 
-    from docclf.sweeper.storage import study_name, study_storage
-
-    path = Path(folder) / "multirun.yaml"
-    if not path.is_file():
+    if not (Path(folder) / "multirun.yaml").is_file():
         raise DataError(f"Expected the folder of a search, multirun/NAME, got {folder}, which has no multirun.yaml.")
-    hydra = OmegaConf.load(path).hydra
-    if hydra.sweeper.storage is None:  # beside it, wherever the folder has been moved to
-        storage: Any = f"sqlite:///{Path(folder).absolute() / 'study.db'}"
-    else:
-        storage = study_storage(hydra)
-    return optuna.load_study(study_name=study_name(hydra), storage=storage)
+    return open_study(str(folder))[0]
 
 
 def best_config_path(folder: str | Path) -> Path:

@@ -10,57 +10,40 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docclf.errors import DocclfError
+from docclf.console import make_parser, run
 
 _DESCRIPTION = """\
-Compare two runs by their out-of-fold predictions of the same pages, and by those of the test pages where both have
-them: macro-F1, the difference with its interval, gains and losses of each class, and what differs in the configs.
+Compare two runs by their out-of-fold predictions of the same pages, and by those of the test pages
+where both have them: macro-F1, the difference with its interval, gains and losses of each class,
+and what differs in the configs.
 """
 _EXAMPLES = """\
 examples:
-  python -m docclf.compare multirun/invoices/finalists/0 multirun/invoices   the baseline and the winner of a search
-  python -m docclf.compare multirun/invoices multirun/letters                the winners of two searches
-  python -m docclf.compare outputs/2026-01-31/09-00-00 multirun/invoices/7   any two runs
-  python -m docclf.compare OLD NEW --anyway                                  on other folds, or with pages added since
+  python -m docclf.compare multirun/a/finalists/0 multirun/a         baseline and winner of a search
+  python -m docclf.compare multirun/a multirun/b                     the winners of two searches
+  python -m docclf.compare outputs/2026-01-31/09-00-00 multirun/a/7  any two runs
+  python -m docclf.compare OLD NEW --anyway                          on other folds or other pages
 
 exit status: 0 after a comparison, 2 if there is none, with the reason
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a comparison.
+    """Run the command, see `docclf.console.run`."""
+    return run(_parser(), _compare, arguments)
 
-    Args:
-        arguments: Of the command line; None for those of this process.
 
-    Returns:
-        Exit status.
-    """
-    options = _parser().parse_args(arguments)
+def _compare(options: argparse.Namespace) -> str:
     from docclf.results.comparison import compare_runs
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not know the letters of a class
-    try:
-        text = compare_runs(options.run_a, options.run_b, anyway=options.anyway)
-    except (DocclfError, OSError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 2
-    sys.stdout.write(f"{text}\n")
-    return 0
+    return compare_runs(options.run_a, options.run_b, anyway=options.anyway)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m docclf.compare",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run = "folder of a run (it holds oof.csv), or of a search for its best run"
-    parser.add_argument("run_a", type=Path, metavar="RUN_A", help=run)
-    parser.add_argument("run_b", type=Path, metavar="RUN_B", help=f"{run}; this one is scored against the first")
+    parser = make_parser("compare", _DESCRIPTION, _EXAMPLES)
+    what = "folder of a run (it holds oof.csv), or of a search for its best run"
+    parser.add_argument("run_a", type=Path, metavar="RUN_A", help=what)
+    parser.add_argument("run_b", type=Path, metavar="RUN_B", help=f"{what}; this one is scored against the first")
     parser.add_argument(
         "--anyway",
         action="store_true",

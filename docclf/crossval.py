@@ -193,7 +193,7 @@ def cross_validate(
     for fold in range(len(average.folds), validation.n_runs):
         rows = np.flatnonzero(assignment == fold)
         data.use_split(np.flatnonzero(assignment != fold), rows)
-        model = _fit_in_memory(data, validation, build_model, build_trainer, average, logger=build_logger(fold))
+        _, model = fit_in_memory(data, validation, build_model, build_trainer, average, logger=build_logger(fold))
         n_parameters = sum(parameter.numel() for parameter in model.parameters())
         if len(average.folds) == fold or (average.pruned and validation.report == "epoch"):
             break  # not to its end
@@ -213,20 +213,26 @@ def _nothing(n: int, n_classes: int) -> NDArray[np.float32]:
     return np.full((n, n_classes), np.nan, dtype=np.float32)
 
 
-def _fit_in_memory(
+def fit_in_memory(
     data: PageDataModule,
     validation: Validation,
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
-    average: FoldAverage,
+    average: FoldAverage | None = None,
     **options: Any,
-) -> PageClassifier:
-    """Train a fold; where memory runs out, again with half as many pages at once and gradients accumulated."""
-    checkpoints = average.checkpoints
+) -> tuple[pl.Trainer, PageClassifier]:
+    """Train a model; where memory runs out, again with half as many pages at once and gradients accumulated.
+
+    Args:
+        average: Watches a fold, which goes on from its last epoch.
+        **options: Further arguments of the trainer.
+    """
+    checkpoints = average.checkpoints if average is not None else None
+    callbacks = [average] if average is not None else []
     while True:
         last = checkpoints.epoch if checkpoints is not None else None
         try:
-            return fit(data, validation, build_model, build_trainer, callbacks=[average], ckpt_path=last, **options)[1]
+            return fit(data, validation, build_model, build_trainer, last, callbacks=callbacks, **options)
         except torch.OutOfMemoryError as error:
             if not data.halve_batch():
                 raise

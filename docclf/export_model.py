@@ -21,6 +21,7 @@ from yaml import YAMLError
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.train import TARGETS
+from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,7 @@ _N_CHECKED = 16  # pages
 _TOLERANCE = 1e-4  # between probabilities
 
 
+@answer_typos("export_model")
 @hydra.main(config_path=str(CONF_DIR), config_name="export_model", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
     try:

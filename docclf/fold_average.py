@@ -23,6 +23,8 @@ class Trial(Protocol):
 
     def out_of_time(self) -> bool: ...
 
+    def tell_progress(self, text: str) -> None: ...
+
 
 @dataclass(frozen=True)
 class FoldScore:
@@ -83,6 +85,7 @@ class FoldAverage(pl.Callback):
         self._score, self._epoch, self.logits = -1.0, 0, torch.empty(0)
         self.weights: dict[str, torch.Tensor] = {}
         self._seconds_before, self._started = 0.0, time.perf_counter()
+        self._epoch_started, self._first_step, self._pace = self._started, 0, ""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._reset()  # before Lightning loads the state of a checkpoint, if there is one
@@ -94,6 +97,19 @@ class FoldAverage(pl.Callback):
         seed = self.seed + 1_000_003 * trainer.current_epoch
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # timm's mixup draws from it
+        self._epoch_started, self._first_step = time.perf_counter(), trainer.global_step
+        self._tell(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._tell(trainer)
+
+    def _tell(self, trainer: pl.Trainer) -> None:
+        """Say where the training is, and how many steps the optimizer makes a second in this epoch or the last one."""
+        if steps := trainer.global_step - self._first_step:
+            rate = steps / max(time.perf_counter() - self._epoch_started, 1e-9)
+            self._pace = f", {rate:.{0 if rate >= 10 else 1}f} steps/s"
+        fold, epoch = len(self.folds) + 1, trainer.current_epoch + 1
+        self.trial.tell_progress(f"fold {fold}/{self.n_runs}, epoch {epoch}/{self.epochs}{self._pace}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PageClassifier)

@@ -11,62 +11,44 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docclf.errors import DocclfError
+from docclf.console import make_parser, run
 
 _DESCRIPTION = """\
-Merge searches of several people or machines into one study: all finished trials, each with where it comes from, a
-leaderboard, and the best as the team's config. Nothing that is merged is changed. Refused where data, folds,
-validation, objective, space or config differ.
+Merge searches of several people or machines into one study: all finished trials, each with where it
+comes from, a leaderboard, and the best as the team's config. Nothing that is merged is changed.
+Refused where data, folds, validation, objective, space or config differ.
 """
 _EXAMPLES = """\
 examples:
   python -m docclf.merge multirun/a multirun/b --out team              two searches of this machine
-  python -m docclf.merge alice=/share/alice/search bob=/share/bob/search --out team
-                                                                       copies or shares of others, with their names
-  python -m docclf.merge multirun/a sqlite:///b.db#search --out team   a study by its storage; its files stay there
-  python -m docclf.merge multirun/a multirun/b --out team --replace    again, when there are more trials
-  python -m docclf.merge multirun/a multirun/b --out team --anyway     other data too, marked on the leaderboard
+  python -m docclf.merge ann=/share/ann bob=/share/bob --out team      of others, with their names
+  python -m docclf.merge multirun/a sqlite:///b.db#search --out team   a study by its storage
+  python -m docclf.merge multirun/a multirun/b --out team --replace    again, with more trials
+  python -m docclf.merge multirun/a multirun/b --out team --anyway     other data too, marked so
 
-A folder that is sent to others holds all that is needed: multirun/NAME, with study.db and the folders of the trials.
-The merged study is searched on as any other: python -m docclf.train -m hparams_search=optuna study_name=team ...
+A folder that is sent to others holds all that is needed: multirun/NAME, with study.db and the
+folders of the trials. The merged study is searched on as any other:
+python -m docclf.train -m hparams_search=optuna study_name=team ...
 
 exit status: 0 after a merge, 2 if there is none, with the reason
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Merge, and print the leaderboard.
+    """Run the command, see `docclf.console.run`."""
+    return run(_parser(), _merge, arguments)
 
-    Args:
-        arguments: Of the command line; None for those of this process.
 
-    Returns:
-        Exit status.
-    """
-    options = _parser().parse_args(arguments)
+def _merge(options: argparse.Namespace) -> str:
     from docclf.results.merge import merge_studies
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
     is_path = any(separator in options.out for separator in {"/", os.sep})
     out = Path(options.out) if is_path else Path("multirun", options.out)
-    try:
-        text = merge_studies(options.studies, out, anyway=options.anyway, replace=options.replace)
-    except (DocclfError, OSError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 2
-    sys.stdout.write(f"{text}\n")
-    return 0
+    return merge_studies(options.studies, out, anyway=options.anyway, replace=options.replace)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m docclf.merge",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("merge", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "studies",
         nargs="+",

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DocclfError
 from docclf.train import TARGETS
+from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _MOST = 20  # problems on the screen
 
 
+@answer_typos("predict")
 @hydra.main(config_path=str(CONF_DIR), config_name="predict", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from docclf.calibration import calibration_error
-from docclf.crossval import CrossValidation, Validation, fit
+from docclf.crossval import CrossValidation, Validation, fit_in_memory
 from docclf.data.augment import resize
 from docclf.data.module import PageDataModule
 from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, make_net, normalisation, save_ensemble
@@ -56,7 +56,7 @@ def refit_all(
     data.use_split(np.arange(len(data.labels)), np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
     whole = replace(validation, epochs=epochs)
-    trainer, model = fit(data, whole, build_model, build_trainer, logger=False, limit_val_batches=0)
+    trainer, model = fit_in_memory(data, whole, build_model, build_trainer, logger=False, limit_val_batches=0)
     with replacing(checkpoint) as partial:
         trainer.save_checkpoint(partial)
     weights: dict[str, Tensor] = model.net.state_dict()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docclf.console import make_parser, run
 from docclf.errors import DocclfError
 
 if TYPE_CHECKING:
@@ -20,54 +21,42 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _DESCRIPTION = """\
-Write report.html: what a search came to, how it went, which parameters matter, what the winner gets wrong, and all
-trials in a table. Also for a search that is still running, and for any other Optuna study.
+Write report.html: what a search came to, how it went, which parameters matter, what the winner gets
+wrong, and all trials in a table. Also for a search that is still running, and for any other Optuna
+study.
 """
 _EXAMPLES = """\
 examples:
-  python -m docclf.report multirun/invoices                         multirun/invoices/report.html
-  python -m docclf.report multirun/invoices --output /tmp/a.html    another file
-  python -m docclf.report sqlite:///study.db#invoices               report.html here, of any Optuna study
-  python -m docclf.report postgresql://me@host/studies#invoices     the same from a server
+  python -m docclf.report multirun/invoices                       multirun/invoices/report.html
+  python -m docclf.report multirun/invoices --output /tmp/a.html  another file
+  python -m docclf.report sqlite:///study.db#invoices             report.html here, of any study
+  python -m docclf.report postgresql://me@host/studies#invoices   the same from a server
 
 exit status: 0 after a report, 2 if there is no study, with the reason
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a report.
+    """Run the command, see `docclf.console.run`."""
+    return run(_parser(), _report, arguments)
 
-    Args:
-        arguments: Of the command line; None for those of this process.
 
-    Returns:
-        Exit status.
-    """
-    options = _parser().parse_args(arguments)
+def _report(options: argparse.Namespace) -> Path:
     import optuna
 
-    from docclf.results.report.opening import open_study
     from docclf.results.report.page import write_report
+    from docclf.results.studies import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    try:
-        study, folder, config = open_study(options.study)
-        path = write_report(
-            study,
-            folder,
-            objectives=_objectives(config) if config is not None else None,
-            continue_command=_command(config) if config is not None else "",
-            read_page=read_thumbnail,
-            output=options.output,
-        )
-    except (DocclfError, OSError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 2
-    sys.stdout.write(f"{path}\n")
-    return 0
+    study, folder, config = open_study(options.study)
+    return write_report(
+        study,
+        folder,
+        objectives=_objectives(config) if config is not None else None,
+        continue_command=_command(config) if config is not None else "",
+        read_page=read_thumbnail,
+        output=options.output,
+    )
 
 
 def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
@@ -113,7 +102,7 @@ def _command(config: DictConfig) -> str:
     """What goes on with a search of docclf; empty where it is another application's."""
     from omegaconf import OmegaConf
 
-    if OmegaConf.select(config, "hydra.sweeper.preflight") != "docclf.train.preflight":
+    if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return ""
     given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
     overrides = [text for text in map(str, given) if not text.startswith("search.n_trials=")]
@@ -123,12 +112,7 @@ def _command(config: DictConfig) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m docclf.report",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("report", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "study", metavar="STUDY", help="folder of a search, or storage URL, with #NAME where it holds several studies"
     )

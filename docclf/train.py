@@ -23,12 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DocclfError, TrainingError
+from docclf.loggers.choice import chosen_loggers
+from docclf.preflight import SCORES, check_config
 from docclf.sweeper import current_trial
+from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
-    from docclf.data.dataset import DataSet
     from docclf.data.module import PageDataModule
-    from docclf.loggers import RunLogger
+    from docclf.loggers.run import RunLoggers
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
 
@@ -42,6 +44,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 log = logging.getLogger(__name__)
 
 
+@answer_typos("train")
 @hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     hydra_cfg = HydraConfig.get()
@@ -68,7 +71,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         ConfigError, DataError: The config or the pages are wrong.
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    _check(cfg)
+    check_config(cfg)
     from docclf.crossval import cross_validate
     from docclf.ensemble import FOLDER as MODEL
     from docclf.refit import assess, keep_model, refit_all, score_test
@@ -86,7 +89,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         validation_augment=_read_augment(cfg.validation.augment),
     )
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
-    logger = _make_logger(cfg, folder, trial.number)
+    logger = _make_logger(cfg, folder, trial)
     refit = _what_to_keep(cfg, trial)
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, [data.data.fingerprint, refit == "folds"])
     facts = {
@@ -122,6 +125,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             trial.set_user_attr(name, value)
         write_folds(folder, data.pages.train.ids, done.assignment)
         write_predictions(folder, data.pages, done.assignment, done.probabilities)
+        trial.attach(folder / "confusion.png")
         if trial.number is None or trial.is_finalist:
             result |= assess(data, done, folder)
         if refit:
@@ -169,76 +173,6 @@ def _what_to_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
     return "folds" if cfg.keep_checkpoints in keeping else False
 
 
-def preflight(cfg: DictConfig) -> dict[str, Any]:
-    """Check the data before the first trial, and make and decode the pages once. Imports no torch.
-
-    Returns:
-        Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
-        reports that a whole trial makes.
-    """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
-    from docclf.data.folds import split_pages
-
-    _check(cfg)
-    if cfg.finalists.top_k and cfg.finalists.seed == cfg.validation.seed:
-        raise ConfigError(
-            f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.finalists.seed} twice: on the folds "
-            "that they were chosen by, finalists would score as before."
-        )
-    root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
-        draw(root)
-    options = make_options(cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING})
-    data = open_data_set(root, instantiate(cfg.data.reader), options)
-    pages = data.pages
-    assignment = split_pages(
-        pages.train,
-        n_folds=cfg.validation.folds,
-        seed=cfg.validation.seed,
-        class_names=pages.class_names,
-        split_file=cfg.validation.split_file,
-    )
-    _tell_duplicates(data)
-    return {
-        "pages": len(pages.train),
-        "classes": len(pages.class_names),
-        "data": data.fingerprint,
-        "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
-        "steps": _n_steps(cfg.validation),
-    }
-
-
-def _tell_duplicates(data: DataSet) -> None:
-    n = len(data.pages.train)
-    inside = sum(b < n for _, b in data.pairs)
-    across = len({b for a, b in data.pairs if a < n <= b})
-    if inside:
-        log.info(f"Near-duplicates among the training pages: {inside}; each stays in one fold (data.near_duplicates)")
-    if across:
-        log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
-
-
-KEEP = ("winner", "finalists", "all", "none")
-# What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
-SCORES = ("macro_f1", "macro_f1_pooled")
-METRICS = (*SCORES, "train_seconds", "parameters")
-
-
-def _check(cfg: DictConfig) -> None:
-    for key, allowed in {"refit": ("all", "folds", False), "keep_checkpoints": KEEP}.items():
-        if cfg[key] not in allowed:
-            raise ConfigError(f"Expected `{key}` to be one of {', '.join(map(str, allowed)).lower()}, got {cfg[key]}.")
-    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
-    if unknown := [name for name in objective if name not in METRICS]:
-        raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
-
-
-def _n_steps(validation: DictConfig) -> int:
-    """Reports of a whole trial, see `docclf.fold_average.FoldAverage`."""
-    n_runs = min(validation.run_folds or validation.folds, validation.folds)
-    return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)
-
-
 def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
     from docclf.resume import FoldCheckpoints
 
@@ -283,11 +217,19 @@ def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
     )
 
 
-def _make_logger(cfg: DictConfig, folder: Path, trial: int | None) -> RunLogger:
-    name = folder.name if trial is None else f"trial {trial}"
-    config = OmegaConf.to_container(cfg, resolve=True)
-    logger: RunLogger = instantiate(cfg.logger)(folder=folder, name=name, group=cfg.study_name, config=config)
-    return logger
+def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:
+    from docclf.loggers.run import RunInfo, RunLoggers
+
+    described: dict[str, Any] = {"kind": "run", "name": folder.name}
+    if trial.number is not None and HydraConfig.initialized():
+        kind = "finalist" if trial.is_finalist else "trial"
+        again = f", attempt {trial.attempt + 1}" if trial.attempt else ""
+        described = {"kind": kind, "name": f"{kind} {trial.number}{again}", "params": trial.params}
+        described |= {"search": trial.folder, "standing": trial.standing}
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    objective = cfg.search.objective if isinstance(cfg.search.objective, str) else None
+    run = RunInfo(folder=folder, group=cfg.study_name, config=config, objective=objective, **described)
+    return RunLoggers({name: instantiate(node) for name, node in chosen_loggers(cfg.get("logger")).items()}, run)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the tests look up about processes that they start; of Linux."""
 
+import resource
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -53,3 +54,9 @@ def wait_until(ready: Callable[[], object], seconds: float = 60.0) -> None:
     while not ready():
         assert time.monotonic() < deadline, "it did not come to that in time"
         time.sleep(0.02)
+
+
+def cpu_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

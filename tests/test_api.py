@@ -35,7 +35,7 @@ def test_the_winner_s_config_is_that_of_its_trial_with_the_folds_models_kept(fou
     trial = found.verdict["trial"]
     config = docclf.best_config(found.folder)
     ran = OmegaConf.load(found.folder / str(trial) / ".hydra" / "config.yaml")
-    assert {**config, "data": None} == {**ran, "refit": "folds", "data": None}
+    assert {**config, "data": None} == {**ran, "refit": "folds", "logger": {}, "data": None}
     assert {**config.data, "root": None} == {**ran.data, "root": None}
 
 

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import docclf
 from docclf.data.augment import BatchAugment
-from docclf.loggers import RunLogger
+from docclf.loggers.choice import chosen_loggers
+from docclf.loggers.run import RunInfo, RunLogger
 
 Compose = Callable[..., DictConfig]
 
@@ -22,7 +23,8 @@ CONF = docclf.CONF_DIR
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*/*.yaml"))
 # Options of Hydra's own groups are selected by those of ours.
 OURS = [option for option in OPTIONS if not option.startswith("hydra/")]
-GROUPS = sorted({option.partition("/")[0] for option in OURS} - {"experiment", "hparams_search"})
+# Of `logger` several options are chosen at once, so each has a key of its own, and an exported config holds the choice.
+GROUPS = sorted({option.partition("/")[0] for option in OURS} - {"experiment", "hparams_search", "logger"})
 
 # Keys that one option of a group has more than its siblings, with the reason.
 OWN_KEYS = {
@@ -137,11 +139,14 @@ def test_every_trainer_builds(compose_config: Compose, option: str) -> None:
 
 @pytest.mark.parametrize("option", [option for option in OURS if split(option)[0] == "logger"])
 def test_every_logger_builds_and_finishes(compose_config: Compose, option: str, tmp_path: Path) -> None:
-    build = instantiate(compose_config(f"logger={split(option)[1]}").logger)
-    logger = build(folder=tmp_path, name="run", group="search", config={"seed": 1})
-    assert isinstance(logger, RunLogger)
-    logger.fold(0)
-    logger.finish({"state": "COMPLETE"})
+    name = split(option)[1]
+    chosen = chosen_loggers(compose_config(f"logger={name}").logger)
+    assert list(chosen) == ([] if name == "none" else [name]), "its key is its name"
+    for node in chosen.values():
+        logger = instantiate(node)(run=RunInfo(tmp_path, "run", "search", {"seed": 1}))
+        assert isinstance(logger, RunLogger)
+        logger.fold(0)
+        logger.finish({"state": "COMPLETE"})
 
 
 def test_csv_pages_build(compose_config: Compose, pages_root: Path) -> None:

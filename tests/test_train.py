@@ -21,8 +21,9 @@ from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError, DataError, NonFiniteLossError
+from docclf.preflight import preflight
 from docclf.train import TARGETS as ALLOWED
-from docclf.train import preflight, train
+from docclf.train import train
 
 NAMES = ["invoice", "계약서", "letter of intent"]
 TARGETS = ["0", "7", "10"]
@@ -224,6 +225,7 @@ def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_pa
         ("validation.epochs", 0, ConfigError, r"`validation\.epochs` to be at least 1, got 0"),
         ("data.batch_size", 0, ConfigError, r"`data\.batch_size` to be at least 1, got 0"),
         ("data.root", "/nowhere", DataError, r"train\.csv with columns ID,target in `data\.root`=/nowhere"),
+        ("results.pickle", "yes", ConfigError, r"`results\.pickle` to be one of true, false, got yes"),
     ],
 )
 def test_a_config_that_cannot_work_is_refused_with_the_key_and_the_way_out(

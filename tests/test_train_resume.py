@@ -14,6 +14,7 @@ from optuna.distributions import FloatDistribution
 
 from docclf import train as module
 from docclf.errors import NonFiniteLossError
+from docclf.preflight import preflight
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
 
@@ -157,7 +158,7 @@ def test_a_whole_run_makes_as_many_reports_as_the_pruner_is_checked_against(
 ) -> None:
     searching.cfg.validation.report, searching.cfg.validation.run_folds = report, run_folds
     searching.run()
-    assert len(searching.study.trials[0].intermediate_values) == module.preflight(searching.cfg)["steps"]
+    assert len(searching.study.trials[0].intermediate_values) == preflight(searching.cfg)["steps"]
 
 
 def test_what_was_kept_of_another_split_is_not_gone_on_with(searching: Searching, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from docclf import CONF_DIR
 from docclf.errors import DocclfError
 from docclf.train import TARGETS
+from docclf.typos import answer_typos
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 _SIZE = 192
 
 
-@hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
+@answer_typos("look")
+@hydra.main(config_path=str(CONF_DIR), config_name="look", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
     try:
         look(cfg, Path(HydraConfig.get().runtime.output_dir))
@@ -36,7 +38,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     """Describe a data set, leaving out what cannot be used, and write `examples.png`.
 
     Args:
-        cfg: The whole config, see conf/train.yaml; of `data` alone.
+        cfg: The whole config, see conf/look.yaml; of `data` alone.
         folder: Where the picture goes.
 
     Raises:

@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from docclf import CONF_DIR
 from docclf.results.files import replacing
 from docclf.results.provenance import git_commit, versions
 
@@ -40,15 +41,25 @@ class ExportBest(Callback):
         self.read_page = read_page
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.runtime.cwd, config.hydra.sweep.dir)
-        if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+        folder = search_folder(config)
+        if folder is None:
             return
-        if not (folder / "multirun.yaml").is_file():
-            return  # refused before it began; the message is on the screen already
         try:
             export(config, folder, self.read_page)
         except Exception:  # Hydra would reduce it to a one-line warning
             log.exception("Could not export the best trial. The study itself is intact; run the same command again.")
+
+
+def search_folder(config: DictConfig) -> Path | None:
+    """The folder of a search that ends; None of another sweeper's, and of one that was refused before it began.
+
+    Args:
+        config: The composed config of the sweep, `hydra` included.
+    """
+    if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+        return None
+    folder = Path(config.hydra.runtime.cwd, config.hydra.sweep.dir)
+    return folder if (folder / "multirun.yaml").is_file() else None
 
 
 def export(config: DictConfig, folder: Path, read_page: str | None = None) -> None:
@@ -61,18 +72,20 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     """
     import optuna
 
+    from docclf.results.pickled import write_pickle
     from docclf.results.summary import summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
     from docclf.results.winner import export_run, remove_run
-    from docclf.sweeper.finalists import is_for_another, release, scored
+    from docclf.sweeper.finalists import scored
     from docclf.sweeper.opening import label, read_objectives
+    from docclf.sweeper.ownership import is_for_another, release
     from docclf.sweeper.progress import this_command
     from docclf.sweeper.storage import study_name, study_storage
     from docclf.sweeper.study import best_trial
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
-    if is_for_another(study):
+    if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
         return
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
@@ -80,7 +93,8 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     best = trials[verdict.number] if verdict else best_trial(trials, study.directions[0])
     if best is not None:
-        _export_trial(study, best, folder, folder / "best", config, str(verdict or ""))
+        said = f"{verdict} (finalists, {verdict.how})" if verdict else ""
+        _export_trial(study, best, folder, folder / "best", config, said)
     if verdict is None:
         remove_run(folder / "best")
     else:
@@ -98,6 +112,8 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         _write_report(study, folder, labels, more, read_page)
     log.info(summary(study, folder, labels, more, verdict))
     release(study)
+    if OmegaConf.select(config, "results.pickle") is True:
+        write_pickle(folder / "study.pkl", study)
 
 
 def _write_report(
@@ -150,11 +166,32 @@ def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str],
     for key in PATH_KEYS:
         if value := OmegaConf.select(config, key):
             OmegaConf.update(config, key, str(cwd / value))
-    # Empty groups, so that `logger=wandb` and the like still work after the exported config.
-    defaults = ["_self_", "app", *({f"optional {group}": None} for group in groups if group != "app")]
+    loggers = _take_loggers(config)
+    # Empty groups, so that `model=swin_tiny` and the like still work after the exported config.
+    others = [group for group in groups if group not in ("app", *(["logger"] if loggers else []))]
+    defaults = [*loggers, "_self_", "app", *({f"optional {group}": None} for group in others)]
     text = f"{header}{OmegaConf.to_yaml(OmegaConf.create({'defaults': defaults}))}\n{OmegaConf.to_yaml(config)}"
     with replacing(target) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def _take_loggers(config: DictConfig) -> list[dict[str, Any]]:
+    """Make choices of a config's loggers, so that `logger=wandb` replaces them and is not added; their settings stay.
+
+    Returns:
+        An entry of a defaults list, or none: where a logger is no option of docclf, the config is left as it is.
+    """
+    logger = config.get("logger")
+    if not OmegaConf.is_dict(logger) or "_target_" in logger:
+        return []
+    entries: Any = OmegaConf.to_container(logger)
+    names = [name for name, entry in entries.items() if isinstance(entry, dict) and "_target_" in entry]
+    if not all((CONF_DIR / "logger" / f"{name}.yaml").is_file() for name in names):
+        return []
+    kept = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    settings = {n: {key: v for key, v in e.items() if key not in ("_target_", "_partial_")} for n, e in kept.items()}
+    config.logger = {name: entry for name, entry in settings.items() if entry}
+    return [{"logger": (names[0] if len(names) == 1 else names) if names else "none"}]
 
 
 def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: str) -> str:
@@ -163,7 +200,7 @@ def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: 
     facts = {
         "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
         "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
-        **({"verdict": f"{verdict} (finalists, scored again on other folds)"} if verdict else {}),
+        **({"verdict": verdict} if verdict else {}),
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),
         "commit": git_commit(),

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import ConfigError
 from docclf.results import leaderboard
 from docclf.results.agreement import reference, refuse_others
+from docclf.results.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.joining import MERGED_FROM, Entry, Joined, join
 from docclf.results.leaderboard import Row
@@ -28,7 +29,7 @@ from docclf.results.verdict import Verdict, judge
 from docclf.results.winner import export_run
 from docclf.sweeper.attributes import CURRENT, DUPLICATE_OF, FINALIST
 from docclf.sweeper.finalists import open_finalists, scored, source_number
-from docclf.sweeper.storage import FINALISTS
+from docclf.sweeper.storage import ARTIFACTS, FINALISTS
 from docclf.sweeper.study import best_trials
 
 _RECORD = "merge.yaml"
@@ -87,6 +88,7 @@ class _Merge:
         study = self._write_study()
         notes = [*self.joined.notes, *self._link_trials()]
         self._write_finalists(study)
+        self._link_artifacts()
         verdict = judge(study, self.partial) if self.by_rescored else None
         finalists = scored(study) if len(study.directions) == 1 else []
         write_trials(self.partial / "trials.csv", study.get_trials(deepcopy=False), self.objectives, finalists)
@@ -141,6 +143,14 @@ class _Merge:
             if folder is not None and folder.is_dir():
                 link_folder(folder, self.partial / FINALISTS / str(number))
         finalists.set_user_attr(CURRENT, [copy.user_attrs[FINALIST] for copy, _, _ in found])
+
+    def _link_artifacts(self) -> None:
+        """Link what the studies keep for optuna-dashboard; the copies of trials name it as before."""
+        (self.partial / ARTIFACTS).mkdir()
+        for folder in (source.folder for source in self.joined.sources if source.folder is not None):
+            for path in (folder / ARTIFACTS).glob("*"):
+                if not (target := self.partial / ARTIFACTS / path.name).exists():  # as it does after a merge of merges
+                    link(path, target)
 
     def _rows(self) -> list[Row]:
         """The leaderboard: what was scored and keeps to the constraints."""

@@ -23,10 +23,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
+from docclf.results.studies import read_sweep_config
 from docclf.sweeper.attributes import INTERRUPTED
 from docclf.sweeper.finalists import scored
 from docclf.sweeper.passwords import hide_password
-from docclf.sweeper.storage import finalists_name, open_storage, study_name, study_storage
+from docclf.sweeper.storage import choose_study, open_storage, study_name, study_storage
 from docclf.sweeper.study import counted
 
 # What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.require_same`.
@@ -89,11 +90,11 @@ def read_source(given: str) -> Source:
     who, place, name = split_source(given)
     text = hide_password(place) + (f"#{name}" if name else "")
     folder = Path(place) if Path(place).is_dir() else None
-    config = _read_config(folder) if folder else None
+    config = read_sweep_config(folder) if folder else None
     with tempfile.TemporaryDirectory(prefix="docclf-merge-") as scratch:
         try:
             storage = _open(place, folder, config, Path(scratch))
-            study = _choose(storage, text, name, str(study_name(config.hydra)) if config else None)
+            study = choose_study(storage, text, name or "", likely=str(study_name(config.hydra)) if config else "")
             return _read(study, text=text, who=who, folder=folder, config=config)
         except (RuntimeError, OSError, sqlite3.Error, SQLAlchemyError, OmegaConfBaseException) as error:
             raise ConfigError(f"Could not read a study from {text}: {type(error).__name__}: {error}") from error
@@ -140,20 +141,6 @@ def _record(text: Any) -> dict[str, Any] | None:
     except (TypeError, ValueError):
         return None
     return record if isinstance(record, dict) else None
-
-
-def _read_config(folder: Path) -> DictConfig | None:
-    """What the sweep left of its config."""
-    path = folder / "multirun.yaml"
-    if not path.is_file():
-        return None
-    try:
-        config = OmegaConf.load(path)
-    except Exception as error:  # of the YAML parser, of OmegaConf or of the disk
-        raise ConfigError(f"Expected the config of a search in {path}, got something else: {error}") from error
-    if not isinstance(config, DictConfig) or OmegaConf.select(config, "hydra.sweep.dir") is None:
-        raise ConfigError(f"Expected the config of a search in {path}, got another file.")
-    return config
 
 
 def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: Path) -> BaseStorage:
@@ -219,15 +206,3 @@ def _copy(path: Path, scratch: Path) -> str:
         if not found.name.endswith("-shm"):
             shutil.copyfile(found, scratch / found.name)
     return f"sqlite:///{copy}"
-
-
-def _choose(storage: BaseStorage, text: str, asked: str | None, recorded: str | None) -> optuna.Study:
-    """The study that was asked for, or the one that there is besides that of its finalists."""
-    every = optuna.get_all_study_names(storage)
-    names = [name for name in every if name not in map(finalists_name, every)]
-    wanted = asked or (recorded if recorded in names else None) or (names[0] if len(names) == 1 else None)
-    if wanted not in names:
-        there = ", ".join(names) or "none"
-        what = f"a study `{asked}`" if asked else "one study"
-        raise ConfigError(f"Expected {what} in {text}, got {there}. Name one by its storage URL with #NAME behind it.")
-    return optuna.load_study(study_name=wanted, storage=storage)

@@ -40,46 +40,61 @@ def summary(
     if best is None:
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
     if len(objectives) > 1:
-        return "\n".join([*lines, *_front(study.best_trials, folder, objectives)])
+        steps = next_steps(folder, len(objectives), continue_command)
+        return "\n".join([*lines, *_front(study.best_trials, objectives), *_what_next(steps)])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
     lines += _gain(trials, best, objectives[0]) if verdict is None else _finals(verdict)
     lines += _params(plain_params(chosen))
+    if (folder / "report.html").is_file():
+        lines.append(f"report: {folder / 'report.html'}")
+    return "\n".join([*lines, *_what_next(next_steps(folder, len(objectives), continue_command))])
+
+
+def next_steps(folder: Path, n_objectives: int, continue_command: str) -> dict[str, str]:
+    """What one does after a search, each with its command.
+
+    Args:
+        folder: The search's folder, the winner exported.
+        n_objectives: Of its study.
+        continue_command: Searches on from here.
+    """
     where = shlex.quote(str(folder / "best"))
-    train = f"python -m docclf.train --config-dir {where} --config-name config"
-    next_steps = {
-        "train the winner, and score it on the test pages": train,
-        "the same as one model of all training pages": f"{train} refit=all",
+    train = "python -m docclf.train --config-dir {} --config-name config"
+    if n_objectives > 1:
+        return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
+    steps = {
+        "train the winner, and score it on the test pages": train.format(where),
+        "the same as one model of all training pages": f"{train.format(where)} refit=all",
         "search on from here": continue_command,
     }
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
-        next_steps = {"predict other pages with the winner's folds": predict, **next_steps}
-    if (folder / "report.html").is_file():
-        lines.append(f"report: {folder / 'report.html'}")
-    steps = (line for what, command in next_steps.items() for line in (f"  # {what}", f"  {command}"))
-    return "\n".join([*lines, "What next:", *steps])
+        steps = {"predict other pages with the winner's folds": predict, **steps}
+    return steps
+
+
+def _what_next(steps: Mapping[str, str]) -> list[str]:
+    return ["What next:", *(line for what, command in steps.items() for line in (f"  # {what}", f"  {command}"))]
 
 
 def _finals(verdict: Verdict) -> list[str]:
     """What scoring the finalists again came to, and in a line of its own what that means."""
     winner, baseline = verdict.winner, verdict.baseline
-    lines = ["scored again on other folds", f"  trial {verdict.number}: {_score(winner)}"]
+    lines = [verdict.how, f"  trial {verdict.number}: {_score(winner)}"]
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline)}")
     text = str(verdict)
     return [*lines, f"{text[0].upper()}{text[1:]}"]
 
 
-def _front(trials: Sequence[FrozenTrial], folder: Path, objectives: Sequence[str]) -> list[str]:
-    """The trials that no other one beats in every objective, with the command for each."""
+def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:
+    """The trials that no other one beats in every objective."""
     lines = [f"{len(trials)} trials on the Pareto front, by {objectives[0]}:"]
     for trial in sorted(trials, key=lambda t: t.values[0], reverse=True):
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
         lines.append(f"  trial {trial.number}: {values}")
-    where = shlex.quote(str(folder / "best"))
-    train = f"python -m docclf.train --config-dir {where}/NUMBER --config-name config refit=all"
-    return [*lines, "What next, for the trial that you choose:", f"  {train}"]
+    return lines
 
 
 def _score(trial: FrozenTrial) -> str:

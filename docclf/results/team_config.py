@@ -56,7 +56,7 @@ def export_team_best(
     if not chosen:
         return TeamBest(["No trial was scored that keeps to the constraints."], [], [])
     lines, steps, notes = [], [], []
-    by = "scored again on other folds" if verdict is not None else "by the score of the search"
+    by = verdict.how if verdict is not None else "by the score of the search"
     for entry in chosen:
         name = f"{entry.origin.who}-{entry.origin.number}" if entry.number is None else str(entry.number)
         place = Path() if len(study.directions) == 1 else Path(name)
@@ -128,7 +128,7 @@ def _header(study: optuna.Study, entry: Entry, verdict: Verdict | None, train: s
         "study": f"{study.study_name}{number} of {len(study.get_trials(deepcopy=False))}, merged",
         "from": f"{origin.who}, study {origin.study}, trial {origin.number}, on {origin.host}",
         "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
-        **({"verdict": f"{verdict} (finalists, scored again on other folds)"} if verdict else {}),
+        **({"verdict": f"{verdict} (finalists, {verdict.how})"} if verdict else {}),
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),
         "commit": git_commit(),

@@ -32,6 +32,7 @@ class Verdict:
         baseline: The baseline as a finalist; None without one.
         difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
         guessing: Chance that random labels score as well as the winner does; None without a difference.
+        is_elsewhere: Whether finalists had other folds than the trials that they come from.
     """
 
     winner: FrozenTrial
@@ -39,6 +40,12 @@ class Verdict:
     baseline: FrozenTrial | None
     difference: Difference | None
     guessing: float | None
+    is_elsewhere: bool = True
+
+    @property
+    def how(self) -> str:
+        """What was done to the finalists."""
+        return f"scored again on {'other' if self.is_elsewhere else 'the same'} folds"
 
     @property
     def beats(self) -> bool:
@@ -64,7 +71,12 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """For `verdict.yaml`."""
-        facts: dict[str, Any] = {"verdict": str(self), "beats_baseline": self.beats, "trial": self.number}
+        facts: dict[str, Any] = {
+            "verdict": str(self),
+            "beats_baseline": self.beats,
+            "trial": self.number,
+            "how": self.how,
+        }
         for role, finalist in {"winner": self.winner, "baseline": self.baseline}.items():
             if finalist is not None:
                 facts[role] = {
@@ -98,6 +110,7 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     from docclf.sweeper.attributes import ROLE
     from docclf.sweeper.finalists import scored, source_number
     from docclf.sweeper.storage import FINALISTS
+    from docclf.sweeper.study import folder_number
 
     trials, finalists = search.get_trials(deepcopy=False), scored(search)
     # The baseline may not keep to the constraints, and then cannot win.
@@ -106,10 +119,18 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     if winner is None:
         return None
     baseline = next((trial for trial in finalists if trial.user_attrs.get(ROLE) == "baseline"), None)
+    number, run = source_number(winner), folder / FINALISTS / str(winner.number)
+    is_elsewhere = not _have_same_folds(run, folder / str(folder_number(trials[number])))
     if baseline is None or winner.number == baseline.number:
-        return Verdict(winner, source_number(winner), baseline, None, None)
-    runs = (folder / FINALISTS / str(trial.number) for trial in (winner, baseline))
-    return Verdict(winner, source_number(winner), baseline, *_compare(*runs))
+        return Verdict(winner, number, baseline, None, None, is_elsewhere)
+    compared = _compare(run, folder / FINALISTS / str(baseline.number))
+    return Verdict(winner, number, baseline, *compared, is_elsewhere)
+
+
+def _have_same_folds(finalist: Path, trial: Path) -> bool:
+    """Whether a finalist had the folds of its trial, as with `validation.split_file`."""
+    ours, theirs = finalist / "folds.csv", trial / "folds.csv"
+    return ours.is_file() and theirs.is_file() and ours.read_bytes() == theirs.read_bytes()
 
 
 def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | None]:

@@ -11,6 +11,7 @@ OWNER = "owner"  # the process that launched it, see docclf.sweeper.process.this
 BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
 DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
+PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.telling
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
 # Of the study of finalists: the values of FINALIST that the last run asked for; those of all that were scored in the
 # same way as the last ones to come to their end; its pruner
@@ -22,4 +23,4 @@ PRUNER = "pruner"
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it
-ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE)
+ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.grammar import describe, encode, extremes, to_text
+from docclf.sweeper.keys import has_key, leaves, nearest
 from docclf.sweeper.space import Space
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ def check_keys(keys: Iterable[str], config: DictConfig) -> None:
     """
     choices = config.hydra.runtime.choices
     for key in keys:
-        if key.startswith("+") or key in choices or _has(config, key):
+        if key.startswith("+") or key in choices or has_key(config, key):
             continue
-        near = difflib.get_close_matches(key, [*leaves(config), *choices], n=3, cutoff=0.5)
+        near = nearest(key, [*leaves(config), *choices])
         hint = f" Nearest: {', '.join(near)}." if near else ""
         raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
 
@@ -46,7 +46,7 @@ def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
     for key in keys:
         name = key.lstrip("+")
         value = choices[name] if name in choices else OmegaConf.select(config, name, throw_on_missing=False)
-        if value is None and (not (name in choices or _has(config, name)) or _is_missing(config, name)):
+        if value is None and (not (name in choices or has_key(config, name)) or _is_missing(config, name)):
             continue
         if OmegaConf.is_config(value):
             value = OmegaConf.to_container(value, resolve=True)
@@ -134,8 +134,8 @@ def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
     return [f"{key}={to_text(encode(value))}" for key, value in (asked["overrides"] or {}).items() if value is not None]
 
 
-def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> None:
-    """Compose the config of a finalist.
+def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
+    """Compose the config of a finalist; None where there will be none.
 
     Args:
         asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
@@ -144,9 +144,11 @@ def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[S
     Raises:
         ConfigError: It cannot be composed.
     """
-    again = finalists_overrides(asked) if asked["top_k"] else []
+    if not asked["top_k"]:
+        return None
+    again = finalists_overrides(asked)
     try:
-        compose([*space.fixed, *again])
+        return compose([*space.fixed, *again])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
 
@@ -200,25 +202,6 @@ def _steps_needed(pruner: optuna.pruners.BasePruner) -> int | None:
     return None
 
 
-def _has(config: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    # `in` would deny a key whose value is `???`.
-    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
-
-
 def _is_missing(config: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     return OmegaConf.is_missing(OmegaConf.select(config, parent) if parent else config, leaf)
-
-
-def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
-    """Dotted keys of all values of a config, `hydra` left out."""
-    for key in map(str, config):
-        if not prefix and key == "hydra":
-            continue
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from leaves(node, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"

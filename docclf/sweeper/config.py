@@ -172,9 +172,9 @@ class SweeperConfig:
     retry_on: list[str] = field(default_factory=lambda: ["OutOfMemoryError", "ConnectionError", "TimeoutError"])
     # more failed trials than this share of the finished ones, of 5 or more, end the search
     max_failure_rate: float = 0.5
-    # dotted path of a function(composed config) -> dict, called before the first trial; what it returns is kept as
-    # attributes of the study and must be the same when the study is continued. The key `steps`, if there, is the
-    # number of reports that a whole trial makes
+    # dotted path of a function(config of a trial[, config of a finalist]) -> dict, called before the first trial; what
+    # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
+    # if there, is the number of reports that a whole trial makes
     preflight: str | None = None
     # keys of the config that may differ when a study is continued, with all below them. null: the overrides that all
     # trials get may not, everything else may

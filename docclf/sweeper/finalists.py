@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.plugins.launcher import Launcher
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, OWNER, PRUNER, RETRY_OF, ROLE, WANTED
+from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, PRUNER, RETRY_OF, ROLE, WANTED
 from docclf.sweeper.checks import finalists_overrides
 from docclf.sweeper.claims import claim_lock
 from docclf.sweeper.opening import Opened
-from docclf.sweeper.process import is_here, runs_here, this_process
+from docclf.sweeper.ownership import elsewhere, is_scored_here, load_finalists, other_owner, own, release
+from docclf.sweeper.process import this_process
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.search import Search
 from docclf.sweeper.storage import FINALISTS, finalists_name
 from docclf.sweeper.study import (
-    DEAD_AFTER_S,
     best_trials,
     counted,
     fail_dead,
@@ -35,6 +34,7 @@ from docclf.sweeper.study import (
     interrupt,
     retry_interrupted,
 )
+from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -63,20 +63,13 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
     Args:
         search: The study that they come from.
     """
-    study = _load(search)
+    study = load_finalists(search)
     if study is None:
         return []
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     current = study.user_attrs.get(CURRENT, [])
     last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
     return best_trials(list(last.values()), study.direction)
-
-
-def _load(search: optuna.Study) -> optuna.Study | None:
-    try:
-        return optuna.load_study(study_name=finalists_name(search.study_name), storage=search._storage)
-    except KeyError:
-        return None
 
 
 def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
@@ -97,13 +90,13 @@ def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int)
     return [*baseline, *best]
 
 
-def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
+def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
     """Score the finalists of a search that are not scored yet.
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
         opened: The search, which has ended.
-        launcher: Runs the jobs.
+        workers: Run the jobs.
 
     Raises:
         SearchError: All of them failed.
@@ -120,10 +113,16 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launche
     overrides = finalists_overrides(asked)
     marks = {mark(trial.number, overrides): trial for trial in wanted}
     with claim_lock(finalists._storage, finalists.study_name):
-        if (owner := _other_owner(finalists)) is not None:
+        if (owner := other_owner(finalists)) is not None:
             log.info(f"The finalists are scored, and the winner is exported, by {owner}")
             return
-        _own(finalists, this_process())
+        if (host := elsewhere(finalists, marks, opened.directory)) is not None:
+            log.info(
+                f"The finalists were scored on {host}, where the winner is exported. "
+                "With other overrides, such as another seed, they are scored here."
+            )
+            return
+        own(finalists, this_process())
     try:
         finalists.set_user_attr(WANTED, list(marks))
         fail_dead(finalists)
@@ -131,7 +130,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launche
         if missing:
             total = len(counted(finalists.get_trials(deepcopy=False))) + missing
             again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total)
-            _Final(settings, again, launcher).run()
+            _Final(settings, again, workers).run()
         # Until here, those of before count. They still do where they were scored in the same way: that a trial found
         # since took their place by its score in the search says nothing against them.
         alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == " ".join(overrides))
@@ -141,44 +140,17 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, launcher: Launche
         raise
 
 
-def is_for_another(search: optuna.Study) -> bool:
-    """Whether another process scores the finalists of a search, and exports the winner."""
-    finalists = _load(search)
-    return finalists is not None and _other_owner(finalists) is not None
-
-
-def release(search: optuna.Study) -> None:
-    """Leave the finalists of a search to whoever goes on with it."""
-    finalists = _load(search)
-    if finalists is not None and _other_owner(finalists) is None:
-        _own(finalists, "")
-
-
-def _own(finalists: optuna.Study, owner: str) -> None:
-    finalists.set_user_attr(BEAT, time.time())
-    finalists.set_user_attr(OWNER, owner)
-
-
-def _other_owner(finalists: optuna.Study) -> str | None:
-    """The living process other than this one that has the finalists; None without one."""
-    attributes = finalists.user_attrs
-    owner = attributes.get(OWNER)
-    if not owner or owner == this_process():
-        return None
-    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
-    return str(owner) if alive else None
-
-
 class _Final(Search):
     """The search's loop over a queue that is filled already."""
 
     noun = "finalist"
 
-    def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
         # The time budget is that of the search; who was the best of it is scored again in any case.
         unlimited = {"timeout": None, "stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        none_after = {"pruner": opened.study.user_attrs[PRUNER], "finalists": {"top_k": 0}}
         # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__({**settings, **unlimited, "constraints": None}, opened, launcher)
+        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
         self.asked = finalists_overrides(settings["finalists"])
 
     def _prepare(self) -> None:
@@ -206,7 +178,7 @@ class _Final(Search):
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         return (*super()._overrides(trial), *self.asked, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
-    def _describe(self, trial: optuna.Trial) -> str:
+    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         return f"trial {source_number(trial)}: {format_params(trial.params)}"
 
 
@@ -227,7 +199,8 @@ def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
 def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory: Path) -> int:
     """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
 
-    Who was scored on a machine that does not share the search's folder is scored again: its predictions are wanted.
+    Who was scored on a machine that does not share the search's folder is scored again if anyone has to be: its
+    predictions are wanted.
 
     Returns:
         How many are queued.
@@ -241,7 +214,7 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
     queued = 0
     for name, trial in marks.items():
         last = known.get(name)
-        if last is not None and _is_scored(last, directory):
+        if last is not None and is_scored_here(last, directory):
             continue
         queued += 1
         if last is not None and last.state == TrialState.WAITING:
@@ -251,9 +224,3 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
             attributes[ROLE] = trial.user_attrs[ROLE]
         finalists.enqueue_trial(trial.params, user_attrs=attributes)
     return queued
-
-
-def _is_scored(finalist: FrozenTrial, directory: Path) -> bool:
-    """Whether it came to its end, here. One that failed was trained before, as a trial, and is worth another try."""
-    here = (directory / FINALISTS / str(finalist.number)).is_dir()
-    return finalist.state in (TrialState.COMPLETE, TrialState.PRUNED) and here

@@ -17,7 +17,7 @@ from docclf.sweeper.attributes import ENQUEUED
 from docclf.sweeper.checks import check_keys
 from docclf.sweeper.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space import Space, key_of
-from docclf.sweeper.storage import finalists_name, open_storage
+from docclf.sweeper.storage import choose_study, open_storage
 
 log = logging.getLogger(__name__)
 
@@ -111,13 +111,7 @@ def read_study(source: str, cwd: Path) -> optuna.Study:
         if not path.is_file():
             raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
         place = str(path) if path.suffix in (".log", ".journal") else f"sqlite:///{path}"
-    storage = open_storage(place)
-    names = optuna.get_all_study_names(storage)
-    finals = set(map(finalists_name, names))
-    names = [own for own in names if own not in finals]
-    if name not in names and (name or len(names) != 1):
-        raise ConfigError(f"Expected one study in {source}, got {', '.join(names) or 'none'}. Write {place}#NAME.")
-    return optuna.load_study(study_name=name or names[0], storage=storage)
+    return choose_study(open_storage(place), source, name)
 
 
 def fitting_trials(source: optuna.Study, space: Space, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:

@@ -21,9 +21,9 @@ from docclf.sweeper.checks import (
     check_keys,
     check_pruner,
     check_values,
-    leaves,
     values_of,
 )
+from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
@@ -97,7 +97,7 @@ def open_study(
     space = _with_constants(space, compose)
     first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
     check_values(space, compose)
-    check_finalists(settings["finalists"], space, compose)
+    final = check_finalists(settings["finalists"], space, compose)
     entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd)
     objectives, directions = read_objectives(settings["metric"], settings["direction"])
     source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
@@ -105,7 +105,8 @@ def open_study(
 
     directory = sweep_dir(config.hydra)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
-    facts = dict(preflight(compose(space.overrides(first or {})))) if preflight else {}
+    configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
+    facts = dict(preflight(*configs)) if preflight else {}
     check_pruner(pruner, len(directions), facts.get("steps"))
     study = optuna.create_study(
         study_name=study_name(config.hydra),

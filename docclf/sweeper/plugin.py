@@ -1,5 +1,6 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
+from contextlib import closing
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -48,13 +49,16 @@ class DocclfSweeper(Sweeper):
                 none can succeed, or too many failed.
         """
         from docclf.sweeper.finalists import run_finalists
+        from docclf.sweeper.machine import n_workers
         from docclf.sweeper.opening import open_study
         from docclf.sweeper.search import Search
+        from docclf.sweeper.workers import Workers
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
             opened = open_study(self.settings, self.config, self.hydra_context, arguments)
-            Search(self.settings, opened, self.launcher).run()
-            run_finalists(self.settings, opened, self.launcher)
+            with closing(Workers(self.launcher, n_workers(self.settings["n_jobs"]))) as workers:
+                Search(self.settings, opened, workers).run()
+                run_finalists(self.settings, opened, workers)
         except DocclfError as error:
             raise SweepError(str(error)) from error

@@ -14,7 +14,7 @@ from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.passwords import hide_password
 from docclf.sweeper.space import key_of
-from docclf.sweeper.study import best_trial, counted
+from docclf.sweeper.study import best_trial
 
 
 def format_params(params: Mapping[str, Any]) -> str:
@@ -38,8 +38,7 @@ def end_line(
     total: int,
     noun: str,
     objectives: Sequence[str],
-    workers: int,
-    seconds_left: float,
+    seconds_left: float | None,
 ) -> str:
     """What came of a trial, the best so far, how long it took and how long the rest will take.
 
@@ -50,8 +49,7 @@ def end_line(
         total: Trials in all.
         noun: What a trial is called.
         objectives: Their names.
-        workers: Trials that run at once.
-        seconds_left: Of the time budget; infinite without one.
+        seconds_left: That the rest will take; None if nobody knows.
     """
     if trial.state == TrialState.COMPLETE:
         outcome = ", ".join(f"{name} {value:.3f}" for name, value in zip(objectives, trial.values, strict=True))
@@ -65,10 +63,7 @@ def end_line(
     if DUPLICATE_OF in trial.user_attrs:
         outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    done = counted(trials)
-    durations = [t.duration.total_seconds() for t in done if t.duration]
-    rest = (total - len(done)) / workers * sum(durations) / max(len(durations), 1)
-    left = f", about {format_seconds(min(rest, max(seconds_left, 0.0)))} left" if len(done) < total else ""
+    left = "" if seconds_left is None else f", about {format_seconds(seconds_left)} left"
     best = best_trial(trials, directions[0]) if len(directions) == 1 else None
     shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
-from docclf.sweeper.attributes import ATTEMPT, DUPLICATE_OF, ITS_OWN, OVERRIDES
+from docclf.sweeper.attributes import ATTEMPT, OVERRIDES
 from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
+from docclf.sweeper.duplicates import find_twin, take_over
+from docclf.sweeper.forecast import make_plan
 from docclf.sweeper.launchers import death
-from docclf.sweeper.machine import n_workers
+from docclf.sweeper.limits import Limits
+from docclf.sweeper.live import Live
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.outcome import Outcome, judge, tell, violations
 from docclf.sweeper.patience import in_a_hurry
@@ -39,17 +38,15 @@ from docclf.sweeper.study import (
     died_before,
     drop_doubles,
     fail_dead,
-    last_improvement,
     retry_interrupted,
 )
+from docclf.sweeper.tally import Tally
 from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
 
 # Seconds after which a search with jobs elsewhere looks at what else has happened.
 _LOOK_S = 1.0
-# A failure rate says little about fewer trials.
-_FAILURES_JUDGED_AFTER = 5
 
 
 @dataclass(frozen=True)
@@ -64,26 +61,28 @@ class Search:
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
         opened: The study and what it is searched with.
-        launcher: Runs the jobs, here or elsewhere.
+        workers: Run the jobs; closed when the search is cut short.
     """
 
     noun = "trial"
 
-    def __init__(self, settings: Mapping[str, Any], opened: Opened, launcher: Launcher) -> None:
-        self.settings, self.opened, self.launcher = settings, opened, launcher
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+        self.settings, self.opened, self.workers = settings, opened, workers
         self.study, self.space, self.total = opened.study, opened.space, opened.total
-        timeout = settings["timeout"]
-        self.deadline = math.inf if timeout is None else time.time() + timeout
+        self.limits = Limits(settings, opened.study.directions)
         self.asker = Asker(
             opened.study,
             known=opened.known,
             baseline=opened.baseline,
             entries=opened.entries,
             on_first=opened.queue_entries,
-            deadline=self.deadline,
+            deadline=self.limits.deadline,
         )
-        self.n_workers = n_workers(settings["n_jobs"])
-        self.is_over = self.is_waiting = self.is_seeded = False
+        is_single = len(opened.study.directions) == 1
+        self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single)
+        self.tally = Tally(opened.study.directions)
+        self.live = Live(self.study, self.plan, self.limits.deadline, self.noun, opened.labels, self._describe)
+        self.is_waiting = self.is_seeded = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.trials: list[FrozenTrial] = []
 
@@ -97,15 +96,17 @@ class Search:
         """
         self._prepare()
         self._announce()
-        with EndingSignals() as signals, Heartbeat(self._beat, BEAT_S):
+        with EndingSignals() as signals, Heartbeat(self._beat, BEAT_S), self.live:
             try:
                 self._run_trials(signals)
             except (KeyboardInterrupt, SystemExit):
+                self.workers.close()
                 log.warning(progress.interrupted_line())
                 with in_a_hurry():
                     self._end()
                 raise SystemExit(signals.exit_code) from None
             except BaseException:
+                self.workers.close()
                 self._end()
                 raise
             self._end()
@@ -136,7 +137,7 @@ class Search:
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         return self.space.overrides(trial.params)
 
-    def _describe(self, trial: optuna.Trial) -> str:
+    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         return progress.format_params(trial.params)
 
     def _refresh(self) -> None:
@@ -149,45 +150,28 @@ class Search:
             f"results in {self.opened.directory}"
         )
 
-    def _is_over(self) -> bool:
-        """Whether a limit other than the number of trials ends the search; says which, once."""
-        self.is_over = self.is_over or self._has_reached_limit()
-        return self.is_over
-
-    def _has_reached_limit(self) -> bool:
-        if time.time() >= self.deadline:
-            log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
-            return True
-        patience = self.settings["stop_when_stagnant"]
-        since = last_improvement(counted(self.trials), self.study.directions) if patience else 0
-        if patience and since >= patience:
-            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
-            return True
-        return False
-
     def _run_trials(self, signals: EndingSignals) -> None:
         """Keep every worker busy until nothing is left to start, and no job runs."""
-        with closing(Workers(self.launcher, self.n_workers)) as workers:
-            jobs: dict[Future[JobReturn], _Job] = {}
-            while True:
-                signals.raise_dropped()
-                while len(jobs) < workers.n and (trial := self._claim()) is not None:
-                    log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
-                    if not self._tell_duplicate(trial):
-                        job = _Job(trial, self._overrides(trial))
-                        if is_remote(self.study._storage):
-                            trial.set_user_attr(OVERRIDES, job.overrides)
-                        jobs[workers.submit(job.overrides, trial.number)] = job
-                if not jobs and not self._wait_for_others():
-                    return
-                for future in workers.wait(list(jobs), _LOOK_S):
-                    job = jobs.pop(future)
-                    if self._finish(job.trial, future):
-                        jobs[workers.submit(job.overrides, job.trial.number)] = job
+        jobs: dict[Future[JobReturn], _Job] = {}
+        while True:
+            signals.raise_dropped()
+            while len(jobs) < self.workers.n and (trial := self._claim()) is not None:
+                log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
+                if not self._is_known(trial):
+                    job = _Job(trial, self._overrides(trial))
+                    if is_remote(self.study._storage):
+                        trial.set_user_attr(OVERRIDES, job.overrides)
+                    jobs[self.workers.submit(job.overrides, trial.number)] = job
+            if not jobs and not self._wait_for_others():
+                return
+            for future in self.workers.wait(list(jobs), _LOOK_S):
+                job = jobs.pop(future)
+                if self._finish(job.trial, future):
+                    jobs[self.workers.submit(job.overrides, job.trial.number)] = job
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""
-        while self._n_left() > 0 and not self._is_over():
+        while self._n_left() > 0 and not self.limits.end(self.trials):
             trial_id = trial = None
             try:
                 with claim_lock(self.study._storage, self.study.study_name):
@@ -224,7 +208,7 @@ class Search:
 
     def _wait_for_others(self) -> bool:
         """Wait a little where trials of other processes are still running, which may fail; False if there are none."""
-        if self.is_over or not any(t.state == TrialState.RUNNING for t in self.trials):
+        if self.limits.is_reached or not any(t.state == TrialState.RUNNING for t in self.trials):
             return False
         if not self.is_waiting:
             log.info("Waiting for trials of other processes")
@@ -242,27 +226,13 @@ class Search:
             self.opened.hook(self.opened.config, trial)
         return trial
 
-    def _tell_duplicate(self, trial: optuna.Trial) -> bool:
-        """Give a trial of discrete parameters the result of an earlier one that had the same; whether there is one."""
-        discrete = (isinstance(d, CategoricalDistribution) or d.step is not None for d in trial.distributions.values())  # type: ignore[attr-defined]
-        if not self.settings["skip_duplicates"] or not all(discrete):
-            return False
-        known = (TrialState.COMPLETE, TrialState.PRUNED)
-        twin = next((t for t in self.trials if t.state in known and t.params == trial.params), None)
+    def _is_known(self, trial: optuna.Trial) -> bool:
+        """Whether an earlier trial had the same parameters, whose result is told then."""
+        twin = find_twin(trial, self.trials) if self.settings["skip_duplicates"] else None
         if twin is None:
             return False
-        for key, value in twin.user_attrs.items():
-            if key not in ITS_OWN:
-                trial.set_user_attr(key, value)
-        trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
-        for step, value in twin.intermediate_values.items():
-            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
-        for key, value in twin.constraints.items():
-            trial.set_constraint(key, value)
-        stored = self.study._storage.get_trial(trial._trial_id)
-        self._tell(
-            trial, stored, Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None)
-        )
+        outcome = take_over(trial, twin)
+        self._tell(trial, self.study._storage.get_trial(trial._trial_id), outcome)
         return True
 
     def _finish(self, trial: optuna.Trial, future: Future[JobReturn]) -> bool:
@@ -296,7 +266,7 @@ class Search:
         if hopeless is not None:
             raise hopeless
         if outcome.state == TrialState.FAIL:
-            self._require_few_failures()
+            self.limits.require_few_failures(self.trials)
         return False
 
     def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:
@@ -304,7 +274,7 @@ class Search:
         again = not died_before(stored, self.trials)
         self._tell(trial, stored, Outcome(TrialState.FAIL, cause=cause, interrupted="process" if again else None))
         if not again:
-            self._require_few_failures()
+            self.limits.require_few_failures(self.trials)
 
     def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:
         self.running.pop(trial.number)
@@ -313,6 +283,7 @@ class Search:
         except UpdateFinishedTrialError:  # another process took this one for dead
             log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
         self._refresh()
+        self.tally.update(self.trials)
         line = progress.end_line(
             self.trials[trial.number],
             self.trials,
@@ -320,19 +291,7 @@ class Search:
             total=self.total,
             noun=self.noun,
             objectives=self.opened.labels,
-            workers=self.n_workers,
-            seconds_left=self.deadline - time.time(),
+            seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
         )
         log.info(line)
-
-    def _require_few_failures(self) -> None:
-        done = counted(self.trials)
-        failed = [trial for trial in done if trial.state == TrialState.FAIL]
-        rate = self.settings["max_failure_rate"]
-        if len(done) >= _FAILURES_JUDGED_AFTER and len(failed) / len(done) > rate:
-            raise SearchError(
-                f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"
-                f"{causes(failed)}\n"
-                "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
-                "more with hydra.sweeper.max_failure_rate."
-            )
+        self.live.look()

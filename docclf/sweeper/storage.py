@@ -25,6 +25,8 @@ from docclf.sweeper.patience import PatientStorage
 _STORAGES = ("optuna.storages.*",)
 # Folder of the finalists' runs in that of the search.
 FINALISTS = "finalists"
+# Folder of the files that are attached to trials, in that of the search.
+ARTIFACTS = "artifacts"
 # Seconds that a writer waits for another one before SQLite gives up.
 _SQLITE_WAIT_S = 60.0
 # SQLite's write-ahead log needs memory shared by all its processes: not across a network.
@@ -69,6 +71,29 @@ def finalists_name(search: str) -> str:
     'invoices-finalists'
     """
     return f"{search}-{FINALISTS}"
+
+
+def choose_study(storage: BaseStorage, place: str, name: str = "", likely: str = "") -> optuna.Study:
+    """The study of a storage that is meant: the only one, but for that of its finalists, unless it is named.
+
+    Args:
+        storage: Perhaps with several.
+        place: What the user calls it, for messages.
+        name: The study that was asked for.
+        likely: One that is taken where several are there.
+
+    Raises:
+        ConfigError: There is none, or it is not clear which one.
+    """
+    every = optuna.get_all_study_names(storage)
+    names = [study for study in every if study not in map(finalists_name, every)]
+    wanted = name or (likely if likely in names else "") or (names[0] if len(names) == 1 else "")
+    if wanted not in every:
+        raise ConfigError(
+            f"Expected {f'a study `{name}`' if name else 'one study'} in {place}, got {', '.join(names) or 'none'}. "
+            "Name one by its storage URL with #NAME behind it, as in sqlite:///study.db#NAME."
+        )
+    return optuna.load_study(study_name=wanted, storage=storage)
 
 
 def job_study_name(hydra: DictConfig) -> str:

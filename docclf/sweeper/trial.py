@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from docclf.sweeper.attributes import ATTEMPT, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, PRUNER, RETRY_OF
+from docclf.sweeper.telling import Teller
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
+
+    from docclf.sweeper.standing import Standing
+
+log = logging.getLogger(__name__)
 
 
 class JobTrial:
@@ -25,11 +32,16 @@ class JobTrial:
     Args:
         trial: The trial in its study.
         retries: Numbers of the interrupted trials that had its parameters before, the latest first.
+        folder: The search's folder, where files that are kept with the study go; None to keep none.
     """
 
-    def __init__(self, trial: optuna.Trial | None = None, retries: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, trial: optuna.Trial | None = None, retries: tuple[int, ...] = (), folder: Path | None = None
+    ) -> None:
         attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
+        self._teller = None if trial is None else Teller(trial.storage, trial._trial_id)
+        self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None
         self._deadline: float | None = attributes.get(DEADLINE)
@@ -53,6 +65,15 @@ class JobTrial:
         from docclf.sweeper.space import key_of
 
         return {key_of(name): decode(value) for name, value in self._trial.params.items()}
+
+    @property
+    def standing(self) -> Standing | None:
+        """The trial among those of its study; None outside a search."""
+        if self._trial is None:
+            return None
+        from docclf.sweeper.standing import Standing
+
+        return Standing(self._trial.study, self._trial.number)
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.
@@ -91,10 +112,37 @@ class JobTrial:
         self._trial.set_user_attr(INTERRUPTED, "timeout")
         return True
 
+    def tell_progress(self, text: str) -> None:
+        """Say what the trial is at, for who watches the search: "fold 2/3, epoch 1/3, 4.2 steps/s".
+
+        It may be called often and costs next to nothing: a text every few seconds is kept, the others are dropped.
+        """
+        if self._teller is not None:
+            self._teller.tell(text)
+
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep a JSON-serialisable fact about the trial in the study."""
         if self._trial is not None:
             self._trial.set_user_attr(key, value)
+
+    def attach(self, path: Path) -> None:
+        """Keep a copy of a file with the trial, as an artifact of Optuna; optuna-dashboard shows it.
+
+        Where that fails, a warning says so and nothing else happens.
+        """
+        if self._trial is None or self.folder is None:
+            return
+        from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+        from docclf.sweeper.storage import ARTIFACTS
+
+        try:
+            artifacts = self.folder / ARTIFACTS
+            artifacts.mkdir(parents=True, exist_ok=True)
+            store = FileSystemArtifactStore(artifacts)
+            upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=self._trial)
+        except Exception as error:  # of the disk or of the storage: a picture is not worth a trial
+            log.warning(f"Could not attach {path.name} to the trial: {type(error).__name__}: {error}")
 
 
 def current_trial() -> JobTrial:
@@ -116,7 +164,7 @@ def _load_trial(hydra: Any) -> JobTrial:
 
     from docclf.sweeper.patience import patient
     from docclf.sweeper.samplers import make_pruner
-    from docclf.sweeper.storage import job_study_name, study_storage
+    from docclf.sweeper.storage import job_study_name, study_storage, sweep_dir
     from docclf.sweeper.study import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -129,7 +177,7 @@ def _load_trial(hydra: Any) -> JobTrial:
     retries = (
         earlier(storage.get_trial(trial_id), study.get_trials(deepcopy=False)) if RETRY_OF in trial.user_attrs else ()
     )
-    return JobTrial(trial, tuple(retries))
+    return JobTrial(trial, tuple(retries), sweep_dir(hydra))
 
 
 @lru_cache(maxsize=4)

@@ -25,6 +25,9 @@ from omegaconf import open_dict
 from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
 
+# Seconds that a process without a job may take to end.
+_END_S = 10.0
+
 
 class Workers:
     """Runs jobs, up to `n` at once. What is free takes the next one: nobody waits for the slowest.
@@ -126,10 +129,25 @@ class Workers:
 
     def close(self) -> None:
         """End all processes, and the jobs that run in them or elsewhere."""
+        idle = [self._processes[slot] for slot in range(self.n) if slot not in self._slots.values()]
+        _let_end([process for process in idle if process is not None])
         for slot in range(self.n):
             self._discard(slot)
         if not self._is_basic and self._slots:
             stop(self.launcher)
+        self._slots.clear()
+
+
+def _let_end(executors: Sequence[Executor]) -> None:
+    """Give processes without a job the time to tidy up, since what a killed one leaves is complained of by Python."""
+    children = [child for executor in executors for child in list(executor._processes.values())]  # type: ignore[attr-defined]
+    for executor in executors:
+        executor.shutdown(wait=False)
+    deadline = time.monotonic() + _END_S
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+        if child.is_alive():
+            child.terminate()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Recorder:
     ) -> None:
         self.reports: list[tuple[int, float]] = []
         self.asked: list[int] = []
+        self.told: list[str] = []
         self.prune_at, self.out_of_time_at, self.break_at = prune_at, out_of_time_at, break_at
 
     def report(self, value: float, step: int) -> None:
@@ -48,6 +49,9 @@ class Recorder:
 
     def out_of_time(self) -> bool:
         return self.out_of_time_at is not None and self.reports[-1][0] >= self.out_of_time_at
+
+    def tell_progress(self, text: str) -> None:
+        self.told.append(text)
 
 
 class Epochs(pl.Callback):
@@ -175,7 +179,7 @@ class Slow:
         assert trial.reports == reports, "all of them, once each"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def undisturbed() -> dict[str, Any]:
     return {}
 

@@ -17,6 +17,7 @@ from docclf.crossval import Validation, fit
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.model import PageClassifier, constant
+from docclf.refit import refit_all
 from docclf.resume import FoldCheckpoints
 from docclf.trainer import make_trainer
 
@@ -120,6 +121,19 @@ def test_where_one_page_is_too_much_the_error_is_the_model_s_own(folds: Any) -> 
     with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory\. Tried to allocate 1 pages\.$"):
         folds.run(trial, hungry(most=0, tried=tried), folds=2, epochs=1)
     assert tried == [6, 3, 2, 1] and trial.reports == []
+
+
+def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
+    folds: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[int] = []
+    trainer = functools.partial(make_trainer, accelerator="cpu")
+    found, whole = (
+        refit_all(folds.data, Validation(), 2, tmp_path / "all.ckpt", build_model=model, build_trainer=trainer)
+        for model in (hungry(most=4, tried=tried), hungry(most=4, tried=[]))
+    )
+    assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("again with at most 4 pages at once") == 1
+    assert all(torch.equal(found[key], whole[key]) for key in found), "which began with what the first one found out"
 
 
 @pytest.mark.parametrize("with_checkpoints", [True, False])

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import pickle
 import re
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
     shown = subprocess.run([*command, "--cfg", "job"], cwd=elsewhere, capture_output=True, text=True, check=True).stdout
     trial, exported = flat(sweep.trial_config), flat(OmegaConf.create(shown))
     assert trial["optimizer.lr"] == 4.5678901234567e-3 and trial["data.batch_size"] == 64
-    assert list(exported) == list(trial)
+    assert sorted(exported) == sorted(trial)
     assert {key: (trial[key], exported[key]) for key in trial if trial[key] != exported[key]} == {
         "data.root": ("내 문서/pages", str(cwd / "내 문서/pages")),
         "refit": (False, "folds"),
@@ -136,7 +137,7 @@ def test_every_path_is_absolute_and_absolute_ones_stay(compose_config: Compose, 
         ("optimizer.lr=0.5", "optimizer.lr", 0.5),
         ("seed=7", "validation.seed", 7),
         ("validation.folds=9", "validation.folds", 9),
-        ("logger=none", "logger._target_", "docclf.loggers.RunLogger"),
+        ("logger=none", "logger.none", True),
         ("augment=scan", "augment.noise", 0.05),
         ("augment=none", "augment.degrees", 0),
         ("model=convnext_tiny", "model.name", "convnext_tiny"),
@@ -260,3 +261,15 @@ def test_an_export_that_fails_is_told_and_leaves_the_study(
     ExportBest().on_multirun_end(sweep.config)
     assert "Could not export the best trial" in caplog.text and "FileNotFoundError" in caplog.text
     assert len(sweep.study.trials) == 4
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_study_is_pickled_when_asked_for(
+    compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture, wanted: bool
+) -> None:
+    sweep = Sweep(cwd, compose_config, f"results.pickle={wanted}")
+    ExportBest().on_multirun_end(sweep.config)
+    assert (sweep.folder / "study.pkl").is_file() is wanted
+    assert ("A pickle runs code" in caplog.text) is wanted
+    if wanted:
+        assert pickle.loads((sweep.folder / "study.pkl").read_bytes()).best_value == TRIALS[BEST][0]

@@ -106,8 +106,8 @@ def test_the_exported_config_is_that_of_the_trial_and_not_of_the_finalist(rescor
     search, _ = rescored
     number = source(winner(search))
     exported = search.read("best/config.yaml")
-    del exported["defaults"]
-    assert exported == search.read(f"{number}/.hydra/config.yaml") | {"refit": "folds"}
+    assert {"logger": "none"} in exported.pop("defaults")
+    assert exported == search.read(f"{number}/.hydra/config.yaml") | {"refit": "folds", "logger": {}}
     assert search.read("best/params.yaml") == search.trials[number].params
 
 
@@ -149,6 +149,32 @@ def test_an_option_that_is_not_there_is_refused_before_the_first_trial(search: A
     output = search.run(*AGAIN, "finalists.validation=fulll", code=1)
     assert "Expected finalists to compose, but with validation=fulll" in output and "fulll" in output
     assert not (search.folder / "0").exists()
+
+
+def test_finalists_that_need_more_pages_than_there_are_are_refused_before_the_first_trial(
+    search: Any, tmp_path: Path, pages_root: Path
+) -> None:
+    shutil.copytree(pages_root, few := tmp_path / "few")
+    rows = (few / "train.csv").read_text(encoding="utf-8").splitlines()
+    (few / "train.csv").write_text("\n".join(rows[:-4]), encoding="utf-8")
+    tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
+    output = search.run(*AGAIN, f"data.root='{few}'", "finalists.validation=full", code=1, tiny=tiny)
+    assert "at least 5 pages of every class" in output and "`finalists.validation`; trials could run" in output
+    assert not (search.folder / "0").exists()
+
+
+@SLOW
+def test_a_split_that_is_given_is_that_of_the_finalists_too_and_is_called_so(
+    rescored: tuple[Any, str], make_search: Callable[..., Any], tmp_path: Path
+) -> None:
+    split = rescored[0].folder / "0" / "folds.csv"
+    search = make_search(tmp_path)
+    output = search.run(*AGAIN, f"validation.split_file='{split}'")
+    assert "Finalists will have the folds of the trials, as `validation.split_file` says" in output
+    assert "scored again on the same folds" in output and "on other folds" not in output
+    assert search.read("best/verdict.yaml")["how"] == "scored again on the same folds"
+    assert (search.folder / "finalists" / "0" / "folds.csv").read_bytes() == split.read_bytes()
+    assert finalists(search)[0].value != search.trials[0].value, "by another seed"
 
 
 # Going on

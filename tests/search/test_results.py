@@ -15,7 +15,9 @@ def test_a_search_leaves_the_files_that_are_promised(searched: Searched) -> None
     search, _ = searched
     for name in ("study.db", "trials.csv", "train.log", "best/config.yaml", "best/params.yaml"):
         assert (search.folder / name).stat().st_size > 0, name
-    assert sorted(path.name for path in search.folder.iterdir() if path.is_dir()) == ["0", "1", "2", "3", "best"]
+    assert sorted(path.name for path in search.folder.iterdir() if path.is_dir()) == [
+        "0", "1", "2", "3", "artifacts", "best",
+    ]  # fmt: skip
     for trial in search.trials:
         own = search.folder / str(trial.number)
         result = search.read(f"{trial.number}/result.yaml")
@@ -74,8 +76,8 @@ def test_the_winner_is_exported_whole_and_with_its_parameters(searched: Searched
     best = search.study.best_trial
     assert search.read("best/params.yaml") == best.params
     exported = search.read("best/config.yaml")
-    del exported["defaults"]
-    assert exported == search.read(f"{best.number}/.hydra/config.yaml") | {"refit": "folds"}
+    assert {"logger": "none"} in exported.pop("defaults")
+    assert exported == search.read(f"{best.number}/.hydra/config.yaml") | {"refit": "folds", "logger": {}}
     header = (search.folder / "best" / "config.yaml").read_text(encoding="utf-8").splitlines()
     assert header[0].startswith(f"# study: search, trial {best.number} of 4")
 

@@ -26,7 +26,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
         "hydra.sweeper.may_change=[seconds]",
     )
     for number in range(3):
-        output = toy.run(*command, "hydra.sweeper.timeout=0.5", "seconds=3").output
+        output = toy.run(*command, "hydra.sweeper.timeout=4", "seconds=8").output
         assert toy.states() == (number + 1) * ["FAIL"]
         assert f"trial {number}/2  out of time" in output
         assert "Stopped by timeout=0.5 seconds of this run; the same command goes on" in output
@@ -43,7 +43,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
 
 def test_trials_that_were_asked_for_together_stop_together_and_are_all_tried_again(toy: Any) -> None:
     command = ("n_trials=3", "heeds_time=true", "hydra.sweeper.n_jobs=2")
-    toy.run(*command, "hydra.sweeper.timeout=0.5", "seconds=3")
+    toy.run(*command, "hydra.sweeper.timeout=4", "seconds=8")
     assert [t.user_attrs.get("interrupted") for t in toy.trials] == ["timeout", "timeout"]
     toy.run(*command)
     assert [t.user_attrs.get("retry_of") for t in toy.trials] == [None, None, 0, 1, None]

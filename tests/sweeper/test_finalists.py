@@ -1,12 +1,15 @@
 """The best trials and the baseline, scored again when a search has come to its total."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import optuna
 import pytest
 
 from docclf.sweeper.finalists import scored, source_number
+from docclf.sweeper.ownership import is_for_another
 
 AGAIN = (
     "n_trials=6",
@@ -181,6 +184,21 @@ def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(toy: 
     assert again.user_attrs["finalist"] == best.user_attrs["finalist"]
     found = scored(toy.study)
     assert found[0].number == again.number and len(found) == 3
+
+
+def test_finalists_whose_runs_are_all_on_another_machine_are_left_to_it(toy: Any) -> None:
+    toy.run(*AGAIN)
+    ids = [trial._trial_id for trial in finalists(toy)]
+    with closing(sqlite3.connect(toy.folder / "study.db")) as database, database:
+        change = "UPDATE trial_user_attributes SET value_json = '\"gpubox:12:34\"' WHERE key = 'owner' AND trial_id = ?"
+        assert database.executemany(change, [(id_,) for id_ in ids]).rowcount == 3
+    assert not is_for_another(toy.study, toy.folder), "a folder that both share"
+    shutil.move(toy.folder / "finalists", toy.cwd / "there")
+    assert is_for_another(toy.study, toy.folder) and not is_for_another(toy.study, None)
+    assert "The finalists were scored on gpubox, where the winner is exported." in toy.run(*AGAIN).output
+    assert len(finalists(toy)) == 3
+    toy.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
+    assert len(finalists(toy)) == 6 and not is_for_another(toy.study, toy.folder)
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_a_storage_of_several_studies_is_asked_for_one_by_name(learned: Any, toy
     url = f"sqlite:///{toy.cwd}/before/study.db"
     for source, message in {
         url: "Expected one study in",
-        f"{url}#other": f"got learned, upwards. Write {url}#NAME.",
+        f"{url}#other": "Expected a study `other`",
         f"{url}#upwards": "with the directions ['minimize'], got ['maximize']",
         "nowhere": "nowhere: no such file",
     }.items():

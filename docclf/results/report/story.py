@@ -15,7 +15,7 @@ from docclf.results.reading import shown
 from docclf.results.report.figure import score
 from docclf.results.report.subject import Subject, is_better
 from docclf.results.report.workers import lanes
-from docclf.results.summary import summary
+from docclf.results.summary import next_steps as shared_steps
 from docclf.scores import Difference
 from docclf.sweeper.attributes import CAUSE, INTERRUPTED
 from docclf.sweeper.finalists import source_number
@@ -41,7 +41,7 @@ def headline(subject: Subject) -> Headline:
     """What a search came to, in a sentence."""
     if subject.verdict is not None:
         text, detail = _split(str(subject.verdict))
-        how = "The best trials and the baseline were scored again on other folds, and the best of these wins."
+        how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
         return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")
     running = subject.count(TrialState.RUNNING)
     if len(subject.directions) > 1 and subject.complete:
@@ -200,16 +200,8 @@ def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]
     """What one does next, each with its command, as the search says at its end."""
     if subject.folder is None or not _is_exported(subject.folder):
         return [("Search on from here", continue_command)] if continue_command else []
-    lines = summary(subject.study, subject.folder, subject.objectives, continue_command, subject.verdict).splitlines()
-    start = next((i for i, line in enumerate(lines) if line.startswith("What next")), len(lines))
-    steps: list[tuple[str, str]] = []
-    what = lines[start].removesuffix(":").removeprefix("What next").removeprefix(", ") if start < len(lines) else ""
-    for line in (line.strip() for line in lines[start + 1 :]):
-        if line.startswith("# "):
-            what = line.removeprefix("# ")
-        elif line:
-            steps.append((what or "train it", line))
-    return [(_sentence(what), command) for what, command in steps]
+    steps = shared_steps(subject.folder, len(subject.objectives), continue_command)
+    return [(_sentence(what), command) for what, command in steps.items()]
 
 
 def _is_exported(folder: Path) -> bool:

@@ -46,7 +46,7 @@ hydra:
     metric: macro_f1
     direction: {{macro_f1: maximize}}
     labels: {{macro_f1: macro-F1}}
-    preflight: docclf.train.preflight
+    preflight: docclf.preflight.preflight
 """)
     (folder / "best").mkdir()
     assert main([str(folder), "--output", str(folder / "elsewhere.html")]) == 0
@@ -63,8 +63,8 @@ hydra:
         ("sqlite:///nowhere.db", "Expected an Optuna study in nowhere.db, got no such file"),
         (".", "study.db, got no such file"),
         ("sqlite:///text.db", "Expected an Optuna study in text.db, got something else: file is not a database"),
-        ("sqlite:///x.db#c", "Expected the study `c` in sqlite:///x.db#c, got a, b"),
-        ("sqlite:///x.db", "Expected one study in sqlite:///x.db, got a, b. Name one as in"),
+        ("sqlite:///x.db#c", "Expected a study `c` in sqlite:///x.db#c, got a, b"),
+        ("sqlite:///x.db", "Expected one study in sqlite:///x.db, got a, b. Name one by its storage URL"),
     ],
 )
 def test_it_says_what_is_missing(

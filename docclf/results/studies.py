@@ -1,4 +1,4 @@
-"""The study that a report is of: from a search's folder, or from any Optuna storage."""
+"""Studies opened to be looked at: from a search's folder, or from any Optuna storage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
 from docclf.sweeper.passwords import hide_password
-from docclf.sweeper.storage import finalists_name, open_storage, study_name, study_storage
+from docclf.sweeper.storage import choose_study, open_storage, study_name, study_storage
 
 
 def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None]:
@@ -29,19 +29,25 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
     """
     folder, (url, _, name) = Path(place), place.partition("#")
     if folder.is_dir():
-        config = _sweep_config(folder / "multirun.yaml")
+        config = read_sweep_config(folder)
         storage = _storage_of(folder, config)
         name = str(study_name(config.hydra)) if config is not None else ""
-        return _choose(storage, name, place), folder, config
+        return choose_study(storage, place, likely=name), folder, config
     if "://" not in url and not Path(url).is_file():
         raise ConfigError(
             f"Expected a search's folder or a storage URL such as sqlite:///study.db#NAME, got {place}: no such folder."
         )
     storage = _sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:///") else open_storage(url)
-    return _choose(storage, name, hide_password(place)), None, None
+    return choose_study(storage, hide_password(place), name), None, None
 
 
-def _sweep_config(path: Path) -> DictConfig | None:
+def read_sweep_config(folder: Path) -> DictConfig | None:
+    """What a sweep has left of its config; None where the folder holds none.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    path = folder / "multirun.yaml"
     if not path.is_file():
         return None
     try:
@@ -70,16 +76,3 @@ def _sqlite(path: Path) -> BaseStorage:
     except (SQLAlchemyError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"Expected an Optuna study in {path}, got something else: {reason}") from error
-
-
-def _choose(storage: BaseStorage, name: str, place: str) -> optuna.Study:
-    """The study of that name, or the one that there is besides that of its finalists."""
-    every = optuna.get_all_study_names(storage)
-    names = [study for study in every if study not in map(finalists_name, every)]
-    wanted = name if name in every else names[0] if len(names) == 1 and not name else None
-    if wanted is None:
-        what = f"the study `{name}`" if name else "one study"
-        raise ConfigError(
-            f"Expected {what} in {place}, got {', '.join(names) or 'none'}. Name one as in sqlite:///study.db#NAME."
-        )
-    return optuna.load_study(study_name=wanted, storage=storage)

@@ -1,0 +1,51 @@
+"""What the commands without a config share: their parser, their streams, their exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from docclf.errors import DocclfError
+
+
+def make_parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with examples.
+
+    Args:
+        command: Name of the module below `docclf`.
+        description: What it does.
+        examples: One command a line, and the exit status.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m docclf.{command}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def run(
+    parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None
+) -> int:
+    """Parse, act, and print what comes back or what is wrong.
+
+    Args:
+        parser: Of the command.
+        act: Does what the options ask for.
+        arguments: Of the command line; None for those of this process.
+
+    Returns:
+        Exit status: 0, or 2 after an error that the user can put right.
+    """
+    options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
+    try:
+        text = act(options)
+    except (DocclfError, OSError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 2
+    sys.stdout.write(f"{text}\n")
+    return 0

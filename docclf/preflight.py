@@ -1,0 +1,123 @@
+"""What is looked at before the first trial: the keys of the run, the pages, the folds. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError, InputError
+from docclf.loggers.choice import check_loggers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from docclf.data.dataset import DataSet
+    from docclf.data.pages import PageSet
+
+log = logging.getLogger(__name__)
+
+KEEP = ("winner", "finalists", "all", "none")
+# What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
+SCORES = ("macro_f1", "macro_f1_pooled")
+METRICS = (*SCORES, "train_seconds", "parameters")
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Refuse what no option of a group could check.
+
+    Raises:
+        ConfigError: A key of the run itself has a value that is not one of its choices.
+    """
+    choices = {"refit": ("all", "folds", False), "keep_checkpoints": KEEP, "results.pickle": (True, False)}
+    for key, allowed in choices.items():
+        if (value := OmegaConf.select(cfg, key, default=False)) not in allowed:
+            raise ConfigError(f"Expected `{key}` to be one of {', '.join(map(str, allowed)).lower()}, got {value}.")
+    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
+    if unknown := [name for name in objective if name not in METRICS]:
+        raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
+    check_loggers(cfg.get("logger"))
+
+
+def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, Any]:
+    """Check the data before the first trial, and make and decode the pages once.
+
+    Args:
+        cfg: The config of a trial.
+        finalist: The config of a finalist; None where there will be none.
+
+    Returns:
+        Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
+        reports that a whole trial makes.
+    """
+    from docclf.data.dataset import DECODING, make_options, open_data_set
+
+    check_config(cfg)
+    if finalist is not None and finalist.validation.seed == cfg.validation.seed:
+        raise ConfigError(
+            f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "
+            "folds that they were chosen by, finalists would score as before."
+        )
+    root = Path(cfg.data.root)
+    if draw := instantiate(cfg.data.draw):
+        draw(root)
+    options = make_options(cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING})
+    data = open_data_set(root, instantiate(cfg.data.reader), options)
+    pages = data.pages
+    assignment = _split(cfg, pages)
+    if finalist is not None:
+        _check_folds(finalist, pages, assignment)
+    _tell_duplicates(data)
+    return {
+        "pages": len(pages.train),
+        "classes": len(pages.class_names),
+        "data": data.fingerprint,
+        "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
+        "steps": _n_steps(cfg.validation),
+    }
+
+
+def _split(cfg: DictConfig, pages: PageSet) -> NDArray[np.int64]:
+    from docclf.data.folds import split_pages
+
+    return split_pages(
+        pages.train,
+        n_folds=cfg.validation.folds,
+        seed=cfg.validation.seed,
+        class_names=pages.class_names,
+        split_file=cfg.validation.split_file,
+    )
+
+
+def _check_folds(finalist: DictConfig, pages: PageSet, assignment: NDArray[np.int64]) -> None:
+    """See that there can be the folds of finalists, and say so if they are those of the trials."""
+    try:
+        again = _split(finalist, pages)
+    except InputError as error:
+        raise type(error)(f"{error} So it is with the finalists, `finalists.validation`; trials could run.") from error
+    if (again == assignment).all():
+        log.warning(
+            "Finalists will have the folds of the trials, as `validation.split_file` says, and only another seed: "
+            "what was chosen by these folds looks better on them than it is."
+        )
+
+
+def _tell_duplicates(data: DataSet) -> None:
+    n = len(data.pages.train)
+    inside = sum(b < n for _, b in data.pairs)
+    across = len({b for a, b in data.pairs if a < n <= b})
+    if inside:
+        log.info(f"Near-duplicates among the training pages: {inside}; each stays in one fold (data.near_duplicates)")
+    if across:
+        log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
+
+
+def _n_steps(validation: DictConfig) -> int:
+    """Reports of a whole trial, see `docclf.fold_average.FoldAverage`."""
+    n_runs = min(validation.run_folds or validation.folds, validation.folds)
+    return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)

@@ -1,0 +1,78 @@
+"""The keys of a config, and which of them a mistyped one was meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+from omegaconf import DictConfig, OmegaConf
+
+# Likeness in [0, 1] below which one name does not stand for another.
+_NEAR = 0.6
+
+
+def has_key(config: DictConfig, key: str) -> bool:
+    """Whether a config has a dotted key, be its value missing."""
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    # `in` would deny a key whose value is `???`.
+    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+    """Dotted keys of all values of a config, `hydra` left out."""
+    for key in map(str, config):
+        if not prefix and key == "hydra":
+            continue
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from leaves(node, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def nearest(key: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """The keys that a mistyped one may stand for, the likeliest first.
+
+    The last part counts more than what is before it, and may be written out, or be a word of the right one.
+
+    Args:
+        key: Dotted, and not known.
+        known: Those that there are.
+        n: At most so many.
+
+    >>> known = ["optimizer.lr", "optimizer.weight_decay", "search.n_trials"]
+    >>> nearest("optimzer.lr", known), nearest("optimizer.learning_rate", known), nearest("trials", known)
+    (['optimizer.lr'], ['optimizer.lr'], ['search.n_trials'])
+    >>> nearest("optimizer.gamma", known)
+    []
+    """
+    found = [(likeness, other) for other in dict.fromkeys(known) if (likeness := _likeness(key, other))]
+    return [other for _, other in sorted(found, key=lambda pair: -pair[0])[:n]]
+
+
+def _likeness(key: str, other: str) -> float:
+    """In [0, 1]; 0 where they have nothing to do with each other."""
+    if "." in other and key.startswith(f"{other}."):
+        return _NEAR  # a value has no keys
+    (parent, _, leaf), (other_parent, _, other_leaf) = key.rpartition("."), other.rpartition(".")
+    near = _likeness_of_leaves(leaf, other_leaf)
+    if near < _NEAR:
+        return 0.0
+    # Who leaves out the first part knows no better; who gives another one does.
+    before = 0.5 if bool(parent) != bool(other_parent) else _ratio(parent, other_parent)
+    return 0.65 * near + 0.35 * before
+
+
+def _likeness_of_leaves(leaf: str, other: str) -> float:
+    ratio = _ratio(leaf, other)
+    for short, words in ((leaf, other.split("_")), (other, leaf.split("_"))):
+        if len(words) > 1 and short == "".join(word[:1] for word in words):
+            return max(0.9, ratio)
+        if short in words:
+            return max(0.8, ratio)
+    return ratio
+
+
+def _ratio(text: str, other: str) -> float:
+    return SequenceMatcher(None, text, other).ratio()

@@ -1,0 +1,64 @@
+"""What ends a search before its total: time, stagnation, failures."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.errors import SearchError
+from docclf.sweeper.study import causes, counted, last_improvement
+
+log = logging.getLogger(__name__)
+
+# A failure rate says little about fewer trials.
+_FAILURES_JUDGED_AFTER = 5
+
+
+class Limits:
+    """The limits of one run of a search.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        directions: Of the study.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], directions: Sequence[StudyDirection]) -> None:
+        self.settings, self.directions = settings, directions
+        timeout = settings["timeout"]
+        self.deadline = math.inf if timeout is None else time.time() + timeout
+        self.is_reached = False
+
+    def end(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether one of them ends the search, which then is a success; says which, once."""
+        self.is_reached = self.is_reached or self._reaches(trials)
+        return self.is_reached
+
+    def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
+        if time.time() >= self.deadline:
+            log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
+            return True
+        patience = self.settings["stop_when_stagnant"]
+        since = last_improvement(counted(trials), self.directions) if patience else 0
+        if patience and since >= patience:
+            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
+            return True
+        return False
+
+    def require_few_failures(self, trials: Sequence[FrozenTrial]) -> None:
+        """Raise SearchError where more trials failed than `max_failure_rate` allows."""
+        done = counted(trials)
+        failed = [trial for trial in done if trial.state == TrialState.FAIL]
+        rate = self.settings["max_failure_rate"]
+        if len(done) >= _FAILURES_JUDGED_AFTER and len(failed) / len(done) > rate:
+            raise SearchError(
+                f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"
+                f"{causes(failed)}\n"
+                "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
+                "more with hydra.sweeper.max_failure_rate."
+            )

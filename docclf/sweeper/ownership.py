@@ -1,0 +1,98 @@
+"""Which process scores the finalists of a search and exports the winner: of many machines, exactly one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.attributes import BEAT, FINALIST, OWNER, WANTED
+from docclf.sweeper.process import is_here, runs_here, this_process
+from docclf.sweeper.storage import FINALISTS, finalists_name
+from docclf.sweeper.study import DEAD_AFTER_S
+
+
+def load_finalists(search: optuna.Study) -> optuna.Study | None:
+    """The study of a search's finalists; None where there is none."""
+    try:
+        return optuna.load_study(study_name=finalists_name(search.study_name), storage=search._storage)
+    except KeyError:
+        return None
+
+
+def own(finalists: optuna.Study, owner: str) -> None:
+    """Say who scores the finalists.
+
+    Args:
+        owner: See `docclf.sweeper.process.this_process`; empty for nobody.
+    """
+    finalists.set_user_attr(BEAT, time.time())
+    finalists.set_user_attr(OWNER, owner)
+
+
+def other_owner(finalists: optuna.Study) -> str | None:
+    """The living process other than this one that has the finalists; None without one."""
+    attributes = finalists.user_attrs
+    owner = attributes.get(OWNER)
+    if not owner or owner == this_process():
+        return None
+    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
+    return str(owner) if alive else None
+
+
+def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) -> str | None:
+    """The machine that has scored all of these finalists and has what they left; None if there is something to do here.
+
+    Args:
+        names: Values of `FINALIST`.
+        directory: The search's folder on this machine.
+    """
+    last = {trial.user_attrs.get(FINALIST, ""): trial for trial in finalists.get_trials(deepcopy=False)}
+    asked = [last.get(name) for name in names]
+    away = [trial for trial in asked if trial is None or not is_scored_here(trial, directory)]
+    owners = [trial.user_attrs.get(OWNER, "") for trial in away if trial is not None and _is_scored(trial)]
+    if not owners or len(owners) < len(away) or not all(map(_is_of_another_machine, owners)):
+        return None
+    return str(owners[0].rsplit(":", 2)[0])
+
+
+def is_for_another(search: optuna.Study, directory: Path | None) -> bool:
+    """Whether another process scores the finalists of a search, or has scored them, and exports the winner.
+
+    Args:
+        directory: The search's folder on this machine; None where no finalists are asked for any more.
+    """
+    finalists = load_finalists(search)
+    if finalists is None:
+        return False
+    if other_owner(finalists) is not None:
+        return True
+    return directory is not None and elsewhere(finalists, finalists.user_attrs.get(WANTED, []), directory) is not None
+
+
+def release(search: optuna.Study) -> None:
+    """Leave the finalists of a search to whoever goes on with it."""
+    finalists = load_finalists(search)
+    if finalists is not None and other_owner(finalists) is None:
+        own(finalists, "")
+
+
+def is_scored_here(finalist: FrozenTrial, directory: Path) -> bool:
+    """Whether it came to its end, and what it left is here.
+
+    Args:
+        directory: The search's folder on this machine.
+    """
+    return _is_scored(finalist) and (directory / FINALISTS / str(finalist.number)).is_dir()
+
+
+def _is_scored(finalist: FrozenTrial) -> bool:
+    """One that failed was trained before, as a trial, and is worth another try."""
+    return finalist.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _is_of_another_machine(owner: str) -> bool:
+    return bool(owner) and not is_here(owner)

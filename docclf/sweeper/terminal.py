@@ -1,0 +1,242 @@
+"""A few lines at the bottom of a terminal that are drawn again and again, while all else scrolls above them."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+from uuid import uuid4
+
+# Seconds after which a line without an end, such as a question or a progress bar, takes the place of the frame.
+_QUESTION_S = 0.3
+# Seconds that the last lines may take at the end.
+_END_S = 5.0
+# What a line that was written over had before.
+_WRITTEN_OVER = re.compile(rb"[^\n]*\r(?=[^\r\n])")
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which the cursor can be moved, as those of Linux and macOS are."""
+    try:
+        return stream.isatty() and stream.fileno() >= 0 and can_move(os.environ.get("TERM", ""))
+    except (OSError, ValueError):
+        return False
+
+
+def can_move(name: str) -> bool:
+    """Whether the cursor of a kind of terminal can be moved, where one can tell from which process it is used.
+
+    >>> can_move("dumb"), can_move("")
+    (False, False)
+    """
+    return name not in ("", "dumb", "unknown") and hasattr(os, "tcgetpgrp")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One of the frame.
+
+    Attributes:
+        text: With the escape codes of its colours.
+        width: Cells that it takes; fewer than the terminal has.
+    """
+
+    text: str
+    width: int
+
+
+class Terminal:
+    """While entered, what is written to the screen comes out above the frame.
+
+    The file descriptors themselves are redirected, through a pipe: worker processes, libraries in C and handlers that
+    were made before write to them, and none of their lines may be torn. The cursor stays visible, so that a process
+    that is killed leaves a terminal that is whole.
+
+    Args:
+        stream: The screen, one for which `is_terminal` holds.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._frame: Sequence[Line] = ()
+        self._drawn: list[int] = []  # widths of the lines that are on the screen now
+        self._is_asking = self._is_over = False
+        self._ended = threading.Event()
+        self._end = f"{uuid4().hex}\n".encode()  # marks what is written after it
+        self._saved: dict[int, int] = {}
+        self._on_continue: Any = None
+        self._reported_crashes = False
+
+    @property
+    def encoding(self) -> str:
+        """Of the screen."""
+        return self._stream.encoding
+
+    @property
+    def size(self) -> os.terminal_size:
+        """Columns and lines of the screen."""
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(self._screen)
+            if size.columns and size.lines:
+                return size
+        return os.terminal_size((80, 24))
+
+    def draw(self, lines: Sequence[Line]) -> None:
+        """Draw a frame in the place of the one before; nothing once this has ended."""
+        with self._lock:
+            self._frame = lines
+            self._show()
+
+    def __enter__(self) -> Terminal:
+        _flush()
+        out = self._stream.fileno()
+        self._screen = os.dup(out)
+        self._reader, writer = os.pipe()
+        threading.Thread(target=self._pass_on, name="terminal", daemon=True).start()
+        for number in {out, *_errors(out)}:
+            self._saved[number] = os.dup(number)
+            os.dup2(writer, number)
+        os.close(writer)
+        # What a crash says would be lost with the pipe.
+        self._reported_crashes = faulthandler.is_enabled()
+        faulthandler.enable(self._screen)
+        if threading.current_thread() is threading.main_thread():
+            self._on_continue = signal.signal(signal.SIGCONT, self._forget)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _flush()
+            os.write(self._stream.fileno(), self._end)
+            self._ended.wait(_END_S)
+        finally:
+            _flush()
+            faulthandler.disable()
+            for number, saved in self._saved.items():
+                os.dup2(saved, number)
+                os.close(saved)
+            if self._reported_crashes:
+                faulthandler.enable()
+            if self._on_continue is not None:
+                signal.signal(signal.SIGCONT, self._on_continue)
+
+    def _forget(self, *_: object) -> None:
+        """After a stop by Ctrl-Z, the shell has written below the frame."""
+        self._drawn = []
+
+    def _pass_on(self) -> None:
+        """Write what comes through the pipe to the screen: until it is closed, since processes may live on."""
+        waiting, since = b"", 0.0
+        while True:
+            left = max(since + _QUESTION_S - time.monotonic(), 0.0) if waiting else None
+            ready = select.select([self._reader], [], [], left)[0]
+            if not ready or left == 0.0:
+                waiting = self._ask(waiting)
+                continue
+            data = os.read(self._reader, 65536)
+            if not data:
+                break
+            since = since if waiting else time.monotonic()
+            waiting = self._pass(waiting + data)
+        os.close(self._reader)
+        os.close(self._screen)
+
+    def _ask(self, question: bytes) -> bytes:
+        """Write a line without an end in the place of the frame, which comes back when the line has ended."""
+        with self._lock:
+            self._write(self._erased() + question)
+            self._is_asking = True
+        return b""
+
+    def _pass(self, data: bytes) -> bytes:
+        """Write what is complete; what is left is the begin of a line."""
+        with self._lock:
+            before, ended, after = data.partition(self._end)
+            if ended:
+                last = b"\n" if before and not before.endswith(b"\n") else b""
+                self._write(self._erased() + _as_seen(before) + last)
+                self._is_over = True
+                self._ended.set()
+            if self._is_over:
+                self._write(after if ended else data)
+                return b""
+            if self._is_asking:
+                self._write(data)
+                self._is_asking = not data.endswith(b"\n")
+                self._show()
+                return b""
+            lines, newline, rest = data.rpartition(b"\n")
+            if newline:
+                self._show(_as_seen(lines + newline))
+            return rest
+
+    def _show(self, above: bytes = b"") -> None:
+        """Draw the frame, below some lines."""
+        if self._is_over or self._is_asking:
+            return
+        if not self._is_ours():
+            self._drawn = []
+            self._write(above)
+            return
+        start = self._erased() + above if above else self._start()
+        lines = [line.text.encode(self.encoding, "replace") + b"\x1b[K" for line in self._frame]
+        self._write(start + b"\n".join(lines) + b"\x1b[J" * bool(lines))
+        self._drawn = [line.width for line in self._frame]
+
+    def _start(self) -> bytes:
+        """Moves the cursor to where the frame begins, also where a screen that was made narrower has wrapped it."""
+        columns = self.size.columns
+        rows = sum(max(1, -(-width // columns)) for width in self._drawn)
+        return b"\r" + (b"\x1b[%dA" % (rows - 1) if rows > 1 else b"") if rows else b""
+
+    def _erased(self) -> bytes:
+        """Takes the frame off the screen."""
+        start = self._start()
+        self._drawn = []
+        return start + b"\x1b[J" if start else b""
+
+    def _is_ours(self) -> bool:
+        """Whether this process is in the foreground: what a shell runs in the background must not move its cursor."""
+        try:
+            return os.tcgetpgrp(self._screen) == os.getpgrp()
+        except OSError:
+            return True
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a terminal that was closed must not end a search
+            while data:
+                data = data[os.write(self._screen, data) :]
+
+
+def _as_seen(lines: bytes) -> bytes:
+    """What is left to see of lines that were written over.
+
+    >>> _as_seen(b"a 10 %\\ra 90 %\\nb\\r\\n")
+    b'a 90 %\\nb\\r\\n'
+    """
+    return _WRITTEN_OVER.sub(b"", lines)
+
+
+def _errors(out: int) -> list[int]:
+    """The descriptor of standard error, where it is the same screen."""
+    try:
+        errors = sys.stderr.fileno()
+        return [errors] if os.path.sameopenfile(out, errors) else []
+    except (OSError, ValueError):
+        return []
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()

@@ -1,0 +1,115 @@
+"""What a mistyped override was meant to be, said after Hydra's own message."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig
+
+from docclf import CONF_DIR
+from docclf.sweeper.keys import has_key, leaves, nearest
+
+Command = Callable[..., Any]
+
+
+def answer_typos(config_name: str) -> Callable[[Command], Command]:
+    """Decorate a command of Hydra: where its config cannot be composed, the nearest keys and options are named.
+
+    Message and exit status of Hydra stay, and nothing is done where the config composes.
+
+    Args:
+        config_name: Of the command.
+    """
+
+    def decorate(main: Command) -> Command:
+        @functools.wraps(main)
+        def command(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return main(*args, **kwargs)
+            except SystemExit as stop:
+                if isinstance(stop.__context__, ConfigCompositionException):
+                    given = get_args(sys.argv[1:])
+                    found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
+                    sys.stderr.writelines(f"Did you mean {text}?\n" for text in found)
+                raise
+
+        return command
+
+    return decorate
+
+
+def suggestions(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """What overrides may have been meant whose key or option is not there; nothing for the others.
+
+    Args:
+        config_name: Of the primary config.
+        overrides: As on the command line.
+        config_dir: Another folder of configs, perhaps of the primary one.
+    """
+    path = [text for text in overrides if text.startswith("hydra.searchpath=")]
+    folders = [CONF_DIR, *([Path(config_dir).absolute()] if config_dir is not None else [])]
+    first = next((folder for folder in folders if (folder / f"{config_name}.yaml").is_file()), CONF_DIR)
+    if not path and (others := [f"'file://{folder}'" for folder in folders if folder != first]):
+        path = [f"hydra.searchpath=[{','.join(others)}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(first)):
+            loader = GlobalHydra.instance().config_loader()
+            parsed = [
+                # of a key rather than a group there are no options
+                (override, loader.get_group_options(override.key_or_group, config_name=config_name, overrides=path))
+                for override in OverridesParser.create().parse_overrides(list(overrides))
+            ]
+            wrong = [_wrong_options(override, options) for override, options in parsed]
+            chosen = [
+                str(override.input_line)
+                for (override, options), found in zip(parsed, wrong, strict=True)
+                if options and not found and not override.is_sweep_override()
+            ]
+            config = _compose(config_name, [*path, *chosen], path)
+    except Exception:  # something else is wrong besides, of which Hydra has told
+        return []
+    texts = [*chain(*wrong), *(_nearest_key(override, config) for override, options in parsed if not options)]
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _compose(config_name: str, overrides: list[str], fewest: list[str]) -> DictConfig:
+    """The config with the options that were chosen; without them where one has no place in it."""
+    try:
+        return compose(config_name, overrides, return_hydra_config=True)
+    except Exception:  # Hydra's own, OmegaConf's, or a ValueError
+        return compose(config_name, fewest, return_hydra_config=True)
+
+
+def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
+    """For each option that the group has not the override with the nearest one; empty where none is near."""
+    if not options:
+        return []
+    values = override.sweep_string_iterator() if override.is_discrete_sweep() else [override.value()]
+    unknown = [value for value in values if isinstance(value, str) and value not in options]
+    near = [get_close_matches(value, options, n=1, cutoff=0.5) for value in unknown]
+    return [f"{override.get_key_element()}={found[0]}" if found else "" for found in near]
+
+
+def _nearest_key(override: Override, config: DictConfig) -> str:
+    """The key that was meant; empty where the config has the given one, or none that is near."""
+    key = override.key_or_group
+    if override.is_add() or override.is_force_add():
+        return ""
+    choices = config.hydra.runtime.choices
+    if key in choices or has_key(config, key):
+        return ""
+    known = leaves(config.hydra, "hydra.") if key.startswith("hydra.") else leaves(config)
+    return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")

@@ -1,0 +1,153 @@
+"""Who is on the leaderboard, and which trial is the best."""
+
+import csv
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from merged_studies import SPACE, Make, board, load, merge, new_study, tell
+from optuna.trial import TrialState
+
+from docclf.results.verdict import judge
+
+
+def test_the_leaderboard_says_who_what_where_and_how_long(make: Make, tmp_path: Path) -> None:
+    a, b = make("a", 0.3), make("b", 0.5, *(0.2 + i / 100 for i in range(10)))
+    failed = load(b, "search")
+    tell(failed, state=TrialState.FAIL, host="hostb")
+    tell(failed, 0.95, host="hostb", hardware="TPU", duplicate_of=1)
+    text = merge(f"ann={a}", b, out=tmp_path / "team")
+    rows = board(tmp_path / "team")
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    assert len(rows) == 13, "neither the baseline twice, nor a duplicate, nor a failure"
+    assert (rows[0]["rank"], rows[0]["who"], rows[0]["trial"], rows[0]["number"]) == ("1", "hostb", "1", "2")
+    assert float(rows[0]["spread"]) == pytest.approx(0.2 / 2**0.5, abs=1e-6)
+    assert rows[0]["folds"] == "0.400000 0.600000" and rows[0]["hardware"] == "H100, 8 cores"
+    ann = next(row for row in rows if row["who"] == "ann")
+    assert (ann["host"], ann["study"]) == ("hosta", "search")
+    took = sum(t.duration.total_seconds() for t in failed.trials) / 3600  # type: ignore[union-attr]
+    assert float(rows[0]["study_hours"]) == pytest.approx(took, abs=1e-4)
+    lines = text.splitlines()
+    assert lines[0].startswith("ann, study search: 2 complete, ")
+    assert lines[1].startswith("hostb, study search: 13 complete, 1 fail, ")
+    assert "and 3 more in leaderboard.csv" in lines
+    assert next(line for line in lines if line.startswith("1  ")).split()[1:6] == [
+        "hostb",
+        "search",
+        "1",
+        "0.500",
+        "0.141",
+    ]
+    with (tmp_path / "team" / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["number"] for row in csv.DictReader(file)] == [str(n) for n in range(15)]
+
+
+def test_a_minimized_value_is_best_when_small(tmp_path: Path) -> None:
+    for name, value in {"a": 3.0, "b": 2.0, "c": 4.0}.items():
+        study = new_study(tmp_path / name, directions=["minimize"], objective={"seconds": "minimize"})
+        tell(study, value, host=name)
+    text = merge(*(tmp_path / name for name in "abc"), out=tmp_path / "team")
+    assert [row["who"] for row in board(tmp_path / "team")] == ["b", "a", "c"]
+    assert "best, by the score of the search: b, study search, trial 0: 2" in text
+
+
+def finish(folder: Path, scores: dict[int, float], overrides: str = "validation.seed=1042") -> None:
+    """Score trials again, as `docclf.sweeper.finalists` leaves it."""
+    search = load(folder, "search")
+    study = optuna.create_study(study_name="search-finalists", storage=search._storage, direction="maximize")
+    for number, score in scores.items():
+        study.enqueue_trial(search.trials[number].params, user_attrs={"finalist": f"{number} {overrides}"})
+        trial = study.ask(SPACE)
+        if role := search.trials[number].user_attrs.get("role"):
+            trial.set_user_attr("role", role)
+        trial.set_user_attr("folds", [score, score + 0.02])
+        study.tell(trial, score)
+        run = folder / "finalists" / str(trial.number)
+        run.mkdir(parents=True)
+        (run / "result.yaml").write_text(f"mean: {score}\n")
+    study.set_user_attr("current", [f"{number} {overrides}" for number in scores])
+
+
+def test_where_all_were_scored_again_on_the_same_folds_that_decides(make: Make, tmp_path: Path) -> None:
+    a, b, out = make("a", 0.3, 0.4), make("b", 0.9, 0.5), tmp_path / "team"
+    finish(a, {0: 0.1, 1: 0.35, 2: 0.45})
+    finish(b, {0: 0.15, 1: 0.4})
+    text = merge(a, b, out=out)
+    assert "best, scored again on other folds: hosta, study search, trial 2: 0.45" in text
+    rows = board(out)
+    assert [(row["who"], row["trial"], row["rescored"]) for row in rows] == [
+        ("hosta", "2", "0.45"),
+        ("hostb", "1", "0.4"),
+        ("hosta", "1", "0.35"),
+        ("hosta", "0", "0.1"),
+        ("hostb", "2", ""),
+    ]
+    assert yaml.safe_load((out / "best/params.yaml").read_text()) == load(a, "search").trials[2].params
+    assert (out / "best/result.yaml").read_text() == "mean: 0.45\n", "its run as a finalist"
+    finalists = load(out, "team-finalists")
+    assert [t.user_attrs["finalist"] for t in finalists.trials] == [
+        f"{number} validation.seed=1042" for number in (0, 1, 2, 3)
+    ]
+    assert [t.value for t in finalists.trials] == [0.1, 0.35, 0.45, 0.4], "the baseline as it was scored first"
+    assert (out / "finalists/3/result.yaml").samefile(b / "finalists/1/result.yaml")
+    verdict = judge(load(out), out)
+    assert verdict is not None and verdict.number == 2 and verdict.baseline is not None
+
+
+@pytest.mark.parametrize("other", [None, "validation.seed=7"])
+def test_where_some_were_not_scored_again_alike_the_search_decides(
+    make: Make, tmp_path: Path, other: str | None
+) -> None:
+    a, b = make("a", 0.3, 0.4), make("b", 0.9, 0.5)
+    finish(a, {0: 0.1, 2: 0.45})
+    if other:
+        finish(b, {0: 0.1, 2: 0.95}, other)
+    text = merge(a, b, out=tmp_path / "team")
+    assert "best, by the score of the search: hostb, study search, trial 1: 0.9" in text
+    rescored = {row["trial"]: row["rescored"] for row in board(tmp_path / "team") if row["who"] == "hosta"}
+    assert rescored == {"0": "0.1", "1": "", "2": "0.45"}, "told all the same"
+    finalists = load(tmp_path / "team", "team-finalists").trials
+    assert [t.user_attrs["finalist"] for t in finalists] == ["0 validation.seed=1042", "2 validation.seed=1042"]
+    assert not (tmp_path / "team" / "best" / "result.yaml").exists()
+
+
+def test_of_several_objectives_the_front_is_exported(tmp_path: Path) -> None:
+    values = {"a": [(0.5, 10.0), (0.4, 20.0)], "b": [(0.6, 30.0), (0.5, 10.0), (0.45, 9.0)]}
+    for name, pairs in values.items():
+        study = new_study(
+            tmp_path / name, directions=["maximize", "minimize"], objective={"f1": "maximize", "s": "minimize"}
+        )
+        for pair in pairs:
+            tell(study, pair, host=name, folder=tmp_path / name)
+    text = merge(tmp_path / "a", tmp_path / "b", out=tmp_path / "team")
+    front = {str(trial.number) for trial in load(tmp_path / "team").best_trials}
+    assert front == {"0", "2", "3", "4"} == {path.name for path in (tmp_path / "team/best").iterdir()}
+    rows = board(tmp_path / "team")
+    assert [(row["f1"], row["s"]) for row in rows][-1] == ("0.4", "20.0"), "which others beat"
+    assert rows[0]["who"] == "b" and "b, study search, trial 2: 0.45, 9" in text
+
+
+def test_trials_that_break_a_constraint_are_not_the_best(make: Make, tmp_path: Path) -> None:
+    a = make("a", 0.3)
+    study = load(a, "search")
+    tell(study, 0.99, constraints={"seconds": 1.0})
+    merge(a, make("b", 0.5), out=tmp_path / "team")
+    assert [row["score"] for row in board(tmp_path / "team")] == ["0.5", "0.3", "0.1"]
+
+
+def test_a_team_without_a_score_is_told_so(tmp_path: Path) -> None:
+    for name in "ab":
+        tell(new_study(tmp_path / name), state=TrialState.FAIL, host=name)
+    text = merge(tmp_path / "a", tmp_path / "b", out=tmp_path / "team")
+    assert "No trial was scored that keeps to the constraints." in text
+    assert board(tmp_path / "team") == [] and not (tmp_path / "team" / "best").exists()
+
+
+def test_searches_that_begin_alike_are_told_to_take_other_seeds(tmp_path: Path) -> None:
+    studies = [new_study(tmp_path / name) for name in "abc"]
+    for study, lr in zip(studies, (0.01, 0.02, 0.01), strict=True):
+        tell(study, 0.1, params={"optimizer.lr": lr, "data.batch_size": 16}, host=str(lr))
+    text = merge(*(tmp_path / name for name in "abc"), out=tmp_path / "team")
+    assert f"{tmp_path / 'c'}: begins with the parameters of {tmp_path / 'a'}" in text
+    assert text.count("search.seed") == 1

@@ -1,0 +1,55 @@
+"""Studies are found wherever they are, and told apart."""
+
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from merged_studies import Make, board, merge, new_study, origins, tell
+
+from docclf.errors import ConfigError
+from docclf.results.sources import read_source
+
+
+def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path) -> None:
+    a = make("a", 0.3)
+    places = {
+        "journal": str(tmp_path / "j.log"),
+        "url": f"sqlite:///{tmp_path / 'url.db'}",
+    }
+    journal = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(places["journal"]))
+    for i, (name, storage) in enumerate({"journal": journal, "url": places["url"]}.items()):
+        tell(new_study(tmp_path, name, storage=storage), 0.5 + i / 10, host=name)
+    for name, storage in {"here": "x.db", "gone": f"sqlite:///{tmp_path / 'gone' / 'x.db'}"}.items():
+        folder = tmp_path / name / "renamed"
+        tell(new_study(folder, "moved", storage=f"sqlite:///{tmp_path / name / 'x.db'}"), 0.7, host=name, folder=folder)
+        cwd = str(tmp_path / name / ("" if name == "gone" else "nowhere"))
+        named = {"sweep": {"dir": "multirun/moved"}, "runtime": {"cwd": cwd}}
+        (folder / "multirun.yaml").write_text(
+            yaml.safe_dump({"hydra": named | {"sweeper": {"storage": storage, "study_name": None}}})
+        )
+    shutil.move(tmp_path / "here" / "x.db", tmp_path / "here" / "renamed" / "x.db")
+    given = [a, places["journal"], f"{places['url']}#url", tmp_path / "here" / "renamed", tmp_path / "gone" / "renamed"]
+    text = merge(*given, out=tmp_path / "team")
+    assert [who for who, _ in origins(tmp_path / "team")] == ["hosta", "hosta", "journal", "url", "here", "gone"]
+    assert f"{places['journal']}: the folders of 1 trials are not there, and so not here." in text
+    assert (tmp_path / "team" / "5" / "result.yaml").is_file()
+    (tmp_path / "gone" / "x.db").unlink()
+    with pytest.raises(ConfigError, match=r"which multirun.yaml names,.* got no such file. Copy it into that folder"):
+        read_source(str(tmp_path / "gone" / "renamed"))
+
+
+def test_names_of_people_and_odd_names_of_folders_are_told_apart(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("a #1/lr=0.1", 0.3)
+    monkeypatch.chdir(tmp_path)
+    merge("a #1/lr=0.1", f"보라={make('b', 0.5, host='hosta')}", out=tmp_path / "team")
+    assert [who for who, _ in origins(tmp_path / "team")] == ["hosta", "hosta", "보라"]
+
+
+def test_two_studies_of_one_name_and_machine_are_told_apart_by_their_places(make: Make, tmp_path: Path) -> None:
+    a, b = make("a", 0.3, host="one"), make("b", 0.5, host="one")
+    merge(a, b, out=tmp_path / "team")
+    assert {row["study"] for row in board(tmp_path / "team")} == {str(a), str(b)}

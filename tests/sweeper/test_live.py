@@ -1,0 +1,198 @@
+"""The live display of a search on a terminal, and plain lines elsewhere."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminals import OnTerminal
+
+APP = Path(__file__).parent / "toy" / "app.py"
+SGR = re.compile(rb"\x1b\[([\d;]*)m")
+# Lines of a search by two workers
+SAID = (
+    r"\[[\d,: -]+\]\[HYDRA\] Study toy: 0 of \d+ trials done, .*",
+    r"\[[\d,: -]+\]\[HYDRA\] trial \d+/\d+  x=\S+ n=\d colour=\w+",
+    r"\[[\d,: -]+\]\[HYDRA\] trial \d+/\d+  value -?\d\.\d{3} \(best -?\d\.\d{3}, trial \d+\)  [\d.]+ s"
+    r"(, about [\d.]+ s left)?",
+    r"\[[\d,: -]+\]\[__main__\]\[INFO\] -   \d+: begin x=\S+",
+    "",
+)
+
+
+def start(toy: Any, *overrides: str, **terminal: Any) -> OnTerminal:
+    """Start the toy's search on a terminal."""
+    return OnTerminal([sys.executable, "-W", "error", str(APP), "-m", *overrides], toy.cwd, **terminal)
+
+
+def is_whole(seen: OnTerminal) -> bool:
+    """Whether nothing of the display is left on a terminal: no frame, no colour, and the cursor is to be seen."""
+    frame = [line for line in seen.all_lines if re.match("(done|scores|best|time) {2}", line) or "━" in line]
+    return not frame and not seen.screen.cursor.hidden and seen.screen.cursor.attrs.fg == "default"
+
+
+@pytest.fixture(scope="module")
+def watched(new_toy: Callable[[], Any]) -> OnTerminal:
+    """A search of three trials by one worker, as it was to be seen."""
+    seen = start(new_toy(), "n_trials=3", "seconds=2", "raise_at=[0]")
+    seen.end()
+    return seen
+
+
+def test_it_shows_counts_the_running_trial_the_best_and_the_scores(watched: OnTerminal) -> None:
+    text = "\n".join(watched.saw("1 complete  0 pruned  1 failed", "trial 2 "))
+    assert re.search(r"^toy +━+─+  2/3$", text, re.MULTILINE)
+    assert re.search(r"^trial 2 .* \d:\d\d  x=", text, re.MULTILINE)
+    assert re.search(r"^best +value -?\d\.\d{3}  trial 1  x=", text, re.MULTILINE)
+    assert re.search(r"^scores +×▄  -?\d\.\d{3}$", text, re.MULTILINE)
+    assert re.search(r"^time +\d:\d\d  about [\d.]+ s left$", text, re.MULTILINE)
+
+
+def test_lines_scroll_above_it_and_stay_when_it_is_gone(watched: OnTerminal) -> None:
+    assert is_whole(watched)
+    assert sum("begin x=" in line for line in watched.all_lines) == 3
+    assert any("[HYDRA] trial 2/3  value" in line for line in watched.all_lines), "the last one too"
+
+
+def test_lines_push_it_down_and_it_is_never_there_twice(watched: OnTerminal) -> None:
+    rows = [[i for i, line in enumerate(frame) if line.startswith("done  ")] for frame in watched.frames]
+    assert len({row for (row, *_) in filter(None, rows)}) > 1
+    assert [found for found in rows if len(found) > 1] == []
+
+
+def test_lines_of_two_workers_are_not_torn(toy: Any) -> None:
+    seen = start(toy, "n_trials=6", "seconds=2", "hydra.sweeper.n_jobs=2", columns=300, rows=12)
+    lines = seen.end()
+    assert [line for line in lines if not any(re.fullmatch(said, line) for said in SAID)] == []
+    assert sorted(re.findall(r"(\d+): begin x=", "\n".join(lines)), key=int) == [str(n) for n in range(6)]
+    both = [f for f in seen.frames if sum(re.match(r"trial \d+ +\w+ ", line) is not None for line in f) == 2]
+    assert both, "a line for each worker"
+
+
+@pytest.mark.slow
+def test_pruned_trials_are_told_apart(toy: Any) -> None:
+    seen = start(toy, "n_trials=3", "seconds=1", "prune_at=[0]")
+    seen.end()
+    assert seen.saw("1 complete  1 pruned  0 failed", "scores      ·▄")
+
+
+def test_a_narrow_terminal_a_name_in_hangul_and_no_color(toy: Any, watched: OnTerminal) -> None:
+    def colours(seen: OnTerminal) -> set[bytes]:
+        codes = {code for text in SGR.findall(seen.raw) for code in text.split(b";")}
+        return {code for code in codes if code and int(code) >= 30}
+
+    folder = "hydra.sweep.dir='multirun/거래명세서와영수증의분류를위한탐색'"
+    seen = start(toy, "n_trials=2", "seconds=2", folder, columns=40, rows=12, environment={"NO_COLOR": "1"})
+    seen.end()
+    frame = seen.saw("1 complete", "trial 1 ")
+    assert any(re.match("거래명세서와영수.*… ━+─+ +1/2$", line) for line in frame), frame
+    assert any(line.startswith("time    ") for line in frame)
+    assert is_whole(seen)
+    assert colours(watched), "there are some"
+    assert colours(seen) == set()
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, pytest.param({"TERM": ""}, marks=pytest.mark.slow)])
+def test_a_terminal_that_cannot_do_it_gets_plain_lines(environment: dict[str, str], toy: Any) -> None:
+    seen = start(toy, "n_trials=2", "seconds=0.1", environment=environment)
+    assert "complete" not in "\n".join(seen.end())
+    assert b"\x1b" not in seen.raw
+
+
+def test_what_is_no_terminal_gets_plain_lines_and_rich_is_not_loaded(toy: Any) -> None:
+    output = toy.run("n_trials=2").output
+    assert "\x1b" not in output and "complete" not in output
+    code = "import docclf.sweeper.finalists, sys; print('rich' in sys.modules, 'optuna' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+
+
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("how", "code"), [("Ctrl-C", 130), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)])
+def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
+    how: str, code: int, n_jobs: int, toy: Any
+) -> None:
+    seen = start(toy, "n_trials=9", "seconds=2", f"hydra.sweeper.n_jobs={n_jobs}", columns=200)
+    assert seen.read(lambda: seen.saw("1 complete")), seen.all_lines
+    if how == "Ctrl-C":
+        seen.press(b"\x03")
+    else:
+        seen.send(signal.SIGTERM)
+    lines = seen.end(code)
+    assert is_whole(seen)
+    (said,) = [i for i, line in enumerate(lines) if line.endswith("Go on with:")]
+    assert re.fullmatch(r"  cd \S+ && python .*app\.py -m n_trials=9 .*", lines[said + 1])
+
+
+def test_an_error_leaves_the_terminal_whole_and_is_to_be_read(toy: Any) -> None:
+    seen = start(toy, "n_trials=9", "seconds=4", "refuse_at=[0]", columns=120)
+    assert seen.read(lambda: seen.saw("0 complete")), seen.all_lines
+    assert "asked to refuse" in "\n".join(seen.end(1))
+    assert is_whole(seen)
+
+
+def test_a_killed_search_leaves_the_cursor(toy: Any) -> None:
+    seen = start(toy, "n_trials=9", "seconds=1")
+    assert seen.read(lambda: seen.saw("1 complete"))
+    seen.send(signal.SIGKILL)
+    seen.end(-9)
+    assert not seen.screen.cursor.hidden
+
+
+@pytest.mark.slow
+def test_standard_error_that_goes_to_a_file_stays_there(toy: Any) -> None:
+    seen = start(toy, "n_trials=2", "seconds=1", "signal_at=[1,1]", "in_finaliser=true", "signal=SIGINT",
+                 errors=toy.cwd / "errors")  # fmt: skip
+    assert "Exception ignored in" not in "\n".join(seen.end(130))
+    assert "Exception ignored in" in (toy.cwd / "errors").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_in_the_background_draws_nothing(toy: Any) -> None:
+    code = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]], process_group=0))"
+    seen = OnTerminal([sys.executable, "-c", code, str(APP), "-m", "n_trials=2", "seconds=1.2"], toy.cwd)
+    lines = seen.end()
+    assert sum("begin x=" in line for line in lines) == 2
+    assert not seen.saw("complete") and b"\x1b" not in seen.raw
+
+
+@pytest.mark.slow
+def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
+    command = [sys.executable, str(APP), "-m", "n_trials=6", "seconds=2"]
+    with subprocess.Popen(command, cwd=toy.cwd, stdout=subprocess.DEVNULL):
+        seen = start(toy, "n_trials=6", "seconds=2")
+        seen.end()
+    assert [f for f in seen.frames if sum(re.match(r"trial \d+ +\w+ ", line) is not None for line in f) == 2]
+
+
+# A display of a study in memory, and what is left of it.
+ALONE = """
+import math, optuna, sys, threading, time
+from docclf.sweeper.forecast import Plan
+from docclf.sweeper.live import Live
+study = optuna.create_study(study_name="alone")
+with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described"):
+    study.tell(study.ask(), 0.5)
+    time.sleep(2)
+    study.ask()
+    ACT
+print(sorted(thread.name for thread in threading.enumerate()))
+"""
+
+
+def test_its_threads_end_with_it_but_for_the_one_that_others_may_still_write_to(toy: Any) -> None:
+    seen = OnTerminal([sys.executable, "-W", "error", "-c", ALONE.replace("ACT", "time.sleep(1.5)")], toy.cwd)
+    assert {"['MainThread']", "['MainThread', 'terminal']"} & set(seen.end())
+    assert seen.saw("trial 1     begins", "best        loss 0.500  trial 0  described")
+
+
+@pytest.mark.slow
+def test_a_storage_that_is_away_leaves_the_frame_as_it_was(toy: Any) -> None:
+    away = "study._storage.get_all_trials = None; time.sleep(2.5); study._storage.__dict__.pop('get_all_trials')"
+    seen = OnTerminal([sys.executable, "-W", "error", "-c", ALONE.replace("ACT", away)], toy.cwd)
+    assert "Error" not in "".join(seen.end())
+    assert seen.saw("1 complete")

@@ -1,0 +1,109 @@
+"""A mistyped key or option is answered with the nearest one, after Hydra's own message."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docclf.typos import suggestions
+
+SEARCH = "hparams_search=optuna"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "meant"),
+    [
+        (["optimzer.lr=1e-3"], ["optimizer.lr"]),
+        (["optimizer.learning_rate=1e-3"], ["optimizer.lr"]),
+        (["optimizer.wd=0.1"], ["optimizer.weight_decay"]),
+        (["lr=1e-3"], ["optimizer.lr"]),
+        (["model.lr=1e-3"], ["optimizer.lr"]),
+        (["batch_size=64"], ["data.batch_size"]),
+        (["n_trials=5"], ["search.n_trials"]),
+        (["search.trials=5"], ["search.n_trials"]),
+        (["data.draw.page_per_class=5"], ["data.draw.pages_per_class"]),
+        (["study-name=a"], ["study_name"]),
+        (["modle=mobilenet"], ["model"]),
+        (["model=mobilenett"], ["model=mobilenet"]),
+        (["model=mobilenet,swin_tinny"], ["model=swin_tiny"]),
+        (["hparams_search=optnua"], [SEARCH]),
+        ([SEARCH, "hydra/sweeper/pruner=medain"], ["hydra/sweeper/pruner=median"]),
+        ([SEARCH, "hydra.sweeper.n_trails=5"], ["hydra.sweeper.n_trials"]),
+        (["optimizer=sgd", "optimizer.momentun=0.8"], ["optimizer.momentum"]),
+        (["~optimizer.fusd"], ["optimizer.fused"]),
+        (["model=mobilenett", "optimzer.lr=1e-3", "seed=1"], ["model=mobilenet", "optimizer.lr"]),
+    ],
+)
+def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None:
+    assert suggestions("train", overrides) == meant
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["optimizer.lr=1e-3", "model=swin_tiny", "logger=none", "experiment=null"],
+        ["optimizer.lr=text"],
+        ["optimizer.gamma=1"],
+        ["zzz=1"],
+        ["+my.own.key=1", "++optimzer.lr=1"],
+        ["model=zzz"],
+        ["optimizer.lr="],
+        ["model=choice(mobilenet"],
+        ["hydra/sweeper/pruner=median"],
+        [SEARCH, "optimizer.lr=interval(1e-4, 1e-3)"],
+    ],
+)
+def test_nothing_is_suggested_where_nothing_is_near_or_mistyped(overrides: list[str]) -> None:
+    assert suggestions("train", overrides) == []
+
+
+def test_configs_of_another_folder_count(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "our_backbone.yaml").write_text("defaults: [mobilenet, _self_]\nname: test_resnet\n")
+    assert suggestions("train", ["model=our_backbon"], str(tmp_path)) == ["model=our_backbone"]
+    assert suggestions("train", ["model=our_backbone", "optimzer.lr=1"], str(tmp_path)) == ["optimizer.lr"]
+    path = f"hydra.searchpath=['file://{tmp_path}']"
+    assert suggestions("train", [path, "model=our_backbon"]) == ["model=our_backbone"]
+    (tmp_path / "config.yaml").write_text("defaults: [app, {model: our_backbone}]\nours: {lr: 1}\n")
+    assert suggestions("config", ["ours.lrr=1"], str(tmp_path)) == ["ours.lr"]
+    assert suggestions("config", ["model=our_backbon"], str(tmp_path)) == ["model=our_backbone"]
+
+
+def test_another_command_has_its_own_keys() -> None:
+    assert suggestions("predict", ["rn=x", "data.rot=y", "outptu=z"]) == ["run", "data.root", "output"]
+    assert suggestions("nothing_of_the_kind", ["optimzer.lr=1"]) == []
+
+
+def run(*arguments: str, cwd: Path) -> tuple[int, list[str]]:
+    """Exit status and the lines of the error stream."""
+    command = [sys.executable, "-W", "error", "-m", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
+    assert done.stdout == "" and list(cwd.iterdir()) == []
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "last"),
+    [
+        (["docclf.train", "optimzer.lr=1e-3"], "Could not override 'optimzer.lr'.", "Did you mean optimizer.lr?"),
+        (
+            ["docclf.train", "-m", SEARCH, "hydra/sweeper/pruner=medain"],
+            "In 'hydra/sweeper/docclf': Could not find 'hydra/sweeper/pruner/medain'",
+            "Did you mean hydra/sweeper/pruner=median?",
+        ),
+        (["docclf.data", "modle=mobilenet"], "Could not override 'modle'.", "Did you mean model?"),
+        (["docclf.predict", "rn=x"], "Could not override 'rn'.", "Did you mean run?"),
+        (["docclf.export_model", "otput=x"], "Could not override 'otput'.", "Did you mean output?"),
+    ],
+)
+def test_the_answer_comes_after_hydra_s_message(tmp_path: Path, arguments: list[str], first: str, last: str) -> None:
+    status, lines = run(*arguments, cwd=tmp_path)
+    assert status == 1 and lines[0] == first and lines[-1] == last
+    assert sum(line.startswith("Did you mean ") for line in lines) == 1
+
+
+def test_other_errors_are_left_alone(tmp_path: Path) -> None:
+    status, lines = run("docclf.train", "optimizer.lr=abc,", cwd=tmp_path)
+    assert status == 1 and lines and not any("Did you mean" in line for line in lines)
