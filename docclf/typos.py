@@ -98,9 +98,15 @@ def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
     if not options:
         return []
     values = override.sweep_string_iterator() if override.is_discrete_sweep() else [override.value()]
-    unknown = [value for value in values if isinstance(value, str) and value not in options]
-    near = [get_close_matches(value, options, n=1, cutoff=0.5) for value in unknown]
-    return [f"{override.get_key_element()}={found[0]}" if found else "" for found in near]
+    found = []
+    for value in values:
+        several = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        if value is None or all(part in options for part in several):
+            continue
+        near = [next(iter(get_close_matches(part, options, n=1, cutoff=0.5)), "") for part in several]
+        meant = f"[{','.join(near)}]" if isinstance(value, list) else near[0]
+        found.append(f"{override.get_key_element()}={meant}" if all(near) else "")
+    return found
 
 
 def _nearest_key(override: Override, config: DictConfig) -> str:

@@ -28,6 +28,7 @@ SEARCH = "hparams_search=optuna"
         (["model=mobilenett"], ["model=mobilenet"]),
         (["model=mobilenet,swin_tinny"], ["model=swin_tiny"]),
         (["hparams_search=optnua"], [SEARCH]),
+        (["logger=[csv,wandbb]"], ["logger=[csv,wandb]"]),
         ([SEARCH, "hydra/sweeper/pruner=medain"], ["hydra/sweeper/pruner=median"]),
         ([SEARCH, "hydra.sweeper.n_trails=5"], ["hydra.sweeper.n_trials"]),
         (["optimizer=sgd", "optimizer.momentun=0.8"], ["optimizer.momentum"]),
@@ -43,8 +44,8 @@ def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None
     "overrides",
     [
         [],
-        ["optimizer.lr=1e-3", "model=swin_tiny", "logger=none", "experiment=null"],
-        ["optimizer.lr=text"],
+        ["optimizer.lr=1e-3", "model=swin_tiny", "logger=[csv,wandb]", "experiment=null"],
+        ["logger=null", "optimizer.lr=text"],
         ["optimizer.gamma=1"],
         ["zzz=1"],
         ["+my.own.key=1", "++optimzer.lr=1"],

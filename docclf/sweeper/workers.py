@@ -27,6 +27,8 @@ from docclf.sweeper.machine import worker_environment
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0
+# Bytes by which a process may grow before loky, which counts files that are mapped too, ends it: any number.
+_MAY_GROW = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 
 
 class Workers:
@@ -115,7 +117,7 @@ class Workers:
             timeout=None,
             initializer=_begin,
             initargs=(os.getpid(), self.launcher, Singleton.get_state()),
-            env=worker_environment(slot, self.n, os.environ),
+            env={**worker_environment(slot, self.n, os.environ), **_MAY_GROW},
         )
         self._processes[slot] = process
         return process

@@ -62,6 +62,14 @@ def test_a_slow_trial_keeps_nobody_waiting(toy: Any) -> None:
     assert len(meanwhile) >= 4
 
 
+@pytest.mark.slow
+def test_a_worker_that_grows_is_not_replaced(toy: Any) -> None:
+    """It may have mapped another page cache, or trained with larger batches."""
+    output = toy.run("n_trials=8", "hydra.sweeper.n_jobs=2", "grow_at=[2, 3]", "seconds=1.5").output
+    assert len({trial.user_attrs["process"] for trial in toy.trials}) == 2
+    assert "memory leak" not in output
+
+
 def test_a_killed_worker_is_replaced_and_its_trial_tried_again(toy: Any) -> None:
     output = toy.run(
         "n_trials=6", "hydra.sweeper.n_jobs=2", "hydra.sweeper.baseline=true", "signal_at=[0, 1]", "seconds=0.3"

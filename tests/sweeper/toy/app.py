@@ -17,6 +17,7 @@ from docclf.sweeper import current_trial
 from docclf.sweeper.trial import JobTrial
 
 log = logging.getLogger(__name__)
+HELD: list[bytes] = []  # memory of a process, as the files are that it maps
 
 
 def distance(x: float, n: int, colour: str) -> float:
@@ -58,6 +59,9 @@ def main(cfg: DictConfig):
         if [trial.number, step] == cfg.signal_at or cfg.colour == cfg.deadly:
             send(getattr(signal, cfg.signal), cfg.in_finaliser)
         time.sleep((cfg.seconds + (3.0 if trial.number in cfg.slow_at else 0.0)) / cfg.steps)
+    if trial.number in cfg.grow_at:
+        HELD.append(bytes(500_000_000))
+    trial.set_user_attr("process", os.getpid())
     trial.set_user_attr("colour", cfg.colour)
     trial.set_user_attr("note", cfg.note)
     end = misbehave(cfg, trial)

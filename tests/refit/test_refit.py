@@ -1,42 +1,25 @@
 """The model that a run keeps: whose weights, of which epoch, and how far its probabilities can be believed."""
 
 import csv
-import functools
-import signal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 import torch
-import yaml
-from hydra.utils import execution_whitelist
+from kept_weights import EPOCHS, FOLDS, forgetful, result_of, weights_of
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from optuna.distributions import FloatDistribution
 from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import f1_score, log_loss
 
-from docclf import crossval, ensemble
-from docclf import train as module
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.ensemble import Ensemble, find_model, load_ensemble
 from docclf.errors import DataError
-from docclf.sweeper.trial import JobTrial
-from docclf.train import TARGETS as ALLOWED
 from docclf.train import train
-
-FOLDS, EPOCHS = 3, 3
-
-
-def result_of(run: Path) -> dict[str, Any]:
-    result: dict[str, Any] = yaml.safe_load((run / "result.yaml").read_text(encoding="utf-8"))
-    return result
 
 
 def predictions(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -52,19 +35,6 @@ def predictions(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64], NDA
     )
 
 
-def weights_of(run: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((run / "model").glob("*.safetensors"))}
-
-
-def forgetful(cfg: DictConfig) -> DictConfig:
-    """A training whose best epochs are not its last ones, and in which random numbers matter."""
-    cfg = cfg.copy()
-    cfg.validation.folds, cfg.validation.epochs = FOLDS, EPOCHS
-    cfg.optimizer.lr, cfg.model.drop_rate = 1e-2, 0.2
-    cfg.logger = {"_target_": "docclf.loggers.CsvLogger", "_partial_": True}
-    return cfg
-
-
 def best_epochs(run: Path) -> list[int]:
     """Of each fold, by the logger's table."""
     found = []
@@ -74,18 +44,6 @@ def best_epochs(run: Path) -> list[int]:
         assert len(scores) == EPOCHS
         found.append(int(np.argmax(scores)))
     return found
-
-
-@pytest.fixture(scope="module")
-def runs(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same training with refit=folds, refit=all and refit=false."""
-    root = tmp_path_factory.mktemp("runs")
-    for refit in ("folds", "all", False):
-        cfg = forgetful(tiny_config)
-        cfg.refit, cfg.keep_checkpoints = refit, "none"  # which concerns searches alone
-        with execution_whitelist(ALLOWED):
-            train(cfg, root / str(refit))
-    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -226,171 +184,3 @@ def test_temperature_and_calibration_errors_follow_from_the_out_of_fold_predicti
         crossed[folds == fold] = softmax(logits / t, axis=1)
     assert found["error_after"] == pytest.approx(calibration_error(crossed, labels), abs=5e-3)
     assert found == result_of(runs["False"])["calibration"], "whatever is kept"
-
-
-# Interruptions
-
-
-class Interrupted:
-    """The training of `runs`, ended at a step and begun again.
-
-    Args:
-        cfg: The tiny training.
-        run: Its folder.
-        patch: Ends it.
-    """
-
-    def __init__(self, cfg: DictConfig, run: Path, patch: pytest.MonkeyPatch) -> None:
-        self.cfg, self.run, self.patch = forgetful(cfg), run, patch
-        self.cfg.refit, self.cfg.logger = "folds", cfg.logger  # a table would be begun anew, with a warning
-        self.fits = 0
-        fit = crossval.fit
-
-        def counted(*args: Any, **options: Any) -> Any:
-            self.fits += 1
-            return fit(*args, **options)
-
-        patch.setattr(crossval, "fit", counted)
-
-    def break_off(self, at: int) -> None:
-        def broken(job: JobTrial, value: float, step: int) -> None:
-            if step == at:
-                raise KeyboardInterrupt
-
-        handler = signal.getsignal(signal.SIGINT)
-        with self.patch.context() as patch:
-            patch.setattr(JobTrial, "report", broken)
-            with pytest.raises((KeyboardInterrupt, SystemExit)):
-                train(self.cfg, self.run)
-        signal.signal(signal.SIGINT, handler)
-        assert result_of(self.run)["state"] == "INTERRUPTED" and not (self.run / "model").exists()
-
-    @property
-    def kept(self) -> list[str]:
-        return sorted(path.name for path in (self.run / "resume").glob("*"))
-
-
-@pytest.fixture
-def interrupted(tiny_config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
-    return Interrupted(tiny_config, tmp_path / "run", monkeypatch)
-
-
-@pytest.mark.parametrize("at", [3, 5, 7], ids=["in fold 2's first epoch", "in its last", "within fold 3"])
-def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_bit_by_bit(
-    at: int, interrupted: Interrupted, runs: dict[str, Path]
-) -> None:
-    interrupted.break_off(at)
-    assert [name for name in interrupted.kept if name.startswith("fold_")] == [
-        f"fold_{fold}.safetensors" for fold in range(at // EPOCHS)
-    ]
-    train(interrupted.cfg, interrupted.run)
-    assert weights_of(interrupted.run) == weights_of(runs["folds"])
-    assert (interrupted.run / "oof.csv").read_bytes() == (runs["folds"] / "oof.csv").read_bytes()
-    assert not (interrupted.run / "resume").exists()
-
-
-def test_a_run_that_kept_no_weights_is_not_gone_on_with_by_one_that_must(
-    interrupted: Interrupted, runs: dict[str, Path]
-) -> None:
-    interrupted.cfg.refit = False
-    interrupted.break_off(5)
-    assert interrupted.kept == ["folds.pt", "last.ckpt"]
-    interrupted.cfg.refit = "folds"
-    train(interrupted.cfg, interrupted.run)
-    assert weights_of(interrupted.run) == weights_of(runs["folds"])
-
-
-def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when_there_is_room(
-    interrupted: Interrupted, runs: dict[str, Path]
-) -> None:
-    (interrupted.run).mkdir()
-    (interrupted.run / "model").write_text("in its place")
-    with pytest.raises(FileExistsError):
-        train(interrupted.cfg, interrupted.run)
-    assert interrupted.fits == FOLDS and result_of(interrupted.run)["state"] == "FAIL"
-    assert result_of(interrupted.run)["cause"].startswith("FileExistsError")
-    assert interrupted.kept == [*(f"fold_{fold}.safetensors" for fold in range(FOLDS)), "folds.pt"]
-    (interrupted.run / "model").unlink()
-    train(interrupted.cfg, interrupted.run)
-    assert interrupted.fits == FOLDS, "nothing is trained again"
-    assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()
-
-
-def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
-    interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    link = ensemble.link
-
-    def full(source: Path, target: Path) -> None:
-        if "fold_1" in str(target):
-            raise OSError(28, "No space left on device")
-        link(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ensemble, "link", full)
-        with pytest.raises(OSError, match="No space left"):
-            train(interrupted.cfg, interrupted.run)
-    assert [*weights_of(interrupted.run)] == ["fold_0.safetensors"]
-    with pytest.raises(DataError):
-        find_model(interrupted.run)
-    train(interrupted.cfg, interrupted.run)
-    assert weights_of(interrupted.run) == weights_of(runs["folds"]) and interrupted.fits == FOLDS
-
-
-def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
-    interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save = crossval.save_weights
-
-    def full(path: Path, weights: Any) -> None:
-        if path.name == "fold_1.safetensors":
-            raise OSError(28, "No space left on device")
-        save(path, weights)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(crossval, "save_weights", full)
-        with pytest.raises(OSError, match="No space left"):
-            train(interrupted.cfg, interrupted.run)
-    assert interrupted.kept == ["fold_0.safetensors", "folds.pt", "last.ckpt"]
-    train(interrupted.cfg, interrupted.run)
-    assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()
-
-
-# In a search
-
-
-@pytest.mark.parametrize(
-    ("keep", "of_trials", "of_finalists"),
-    [("winner", False, True), ("finalists", False, True), ("all", True, True), ("none", False, False)],
-)
-def test_keep_checkpoints_says_whose_models_a_search_keeps(
-    keep: str, of_trials: bool, of_finalists: bool, cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cfg.validation.folds, cfg.keep_checkpoints, cfg.refit = 2, keep, "all"  # which concerns a run alone
-    study = optuna.create_study(direction="maximize")
-    for is_finalist, kept in ((False, of_trials), (True, of_finalists)):
-        trial = study.ask({"optimizer.lr": FloatDistribution(1e-3, 1e-3)})
-        if is_finalist:
-            trial.set_user_attr("finalist", "0 validation.seed=1")
-        monkeypatch.setattr(module, "current_trial", functools.partial(JobTrial, trial))
-        run = tmp_path / str(is_finalist)
-        train(cfg, run)
-        members = ["fold_0.safetensors", "fold_1.safetensors"] if kept else []
-        assert [*weights_of(run)] == members and (run / "model").exists() is kept
-        result = result_of(run)
-        assert "refit" not in result and not (run / "predictions_test.csv").exists(), "test pages guide no search"
-        assert ("calibration" in result, (run / "label_issues.csv").exists()) == (is_finalist, is_finalist)
-        assert not (run / "resume").exists()
-
-
-def test_a_finalist_that_falls_behind_leaves_no_weights(
-    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cfg.validation.folds, cfg.validation.report = 3, "fold"
-    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=2.0))
-    trial = study.ask({"optimizer.lr": FloatDistribution(1e-3, 1e-3)})
-    trial.set_user_attr("finalist", "0 validation.seed=1")
-    monkeypatch.setattr(module, "current_trial", lambda: JobTrial(trial))
-    assert train(cfg, tmp_path) is None
-    assert result_of(tmp_path)["state"] == "PRUNED" and len(result_of(tmp_path)["folds"]) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.yaml"]

@@ -1,0 +1,109 @@
+"""Every page that is asked for has a row, readable or not, in the order of what asks."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from predict_files import read, shares
+from small_models import TARGETS
+
+from docclf.prediction import Predictor
+
+
+def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(
+    run_predict: Any, pages_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = run_predict(pages_root)
+    root = tmp_path / "root"
+    shutil.copytree(pages_root, root)
+    names = [row[0] for row in sound]
+    (root / "test" / names[1]).write_bytes(b"")
+    (root / "test" / names[4]).write_text("no picture")
+    (root / "test" / names[8]).unlink()
+    rows = run_predict(root, "batch_size=2", unreadable=3)
+    assert [row[0] for row in rows] == names
+    for i, row in enumerate(rows):
+        if i in (1, 4, 8):
+            assert row[1:-1] == [""] * 5
+        else:
+            assert shares([row])[0] == pytest.approx(shares([sound[i]])[0], abs=2e-6) and row[-1] == ""
+    reasons = [rows[i][-1] for i in (1, 4, 8)]
+    assert reasons[0] == "ValueError: the file is empty" and reasons[1].startswith("UnidentifiedImageError")
+    assert reasons[2].startswith("no such file in ")
+    assert "3 of 9 pages could not be read" in caplog.text and f"{names[4]}: Unidentified" in caplog.text
+
+
+def test_a_batch_of_nothing_but_unreadable_pages_is_no_obstacle(run_predict: Any, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for i in range(3):
+        (root / f"{i}.png").touch()
+    assert [row[0] for row in run_predict(root, "batch_size=2", unreadable=3)] == ["0.png", "1.png", "2.png"]
+
+
+def test_predictions_of_before_stay_until_the_new_ones_are_whole(
+    run_predict: Any, pages_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_predict(pages_root)
+    before = (tmp_path / "predictions.csv").read_bytes()
+    calls: list[int] = []
+
+    def interrupted(self: Predictor, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+        calls.append(len(pages))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return np.full((len(pages), 3), 1 / 3, dtype=np.float32)
+
+    monkeypatch.setattr(Predictor, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_predict(pages_root, "batch_size=4")
+    assert calls == [4, 4]
+    assert (tmp_path / "predictions.csv").read_bytes() == before
+    assert not list(tmp_path.glob("*partial*")) + list(tmp_path.glob(".*"))
+
+
+# Sample submissions
+
+
+def test_a_submission_has_the_rows_of_the_sample(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(pages_root, root)
+    names = sorted((path.name for path in (root / "test").iterdir()), reverse=True)
+    names = [names[3], *names, names[0]]
+    sample = ["note,ID,target", *(f'"a, {i}",{name},-1' for i, name in enumerate(names))]
+    (root / "sample_submission.csv").write_text("\n".join(sample), encoding="utf-8")
+    rows = run_predict(root)
+    assert [row[0] for row in rows] == names
+    expected = [[f"a, {i}", row[0], row[1]] for i, row in enumerate(rows)]
+    assert read(tmp_path / "submission.csv") == [["note", "ID", "target"], *expected]
+    assert not (tmp_path / "predictions_classes.csv").exists(), "place-holders are no labels"
+
+
+def test_a_submission_is_empty_where_a_page_is_missing(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:
+    name = next((pages_root / "test").iterdir()).name
+    sample = tmp_path / "sample.csv"
+    sample.write_text(f"ID,target\nlost.png,0\n{name},0", encoding="utf-8")
+    rows = run_predict(pages_root, f"data.sample_submission='{sample}'", unreadable=1)
+    assert read(tmp_path / "submission.csv")[1:] == [["lost.png", ""], [name, rows[1][1]]]
+    assert rows[1][1] in TARGETS
+
+
+# Several pages a file
+
+
+def test_every_page_of_a_file_has_a_row(run_predict: Any, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    pages = [Image.new("L", (40, 50), grey) for grey in (0, 120, 255)]
+    pages[0].save(root / "a.tif", save_all=True, append_images=pages[1:])
+    for i, page in enumerate(pages):
+        page.save(root / f"b{i}.png")
+    rows = run_predict(root, "data.multi_page=all")
+    assert [row[0] for row in rows] == ["a.tif#1", "a.tif#2", "a.tif#3", "b0.png", "b1.png", "b2.png"]
+    assert np.allclose(shares(rows[:3]), shares(rows[3:]), atol=2e-6)
+    assert abs(shares(rows)[0] - shares(rows)[2]).max() > 0.01
+    assert [row[0] for row in run_predict(root)] == ["a.tif", "b0.png", "b1.png", "b2.png"]
