@@ -172,11 +172,11 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_run(
 def test_wandb_that_dies_in_a_training_costs_the_rest_of_its_log_and_no_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    handlers = list(logging.getLogger().handlers)
+    handlers, others = list(logging.getLogger().handlers), children(os.getpid())
     loggers = RunLoggers({"wandb": WandbRunLogger}, info(tmp_path))
     (fold,) = loggers.fold(0)
     fold.log_metrics({"x": 1.0}, 0)
-    (service,) = children(os.getpid())
+    (service,) = set(children(os.getpid())) - set(others)
     os.kill(service, signal.SIGKILL)
     for step in range(3):
         fold.log_metrics({"x": 1.0}, step)
@@ -187,7 +187,7 @@ def test_wandb_that_dies_in_a_training_costs_the_rest_of_its_log_and_no_run(
     assert "Traceback" not in capfd.readouterr().err
     assert logging.getLogger().handlers == handlers
     assert wandb_processes() == [] and "WANDB_SERVICE" not in os.environ
-    for process in [found for found in gc.get_objects() if type(found) is subprocess.Popen]:
+    for process in [found for found in gc.get_objects() if type(found) is subprocess.Popen and found.pid == service]:
         process.wait()  # which W&B, whose connection is gone, does not
 
 
