@@ -14,7 +14,7 @@ test: .venv/dev ## the tests, offline, a few minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: .venv/dev ## the longest tests: many kills, every pruner and sampler in a whole search
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 check: .venv/dev ## style and types
 	$(BIN)/ruff check .

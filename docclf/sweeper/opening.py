@@ -148,7 +148,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     if settings["n_trials"] < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
     if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
-        raise ConfigError(f"Expected a number of workers or auto, got {settings['n_jobs']}.")
+        raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
     if (top_k := settings["finalists"]["top_k"]) < 0:
         raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
     if settings["warm_start"] not in ("best", "all"):

@@ -29,7 +29,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
         output = toy.run(*command, "hydra.sweeper.timeout=4", "seconds=8").output
         assert toy.states() == (number + 1) * ["FAIL"]
         assert f"trial {number}/2  out of time" in output
-        assert "Stopped by timeout=0.5 seconds of this run; the same command goes on" in output
+        assert "Stopped by timeout=4 seconds of this run; the same command goes on" in output
         assert "Traceback" not in output
     output = toy.run(*command).output
     assert "0 of 2 trials done" in output
