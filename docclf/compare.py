@@ -1,6 +1,7 @@
 """Compare two runs on the same pages.
 
 python -m docclf.compare RUN_A RUN_B     which is better, how sure that is, for which classes, and what differs
+python -m docclf.compare SEARCH          the same of its baseline and its winner
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ and what differs in the configs.
 """
 _EXAMPLES = """\
 examples:
-  python -m docclf.compare multirun/a/finalists/0 multirun/a         baseline and winner of a search
+  python -m docclf.compare multirun/a                                baseline and winner of a search
   python -m docclf.compare multirun/a multirun/b                     the winners of two searches
   python -m docclf.compare outputs/2026-01-31/09-00-00 multirun/a/7  any two runs
   python -m docclf.compare OLD NEW --anyway                          on other folds or other pages
@@ -35,15 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> str:
     from docclf.results.comparison import compare_runs
+    from docclf.results.reading import baseline_run
 
-    return compare_runs(options.run_a, options.run_b, anyway=options.anyway)
+    pair = (options.run_a, options.run_b) if options.run_b else (baseline_run(options.run_a), options.run_a)
+    return compare_runs(*pair, anyway=options.anyway)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("compare", _DESCRIPTION, _EXAMPLES)
     what = "folder of a run (it holds oof.csv), or of a search for its best run"
     parser.add_argument("run_a", type=Path, metavar="RUN_A", help=what)
-    parser.add_argument("run_b", type=Path, metavar="RUN_B", help=f"{what}; this one is scored against the first")
+    second = f"{what}; this one is scored against the first. Without it, RUN_A is a search: of its baseline and winner"
+    parser.add_argument("run_b", type=Path, metavar="RUN_B", nargs="?", help=second)
     parser.add_argument(
         "--anyway",
         action="store_true",

@@ -36,7 +36,7 @@ class Description:
         channels: 3 for RGB, 1 for grey.
         mean: Of each channel, to normalise pages in [0, 1] with.
         std: Of each channel, likewise.
-        temperature: Divides the logits of the ensemble's mean; 1 leaves probabilities as they are.
+        temperature: Divides the logits of each member; 1 leaves probabilities as they are.
         members: Files of weights beside `model.yaml`.
         source: Where it comes from, for people.
     """
@@ -73,25 +73,23 @@ class Ensemble(torch.nn.Module):
             self.register_buffer(name, values.reshape(-1, 1, 1), persistent=False)
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class probabilities, not calibrated.
+    def forward(self, images: Tensor, *, calibrated: bool = False) -> Tensor:
+        """Class probabilities.
+
+        The temperature was fitted to out-of-fold predictions, each of one member alone, and so it is each member's. A
+        mean is less sure of itself already: divided by it once more, it would be far too unsure. Where a temperature
+        can be fitted to the mean itself, on further pages, that is better than either (arXiv 2007.08792).
 
         Args:
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
+            calibrated: At the temperature of the description.
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
         """
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return torch.stack([net(normalised).float().softmax(dim=1) for net in self.nets]).mean(dim=0)
-
-    def calibrate(self, probabilities: Tensor) -> Tensor:
-        """Probabilities at the temperature that was fitted; after all averaging, see arXiv 2007.08792.
-
-        Args:
-            probabilities: Of shape (n, n_classes).
-        """
-        return (probabilities.clamp_min(1e-12).log() / self.description.temperature).softmax(dim=1)
+        temperature = self.description.temperature if calibrated else 1.0
+        return torch.stack([(net(normalised).float() / temperature).softmax(dim=1) for net in self.nets]).mean(dim=0)
 
 
 def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:

@@ -37,7 +37,7 @@ class Predictor:
     Args:
         ensemble: The model, on the device that computes.
         tta: Key of `VIEWS`: the views of each page whose probabilities are averaged.
-        calibrated: At the temperature of the model, after all averaging.
+        calibrated: At the temperature of the model.
     """
 
     def __init__(self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True) -> None:
@@ -79,10 +79,8 @@ class Predictor:
     @torch.inference_mode()
     def _predict(self, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
         images = resize(torch.from_numpy(pages).to(self._ensemble.mean.device), self.description.image_size)
-        probabilities = torch.stack([self._ensemble(view) for view in self._views(images)]).mean(dim=0)
-        if self._calibrated:
-            probabilities = self._ensemble.calibrate(probabilities)
-        found: NDArray[np.float32] = probabilities.cpu().numpy()
+        views = [self._ensemble(view, calibrated=self._calibrated) for view in self._views(images)]
+        found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()
         return found
 
 

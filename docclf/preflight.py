@@ -72,7 +72,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     assignment = _split(cfg, pages)
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
-    _tell_duplicates(data)
+    tell_duplicates(data)
     return {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
@@ -107,12 +107,19 @@ def _check_folds(finalist: DictConfig, pages: PageSet, assignment: NDArray[np.in
         )
 
 
-def _tell_duplicates(data: DataSet) -> None:
-    n = len(data.pages.train)
-    inside = sum(b < n for _, b in data.pairs)
+def tell_duplicates(data: DataSet) -> None:
+    """Say what near-duplicates there are among the pages, and what they do to the scores."""
+    labels = data.pages.train.labels
+    assert labels is not None
+    n = len(labels)
+    inside = [pair for pair in data.pairs if max(pair) < n]
     across = len({b for a, b in data.pairs if a < n <= b})
     if inside:
-        log.info(f"Near-duplicates among the training pages: {inside}; each stays in one fold (data.near_duplicates)")
+        log.info(
+            f"Near-duplicates among the training pages: {len(inside)}; each stays in one fold (data.near_duplicates)"
+        )
+    if unlike := sum(labels[a] != labels[b] for a, b in inside):
+        log.warning(f"Near-duplicates of different classes: {unlike}; python -m docclf.data names them")
     if across:
         log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
 

@@ -163,5 +163,5 @@ def _predict(ensemble: Ensemble, data: PageDataModule, device: torch.device) -> 
     for start in range(0, len(images), _BATCH_SIZE):
         rows = np.arange(start, min(start + _BATCH_SIZE, len(images)))
         pages = resize(torch.from_numpy(images[rows]).to(device), data.image_size)
-        parts.append(ensemble.calibrate(ensemble(pages)).cpu())
+        parts.append(ensemble(pages, calibrated=True).cpu())
     return torch.cat(parts).numpy()

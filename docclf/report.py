@@ -74,7 +74,7 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
         Exception: It is not there, or cannot be read.
     """
     from docclf.data.formats import read_page
-    from docclf.data.pages import candidates
+    from docclf.data.tables import candidates
 
     file, _, last = page.rpartition("#")
     named = [(page, 0), *([(file, int(last) - 1)] if last.isdecimal() else [])]

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
-from docclf.preflight import SCORES, check_config
+from docclf.preflight import SCORES, check_config, tell_duplicates
 from docclf.sweeper import current_trial
 from docclf.typos import answer_typos
 
@@ -48,6 +48,12 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     hydra_cfg = HydraConfig.get()
+    asked = hydra_cfg.runtime.choices.get("hparams_search")
+    if hydra_cfg.mode == RunMode.RUN and asked not in (None, "null"):  # not logged: that goes to the search's log
+        raise SystemExit(
+            f"ConfigError: Expected -m with hparams_search={asked}, which makes this a search, got none. "
+            f"Say python -m docclf.train -m hparams_search={asked} ..."
+        )
     try:
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except DocclfError as error:
@@ -88,10 +94,13 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         augment=instantiate(cfg.augment),
         validation_augment=_read_augment(cfg.validation.augment),
     )
+    if trial.number is None:  # a search has told
+        tell_duplicates(data.data)
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial)
     refit = _what_to_keep(cfg, trial)
-    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, [data.data.fingerprint, refit == "folds"])
+    same = [data.data.fingerprint, data.pages.targets, refit == "folds"]
+    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
     facts = {
         "fingerprint": data.data.fingerprint,
         "pages": len(data.labels),
@@ -140,6 +149,9 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
                 result["refit"] = score_test(data, folder, builders["build_trainer"])
         result["state"] = "COMPLETE"
         checkpoints.clear()
+        if trial.number is None:
+            folds = ", ".join(f"{score:.3f}" for score in done.scores)
+            log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {metrics['macro_f1_pooled']:.3f}), in {folder}")
         if isinstance(cfg.search.objective, str):
             return metrics[cfg.search.objective]
         return tuple(metrics[name] for name in cfg.search.objective)

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
@@ -39,7 +39,9 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
             try:
                 return main(*args, **kwargs)
             except SystemExit as stop:
-                if isinstance(stop.__context__, ConfigCompositionException):
+                if isinstance(stop.__context__, OverrideParseException):
+                    sys.stderr.write(quoting_hint(stop.__context__.override))
+                elif isinstance(stop.__context__, ConfigCompositionException):
                     given = get_args(sys.argv[1:])
                     found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
                     sys.stderr.writelines(f"Did you mean {text}?\n" for text in found)
@@ -48,6 +50,15 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def quoting_hint(override: str) -> str:
+    """How to write an override that Hydra's grammar does not take, if its value is a text; else nothing."""
+    key, equals, value = override.partition("=")
+    if not equals or not value or set(value) & set("'\"()[]{}"):
+        return ""
+    quoted = f"\"{key}='{value}'\""
+    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"
 
 
 def suggestions(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:

@@ -87,21 +87,21 @@ def test_an_ensemble_predicts_the_mean_of_its_members_probabilities(saved: Saved
     torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
 
 
-def test_calibration_divides_the_logarithms_by_the_temperature(saved: Saved) -> None:
+def test_calibration_divides_the_logits_of_each_member_by_the_temperature(saved: Saved) -> None:
+    mean, std = (torch.tensor(saved.nets[0].pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     ensemble = load_ensemble(saved.folder)
-    probabilities = torch.tensor([[0.7, 0.2, 0.05, 0.04, 0.01], [1.0, 0.0, 0.0, 0.0, 0.0]])
-    found = ensemble.calibrate(probabilities)
-    expected = probabilities[0].double() ** (1 / 1.7)
-    torch.testing.assert_close(found[0].double(), expected / expected.sum(), atol=1e-6, rtol=0)
-    assert torch.isfinite(found).all() and found[1].argmax() == 0, "a probability of 0 has no logarithm"
-    torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
+    with torch.no_grad():
+        found = ensemble(images(), calibrated=True)
+        each = [(net((images() - mean) / std) / 1.7).softmax(dim=1) for net in saved.nets]
+        plain = ensemble(images())
+    torch.testing.assert_close(found, (each[0] + each[1] + each[2]) / 3, atol=1e-6, rtol=0)
+    assert float((found - plain).abs().max()) > 0.01, "or the temperature is not used"
 
 
 def test_a_temperature_of_one_changes_nothing(tmp_path: Path) -> None:
     ensemble = load_ensemble(Saved(tmp_path, members=1).folder)
     with torch.no_grad():
-        found = ensemble(images())
-    torch.testing.assert_close(ensemble.calibrate(found), found, atol=1e-6, rtol=0)
+        torch.testing.assert_close(ensemble(images(), calibrated=True), ensemble(images()), atol=1e-6, rtol=0)
 
 
 def test_a_folder_that_was_moved_predicts_the_same(saved: Saved, tmp_path: Path) -> None:

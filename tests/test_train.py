@@ -1,6 +1,9 @@
 """One real training through the command's own function, and what it leaves in its folder."""
 
 import csv
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +208,47 @@ def test_a_model_on_all_pages_that_breaks_fails_the_run_and_keeps_the_folds(cfg:
     assert result["state"] == "FAIL" and result["cause"].startswith("IsADirectoryError")
     assert len(result["folds"]) == 1 and (tmp_path / "oof.csv").is_file()
     assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_search_without_m_is_refused_and_begins_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "docclf.train", "hparams_search=optuna"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "ConfigError: Expected -m with hparams_search=optuna, which makes this a search, got none. "
+        "Say python -m docclf.train -m hparams_search=optuna ...\n"
+    )
+    assert not (tmp_path / "multirun").exists() and not (tmp_path / "data").exists()
+
+
+def test_a_run_says_at_its_end_what_came_out_and_where(
+    cfg: DictConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    train(cfg, tmp_path)
+    result = result_of(tmp_path)
+    folds = ", ".join(f"{score:.3f}" for score in result["folds"])
+    pooled = result["metrics"]["macro_f1_pooled"]
+    assert caplog.messages[-1] == f"macro-F1 {result['mean']:.3f} (folds {folds}; pooled {pooled:.3f}), in {tmp_path}"
+
+
+def test_a_run_says_that_its_test_pages_leak_and_that_labels_contradict(
+    cfg: DictConfig, pages_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    root = tmp_path / "pages"
+    shutil.copytree(pages_root, root)
+    header, *rows = (root / "train.csv").read_text(encoding="utf-8").splitlines()
+    first = rows[0].split(",")[0]
+    other = next(row.split(",")[1] for row in rows if row.split(",")[1] != rows[0].split(",")[1])
+    shutil.copy(root / "train" / first, root / "train" / "again.png")
+    (root / "train.csv").write_text("\n".join([header, *rows, f"again.png,{other}"]), encoding="utf-8")
+    leaked = (root / "test.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+    shutil.copy(root / "train" / first, root / "test" / leaked)
+    cfg.data.root, cfg.data.near_duplicates = str(root), 0
+    train(cfg, tmp_path / "run")
+    assert "Near-duplicates of different classes: 1; python -m docclf.data names them" in caplog.messages
+    assert "Test pages that are near-duplicates of training pages: " in caplog.text
 
 
 @pytest.mark.parametrize("refit", ["bogus", True, "folds "])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docclf.typos import suggestions
+from docclf.typos import quoting_hint, suggestions
 
 SEARCH = "hparams_search=optuna"
 
@@ -103,6 +103,12 @@ def test_the_answer_comes_after_hydra_s_message(tmp_path: Path, arguments: list[
     status, lines = run(*arguments, cwd=tmp_path)
     assert status == 1 and lines[0] == first and lines[-1] == last
     assert sum(line.startswith("Did you mean ") for line in lines) == 1
+
+
+def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> None:
+    status, lines = run("docclf.data", "data=folder", "data.root=한글", cwd=tmp_path)
+    assert status == 1 and lines[-1].endswith("""for Hydra inside those for the shell: "data.root='한글'\"""")
+    assert [quoting_hint(text) for text in ("model=choice(a", "~seed", "seed=")] == [""] * 3
 
 
 def test_other_errors_are_left_alone(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.formats import quiet_decoders, read_page
+from docclf.data.formats import count_pages, quiet_decoders, read_page
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,13 @@ class DecodedPages:
             read.
         digests: A hash of each page's content, the same for the same file under another name.
         problems: Why a page cannot be read, by its index.
+        several: How many of the files have more pages; 0 where numbers of pages were asked for.
     """
 
     images: NDArray[np.uint8]
     digests: list[str]
     problems: dict[int, str]
+    several: int = 0
 
 
 def default_cache_dir() -> Path:
@@ -91,12 +93,11 @@ def load_pages(
         DataError: The cache cannot be written.
     """
     folder = cache_dir or default_cache_dir()
-    numbers = numbers or [0] * len(paths)
     with _writable(folder, len(paths) * size * size * channels):
         folder.mkdir(parents=True, exist_ok=True)
         digests = [
             f"{digest}#{number}" if number else digest
-            for digest, number in zip(content_digests(paths, folder), numbers, strict=True)
+            for digest, number in zip(content_digests(paths, folder), numbers or [0] * len(paths), strict=True)
         ]
         name = hashlib.sha256("\n".join(digests).encode()).hexdigest()[:24]
         target = folder / f"pages-v{_VERSION}-{size}px-{channels}ch-{name}.npy"
@@ -107,8 +108,9 @@ def load_pages(
                 _remove_oldest(folder, target, limit_gb)
             _mark_used(target)
             images: NDArray[np.uint8] = np.load(target, mmap_mode="r")
-            problems = json.loads(_note(target).read_text(encoding="utf-8"))["problems"]
-    return DecodedPages(images, digests, {int(index): text for index, text in problems.items()})
+            note = json.loads(_note(target).read_text(encoding="utf-8"))
+    problems = {int(index): text for index, text in note["problems"].items()}
+    return DecodedPages(images, digests, problems, note.get("several", 0))  # which older caches do not say
 
 
 @contextmanager
@@ -160,17 +162,20 @@ def _checksum(target: Path, size: int, changed: int) -> int:
     return crc
 
 
-def _build(paths: Sequence[Path], numbers: Sequence[int], shape: tuple[int, ...], target: Path) -> None:
+def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[int, ...], target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     problems: dict[int, str] = {}
-    passing: list[int] = []
+    passing, several = list[int](), list[int]()
     try:
         _reserve(partial, shape)
         images: Any = np.load(partial, mmap_mode="r+")
 
         def decode(index: int) -> None:
             try:
-                images[index] = read_page(paths[index], shape[1], page=numbers[index], channels=shape[3])
+                page = numbers[index] if numbers else 0
+                images[index] = read_page(paths[index], shape[1], page=page, channels=shape[3])
+                if numbers is None and _has_more(paths[index]):  # the file has just been read
+                    several.append(index)
             except Exception as error:  # decoders of damaged files raise almost anything
                 problems[index] = f"{type(error).__name__}: {error}"
                 # Of the machine and not of the file: tried again the next time.
@@ -184,13 +189,19 @@ def _build(paths: Sequence[Path], numbers: Sequence[int], shape: tuple[int, ...]
         images.flush()
         stat = partial.stat()
         crc = _checksum(partial, stat.st_size, stat.st_mtime_ns)
-        note = {"shape": list(shape), "crc32": crc, "problems": problems, "passing": passing}
+        note = {"shape": list(shape), "crc32": crc, "problems": problems, "passing": passing, "several": len(several)}
         note_partial = _note(target).with_suffix(f".json.partial-{os.getpid()}")
         note_partial.write_text(json.dumps(note), encoding="utf-8")
         note_partial.replace(_note(target))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _has_more(path: Path) -> bool:
+    with suppress(Exception):  # the first page could be read, others may be damaged
+        return count_pages(path) > 1
+    return False
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:

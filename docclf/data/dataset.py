@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     problems = list(pages.problems)
     splits: list[tuple[Pages, DecodedPages]] = []
     for split in (pages.train, pages.test):
-        if split is not None:
+        if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
             expanded, found = _expand(split, options.multi_page)
             decoded = _decode(expanded, options)
             problems += found
@@ -148,9 +148,12 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
         shown = "".join(f"\n  {problem}" for problem in problems[:20])
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         log.warning(f"Left out {len(problems)} pages that cannot be used:{shown}{more}")
+    if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
+        _tell_several(root, several)
     usable = [_without(split, decoded) for split, decoded in splits]
     if not len(usable[0][0]):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
+    usable = [part for part in usable if len(part[0])]
     digests = [digest for _, _, split_digests in usable for digest in split_digests]
     pairs: list[tuple[int, int]] = []
     train = usable[0][0]
@@ -162,6 +165,13 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
     checked = replace(pages, train=train, test=test, problems=[])
     return DataSet(checked, usable[0][1], test_images, problems, pairs, digests)
+
+
+@cache  # once a process, not once a trial
+def _tell_several(root: Path, n: int) -> None:
+    log.info(
+        f"Of {n} file{'s' if n > 1 else ''} in {root} only the first page is taken; data.multi_page=all takes all."
+    )
 
 
 def _similar_pairs(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus, shown
+from docclf.data.folders import find_files, is_utf_8, readable, tell_unread
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
-from docclf.data.pages import candidates, is_utf_8, read_table
+from docclf.data.tables import PageFinder, read_table
 from docclf.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -127,34 +127,18 @@ def list_pages(root: Path, *, sample_submission: Path | None = None, multi_page:
 
 
 def _of_folder(root: Path) -> Listing:
-    paths = [root] if root.is_file() else sorted(_walk(root))
-    return Listing([_page_of_file(root, path) for path in paths], root)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Page files anywhere below a folder, through links too; hidden folders are left out, as in training."""
-    seen: set[tuple[int, int]] = set()
-    for name, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
-        folder = Path(name)
-        stat = folder.stat()
-        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(folder for folder in folders if not folder.startswith((".", "__")))
-        yield from (path for file in files if is_page_file(path := folder / file))
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"Expected folders that can be read below `data.root`, got {error.strerror}: {error.filename}.")
+    if root.is_file():
+        return Listing([_page_of_file(root, root)], root)
+    found = find_files(root)
+    tell_unread(root, found.unread)
+    return Listing([_page_of_file(root, path) for path in found.pages], root)
 
 
 def _page_of_file(root: Path, path: Path) -> ListedPage:
     parts = path.relative_to(root).parts if path != root else (path.name,)
     name = "/".join(parts)
     if not is_utf_8(name):
-        readable = name.encode(errors="backslashreplace").decode()
-        return ListedPage(readable, path, problem="the name is not UTF-8, rename it")
+        return ListedPage(readable(name), path, problem="the name is not UTF-8, rename it")
     folders = parts[1:-1] if parts[0] == _TEST else parts[:-1]
     return ListedPage(name, path, label=folders[0] if folders else "")
 
@@ -174,16 +158,13 @@ def _of_sample(root: Path, path: Path) -> Listing:
 
 
 def _pages_of_rows(root: Path, source: Path, rows: Iterable[dict[str, str]]) -> list[ListedPage]:
-    splits = list(dict.fromkeys((source.stem, _TEST)))  # train.csv names pages in train/
-    missing = f"no such file in {', '.join(str(root / split) for split in splits)} or {root}"
+    finder = PageFinder(root, list(dict.fromkeys((source.stem, _TEST))))  # train.csv names pages in train/
     pages = []
     for row in rows:
         name, target = row["ID"], row.get("target", "")
-        places = [path for split in splits for path in candidates(root, split, name)]
-        # Not `Path.is_file`, which raises an error for names that are too long.
-        path = next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113
-        problem = "no ID" if not name else "" if path else missing
-        pages.append(ListedPage(name, path if name else None, label=target, problem=problem))
+        path = finder.find(name) if name else None
+        problem = "no ID" if not name else "" if path else finder.missing(name)
+        pages.append(ListedPage(name, path, label=target, problem=problem))
     return pages
 
 

@@ -1,22 +1,16 @@
 """What a data set is: pages with labels, read from a folder per class or from CSV files."""
 
-import csv
-import functools
-import logging
-import os
 import re
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.formats import is_page_file
+from docclf.data.folders import class_folders, files_of_classes, is_utf_8, readable, tell_loose, tell_validation
+from docclf.data.tables import PageFinder, read_table
 from docclf.errors import DataError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,32 +71,49 @@ class PageSet:
 def read_folder(root: Path) -> PageSet:
     """Read a folder per class, either directly below `root` or below `root/train` and `root/test`.
 
-    Class names are the folders' names, in sorted order. Folders that hold only other folders are skipped with a
-    warning, hidden ones without.
+    Class names are the folders' names, in sorted order; pages in folders below them are pages of the class too. Pages
+    of `root/test` may lie there without class folders: they have no labels. What is left out, a warning tells.
 
     Raises:
         DataError: Fewer than 2 class folders, an empty one, or a test class that training does not have.
     """
-    splits = [root / name for name in ("train", "test") if (root / name).is_dir()]
-    train_root = splits[0] if splits and splits[0].name == "train" else root
-    names = _class_folders(train_root)
+    train_root = root / "train" if (root / "train").is_dir() else root
+    classes = class_folders(train_root, deep=train_root != root)
+    names = list(classes)
     if len(names) < 2:
         raise DataError(
             f"Expected at least 2 class folders with page images in `data.root`={root}, got {len(names)}"
             f"{': ' + names[0] if names else ''}. Put the pages of each class into a folder of its own, "
             "or use data=csv where a train.csv names the classes."
         )
-    train, problems = _pages_of_folders(root, train_root, names)
+    train, problems = _pages_of_files(root, list(classes.values()))
     test = None
-    if train_root != root and len(splits) == 2:
-        unknown = sorted(set(_class_folders(splits[1])) - set(names))
-        if unknown:
-            raise DataError(
-                f"Expected the classes of {train_root} in {splits[1]}, got others too: {', '.join(unknown)}."
-            )
-        test, more = _pages_of_folders(root, splits[1], names)
+    if train_root != root:
+        tell_validation(root)
+        test, more = _read_test_folder(root, names)
         problems += more
     return PageSet(names, names, train, test, problems)
+
+
+def _read_test_folder(root: Path, names: Sequence[str]) -> tuple[Pages | None, list[str]]:
+    """The pages of `root/test`; None where it holds none."""
+    folder = root / "test"
+    if not folder.is_dir():
+        return None, []
+    found, loose = files_of_classes(folder)
+    classes = {name: pages for name, pages in found.items() if pages}
+    if unknown := sorted(classes.keys() - set(names)):
+        raise DataError(
+            f"Expected the classes of {root / 'train'} in {folder}, got others too: {', '.join(unknown)}. "
+            f"Pages without labels lie in {folder} itself."
+        )
+    if classes:
+        tell_loose(folder, loose)
+        return _pages_of_files(root, [classes.get(name, []) for name in names])
+    if not loose:
+        return None, []
+    pages, problems = _pages_of_files(root, [loose])
+    return replace(pages, labels=None), problems
 
 
 def read_csv(root: Path) -> PageSet:
@@ -124,51 +135,19 @@ def read_csv(root: Path) -> PageSet:
     return PageSet(targets, names, train, test, problems)
 
 
-def _class_folders(root: Path) -> list[str]:
-    if not root.is_dir():
-        raise DataError(f"Expected a folder at `data.root`, got {root}, which is not one.")
-    names = []
-    for folder in sorted(root.iterdir()):
-        if not folder.is_dir() or folder.name.startswith((".", "__")):
-            continue
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        if not is_utf_8(folder.name):
-            raise DataError(f"Expected class folders with names in UTF-8, got {str(folder)!a}. Rename it.")
-        if any(is_page_file(entry) for entry in entries):
-            names.append(folder.name)
-        elif any(entry.is_dir() for entry in entries):
-            _tell_skipped(folder)
-        else:
-            raise DataError(f"Expected page images in the class folder {folder}, got none. Fill it or remove it.")
-    return names
-
-
-@functools.cache  # once a process, not once a trial
-def _tell_skipped(folder: Path) -> None:
-    log.warning(f"Skipped {folder}: it holds other folders, no page images of its own")
-
-
-def _pages_of_folders(root: Path, split: Path, names: Sequence[str]) -> tuple[Pages, list[str]]:
-    """The pages of class folders, and the files whose names no CSV file could hold."""
+def _pages_of_files(root: Path, classes: Sequence[Sequence[Path]]) -> tuple[Pages, list[str]]:
+    """The pages of each class, and the files whose names no CSV file could hold."""
     ids, paths, labels, problems = list[str](), list[Path](), list[int](), list[str]()
-    for label, name in enumerate(names):
-        for path in sorted(path for path in (split / name).glob("*") if is_page_file(path)):
+    for label, files in enumerate(classes):
+        for path in files:
             page = path.relative_to(root).as_posix()
             if is_utf_8(page):
                 ids.append(page)
                 paths.append(path)
                 labels.append(label)
             else:
-                problems.append(f"{page.encode(errors='backslashreplace').decode()}: the name is not UTF-8, rename it")
+                problems.append(f"{readable(page)}: the name is not UTF-8, rename it")
     return Pages(ids, paths, np.asarray(labels, dtype=np.int64)), problems
-
-
-def is_utf_8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -183,23 +162,6 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file that has at least these columns; values that a short row lacks are empty."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            found, rows = reader.fieldnames or (), list(reader)
-    except UnicodeDecodeError as error:
-        raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
-    except csv.Error as error:
-        raise DataError(
-            f"Expected {path} as CSV, got {error}. Look for a quotation mark that is not closed."
-        ) from error
-    if not set(columns) <= set(found):
-        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
-    return rows
-
-
 def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:
     """Targets and class names, in the order of the class indices."""
     used = {row["target"] for row in rows} - {""}
@@ -207,18 +169,38 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
     if (root / "meta.csv").is_file():
         meta = read_table(root / "meta.csv", ("target", "class_name"))
         names = {row["target"]: row["class_name"] for row in meta}
-        used &= names.keys()
-    if len(used) < 2:
-        raise DataError(f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used)}.")
+    if len(used & names.keys()) < 2:
+        raise DataError(
+            f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
+            f"{_unlike(used, set(names))}."
+        )
     if len(set(names.values())) < len(names):
         raise DataError(f"Expected different class names in {root / 'meta.csv'}, got one twice.")
     targets = sorted(names, key=_in_order)
     return targets, [names[target] for target in targets]
 
 
+def _unlike(used: set[str], named: set[str]) -> str:
+    """What train.csv and meta.csv do not have in common, and why; empty where meta.csv names all targets.
+
+    >>> _unlike({"00", "01"}, {"0", "1"})
+    ': meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files; write targets alike in both'
+    """
+    strange, unused = used - named, named - used
+    if not strange:
+        return ""
+    zeros = {target.lstrip("0") for target in strange} & {target.lstrip("0") for target in unused}
+    why = "Leading zeros were lost in one of the two files; write" if zeros else "Write"
+    return f": meta.csv has no {_some(strange)}, but {_some(unused) or 'no other'}. {why} targets alike in both"
+
+
+def _some(targets: set[str]) -> str:
+    return ", ".join(sorted(targets, key=_in_order)[:5]) + (", ..." if len(targets) > 5 else "")
+
+
 def _in_order(target: str) -> tuple[int, int, str]:
-    """Sorting key: whole numbers by value, and words after them."""
-    return (0, int(target), "") if re.fullmatch(r"-?\d+", target) else (1, 0, target)
+    """Sorting key: whole numbers by value, words after them, and by the text what is equal: 0 before 00."""
+    return (0, int(target), target) if re.fullmatch(r"-?\d+", target) else (1, 0, target)
 
 
 def _pages_of_rows(
@@ -233,10 +215,10 @@ def _pages_of_rows(
     problems: list[str] = []
     ids, paths, labels, groups = list[str](), list[Path](), list[int](), list[str]()
     seen: set[str] = set()
+    finder = PageFinder(root, (split,))
     for line, row in enumerate(rows, 2):
         name, target = row["ID"], row.get("target", "")
-        # Not `Path.is_file`, which raises an error for names that are too long.
-        path = next((path for path in candidates(root, split, name) if os.path.isfile(path)), None)  # noqa: PTH113
+        path = finder.find(name)
         what = None
         if not name:
             what = "no ID"
@@ -249,7 +231,7 @@ def _pages_of_rows(
         elif name in seen:
             what = "the ID stands in several rows"
         elif path is None:
-            what = f"no such file in {root / split} or {root}"
+            what = finder.missing(name)
         seen.add(name)
         if what is not None or path is None:
             problems.append(f"{split}.csv, row {line}{f', {name}' if name else ''}: {what}")
@@ -262,9 +244,3 @@ def _pages_of_rows(
     named = [group or f"\0{name}" for group, name in zip(groups, ids, strict=True)] if has_groups else None
     numbered = np.asarray(labels, dtype=np.int64) if has_labels else None
     return Pages(ids, paths, numbered, named), problems
-
-
-def candidates(root: Path, split: str, name: str) -> list[Path]:
-    """Where a page may be: macOS writes a syllable of Hangul as several characters (NFD), others as one (NFC)."""
-    forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
-    return [folder / form for form in forms for folder in (root / split, root)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import shutil
+import sys
 from datetime import datetime
 from pathlib import Path
 from statistics import stdev
@@ -16,6 +17,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
+from docclf.errors import InputError
 from docclf.results.files import replacing
 from docclf.results.provenance import git_commit, versions
 
@@ -51,12 +53,14 @@ class ExportBest(Callback):
 
 
 def search_folder(config: DictConfig) -> Path | None:
-    """The folder of a search that ends; None of another sweeper's, and of one that was refused before it began.
+    """The folder of a search that ends; None of another sweeper's, and of one that was refused.
 
     Args:
         config: The composed config of the sweep, `hydra` included.
     """
     if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+        return None
+    if isinstance(getattr(sys.exception(), "__cause__", None), InputError):  # Hydra calls while it is on its way
         return None
     folder = Path(config.hydra.runtime.cwd, config.hydra.sweep.dir)
     return folder if (folder / "multirun.yaml").is_file() else None

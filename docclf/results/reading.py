@@ -134,6 +134,22 @@ def read_run(folder: Path) -> Run:
     return Run(run, result, predictions, test, folds, *_read_config(run))
 
 
+def baseline_run(search: Path) -> Path:
+    """The folder in which a search's baseline was scored beside its winner.
+
+    Raises:
+        DataError: There is none.
+    """
+    path = search / "best" / "verdict.yaml"
+    if not path.is_file():
+        raise DataError(
+            f"Expected two runs, or a search that has scored its finalists, got {search}, "
+            "which has no best/verdict.yaml."
+        )
+    verdict: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return search / str(verdict["baseline"]["folder"])
+
+
 def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a CSV file whose header starts with these columns, the first an ID that is there once."""
     if not path.is_file():

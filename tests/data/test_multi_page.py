@@ -1,5 +1,7 @@
 """Files with several pages: the first, or all of them as one group."""
 
+import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from flat_pages import greys, opened, write
 from PIL import Image
 
+from docclf.data.cache import load_pages
 from docclf.errors import DataError
 
 
@@ -73,3 +76,26 @@ def test_a_damaged_page_within_a_file_is_left_out_alone(documents: Path) -> None
     data = opened(documents, multi_page="all", on_error="drop")
     assert data.pages.train.ids[:3] == ["0.tif#1", "0.tif#3", "3.png"]
     assert [problem.split(":")[0] for problem in data.dropped] == ["0.tif#2"]
+
+
+def test_files_of_which_only_the_first_page_is_taken_are_counted_once(
+    documents: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "docclf.data.dataset")
+    opened(documents, multi_page="all")
+    assert "only the first page" not in caplog.text
+    for cache in ("one", "one", "two"):
+        opened(documents, cache_dir=tmp_path / cache)
+    (record,) = [record for record in caplog.records if "only the first page" in record.message]
+    assert record.message.startswith("Of 3 files in ") and record.message.endswith("data.multi_page=all takes all.")
+    assert record.levelno == logging.INFO
+
+
+def test_the_cache_knows_which_files_have_more_pages_and_older_caches_do_not(documents: Path, tmp_path: Path) -> None:
+    paths = [documents / name for name in ("0.tif", "1.pdf", "2.png")]
+    assert [load_pages(paths, 16, tmp_path).several for _ in range(2)] == [2, 2]
+    assert load_pages(paths, 16, tmp_path, numbers=[1, 1, 0]).several == 0
+    for note in tmp_path.glob("pages-*.json"):
+        older = {key: value for key, value in json.loads(note.read_text("utf-8")).items() if key != "several"}
+        note.write_text(json.dumps(older), "utf-8")
+    assert load_pages(paths, 16, tmp_path).several == 0

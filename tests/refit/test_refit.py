@@ -140,8 +140,9 @@ def test_test_scores_are_those_of_the_predictions_that_are_written(
     assert data.data.test_images is not None
     pages = resize(torch.from_numpy(data.data.test_images[np.arange(len(labels))]), 32)
     with torch.no_grad():
-        raw = model(pages).numpy()
-    expected = softmax(np.log(raw) / result_of(runs[refit])["calibration"]["temperature"], axis=1)
+        raw = [Ensemble([net], model.description)(pages).numpy() for net in model.nets]
+    t = result_of(runs[refit])["calibration"]["temperature"]
+    expected = np.mean([softmax(np.log(member) / t, axis=1) for member in raw], axis=0)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.results.comparison import compare_runs
-from docclf.results.reading import read_predictions, read_run
+from docclf.results.reading import baseline_run, read_predictions, read_run
 from docclf.results.run import write_result
 
 
@@ -94,6 +94,14 @@ def test_a_search_stands_for_its_best_run(tmp_path: Path, predicted: tuple[NDArr
     (tmp_path / "best" / ".hydra" / "config.yaml").rename(tmp_path / "best" / "config.yaml")  # as it is exported
     run = read_run(tmp_path)
     assert run.folder == tmp_path / "best" and run.config["optimizer.lr"] == "0.001"
+
+
+def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected two runs, or a search .* which has no best/verdict\.yaml"):
+        baseline_run(tmp_path)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "verdict.yaml").write_text("baseline: {folder: finalists/1}", encoding="utf-8")
+    assert baseline_run(tmp_path) == tmp_path / "finalists" / "1"
 
 
 def test_runs_that_are_none_or_did_not_finish_are_refused_with_what_they_are(

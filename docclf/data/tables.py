@@ -1,0 +1,109 @@
+"""CSV files that name pages, and the files that their IDs mean."""
+
+import csv
+import os
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from docclf.data.formats import is_page_file
+from docclf.errors import DataError
+
+_DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has at least these columns, without blanks around names and values.
+
+    The delimiter is a comma, a semicolon or a tab, whichever gives the columns; values that a short row lacks are
+    empty.
+
+    Raises:
+        DataError: A column is missing, the file is not UTF-8, or damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", delimiter=_delimiter(header, columns))
+            found = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = found
+            rows = [{name: _stripped(value) for name, value in row.items()} for row in reader]
+    except UnicodeDecodeError as error:
+        raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
+    except csv.Error as error:
+        raise DataError(
+            f"Expected {path} as CSV, got {error}. Look for a quotation mark that is not closed."
+        ) from error
+    if not set(columns) <= set(found):
+        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
+    return rows
+
+
+def _delimiter(header: str, columns: Sequence[str]) -> str:
+    r"""The sign between the columns of a header line; a comma where none gives the columns.
+
+    >>> _delimiter("ID;target\n", ["ID", "target"]), _delimiter('"a;b", ID', ["ID"]), _delimiter("name", ["ID"])
+    (';', ',', ',')
+    """
+    for delimiter in _DELIMITERS:
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        if set(columns) <= {name.strip() for name in names}:
+            return delimiter
+    return ","
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value  # a list holds what a row has too many
+
+
+class PageFinder:
+    """Finds the files that IDs mean.
+
+    Args:
+        root: Folder of the data set.
+        splits: Folders below it that are looked in first, in this order.
+    """
+
+    def __init__(self, root: Path, splits: Sequence[str]) -> None:
+        self.root, self.splits = root, splits
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """The file of an ID; None where there is none."""
+        # Not `Path.is_file`, which raises an error for names that are too long.
+        return next((path for path in self._places(name) if os.path.isfile(path)), None)  # noqa: PTH113
+
+    def missing(self, name: str) -> str:
+        """Why an ID has no file, with the file that it may mean if only its suffix is missing."""
+        reason = f"no such file in {', '.join(str(self.root / split) for split in self.splits)} or {self.root}"
+        meant = list(dict.fromkeys(file for path in self._places(name) for file in self._of_stem(path)))
+        return f"{reason}, but one such as {meant[0].name}: give IDs their suffix" if len(meant) == 1 else reason
+
+    def _places(self, name: str) -> list[Path]:
+        return [path for split in self.splits for path in candidates(self.root, split, name)]
+
+    def _of_stem(self, path: Path) -> list[Path]:
+        """Page files that are called like this and a suffix; folders are read once, there may be many such IDs."""
+        folder = path.parent
+        if folder not in self._names:
+            names = self._names[folder] = {}
+            with suppress(OSError, ValueError):  # there is no such folder, or its name is none
+                for file in filter(is_page_file, folder.iterdir()):
+                    names.setdefault(file.stem, []).append(file.name)
+        return [folder / name for name in self._names[folder].get(path.name, ())]
+
+
+def candidates(root: Path, split: str, name: str) -> list[Path]:
+    r"""Where a page may be.
+
+    macOS writes a syllable of Hangul as several characters (NFD), others as one (NFC), and Windows writes \ for /.
+    """
+    spelled = [form for text in (name, name.replace("\\", "/")) for form in (text, *_composed_and_decomposed(text))]
+    return [folder / form for form in dict.fromkeys(spelled) for folder in (root / split, root)]
+
+
+def _composed_and_decomposed(name: str) -> tuple[str, str]:
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)

@@ -1,0 +1,130 @@
+"""Which files of class folders are pages, and what is said of the others."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from flat_pages import opened, picture
+
+from docclf.data.listing import list_pages
+from docclf.data.pages import read_folder
+from docclf.errors import DataError
+
+
+def make(root: Path, *names: str) -> Path:
+    """Pages, files of other formats, and folders where a name ends with /."""
+    for grey, name in enumerate(names):
+        path = root / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if path.suffix in (".png", ".jpg"):
+            picture(path, 4 * grey)
+        elif not name.endswith("/"):
+            path.write_bytes(b"something")
+    return root
+
+
+# Test pages
+
+
+def test_test_pages_without_class_folders_have_no_labels(tmp_path: Path) -> None:
+    root = make(tmp_path / "root", "train/a/1.png", "train/b/1.png", "test/2.png", "test/1.jpg", "test/.x.png")
+    pages = read_folder(root)
+    assert pages.test is not None and pages.test.labels is None
+    assert pages.test.ids == ["test/1.jpg", "test/2.png"]
+    data = opened(root, read_folder)
+    assert data.pages.test is not None and data.pages.test.labels is None and data.test_images is not None
+    assert [page.label for page in list_pages(root / "test").pages] == ["", ""]
+    (root / "test" / "a").mkdir()
+    assert read_folder(root).test == pages.test, "an empty class folder holds no labels"
+
+
+@pytest.mark.parametrize("names", [("test/",), ("test/a/",), ("test/a/", "test/c/", "test/notes.txt"), ("test/a/x/",)])
+def test_a_test_folder_without_pages_gives_no_test_set(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read_folder(make(tmp_path, "train/a/1.png", "train/b/1.png", *names)).test is None
+
+
+def test_a_class_without_test_pages_is_no_mistake(tmp_path: Path) -> None:
+    test = read_folder(make(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/", "test/b/x/2.png")).test
+    assert test is not None and test.labels is not None
+    assert (test.ids, test.labels.tolist()) == (["test/b/x/2.png"], [1])
+
+
+def test_pages_below_test_in_no_class_are_refused_with_the_place_for_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"got others too: images\. Pages without labels lie in .*test itself"):
+        read_folder(make(tmp_path, "train/a/1.png", "train/b/1.png", "test/images/1.png"))
+
+
+def test_test_pages_that_can_all_not_be_used_give_no_test_set(tmp_path: Path) -> None:
+    root = make(tmp_path / "root", "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/x.png")
+    (root / "test" / "a" / "x.png").write_bytes(b"no picture")
+    data = opened(root, read_folder, on_error="drop")
+    assert data.pages.test is None and data.test_images is None and len(data.dropped) == 1
+
+
+# Deeper folders
+
+
+def test_pages_of_deeper_folders_are_pages_of_the_class(tmp_path: Path) -> None:
+    make(tmp_path, "a/2.png", "a/10.png", "a/b/1.png", "a/b/c/1.jpg", "b/1.png", "b/.git/1.png", "b/__MACOSX/1.png")
+    (tmp_path / "a" / "back").symlink_to(tmp_path / "a", target_is_directory=True)
+    train = read_folder(tmp_path).train
+    assert train.ids == ["a/10.png", "a/2.png", "a/b/1.png", "a/b/c/1.jpg", "b/1.png"]
+    assert train.labels is not None and train.labels.tolist() == [0, 0, 0, 0, 1]
+    assert [page.id for page in list_pages(tmp_path).pages] == train.ids, "what is predicted is what was trained on"
+
+
+def test_below_train_a_folder_of_folders_is_a_class(tmp_path: Path) -> None:
+    pages = read_folder(make(tmp_path, "train/a/2019/1.png", "train/a/2020/1.png", "train/b/2019/1.png", "train/c/d/"))
+    assert pages.class_names == ["a", "b"]
+    assert pages.train.ids == ["train/a/2019/1.png", "train/a/2020/1.png", "train/b/2019/1.png"]
+
+
+# What is left out
+
+UNREAD = ("a/1.heic", "a/sub/2.HEIC", "b/scan", "b/3.jp2")
+NOTES = ("a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/labels.csv", "b/n.txt", "b/n.md", "b/n.yml", "b/n.yaml",
+         "b/n.json", "b/n.XML", "b/.hidden", "b/.git/object")  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", [read_folder, list_pages])
+def test_files_of_formats_that_are_not_read_are_counted_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, reader: object
+) -> None:
+    root = make(tmp_path, "a/1.png", "b/1.png", *UNREAD, *NOTES)
+    assert callable(reader)
+    reader(root)
+    reader(root)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith(
+        f"Left out 4 files of {root} in formats that are not read (.heic, .jp2, no suffix), "
+        f"the first is {root / 'a' / '1.heic'}. Convert them"
+    )
+
+
+def test_notes_beside_pages_are_nothing_to_speak_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = make(tmp_path, "train/a/1.png", "train/b/1.png", *(f"train/{name}" for name in NOTES), "test/a/1.png")
+    read_folder(root)
+    list_pages(root)
+    assert caplog.text == ""
+
+
+def test_pages_beside_class_folders_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = make(tmp_path, "train/a/1.png", "train/b/1.png", "train/2.png", "train/3.png", "test/a/1.png", "test/4.png")
+    assert len(read_folder(root).train) == 2
+    assert f"Left out 2 files in {root / 'train'} itself, the first is 2.png" in caplog.text
+    assert f"Left out 1 file in {root / 'test'} itself, the first is 4.png" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_validation_folder_beside_train_is_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    pages = read_folder(make(tmp_path, "train/a/1.png", "train/b/1.png", f"{name}/a/2.png"))
+    assert len(pages.train) == 2 and pages.test is None
+    assert f"Not read: {tmp_path / name}. docclf makes its own folds" in caplog.text
+
+
+def test_a_class_may_be_called_like_a_validation_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_folder(make(tmp_path, "val/1.png", "b/1.png")).class_names == ["b", "val"]
+    assert caplog.text == ""

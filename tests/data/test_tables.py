@@ -1,0 +1,130 @@
+"""CSV files as spreadsheets and other systems write them, and the files that their IDs mean."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flat_pages import picture, write
+
+from docclf.data.listing import list_pages
+from docclf.data.pages import read_csv
+from docclf.data.tables import read_table
+from docclf.errors import DataError
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("ID,target", "a.png,x;y"),
+        ('"ID";"target"', 'a.png;"x;y"'),
+        ("\ufeffID;target", 'a.png;"x;y"'),
+        ("ID\ttarget", "a.png\tx;y"),
+        (" ID , target ", " a.png,\tx;y "),
+        ("group;x, or y;target;ID", ';;"x;y";a.png'),
+    ],
+)
+def test_columns_are_found_whatever_is_between_and_around_them(tmp_path: Path, lines: tuple[str, str]) -> None:
+    write(tmp_path / "train.csv", *lines)
+    (row,) = read_table(tmp_path / "train.csv", ("ID", "target"))
+    assert (row["ID"], row["target"]) == ("a.png", "x;y")
+
+
+def test_a_comma_in_the_only_column_of_ids_is_no_delimiter_by_mistake(tmp_path: Path) -> None:
+    write(tmp_path / "test.csv", "ID", '"a, b.png"', "c;d.png")
+    assert [row["ID"] for row in read_table(tmp_path / "test.csv", ("ID",))] == ["a, b.png", "c;d.png"]
+
+
+def test_a_file_without_the_columns_is_refused_whatever_its_delimiter(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "id;label", "a.png;0")
+    with pytest.raises(DataError, match=r"Expected the columns ID,target in .*train\.csv, got id;label\."):
+        read_table(tmp_path / "train.csv", ("ID", "target"))
+
+
+def test_blanks_and_semicolons_make_no_other_classes_or_pages(root: Path) -> None:
+    write(root / "train.csv", "ID ; target", "0.png ;a", "1.png; b", " 2.png;a\u00a0", "3.png;b")
+    write(root / "meta.csv", "target;class_name", "a ; letter", " b;memo")
+    pages = read_csv(root)
+    assert (pages.targets, pages.class_names, pages.problems) == (["a", "b"], ["letter", "memo"], [])
+    assert pages.train.ids == ["0.png", "1.png", "2.png", "3.png"]
+    assert pages.test is not None and len(pages.test) == 3, "with commas, as before"
+
+
+EQUAL = ["0", "00", "01", "1"]
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "5"])  # of which sets are ordered differently
+def test_targets_of_equal_value_have_one_order_in_every_process(root: Path, seed: str) -> None:
+    write(root / "train.csv", "ID,target", *(f"{i}.png,{target}" for i, target in enumerate(EQUAL)))
+    (root / "meta.csv").unlink()
+    (root / "test.csv").unlink()
+    code = "import pathlib, sys, docclf.data.pages as pages; print(*pages.read_csv(pathlib.Path(sys.argv[1])).targets)"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    command = [sys.executable, "-c", code, str(root)]
+    assert subprocess.check_output(command, env=environment, text=True).split() == EQUAL
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_targets_of_equal_value_are_in_one_order_however_meta_csv_has_them(root: Path, order: tuple[int, ...]) -> None:
+    write(root / "train.csv", "ID,target", *(f"{i}.png,{target}" for i, target in enumerate(EQUAL)))
+    write(root / "test.csv", "ID", "t0.png")
+    write(root / "meta.csv", "target,class_name", *(f"{EQUAL[i]},class {EQUAL[i]}" for i in order))
+    assert read_csv(root).targets == EQUAL
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        (("0,a", "1,b"), "got 0: meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files"),
+        (("00,a", "1,b"), "got 1: meta.csv has no 01, but 1. Leading zeros were lost"),
+        (("letter,a", "memo,b"), "got 0: meta.csv has no 00, 01, but letter, memo. Write targets alike in both"),
+        (("00,a",), "got 1: meta.csv has no 01, but no other. Write targets alike in both"),
+    ],
+)
+def test_targets_that_differ_between_the_files_are_named(root: Path, meta: tuple[str, ...], message: str) -> None:
+    write(root / "train.csv", "ID,target", "0.png,00", "1.png,01")
+    write(root / "meta.csv", "target,class_name", *meta)
+    with pytest.raises(DataError) as refused:
+        read_csv(root)
+    assert message in str(refused.value)
+
+
+def test_an_id_of_windows_is_found_and_kept_as_it_is_written(root: Path) -> None:
+    (root / "train" / "sub").mkdir(parents=True)
+    picture(root / "train" / "sub" / "x.png", 30)
+    write(root / "train.csv", "ID,target", r"sub\x.png,a", "1.png,b")
+    pages = read_csv(root)
+    assert (pages.train.ids, pages.problems) == ([r"sub\x.png", "1.png"], [])
+    assert pages.train.paths[0] == root / "train" / "sub" / "x.png"
+    assert list_pages(root / "train.csv").pages[0].path == root / "train" / "sub" / "x.png"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names")
+def test_a_name_that_holds_a_backslash_comes_before_a_folder(root: Path) -> None:
+    (root / "sub").mkdir()
+    for name in ("sub/x.png", r"sub\x.png"):
+        picture(root / name, 30)
+    write(root / "train.csv", "ID,target", r"sub\x.png,a", "1.png,b")
+    assert read_csv(root).train.paths[0] == root / r"sub\x.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("x", ", but one such as x.png: give IDs their suffix"),
+        ("sub/y.v2", ", but one such as y.v2.JPG: give IDs their suffix"),
+        ("twice", ""),  # which of the two?
+        ("notes", ""),
+        ("x.jpg", ""),
+    ],
+)
+def test_an_id_without_its_suffix_is_a_problem_that_names_the_file(root: Path, name: str, hint: str) -> None:
+    (root / "train" / "sub").mkdir(parents=True)
+    for file in ("x.png", "sub/y.v2.JPG", "twice.png", "twice.jpg"):
+        picture(root / "train" / file, 30)
+    (root / "train" / "notes.txt").touch()
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
+    missing = f"no such file in {root / 'train'} or {root}{hint}"
+    assert read_csv(root).problems == [f"train.csv, row 4, {name}: {missing}"]
+    assert list_pages(root / "train.csv").pages[2].problem.endswith(f" or {root}{hint}")
