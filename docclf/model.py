@@ -3,7 +3,7 @@
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -194,23 +194,49 @@ def _create(
     _require_known(name)
     make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
     if checkpoint_path is None:
-        return make(pretrained=pretrained)
+        try:
+            return make(pretrained=pretrained)
+        except Exception as error:  # of the hub, of the network, or timm's own
+            if not pretrained:
+                raise
+            raise ConfigError(
+                f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got "
+                f"{_first_line(error)}. Say model.checkpoint_path=FILE for weights that are here, or "
+                "model.pretrained=false."
+            ) from error
     if not Path(checkpoint_path).is_file():
         raise ConfigError(f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path}.")
-    weights = timm.models.load_state_dict(checkpoint_path)
-    overlay: dict[str, Any] = {"file": checkpoint_path}
-    pretrained_cfg = timm.get_pretrained_cfg(name)
-    if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
-        overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
-    net = make(pretrained=True, pretrained_cfg_overlay=overlay)
-    # timm skips weights of other names in silence. The first ones may have been fitted to other channels.
-    some = list(itertools.islice(net.parameters(), 8))
+    try:
+        weights = timm.models.load_state_dict(checkpoint_path)
+        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
+    except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
+        raise ConfigError(
+            f"Expected weights of `{name}` in `model.checkpoint_path`, got {checkpoint_path}, which does not load: "
+            f"{_first_line(error)}. Is it of another `model.name`, or no file of weights?"
+        ) from error
+    # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and scales
+    # and biases may begin alike in every model.
+    some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
     if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
         raise ConfigError(
             f"Expected weights of `{name}` in `model.checkpoint_path`, got those of another model: {checkpoint_path}. "
             "A run of docclf keeps those of its backbone in model/*.safetensors."
         )
     return net
+
+
+def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm is to know of a file of weights."""
+    overlay: dict[str, Any] = {"file": checkpoint_path}
+    pretrained_cfg = timm.get_pretrained_cfg(name)
+    if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
+        overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
+    return overlay
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _require_known(name: str) -> None:

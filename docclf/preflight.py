@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +23,53 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FEW_STEPS = 20  # of a training's optimizer
+
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
 METRICS = (*SCORES, "train_seconds", "parameters")
+# Of numbers: whether they are whole, their least value, and what they must be below.
+NUMBERS = {
+    "data.batch_size": (True, 1, math.inf),
+    "data.image_size": (True, 8, math.inf),
+    "data.margin": (False, 1, math.inf),
+    "model.drop_rate": (False, 0, 1),
+    "model.label_smoothing": (False, 0, 1),
+    "optimizer.lr": (False, 0, math.inf),
+    "optimizer.weight_decay": (False, 0, math.inf),
+    "validation.folds": (True, -math.inf, math.inf),  # how many it may be, depends on the pages
+    "validation.epochs": (True, 1, math.inf),
+    "validation.max_batch_size": (True, 1, math.inf),
+}
+
+
+def require_root(cfg: DictConfig) -> None:
+    """See that it is known where the pages are.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise ConfigError("Expected `data.root`, the folder of the pages, got no value. Say data.root=DIR.")
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Refuse what no option of a group could check.
+    """Refuse what no option of a group could check, before anything is loaded.
 
     Raises:
-        ConfigError: A key of the run itself has a value that is not one of its choices.
+        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range.
     """
+    require_root(cfg)
+    for key, (is_whole, least, below) in NUMBERS.items():
+        value = OmegaConf.select(cfg, key, default=None)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
+            raise ConfigError(f"Expected `{key}` to be a {'whole ' if is_whole else ''}number, got {value}.")
+        if not least <= value < below:
+            limit = "" if below == math.inf else f" and below {below}"
+            raise ConfigError(f"Expected `{key}` to be at least {least}{limit}, got {value}.")
     choices = {"refit": ("all", "folds", False), "keep_checkpoints": KEEP, "results.pickle": (True, False)}
     for key, allowed in choices.items():
         if (value := OmegaConf.select(cfg, key, default=False)) not in allowed:
@@ -73,6 +109,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
     tell_duplicates(data)
+    tell_few_steps(cfg, len(pages.train))
     return {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
@@ -122,6 +159,17 @@ def tell_duplicates(data: DataSet) -> None:
         log.warning(f"Near-duplicates of different classes: {unlike}; python -m docclf.data names them")
     if across:
         log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
+
+
+def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
+    """Warn of trainings that are hardly any, as with few pages, large batches and few epochs."""
+    n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
+    trained = n_pages - n_pages // n_folds
+    if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
+        log.warning(
+            f"A training makes only {steps} steps: {trained} pages in batches of {batch_size}, {epochs} epochs. "
+            "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
+        )
 
 
 def _n_steps(validation: DictConfig) -> int:

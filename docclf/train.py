@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
-from docclf.preflight import SCORES, check_config, tell_duplicates
+from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps
 from docclf.sweeper import current_trial
 from docclf.typos import answer_typos
 
@@ -96,6 +96,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     )
     if trial.number is None:  # a search has told
         tell_duplicates(data.data)
+        tell_few_steps(cfg, len(data.labels))
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     logger = _make_logger(cfg, folder, trial)
     refit = _what_to_keep(cfg, trial)

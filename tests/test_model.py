@@ -173,6 +173,25 @@ def test_a_missing_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
         build(checkpoint_path=str(tmp_path / "none.pth"))
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.pth", b"no weights"), ("a.pth", b""), ("a.safetensors", b"\0" * 9)])
+def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"`model\.checkpoint_path`, got .*{name}, which does not load: \w+: "):
+        build(checkpoint_path=str(tmp_path / name))
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
+    saved(tmp_path / "a.pth", 5)
+    with pytest.raises(ConfigError, match=r"Expected weights of `test_vit` in `model\.checkpoint_path`, got .*a\.pth"):
+        build(name="test_vit", image_size=160, checkpoint_path=str(tmp_path / "a.pth"))
+
+
+def test_weights_that_cannot_be_had_are_asked_for_otherwise() -> None:
+    name = next(name for name in timm.list_models("*resnet*") if not timm.is_model_pretrained(name))
+    with pytest.raises(ConfigError, match=r"asks for, got RuntimeError: .*Say model\.checkpoint_path=FILE"):
+        build(name=name, pretrained=True)
+
+
 def test_building_a_model_asks_no_network_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         partial(build, pretrained=False)()

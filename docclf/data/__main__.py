@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.errors import DocclfError
+from docclf.preflight import require_root
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
 
@@ -49,6 +50,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     from docclf.data.overview import describe, examples
     from docclf.results.pictures import write_examples
 
+    require_root(cfg)
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)

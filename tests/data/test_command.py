@@ -26,6 +26,13 @@ def look(cwd: Path, *overrides: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def test_a_root_that_is_not_given_is_asked_for(tmp_path: Path) -> None:
+    status, output = look(tmp_path, "data=folder")
+    assert status == 1 and output.startswith(
+        "ConfigError: Expected `data.root`, the folder of the pages, got no value."
+    )
+
+
 def page(seed: int) -> Image.Image:
     """Coarse noise: as unlike any other as can be."""
     noise = np.random.default_rng(seed).integers(0, 256, (12, 9, 3), dtype=np.uint8)
