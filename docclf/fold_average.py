@@ -140,8 +140,9 @@ class FoldAverage(pl.Callback):
         if step not in self.reports:
             self.reports[step] = value
             self.trial.report(value, step)
-            # A trial that is out of time goes on another time, and so cannot end here.
-            self.pruned = step >= first and not self.out_of_time and self.trial.should_prune()
+            last = self.n_runs * (self.epochs if self.each == "epoch" else 1) - 1
+            # A trial that is out of time goes on another time, and one that is done has nothing left to save.
+            self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
 
     @property
     def _seconds(self) -> float:

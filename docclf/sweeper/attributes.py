@@ -18,8 +18,9 @@ PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to st
 WANTED = "wanted"
 CURRENT = "current"
 PRUNER = "pruner"
-# Why a trial did not come to its end though its parameters are fine: "process", "timeout", "input" or "claim". It does
-# not count, and another trial tries the parameters again, but for "unwanted", which nobody asks for any more.
+# Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input" or
+# "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which nobody asks for
+# any more.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it

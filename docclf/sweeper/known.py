@@ -134,7 +134,10 @@ def fitting_trials(source: optuna.Study, space: Space, directions: Sequence[Stud
             continue
         params = space.to_names(values)
         known = create_trial(
-            params=params, distributions={name: space.distributions[name] for name in params}, values=trial.values
+            params=params,
+            distributions={name: space.distributions[name] for name in params},
+            values=trial.values,
+            constraints=trial.constraints,
         )
         found.append(known)
     for i, known in enumerate(found):

@@ -101,6 +101,8 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
         storage.set_trial_user_attr(trial_id, CAUSE, outcome.cause)
     if outcome.interrupted:
         storage.set_trial_user_attr(trial_id, INTERRUPTED, outcome.interrupted)
+    elif trial.user_attrs.get(INTERRUPTED):  # the task was out of time and has ended all the same
+        storage.set_trial_user_attr(trial_id, INTERRUPTED, None)
     values = outcome.values
     if outcome.state == TrialState.PRUNED and trial.last_step is not None:
         last = trial.intermediate_values[trial.last_step]

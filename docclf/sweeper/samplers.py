@@ -21,7 +21,7 @@ _PRUNERS = ("optuna.pruners.*", "docclf.sweeper.*")
 
 
 # Samplers that look up in the study what is next, and so must be asked by one process at a time.
-IN_TURN = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
+IN_TURN = (optuna.samplers.BruteForceSampler, optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
 
 
 class Grid(optuna.samplers.GridSampler):
@@ -34,6 +34,13 @@ class Grid(optuna.samplers.GridSampler):
     def size(self) -> int:
         """Number of points."""
         return len(self._all_grids)
+
+
+class BruteForce(optuna.samplers.BruteForceSampler):
+    """`BruteForceSampler` for ask and tell, for the same reason."""
+
+    def after_trial(self, *_: Any) -> None:
+        pass
 
 
 def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samplers.BaseSampler:
@@ -63,6 +70,8 @@ def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samp
             )
         # In the order of the seed; shuffled by another one, a continued study would still leave no point out.
         return Grid({key: _points(key, d) for key, d in space.distributions.items()}, seed=chosen.get("seed"))
+    if target == "optuna.samplers.BruteForceSampler":
+        return BruteForce(**{k: v for k, v in chosen.items() if k != "_target_"})
     if target == "optuna.samplers.CmaEsSampler" and importlib.util.find_spec("cmaes") is None:
         raise ConfigError(
             "Expected the package `cmaes` for hydra/sweeper/sampler=cmaes, got none. "

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ from docclf.sweeper.study import (
     died_before,
     drop_doubles,
     fail_dead,
+    interrupt,
     retry_interrupted,
 )
 from docclf.sweeper.tally import Tally
@@ -82,6 +84,7 @@ class Search:
         self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single)
         self.tally = Tally(opened.study.directions)
         self.live = Live(self.study, self.plan, self.limits.deadline, self.noun, opened.labels, self._describe)
+        self.signals = EndingSignals()
         self.is_waiting = self.is_seeded = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.trials: list[FrozenTrial] = []
@@ -96,13 +99,15 @@ class Search:
         """
         self._prepare()
         self._announce()
-        with EndingSignals() as signals, Heartbeat(self._beat, BEAT_S), self.live:
+        with self.signals as signals, Heartbeat(self._beat, BEAT_S), self.live:
             try:
-                self._run_trials(signals)
+                self._run_trials()
             except (KeyboardInterrupt, SystemExit):
                 self.workers.close()
                 log.warning(progress.interrupted_line())
                 with in_a_hurry():
+                    for trial_id in list(self.running.values()):  # asked for, so no sign of what kills a process
+                        interrupt(self.study, trial_id, "signal", "interrupted by a signal")
                     self._end()
                 raise SystemExit(signals.exit_code) from None
             except BaseException:
@@ -113,7 +118,10 @@ class Search:
         if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
             failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
             if failed:
-                raise SearchError(f"All {len(failed)} trials failed:{causes(failed)}")
+                raise SearchError(
+                    f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: put the cause right, "
+                    f"and say a larger total than n_trials={self.total}, or another study."
+                )
 
     def _prepare(self) -> None:
         """Fill the queue with what is tried first."""
@@ -150,11 +158,11 @@ class Search:
             f"results in {self.opened.directory}"
         )
 
-    def _run_trials(self, signals: EndingSignals) -> None:
+    def _run_trials(self) -> None:
         """Keep every worker busy until nothing is left to start, and no job runs."""
         jobs: dict[Future[JobReturn], _Job] = {}
         while True:
-            signals.raise_dropped()
+            self.signals.raise_dropped()
             while len(jobs) < self.workers.n and (trial := self._claim()) is not None:
                 log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
                 if not self._is_known(trial):
@@ -240,6 +248,11 @@ class Search:
         stored = self.study._storage.get_trial(trial._trial_id)
         try:
             job = future.result()
+        except SystemExit as error:
+            self.signals.raise_dropped()  # which raise it too
+            self._tell(trial, stored, Outcome(TrialState.FAIL, cause=f"the task ended with SystemExit: {error}"))
+            self.limits.require_few_failures(self.trials)
+            return False
         except Exception as error:
             if (cause := death(error)) is None:
                 raise
@@ -249,12 +262,15 @@ class Search:
         attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
         if attempt <= self.settings["retries"] and outcome.is_worth_retrying(self.settings["retry_on"]):
             log.warning(f"{self.noun} {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
-            trial.set_user_attr(ATTEMPT, attempt)
-            return True
+            with suppress(UpdateFinishedTrialError):  # another process took it for dead: see _tell
+                trial.set_user_attr(ATTEMPT, attempt)
+                return True
         if outcome.state == TrialState.COMPLETE:
             try:
                 for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
                     trial.set_constraint(key, excess)
+            except UpdateFinishedTrialError:  # see _tell
+                pass
             except ValueError as error:
                 outcome = Outcome(TrialState.FAIL, cause=str(error))
         promising = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)

@@ -93,6 +93,8 @@ class Space:
                 found[parameter.key] = parameter
                 if parameter.distribution is None:
                     known[parameter.key] = encode(decode(parameter.text))
+                elif parameter.key in values:
+                    known[parameter.key] = values[parameter.key]
         return list(found.values())
 
     def suggest(self, trial: optuna.Trial) -> None:
@@ -183,15 +185,16 @@ def parse_space(
     for text in [*texts, *arguments]:
         override = parse_override(text, loader)
         key = override.get_key_element().lstrip("~")
-        fixed.pop(key, None)
+        name = key.lstrip("+")
+        fixed.pop(name, None)
         if text in arguments:
-            given.add(key)
+            given.add(name)
         if override.is_delete() or not override.is_sweep_override():
-            found.pop(key, None)
-            fixed[key] = text
+            found.pop(name, None)
+            fixed[name] = text
         else:  # in the place that the key had: the order of draws is part of what a seed gives
-            found[key] = Parameter(key, to_distribution(override))
-    branches = [p for block in conditional for p in _branch(block, loader) if p.key not in given]
+            found[name] = Parameter(key, to_distribution(override))
+    branches = [p for block in conditional for p in _branch(block, loader) if p.key.lstrip("+") not in given]
     return Space(_in_order([*found.values(), *branches]), tuple(fixed.values()))
 
 

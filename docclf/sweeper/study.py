@@ -179,7 +179,7 @@ def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDire
     since = 0
     for trial in in_order:
         since += 1
-        if trial.state != TrialState.COMPLETE:
+        if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
             continue
         losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
         if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):

@@ -81,7 +81,7 @@ class Workers:
     def _launch(self, overrides: Sequence[str], number: int, future: Future[JobReturn]) -> None:
         try:
             (job,) = self.launcher.launch([list(overrides)], initial_job_idx=number)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             future.set_exception(error)
         else:
             future.set_result(job)
@@ -212,6 +212,8 @@ def _run(overrides: Sequence[str], number: int) -> JobReturn:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+    except SystemExit as error:  # of the task; loky takes for ever to pickle what Hydra hangs on it
+        raise SystemExit(error.code) from None
     finally:
         logging.setLogRecordFactory(plain)
 

@@ -3,6 +3,18 @@
 from typing import Any
 
 import pytest
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
+
+from docclf.sweeper.study import last_improvement
+
+
+def test_a_trial_that_breaks_a_constraint_is_no_improvement() -> None:
+    def done(value: float, excess: float) -> FrozenTrial:
+        return create_trial(value=value, constraints={"c": excess})
+
+    trials = [done(0.1, 1.0), done(0.9, -1.0), done(0.8, -1.0), done(0.05, 2.0)]
+    assert last_improvement(trials, [StudyDirection.MINIMIZE]) == 1
 
 
 @pytest.mark.slow

@@ -44,6 +44,14 @@ def test_all_failed_says_why_grouped_by_cause(toy: Any) -> None:
     assert not (toy.folder / "optimization_results.yaml").exists()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_exits_fails_its_trial_and_not_the_search(workers: int, toy: Any) -> None:
+    output = toy.run("n_trials=4", f"hydra.sweeper.n_jobs={workers}", "exit_at=[1]").output
+    assert toy.states() == states("CFCC")
+    assert toy.trials[1].user_attrs["cause"] == "the task ended with SystemExit: asked to exit"
+    assert "Interrupted" not in output and "Traceback" not in output
+
+
 def test_a_job_is_launched_again_for_what_may_pass_and_reports_anew(toy: Any) -> None:
     output = toy.run(
         "n_trials=6",

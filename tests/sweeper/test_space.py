@@ -44,6 +44,7 @@ def test_one_value_or_a_deletion_goes_to_every_trial_as_it_was_written(text: str
         (["seed=2"], {"lr": LR, "n": IntDistribution(0, 4)}, ("seed=2",)),
         (["seed=choice(1, 2)"], {"lr": LR, "n": IntDistribution(0, 4), "seed": CategoricalDistribution([1, 2])}, ()),
         (["~lr"], {"n": IntDistribution(0, 4)}, ("seed=1", "~lr")),
+        (["++lr=0.1", "+seed=2"], {"n": IntDistribution(0, 4)}, ("++lr=0.1", "+seed=2")),
     ],
 )
 def test_the_command_line_narrows_fixes_and_extends_the_space_of_the_config(

@@ -145,7 +145,7 @@ def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
     wait_until(lambda: not any(map(runs, everyone)), 5)
     assert shared_memory(everyone) == []
     assert toy.states() == ["FAIL", "FAIL"]
-    assert {trial.user_attrs["interrupted"] for trial in toy.trials} == {"process"}
+    assert {trial.user_attrs["interrupted"] for trial in toy.trials} == {"signal"}
 
     toy.run("n_trials=4", "hydra.sweeper.n_jobs=2", "seconds=0.1")
     assert [t.state.name for t in counted(toy)] == 4 * ["COMPLETE"]

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import time
 
 import hydra
@@ -92,6 +93,8 @@ def misbehave(cfg: DictConfig, trial: JobTrial):
         from optuna import TrialPruned
 
         raise TrialPruned
+    if number in cfg.exit_at:
+        sys.exit("asked to exit")
     if number in cfg.raise_at:
         raise ArithmeticError(f"asked to fail, number {number}")
     return next((end for name, end in ENDS.items() if number in cfg[name]), None)
