@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ class PageClassifier(pl.LightningModule):
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 
     Raises:
-        ConfigError: timm has no such model, or the file is missing.
+        ConfigError: timm has no such model, or its weights cannot be had: from the hub, or from the file.
     """
 
     def __init__(
@@ -193,34 +194,52 @@ def _create(
 ) -> Any:
     _require_known(name)
     make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
-    if checkpoint_path is None:
-        try:
-            return make(pretrained=pretrained)
-        except Exception as error:  # of the hub, of the network, or timm's own
-            if not pretrained:
-                raise
-            raise ConfigError(
-                f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got "
-                f"{_first_line(error)}. Say model.checkpoint_path=FILE for weights that are here, or "
-                "model.pretrained=false."
-            ) from error
+    if checkpoint_path is not None:
+        return _create_from_file(make, name, str(checkpoint_path))
+    return _create_from_hub(make, name) if pretrained else make(pretrained=False)
+
+
+def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
+    try:
+        return make(pretrained=True)
+    except Exception as error:  # of the hub, of the network, or timm's own
+        make(pretrained=False)  # what is wrong without weights too, is raised as it is
+        raise ConfigError(
+            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could not "
+            f"be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
+            "model.pretrained=false."
+        ) from error
+
+
+def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str) -> Any:
+    expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
     if not Path(checkpoint_path).is_file():
-        raise ConfigError(f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path}.")
+        raise ConfigError(
+            f"Expected a file of weights at `model.checkpoint_path`, got `{checkpoint_path}`, which is no file. "
+            "Without one say model.checkpoint_path=null."
+        )
     try:
         weights = timm.models.load_state_dict(checkpoint_path)
-        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
     except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
         raise ConfigError(
-            f"Expected weights of `{name}` in `model.checkpoint_path`, got {checkpoint_path}, which does not load: "
-            f"{_first_line(error)}. Is it of another `model.name`, or no file of weights?"
+            f"{expected} {checkpoint_path}, which cannot be read ({_cause(error)}). Give the whole file of a state "
+            "dict, .safetensors or .pth."
+        ) from error
+    try:
+        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
+    except Exception as error:  # timm has many, a subclass of its models more
+        make(pretrained=False)  # as above
+        raise ConfigError(
+            f"{expected} those of another model, {checkpoint_path} ({_cause(error)}). Say the `model.name` that they "
+            "are of, or another file."
         ) from error
     # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and scales
     # and biases may begin alike in every model.
     some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
     if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
         raise ConfigError(
-            f"Expected weights of `{name}` in `model.checkpoint_path`, got those of another model: {checkpoint_path}. "
-            "A run of docclf keeps those of its backbone in model/*.safetensors."
+            f"{expected} those of another model, {checkpoint_path}. Say the `model.name` that they are of, or another "
+            "file: a run of docclf keeps those of its backbone in model/*.safetensors."
         )
     return net
 
@@ -234,9 +253,9 @@ def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dic
     return overlay
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+def _cause(error: Exception) -> str:
+    """An exception in one line, which names the first of many weights or classes and leaves the others out."""
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 240, placeholder=' ...')}"
 
 
 def _require_known(name: str) -> None:

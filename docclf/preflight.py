@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,23 +25,61 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FEW_STEPS = 20  # of a training's optimizer
+_ABSENT = object()
 
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
 METRICS = (*SCORES, "train_seconds", "parameters")
-# Of numbers: whether they are whole, their least value, and what they must be below.
+
+
+@dataclass(frozen=True)
+class _Number:
+    """What a number of the config may be.
+
+    Attributes:
+        kind: int for a whole number, float for any.
+        least: Its least value.
+        below: What it must be below.
+        is_open: It must be above `least`.
+        is_nullable: It may be null.
+        way_out: What to do instead of a number out of range.
+    """
+
+    kind: type
+    least: float
+    below: float = math.inf
+    is_open: bool = False
+    is_nullable: bool = False
+    way_out: str = ""
+
+    def require(self, key: str, value: object) -> None:
+        """Refuse another value."""
+        if value is None and self.is_nullable:
+            return
+        got = "null" if value is None else value
+        of_kind = isinstance(value, int if self.kind is int else (int, float)) and not isinstance(value, bool)
+        if not of_kind or not math.isfinite(value):
+            raise ConfigError(f"Expected `{key}` to be a {'whole ' if self.kind is int else ''}number, got {got}.")
+        if not self.least <= value < self.below or (self.is_open and value == self.least):
+            lower = f"{'above' if self.is_open else 'at least'} {self.least}"
+            upper = "" if self.below == math.inf else f" and below {self.below}"
+            raise ConfigError(f"Expected `{key}` to be {lower}{upper}, got {got}.{self.way_out}")
+
+
 NUMBERS = {
-    "data.batch_size": (True, 1, math.inf),
-    "data.image_size": (True, 8, math.inf),
-    "data.margin": (False, 1, math.inf),
-    "model.drop_rate": (False, 0, 1),
-    "model.label_smoothing": (False, 0, 1),
-    "optimizer.lr": (False, 0, math.inf),
-    "optimizer.weight_decay": (False, 0, math.inf),
-    "validation.folds": (True, -math.inf, math.inf),  # how many it may be, depends on the pages
-    "validation.epochs": (True, 1, math.inf),
-    "validation.max_batch_size": (True, 1, math.inf),
+    "data.batch_size": _Number(int, 1),
+    "data.image_size": _Number(int, 8),
+    "data.margin": _Number(float, 1),
+    "model.drop_rate": _Number(float, 0, below=1, is_nullable=True),
+    "model.label_smoothing": _Number(float, 0, below=1),
+    "optimizer.lr": _Number(float, 0, is_open=True),
+    "optimizer.weight_decay": _Number(float, 0),
+    "validation.folds": _Number(int, 2, way_out=" Use validation=holdout for a single split."),
+    "validation.run_folds": _Number(int, 1, is_nullable=True),
+    "validation.epochs": _Number(int, 1),
+    "validation.prune_after": _Number(int, 1),  # after epochs, which it is by default
+    "validation.max_batch_size": _Number(int, 1, is_nullable=True),
 }
 
 
@@ -50,8 +89,13 @@ def require_root(cfg: DictConfig) -> None:
     Raises:
         ConfigError: It is not.
     """
-    if OmegaConf.is_missing(cfg.data, "root"):
+    root = OmegaConf.select(cfg, "data.root", default=None)
+    if root is None or root == "":
         raise ConfigError("Expected `data.root`, the folder of the pages, got no value. Say data.root=DIR.")
+    if not isinstance(root, str):
+        raise ConfigError(
+            f"Expected `data.root`, the folder of the pages, got the number {root}. Say data.root=./{root}."
+        )
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -61,15 +105,9 @@ def check_config(cfg: DictConfig) -> None:
         ConfigError: A key has no value, or one that is not one of its choices, no number or out of range.
     """
     require_root(cfg)
-    for key, (is_whole, least, below) in NUMBERS.items():
-        value = OmegaConf.select(cfg, key, default=None)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
-            raise ConfigError(f"Expected `{key}` to be a {'whole ' if is_whole else ''}number, got {value}.")
-        if not least <= value < below:
-            limit = "" if below == math.inf else f" and below {below}"
-            raise ConfigError(f"Expected `{key}` to be at least {least}{limit}, got {value}.")
+    for key, number in NUMBERS.items():
+        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:  # other optimizers have other keys
+            number.require(key, value)
     choices = {"refit": ("all", "folds", False), "keep_checkpoints": KEEP, "results.pickle": (True, False)}
     for key, allowed in choices.items():
         if (value := OmegaConf.select(cfg, key, default=False)) not in allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import optuna
@@ -133,10 +134,10 @@ def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobRetur
     given = {**trial.user_attrs, **returned}
     excess = {}
     for name, bound in constraints.items():
-        if not isinstance(given.get(name), int | float):
+        if not isinstance(given.get(name), Real):  # NumPy's are, too
             raise ValueError(f"Expected the task to give the number {name} for its constraint, got {given.get(name)!r}")
         limit, sign = read_bound(bound)
-        excess[str(name)] = sign * (given[name] - limit)
+        excess[str(name)] = sign * (float(given[name]) - limit)
     return excess
 
 

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from hydra.core.utils import JobReturn, JobStatus
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
+
+from docclf.sweeper.outcome import violations
 
 MINIMIZE, MAXIMIZE = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 
@@ -128,3 +132,11 @@ def test_objectives_that_do_not_go_together_are_refused(overrides: list[str], me
     assert message in output
     assert "Traceback" not in output
     assert not (toy.folder / "0").exists()
+
+
+def test_numbers_of_numpy_are_held_to_constraints() -> None:
+    job = JobReturn()
+    job.return_value, job.status = {"seconds": np.float32(2), "text": "2"}, JobStatus.COMPLETED
+    assert violations({"seconds": "<= 1.5"}, create_trial(value=0.0), job) == {"seconds": 0.5}
+    with pytest.raises(ValueError, match="the number text for its constraint, got '2'"):
+        violations({"text": 1}, create_trial(value=0.0), job)
