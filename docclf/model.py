@@ -205,8 +205,8 @@ def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
     except Exception as error:  # of the hub, of the network, or timm's own
         make(pretrained=False)  # what is wrong without weights too, is raised as it is
         raise ConfigError(
-            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could not "
-            f"be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
+            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could "
+            f"not be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
             "model.pretrained=false."
         ) from error
 
@@ -215,8 +215,8 @@ def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str)
     expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
     if not Path(checkpoint_path).is_file():
         raise ConfigError(
-            f"Expected a file of weights at `model.checkpoint_path`, got `{checkpoint_path}`, which is no file. "
-            "Without one say model.checkpoint_path=null."
+            f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path or 'nothing'}, which is no "
+            "file. Without one say model.checkpoint_path=null."
         )
     try:
         weights = timm.models.load_state_dict(checkpoint_path)
@@ -227,7 +227,7 @@ def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str)
         ) from error
     try:
         net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
-    except Exception as error:  # timm has many, a subclass of its models more
+    except Exception as error:  # of timm, torch and the model's own filter of weights
         make(pretrained=False)  # as above
         raise ConfigError(
             f"{expected} those of another model, {checkpoint_path} ({_cause(error)}). Say the `model.name` that they "
@@ -255,7 +255,7 @@ def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dic
 
 def _cause(error: Exception) -> str:
     """An exception in one line, which names the first of many weights or classes and leaves the others out."""
-    return f"{type(error).__name__}: {textwrap.shorten(str(error), 240, placeholder=' ...')}"
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' ...')}"
 
 
 def _require_known(name: str) -> None:

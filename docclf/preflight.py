@@ -53,12 +53,16 @@ class _Number:
     is_nullable: bool = False
     way_out: str = ""
 
-    def require(self, key: str, value: object) -> None:
-        """Refuse another value."""
+    def require(self, key: str, value: Any) -> None:
+        """Refuse what it may not be.
+
+        Raises:
+            ConfigError: It is no such number, or out of range.
+        """
         if value is None and self.is_nullable:
             return
         got = "null" if value is None else value
-        of_kind = isinstance(value, int if self.kind is int else (int, float)) and not isinstance(value, bool)
+        of_kind = isinstance(value, int if self.kind is int else int | float) and not isinstance(value, bool)
         if not of_kind or not math.isfinite(value):
             raise ConfigError(f"Expected `{key}` to be a {'whole ' if self.kind is int else ''}number, got {got}.")
         if not self.least <= value < self.below or (self.is_open and value == self.least):
@@ -67,6 +71,7 @@ class _Number:
             raise ConfigError(f"Expected `{key}` to be {lower}{upper}, got {got}.{self.way_out}")
 
 
+# A key that a config has not, as another optimizer may have none, is not asked for.
 NUMBERS = {
     "data.batch_size": _Number(int, 1),
     "data.image_size": _Number(int, 8),
@@ -87,15 +92,13 @@ def require_root(cfg: DictConfig) -> None:
     """See that it is known where the pages are.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It has no value, or one that is no path.
     """
     root = OmegaConf.select(cfg, "data.root", default=None)
     if root is None or root == "":
         raise ConfigError("Expected `data.root`, the folder of the pages, got no value. Say data.root=DIR.")
-    if not isinstance(root, str):
-        raise ConfigError(
-            f"Expected `data.root`, the folder of the pages, got the number {root}. Say data.root=./{root}."
-        )
+    if isinstance(root, int | float):
+        raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -106,7 +109,7 @@ def check_config(cfg: DictConfig) -> None:
     """
     require_root(cfg)
     for key, number in NUMBERS.items():
-        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:  # other optimizers have other keys
+        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:
             number.require(key, value)
     choices = {"refit": ("all", "folds", False), "keep_checkpoints": KEEP, "results.pickle": (True, False)}
     for key, allowed in choices.items():

@@ -168,28 +168,86 @@ def test_a_checkpoint_of_as_many_classes_gives_the_classifier_too(tmp_path: Path
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
-def test_a_missing_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"file of weights at `model\.checkpoint_path`, got .*none\.pth\."):
-        build(checkpoint_path=str(tmp_path / "none.pth"))
+@pytest.mark.parametrize("name", ["none.pth", "3", ""])
+def test_a_missing_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / name) if name else ""
+    with pytest.raises(ConfigError, match=rf"file of weights at `model\.checkpoint_path`, got .*{name}, which is no"):
+        build(checkpoint_path=path)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.pth", b"no weights"), ("a.pth", b""), ("a.safetensors", b"\0" * 9)])
-def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"`model\.checkpoint_path`, got .*{name}, which does not load: \w+: "):
-        build(checkpoint_path=str(tmp_path / name))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.pth", b"no weights"),
+        ("a.pth", b""),
+        ("a.pth", None),
+        ("a.safetensors", b"\0" * 9),
+        ("a.safetensors", None),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if content is None:  # a copy that was cut off
+        saved(path, 5)
+        content = path.read_bytes()[:-900]
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        build(checkpoint_path=str(path))
+    expected = (
+        f"Expected weights of `test_resnet`, the `model.name`, in `model.checkpoint_path`, got {path}, which cannot"
+    )
+    assert str(refused.value).startswith(expected) and "Give the whole file" in str(refused.value)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < len(str(path)) + 500
 
 
-def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_pickle_that_holds_no_weights_is_not_opened(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save(timm.create_model("test_resnet"), tmp_path / "whole.pth")
+    for name in ("list.pth", "whole.pth"):
+        with pytest.raises(ConfigError, match=rf"{name}, which cannot be read \((Attribute|Runtime)Error: "):
+            build(checkpoint_path=str(tmp_path / name))
+
+
+# Weights of other names, which timm skips in silence, and of other shapes, which it does not
+@pytest.mark.parametrize(
+    ("name", "cause"), [("test_vit", ""), ("test_efficientnet", r" \(RuntimeError: .*size mismatch")]
+)
+def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path, name: str, cause: str) -> None:
     saved(tmp_path / "a.pth", 5)
-    with pytest.raises(ConfigError, match=r"Expected weights of `test_vit` in `model\.checkpoint_path`, got .*a\.pth"):
-        build(name="test_vit", image_size=160, checkpoint_path=str(tmp_path / "a.pth"))
+    with pytest.raises(
+        ConfigError, match=rf"of `{name}`, the `model\.name`, .* another model, .*a\.pth{cause}"
+    ) as refused:
+        build(name=name, image_size=160, checkpoint_path=str(tmp_path / "a.pth"))
+    assert "Say the `model.name` that they are of" in str(refused.value)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < len(str(tmp_path)) + 500
 
 
-def test_weights_that_cannot_be_had_are_asked_for_otherwise() -> None:
+def test_without_a_network_the_weights_are_asked_for_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no route\nto the host")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
+    with pytest.raises(ConfigError) as refused:
+        build(pretrained=True)
+    assert str(refused.value) == (
+        "Expected weights of `test_resnet` from timm's hub, as model.pretrained=true asks for, got none: they could "
+        "not be downloaded (OSError: no route to the host). Say model.checkpoint_path=FILE for weights that are here, "
+        "or model.pretrained=false."
+    )
+
+
+def test_weights_that_timm_has_not_are_asked_for_otherwise() -> None:
     name = next(name for name in timm.list_models("*resnet*") if not timm.is_model_pretrained(name))
-    with pytest.raises(ConfigError, match=r"asks for, got RuntimeError: .*Say model\.checkpoint_path=FILE"):
+    with pytest.raises(ConfigError, match=r"asks for, got none: .*RuntimeError: .*Say model\.checkpoint_path=FILE"):
         build(name=name, pretrained=True)
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_what_is_wrong_with_the_model_itself_is_no_fault_of_the_weights(tmp_path: Path, from_file: bool) -> None:
+    path = tmp_path / "a.pth"
+    saved(path, 3)
+    with pytest.raises(ValueError, match="dropout probability"):
+        build("test_vit", drop_rate=2.0, pretrained=True, checkpoint_path=str(path) if from_file else None)
 
 
 def test_building_a_model_asks_no_network_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -128,6 +128,8 @@ def test_folders_grey_pages_and_pages_of_documents_are_described_too(root: Path,
     [
         (["data=csv", "data.root=nowhere"], "DataError: Expected train.csv with columns ID,target"),
         (["data=folder", "data.root=nowhere"], "DataError: Expected a folder at `data.root`"),
+        (["data=folder", "data.root=null"], "ConfigError: Expected `data.root`, the folder of the pages, got no value"),
+        (["data=folder", "data.root=2024"], "ConfigError: Expected `data.root` to be a path, got the number 2024"),
         (["data=csv", "data.root=nowhere", "data.channels=2"], "Expected `data.channels` to be 1 or 3, got 2"),
     ],
 )

@@ -1,14 +1,22 @@
 """What users do wrong is named by its key, with the way out, before the first trial."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
+from omegaconf import DictConfig
 from PIL import Image
 
+from docclf.errors import ConfigError
+from docclf.preflight import check_config, preflight
+
 SLOW = pytest.mark.slow
+# So many steps that a run does not warn of few of them before it fails.
+STEPS = ("data.batch_size=2", "validation.epochs=6")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,9 @@ DATA_MISTAKES = {
     "a folder that is not there": (("data=folder", "data.root={root}/none"), ("`data.root`", "{root}/none")),
     "no class folders": (("data=folder", "data.root={root}/empty"), ("at least 2 class folders", "{root}/empty")),
     "an empty class folder": (("data=folder", "data.root={root}/folders"), ("{root}/folders/hollow", "Fill it or")),
+    "no folder": (("data=folder", "data.root=null"), ("`data.root`, the folder of the pages", "Say data.root=DIR.")),
+    "a learning rate that is none": (("{pages}", "optimizer.lr=abc"), ("`optimizer.lr` to be a number, got abc.",)),
+    "pages of no size": (("{pages}", "data.image_size=0"), ("`data.image_size` to be at least 8, got 0.",)),
     "one fold": (("{pages}", "validation.folds=1"), ("`validation.folds`", "at least 2, got 1", "validation=holdout")),
     "a class with fewer pages than folds": (
         ("data.root={root}/scarce",),
@@ -75,6 +86,8 @@ QUICK_MISTAKES = (
     "a truncated image",
     "an ID without a file",
     "a class with fewer pages than folds",
+    "no folder",
+    "pages of no size",
     "one fold",
     "a key that there is not",
     "an empty range",
@@ -104,11 +117,81 @@ def test_a_mistake_is_named_before_the_first_trial(mistake: str, broken: Path, s
 @pytest.mark.parametrize("mistake", slow_but("a truncated image", names=DATA_MISTAKES))
 def test_a_mistake_is_named_by_a_single_run_too(mistake: str, broken: Path, search: Any) -> None:
     arguments, named = DATA_MISTAKES[mistake]
-    output = search.train(*fill(arguments, broken, search.pages), code=1)
+    output = search.train(*STEPS, *fill(arguments, broken, search.pages), code=1)
     assert output.startswith(("DataError: ", "ConfigError: "))
     for text in named:
         assert text.format(root=broken) in output
     assert len(output) < 600, output
+
+
+# Numbers. The pages are nowhere, so what is refused for its number is refused before they are looked for.
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=abc", "`optimizer.lr` to be a number, got abc."),
+        ("optimizer.lr=null", "`optimizer.lr` to be a number, got null."),
+        ("optimizer.lr=nan", "`optimizer.lr` to be a number, got nan."),
+        ("optimizer.lr=0", "`optimizer.lr` to be above 0, got 0."),
+        ("optimizer.lr=-1e-3", "`optimizer.lr` to be above 0, got -0.001."),
+        ("optimizer.weight_decay=-1", "`optimizer.weight_decay` to be at least 0, got -1."),
+        ("optimizer.weight_decay=inf", "`optimizer.weight_decay` to be a number, got inf."),
+        ("model.drop_rate=1.5", "`model.drop_rate` to be at least 0 and below 1, got 1.5."),
+        ("model.drop_rate=true", "`model.drop_rate` to be a number, got True."),
+        ("model.label_smoothing=2", "`model.label_smoothing` to be at least 0 and below 1, got 2."),
+        ("data.image_size=0", "`data.image_size` to be at least 8, got 0."),
+        ("data.image_size=96.5", "`data.image_size` to be a whole number, got 96.5."),
+        ("data.batch_size=0", "`data.batch_size` to be at least 1, got 0."),
+        ("data.batch_size=null", "`data.batch_size` to be a whole number, got null."),
+        ("data.margin=0.5", "`data.margin` to be at least 1, got 0.5."),
+        ("validation.epochs=two", "`validation.epochs` to be a whole number, got two."),
+        ("validation.epochs=null", "`validation.epochs` to be a whole number, got null."),
+        ("validation.folds=1.5", "`validation.folds` to be a whole number, got 1.5."),
+        (
+            "validation.folds=1",
+            "`validation.folds` to be at least 2, got 1. Use validation=holdout for a single split.",
+        ),
+        ("validation.run_folds=0", "`validation.run_folds` to be at least 1, got 0."),
+        ("validation.prune_after=0", "`validation.prune_after` to be at least 1, got 0."),
+        ("validation.max_batch_size=half", "`validation.max_batch_size` to be a whole number, got half."),
+        ("data.root=2024", "`data.root` to be a path, got the number 2024. Say data.root=./2024."),
+        ("data.root=", "`data.root`, the folder of the pages, got no value. Say data.root=DIR."),
+        ("data=folder", "`data.root`, the folder of the pages, got no value. Say data.root=DIR."),
+    ],
+)
+@pytest.mark.parametrize("check", [check_config, preflight])
+def test_a_value_that_cannot_be_is_refused_before_anything_is_loaded(
+    check: Callable[[DictConfig], object], override: str, message: str, compose_config: Callable[..., DictConfig]
+) -> None:
+    root = () if override.startswith("data=") else ("data.root=/nowhere",)
+    with pytest.raises(ConfigError) as refused:
+        check(compose_config("data=csv", *root, override))
+    assert str(refused.value) == f"Expected {message}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("validation=holdout",),
+        ("validation.run_folds=null", "validation.max_batch_size=null"),
+        ("validation.max_batch_size=1", "data.batch_size=1", "data.image_size=8", "data.margin=1"),
+        ("model.drop_rate=0", "model.label_smoothing=0", "optimizer.weight_decay=0", "optimizer.lr=1"),
+        ("model.drop_rate=null", "model.label_smoothing=0.99", "optimizer.lr=1e-9"),
+        ("optimizer=sgd", "~optimizer.lr", "~optimizer.weight_decay"),
+    ],
+)
+def test_the_bounds_themselves_are_taken(overrides: tuple[str, ...], compose_config: Callable[..., DictConfig]) -> None:
+    check_config(compose_config("data=csv", "data.root=/nowhere", *overrides))
+
+
+@SLOW
+def test_a_checkpoint_of_another_model_ends_a_search_at_its_first_trial(search: Any, tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "a.pth")
+    output = search.run(f"model.checkpoint_path='{tmp_path}/a.pth'", code=1)
+    assert "got those of another model" in output and "size mismatch" in output and len(output) < 1800, output
+    assert len(search.trials) == 1
 
 
 @SLOW
@@ -123,7 +206,7 @@ def test_a_mistake_is_named_by_a_single_run_too(mistake: str, broken: Path, sear
 def test_a_single_run_that_fails_ends_with_the_message_alone(
     override: str, named: tuple[str, ...], search: Any
 ) -> None:
-    output = search.train(search.pages, override, code=1)
+    output = search.train(*STEPS, search.pages, override, code=1)
     assert output.startswith(named[0])
     for text in named:
         assert text in output
