@@ -203,11 +203,11 @@ def tell_duplicates(data: DataSet) -> None:
 
 
 def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
-    """Warn of trainings that are hardly any, as with few pages, large batches and few epochs."""
+    """Tell of trainings that are hardly any, as with few pages, large batches and few epochs."""
     n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
     trained = n_pages - n_pages // n_folds
     if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
-        log.warning(
+        log.info(
             f"A training makes only {steps} steps: {trained} pages in batches of {batch_size}, {epochs} epochs. "
             "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
         )

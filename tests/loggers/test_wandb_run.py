@@ -142,7 +142,7 @@ def test_a_server_that_cannot_be_reached_costs_one_wait_and_no_run(
     monkeypatch.setattr("docclf.loggers.wandb_session._BEGIN_S", 1.0)
     for number in range(2):
         WandbRunLogger(info(tmp_path, name=f"trial {number}", search=tmp_path)).finish({"state": "COMPLETE"})
-    assert [run.name for run in wandb_runs(tmp_path)] == ["trial 0", "trial 1"]
+    assert sorted(run.name for run in wandb_runs(tmp_path)) == ["trial 0", "trial 1"]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1 and "W&B does not take the run, what is logged stays here" in warnings[0]
     assert wandb_processes() == []
