@@ -41,7 +41,6 @@ class _Number:
         kind: int for a whole number, float for any.
         least: Its least value.
         below: What it must be below.
-        is_open: It must be above `least`.
         is_nullable: It may be null.
         way_out: What to do instead of a number out of range.
     """
@@ -49,7 +48,6 @@ class _Number:
     kind: type
     least: float
     below: float = math.inf
-    is_open: bool = False
     is_nullable: bool = False
     way_out: str = ""
 
@@ -65,8 +63,8 @@ class _Number:
         of_kind = isinstance(value, int if self.kind is int else int | float) and not isinstance(value, bool)
         if not of_kind or not math.isfinite(value):
             raise ConfigError(f"Expected `{key}` to be a {'whole ' if self.kind is int else ''}number, got {got}.")
-        if not self.least <= value < self.below or (self.is_open and value == self.least):
-            lower = f"{'above' if self.is_open else 'at least'} {self.least}"
+        if not self.least <= value < self.below:
+            lower = f"at least {self.least}"
             upper = "" if self.below == math.inf else f" and below {self.below}"
             raise ConfigError(f"Expected `{key}` to be {lower}{upper}, got {got}.{self.way_out}")
 
@@ -78,7 +76,7 @@ NUMBERS = {
     "data.margin": _Number(float, 1),
     "model.drop_rate": _Number(float, 0, below=1, is_nullable=True),
     "model.label_smoothing": _Number(float, 0, below=1),
-    "optimizer.lr": _Number(float, 0, is_open=True),
+    "optimizer.lr": _Number(float, 0),
     "optimizer.weight_decay": _Number(float, 0),
     "validation.folds": _Number(int, 2, way_out=" Use validation=holdout for a single split."),
     "validation.run_folds": _Number(int, 1, is_nullable=True),
