@@ -127,6 +127,7 @@ def test_every_validation_builds(compose_config: Compose, option: str) -> None:
     assert validation.seed == 7
     assert validation.n_runs == {"validation/quick": 3, "validation/full": 5, "validation/holdout": 1}[option]
     assert validation.prune_after <= validation.epochs
+    assert validation.prune_after < validation.n_runs * validation.epochs, "or no trial can be stopped before its end"
 
 
 @pytest.mark.parametrize("option", [option for option in OURS if split(option)[0] == "trainer"])

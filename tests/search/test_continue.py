@@ -37,6 +37,7 @@ def test_a_study_is_not_continued_with_another_config_but_with_another_logger(se
     output = search.run("model.label_smoothing=0.1", code=1)
     assert "model.label_smoothing: 0.0, now 0.1" in output
     assert "study_name=NEW_NAME" in output
+    assert "What next:" not in output, "a command with what is refused would be among it"
     assert "4 of 4 trials done" in search.run("logger=csv")
 
 

@@ -2,11 +2,17 @@
 
 from typing import Any
 
+import optuna
 import pytest
+from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.study import last_improvement
+from docclf.sweeper.outcome import Outcome, tell
+from docclf.sweeper.samplers import make_sampler
+from docclf.sweeper.space import parse_space
+from docclf.sweeper.study import counted, last_improvement
 
 
 def test_a_trial_that_breaks_a_constraint_is_no_improvement() -> None:
@@ -15,6 +21,27 @@ def test_a_trial_that_breaks_a_constraint_is_no_improvement() -> None:
 
     trials = [done(0.1, 1.0), done(0.9, -1.0), done(0.8, -1.0), done(0.05, 2.0)]
     assert last_improvement(trials, [StudyDirection.MINIMIZE]) == 1
+
+
+def test_a_task_that_ends_though_its_time_was_over_counts() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.set_user_attr("interrupted", "timeout")
+    (stored,) = study.get_trials()
+    tell(study, stored, Outcome(TrialState.COMPLETE, values=(1.0,)))
+    assert [t.value for t in counted(study.get_trials())] == [1.0]
+
+
+@pytest.mark.filterwarnings("ignore:BruteForceSampler is experimental")
+def test_a_brute_force_sampler_ends_its_space_without_an_error() -> None:
+    sampler = make_sampler(
+        OmegaConf.create({"_target_": "optuna.samplers.BruteForceSampler"}), parse_space({"n": "choice(1, 2)"}, []), 0
+    )
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(2):
+        trial = study.ask({"n": CategoricalDistribution([1, 2])})
+        tell(study, study.get_trials()[trial.number], Outcome(TrialState.COMPLETE, values=(1.0,)))
+    assert sorted(t.params["n"] for t in study.get_trials()) == [1, 2]
 
 
 @pytest.mark.slow
