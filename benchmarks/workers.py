@@ -1,11 +1,15 @@
 """What several workers bring.
 
     python benchmarks/workers.py pages [override ...]      about 25 min on 2 cores, with nothing beside it
+    python benchmarks/workers.py cores                     about 5 min on 2 cores, with nothing beside it
     python benchmarks/workers.py toy                       about 10 min
 
 pages: the default search with 1 worker, which has all cores, and with 2 workers, in turn, by three seeds. A row a run;
 then the medians, how much faster two are, and the best scores. Without finalists, which are as many with one as with
 two.
+
+cores: what of that the machine allows. A bare PyTorch loop with the default model, by batch size: pages a second of one
+process with 2 threads, and of two processes at once with 1 thread each. Two workers can't be faster by more than that.
 
 toy: trials that only sleep, for log-normal times, on 8 workers: ours without a barrier, and Hydra's stock sweeper with
 n_jobs=8 and the joblib launcher, which waits for the slowest of each batch. Trials an hour of each, and how much of
@@ -111,12 +115,57 @@ def pages(overrides: list[str]) -> None:
     print(", ".join(f"median best of {n}: {statistics.median(found):.3f}" for n, found in scores.items()))
 
 
+def train_for(seconds: float, batch_size: int) -> float:
+    """Pages a second of a bare training loop."""
+    import timm
+    import torch
+
+    net = timm.create_model("mobilenetv3_small_050", num_classes=12).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(net.parameters(), fused=True)
+    pages = torch.randn(batch_size, 3, 96, 96).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 12, (batch_size,))
+    started, n = time.perf_counter(), -3  # steps that warm up
+    while n < 0 or time.perf_counter() < started + seconds:
+        if n == 0:
+            started = time.perf_counter()
+        torch.nn.functional.cross_entropy(net(pages), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        n += 1
+    return n * batch_size / (time.perf_counter() - started)
+
+
+def run_loops(n: int, threads: int, batch_size: int) -> float:
+    """Pages a second of some processes together."""
+    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "3000"}
+    command = [sys.executable, __file__, "loop", str(batch_size)]
+    loops = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}) for _ in range(n)
+    ]
+    return sum(float(loop.communicate()[0]) for loop in loops)
+
+
+def cores() -> None:
+    gains = []
+    print("batch  pages/s of 1 process with 2 threads  of 2 with 1 thread  gain", flush=True)
+    for batch_size in (16, 32, 64, 128):
+        pairs = [(run_loops(1, 2, batch_size), run_loops(2, 1, batch_size)) for _ in range(3)]
+        one, two = (statistics.median(side) for side in zip(*pairs, strict=True))
+        gains.append(two / one)
+        print(f"{batch_size:5}  {one:35.0f}  {two:18.0f}  {gains[-1]:.2f}", flush=True)
+    print(f"mean gain: {statistics.mean(gains):.2f}")
+
+
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if sys.argv[1:2] == ["toy"]:
         toy()
     elif sys.argv[1:2] == ["pages"]:
         pages(sys.argv[2:])
+    elif sys.argv[1:2] == ["cores"]:
+        cores()
+    elif sys.argv[1:2] == ["loop"]:
+        print(train_for(6.0, int(sys.argv[2])))
     else:
         raise SystemExit(__doc__)
 

@@ -39,7 +39,7 @@ def _tidy(out: Path) -> None:
         start = f".{out.name}.{kind}-"
         for path in [path for path in out.parent.iterdir() if path.name.startswith(start)]:
             owner = path.name.removeprefix(start)
-            if owner.count(":") < 2 or not is_here(owner) or runs_here(owner):
+            if not is_here(owner) or runs_here(owner):
                 continue
             if kind == "replaced" and not out.exists():
                 path.rename(out)  # its process died between the two renames

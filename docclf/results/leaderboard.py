@@ -17,6 +17,7 @@ from docclf.results.comparison import table
 from docclf.results.files import replacing
 from docclf.results.reading import read_result
 from docclf.sweeper.attributes import OWNER
+from docclf.sweeper.process import host_of
 from docclf.sweeper.progress import format_seconds
 from docclf.sweeper.study import folder_number
 
@@ -65,8 +66,7 @@ class Row:
 
 def host(trial: FrozenTrial) -> str:
     """The machine that a trial ran on."""
-    owner = str(trial.user_attrs.get(OWNER, ""))
-    return owner.rsplit(":", 2)[0] if owner.count(":") >= 2 else "unknown"
+    return host_of(str(trial.user_attrs.get(OWNER, ""))) or "unknown"
 
 
 def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:

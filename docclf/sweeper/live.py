@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.sweeper.attributes import OWNER, PROGRESS
 from docclf.sweeper.forecast import Plan
+from docclf.sweeper.process import host_of
 from docclf.sweeper.tally import Tally, seconds_run
 from docclf.sweeper.terminal import Terminal, is_terminal
 
@@ -137,7 +138,7 @@ class Live:
     def _running(self, trial: FrozenTrial, now: float) -> Running:
         from docclf.sweeper.frame import Running
 
-        host = str(trial.user_attrs.get(OWNER, "")).rpartition(":")[0].rpartition(":")[0]
+        host = host_of(str(trial.user_attrs.get(OWNER, "")))
         at = str(trial.user_attrs.get(PROGRESS, "begins" if not trial.intermediate_values else "runs"))
         return Running(
             label=f"{self.noun} {trial.number}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.attributes import BEAT, FINALIST, OWNER, WANTED
-from docclf.sweeper.process import is_here, runs_here, this_process
+from docclf.sweeper.process import host_of, is_here, runs_here, this_process
 from docclf.sweeper.storage import FINALISTS, finalists_name
 from docclf.sweeper.study import DEAD_AFTER_S
 
@@ -56,7 +57,7 @@ def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) ->
     owners = [trial.user_attrs.get(OWNER, "") for trial in away if trial is not None and _is_scored(trial)]
     if not owners or len(owners) < len(away) or not all(map(_is_of_another_machine, owners)):
         return None
-    return str(owners[0].rsplit(":", 2)[0])
+    return host_of(owners[0])
 
 
 def is_for_another(search: optuna.Study, directory: Path | None) -> bool:
@@ -95,4 +96,4 @@ def _is_scored(finalist: FrozenTrial) -> bool:
 
 
 def _is_of_another_machine(owner: str) -> bool:
-    return bool(owner) and not is_here(owner)
+    return host_of(owner) not in ("", socket.gethostname())

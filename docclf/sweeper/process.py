@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 import os
 import signal
@@ -60,17 +62,33 @@ class EndingSignals:
 
 
 def this_process() -> str:
-    """Host, process id, and when the process started, since ids are given out again."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+    """Host, process id, where that id means something, and when the process started, since ids are given out again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_namespace()}.{_started(os.getpid())}"
+
+
+def host_of(owner: str) -> str:
+    """Name of the machine of a process; empty where it is not known.
+
+    Args:
+        owner: What `this_process` returned there.
+
+    >>> host_of("gpubox:12:9f3c.34"), host_of("")
+    ('gpubox', '')
+    """
+    return owner.rsplit(":", 2)[0] if owner.count(":") >= 2 else ""
 
 
 def is_here(owner: str) -> bool:
-    """Whether a process is, or was, one of this machine.
+    """Whether this machine can tell if a process still runs.
+
+    Containers may have one name, and see each other's processes as little as another machine's; nor does a machine that
+    was started again know its earlier ones.
 
     Args:
         owner: What `this_process` returned there.
     """
-    return owner.rsplit(":", 2)[0] == socket.gethostname()
+    namespace = owner.rpartition(":")[2].rpartition(".")[0]
+    return host_of(owner) == socket.gethostname() and namespace == _namespace()
 
 
 def runs_here(owner: str) -> bool:
@@ -79,7 +97,7 @@ def runs_here(owner: str) -> bool:
     Args:
         owner: What `this_process` returned there.
     """
-    _, pid, started = owner.rsplit(":", 2)
+    _, pid, born = owner.rsplit(":", 2)
     if int(pid) == os.getpid():
         return False
     try:
@@ -88,7 +106,17 @@ def runs_here(owner: str) -> bool:
         return False
     except PermissionError:
         pass
-    return started == _started(int(pid))
+    return born.rpartition(".")[2] == _started(int(pid))
+
+
+@functools.cache
+def _namespace() -> str:
+    """Identifies the boot and container within which process ids are counted; empty where there is no /proc."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text() + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+    return hashlib.blake2b(boot.encode(), digest_size=4).hexdigest()
 
 
 def _started(pid: int) -> str:

@@ -168,7 +168,7 @@ def test_finalists_are_the_best_and_the_baseline_of_a_search_with_one_objective(
 
 def test_a_long_search_is_forecast_in_milliseconds() -> None:
     done = [Cost(4.0, 3), Cost(9.0, 9, True)] * 2500
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(10):
         seconds_left(Plan(100_000, workers=8), done, [])
-    assert (time.perf_counter() - started) / 10 < 0.02
+    assert (time.process_time() - started) / 10 < 0.02

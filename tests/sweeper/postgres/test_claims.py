@@ -67,7 +67,7 @@ def test_a_claim_ends_with_the_process_that_had_it(url: str, storage: PatientSto
     holder.communicate()
     started = time.monotonic()
     with claim_lock(storage, "a"):
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
 
 
 HOLD = """
@@ -87,7 +87,7 @@ def test_a_claim_of_a_machine_that_froze_is_taken_back_and_it_is_told_so(
     with pytest.raises(ClaimLostError), claim_lock(storage, "a"):
         started = time.monotonic()
         with claim_lock(other, "a"):
-            assert 0.5 < time.monotonic() - started < 10
+            assert 0.5 < time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
