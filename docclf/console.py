@@ -1,12 +1,27 @@
-"""What the commands without a config share: their parser, their streams, their exit status."""
+"""What commands share: their end by Ctrl-C and, of those without a config, their parser, streams, exit status."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from docclf.errors import DocclfError
+
+
+@contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Where Ctrl-C ends a command, say so without a traceback.
+
+    Raises:
+        SystemExit: It did; with the status that a shell gives to it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted\n")
+        raise SystemExit(130) from None
 
 
 def make_parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -37,13 +52,17 @@ def run(
 
     Returns:
         Exit status: 0, or 2 after an error that the user can put right.
+
+    Raises:
+        SystemExit: See `ended_by_ctrl_c`.
     """
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
     try:
-        text = act(options)
+        with ended_by_ctrl_c():
+            text = act(options)
     except (DocclfError, OSError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

@@ -19,6 +19,7 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
+from docclf.console import ended_by_ctrl_c
 from docclf.sweeper.keys import has_key, leaves, nearest
 
 Command = Callable[..., Any]
@@ -37,7 +38,8 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         @functools.wraps(main)
         def command(*args: Any, **kwargs: Any) -> Any:
             try:
-                return main(*args, **kwargs)
+                with ended_by_ctrl_c():
+                    return main(*args, **kwargs)
             except SystemExit as stop:
                 if isinstance(stop.__context__, OverrideParseException):
                     sys.stderr.write(quoting_hint(stop.__context__.override))

@@ -70,7 +70,11 @@ class Opened:
 
 
 def open_study(
-    settings: Mapping[str, Any], config: DictConfig, hydra_context: HydraContext, arguments: Sequence[str]
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    hydra_context: HydraContext,
+    arguments: Sequence[str],
+    on_checked: Callable[[], None] = lambda: None,
 ) -> Opened:
     """Read and check everything, then create the study or open it to continue.
 
@@ -79,12 +83,12 @@ def open_study(
         config: The composed config of the sweep, `hydra` included.
         hydra_context: Composes the jobs.
         arguments: Overrides of the command line.
+        on_checked: Called when what the command says is checked, before the preflight.
 
     Raises:
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    _check_settings(settings)
     hook, preflight = (_function(settings, key) for key in ("custom_search_space", "preflight"))
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
@@ -106,6 +110,7 @@ def open_study(
     directory = sweep_dir(config.hydra)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
+    on_checked()
     facts = dict(preflight(*configs)) if preflight else {}
     check_pruner(pruner, len(directions), facts.get("steps"))
     study = optuna.create_study(
@@ -144,7 +149,15 @@ def open_study(
     return opened
 
 
-def _check_settings(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse what no other setting has to do with.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+
+    Raises:
+        ConfigError: One is out of range.
+    """
     if settings["n_trials"] < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
     if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):

@@ -1,6 +1,7 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -50,14 +51,16 @@ class DocclfSweeper(Sweeper):
         """
         from docclf.sweeper.finalists import run_finalists
         from docclf.sweeper.machine import n_workers
-        from docclf.sweeper.opening import open_study
+        from docclf.sweeper.opening import check_settings, open_study
         from docclf.sweeper.search import Search
         from docclf.sweeper.workers import Workers
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
-            opened = open_study(self.settings, self.config, self.hydra_context, arguments)
+            check_settings(self.settings)
             with closing(Workers(self.launcher, n_workers(self.settings["n_jobs"]))) as workers:
+                preload = partial(workers.preload, self.settings["preload"] or [])
+                opened = open_study(self.settings, self.config, self.hydra_context, arguments, preload)
                 Search(self.settings, opened, workers).run()
                 run_finalists(self.settings, opened, workers)
         except DocclfError as error:

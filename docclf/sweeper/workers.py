@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -48,7 +49,23 @@ class Workers:
         self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: list[Executor | None] = [None] * n
         self._slots: dict[Future[JobReturn], int] = {}
+        self._is_fresh = [True] * n  # whose process has not had a job
         prepare(launcher)
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Start the processes, which import what jobs will need while the search is still being prepared.
+
+        Args:
+            modules: Dotted names; one that can't be imported is left to the jobs.
+        """
+        if not modules or not self._is_basic or self.n == 1:
+            return
+        from loky.backend.resource_tracker import ensure_running
+
+        ensure_running()  # see _in_process
+        for slot in range(self.n):
+            with _no_ctrl_c():
+                self._start(slot).submit(_preload, list(modules))
 
     def submit(self, overrides: Sequence[str], number: int) -> Future[JobReturn]:
         """Start a job; there must be a free worker.
@@ -59,6 +76,7 @@ class Workers:
         """
         future: Future[JobReturn]
         slot = min(set(range(self.n)) - set(self._slots.values()))
+        self._is_fresh[slot] = False
         if not self._is_basic:
             future = self._in_thread(overrides, number)
         elif self.n > 1:
@@ -131,7 +149,8 @@ class Workers:
 
     def close(self) -> None:
         """End all processes, and the jobs that run in them or elsewhere."""
-        idle = [self._processes[slot] for slot in range(self.n) if slot not in self._slots.values()]
+        busy = set(self._slots.values())
+        idle = [self._processes[slot] for slot in range(self.n) if slot not in busy and not self._is_fresh[slot]]
         _let_end([process for process in idle if process is not None])
         for slot in range(self.n):
             self._discard(slot)
@@ -190,6 +209,12 @@ def _begin(parent: int, launcher: BasicLauncher, state: Any) -> None:
     setup_globals()
     Singleton.set_state(state)
     _launchers.append(launcher)
+
+
+def _preload(modules: Sequence[str]) -> None:
+    for module in modules:
+        with suppress(Exception):
+            import_module(module)
 
 
 def _run(overrides: Sequence[str], number: int) -> JobReturn:

@@ -53,6 +53,29 @@ def test_every_line_on_the_screen_says_which_trial_it_is_of(shared: Any) -> None
     assert sorted(xs) == sorted((str(t.number), str(t.params["x"])) for t in shared.trials)
 
 
+def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> None:
+    """The preflight waits for the imports, of a module that is there and of one that is not."""
+    toy.run(
+        "n_trials=2", "hydra.sweeper.n_jobs=2", "limit=2", "seconds=0.3", "hydra.sweeper.preload=[absent,heavy]",
+        "hydra.sweeper.preflight=hooks.await_imports",
+    )  # fmt: skip
+    imported = {path.name.partition("-")[2] for path in toy.cwd.glob("imported-*")}
+    assert {str(trial.user_attrs["process"]) for trial in toy.trials} == imported
+
+
+def test_data_that_are_refused_wait_for_no_import_and_leave_nothing_running(toy: Any) -> None:
+    (toy.cwd / "slow").touch()
+    process = toy.start(
+        "hydra.sweeper.n_jobs=2", "limit=2", "hydra.sweeper.preload=[heavy]", "hydra.sweeper.preflight=hooks.refuse"
+    )
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and output.strip() == "Expected other data."
+    started = [int(path.name.partition("-")[2]) for path in toy.cwd.glob("imported-*")]
+    assert len(started) == 2
+    wait_until(lambda: not any(map(runs, started)))
+    assert shared_memory([process.pid, *started]) == []
+
+
 @pytest.mark.slow
 def test_a_slow_trial_keeps_nobody_waiting(toy: Any) -> None:
     """One trial of 3 s beside many short ones: with a barrier they would come in pairs."""

@@ -7,6 +7,8 @@ from pathlib import Path
 import optuna
 from omegaconf import DictConfig
 
+from docclf.errors import DataError
+
 
 def draw_radius(config: DictConfig, trial: optuna.Trial) -> None:
     """Draw one key more for one of the colours: a `custom_search_space`."""
@@ -22,8 +24,23 @@ def facts(config: DictConfig) -> dict[str, object]:
 def gather(config: DictConfig) -> dict[str, object]:
     """Wait until as many processes as `limit` says are about to create the study: a `preflight`."""
     Path(f"here-{os.getpid()}").touch()
+    return _wait_for("here-*", config.limit)
+
+
+def await_imports(config: DictConfig) -> dict[str, object]:
+    """Wait until as many processes as `limit` says have imported `heavy`: a `preflight`."""
+    return _wait_for("imported-*", config.limit)
+
+
+def refuse(config: DictConfig) -> dict[str, object]:
+    """Refuse the data while processes are importing: a `preflight`."""
+    await_imports(config)
+    raise DataError("Expected other data.")
+
+
+def _wait_for(pattern: str, n: int) -> dict[str, object]:
     deadline = time.time() + 60
-    while len(list(Path.cwd().glob("here-*"))) < config.limit:
+    while len(list(Path.cwd().glob(pattern))) < n:
         if time.time() > deadline:
             raise TimeoutError("the others did not come")
         time.sleep(0.001)

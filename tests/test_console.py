@@ -1,0 +1,30 @@
+"""What the commands share."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from docclf.console import ended_by_ctrl_c
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
+    act = "lambda _: signal.raise_signal(signal.SIGINT)"
+    code = f"import signal\nfrom docclf.console import make_parser, run\nrun(make_parser('x', '', ''), {act}, [])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "Interrupted\n")
+
+
+def test_ctrl_c_before_a_search_has_begun_shows_no_traceback() -> None:
+    """Hydra's commands compose first, which takes a while."""
+    compose = "hydra._internal.hydra.Hydra.compose_config = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+    code = f"import signal, hydra._internal.hydra\n{compose}\nfrom docclf.train import main\nmain()"
+    command = [sys.executable, "-c", code, "-m", "hparams_search=optuna"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "Interrupted\n")
+
+
+def test_other_ends_are_left_alone() -> None:
+    with pytest.raises(SystemExit, match="3"), ended_by_ctrl_c():
+        raise SystemExit(3)
