@@ -7,15 +7,14 @@ anywhere: neither the run's config nor its data is needed.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import timm
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from docclf.backbone import make_net
 from docclf.errors import DataError
 from docclf.results.files import link, replacing
 
@@ -90,24 +89,6 @@ class Ensemble(torch.nn.Module):
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         temperature = self.description.temperature if calibrated else 1.0
         return torch.stack([(net(normalised).float() / temperature).softmax(dim=1) for net in self.nets]).mean(dim=0)
-
-
-def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel that a timm backbone was made for; grey gets the colours' mean."""
-    mean, std = (list(map(float, net.pretrained_cfg[key])) for key in ("mean", "std"))
-    return (mean, std) if len(mean) == channels else ([fmean(mean)] * channels, [fmean(std)] * channels)
-
-
-def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **options: Any) -> Any:
-    """A timm backbone for images of one size.
-
-    Args:
-        **options: Further arguments of `timm.create_model`.
-    """
-    pretrained_cfg = timm.get_pretrained_cfg(backbone)
-    if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
-        options["img_size"] = image_size
-    return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -1,16 +1,11 @@
 """The LightningModule around a timm backbone."""
 
-import difflib
-import itertools
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import timm
 import torch
 import torch.nn.functional as F
 from pytorch_lightning.trainer.states import TrainerFn
@@ -19,8 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from docclf.ensemble import make_net, normalisation
-from docclf.errors import ConfigError, NonFiniteLossError
+from docclf.backbone import make_net, normalisation, with_weights
+from docclf.errors import NonFiniteLossError
 
 
 class PageClassifier(pl.LightningModule):
@@ -64,7 +59,8 @@ class PageClassifier(pl.LightningModule):
         super().__init__()
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.epoch_batch_norm = epoch_batch_norm
-        self.net = _create(name, num_classes, image_size, pretrained, checkpoint_path, drop_rate, channels)
+        make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
+        self.net = with_weights(make, name, pretrained=pretrained, checkpoint_path=checkpoint_path)
         for key, values in zip(("mean", "std"), normalisation(self.net, channels), strict=True):
             self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
         weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
@@ -181,96 +177,6 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> 
     """Linear warm-up, then the same learning rate to the end. Arguments as for `cosine`."""
     n_warmup = round(warmup * total_steps)
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(n_warmup, 1)))
-
-
-def _create(
-    name: str,
-    num_classes: int,
-    image_size: int,
-    pretrained: bool,
-    checkpoint_path: str | None,
-    drop_rate: float,
-    channels: int,
-) -> Any:
-    _require_known(name)
-    make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
-    if checkpoint_path is not None:
-        return _create_from_file(make, name, str(checkpoint_path))
-    return _create_from_hub(make, name) if pretrained else make(pretrained=False)
-
-
-def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
-    try:
-        return make(pretrained=True)
-    except Exception as error:  # of the hub, of the network, or timm's own
-        make(pretrained=False)  # what is wrong without weights too, is raised as it is
-        raise ConfigError(
-            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could "
-            f"not be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
-            "model.pretrained=false."
-        ) from error
-
-
-def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str) -> Any:
-    expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
-    if not Path(checkpoint_path).is_file():
-        raise ConfigError(
-            f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path or 'nothing'}, which is no "
-            "file. Without one say model.checkpoint_path=null."
-        )
-    try:
-        weights = timm.models.load_state_dict(checkpoint_path)
-    except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
-        raise ConfigError(
-            f"{expected} {checkpoint_path}, which cannot be read ({_cause(error)}). Give the whole file of a state "
-            "dict, .safetensors or .pth."
-        ) from error
-    try:
-        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
-    except Exception as error:  # of timm, torch and the model's own filter of weights
-        make(pretrained=False)  # as above
-        raise ConfigError(
-            f"{expected} those of another model, {checkpoint_path} ({_cause(error)}). Say the `model.name` that they "
-            "are of, or another file."
-        ) from error
-    # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and scales
-    # and biases may begin alike in every model.
-    some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
-    if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
-        raise ConfigError(
-            f"{expected} those of another model, {checkpoint_path}. Say the `model.name` that they are of, or another "
-            "file: a run of docclf keeps those of its backbone in model/*.safetensors."
-        )
-    return net
-
-
-def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm is to know of a file of weights."""
-    overlay: dict[str, Any] = {"file": checkpoint_path}
-    pretrained_cfg = timm.get_pretrained_cfg(name)
-    if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
-        overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
-    return overlay
-
-
-def _cause(error: Exception) -> str:
-    """An exception in one line, which names the first of many weights or classes and leaves the others out."""
-    return f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' ...')}"
-
-
-def _require_known(name: str) -> None:
-    architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-    elif tag and name not in (tagged := timm.list_models(f"{architecture}.*", include_tags=True)):
-        near = tagged
-    else:
-        return
-    raise ConfigError(
-        f"Expected the name of a timm model in `model.name`, got `{name}`. "
-        f"{'Nearest: ' + ', '.join(near) + '. ' if near else ''}"
-        "All names: python -c 'import timm; print(timm.list_models())'"
-    )
 
 
 def _parameter_groups(net: torch.nn.Module) -> Iterator[dict[str, Any]]:

@@ -85,6 +85,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)
     log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
+    if cfg.data.multi_page == "first":
+        _tell_several(outcome.several)
     _tell_problems(outcome, output)
     return len(outcome.problems)
 
@@ -106,6 +108,12 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"Expected `device` to be auto or one of this machine, got {name}: {reason}") from error
     return device
+
+
+def _tell_several(names: list[str]) -> None:
+    if names:
+        files = f"{len(names)} file{'s' if len(names) > 1 else ''}"
+        log.info(f"Of {files} only the first page is predicted, such as {names[0]}; data.multi_page=all predicts all.")
 
 
 def _check(cfg: DictConfig) -> None:

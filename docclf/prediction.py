@@ -92,11 +92,13 @@ class Outcome:
         predicted: Class index, int64 of shape (n,); -1 where the page cannot be read.
         confidence: Probability of that class, float32 of shape (n,).
         problems: ID and reason of each page that cannot be read.
+        several: IDs of the files that have more pages than the first.
     """
 
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float32]
     problems: list[tuple[str, str]]
+    several: list[str]
 
 
 def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path, *, batch_size: int = 64) -> Outcome:
@@ -109,7 +111,7 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
         batch_size: Pages that go through the model at once.
     """
     described = predictor.description
-    outcome = Outcome(np.full(len(pages), -1), np.zeros(len(pages), dtype=np.float32), [])
+    outcome = Outcome(np.full(len(pages), -1), np.zeros(len(pages), dtype=np.float32), [], [])
     batches = read_batches(pages, batch_size, size=described.decoded_size, channels=described.channels)
     with (
         replacing(path) as partial,
@@ -148,6 +150,7 @@ def _note(outcome: Outcome, start: int, batch: Batch, probabilities: NDArray[np.
     outcome.problems.extend(
         (page.id, problem) for page, problem in zip(batch.pages, batch.problems, strict=True) if problem
     )
+    outcome.several.extend(page.id for page, more in zip(batch.pages, batch.several, strict=True) if more)
 
 
 def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64], targets: Sequence[str]) -> None:
@@ -160,7 +163,7 @@ def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64],
         targets: What the user writes for each class.
     """
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, listing.columns, extrasaction="ignore")
+        writer = csv.DictWriter(file, listing.columns, extrasaction="ignore", delimiter=listing.delimiter)
         writer.writeheader()
         for row, label in zip(listing.rows, predicted.tolist(), strict=True):
             writer.writerow({**row, "target": targets[label] if label >= 0 else ""})

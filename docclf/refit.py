@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from docclf.backbone import make_net, normalisation
 from docclf.calibration import calibration_error
 from docclf.crossval import CrossValidation, Validation, fit_in_memory
 from docclf.data.augment import resize
 from docclf.data.module import PageDataModule
-from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, make_net, normalisation, save_ensemble
+from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, save_ensemble
 from docclf.model import PageClassifier
 from docclf.results.calibration import write_calibration
 from docclf.results.files import replacing

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from docclf.ensemble import Description, make_net, normalisation, save_ensemble
+from docclf.backbone import make_net, normalisation
+from docclf.ensemble import Description, save_ensemble
 
 TARGETS = ["0", "7", "10"]
 CLASS_NAMES = ["invoice", "계약서", "letter of intent"]

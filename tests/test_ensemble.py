@@ -13,13 +13,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from docclf.backbone import make_net, normalisation
 from docclf.ensemble import (
     FOLDER,
     Description,
     find_model,
     load_ensemble,
-    make_net,
-    normalisation,
     save_ensemble,
     save_weights,
 )

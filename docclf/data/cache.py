@@ -23,7 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.formats import count_pages, quiet_decoders, read_page
+from docclf.data.formats import has_more_pages, quiet_decoders, read_page
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
             try:
                 page = numbers[index] if numbers else 0
                 images[index] = read_page(paths[index], shape[1], page=page, channels=shape[3])
-                if numbers is None and _has_more(paths[index]):  # the file has just been read
+                if numbers is None and has_more_pages(paths[index]):  # the file has just been read
                     several.append(index)
             except Exception as error:  # decoders of damaged files raise almost anything
                 problems[index] = f"{type(error).__name__}: {error}"
@@ -196,12 +196,6 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _has_more(path: Path) -> bool:
-    with suppress(Exception):  # the first page could be read, others may be damaged
-        return count_pages(path) > 1
-    return False
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:

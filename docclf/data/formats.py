@@ -1,20 +1,23 @@
 """Image files of every kind as RGB arrays of one size."""
 
+import functools
 import io
 import math
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pdf"})
+_NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
-_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
 # PDFium is not thread-safe.
 _pdfium_lock = threading.Lock()
@@ -61,11 +64,18 @@ def count_pages(path: Path) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
+def has_more_pages(path: Path) -> bool:
+    """Whether a file whose first page could be read has others, which may be damaged."""
+    with suppress(Exception):
+        return count_pages(path) > 1
+    return False
+
+
 def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
     """Decode one page.
 
-    Transparent parts become white, the camera's orientation is undone, and JPEG files are reduced while they are
-    decoded.
+    Transparent parts become white, the camera's orientation is undone, and JPEG and JPEG 2000 files are reduced while
+    they are decoded.
 
     Args:
         content: The bytes of a file, or its path.
@@ -93,13 +103,29 @@ def _is_pdf(content: bytes) -> bool:
     return content[:1024].lstrip().startswith(b"%PDF")
 
 
-def _open(content: bytes, page: int, size: int) -> Image.Image:
+def _identify(content: bytes) -> Image.Image:
+    formats = (*_PILLOW_FORMATS, *_heif()) if content[4:8] == b"ftyp" else _PILLOW_FORMATS
     try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS)
+        return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError:  # which names an object in memory
         raise UnidentifiedImageError("cannot identify image file") from None
+
+
+@functools.cache
+def _heif() -> tuple[str]:
+    """The format of what phones keep photos in, which Pillow is taught here."""
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _open(content: bytes, page: int, size: int) -> Image.Image:
+    image = _identify(content)
     if page:
         image.seek(page)
+    if isinstance(image, Jpeg2KImageFile):
+        image = _reduced(content, size)
     image.draft("RGB", (size, size))
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -108,6 +134,21 @@ def _open(content: bytes, page: int, size: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _reduced(content: bytes, size: int) -> Image.Image:
+    """A JPEG 2000 image at the least of its resolutions that is twice as large as needed, for sharp reduction."""
+    image = _identify(content)
+    halvings = int(math.log2(max(min(image.size) / (2 * size), 1)))
+    for steps in range(halvings, 0, -1):  # most files hold 5 halvings, some fewer, and do not say so to Pillow
+        image.reduce = steps  # type: ignore[method-assign, assignment]
+        try:
+            image.load()
+        except OSError:
+            image = _identify(content)
+        else:
+            break
     return image
 
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from docclf.data.contents import n_cpus, shown
 from docclf.data.folders import find_files, is_utf_8, readable, tell_unread
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
-from docclf.data.tables import PageFinder, read_table
+from docclf.data.tables import PageFinder, delimiter_of, read_table
 from docclf.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
 _TEST = "test"
 _SAMPLE = "sample_submission.csv"
+_SAMPLE_COLUMNS = ("ID", "target")
 _MOST = 5  # names in a message
 
 
@@ -53,12 +54,14 @@ class Listing:
         source: The folder or CSV file that names them.
         columns: Of a sample submission; empty where there is none.
         rows: Of the sample submission, one a page.
+        delimiter: Of the sample submission.
     """
 
     pages: list[ListedPage]
     source: Path
     columns: tuple[str, ...] = ()
     rows: Sequence[dict[str, str]] = ()
+    delimiter: str = ","
 
     def labels(self, targets: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]:
         """Class index of each page, int64 of shape (n,); -1 where it is not known.
@@ -151,10 +154,10 @@ def _of_csv(path: Path) -> Listing:
 def _of_sample(root: Path, path: Path) -> Listing:
     if not path.is_file():
         raise DataError(f"Expected a CSV file at `data.sample_submission`, got {path}, which is none.")
-    rows = read_table(path, ("ID", "target"))
+    rows = read_table(path, _SAMPLE_COLUMNS)
     columns = tuple(key for key in (rows[0] if rows else {}) if key is not None)  # None holds what a row has too many
     pages = [replace(page, label="") for page in _pages_of_rows(root, path, rows)]  # its targets are place-holders
-    return Listing(pages, path, columns, rows)
+    return Listing(pages, path, columns, rows, delimiter_of(path, _SAMPLE_COLUMNS))
 
 
 def _pages_of_rows(root: Path, source: Path, rows: Iterable[dict[str, str]]) -> list[ListedPage]:

@@ -2,13 +2,22 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.folders import class_folders, files_of_classes, is_utf_8, readable, tell_loose, tell_validation
+from docclf.data.folders import (
+    class_folders,
+    files_of_classes,
+    is_utf_8,
+    readable,
+    tell_loose,
+    tell_once,
+    tell_validation,
+)
 from docclf.data.tables import PageFinder, read_table
 from docclf.errors import DataError
 
@@ -169,6 +178,11 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
     if (root / "meta.csv").is_file():
         meta = read_table(root / "meta.csv", ("target", "class_name"))
         names = {row["target"]: row["class_name"] for row in meta}
+    elif alike := _alike(sorted(used, key=_in_order)):
+        tell_once(
+            f"{root / 'train.csv'} has targets that are one number written in two ways, and are taken for two classes: "
+            f"{', '.join(alike)}. Write them alike if they are one class."
+        )
     if len(used & names.keys()) < 2:
         raise DataError(
             f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
@@ -178,6 +192,19 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
         raise DataError(f"Expected different class names in {root / 'meta.csv'}, got one twice.")
     targets = sorted(names, key=_in_order)
     return targets, [names[target] for target in targets]
+
+
+def _alike(targets: Sequence[str]) -> list[str]:
+    """Targets that are the number that another one is.
+
+    >>> _alike(["0", "00", "1", "1.0", "a"]), _alike(["0", "1", "nan"])
+    (['0', '00', '1', '1.0'], [])
+    """
+    numbers: dict[float, list[str]] = {}
+    for target in targets:
+        with suppress(ValueError):
+            numbers.setdefault(float(target), []).append(target)
+    return [target for group in numbers.values() if len(group) > 1 for target in group]
 
 
 def _unlike(used: set[str], named: set[str]) -> str:

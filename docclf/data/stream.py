@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus
-from docclf.data.formats import read_page
+from docclf.data.formats import has_more_pages, read_page
 from docclf.data.listing import ListedPage
 
+# Of a page: its image, or why it cannot be read; whether its file has others
+_Read = tuple[NDArray[np.uint8] | None, str, bool]
 _AHEAD = 2  # batches that wait decoded while one is taken
 
 
@@ -25,11 +27,13 @@ class Batch:
         pages: All of them.
         images: Those that could be read, uint8 of shape (n, size, size, channels).
         problems: Why a page cannot be read, one a page; empty for those in `images`.
+        several: Whether the file of a page that is its first has others, one a page.
     """
 
     pages: Sequence[ListedPage]
     images: NDArray[np.uint8]
     problems: list[str]
+    several: list[bool]
 
 
 def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
@@ -41,7 +45,7 @@ def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, cha
         size: Height and width in pixels that each page is reduced to; its proportions are not kept.
         channels: 3 for RGB, 1 for grey.
     """
-    waiting: deque[tuple[Sequence[ListedPage], list[Future[NDArray[np.uint8] | str]]]] = deque()
+    waiting: deque[tuple[Sequence[ListedPage], list[Future[_Read]]]] = deque()
     pool = ThreadPoolExecutor(n_cpus())
     try:
         for start in range(0, len(pages), batch_size):
@@ -55,20 +59,17 @@ def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, cha
         pool.shutdown(cancel_futures=True)
 
 
-def _read(page: ListedPage, size: int, channels: int) -> NDArray[np.uint8] | str:
+def _read(page: ListedPage, size: int, channels: int) -> _Read:
     if page.path is None or page.problem:
-        return page.problem or "no file"
+        return None, page.problem or "no file", False
     try:
-        return read_page(page.path, size, page=page.number, channels=channels)
+        image = read_page(page.path, size, page=page.number, channels=channels)
     except Exception as error:  # decoders of damaged files raise almost anything
-        return f"{type(error).__name__}: {error}"
+        return None, f"{type(error).__name__}: {error}", False
+    return image, "", page.number == 0 and has_more_pages(page.path)
 
 
-def _gather(
-    pages: Sequence[ListedPage], results: Sequence[Future[NDArray[np.uint8] | str]], *, shape: tuple[int, ...]
-) -> Batch:
-    found = [result.result() for result in results]
-    images = np.empty((sum(not isinstance(image, str) for image in found), *shape), dtype=np.uint8)
-    for place, image in zip(images, (image for image in found if not isinstance(image, str)), strict=True):
-        place[...] = image
-    return Batch(pages, images, [problem if isinstance(problem, str) else "" for problem in found])
+def _gather(pages: Sequence[ListedPage], results: Sequence[Future[_Read]], *, shape: tuple[int, ...]) -> Batch:
+    images, problems, several = zip(*(result.result() for result in results), strict=True)
+    read = [image for image in images if image is not None]
+    return Batch(pages, np.stack(read) if read else np.empty((0, *shape), np.uint8), list(problems), list(several))

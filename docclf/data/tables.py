@@ -42,6 +42,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def delimiter_of(path: Path, columns: Sequence[str]) -> str:
+    """The sign between the columns of a CSV file, see `read_table`."""
+    with path.open(encoding="utf-8-sig") as file:
+        return _delimiter(file.readline(), columns)
+
+
 def _delimiter(header: str, columns: Sequence[str]) -> str:
     r"""The sign between the columns of a header line; a comma where none gives the columns.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pypdfium2
 import pytest
 from PIL import Image
@@ -23,8 +24,17 @@ FORMATS: dict[str, list[dict[str, Any]]] = {
     "bmp": [{}],
     "tif": [{}, *({"compression": name} for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"))],
     "pdf": [{}],
+    "jp2": [{}, {"num_resolutions": 2}],
+    "avif": [{}],
+    "heic": [{}],
 }
-MODES = {"jpg": ["RGB", "L", "CMYK"], "png": ["RGB", "1", "P", "LA", "I;16"], "tif": ["RGB", "L"], "pdf": ["RGB", "L"]}
+MODES = {
+    "jpg": ["RGB", "L", "CMYK"],
+    "png": ["RGB", "1", "P", "LA", "I;16"],
+    "tif": ["RGB", "L"],
+    "pdf": ["RGB", "L"],
+    "jp2": ["RGB", "L", "RGBA"],
+}
 
 
 def cut(content: bytearray, random: np.random.Generator) -> bytearray:
@@ -82,7 +92,10 @@ def damaged(suffix: str, random: np.random.Generator) -> bytes:
     page = noise.convert("L").convert("I").convert("I;16") if mode == "I;16" else noise.convert(mode)
     several = {"save_all": True, "append_images": [page]} if suffix in ("tif", "pdf") else {}
     file = io.BytesIO()
-    page.save(file, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix), **option, **several)
+    if suffix == "heic":
+        pillow_heif.from_pillow(page).save(file)
+    else:
+        page.save(file, {"jpg": "JPEG", "tif": "TIFF", "jp2": "JPEG2000"}.get(suffix, suffix), **option, **several)
     return bytes(DAMAGES[random.integers(len(DAMAGES))](bytearray(file.getvalue()), random))
 
 

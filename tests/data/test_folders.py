@@ -81,7 +81,7 @@ def test_below_train_a_folder_of_folders_is_a_class(tmp_path: Path) -> None:
 
 # What is left out
 
-UNREAD = ("a/1.heic", "a/sub/2.HEIC", "b/scan", "b/3.jp2")
+UNREAD = ("a/1.djvu", "a/sub/2.DJVU", "b/scan", "b/3.psd")
 NOTES = ("a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/labels.csv", "b/n.txt", "b/n.md", "b/n.yml", "b/n.yaml",
          "b/n.json", "b/n.XML", "b/.hidden", "b/.git/object")  # fmt: skip
 
@@ -97,8 +97,8 @@ def test_files_of_formats_that_are_not_read_are_counted_once(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.message.startswith(
-        f"Left out 4 files of {root} in formats that are not read (.heic, .jp2, no suffix), "
-        f"the first is {root / 'a' / '1.heic'}. Convert them"
+        f"Left out 4 files of {root} in formats that are not read (.djvu, .psd, no suffix), "
+        f"the first is {root / 'a' / '1.djvu'}. Convert them"
     )
 
 

@@ -54,6 +54,21 @@ def test_blanks_and_semicolons_make_no_other_classes_or_pages(root: Path) -> Non
 EQUAL = ["0", "00", "01", "1"]
 
 
+def test_targets_of_equal_value_are_spoken_of_unless_meta_csv_names_them(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(root / "train.csv", "ID,target", *(f"{i}.png,{target}" for i, target in enumerate(EQUAL)))
+    write(root / "test.csv", "ID", "t0.png")
+    write(root / "meta.csv", "target,class_name", *(f"{target},class {target}" for target in EQUAL))
+    read_csv(root)
+    assert not caplog.messages
+    (root / "meta.csv").unlink()
+    read_csv(root)
+    read_csv(root)
+    (message,) = caplog.messages
+    assert "are taken for two classes: 0, 00, 01, 1. Write them alike" in message
+
+
 @pytest.mark.parametrize("seed", ["0", "1", "5"])  # of which sets are ordered differently
 def test_targets_of_equal_value_have_one_order_in_every_process(root: Path, seed: str) -> None:
     write(root / "train.csv", "ID,target", *(f"{i}.png,{target}" for i, target in enumerate(EQUAL)))

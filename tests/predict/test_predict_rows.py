@@ -92,6 +92,14 @@ def test_a_submission_is_empty_where_a_page_is_missing(run_predict: Any, pages_r
     assert rows[1][1] in TARGETS
 
 
+def test_a_submission_has_the_delimiter_of_its_sample(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:
+    name = next((pages_root / "test").iterdir()).name
+    sample = tmp_path / "sample.csv"
+    sample.write_text(f"ID;target\n{name};0\n", encoding="utf-8")
+    ((_, target, *_),) = run_predict(pages_root, f"data.sample_submission='{sample}'")
+    assert (tmp_path / "submission.csv").read_text(encoding="utf-8") == f"ID;target\n{name};{target}\n"
+
+
 # Several pages a file
 
 
@@ -107,3 +115,21 @@ def test_every_page_of_a_file_has_a_row(run_predict: Any, tmp_path: Path) -> Non
     assert np.allclose(shares(rows[:3]), shares(rows[3:]), atol=2e-6)
     assert abs(shares(rows)[0] - shares(rows)[2]).max() > 0.01
     assert [row[0] for row in run_predict(root)] == ["a.tif", "b0.png", "b1.png", "b2.png"]
+
+
+def test_pages_that_are_not_predicted_are_spoken_of(
+    run_predict: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    root = tmp_path / "root"
+    root.mkdir()
+    pages = [Image.new("L", (40, 50), grey) for grey in (0, 120)]
+    for name in ("a.tif", "b.pdf", "c.png", "d.tif"):
+        several = {"save_all": True, "append_images": pages[1:]} if name in ("a.tif", "b.pdf") else {}
+        pages[0].save(root / name, **several)
+    run_predict(root, "batch_size=2")
+    text = "Of 2 files only the first page is predicted, such as a.tif; data.multi_page=all predicts all."
+    assert caplog.messages.count(text) == 1
+    caplog.clear()
+    run_predict(root, "data.multi_page=all")
+    assert "only the first page" not in caplog.text

@@ -9,6 +9,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from processes import wait_until
 
 SPACE = {
     "x": FloatDistribution(-1, 1),
@@ -39,6 +41,19 @@ def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(sig
     assert "Exception ignored in" in output
     assert toy.states() == ["COMPLETE", "COMPLETE"]
     assert "Go on with:\n" in output
+
+
+@pytest.mark.parametrize("end", ["break_at=[[0, 1]]", "hydra.sweeper.constraints={size: 1}"])
+def test_what_another_process_has_ended_stays_as_it_was_ended(end: str, toy: Any) -> None:
+    """The job comes to be launched again, or to be held to a constraint; the search goes on with the next trial."""
+    objective = ("as_mapping=true", "hydra.sweeper.metric=distance")
+    process = toy.start("n_trials=2", "slow_at=[0]", "hydra.sweeper.max_failure_rate=1", *objective, end)
+    wait_until(lambda: (toy.folder / "0" / "app.log").exists())
+    toy.study.tell(0, state=TrialState.FAIL)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and "Traceback" not in output, output
+    assert "trial 0 was ended by another process meanwhile; what came of it here is lost" in output
+    assert toy.states() == ["FAIL", "COMPLETE"]
 
 
 def test_a_killed_trial_is_marked_and_tried_again_and_the_total_is_exact(toy: Any) -> None:

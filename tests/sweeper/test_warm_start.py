@@ -7,11 +7,13 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
 
 from docclf.sweeper.asker import Asker
 from docclf.sweeper.known import fitting_trials
 from docclf.sweeper.samplers import make_sampler
 from docclf.sweeper.space import parse_space
+from docclf.sweeper.study import best_trial
 
 SPACE = {
     "x": FloatDistribution(-1, 1),
@@ -51,6 +53,18 @@ def test_the_best_of_another_study_is_tried_first_and_nothing_else_of_it(learned
     assert toy.trials[1].user_attrs["enqueued"] == "best of before"
     assert [t.params for t in toy.trials].count(toy.trials[1].params) == 1
     assert toy.folders() == [0, 1, 2, 3]
+
+
+def test_what_broke_a_constraint_is_not_the_best_to_start_from() -> None:
+    space = parse_space({"x": "interval(-1.0,1.0)"}, [])
+    before = optuna.create_study()
+    for x, excess in ((0.0, 0.5), (0.5, -0.5)):
+        drawn = {"x": FloatDistribution(-1, 1)}
+        before.add_trial(create_trial(params={"x": x}, distributions=drawn, value=x, constraints={"size": excess}))
+    known = fitting_trials(before, space, MINIMIZE)
+    assert [trial.constraints for trial in known] == [{"size": 0.5}, {"size": -0.5}]
+    best = best_trial(known, MINIMIZE[0])
+    assert best is not None and best.params == {"x": 0.5}
 
 
 def test_all_trials_of_another_study_teach_the_sampler_and_are_none_of_this_one(learned: Any, toy: Any) -> None:

@@ -1,0 +1,125 @@
+"""A timm backbone: its name, its weights from the hub or from a file, and what its input is normalised with."""
+
+import difflib
+import itertools
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from docclf.errors import ConfigError
+
+
+def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel that a timm backbone was made for; grey gets the colours' mean."""
+    mean, std = (list(map(float, net.pretrained_cfg[key])) for key in ("mean", "std"))
+    return (mean, std) if len(mean) == channels else ([fmean(mean)] * channels, [fmean(std)] * channels)
+
+
+def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **options: Any) -> Any:
+    """A timm backbone for images of one size.
+
+    Args:
+        **options: Further arguments of `timm.create_model`.
+    """
+    pretrained_cfg = timm.get_pretrained_cfg(backbone)
+    if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
+        options["img_size"] = image_size
+    return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
+
+
+def with_weights(make: Callable[..., Any], name: str, *, pretrained: bool, checkpoint_path: str | None) -> Any:
+    """A timm backbone with the weights that are asked for; random ones without any.
+
+    Args:
+        make: Makes it, given arguments of `timm.create_model`.
+        name: Of the model.
+        pretrained: Weights of timm's hub.
+        checkpoint_path: Weights of this file instead.
+
+    Raises:
+        ConfigError: timm has no such model, or the weights cannot be had.
+    """
+    _require_known(name)
+    if checkpoint_path is not None:
+        return _create_from_file(make, name, str(checkpoint_path))
+    return _create_from_hub(make, name) if pretrained else make(pretrained=False)
+
+
+def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
+    try:
+        return make(pretrained=True)
+    except Exception as error:  # of the hub, of the network, or timm's own
+        make(pretrained=False)  # what is wrong without weights too, is raised as it is
+        raise ConfigError(
+            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could "
+            f"not be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
+            "model.pretrained=false."
+        ) from error
+
+
+def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str) -> Any:
+    expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
+    if not Path(checkpoint_path).is_file():
+        raise ConfigError(
+            f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path or 'nothing'}, which is no "
+            "file. Without one say model.checkpoint_path=null."
+        )
+    try:
+        weights = timm.models.load_state_dict(checkpoint_path)
+    except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
+        raise ConfigError(
+            f"{expected} {checkpoint_path}, which cannot be read ({_cause(error)}). Give the whole file of a state "
+            "dict, .safetensors or .pth."
+        ) from error
+    try:
+        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
+    except Exception as error:  # of timm, torch and the model's own filter of weights
+        make(pretrained=False)  # as above
+        raise ConfigError(
+            f"{expected} those of another model, {checkpoint_path} ({_cause(error)}). Say the `model.name` that they "
+            "are of, or another file."
+        ) from error
+    # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and scales
+    # and biases may begin alike in every model.
+    some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
+    if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
+        raise ConfigError(
+            f"{expected} those of another model, {checkpoint_path}. Say the `model.name` that they are of, or another "
+            "file: a run of docclf keeps those of its backbone in model/*.safetensors."
+        )
+    return net
+
+
+def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm is to know of a file of weights."""
+    overlay: dict[str, Any] = {"file": checkpoint_path}
+    pretrained_cfg = timm.get_pretrained_cfg(name)
+    if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
+        overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000
+    return overlay
+
+
+def _cause(error: Exception) -> str:
+    """An exception in one line, which names the first of many weights or classes and leaves the others out."""
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' ...')}"
+
+
+def _require_known(name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
+    elif tag and name not in (tagged := timm.list_models(f"{architecture}.*", include_tags=True)):
+        near = tagged
+    else:
+        return
+    raise ConfigError(
+        f"Expected the name of a timm model in `model.name`, got `{name}`. "
+        f"{'Nearest: ' + ', '.join(near) + '. ' if near else ''}"
+        "All names: python -c 'import timm; print(timm.list_models())'"
+    )
