@@ -4,7 +4,6 @@ import difflib
 import itertools
 import textwrap
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -65,11 +64,6 @@ def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
 
 def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str) -> Any:
     expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
-    if not Path(checkpoint_path).is_file():
-        raise ConfigError(
-            f"Expected a file of weights at `model.checkpoint_path`, got {checkpoint_path or 'nothing'}, which is no "
-            "file. Without one say model.checkpoint_path=null."
-        )
     try:
         weights = timm.models.load_state_dict(checkpoint_path)
     except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong

@@ -99,6 +99,20 @@ def require_root(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
 
 
+def require_checkpoint(cfg: DictConfig) -> None:
+    """See that the weights to start from are there, if there shall be any.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    path = OmegaConf.select(cfg, "model.checkpoint_path", default=None)
+    if path is not None and not Path(str(path)).is_file():
+        raise ConfigError(
+            f"Expected a file of weights at `model.checkpoint_path`, got {path or 'nothing'}, which is no file. "
+            "Without one say model.checkpoint_path=null."
+        )
+
+
 def check_config(cfg: DictConfig) -> None:
     """Refuse what no option of a group could check, before anything is loaded.
 
@@ -106,6 +120,7 @@ def check_config(cfg: DictConfig) -> None:
         ConfigError: A key has no value, or one that is not one of its choices, no number or out of range.
     """
     require_root(cfg)
+    require_checkpoint(cfg)
     for key, number in NUMBERS.items():
         if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:
             number.require(key, value)

@@ -168,13 +168,6 @@ def test_a_checkpoint_of_as_many_classes_gives_the_classifier_too(tmp_path: Path
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
-@pytest.mark.parametrize("name", ["none.pth", "3", ""])
-def test_a_missing_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    path = str(tmp_path / name) if name else ""
-    with pytest.raises(ConfigError, match=rf"file of weights at `model\.checkpoint_path`, got .*{name}, which is no"):
-        build(checkpoint_path=path)
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
