@@ -19,7 +19,12 @@ def ended_by_ctrl_c() -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Lightning turns the one into the other; who has said what there is to say raises it from None.
+        if isinstance(end, SystemExit) and (
+            end.__suppress_context__ or not isinstance(end.__context__, KeyboardInterrupt)
+        ):
+            raise
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
 

@@ -25,6 +25,21 @@ def test_ctrl_c_before_a_search_has_begun_shows_no_traceback() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "Interrupted\n")
 
 
-def test_other_ends_are_left_alone() -> None:
+def test_ctrl_c_that_lightning_took_is_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="130"), ended_by_ctrl_c():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SystemExit(1)  # noqa: B904  as Lightning does it
+    assert capsys.readouterr().err == "Interrupted\n"
+
+
+def test_other_ends_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="3"), ended_by_ctrl_c():
         raise SystemExit(3)
+    with pytest.raises(SystemExit, match="143"), ended_by_ctrl_c():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SystemExit(143) from None
+    assert capsys.readouterr().err == ""

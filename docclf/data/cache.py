@@ -23,7 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.formats import has_more_pages, quiet_decoders, read_page
+from docclf.data.formats import has_more_pages, quiet_decoders, read_page, reason
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 if numbers is None and has_more_pages(paths[index]):  # the file has just been read
                     several.append(index)
             except Exception as error:  # decoders of damaged files raise almost anything
-                problems[index] = f"{type(error).__name__}: {error}"
+                problems[index] = reason(error)
                 # Of the machine and not of the file: tried again the next time.
                 if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
                     passing.append(index)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from docclf.data.cache import DecodedPages, cache_size, load_pages, remember
 from docclf.data.duplicates import hash_pages, merge_groups, similar_pairs
-from docclf.data.formats import count_pages, quiet_decoders
+from docclf.data.formats import count_pages, quiet_decoders, reason
 from docclf.data.pages import Pages, PageSet
 from docclf.errors import ConfigError, DataError
 
@@ -216,7 +216,7 @@ def _expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
                 counts.append(count_pages(path))
         except Exception as error:  # decoders of damaged files raise almost anything
             counts.append(0)
-            problems.append(f"{name}: {type(error).__name__}: {error}")
+            problems.append(f"{name}: {reason(error)}")
     if all(count == 1 for count in counts):
         return pages, problems
     rows = [i for i, count in enumerate(counts) for _ in range(count)]

@@ -60,7 +60,7 @@ def count_pages(path: Path) -> int:
                 return len(document)
             finally:
                 document.close()
-    with Image.open(path, formats=_PILLOW_FORMATS) as image:
+    with Image.open(path, formats=_formats(head)) as image:
         return int(getattr(image, "n_frames", 1))
 
 
@@ -69,6 +69,11 @@ def has_more_pages(path: Path) -> bool:
     with suppress(Exception):
         return count_pages(path) > 1
     return False
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
@@ -103,10 +108,13 @@ def _is_pdf(content: bytes) -> bool:
     return content[:1024].lstrip().startswith(b"%PDF")
 
 
+def _formats(head: bytes) -> tuple[str, ...]:
+    return (*_PILLOW_FORMATS, *_heif()) if head[4:8] == b"ftyp" else _PILLOW_FORMATS
+
+
 def _identify(content: bytes) -> Image.Image:
-    formats = (*_PILLOW_FORMATS, *_heif()) if content[4:8] == b"ftyp" else _PILLOW_FORMATS
     try:
-        return Image.open(io.BytesIO(content), formats=formats)
+        return Image.open(io.BytesIO(content), formats=_formats(content))
     except UnidentifiedImageError:  # which names an object in memory
         raise UnidentifiedImageError("cannot identify image file") from None
 
@@ -125,7 +133,7 @@ def _open(content: bytes, page: int, size: int) -> Image.Image:
     if page:
         image.seek(page)
     if isinstance(image, Jpeg2KImageFile):
-        image = _reduced(content, size)
+        image = _reduced(image, content, size)
     image.draft("RGB", (size, size))
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -137,9 +145,8 @@ def _open(content: bytes, page: int, size: int) -> Image.Image:
     return image
 
 
-def _reduced(content: bytes, size: int) -> Image.Image:
+def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:
     """A JPEG 2000 image at the least of its resolutions that is twice as large as needed, for sharp reduction."""
-    image = _identify(content)
     halvings = int(math.log2(max(min(image.size) / (2 * size), 1)))
     for steps in range(halvings, 0, -1):  # most files hold 5 halvings, some fewer, and do not say so to Pillow
         image.reduce = steps  # type: ignore[method-assign, assignment]

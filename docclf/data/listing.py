@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus, shown
 from docclf.data.folders import find_files, is_utf_8, readable, tell_unread
-from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
+from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
 from docclf.data.tables import PageFinder, delimiter_of, read_table
 from docclf.errors import ConfigError, DataError
 
@@ -178,7 +178,7 @@ def _expand(pages: Sequence[ListedPage]) -> list[ListedPage]:
         try:
             return count_pages(page.path) if page.path and not page.problem else 1
         except Exception as error:  # decoders of damaged files raise almost anything
-            return f"{type(error).__name__}: {error}"
+            return reason(error)
 
     with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
         counts = list(shown(pool.map(count, pages), "Counting pages", len(pages)))

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -197,13 +197,13 @@ def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], lis
 def _alike(targets: Sequence[str]) -> list[str]:
     """Targets that are the number that another one is.
 
-    >>> _alike(["0", "00", "1", "1.0", "a"]), _alike(["0", "1", "nan"])
+    >>> _alike(["0", "00", "1", "1.0", "a"]), _alike(["0", "1_1", "11", "1e1", "10"])
     (['0', '00', '1', '1.0'], [])
     """
-    numbers: dict[float, list[str]] = {}
+    numbers: dict[Decimal, list[str]] = {}
     for target in targets:
-        with suppress(ValueError):
-            numbers.setdefault(float(target), []).append(target)
+        if re.fullmatch(r"[0-9]+(\.[0-9]*)?", target):
+            numbers.setdefault(Decimal(target), []).append(target)
     return [target for group in numbers.values() if len(group) > 1 for target in group]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus
-from docclf.data.formats import has_more_pages, read_page
+from docclf.data.formats import has_more_pages, read_page, reason
 from docclf.data.listing import ListedPage
 
 # Of a page: its image, or why it cannot be read; whether its file has others
@@ -65,7 +65,7 @@ def _read(page: ListedPage, size: int, channels: int) -> _Read:
     try:
         image = read_page(page.path, size, page=page.number, channels=channels)
     except Exception as error:  # decoders of damaged files raise almost anything
-        return None, f"{type(error).__name__}: {error}", False
+        return None, reason(error), False
     return image, "", page.number == 0 and has_more_pages(page.path)
 
 

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from docclf.results.files import link
-from docclf.sweeper.process import is_here, runs_here, this_process
+from docclf.sweeper.process import is_here, is_of_an_earlier_boot, runs_here, this_process
 
 
 @contextmanager
 def replacing_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well.
 
-    Before, what dead processes of this machine left of theirs is put away. Processes of other machines are let be.
+    Before, what dead processes of this machine left of theirs is put away. Processes of other machines and containers
+    are let be.
 
     Args:
         out: Absolute path.
@@ -39,7 +40,7 @@ def _tidy(out: Path) -> None:
         start = f".{out.name}.{kind}-"
         for path in [path for path in out.parent.iterdir() if path.name.startswith(start)]:
             owner = path.name.removeprefix(start)
-            if not is_here(owner) or runs_here(owner):
+            if not (is_of_an_earlier_boot(owner) or (is_here(owner) and not runs_here(owner))):
                 continue
             if kind == "replaced" and not out.exists():
                 path.rename(out)  # its process died between the two renames

@@ -167,7 +167,7 @@ class SweeperConfig:
     # -- how it runs
     # jobs that run at once, each started as soon as there is room; auto: one a GPU, without any one a core
     n_jobs: Any = 1
-    # modules that worker processes import while the data are checked and the study is opened
+    # modules that worker processes import while the data of a new search are checked and its study is opened
     preload: list[str] | None = None
     # a job that raised one of these exceptions, or one derived from them, is launched again, so many times
     retries: int = 1

@@ -21,8 +21,16 @@ from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, PRU
 from docclf.sweeper.checks import finalists_overrides
 from docclf.sweeper.claims import claim_lock
 from docclf.sweeper.opening import Opened
-from docclf.sweeper.ownership import elsewhere, is_scored_here, load_finalists, other_owner, own, release
-from docclf.sweeper.process import this_process
+from docclf.sweeper.ownership import (
+    await_sign_of_life,
+    elsewhere,
+    is_scored_here,
+    load_finalists,
+    other_owner,
+    own,
+    release,
+)
+from docclf.sweeper.process import host_of, this_process
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.search import Search
 from docclf.sweeper.storage import FINALISTS, finalists_name
@@ -112,9 +120,10 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     finalists = open_finalists(study, asked["race"])
     overrides = finalists_overrides(asked)
     marks = {mark(trial.number, overrides): trial for trial in wanted}
+    await_sign_of_life(finalists)
     with claim_lock(finalists._storage, finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
-            log.info(f"The finalists are scored, and the winner is exported, by {owner}")
+            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
             return
         if (host := elsewhere(finalists, marks, opened.directory)) is not None:
             log.info(

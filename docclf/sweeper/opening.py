@@ -31,6 +31,8 @@ from docclf.sweeper.space import Space, key_of, parse_space
 from docclf.sweeper.storage import study_name, study_storage, sweep_dir
 from docclf.sweeper.study import best_trial, require_same
 
+_CONFIG = "multirun.yaml"
+
 
 @dataclass
 class Opened:
@@ -74,7 +76,7 @@ def open_study(
     config: DictConfig,
     hydra_context: HydraContext,
     arguments: Sequence[str],
-    on_checked: Callable[[], None] = lambda: None,
+    on_new: Callable[[], None] = lambda: None,
 ) -> Opened:
     """Read and check everything, then create the study or open it to continue.
 
@@ -83,7 +85,7 @@ def open_study(
         config: The composed config of the sweep, `hydra` included.
         hydra_context: Composes the jobs.
         arguments: Overrides of the command line.
-        on_checked: Called when what the command says is checked, before the preflight.
+        on_new: Called before the preflight of a search that has not been here before.
 
     Raises:
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
@@ -110,7 +112,8 @@ def open_study(
     directory = sweep_dir(config.hydra)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
-    on_checked()
+    if not (directory / _CONFIG).exists():
+        on_new()
     facts = dict(preflight(*configs)) if preflight else {}
     check_pruner(pruner, len(directions), facts.get("steps"))
     study = optuna.create_study(
@@ -123,7 +126,7 @@ def open_study(
     _require_same(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
     n_before = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(settings["sampler"], space, n_before)
-    OmegaConf.save(config, directory / "multirun.yaml")
+    OmegaConf.save(config, directory / _CONFIG)
 
     known = fitting_trials(source, space, study.directions) if source is not None else []
     if known and settings["warm_start"] == "best":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +11,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.attributes import BEAT, FINALIST, OWNER, WANTED
-from docclf.sweeper.process import host_of, is_here, runs_here, this_process
+from docclf.sweeper.process import has_this_name, host_of, is_here, runs_here, this_process
 from docclf.sweeper.storage import FINALISTS, finalists_name
 from docclf.sweeper.study import DEAD_AFTER_S
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0  # between two looks at a heartbeat
 
 
 def load_finalists(search: optuna.Study) -> optuna.Study | None:
@@ -42,6 +46,21 @@ def other_owner(finalists: optuna.Study) -> str | None:
         return None
     alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
     return str(owner) if alive else None
+
+
+def await_sign_of_life(finalists: optuna.Study) -> None:
+    """Wait while nobody can tell whether the process that has the finalists lives.
+
+    It may be one of this machine, before that was started again, or of a container of this name. Its next heartbeat
+    tells, or that this is overdue.
+    """
+    owner, beat = (finalists.user_attrs.get(key) for key in (OWNER, BEAT))
+    if not owner or is_here(owner) or not has_this_name(owner):
+        return
+    if other_owner(finalists) is not None:
+        log.info("Waiting for a sign of life of the process that had the finalists, of a machine of this name")
+    while other_owner(finalists) == owner and finalists.user_attrs.get(BEAT) == beat:
+        time.sleep(_LOOK_S)
 
 
 def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) -> str | None:
@@ -96,4 +115,4 @@ def _is_scored(finalist: FrozenTrial) -> bool:
 
 
 def _is_of_another_machine(owner: str) -> bool:
-    return host_of(owner) not in ("", socket.gethostname())
+    return bool(owner) and not has_this_name(owner)

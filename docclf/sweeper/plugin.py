@@ -52,14 +52,16 @@ class DocclfSweeper(Sweeper):
         from docclf.sweeper.finalists import run_finalists
         from docclf.sweeper.machine import n_workers
         from docclf.sweeper.opening import check_settings, open_study
+        from docclf.sweeper.process import EndingSignals
         from docclf.sweeper.search import Search
         from docclf.sweeper.workers import Workers
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
             check_settings(self.settings)
-            with closing(Workers(self.launcher, n_workers(self.settings["n_jobs"]))) as workers:
-                preload = partial(workers.preload, self.settings["preload"] or [])
+            workers = Workers(self.launcher, n_workers(self.settings["n_jobs"]))
+            with EndingSignals(), closing(workers):
+                preload = partial(workers.preload, self.settings["preload"] or [], self.settings["n_trials"])
                 opened = open_study(self.settings, self.config, self.hydra_context, arguments, preload)
                 Search(self.settings, opened, workers).run()
                 run_finalists(self.settings, opened, workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import os
 import signal
@@ -63,7 +62,7 @@ class EndingSignals:
 
 def this_process() -> str:
     """Host, process id, where that id means something, and when the process started, since ids are given out again."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_namespace()}.{_started(os.getpid())}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_boot()}-{_namespace()}.{_started(os.getpid())}"
 
 
 def host_of(owner: str) -> str:
@@ -72,7 +71,7 @@ def host_of(owner: str) -> str:
     Args:
         owner: What `this_process` returned there.
 
-    >>> host_of("gpubox:12:9f3c.34"), host_of("")
+    >>> host_of("gpubox:12:9f3c-40.34"), host_of("")
     ('gpubox', '')
     """
     return owner.rsplit(":", 2)[0] if owner.count(":") >= 2 else ""
@@ -87,15 +86,34 @@ def is_here(owner: str) -> bool:
     Args:
         owner: What `this_process` returned there.
     """
-    namespace = owner.rpartition(":")[2].rpartition(".")[0]
-    return host_of(owner) == socket.gethostname() and namespace == _namespace()
+    where = owner.rpartition(":")[2].rpartition(".")[0]
+    return has_this_name(owner) and where == f"{_boot()}-{_namespace()}"
+
+
+def has_this_name(owner: str) -> bool:
+    """Whether the machine of a process is called like this one.
+
+    Args:
+        owner: What `this_process` returned there.
+    """
+    return host_of(owner) == socket.gethostname()
+
+
+def is_of_an_earlier_boot(owner: str) -> bool:
+    """Whether a process ended with this machine, as far as the machine's name tells.
+
+    Args:
+        owner: What `this_process` returned there; earlier releases did not say the boot.
+    """
+    boot = owner.rpartition(":")[2].rpartition(".")[0].partition("-")[0]
+    return has_this_name(owner) and boot != _boot()
 
 
 def runs_here(owner: str) -> bool:
     """Whether another process of this machine still runs. This process is not another.
 
     Args:
-        owner: What `this_process` returned there.
+        owner: What `this_process` returned there; one for which `is_here` is true.
     """
     _, pid, born = owner.rsplit(":", 2)
     if int(pid) == os.getpid():
@@ -110,13 +128,21 @@ def runs_here(owner: str) -> bool:
 
 
 @functools.cache
-def _namespace() -> str:
-    """Identifies the boot and container within which process ids are counted; empty where there is no /proc."""
+def _boot() -> str:
+    """Identifies the time since this machine was started; empty where there is no /proc."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text() + str(Path("/proc/self/ns/pid").readlink())
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     except OSError:
         return ""
-    return hashlib.blake2b(boot.encode(), digest_size=4).hexdigest()
+
+
+@functools.cache
+def _namespace() -> str:
+    """Identifies the container within which process ids are counted; empty where there is no /proc."""
+    try:
+        return "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -49,22 +50,22 @@ class Workers:
         self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: list[Executor | None] = [None] * n
         self._slots: dict[Future[JobReturn], int] = {}
-        self._is_fresh = [True] * n  # whose process has not had a job
-        prepare(launcher)
+        self._has_worked = [False] * n  # whose process has had a job
+        self._is_prepared = False
 
-    def preload(self, modules: Sequence[str]) -> None:
+    def preload(self, modules: Sequence[str], n_jobs: int) -> None:
         """Start the processes, which import what jobs will need while the search is still being prepared.
+
+        Nothing is done where jobs have no processes of their own here: with one worker, or another launcher.
 
         Args:
             modules: Dotted names; one that can't be imported is left to the jobs.
+            n_jobs: How many there will be at most.
         """
         if not modules or not self._is_basic or self.n == 1:
             return
-        from loky.backend.resource_tracker import ensure_running
-
-        ensure_running()  # see _in_process
-        for slot in range(self.n):
-            with _no_ctrl_c():
+        for slot in range(min(self.n, n_jobs)):
+            with _held_signals():
                 self._start(slot).submit(_preload, list(modules))
 
     def submit(self, overrides: Sequence[str], number: int) -> Future[JobReturn]:
@@ -76,7 +77,10 @@ class Workers:
         """
         future: Future[JobReturn]
         slot = min(set(range(self.n)) - set(self._slots.values()))
-        self._is_fresh[slot] = False
+        self._has_worked[slot] = True
+        if not self._is_prepared:
+            prepare(self.launcher)
+            self._is_prepared = True
         if not self._is_basic:
             future = self._in_thread(overrides, number)
         elif self.n > 1:
@@ -113,14 +117,11 @@ class Workers:
         return future
 
     def _in_process(self, slot: int, overrides: Sequence[str], number: int) -> Future[JobReturn]:
-        from loky.backend.resource_tracker import ensure_running
-
-        ensure_running()  # a process that starts it takes Ctrl-C again
         process: Any = self._processes[slot]
         # It may have ended while it had nothing to do, which loky's thread finds out a moment later.
         if process is not None and not all(child.is_alive() for child in list(process._processes.values())):
             self._discard(slot)
-        with _no_ctrl_c():
+        with _held_signals():
             try:
                 return (self._processes[slot] or self._start(slot)).submit(_run, overrides, number)
             except BrokenProcessPool:  # which it has found out
@@ -142,6 +143,7 @@ class Workers:
 
     def _discard(self, slot: int) -> None:
         process, self._processes[slot] = self._processes[slot], None
+        self._has_worked[slot] = False
         if process is not None:
             with warnings.catch_warnings():  # without pgrep, loky kills the process but not what that has started
                 warnings.simplefilter("ignore")
@@ -150,7 +152,7 @@ class Workers:
     def close(self) -> None:
         """End all processes, and the jobs that run in them or elsewhere."""
         busy = set(self._slots.values())
-        idle = [self._processes[slot] for slot in range(self.n) if slot not in busy and not self._is_fresh[slot]]
+        idle = [self._processes[slot] for slot in range(self.n) if slot not in busy and self._has_worked[slot]]
         _let_end([process for process in idle if process is not None])
         for slot in range(self.n):
             self._discard(slot)
@@ -172,16 +174,37 @@ def _let_end(executors: Sequence[Executor]) -> None:
 
 
 @contextmanager
-def _no_ctrl_c() -> Iterator[None]:
-    """Hold back Ctrl-C, which reaches all processes of a terminal, from one that starts: it inherits this."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _held_signals() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM while a process starts, which would be lost to whoever is to end it.
+
+    Ctrl-C reaches all processes of a terminal: the new one inherits that it is blocked until it can leave it to the
+    search. Here other threads may get it, so blocking is not enough.
+    """
+    from multiprocessing import resource_tracker as of_python
+
+    from loky.backend import resource_tracker as of_loky
+
+    for tracker in (of_python, of_loky):  # who starts them takes Ctrl-C again
+        tracker.ensure_running()
+    held: list[int] = []
+
+    def hold(number: int, _: FrameType | None) -> None:
+        held.append(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    caught = [number for number in (signal.SIGINT, signal.SIGTERM) if is_main and callable(signal.getsignal(number))]
+    before = {caught_one: signal.signal(caught_one, hold) for caught_one in caught}
+    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for caught_one, handler in before.items():
+            signal.signal(caught_one, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 # Of a worker process, its one.

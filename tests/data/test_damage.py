@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pi_heif
 import pillow_heif
 import pypdfium2
 import pytest
@@ -101,6 +102,7 @@ def damaged(suffix: str, random: np.random.Generator) -> bytes:
 
 def is_readable(path: Path) -> bool:
     """What the decoders say by themselves, one file after the other."""
+    pi_heif.register_heif_opener()
     try:
         if path.read_bytes()[:1024].lstrip().startswith(b"%PDF"):
             document = pypdfium2.PdfDocument(path)

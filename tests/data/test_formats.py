@@ -9,7 +9,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from docclf.data.formats import count_pages, is_page_file, quiet_decoders, read_page
+from docclf.data.formats import count_pages, is_page_file, quiet_decoders, read_page, reason
 
 Colour = int | tuple[int, ...]
 
@@ -116,6 +116,18 @@ def test_a_photo_of_several_pictures_has_its_main_one(tmp_path: Path) -> None:
     file.save(tmp_path / "burst.heic", primary_index=1, quality=-1)
     assert colours(tmp_path / "burst.heic") == [[0, 0, 0], [255, 255, 255]]
     assert count_pages(tmp_path / "burst.heic") == 1
+
+
+def test_a_photo_may_have_any_suffix(tmp_path: Path) -> None:
+    save(halves("black", "white"), tmp_path / "a.heic")
+    for name in ("a.jpg", "a.tif"):
+        (tmp_path / name).write_bytes((tmp_path / "a.heic").read_bytes())
+        assert count_pages(tmp_path / name) == 1
+        assert colours(tmp_path / name) == [[0, 0, 0], [255, 255, 255]]
+
+
+def test_what_a_decoder_says_is_one_line() -> None:
+    assert reason(ValueError("cut\n  off\n")) == "ValueError: cut off"
 
 
 CORNERS = {  # EXIF orientation: where the first pixel of the file is in the picture that is meant

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timedelta
 
@@ -10,8 +11,17 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper import ownership
 from docclf.sweeper.attributes import BEAT, INTERRUPTED, OWNER
-from docclf.sweeper.process import host_of, is_here, runs_here, this_process
+from docclf.sweeper.ownership import await_sign_of_life, other_owner, own
+from docclf.sweeper.process import (
+    has_this_name,
+    host_of,
+    is_here,
+    is_of_an_earlier_boot,
+    runs_here,
+    this_process,
+)
 from docclf.sweeper.study import fail_dead
 
 NAME = [sys.executable, "-c", "from docclf.sweeper.process import this_process; print(this_process(), flush=True)"]
@@ -63,11 +73,53 @@ def test_a_process_of_this_machine_is_known_to_run() -> None:
 
 
 def test_a_container_of_the_same_name_is_judged_by_its_heartbeat(contained: str) -> None:
-    assert host_of(contained) == host_of(this_process()) and not is_here(contained)
+    assert has_this_name(contained) and not is_here(contained) and not is_of_an_earlier_boot(contained)
     assert after(contained, silent=0).state == TrialState.RUNNING
     assert after(contained, silent=1000).user_attrs[INTERRUPTED] == "process"
 
 
 def test_what_another_machine_or_an_earlier_release_wrote_is_not_here() -> None:
-    host, pid, _ = this_process().rsplit(":", 2)
-    assert not is_here(f"else{host}:{pid}:1.2") and not is_here(f"{host}:{pid}:2") and not is_here("")
+    host, pid, where = this_process().rsplit(":", 2)
+    assert not is_here(f"else{host}:{pid}:{where}") and not is_here(f"{host}:{pid}:2") and not is_here("")
+    assert is_of_an_earlier_boot(f"{host}:{pid}:2") and is_of_an_earlier_boot(f"{host}:{pid}:0123abcd-40.2")
+    assert not any(map(is_of_an_earlier_boot, (this_process(), f"else{host}:{pid}:2", "")))
+
+
+# Who has the finalists
+
+
+def owned_by(owner: str, silent: float) -> optuna.Study:
+    """Finalists whose owner was last heard of so many seconds ago."""
+    study = optuna.create_study()
+    own(study, owner)
+    study.set_user_attr(BEAT, time.time() - silent)
+    return study
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "DEAD_AFTER_S", 2.0)
+    monkeypatch.setattr(ownership, "_LOOK_S", 0.02)
+
+
+def test_finalists_of_a_container_that_ended_are_taken_over(contained: str, quick: None) -> None:
+    study = owned_by(contained, silent=0.5)
+    assert other_owner(study) == contained
+    await_sign_of_life(study)
+    assert other_owner(study) is None
+
+
+def test_finalists_of_a_container_that_lives_are_left_to_it(contained: str, quick: None) -> None:
+    study = owned_by(contained, silent=1.0)
+    beats = threading.Timer(0.3, lambda: study.set_user_attr(BEAT, time.time() + 1000))
+    beats.start()
+    await_sign_of_life(study)
+    assert other_owner(study) == contained
+    beats.join()
+
+
+@pytest.mark.parametrize("owner", ["elsewhere:1:2", "", None])
+def test_nobody_waits_for_another_machine_or_for_nobody(owner: str | None) -> None:
+    started = time.monotonic()
+    await_sign_of_life(owned_by(owner, 0.0) if owner is not None else optuna.create_study())
+    assert time.monotonic() - started < 60, "a heartbeat is overdue after 150 s"

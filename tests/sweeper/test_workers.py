@@ -15,6 +15,7 @@ from processes import descendants, runs, shared_memory, wait_until, workers
 from docclf.sweeper import machine
 from docclf.sweeper.launchers import death
 from docclf.sweeper.machine import n_cores, n_workers, visible_gpus, worker_environment
+from docclf.sweeper.workers import _held_signals
 
 BASELINE = {"x": 0.5, "n": 1, "colour": "green"}
 
@@ -61,6 +62,36 @@ def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> N
     )  # fmt: skip
     imported = {path.name.partition("-")[2] for path in toy.cwd.glob("imported-*")}
     assert {str(trial.user_attrs["process"]) for trial in toy.trials} == imported
+
+
+def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_that_was_here(toy: Any) -> None:
+    command = ("n_trials=2", "hydra.sweeper.n_jobs=4", "seconds=0", "hydra.sweeper.preload=[heavy]")
+    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
+    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
+    assert len(list(toy.cwd.glob("imported-*"))) == 2
+
+
+def test_sigterm_while_workers_import_ends_all_of_them_tidily(toy: Any) -> None:
+    process = toy.start(
+        "hydra.sweeper.n_jobs=2", "limit=3", "hydra.sweeper.preload=[heavy]",
+        "hydra.sweeper.preflight=hooks.await_imports",
+    )  # fmt: skip
+    wait_until(lambda: len(list(toy.cwd.glob("imported-*"))) == 2)
+    everyone = [process.pid, *descendants(process.pid)]
+    process.terminate()
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output) == (143, "")
+    wait_until(lambda: not any(map(runs, everyone)))
+    assert shared_memory(everyone) == []
+
+
+def test_a_signal_waits_until_a_process_that_starts_is_known() -> None:
+    with pytest.raises(KeyboardInterrupt), _held_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # Python would have raised it here
+        raised_before_the_end = False
+    assert not raised_before_the_end
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_data_that_are_refused_wait_for_no_import_and_leave_nothing_running(toy: Any) -> None:

@@ -1,6 +1,8 @@
 """The folder that a merge makes is whole or not there."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,17 @@ with replacing_folder(Path({str(out)!r})) as partial:
         (partial / "whole").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["team"]
     assert [path.name for path in out.iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize("where", ["123", "0123abcd-40.123"])
+def test_what_a_machine_left_when_it_went_down_is_put_away(where: str, tmp_path: Path) -> None:
+    """Its boot says so, which earlier releases did not write."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{where}"
+    (tmp_path / f".team.replaced-{owner}").mkdir()
+    (tmp_path / f".team.partial-{owner}").mkdir()
+    with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "team"):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["team"]
 
 
 def test_what_died_between_two_renames_is_put_back(tmp_path: Path) -> None:
