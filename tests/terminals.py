@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,6 +18,9 @@ import pyte
 
 # Makes the terminal the one that Ctrl-C on it reaches the process from.
 _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+# Between two of these, a screen was to be seen, also where what was written has piled up while nobody read: a frame
+# ends with the first, a progress bar goes on with the second.
+_SEEN = re.compile(rb"(?<=\x1b\[J)|(?=\r[^\r\n])")
 
 
 class OnTerminal:
@@ -80,10 +84,11 @@ class OnTerminal:
             except OSError:  # the last one who had it open has closed it
                 break
             self.raw += data
-            self._stream.feed(data)
-            now = self.lines
-            if not self.frames or self.frames[-1] != now:
-                self.frames.append(now)
+            for written in _SEEN.split(data):
+                self._stream.feed(written)
+                now = self.lines
+                if not self.frames or self.frames[-1] != now:
+                    self.frames.append(now)
         else:
             self.process.kill()
             self.process.wait()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import wait_until
 
 from docclf.data.cache import load_pages
 from docclf.errors import DataError
@@ -72,11 +73,8 @@ def test_processes_that_build_at_once_decode_once_and_agree(folder: Path, tmp_pa
 
 
 def test_what_a_killed_process_leaves_is_not_used_and_goes_after_a_day(folder: Path, tmp_path: Path) -> None:
-    killed = start(folder, tmp_path, slow=0.2)
-    for _ in range(500):
-        if list(tmp_path.glob("pages-*.npy.partial-*")):
-            break
-        time.sleep(0.02)
+    killed = start(folder, tmp_path, slow=5)
+    wait_until(lambda: list(tmp_path.glob("pages-*.npy.partial-*")))
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     (left,) = tmp_path.glob("pages-*.partial-*")
@@ -91,10 +89,7 @@ def test_what_a_killed_process_leaves_is_not_used_and_goes_after_a_day(folder: P
 
 def test_the_later_process_waits_for_the_lock_and_takes_over_from_a_killed_one(folder: Path, tmp_path: Path) -> None:
     first = start(folder, tmp_path, slow=5)
-    for _ in range(500):
-        if list(tmp_path.glob("pages-*.npy.partial-*")):
-            break
-        time.sleep(0.02)
+    wait_until(lambda: list(tmp_path.glob("pages-*.npy.partial-*")))
     second = start(folder, tmp_path)
     time.sleep(2)
     assert second.poll() is None

@@ -1,12 +1,16 @@
 """Pages in their order, read a few batches ahead and no further."""
 
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from flat_pages import picture
+from processes import wait_until
 
+from docclf.data import stream
 from docclf.data.listing import ListedPage, list_pages
 from docclf.data.stream import read_batches
 
@@ -33,11 +37,25 @@ def test_pages_come_in_order_in_batches_with_their_problems(tmp_path: Path) -> N
     assert problems == expected
 
 
-def test_two_batches_are_read_ahead_and_no_more(tmp_path: Path) -> None:
-    pages = make(tmp_path, 40)
-    batches = read_batches(pages, 4, size=16, channels=3)
+def test_two_batches_are_read_ahead_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    done: list[Any] = []
+    submit, read = ThreadPoolExecutor.submit, stream._read
+
+    def counted(*arguments: Any) -> Any:
+        result = read(*arguments)
+        done.append(arguments)
+        return result
+
+    def noted(pool: ThreadPoolExecutor, *arguments: Any) -> Any:
+        asked.append(arguments)
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(stream, "_read", counted)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", noted)
+    batches = read_batches(make(tmp_path, 40), 4, size=16, channels=3)
     first = next(batches)
-    time.sleep(0.5)  # for those that are read ahead
+    wait_until(lambda: len(done) == len(asked))  # those that are read ahead
     for path in tmp_path.iterdir():
         path.unlink()
     rest = list(batches)

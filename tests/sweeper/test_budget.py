@@ -81,8 +81,8 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
 
 
 def test_trials_that_were_asked_for_together_stop_together_and_are_all_tried_again(toy: Any) -> None:
-    command = ("n_trials=3", "heeds_time=true", "hydra.sweeper.n_jobs=2")
-    toy.run(*command, "hydra.sweeper.timeout=4", "seconds=8")
+    command = ("n_trials=3", "heeds_time=true", "hydra.sweeper.n_jobs=2", "steps=40")
+    toy.run(*command, "hydra.sweeper.timeout=9", "seconds=40")  # both have begun by then, on a slow machine too
     assert [t.user_attrs.get("interrupted") for t in toy.trials] == ["timeout", "timeout"]
     toy.run(*command)
     assert [t.user_attrs.get("retry_of") for t in toy.trials] == [None, None, 0, 1, None]

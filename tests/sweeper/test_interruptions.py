@@ -47,9 +47,11 @@ def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(sig
 def test_what_another_process_has_ended_stays_as_it_was_ended(end: str, toy: Any) -> None:
     """The job comes to be launched again, or to be held to a constraint; the search goes on with the next trial."""
     objective = ("as_mapping=true", "hydra.sweeper.metric=distance")
-    process = toy.start("n_trials=2", "slow_at=[0]", "hydra.sweeper.max_failure_rate=1", *objective, end)
+    held = "await_at=[[0, ended]]"
+    process = toy.start("n_trials=2", held, "hydra.sweeper.max_failure_rate=1", *objective, end)
     wait_until(lambda: (toy.folder / "0" / "app.log").exists())
     toy.study.tell(0, state=TrialState.FAIL)
+    (toy.cwd / "ended").touch()
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0 and "Traceback" not in output, output
     assert "trial 0 was ended by another process meanwhile; what came of it here is lost" in output

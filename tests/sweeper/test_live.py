@@ -129,8 +129,9 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
 
 
 def test_an_error_leaves_the_terminal_whole_and_is_to_be_read(toy: Any) -> None:
-    seen = start(toy, "n_trials=9", "seconds=4", "refuse_at=[0]", columns=120)
+    seen = start(toy, "n_trials=9", "await_at=[[0, seen]]", "refuse_at=[0]", columns=120)
     assert seen.read(lambda: seen.saw("0 complete")), seen.all_lines
+    (toy.cwd / "seen").touch()
     assert "asked to refuse" in "\n".join(seen.end(1))
     assert is_whole(seen)
 
@@ -171,7 +172,7 @@ def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
 
 # A display of a study in memory, and what is left of it.
 ALONE = """
-import math, optuna, sys, threading, time
+import math, optuna, os, sys, threading, time
 from docclf.sweeper.forecast import Plan
 from docclf.sweeper.live import Live
 study = optuna.create_study(study_name="alone")
@@ -185,9 +186,11 @@ print(sorted(thread.name for thread in threading.enumerate()))
 
 
 def test_its_threads_end_with_it_but_for_the_one_that_others_may_still_write_to(toy: Any) -> None:
-    seen = OnTerminal([sys.executable, "-W", "error", "-c", ALONE.replace("ACT", "time.sleep(1.5)")], toy.cwd)
+    act = "while not os.path.exists('seen'): time.sleep(0.02)"
+    seen = OnTerminal([sys.executable, "-W", "error", "-c", ALONE.replace("ACT", act)], toy.cwd)
+    assert seen.read(lambda: seen.saw("trial 1     begins", "best        loss 0.500  trial 0  described")), seen.lines
+    (toy.cwd / "seen").touch()
     assert {"['MainThread']", "['MainThread', 'terminal']"} & set(seen.end())
-    assert seen.saw("trial 1     begins", "best        loss 0.500  trial 0  described")
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """What a search has come to, as one looks at it again and again."""
 
+from datetime import datetime
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -73,6 +75,7 @@ def test_each_of_several_objectives_has_its_best() -> None:
 
 
 def test_costs_are_seconds_and_reports() -> None:
+    started = datetime.now()
     search = study()
     whole, without, stopped, twin = (search.ask() for _ in range(4))
     for step in range(3):
@@ -85,7 +88,8 @@ def test_costs_are_seconds_and_reports() -> None:
     tally = Tally(search.directions)
     tally.update(trials_of(search))
     assert [(cost.steps, cost.is_whole) for cost in tally.costs] == [(3, True), (1, True), (1, False), (0, False)]
-    assert all(0 < cost.seconds < 5 for cost in tally.costs[:3])
+    passed = (datetime.now() - started).total_seconds()
+    assert all(0 < cost.seconds < passed for cost in tally.costs[:3])
     assert tally.costs[3] == Cost(0.0, 0)
 
 

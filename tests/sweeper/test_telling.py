@@ -1,12 +1,12 @@
 """What a job says that it is at: kept now and then, at no cost to the job."""
 
+import threading
 import time
 from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage
-from processes import wait_until
 
 from docclf.sweeper import telling
 from docclf.sweeper.trial import JobTrial
@@ -16,17 +16,23 @@ class Storage(InMemoryStorage):
     """One that takes its time, or is away.
 
     Args:
-        seconds: That it takes to keep an attribute.
-        is_away: Whether it raises then.
+        is_away: Whether it raises when it is to keep an attribute.
+
+    Attributes:
+        is_asked: Set once it is to keep one.
+        is_free: Set but where it is to take until this is set.
     """
 
-    def __init__(self, seconds: float = 0.0, is_away: bool = False) -> None:
+    def __init__(self, is_away: bool = False) -> None:
         super().__init__()
-        self.seconds, self.is_away = seconds, is_away
+        self.is_away = is_away
+        self.is_asked, self.is_free = threading.Event(), threading.Event()
+        self.is_free.set()
         self.kept: list[str] = []
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        time.sleep(self.seconds)
+        self.is_asked.set()
+        self.is_free.wait(60)
         if self.is_away:
             raise ConnectionError("away")
         super().set_trial_user_attr(trial_id, key, value)
@@ -62,17 +68,21 @@ def test_the_first_text_is_kept_at_once_and_later_ones_now_and_then(clock: list[
     assert storage.get_all_trials(0)[0].user_attrs["progress"] == "40"
 
 
-def test_a_slow_storage_keeps_nobody_waiting_and_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "_PAUSE_S", 0.0)
-    storage = Storage(seconds=1.0)
+def test_a_slow_storage_keeps_nobody_waiting_and_is_asked_less_often(clock: list[float]) -> None:
+    storage = Storage()
     trial = trial_in(storage)
+    storage.is_free.clear()
     trial.tell_progress("first")
+    assert trial._teller is not None and trial._teller._writer is not None
     assert not storage.kept, "it is being written still"
-    wait_until(lambda: storage.kept)
-    for _ in range(100):
-        trial.tell_progress("later")
-        time.sleep(0.002)
-    assert storage.kept == ["first"], "the next one is due after 200 s"
+    assert storage.is_asked.wait(60)
+    clock[0] += 1
+    storage.is_free.set()
+    trial._teller._writer.join()
+    for second in range(1, 202):
+        clock[0] = 1000.0 + second
+        tell(trial, f"{second}")
+    assert storage.kept == ["first", "201"], "the next one is due after 200 s"
 
 
 def test_of_a_long_trial_fewer_texts_are_kept(clock: list[float]) -> None:

@@ -45,19 +45,22 @@ def run(act: str, cwd: Path, *, then: str = "", **terminal: int) -> OnTerminal:
     ],
 )
 def test_what_is_written_comes_out_above_and_stays(write: str, shown: list[str], tmp_path: Path) -> None:
-    seen = run(f"{write}\nsys.stdout.flush(); time.sleep(0.1); frame('two'); time.sleep(0.1)", tmp_path)
+    patient = "from docclf.sweeper import terminal as module; module._QUESTION_S = 60.0"
+    seen = run(f"{patient}\n{write}\nsys.stdout.flush(); time.sleep(0.1); frame('two'); time.sleep(0.1)", tmp_path)
     lines = [line for line in seen.end() if line]
     assert lines == [*shown, "after"]
     assert b"first two" in seen.raw
 
 
 def test_a_question_takes_the_place_of_the_frame_until_it_is_answered(tmp_path: Path) -> None:
-    seen = run("answer = input('how many? ')\nprint(f'{answer}!')\ntime.sleep(0.3)", tmp_path)
+    act = "answer = input('how many? ')\nprint(f'{answer}!')\nwhile not os.path.exists('seen'): time.sleep(0.02)"
+    seen = run(act, tmp_path)
     assert seen.read(lambda: seen.lines[0] == "how many?"), seen.lines
     assert "last" not in seen.lines
     seen.press(b"7\n")
+    assert seen.read(lambda: seen.saw("7!\nfirst one\nlast")), "back again"
+    (tmp_path / "seen").touch()
     assert seen.end()[:3] == ["how many? 7", "7!", "after"]
-    assert seen.saw("7!\nfirst one\nlast"), "back again"
 
 
 def test_a_progress_bar_is_to_be_seen_while_it_moves(tmp_path: Path) -> None:
@@ -80,7 +83,12 @@ def test_a_window_that_is_made_narrower_keeps_no_piece_of_the_frame(tmp_path: Pa
 
 
 def test_what_a_process_writes_that_lives_on_still_comes_out(tmp_path: Path) -> None:
-    seen = run("os.system('(sleep 0.3; echo late) &')", tmp_path, then="time.sleep(1)")
+    act = "os.system('(timeout 60 sh -c \"until [ -e go ]; do sleep 0.05; done\"; echo late) &')"
+    seen = run(act, tmp_path, then="input()")
+    assert seen.read(lambda: "after" in seen.lines), seen.lines
+    (tmp_path / "go").touch()
+    assert seen.read(lambda: "late" in seen.lines), seen.lines
+    seen.press(b"\n")
     assert [line for line in seen.end() if line] == ["after", "late"]
 
 

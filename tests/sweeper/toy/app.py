@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -46,6 +47,7 @@ def main(cfg: DictConfig):
     """`distance`, reported in steps that come down to it."""
     trial = current_trial()
     log.info(f"begin x={cfg.x}")
+    wait_for(dict(cfg.await_at).get(trial.number))
     if trial.number in cfg.refuse_at:
         raise InputError("asked to refuse")
     value = distance(cfg.x - cfg.shape.centre, cfg.n, cfg.colour)
@@ -69,6 +71,13 @@ def main(cfg: DictConfig):
     if end is not None:
         return end
     return {"distance": value, "size": abs(cfg.x), "count": cfg.n} if cfg.as_mapping else value
+
+
+def wait_for(file: str | None) -> None:
+    """Wait for a file, if there is one to wait for, and no longer than a minute."""
+    deadline = time.monotonic() + 60
+    while file is not None and not Path(file).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def send(number: int, in_finaliser: bool) -> None:
