@@ -44,7 +44,7 @@ def watched(new_toy: Callable[[], Any]) -> OnTerminal:
 
 
 def test_it_shows_counts_the_running_trial_the_best_and_the_scores(watched: OnTerminal) -> None:
-    text = "\n".join(watched.saw("1 complete  0 pruned  1 failed", "trial 2 "))
+    text = "\n".join(watched.saw("1 complete  0 pruned  1 failed", "trial 2     runs"))  # its parameters are drawn
     assert re.search(r"^toy +━+─+  2/3$", text, re.MULTILINE)
     assert re.search(r"^trial 2 .* \d:\d\d  x=", text, re.MULTILINE)
     assert re.search(r"^best +value -?\d\.\d{3}  trial 1  x=", text, re.MULTILINE)
@@ -116,8 +116,12 @@ def test_what_is_no_terminal_gets_plain_lines_and_rich_is_not_loaded(toy: Any) -
 def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
     how: str, code: int, n_jobs: int, toy: Any
 ) -> None:
-    seen = start(toy, "n_trials=9", "seconds=2", f"hydra.sweeper.n_jobs={n_jobs}", columns=200)
-    assert seen.read(lambda: seen.saw("1 complete")), seen.all_lines
+    held = "await_at=[[1, never]]"
+    seen = start(toy, "n_trials=9", "seconds=2", held, f"hydra.sweeper.n_jobs={n_jobs}", columns=200)
+    begun = r"\[__main__\]\[INFO\] - .*begin x="
+    assert seen.read(lambda: seen.saw("1 complete") and len(re.findall(begun, "\n".join(seen.all_lines))) > 1), (
+        seen.lines
+    )
     if how == "Ctrl-C":
         seen.press(b"\x03")
     else:
