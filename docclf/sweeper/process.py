@@ -28,6 +28,11 @@ class EndingSignals:
         self._previous: dict[int, Any] = {}
 
     @property
+    def is_received(self) -> bool:
+        """Whether one came."""
+        return self._received is not None
+
+    @property
     def exit_code(self) -> int:
         """What a shell reports of a process that such a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + (self._received or signal.SIGINT)
@@ -38,7 +43,7 @@ class EndingSignals:
         Raises:
             SystemExit: With `exit_code`.
         """
-        if self._received is not None:
+        if self.is_received:
             raise SystemExit(self.exit_code)
 
     def __enter__(self) -> EndingSignals:

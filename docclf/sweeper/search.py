@@ -102,18 +102,18 @@ class Search:
         with self.signals as signals, Heartbeat(self._beat, BEAT_S), self.live:
             try:
                 self._run_trials()
-            except (KeyboardInterrupt, SystemExit):
+            except BaseException as error:
                 self.workers.close()
+                # A signal that comes while a config is composed may be raised as another error.
+                if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
+                    self._end()
+                    raise
                 log.warning(progress.interrupted_line())
                 with in_a_hurry():
                     for trial_id in list(self.running.values()):  # asked for, so no sign of what kills a process
                         interrupt(self.study, trial_id, "signal", "interrupted by a signal")
                     self._end()
                 raise SystemExit(signals.exit_code) from None
-            except BaseException:
-                self.workers.close()
-                self._end()
-                raise
             self._end()
         if not any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials):
             failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
@@ -273,6 +273,8 @@ class Search:
                 pass
             except ValueError as error:
                 outcome = Outcome(TrialState.FAIL, cause=str(error))
+        if outcome.state == TrialState.FAIL:
+            self.signals.raise_dropped()  # which may be what it failed of
         promising = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
         hopeless = outcome.error if isinstance(outcome.error, InputError) and not promising else None
         if hopeless is not None:

@@ -1,6 +1,7 @@
 """Functions that the toy's configs name by their dotted paths."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -14,6 +15,16 @@ def draw_radius(config: DictConfig, trial: optuna.Trial) -> None:
     """Draw one key more for one of the colours: a `custom_search_space`."""
     if trial.params["colour"] == "blue":
         trial.suggest_float("radius", 0.0, config.steps)
+
+
+def lose_ctrl_c(config: DictConfig, trial: optuna.Trial) -> None:
+    """Raise another error where Ctrl-C comes, as Hydra and OmegaConf may: a `custom_search_space`."""
+    if trial.number == 1:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise AttributeError("no attribute '_invalidate_flags_cache'") from None
 
 
 def facts(config: DictConfig) -> dict[str, object]:
