@@ -216,7 +216,8 @@ print(json.loads(facts["class_names"])[probabilities[0].argmax()], probabilities
 ```
 
 `images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1]. `probabilities` are
-averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts transparent pages on white.
+averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts transparent pages on white,
+and it reduces pages in other steps, JPEG files while they are decoded: its probabilities may differ by some hundredths.
 
 Checked when this was written: {agreement}.
 """

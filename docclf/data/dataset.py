@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from docclf.data.cache import DecodedPages, cache_size, load_pages, remember
 from docclf.data.duplicates import hash_pages, merge_groups, similar_pairs
+from docclf.data.folders import tell_once
 from docclf.data.formats import count_pages, quiet_decoders, reason
 from docclf.data.pages import Pages, PageSet
 from docclf.errors import ConfigError, DataError
@@ -147,7 +148,8 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     if problems:
         shown = "".join(f"\n  {problem}" for problem in problems[:20])
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        log.warning(f"Left out {len(problems)} pages that cannot be used:{shown}{more}")
+        n = f"{len(problems)} page{'s' if len(problems) > 1 else ''}"
+        tell_once(f"Left out {n} of {root} that cannot be used:{shown}{more}")
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
         _tell_several(root, several)
     usable = [_without(split, decoded) for split, decoded in splits]

@@ -91,13 +91,14 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     return pages, [path for path in entries if is_page_file(path)]
 
 
-def class_folders(root: Path, *, deep: bool) -> dict[str, list[Path]]:
+def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[str, list[Path]]:
     """Page files of each class, in the order of their names.
 
     Args:
         root: Folder of the class folders.
         deep: Whether a folder that holds only other folders is a class. Otherwise it is skipped with a warning: it
             may be anything, such as the runs of a search.
+        apart: Name of a folder that is no class.
 
     Raises:
         DataError: A folder holds nothing that can be read, and see `files_of_classes`.
@@ -105,6 +106,8 @@ def class_folders(root: Path, *, deep: bool) -> dict[str, list[Path]]:
     found, loose = files_of_classes(root)
     classes = {}
     for name, pages in found.items():
+        if name == apart:
+            continue
         folder = root / name
         if any(page.parent == folder for page in pages) or (deep and pages):
             classes[name] = pages

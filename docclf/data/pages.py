@@ -81,13 +81,18 @@ def read_folder(root: Path) -> PageSet:
     """Read a folder per class, either directly below `root` or below `root/train` and `root/test`.
 
     Class names are the folders' names, in sorted order; pages in folders below them are pages of the class too. Pages
-    of `root/test` may lie there without class folders: they have no labels. What is left out, a warning tells.
+    of `root/test` may lie there without class folders: they have no labels. `root/test` is no class beside others
+    either. What is left out, a warning tells.
 
     Raises:
         DataError: Fewer than 2 class folders, an empty one, or a test class that training does not have.
     """
     train_root = root / "train" if (root / "train").is_dir() else root
-    classes = class_folders(train_root, deep=train_root != root)
+    if train_root == root and (root / "test").is_dir():
+        tell_once(
+            f"{root / 'test'} is taken for test pages. If it is a class, put all class folders into {root / 'train'}."
+        )
+    classes = class_folders(train_root, deep=train_root != root, apart="test" if train_root == root else None)
     names = list(classes)
     if len(names) < 2:
         raise DataError(
@@ -96,15 +101,13 @@ def read_folder(root: Path) -> PageSet:
             "or use data=csv where a train.csv names the classes."
         )
     train, problems = _pages_of_files(root, list(classes.values()))
-    test = None
     if train_root != root:
         tell_validation(root)
-        test, more = _read_test_folder(root, names)
-        problems += more
-    return PageSet(names, names, train, test, problems)
+    test, more = _read_test_folder(root, train_root, names)
+    return PageSet(names, names, train, test, problems + more)
 
 
-def _read_test_folder(root: Path, names: Sequence[str]) -> tuple[Pages | None, list[str]]:
+def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tuple[Pages | None, list[str]]:
     """The pages of `root/test`; None where it holds none."""
     folder = root / "test"
     if not folder.is_dir():
@@ -113,7 +116,7 @@ def _read_test_folder(root: Path, names: Sequence[str]) -> tuple[Pages | None, l
     classes = {name: pages for name, pages in found.items() if pages}
     if unknown := sorted(classes.keys() - set(names)):
         raise DataError(
-            f"Expected the classes of {root / 'train'} in {folder}, got others too: {', '.join(unknown)}. "
+            f"Expected the classes of {train_root} in {folder}, got others too: {', '.join(unknown)}. "
             f"Pages without labels lie in {folder} itself."
         )
     if classes:
@@ -141,6 +144,8 @@ def read_csv(root: Path) -> PageSet:
     if (root / "test.csv").is_file():
         test, more = _pages_of_rows(root, "test", _rows(root / "test.csv", ("ID",)), targets)
         problems += more
+    elif (root / "test").is_dir():
+        tell_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
     return PageSet(targets, names, train, test, problems)
 
 

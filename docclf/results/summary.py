@@ -64,7 +64,7 @@ def next_steps(folder: Path, n_objectives: int, continue_command: str) -> dict[s
     if n_objectives > 1:
         return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
     steps = {
-        "train the winner, and score it on the test pages": train.format(where),
+        "train the winner; scored on test pages that have labels": train.format(where),
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
         "search on from here": continue_command,
     }
@@ -81,9 +81,9 @@ def _what_next(steps: Mapping[str, str]) -> list[str]:
 def _finals(verdict: Verdict) -> list[str]:
     """What scoring the finalists again came to, and in a line of its own what that means."""
     winner, baseline = verdict.winner, verdict.baseline
-    lines = [verdict.how, f"  trial {verdict.number}: {_score(winner)}"]
+    lines = [verdict.how, f"  trial {verdict.number}: {_score(winner, pooled=True)}"]
     if baseline is not None and baseline.number != winner.number:
-        lines.append(f"  baseline: {_score(baseline)}")
+        lines.append(f"  baseline: {_score(baseline, pooled=True)}")
     text = str(verdict)
     return [*lines, f"{text[0].upper()}{text[1:]}"]
 
@@ -97,9 +97,11 @@ def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str
     return lines
 
 
-def _score(trial: FrozenTrial) -> str:
+def _score(trial: FrozenTrial, *, pooled: bool = False) -> str:
     folds = trial.user_attrs.get("folds")
-    return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)})" if folds else "")
+    together = trial.user_attrs.get("macro_f1_pooled") if pooled else None  # which a difference is taken of
+    more = "" if together is None else f"; pooled {together:.3f}"
+    return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)}{more})" if folds else "")
 
 
 def _params(params: Mapping[str, Any]) -> list[str]:

@@ -163,6 +163,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """
     if settings["n_trials"] < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
+    timeout = settings["timeout"]
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise ConfigError(f"Expected the timeout to be seconds, above 0, or null for none, got timeout={timeout}.")
     if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
     if (top_k := settings["finalists"]["top_k"]) < 0:
@@ -258,8 +261,8 @@ def _require_same(
     records = {
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
+        "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
         "facts": ("the data and the validation", facts),
-        "config": ("the config", {**fixed, **constants}),
     }
     for key, (what, values) in records.items():
         require_same(study, key, values, what=what, way_out=way_out)

@@ -79,6 +79,21 @@ def test_below_train_a_folder_of_folders_is_a_class(tmp_path: Path) -> None:
     assert pages.train.ids == ["train/a/2019/1.png", "train/a/2020/1.png", "train/b/2019/1.png"]
 
 
+def test_a_test_folder_beside_class_folders_is_no_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = read_folder(make(tmp_path, "a/1.png", "b/1.png", "test/1.png", "test/2.png"))
+    assert pages.class_names == ["a", "b"] and pages.train.ids == ["a/1.png", "b/1.png"]
+    assert pages.test is not None and pages.test.ids == ["test/1.png", "test/2.png"] and pages.test.labels is None
+    assert caplog.messages == [
+        f"{tmp_path / 'test'} is taken for test pages. If it is a class, put all class folders into "
+        f"{tmp_path / 'train'}."
+    ]
+    (tmp_path / "test" / "b").mkdir()
+    (tmp_path / "test" / "1.png").rename(tmp_path / "test" / "b" / "1.png")
+    (tmp_path / "test" / "2.png").unlink()
+    test = read_folder(tmp_path).test
+    assert test is not None and test.labels is not None and test.labels.tolist() == [1]
+
+
 # What is left out
 
 UNREAD = ("a/1.djvu", "a/sub/2.DJVU", "b/scan", "b/3.psd")

@@ -56,8 +56,8 @@ def test_a_folder_with_train_alone_has_no_test_pages(tmp_path: Path) -> None:
     assert read_folder(tmp_path).test is None
 
 
-def test_a_folder_named_test_beside_other_classes_is_a_class(tmp_path: Path) -> None:
-    make(tmp_path, "test/1.png", "letter/1.png")
+def test_a_class_may_be_called_test_below_train(tmp_path: Path) -> None:
+    make(tmp_path, "train/test/1.png", "train/letter/1.png")
     assert read_folder(tmp_path).class_names == ["letter", "test"]
 
 

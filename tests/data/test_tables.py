@@ -51,6 +51,15 @@ def test_blanks_and_semicolons_make_no_other_classes_or_pages(root: Path) -> Non
     assert pages.test is not None and len(pages.test) == 3, "with commas, as before"
 
 
+def test_a_test_folder_that_no_csv_names_is_spoken_of(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "test").mkdir(exist_ok=True)
+    read_csv(root)
+    assert not caplog.messages
+    (root / "test.csv").unlink()
+    assert read_csv(root).test is None
+    assert caplog.messages == [f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages."]
+
+
 EQUAL = ["0", "00", "01", "1"]
 
 

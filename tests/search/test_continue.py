@@ -27,7 +27,7 @@ def test_a_study_is_not_continued_on_other_pages_or_folds(searched: Searched) ->
     search, _ = searched
     before = search.written(0, 1, 2, 3)
     output = search.run("search.n_trials=5", "validation.folds=3", code=1)
-    assert "Expected the data and the validation of study `search` as it was begun" in output
+    assert "Expected the config of study `search` as it was begun" in output and "validation.folds: 2, now 3" in output
     assert "study_name=NEW_NAME" in output
     assert search.written(0, 1, 2, 3) == before
 

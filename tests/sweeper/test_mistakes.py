@@ -13,6 +13,7 @@ import pytest
         pytest.param("+hydra.sweeper.params.z=1", "Could not override 'z'", marks=pytest.mark.slow),
         ("shape=choice(round, hexagon)", "every value of the search space to compose, but `shape=hexagon` does not"),
         ("n_trials=0", "Expected at least 1 trial, got n_trials=0"),
+        ("hydra.sweeper.timeout=-1", "Expected the timeout to be seconds, above 0, or null for none, got timeout=-1"),
         ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
         ("hydra/sweeper/sampler=bayes", "Could not find 'hydra/sweeper/sampler/bayes'"),
         pytest.param("hydra/sweeper/pruner=mean", "Could not find 'hydra/sweeper/pruner/mean'", marks=pytest.mark.slow),

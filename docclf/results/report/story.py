@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.reading import shown
 from docclf.results.report.figure import score
 from docclf.results.report.subject import Subject, is_better
-from docclf.results.report.workers import lanes
+from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
 from docclf.scores import Difference
 from docclf.sweeper.attributes import CAUSE, INTERRUPTED
@@ -111,7 +111,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
     busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.finalists))
     starts = [t.datetime_start for t in subject.trials if t.datetime_start]
     ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.finalists) if t.datetime_start]
-    workers = len(set(lanes(subject).values()))
+    workers = most_at_once(subject)
     failed = [t for t in subject.trials if t.state == TrialState.FAIL]
     return {
         "counts": counts,

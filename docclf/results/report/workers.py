@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +21,7 @@ STATES = (
     (TrialState.RUNNING, "running", "--green"),
 )
 _BARS = 400
+_MOMENT = timedelta(milliseconds=500)  # after which the trial before one is told, too
 
 
 def lanes(subject: Subject) -> dict[int, tuple[str, int]]:
@@ -29,12 +31,21 @@ def lanes(subject: Subject) -> dict[int, tuple[str, int]]:
     for trial in sorted((t for t in subject.trials if t.datetime_start), key=lambda t: t.datetime_start):  # type: ignore[arg-type,return-value]
         owner = str(trial.user_attrs.get(OWNER, "one process"))
         busy = ends.setdefault(owner, [])
-        # Trials are told a moment after the next one is asked for.
-        begin = trial.datetime_start + timedelta(milliseconds=500)  # type: ignore[operator]
+        begin = trial.datetime_start + _MOMENT  # type: ignore[operator]
         lane = next((i for i, end in enumerate(busy) if end <= begin), len(busy))
         busy[lane : lane + 1] = [trial.datetime_complete or subject.now]
         found[trial.number] = (owner, lane)
     return found
+
+
+def most_at_once(subject: Subject) -> int:
+    """The largest number of trials that ran at the same time."""
+    steps = []
+    for trial in subject.trials:
+        if trial.datetime_start is not None:
+            begin = trial.datetime_start + _MOMENT
+            steps += [(begin, 1), (max(trial.datetime_complete or subject.now, begin), -1)]
+    return max(accumulate(step for _, step in sorted(steps)), default=0)
 
 
 def timeline(subject: Subject) -> Figure | None:
