@@ -1,5 +1,6 @@
 """A small data set that can be learnt, the composed config, and an environment that leaves the user's alone."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import docclf
 from docclf.train import TARGETS
 
 collect_ignore = ["sweeper/toy/heavy.py"]  # which tells of its import
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Compose = Callable[..., DictConfig]
 
