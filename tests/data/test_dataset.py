@@ -85,6 +85,8 @@ def test_dropping_leaves_out_exactly_those_and_keeps_the_rest_aligned(
     assert greys(data.train_images) == [10, 60, 110, 160] and greys(data.test_images) == [200, 220, 240]
     assert data.pages.problems == [] and len(data.dropped) == len(PROBLEMS) and len(data.digests) == 7
     assert f"Left out {len(PROBLEMS)} pages" in caplog.text and "bomb.png" in caplog.text
+    opened(broken, on_error="drop")
+    assert caplog.text.count("Left out") == 1, "not before every trial"
 
 
 def test_what_is_left_is_the_data_set_without_them(broken: Path, root: Path, tmp_path: Path) -> None:

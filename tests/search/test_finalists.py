@@ -124,6 +124,7 @@ def test_screen_log_config_and_verdict_say_the_same(rescored: tuple[Any, str]) -
         assert f"{text[0].upper()}{text[1:]}" in place
         assert "Finalists, scored again with validation.seed=1042 validation.report=fold" in place
         assert f"  trial {source(best)}: {best.value:.3f} (folds " in place
+        assert f"; pooled {facts['winner']['macro_f1_pooled']:.3f})" in place
         for trial in finalists(search):
             assert f"finalist {trial.number}/3  trial {source(trial)}: lr=" in place
     predict = next(line for line in output.splitlines() if "docclf.predict run=" in line)

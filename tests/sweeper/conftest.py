@@ -90,6 +90,10 @@ class Toy:
         """Parameters, state, value and reports of every trial."""
         return [(t.params, t.state.name, t.value, t.intermediate_values) for t in self.trials]
 
+    def counted(self) -> list[FrozenTrial]:
+        """Trials that count towards the total."""
+        return [trial for trial in self.trials if not trial.user_attrs.get("interrupted")]
+
     def folders(self) -> list[int]:
         """Numbers of the jobs that were launched."""
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())

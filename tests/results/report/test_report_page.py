@@ -116,6 +116,18 @@ def test_each_worker_is_a_row_and_trials_at_once_never_share_one(tmp_path: Path)
     assert layout["data"][0]["y"] == [0, 1, 2, 3, 4, 0], "the last one follows the first"
 
 
+def test_processes_one_after_the_other_are_one_worker_at_once(tmp_path: Path) -> None:
+    trials = [trial(i) for i in range(6)]
+    start, end = trials[0].datetime_start, trials[0].datetime_complete
+    assert start is not None and end is not None
+    for i, made in enumerate(trials):
+        made.set_user_attr("owner", f"gpu-box:{i}:1")
+        made.datetime_start, made.datetime_complete = start + i * (end - start), start + (i + 1) * (end - start)
+    assert "<dt>at once</dt><dd>1<small>worker," in written(new_study(trials), tmp_path)
+    trials[3].datetime_start = trials[2].datetime_start
+    assert "<dt>at once</dt><dd>2<small>workers," in written(new_study(trials), tmp_path)
+
+
 def test_importances_find_what_matters(tmp_path: Path) -> None:
     bars = figures(written(new_study([trial(i) for i in range(60)]), tmp_path))["importance-0"]
     assert bars["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr", "the longest is on top, which is the last"

@@ -1,0 +1,64 @@
+"""What worker processes import before their first job, and what becomes of them if there is none."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+from processes import descendants, runs, shared_memory, wait_until
+
+from docclf.sweeper.workers import _held_signals
+
+
+def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> None:
+    """The preflight waits for the imports, of a module that is there and of one that is not."""
+    toy.run(
+        "n_trials=2", "hydra.sweeper.n_jobs=2", "limit=2", "seconds=0.3", "hydra.sweeper.preload=[absent,heavy]",
+        "hydra.sweeper.preflight=hooks.await_imports",
+    )  # fmt: skip
+    imported = {path.name.partition("-")[2] for path in toy.cwd.glob("imported-*")}
+    assert {str(trial.user_attrs["process"]) for trial in toy.trials} == imported
+
+
+def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_that_was_here(toy: Any) -> None:
+    command = ("n_trials=2", "hydra.sweeper.n_jobs=4", "seconds=0", "hydra.sweeper.preload=[heavy]")
+    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
+    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
+    assert len(list(toy.cwd.glob("imported-*"))) == 2
+
+
+def test_sigterm_while_workers_import_ends_all_of_them_tidily(toy: Any) -> None:
+    process = toy.start(
+        "hydra.sweeper.n_jobs=2", "limit=3", "hydra.sweeper.preload=[heavy]",
+        "hydra.sweeper.preflight=hooks.await_imports",
+    )  # fmt: skip
+    wait_until(lambda: len(list(toy.cwd.glob("imported-*"))) == 2)
+    everyone = [process.pid, *descendants(process.pid)]
+    process.terminate()
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output) == (143, "")
+    wait_until(lambda: not any(map(runs, everyone)))
+    assert shared_memory(everyone) == []
+
+
+def test_a_signal_waits_until_a_process_that_starts_is_known() -> None:
+    with pytest.raises(KeyboardInterrupt), _held_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # Python would have raised it here
+        raised_before_the_end = False
+    assert not raised_before_the_end
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_data_that_are_refused_wait_for_no_import_and_leave_nothing_running(toy: Any) -> None:
+    (toy.cwd / "slow").touch()
+    process = toy.start(
+        "hydra.sweeper.n_jobs=2", "limit=2", "hydra.sweeper.preload=[heavy]", "hydra.sweeper.preflight=hooks.refuse"
+    )
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and output.strip() == "Expected other data."
+    started = [int(path.name.partition("-")[2]) for path in toy.cwd.glob("imported-*")]
+    assert len(started) == 2
+    wait_until(lambda: not any(map(runs, started)))
+    assert shared_memory([process.pid, *started]) == []
