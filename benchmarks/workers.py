@@ -1,12 +1,12 @@
 """What several workers bring.
 
-    python benchmarks/workers.py pages [override ...]      about 25 min on 2 cores, with nothing beside it
+    python benchmarks/workers.py pages [override ...]      about 35 min on 2 cores, with nothing beside it
     python benchmarks/workers.py cores                     about 5 min on 2 cores, with nothing beside it
     python benchmarks/workers.py toy                       about 10 min
 
-pages: the default search with 1 worker, which has all cores, and with 2 workers, in turn, by three seeds. A row a run;
-then the medians, how much faster two are, and the best scores. Without finalists, which are as many with one as with
-two.
+pages: the default search, from its command to the exported winner, with 1 worker, which has all cores, and with 2
+workers, in turn, by three seeds. A row a run, with the epochs that its trials trained, since a search that finds good
+trials early stops more of the others; then the medians, how much faster two are, and the best scores.
 
 cores: what of that the machine allows. A bare PyTorch loop with the default model, by batch size: pages a second of one
 process with 2 threads, and of two processes at once with 1 thread each. Two workers can't be faster by more than that.
@@ -84,11 +84,11 @@ def toy() -> None:
     print(f"docclf / stock, trials an hour: {rates['docclf'] / rates['stock']:.2f}")
 
 
-def run_pages(workers: int, seed: int, overrides: list[str]) -> tuple[float, float]:
-    """Seconds of a search, start-up included, and its best score."""
+def run_pages(workers: int, seed: int, overrides: list[str]) -> tuple[float, int, float]:
+    """Seconds of a search, start-up included, epochs of its trials, and its best score."""
     cwd = Path(tempfile.mkdtemp(prefix="workers-"))
     command = [
-        sys.executable, "-m", "docclf.train", "-m", "hparams_search=optuna", "search.timeout=null", "finalists.top_k=0",
+        sys.executable, "-m", "docclf.train", "-m", "hparams_search=optuna", "search.timeout=null",
         f"search.workers={workers}", f"search.seed={seed}", "data.root=/tmp/docclf-workers-pages", *overrides,
     ]  # fmt: skip
     started = time.perf_counter()
@@ -96,20 +96,20 @@ def run_pages(workers: int, seed: int, overrides: list[str]) -> tuple[float, flo
     seconds = time.perf_counter() - started
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{cwd}/multirun/search/study.db")
     shutil.rmtree(cwd)
-    return seconds, study.best_value
+    return seconds, sum(len(trial.intermediate_values) for trial in study.trials), study.best_value
 
 
 def pages(overrides: list[str]) -> None:
     seconds: dict[int, list[float]] = {1: [], 2: []}
     scores: dict[int, list[float]] = {1: [], 2: []}
     run_pages(1, 0, ["search.n_trials=1", *overrides])  # draws the pages and fills the cache
-    print("seed  workers  seconds  best macro-F1", flush=True)
+    print("seed  workers  seconds  epochs  best macro-F1", flush=True)
     for i, seed in enumerate(SEEDS):
         for workers in (1, 2) if i % 2 == 0 else (2, 1):
-            spent, best = run_pages(workers, seed, overrides)
+            spent, epochs, best = run_pages(workers, seed, overrides)
             seconds[workers].append(spent)
             scores[workers].append(best)
-            print(f"{seed:4}  {workers:7}  {spent:7.0f}  {best:13.3f}", flush=True)
+            print(f"{seed:4}  {workers:7}  {spent:7.0f}  {epochs:6}  {best:13.3f}", flush=True)
     one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
     print(f"median {one:.0f} s with 1 worker, {two:.0f} s with 2: {one / two:.2f} times as fast")
     print(", ".join(f"median best of {n}: {statistics.median(found):.3f}" for n, found in scores.items()))

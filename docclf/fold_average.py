@@ -1,17 +1,15 @@
 """The callback that turns the trainings of the folds into one score."""
 
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
+from torch import Tensor
 
-from docclf.model import PageClassifier
-from docclf.resume import FoldCheckpoints
-
-SCORE = "val/macro_f1"
+from docclf.fold_training import FoldTraining
 
 
 class Trial(Protocol):
@@ -43,98 +41,70 @@ class FoldScore:
     seconds: float
 
 
-class FoldAverage(pl.Callback):
+class FoldAverage(FoldTraining):
     """Averages folds while they train, and stops the configuration when its trial advises so or time is up.
 
-    One instance serves all folds of a configuration in turn. Its state goes into every checkpoint, so that a
-    configuration that was interrupted goes on as if nothing had happened.
+    One instance serves all folds of a configuration in turn.
 
     Args:
         trial: Receives the reports.
-        n_runs: Number of folds that are trained.
-        epochs: Epochs of each fold.
         prune_after: Epochs before the first advice is asked.
         each: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
             fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
             compare step by step (Wilcoxon).
-        seed: Of each epoch's random numbers, with the epoch.
-        checkpoints: Where the state is kept.
-        keep_weights: Keep the backbone's weights of the best epoch, in `weights`.
+        **training: See `docclf.fold_training.FoldTraining`.
     """
 
-    def __init__(
-        self,
-        trial: Trial,
-        *,
-        n_runs: int,
-        epochs: int,
-        prune_after: int = 1,
-        each: str = "epoch",
-        seed: int = 42,
-        checkpoints: FoldCheckpoints | None = None,
-        keep_weights: bool = False,
-    ) -> None:
-        self.trial, self.n_runs, self.epochs, self.prune_after = trial, n_runs, epochs, prune_after
-        self.each, self.seed, self.checkpoints, self.keep_weights = each, seed, checkpoints, keep_weights
+    def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
+        super().__init__(tell=trial.tell_progress, **training)
+        self.trial, self.prune_after, self.each = trial, prune_after, each
         self.folds: list[FoldScore] = []
         self.reports: dict[int, float] = {}
         self.pruned = self.out_of_time = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._score, self._epoch, self.logits = -1.0, 0, torch.empty(0)
-        self.weights: dict[str, torch.Tensor] = {}
-        self._seconds_before, self._started = 0.0, time.perf_counter()
-        self._epoch_started, self._first_step, self._pace = self._started, 0, ""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._reset()  # before Lightning loads the state of a checkpoint, if there is one
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # By epoch, so that one that follows an interruption draws what it would have drawn. The loader's iterator draws
-        # a seed too, mostly after this hook, but before it in a training's first epoch: from a generator of its own.
-        trainer.train_dataloader.generator = torch.Generator()  # type: ignore[union-attr]
-        seed = self.seed + 1_000_003 * trainer.current_epoch
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # timm's mixup draws from it
-        self._epoch_started, self._first_step = time.perf_counter(), trainer.global_step
-        self._tell(trainer)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._tell(trainer)
-
-    def _tell(self, trainer: pl.Trainer) -> None:
-        """Say where the training is, and how many steps the optimizer makes a second in this epoch or the last one."""
-        if steps := trainer.global_step - self._first_step:
-            rate = steps / max(time.perf_counter() - self._epoch_started, 1e-9)
-            self._pace = f", {rate:.{0 if rate >= 10 else 1}f} steps/s"
-        fold, epoch = len(self.folds) + 1, trainer.current_epoch + 1
-        self.trial.tell_progress(f"fold {fold}/{self.n_runs}, epoch {epoch}/{self.epochs}{self._pace}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PageClassifier)
-        score = float(trainer.callback_metrics[SCORE])
-        if score > self._score:
-            self._score, self._epoch, self.logits = score, trainer.current_epoch, pl_module.logits.cpu()
-            if self.keep_weights:
-                self.weights = {key: value.cpu().clone() for key, value in pl_module.net.state_dict().items()}
-        if self.each == "epoch":
-            step = len(self.folds) * self.epochs + trainer.current_epoch
-            self._report(float(np.mean([*self.scores, self._score])), step, first=self.prune_after - 1)
-        if not self.pruned and len(self.folds) + 1 < self.n_runs and self.trial.out_of_time():
+        super().on_validation_end(trainer, pl_module)
+        self._report_epoch()
+        if not self.pruned and self.fold + 1 < self.n_runs and self.trial.out_of_time():
             self.out_of_time = True
         trainer.should_stop = self.pruned or self.out_of_time
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.checkpoints is not None and not self.pruned:
-            self.checkpoints.save_epoch(trainer)
+        if not self.pruned:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.out_of_time and trainer.current_epoch < self.epochs:
             return  # goes on another time
-        self.folds.append(FoldScore(len(self.folds), self._score, self._epoch, self._seconds))
+        self._finish(self.seconds)
+
+    def take(self, epoch_scores: Sequence[float], logits: Tensor, seconds: float) -> None:
+        """Count a fold that was trained elsewhere as if it were trained here and now.
+
+        Args:
+            epoch_scores: Its score after each epoch.
+            logits: Of its best epoch.
+            seconds: How long it was trained.
+        """
+        self.reset()
+        self.logits = logits
+        for score in epoch_scores:
+            self.epoch_scores.append(score)
+            self._report_epoch()
+            if self.pruned:
+                break
+        self._finish(seconds)
+
+    def _finish(self, seconds: float) -> None:
+        self.folds.append(FoldScore(self.fold, self.score, self.best_epoch, seconds))
+        self.fold += 1
         if self.each == "fold":
-            self._report(self._score, len(self.folds) - 1, first=(self.prune_after - 1) // self.epochs)
+            self._report(self.score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
+
+    def _report_epoch(self) -> None:
+        if self.each == "epoch":
+            step = self.fold * self.epochs + len(self.epoch_scores) - 1
+            self._report(self._mean_with(self.score), step, first=self.prune_after - 1)
 
     def _report(self, value: float, step: int, first: int) -> None:
         if step not in self.reports:
@@ -144,36 +114,33 @@ class FoldAverage(pl.Callback):
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
             self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
 
-    @property
-    def _seconds(self) -> float:
-        return self._seconds_before + time.perf_counter() - self._started
+    def _mean_with(self, score: float) -> float:
+        return float(np.mean([*self.scores, score]))
 
     @property
     def scores(self) -> list[float]:
         """Scores of the folds so far."""
         return [fold.score for fold in self.folds]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "folds": [asdict(fold) for fold in self.folds],
-            "reports": self.reports,
-            "score": self._score,
-            "epoch": self._epoch,
-            "seconds": self._seconds,
-            "logits": self.logits,
-            "weights": self.weights,
-        }
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.restore(state_dict)
-        self._score, self._epoch, self.logits = state_dict["score"], state_dict["epoch"], state_dict["logits"]
-        self.weights = state_dict["weights"]
-        self._seconds_before = state_dict["seconds"]
+        super().load_state_dict(state_dict)
+        if self.each == "epoch":
+            best = accumulate(self.epoch_scores, max)
+            first = self.fold * self.epochs
+            self._repeat({first + epoch: self._mean_with(score) for epoch, score in enumerate(best)})
+
+    def finished(self) -> dict[str, Any]:
+        """The finished folds and their reports, for `restore`."""
+        return {"folds": [asdict(fold) for fold in self.folds], "reports": self.reports}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the finished folds and the reports of a state, and report them to this trial."""
+        """Take over finished folds and their reports, and report them to this trial."""
         self.folds = [FoldScore(**fold) for fold in state["folds"]]
-        for step, value in state["reports"].items():
+        self.fold = len(self.folds)
+        self._repeat(state["reports"])
+
+    def _repeat(self, reports: dict[int, float]) -> None:
+        for step, value in reports.items():
             if step not in self.reports:
                 self.reports[step] = value
                 self.trial.report(value, step)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from torch import Tensor
 
 from docclf.backbone import make_net, normalisation
 from docclf.calibration import calibration_error
-from docclf.crossval import CrossValidation, Validation, fit_in_memory
+from docclf.crossval import CrossValidation
 from docclf.data.augment import resize
 from docclf.data.module import PageDataModule
 from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, save_ensemble
+from docclf.fitting import fit_in_memory
 from docclf.model import PageClassifier
 from docclf.results.calibration import write_calibration
 from docclf.results.files import replacing
@@ -26,6 +26,7 @@ from docclf.results.labels import write_label_issues
 from docclf.results.provenance import versions
 from docclf.results.run import write_test
 from docclf.scores import macro_f1
+from docclf.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,15 @@ def refit_all(
     """
     data.use_split(np.arange(len(data.labels)), np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
-    whole = replace(validation, epochs=epochs)
-    trainer, model = fit_in_memory(data, whole, build_model, build_trainer, logger=False, limit_val_batches=0)
+    trainer, model = fit_in_memory(
+        data,
+        epochs=epochs,
+        seed=validation.seed,
+        build_model=build_model,
+        build_trainer=build_trainer,
+        logger=False,
+        limit_val_batches=0,
+    )
     with replacing(checkpoint) as partial:
         trainer.save_checkpoint(partial)
     weights: dict[str, Tensor] = model.net.state_dict()

@@ -1,17 +1,23 @@
-"""What lets an interrupted configuration go on: its finished folds and the last epoch of the open one."""
+"""What a run keeps while it is open: its finished folds and the last epoch of each that is under way.
+
+An interrupted run goes on from there, and processes that train folds of one run find each other's there.
+"""
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 
 from docclf.results.files import replacing
 
 log = logging.getLogger(__name__)
+
+_FOLDS, _PARTIAL = "folds.pt", ".resume.partial"
 
 
 class FoldCheckpoints:
@@ -26,55 +32,134 @@ class FoldCheckpoints:
     def __init__(self, folder: Path, key: str, earlier: Sequence[Path] = ()) -> None:
         self.key = key
         self._folders = [path / "resume" for path in (folder, *earlier)]
+        self._claims: dict[int, FileLock] = {}
 
     @property
     def _own(self) -> Path:
         return self._folders[0]
 
+    # -- the run
+
     def load(self) -> dict[str, Any] | None:
         """What was kept of the finished folds, by this run or the latest earlier one; None without any of use."""
         for folder in self._folders:
-            state = _load(folder / "folds.pt", "starting over")
-            if state is None or state.get("key") != self.key:
+            state = self._load(folder / _FOLDS, "starting over")
+            if state is None:
                 continue
             if folder != self._own:
-                shutil.rmtree(self._own, ignore_errors=True)
-                shutil.copytree(folder, self._own)
-            if self.epoch is not None and _load(self.epoch, "going on from the finished folds") is None:
-                self.epoch.unlink()
+                self._take_over(folder)
             log.info(f"  goes on from {folder}")
             return state
+        self.discard()
         return None
+
+    def discard(self) -> None:
+        """Remove what this run has kept, which is of no use."""
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    def _take_over(self, folder: Path) -> None:
+        """Copy another run's folder, which is there as a whole or not at all: others look into it."""
+        partial = self._own.with_name(_PARTIAL)
+        for path in (partial, self._own):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(folder, partial, ignore=shutil.ignore_patterns("*.lock"))
+        partial.rename(self._own)
+
+    def opened(self) -> dict[str, Any] | None:
+        """What the process that opened this run has kept of its finished folds; None before it has opened it."""
+        return self._load(self._own / _FOLDS, "waiting for another") if self.is_open else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run has begun and not come to its end."""
+        return (self._own / _FOLDS).is_file()
+
+    def save_folds(self, state: dict[str, Any]) -> None:
+        """Keep the finished folds, `state["folds"]`; what was kept of each alone is of no use any more."""
+        with replacing(self._own / _FOLDS) as partial:
+            torch.save({**state, "key": self.key}, partial)
+        for fold in range(len(state["folds"])):
+            for path in (self._checkpoint(fold), self._finished(fold)):
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove everything: the run came to its end."""
+        for folder in (*self._folders, self._own.with_name(_PARTIAL)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- one fold
 
     def weights(self, fold: int) -> Path:
         """Where the weights of a finished fold are kept, by those who need them."""
         return self._own / f"fold_{fold}.safetensors"
 
-    def save_folds(self, state: dict[str, Any]) -> None:
-        """Keep the finished folds; the checkpoint of the last one is of no use any more."""
-        with replacing(self._own / "folds.pt") as partial:
-            torch.save({**state, "key": self.key}, partial)
-            # Before folds.pt takes its place: a process killed in between must not leave it beside the fold it made.
-            (self._own / "last.ckpt").unlink(missing_ok=True)
-
-    def save_epoch(self, trainer: pl.Trainer) -> None:
-        """Keep the open fold's model, optimizer and callbacks."""
-        with replacing(self._own / "last.ckpt") as partial:
+    def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
+        """Keep the model, optimizer and callbacks of a fold under way."""
+        with replacing(self._checkpoint(fold)) as partial:
             trainer.save_checkpoint(partial)
+        self._drop_if_ended()
 
-    @property
-    def epoch(self) -> Path | None:
-        """Checkpoint of the open fold's last epoch; None before there is one."""
-        path = self._own / "last.ckpt"
-        return path if path.is_file() else None
+    def epoch(self, fold: int) -> Path | None:
+        """Checkpoint of a fold's last epoch; None before there is one."""
+        path = self._checkpoint(fold)
+        if not path.is_file():
+            return None
+        if _read(path, "going on from the finished folds") is None:
+            path.unlink()
+            return None
+        return path
 
-    def clear(self) -> None:
-        """Remove everything: the run came to its end."""
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+    def save_fold(self, fold: int, done: dict[str, Any]) -> None:
+        """Keep a finished fold for the process that opened the run."""
+        with replacing(self._finished(fold)) as partial:
+            torch.save({**done, "key": self.key}, partial)
+        self._checkpoint(fold).unlink(missing_ok=True)
+        self._drop_if_ended()
+
+    def is_finished(self, fold: int) -> bool:
+        """Whether another process has finished a fold."""
+        return self._finished(fold).is_file()
+
+    def load_fold(self, fold: int) -> dict[str, Any] | None:
+        """A fold that another process has finished; None if there is none."""
+        return self._load(self._finished(fold), "training the fold again")
+
+    def claim(self, fold: int) -> bool:
+        """Whether a fold is this process's to train, from now until it ends or releases it."""
+        lock = FileLock(self._own / f"fold_{fold}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # another process's
+            return False
+        self._claims[fold] = lock
+        if not self.is_open:  # any more
+            self.release([fold])
+            self._drop_if_ended()
+        return fold in self._claims
+
+    def release(self, folds: Iterable[int] | None = None) -> None:
+        """Leave claimed folds to others; None for all."""
+        for fold in list(self._claims) if folds is None else folds:
+            self._claims.pop(fold).release(force=True)
+
+    def _drop_if_ended(self) -> None:
+        """Remove what was written after the process that opened the run had come to its end."""
+        if not self.is_open:
+            self.discard()
+
+    def _checkpoint(self, fold: int) -> Path:
+        return self._own / f"fold_{fold}.ckpt"
+
+    def _finished(self, fold: int) -> Path:
+        return self._own / f"fold_{fold}.pt"
+
+    def _load(self, path: Path, otherwise: str) -> dict[str, Any] | None:
+        """A file of this run; None if it is missing, damaged or of another run."""
+        state = _read(path, otherwise)
+        return state if state is not None and state.get("key") == self.key else None
 
 
-def _load(path: Path, otherwise: str) -> dict[str, Any] | None:
+def _read(path: Path, otherwise: str) -> dict[str, Any] | None:
     try:
         state = torch.load(path, weights_only=False, map_location="cpu")
         if not isinstance(state, dict):

@@ -71,15 +71,17 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         folder: Where the results go.
 
     Returns:
-        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was stopped early.
+        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was stopped early,
+        or where this job helps the one that has the trial.
 
     Raises:
         ConfigError, DataError: The config or the pages are wrong.
         NonFiniteLossError: The loss became NaN or infinite.
     """
     check_config(cfg)
-    from docclf.crossval import cross_validate
+    from docclf.crossval import cross_validate, help_folds
     from docclf.ensemble import FOLDER as MODEL
+    from docclf.fitting import FoldTrainer
     from docclf.refit import assess, keep_model, refit_all, score_test
     from docclf.results.run import write_folds, write_predictions, write_result
 
@@ -98,10 +100,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         tell_duplicates(data.data)
         tell_few_steps(cfg, len(data.labels))
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
-    logger = _make_logger(cfg, folder, trial)
     refit = _what_to_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, refit == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
+    trainer = FoldTrainer(data, validation, checkpoints=checkpoints, keep_weights=refit == "folds", **builders)
+    if trial.is_helper:
+        help_folds(trainer, trial.is_wanted)
+        return None
+    logger = _make_logger(cfg, folder, trial)
     facts = {
         "fingerprint": data.data.fingerprint,
         "pages": len(data.labels),
@@ -112,15 +118,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
     trial.set_user_attr("hardware", result.setdefault("hardware", _hardware()))
     try:
-        done = cross_validate(
-            data,
-            validation,
-            trial,
-            build_logger=logger.fold,
-            checkpoints=checkpoints,
-            keep_weights=refit == "folds",
-            **builders,
-        )
+        done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
         trial.set_user_attr("folds", done.scores)
         if done.out_of_time:

@@ -169,6 +169,10 @@ class SweeperConfig:
     n_jobs: Any = 1
     # modules that worker processes import while the data of a new search are checked and its study is opened
     preload: list[str] | None = None
+    # so many workers may help each trial when no other is left for them: its job is launched once more, in another
+    # process, where current_trial().is_helper is true. While the pruner has too few whole trials (n_startup_trials) to
+    # compare with, helping goes before another trial. Worker processes of this machine alone do so
+    helpers: int = 0
     # a job that raised one of these exceptions, or one derived from them, is launched again, so many times
     retries: int = 1
     retry_on: list[str] = field(default_factory=lambda: ["OutOfMemoryError", "ConnectionError", "TimeoutError"])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -22,6 +21,7 @@ from docclf.sweeper.attributes import ATTEMPT, OVERRIDES
 from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
 from docclf.sweeper.duplicates import find_twin, take_over
 from docclf.sweeper.forecast import make_plan
+from docclf.sweeper.helpers import Helpers, Job
 from docclf.sweeper.launchers import death
 from docclf.sweeper.limits import Limits
 from docclf.sweeper.live import Live
@@ -49,12 +49,6 @@ log = logging.getLogger(__name__)
 
 # Seconds after which a search with jobs elsewhere looks at what else has happened.
 _LOOK_S = 1.0
-
-
-@dataclass(frozen=True)
-class _Job:
-    trial: optuna.Trial
-    overrides: tuple[str, ...]
 
 
 class Search:
@@ -87,6 +81,7 @@ class Search:
         self.signals = EndingSignals()
         self.is_waiting = self.is_seeded = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
+        self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
         self.trials: list[FrozenTrial] = []
 
     def run(self) -> None:
@@ -160,22 +155,37 @@ class Search:
 
     def _run_trials(self) -> None:
         """Keep every worker busy until nothing is left to start, and no job runs."""
-        jobs: dict[Future[JobReturn], _Job] = {}
+        jobs: dict[Future[JobReturn], Job] = {}
         while True:
             self.signals.raise_dropped()
-            while len(jobs) < self.workers.n and (trial := self._claim()) is not None:
-                log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
-                if not self._is_known(trial):
-                    job = _Job(trial, self._overrides(trial))
-                    if is_remote(self.study._storage):
-                        trial.set_user_attr(OVERRIDES, job.overrides)
-                    jobs[self.workers.submit(job.overrides, trial.number)] = job
+            while len(jobs) < self.workers.n and (job := self._next_job(list(jobs.values()))) is not None:
+                jobs[self.workers.submit(job.overrides, job.trial.number, job.helps)] = job
             if not jobs and not self._wait_for_others():
                 return
             for future in self.workers.wait(list(jobs), _LOOK_S):
                 job = jobs.pop(future)
-                if self._finish(job.trial, future):
+                if job.helps:
+                    self.helpers.end(job.trial.number, future)
+                elif self._finish(job.trial, future):
                     jobs[self.workers.submit(job.overrides, job.trial.number)] = job
+
+    def _next_job(self, jobs: Sequence[Job]) -> Job | None:
+        """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; None for nothing.
+
+        Args:
+            jobs: Those that run.
+        """
+        n_complete = sum(trial.state == TrialState.COMPLETE for trial in self.trials)
+        if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
+            return helper
+        while (trial := self._claim()) is not None:
+            log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
+            if not self._is_known(trial):
+                job = Job(trial, self._overrides(trial))
+                if is_remote(self.study._storage):
+                    trial.set_user_attr(OVERRIDES, job.overrides)
+                return job
+        return None if self.limits.is_reached else self.helpers.next(jobs)
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Of a job that runs in a worker process of its search: whether it helps a job that runs in another one.
+_helps: ContextVar[bool | None] = ContextVar("helps", default=None)
+
+
+@contextmanager
+def in_worker(helps: bool) -> Iterator[None]:
+    """Say to the job that runs within that it is in a worker process of its search.
+
+    Args:
+        helps: Whether it helps the job that has its trial.
+    """
+    token = _helps.set(helps)
+    try:
+        yield
+    finally:
+        _helps.reset(token)
+
 
 class JobTrial:
     """The trial of a job: what a task reports to and asks.
@@ -33,10 +53,16 @@ class JobTrial:
         trial: The trial in its study.
         retries: Numbers of the interrupted trials that had its parameters before, the latest first.
         folder: The search's folder, where files that are kept with the study go; None to keep none.
+        may_be_helped: Whether the search lets free workers help.
     """
 
     def __init__(
-        self, trial: optuna.Trial | None = None, retries: tuple[int, ...] = (), folder: Path | None = None
+        self,
+        trial: optuna.Trial | None = None,
+        retries: tuple[int, ...] = (),
+        folder: Path | None = None,
+        *,
+        may_be_helped: bool = False,
     ) -> None:
         attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
@@ -50,6 +76,10 @@ class JobTrial:
         """Whether it scores a trial of the search once more."""
         self.attempt: int = attributes.get(ATTEMPT, 0)
         """How often this job was launched before."""
+        self.is_helper = _helps.get() is True
+        """Whether another job has this trial, and this one may do what that has not come to. It must not report."""
+        self.may_be_helped = _helps.get() is False and may_be_helped
+        """Whether other jobs of this machine may come to help, see `hydra.sweeper.helpers`."""
 
     @property
     def number(self) -> int | None:
@@ -111,6 +141,12 @@ class JobTrial:
             return False
         self._trial.set_user_attr(INTERRUPTED, "timeout")
         return True
+
+    def is_wanted(self) -> bool:
+        """Whether a helper shall go on: the trial still runs, and there is time."""
+        if self._trial is None or (self._deadline is not None and time.time() >= self._deadline):
+            return False
+        return not self._trial.storage.get_trial(self._trial._trial_id).state.is_finished()
 
     def tell_progress(self, text: str) -> None:
         """Say what the trial is at, for who watches the search: "fold 2/3, epoch 1/3, 4.2 steps/s".
@@ -177,7 +213,7 @@ def _load_trial(hydra: Any) -> JobTrial:
     retries = (
         earlier(storage.get_trial(trial_id), study.get_trials(deepcopy=False)) if RETRY_OF in trial.user_attrs else ()
     )
-    return JobTrial(trial, tuple(retries), sweep_dir(hydra))
+    return JobTrial(trial, tuple(retries), sweep_dir(hydra), may_be_helped=hydra.sweeper.helpers > 0)
 
 
 @lru_cache(maxsize=4)

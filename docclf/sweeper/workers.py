@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -26,6 +28,7 @@ from omegaconf import open_dict
 
 from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
+from docclf.sweeper.trial import in_worker
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0
@@ -62,18 +65,24 @@ class Workers:
             modules: Dotted names; one that can't be imported is left to the jobs.
             n_jobs: How many there will be at most.
         """
-        if not modules or not self._is_basic or self.n == 1:
+        if not modules or not self.has_processes:
             return
         for slot in range(min(self.n, n_jobs)):
             with _held_signals():
                 self._start(slot).submit(_preload, list(modules))
 
-    def submit(self, overrides: Sequence[str], number: int) -> Future[JobReturn]:
+    @property
+    def has_processes(self) -> bool:
+        """Whether jobs run in processes of this machine that are the search's own."""
+        return self._is_basic and self.n > 1
+
+    def submit(self, overrides: Sequence[str], number: int, helps: bool = False) -> Future[JobReturn]:
         """Start a job; there must be a free worker.
 
         Args:
             overrides: Of the job.
             number: Its job number.
+            helps: Whether it runs already, and this is a helper of it.
         """
         future: Future[JobReturn]
         slot = min(set(range(self.n)) - set(self._slots.values()))
@@ -81,10 +90,10 @@ class Workers:
         if not self._is_prepared:
             prepare(self.launcher)
             self._is_prepared = True
-        if not self._is_basic:
+        if self.has_processes:
+            future = self._in_process(slot, overrides, number, helps)
+        elif not self._is_basic:
             future = self._in_thread(overrides, number)
-        elif self.n > 1:
-            future = self._in_process(slot, overrides, number)
         else:
             future = Future()
             self._launch(overrides, number, future)
@@ -116,17 +125,17 @@ class Workers:
         threading.Thread(target=context.run, args=arguments, name=f"trial-{number}", daemon=True).start()
         return future
 
-    def _in_process(self, slot: int, overrides: Sequence[str], number: int) -> Future[JobReturn]:
+    def _in_process(self, slot: int, *job: Any) -> Future[JobReturn]:
         process: Any = self._processes[slot]
         # It may have ended while it had nothing to do, which loky's thread finds out a moment later.
         if process is not None and not all(child.is_alive() for child in list(process._processes.values())):
             self._discard(slot)
         with _held_signals():
             try:
-                return (self._processes[slot] or self._start(slot)).submit(_run, overrides, number)
+                return (self._processes[slot] or self._start(slot)).submit(_run, *job)
             except BrokenProcessPool:  # which it has found out
                 self._discard(slot)
-                return self._start(slot).submit(_run, overrides, number)
+                return self._start(slot).submit(_run, *job)
 
     def _start(self, slot: int) -> Executor:
         from loky import ProcessPoolExecutor
@@ -240,7 +249,7 @@ def _preload(modules: Sequence[str]) -> None:
             import_module(module)
 
 
-def _run(overrides: Sequence[str], number: int) -> JobReturn:
+def _run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
     """Run a job in a worker process, as the basic launcher does in its own."""
     (launcher,) = _launchers
     context, task = launcher.hydra_context, launcher.task_function
@@ -249,17 +258,21 @@ def _run(overrides: Sequence[str], number: int) -> JobReturn:
     with open_dict(config):
         config.hydra.job.id = str(number)
         config.hydra.job.num = number
+        if helps:  # the other job's are there
+            config.hydra.output_subdir = None
+            context = replace(context, callbacks=Callbacks())
     HydraConfig.instance().set_config(config)
     plain = logging.getLogRecordFactory()
     logging.setLogRecordFactory(lambda *args, **kwargs: _marked(plain(*args, **kwargs), number))
     try:
-        return run_job(
-            hydra_context=context,
-            task_function=task,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        with in_worker(helps):
+            return run_job(
+                hydra_context=context,
+                task_function=task,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
     except SystemExit as error:  # of the task; loky takes for ever to pickle what Hydra hangs on it
         raise SystemExit(error.code) from None
     finally:

@@ -12,13 +12,15 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.optim import AdamW
 
-from docclf.crossval import CrossValidation, Validation, cross_validate
+from docclf.crossval import CrossValidation, cross_validate
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
+from docclf.fitting import FoldTrainer
 from docclf.model import PageClassifier, constant
 from docclf.resume import FoldCheckpoints
 from docclf.trainer import make_trainer
+from docclf.validation import Validation
 
 
 class Recorder:
@@ -117,16 +119,10 @@ class Folds:
         def build_trainer(callbacks: Sequence[pl.Callback], **options: Any) -> pl.Trainer:
             return make_trainer(accelerator="cpu", callbacks=[*callbacks, *more], **options)
 
-        result = cross_validate(
-            self.data,
-            Validation(**validation),
-            trial,
-            build_model=build_model or self.model,
-            build_trainer=build_trainer,
-            build_logger=lambda fold: False,
-            checkpoints=checkpoints,
+        trainer = FoldTrainer(
+            self.data, Validation(**validation), build_model or self.model, build_trainer, checkpoints=checkpoints
         )
-        return result, epochs
+        return cross_validate(trainer, trial, lambda fold: False), epochs
 
     def break_off(self, *arguments: Any, **options: Any) -> None:
         """A cross-validation that must end in an interruption."""

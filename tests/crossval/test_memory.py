@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
-from docclf.crossval import Validation, fit
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
+from docclf.fitting import fit_in_memory
 from docclf.model import PageClassifier, constant
 from docclf.refit import refit_all
 from docclf.resume import FoldCheckpoints
 from docclf.trainer import make_trainer
+from docclf.validation import Validation
 
 
 @pytest.fixture
@@ -35,10 +36,15 @@ def train_once(folds: Any, max_batch_size: int | None) -> tuple[dict[str, Tensor
     # No batch normalisation, no dropout: nothing but the sum of gradients can depend on the parts. SGD, not Adam, which
     # would hide a wrong scale of them.
     build = functools.partial(folds.model, "test_convnext", functools.partial(SGD, lr=0.1))
-    trainer, trained = fit(
-        data, Validation(epochs=2), build, functools.partial(make_trainer, accelerator="cpu"),
-        logger=False, limit_val_batches=0,
-    )  # fmt: skip
+    trainer, trained = fit_in_memory(
+        data,
+        epochs=2,
+        seed=42,
+        build_model=build,
+        build_trainer=functools.partial(make_trainer, accelerator="cpu"),
+        logger=False,
+        limit_val_batches=0,
+    )
     return {key: value.clone() for key, value in trained.net.state_dict().items()}, trainer.global_step
 
 

@@ -115,7 +115,7 @@ def test_an_interruption_goes_on_with_one_report_a_fold(slow: Any, tmp_path: Pat
 
 def test_the_seconds_before_an_interruption_count(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"), callback=Break("saved", 0, 2))
-    state = torch.load(tmp_path / "resume" / "last.ckpt", weights_only=False)["callbacks"]["FoldAverage"]
+    state = torch.load(tmp_path / "resume" / "fold_0.ckpt", weights_only=False)["callbacks"]["FoldTraining"]
     result, _ = slow.run(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"))
     assert result.folds[0].seconds > state["seconds"] > 0.1
 
@@ -135,9 +135,9 @@ def test_checkpoints_of_another_configuration_are_left_alone(slow: Any, tmp_path
 def test_of_several_folders_the_first_of_use_counts(slow: Any, tmp_path: Path) -> None:
     """An own checkpoint of another key is not taken for the other folder's."""
     slow.break_off(slow.folds.Recorder(break_at=3), FoldCheckpoints(tmp_path / "0", "key"))
-    assert not (tmp_path / "0" / "resume" / "last.ckpt").exists()
+    assert not (tmp_path / "0" / "resume" / "fold_1.ckpt").exists()
     slow.break_off(slow.folds.Recorder(break_at=5), FoldCheckpoints(tmp_path / "1", "another key"))
-    assert (tmp_path / "1" / "resume" / "last.ckpt").exists()
+    assert (tmp_path / "1" / "resume" / "fold_1.ckpt").exists()
     trial = slow.folds.Recorder()
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]))
     slow.require_same(result, trial)
@@ -160,7 +160,7 @@ def confuse(path: Path) -> None:
 @pytest.mark.parametrize("damage", [halve, empty, confuse])
 @pytest.mark.parametrize(
     ("name", "lengths", "warning"),
-    [("folds.pt", [3, 3, 3], "starting over"), ("last.ckpt", [3, 3], "going on from the finished folds")],
+    [("folds.pt", [3, 3, 3], "starting over"), ("fold_1.ckpt", [3, 3], "going on from the finished folds")],
 )
 def test_a_damaged_file_costs_what_it_held_and_is_told(
     slow: Any,

@@ -8,7 +8,7 @@ import pytest
 from kept_weights import EPOCHS, FOLDS, forgetful, result_of, weights_of
 from omegaconf import DictConfig
 
-from docclf import crossval, ensemble
+from docclf import ensemble, fitting
 from docclf.ensemble import find_model
 from docclf.errors import DataError
 from docclf.sweeper.trial import JobTrial
@@ -28,13 +28,13 @@ class Interrupted:
         self.cfg, self.run, self.patch = forgetful(cfg), run, patch
         self.cfg.refit, self.cfg.logger = "folds", cfg.logger  # a table would be begun anew, with a warning
         self.fits = 0
-        fit = crossval.fit
+        fit = fitting._fit
 
         def counted(*args: Any, **options: Any) -> Any:
             self.fits += 1
             return fit(*args, **options)
 
-        patch.setattr(crossval, "fit", counted)
+        patch.setattr(fitting, "_fit", counted)
 
     def break_off(self, at: int) -> None:
         def broken(job: JobTrial, value: float, step: int) -> None:
@@ -64,7 +64,7 @@ def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_b
     at: int, interrupted: Interrupted, runs: dict[str, Path]
 ) -> None:
     interrupted.break_off(at)
-    assert [name for name in interrupted.kept if name.startswith("fold_")] == [
+    assert [name for name in interrupted.kept if name.endswith(".safetensors")] == [
         f"fold_{fold}.safetensors" for fold in range(at // EPOCHS)
     ]
     train(interrupted.cfg, interrupted.run)
@@ -78,7 +78,7 @@ def test_a_run_that_kept_no_weights_is_not_gone_on_with_by_one_that_must(
 ) -> None:
     interrupted.cfg.refit = False
     interrupted.break_off(5)
-    assert interrupted.kept == ["folds.pt", "last.ckpt"]
+    assert interrupted.kept == ["fold_1.ckpt", "folds.pt"]
     interrupted.cfg.refit = "folds"
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"])
@@ -124,7 +124,7 @@ def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
 def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
     interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = crossval.save_weights
+    save = fitting.save_weights
 
     def full(path: Path, weights: Any) -> None:
         if path.name == "fold_1.safetensors":
@@ -132,9 +132,9 @@ def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
         save(path, weights)
 
     with monkeypatch.context() as patch:
-        patch.setattr(crossval, "save_weights", full)
+        patch.setattr(fitting, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
             train(interrupted.cfg, interrupted.run)
-    assert interrupted.kept == ["fold_0.safetensors", "folds.pt", "last.ckpt"]
+    assert interrupted.kept == ["fold_0.safetensors", "fold_1.ckpt", "folds.pt"]
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()

@@ -54,6 +54,28 @@ def test_one_log_holds_the_lines_of_all_workers_each_with_its_trial(shared: tupl
     assert "Traceback" not in log
 
 
+def test_a_worker_without_a_trial_trains_folds_of_another_s_to_the_same_scores(
+    search: Any, make_search: Any, tmp_path: Path
+) -> None:
+    long = ("search.n_trials=1", "validation.folds=4", "validation.epochs=6", "finalists.top_k=1", "logger=csv")
+    output = search.run(*long, "search.workers=2")
+    assert len(re.findall(r"fold \d/4  macro-F1 .* by another worker", output)) >= 2, "of the baseline and its finalist"
+    assert "goes on without its helper" not in output and "Traceback" not in output
+    alone = make_search(tmp_path / "alone")
+    alone.run(*long)
+    assert search.trials[0].value == alone.trials[0].value
+    assert search.trials[0].intermediate_values == alone.trials[0].intermediate_values
+    names = ["oof.csv", "folds.csv", *(f"fold_{fold}/metrics.csv" for fold in range(4)), ".hydra/config.yaml"]
+    for folder, name in ((folder, name) for folder in ("0", "finalists/0") for name in names):
+        found, expected = ((s.folder / folder / name).read_text() for s in (search, alone))
+        assert found.replace("n_workers: 2", "").replace("workers: 2", "workers: 1") == expected, name
+    weights = "finalists/0/model/fold_{}.safetensors"
+    for fold in range(4):
+        found, expected = ((s.folder / weights.format(fold)).read_bytes() for s in (search, alone))
+        assert found == expected
+    assert not list(search.folder.glob("**/resume"))
+
+
 def test_a_trial_depends_on_its_parameters_and_not_on_its_worker(shared: tuple[Any, str], search: Any) -> None:
     done, _ = shared
     baseline = done.trials[0]

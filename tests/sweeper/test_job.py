@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from docclf.sweeper import current_trial
+from docclf.sweeper.trial import JobTrial, in_worker
 
 APP = Path(__file__).parent / "toy" / "app.py"
 
@@ -20,6 +23,32 @@ def test_outside_a_search_the_trial_is_a_stand_in() -> None:
     assert trial.should_prune() is False
     assert trial.number is None
     assert trial.params == {}
+
+
+def test_a_helper_is_wanted_while_its_trial_runs_and_there_is_time() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    assert JobTrial(trial).is_wanted()
+    trial.set_user_attr("deadline", time.time() + 60)
+    assert JobTrial(trial).is_wanted()
+    trial.set_user_attr("deadline", time.time() - 1)
+    assert not JobTrial(trial).is_wanted() and "interrupted" not in study.trials[0].user_attrs
+    other = JobTrial(study.ask())
+    study.tell(1, 0.5)
+    assert not other.is_wanted() and not JobTrial().is_wanted()
+
+
+def test_a_job_knows_whether_it_helps_and_whether_it_may_be_helped() -> None:
+    def roles(*, may_be_helped: bool) -> tuple[bool, bool]:
+        trial = JobTrial(may_be_helped=may_be_helped)
+        return trial.is_helper, trial.may_be_helped
+
+    assert roles(may_be_helped=True) == (False, False), "in no worker process"
+    with in_worker(helps=False):
+        assert roles(may_be_helped=True) == (False, True) and roles(may_be_helped=False) == (False, False)
+    with in_worker(helps=True):
+        assert roles(may_be_helped=True) == (True, False)
+    assert roles(may_be_helped=True) == (False, False)
 
 
 def test_a_single_run_and_another_sweeper_get_the_stand_in_too(toy: Any) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from docclf.errors import InputError
@@ -46,6 +47,8 @@ class CardFullError(OutOfMemoryError):
 def main(cfg: DictConfig):
     """`distance`, reported in steps that come down to it."""
     trial = current_trial()
+    if trial.is_helper:
+        return help_trial(cfg)
     log.info(f"begin x={cfg.x}")
     wait_for(dict(cfg.await_at).get(trial.number))
     if trial.number in cfg.refuse_at:
@@ -71,6 +74,15 @@ def main(cfg: DictConfig):
     if end is not None:
         return end
     return {"distance": value, "size": abs(cfg.x), "count": cfg.n} if cfg.as_mapping else value
+
+
+def help_trial(cfg: DictConfig) -> None:
+    """Leave a trace, or fail as the config asks."""
+    (Path(HydraConfig.get().runtime.output_dir) / "helped").touch()
+    if cfg.helper == "fails":
+        raise ArithmeticError("asked to fail")
+    if cfg.helper == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def wait_for(file: str | None) -> None:

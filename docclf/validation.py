@@ -1,0 +1,46 @@
+"""How a configuration is scored."""
+
+from dataclasses import dataclass
+
+from docclf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a configuration is scored.
+
+    Attributes:
+        folds: Number of folds that the pages are split into, at least 2.
+        run_folds: How many of them are trained and scored; None for all. 1 is a single split.
+        epochs: Epochs of each training.
+        max_batch_size: Most pages that go through the model at once; gradients accumulate to the batch size asked
+            for. None for no limit.
+        prune_after: Epochs of its first fold that every trial gets before it may be stopped.
+        report: `epoch` or `fold`, see `docclf.fold_average.FoldAverage`.
+        augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
+        split_file: CSV with the columns ID and fold to take the split from.
+        seed: Of the split and of each training.
+    """
+
+    folds: int = 3
+    run_folds: int | None = None
+    epochs: int = 3
+    max_batch_size: int | None = None
+    prune_after: int = 1
+    report: str = "epoch"
+    augment: str | None = None
+    split_file: str | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("run_folds", "epochs", "max_batch_size", "prune_after"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"Expected `validation.{name}` to be at least 1, got {value}.")
+        if self.report not in ("epoch", "fold"):
+            raise ConfigError(f"Expected `validation.report` to be epoch or fold, got {self.report}.")
+
+    @property
+    def n_runs(self) -> int:
+        """Number of trainings."""
+        return self.folds if self.run_folds is None else min(self.run_folds, self.folds)

@@ -1,0 +1,216 @@
+"""Folds that other processes train count as if they had been trained one after another in one."""
+
+import csv
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from docclf.crossval import cross_validate, help_folds
+from docclf.fitting import FoldTrainer
+from docclf.fold_training import FoldTraining
+from docclf.resume import FoldCheckpoints
+from docclf.trainer import make_trainer
+from docclf.validation import Validation
+
+
+class Shared:
+    """A run that is open, and who trains it.
+
+    Args:
+        slow: Its model and pages.
+        folder: Its folder.
+    """
+
+    def __init__(self, slow: Any, folder: Path) -> None:
+        self.slow, self.folder = slow, folder
+        self.resume = folder / "resume"
+        self.trained: list[int] = []  # epochs of each training
+
+    def trainer(self, callback: pl.Callback | None = None, **validation: Any) -> FoldTrainer:
+        """What each process has of its own."""
+
+        def build_trainer(callbacks: list[pl.Callback], **options: Any) -> pl.Trainer:
+            more = [callback] if callback is not None else []
+            return make_trainer(accelerator="cpu", callbacks=[*callbacks, _Count(self.trained), *more], **options)
+
+        checkpoints = FoldCheckpoints(self.folder, "key")
+        whole = Validation(**{"folds": 3, "epochs": 3, **validation})
+        return FoldTrainer(self.slow.folds.data, whole, self.slow.model, build_trainer, checkpoints=checkpoints)
+
+    def open(self, **validation: Any) -> None:
+        """Begin the run, and end it at once."""
+        checkpoints = FoldCheckpoints(self.folder, "key")
+        self.slow.break_off(self.slow.folds.Recorder(), checkpoints, callback=_BreakOff(), **validation)
+
+    def help(self, epochs: int = 100, callback: pl.Callback | None = None, **validation: Any) -> None:
+        """Train folds for the run, until so many epochs are trained."""
+        help_folds(self.trainer(callback, **validation), lambda: sum(self.trained) < epochs)
+
+    def run(self, trial: Any, logger: Callable[[int], Any] = lambda fold: False, **validation: Any) -> Any:
+        return cross_validate(self.trainer(**validation), trial, logger, is_shared=True)
+
+
+class _BreakOff(pl.Callback):
+    def on_train_batch_start(self, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+
+class _Count(pl.Callback):
+    def __init__(self, trained: list[int]) -> None:
+        self.trained = trained
+
+    def on_fit_start(self, *_: Any) -> None:
+        self.trained.append(0)
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.trained[-1] += 1
+
+
+@pytest.fixture
+def shared(slow: Any, tmp_path: Path) -> Shared:
+    return Shared(slow, tmp_path)
+
+
+@pytest.mark.parametrize("report", ["epoch", "fold"])
+@pytest.mark.parametrize(
+    ("epochs", "helped", "own"),
+    [(100, [3, 3, 3], []), (6, [3, 3], [3]), (3, [3], [3, 3]), (4, [3, 1], [2, 3]), (2, [2], [1, 3, 3])],
+)
+def test_whoever_trains_a_fold_the_run_comes_to_the_same(
+    shared: Shared, slow: Any, report: str, epochs: int, helped: list[int], own: list[int]
+) -> None:
+    shared.open(report=report)
+    shared.help(epochs, report=report)
+    assert shared.trained == helped
+    shared.trained.clear()
+    trial = slow.folds.Recorder()
+    result = shared.run(trial, report=report)
+    slow.require_same(result, trial, **({"report": "fold"} if report == "fold" else {}))
+    assert shared.trained == own and all(fold.seconds > 0 for fold in result.folds)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 6])
+def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, step: int) -> None:
+    expected = slow.folds.Recorder(prune_at=step)
+    alone, _ = slow.run(expected)
+    shared.open()
+    shared.help()
+    trial = slow.folds.Recorder(prune_at=step)
+    result = shared.run(trial)
+    assert (trial.reports, trial.asked) == (expected.reports, expected.asked)
+    assert result.pruned and result.scores == alone.scores and result.epochs == alone.epochs
+
+
+def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(shared: Shared, slow: Any) -> None:
+    shared.open()
+    other = FoldCheckpoints(shared.folder, "key")
+    assert other.claim(0)
+    trial = slow.folds.Recorder()
+    trial.out_of_time = lambda: sum(shared.trained) == 6  # or it would wait for ever
+    result = shared.run(trial)
+    assert result.out_of_time and result.folds == [] and trial.reports == []
+    assert shared.trained == [3, 3], "the other two"
+    assert trial.told[-1].startswith("fold 3/3, epoch 3/3")
+
+    other.release()
+    trial = slow.folds.Recorder()
+    slow.require_same(shared.run(trial), trial)
+    assert shared.trained == [3, 3, 3]
+
+
+def test_a_helper_waits_until_the_run_is_open(shared: Shared) -> None:
+    looks = iter([True, True, False])
+    help_folds(shared.trainer(), lambda: next(looks))
+    assert shared.trained == [] and next(looks, "none") == "none" and not shared.resume.exists()
+
+
+class End(pl.Callback):
+    """The run comes to its end in the second epoch of a training.
+
+    Args:
+        checkpoints: Of the run.
+        where: Name of the hook.
+    """
+
+    def __init__(self, checkpoints: FoldCheckpoints, where: str) -> None:
+        self.checkpoints = checkpoints
+        setattr(self, where, self._end)
+
+    def _end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 1:
+            self.checkpoints.clear()
+
+
+@pytest.mark.parametrize("where", ["on_train_epoch_start", "on_train_batch_start", "on_validation_end"])
+def test_a_helper_of_a_run_that_ends_stops_at_once_and_leaves_nothing(shared: Shared, where: str) -> None:
+    shared.open()
+    shared.help(callback=End(FoldCheckpoints(shared.folder, "key"), where))
+    assert shared.trained == [2] and not shared.resume.exists()
+
+
+def test_what_was_finished_after_the_end_leaves_nothing(tmp_path: Path) -> None:
+    checkpoints = FoldCheckpoints(tmp_path, "key")
+    checkpoints.save_fold(0, {})
+    assert not checkpoints.claim(1) and not (tmp_path / "resume").exists()
+
+
+def test_a_fold_that_cannot_be_read_is_trained_again(
+    shared: Shared, slow: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared.open()
+    shared.help()
+    damaged, other = (shared.resume / f"fold_{fold}.pt" for fold in (1, 2))
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    torch.save({**torch.load(other, weights_only=False), "key": "another"}, other)
+    shared.trained.clear()
+    trial = slow.folds.Recorder()
+    with caplog.at_level(logging.WARNING):
+        slow.require_same(shared.run(trial), trial)
+    assert shared.trained == [3, 3]
+    assert f"Cannot read {damaged}, training the fold again: " in caplog.text
+
+
+def test_loggers_are_told_what_a_helper_trained(shared: Shared, slow: Any, tmp_path: Path) -> None:
+    def table(folder: str, fold: int) -> list[dict[str, str]]:
+        with (tmp_path / folder / f"fold_{fold}" / "metrics.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def logger(folder: str) -> Callable[[int], Any]:
+        return lambda fold: [CSVLogger(tmp_path / folder, name="", version=f"fold_{fold}")]
+
+    alone = FoldTrainer(slow.folds.data, Validation(), slow.model, shared.trainer().build_trainer)
+    cross_validate(alone, slow.folds.Recorder(), logger("alone"))
+    shared.open()
+    shared.help(epochs=4)  # of the second fold, one
+    shared.run(slow.folds.Recorder(), logger("shared"))
+    for fold in range(3):
+        assert table("shared", fold) == table("alone", fold) != []
+
+
+def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: Any) -> None:
+    def kept(trainer: FoldTrainer) -> FoldTrainer:
+        return FoldTrainer(**{**vars(trainer), "keep_weights": True})
+
+    shared.open()
+    help_folds(kept(shared.trainer()), lambda: sum(shared.trained) < 6)
+    result = cross_validate(kept(shared.trainer()), slow.folds.Recorder(), lambda fold: False, is_shared=True)
+    helped = [(shared.resume / f"fold_{fold}.safetensors").read_bytes() for fold in range(3)]
+    assert len(result.folds) == 3 and len(set(helped)) == 3
+    FoldCheckpoints(shared.folder, "key").clear()
+    cross_validate(kept(shared.trainer()), slow.folds.Recorder(), lambda fold: False)
+    assert [(shared.resume / f"fold_{fold}.safetensors").read_bytes() for fold in range(3)] == helped
+
+
+def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, slow: Any) -> None:
+    shared.open()
+    shared.help(epochs=1)
+    state = torch.load(shared.resume / "fold_0.ckpt", weights_only=False)["callbacks"][
+        FoldTraining(n_runs=3, epochs=3).state_key
+    ]
+    assert len(state["epoch_scores"]) == 1 and len(state["logged"]) > 0
