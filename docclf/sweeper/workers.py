@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
+import pickle
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -15,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -52,6 +55,7 @@ class Workers:
         self.launcher, self.n = launcher, n
         self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: list[Executor | None] = [None] * n
+        self._sent: dict[int, Path] = {}  # what the process of a slot reads at its start
         self._slots: dict[Future[JobReturn], int] = {}
         self._has_worked = [False] * n  # whose process has had a job
         self._is_prepared = False
@@ -140,11 +144,12 @@ class Workers:
     def _start(self, slot: int) -> Executor:
         from loky import ProcessPoolExecutor
 
+        self._sent[slot] = _to_file((self.launcher, Singleton.get_state()))
         process: Executor = ProcessPoolExecutor(
             1,
             timeout=None,
             initializer=_begin,
-            initargs=(os.getpid(), self.launcher, Singleton.get_state()),
+            initargs=(os.getpid(), self._sent[slot]),
             env={**worker_environment(slot, self.n, os.environ), **_MAY_GROW},
         )
         self._processes[slot] = process
@@ -153,6 +158,8 @@ class Workers:
     def _discard(self, slot: int) -> None:
         process, self._processes[slot] = self._processes[slot], None
         self._has_worked[slot] = False
+        if slot in self._sent:
+            self._sent.pop(slot).unlink(missing_ok=True)
         if process is not None:
             with warnings.catch_warnings():  # without pgrep, loky kills the process but not what that has started
                 warnings.simplefilter("ignore")
@@ -220,13 +227,27 @@ def _held_signals() -> Iterator[None]:
 _launchers: list[BasicLauncher] = []
 
 
-def _begin(parent: int, launcher: BasicLauncher, state: Any) -> None:
+def _to_file(value: Any) -> Path:
+    """A pickle of a value in a temporary file, which its reader removes.
+
+    What loky itself sends to a process goes through a pipe: a process that dies before it has read more than a pipe
+    holds would keep the search waiting for ever.
+    """
+    from cloudpickle import dumps
+
+    number, name = tempfile.mkstemp(prefix="docclf-worker-")
+    with os.fdopen(number, "wb") as file:
+        file.write(dumps(value))
+    return Path(name)
+
+
+def _begin(parent: int, path: Path) -> None:
     """Get ready for jobs; leave Ctrl-C to the search, which ends its workers; and end when it was killed.
 
     Args:
         parent: Process id of the search.
-        launcher: Of the sweep; sent once, since it takes longer to pickle than some jobs to run.
-        state: Of Hydra's singletons.
+        path: Holds the launcher of the sweep, once for all jobs, since it takes longer to pickle than some jobs to run,
+            and the state of Hydra's singletons.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -239,6 +260,8 @@ def _begin(parent: int, launcher: BasicLauncher, state: Any) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     setup_globals()
+    launcher, state = pickle.loads(path.read_bytes())
+    path.unlink()
     Singleton.set_state(state)
     _launchers.append(launcher)
 

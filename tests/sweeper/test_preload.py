@@ -2,13 +2,19 @@
 
 import os
 import signal
+import tempfile
 import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from omegaconf import OmegaConf
 from processes import descendants, runs, shared_memory, wait_until
 
-from docclf.sweeper.workers import _held_signals
+from docclf.sweeper import workers as module
+from docclf.sweeper.workers import Workers, _held_signals
 
 
 def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> None:
@@ -49,6 +55,20 @@ def test_a_signal_waits_until_a_process_that_starts_is_known() -> None:
         raised_before_the_end = False
     assert not raised_before_the_end
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_process_that_dies_at_its_start_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though there is more to tell it than a pipe holds."""
+    monkeypatch.setattr(module, "worker_environment", lambda *_: {"PYTHONHOME": str(tmp_path / "nowhere")})
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    launcher = BasicLauncher()
+    launcher.config = OmegaConf.create({"long": "text" * 100_000})
+    workers = Workers(launcher, 2)
+    future = workers.submit([], 0)
+    assert workers.wait([future], 60) == {future}
+    assert isinstance(future.exception(), BrokenProcessPool)
+    workers.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_data_that_are_refused_wait_for_no_import_and_leave_nothing_running(toy: Any) -> None:
