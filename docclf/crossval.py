@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from docclf.fitting import FoldTrainer
 from docclf.fold_average import FoldAverage, FoldScore, Trial
-from docclf.resume import FoldCheckpoints
+from docclf.resume import FoldCheckpoints, NoLocksError
 from docclf.scores import macro_f1
 from docclf.shared_folds import POLL_S, SharedFolds, UnwantedError
 from docclf.validation import Validation as Validation  # where configs look for it
@@ -167,7 +167,10 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
         if not is_wanted():
             return
         time.sleep(POLL_S)
-    with suppress(UnwantedError), SharedFolds(trainer, opened["assignment"], is_wanted=is_wanted) as shared:
+    with (
+        suppress(UnwantedError, NoLocksError),
+        SharedFolds(trainer, opened["assignment"], is_wanted=is_wanted) as shared,
+    ):
         while is_wanted() and (opened := checkpoints.opened()) is not None:
             if not shared.help(len(opened["folds"])):
                 return

@@ -116,9 +116,23 @@ def fit_in_memory(
         watch: Follows a fold, which goes on from its last epoch.
         **options: Further arguments of the trainer.
     """
+
+    def fit() -> tuple[pl.Trainer, PageClassifier]:
+        pl.seed_everything(seed, workers=True, verbose=False)
+        model = build_model().to(memory_format=torch.channels_last)
+        trainer = build_trainer(
+            max_epochs=epochs,
+            accumulate_grad_batches=data.accumulate,
+            callbacks=[] if watch is None else [watch],
+            **options,
+        )
+        last_epoch = None if watch is None else watch.last_epoch
+        trainer.fit(model, datamodule=data, ckpt_path=last_epoch, weights_only=False)
+        return trainer, model
+
     while True:
         try:
-            return _fit(data, epochs, seed, build_model, build_trainer, watch, **options)
+            return fit()
         except torch.OutOfMemoryError as error:
             if not data.halve_batch():
                 raise
@@ -127,21 +141,3 @@ def fit_in_memory(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _fit(
-    data: PageDataModule,
-    epochs: int,
-    seed: int,
-    build_model: Callable[[], PageClassifier],
-    build_trainer: Callable[..., pl.Trainer],
-    watch: FoldTraining | None,
-    **options: Any,
-) -> tuple[pl.Trainer, PageClassifier]:
-    pl.seed_everything(seed, workers=True, verbose=False)
-    model = build_model().to(memory_format=torch.channels_last)
-    callbacks = [watch] if watch is not None else []
-    trainer = build_trainer(max_epochs=epochs, accumulate_grad_batches=data.accumulate, callbacks=callbacks, **options)
-    last_epoch = watch.last_epoch if watch is not None else None
-    trainer.fit(model, datamodule=data, ckpt_path=last_epoch, weights_only=False)
-    return trainer, model

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class FoldTraining(pl.Callback):
         return self._seconds_before + time.perf_counter() - self._started
 
     @property
-    def last_epoch(self) -> Any:
+    def last_epoch(self) -> Path | None:
         """Path of the checkpoint of the last epoch; None before there is one."""
         return self.checkpoints.epoch(self.fold) if self.checkpoints is not None else None
 

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 _FOLDS, _PARTIAL = "folds.pt", ".resume.partial"
 
 
+class NoLocksError(Exception):
+    """No process can claim a fold: each run trains its own."""
+
+
 class FoldCheckpoints:
     """The folder `resume` of a run, there as long as the run is open.
 
@@ -125,12 +129,18 @@ class FoldCheckpoints:
         return self._load(self._finished(fold), "training the fold again")
 
     def claim(self, fold: int) -> bool:
-        """Whether a fold is this process's to train, from now until it ends or releases it."""
+        """Whether a fold is this process's to train, from now until it ends or releases it.
+
+        Raises:
+            NoLocksError: The disk has no locks, as some of a cluster.
+        """
         lock = FileLock(self._own / f"fold_{fold}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:  # another process's
             return False
+        except (NotImplementedError, OSError) as error:
+            raise NoLocksError from error
         self._claims[fold] = lock
         if not self.is_open:  # any more
             self.release([fold])

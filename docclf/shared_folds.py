@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from docclf.fitting import FoldTrainer
 from docclf.fold_average import FoldAverage
 from docclf.fold_training import FoldTraining
 from docclf.loggers.recording import RecordingLogger, replay
+from docclf.resume import NoLocksError
 
 # Seconds between two looks at what another process does.
 POLL_S = 0.2
@@ -70,11 +72,12 @@ class SharedFolds:
             UnwantedError: There is no time to wait.
         """
         fold = average.fold
-        while self._checkpoints is not None and self._is_shared and not self._checkpoints.claim(fold):
-            if not self._is_wanted():
-                raise UnwantedError
-            if not self.help(fold + 1, average.tell):
-                time.sleep(POLL_S)
+        with suppress(NoLocksError):  # nor has another process one
+            while self._checkpoints is not None and self._is_shared and not self._checkpoints.claim(fold):
+                if not self._is_wanted():
+                    raise UnwantedError
+                if not self.help(fold + 1, average.tell):
+                    time.sleep(POLL_S)
         done = self._checkpoints.load_fold(fold) if self._checkpoints is not None else None
         loggers = build_logger(fold)
         if done is None:
@@ -94,6 +97,7 @@ class SharedFolds:
 
         Raises:
             UnwantedError: The run came to its end, or is not wanted any more.
+            NoLocksError: Nobody can claim a fold.
         """
         assert self._checkpoints is not None
         for fold in range(first, self._trainer.validation.n_runs):

@@ -36,7 +36,7 @@ RULES = {
     "fold_training": {"loggers", "model", "resume"},
     "fold_average": {"fold_training"},
     "fitting": {"data", "ensemble", "fold_training", "model", "resume", "validation"},
-    "shared_folds": {"fitting", "fold_average", "fold_training", "loggers"},
+    "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
     "preflight": {"errors", "data", "loggers"},
     "crossval": {"fitting", "fold_average", "resume", "scores", "shared_folds", "validation"},
     "refit": {

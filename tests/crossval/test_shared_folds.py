@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock
 from pytorch_lightning.loggers import CSVLogger
 
 from docclf.crossval import cross_validate, help_folds
@@ -119,6 +120,22 @@ def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(sh
     assert trial.told[-1].startswith("fold 3/3, epoch 3/3")
 
     other.release()
+    trial = slow.folds.Recorder()
+    slow.require_same(shared.run(trial), trial)
+    assert shared.trained == [3, 3, 3]
+
+
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(37, "No locks available")])
+def test_where_the_disk_has_no_locks_the_run_trains_alone(
+    shared: Shared, slow: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    shared.open()
+    shared.help()
+    assert shared.trained == []
     trial = slow.folds.Recorder()
     slow.require_same(shared.run(trial), trial)
     assert shared.trained == [3, 3, 3]

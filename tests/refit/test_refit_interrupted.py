@@ -28,13 +28,13 @@ class Interrupted:
         self.cfg, self.run, self.patch = forgetful(cfg), run, patch
         self.cfg.refit, self.cfg.logger = "folds", cfg.logger  # a table would be begun anew, with a warning
         self.fits = 0
-        fit = fitting._fit
+        fit = fitting.fit_in_memory
 
         def counted(*args: Any, **options: Any) -> Any:
             self.fits += 1
             return fit(*args, **options)
 
-        patch.setattr(fitting, "_fit", counted)
+        patch.setattr(fitting, "fit_in_memory", counted)
 
     def break_off(self, at: int) -> None:
         def broken(job: JobTrial, value: float, step: int) -> None:

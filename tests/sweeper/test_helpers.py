@@ -77,11 +77,15 @@ def helped(toy: Any) -> list[int]:
     return sorted(int(path.parent.name) for path in toy.folder.glob("*/helped"))
 
 
-def test_the_first_trial_is_helped_before_another_one_begins_and_so_is_the_last(toy: Any) -> None:
-    waits = "await_at=[[0, multirun/toy/0/helped], [2, multirun/toy/2/helped]]"
-    output = toy.run(*TWO, "hydra/sweeper/pruner=median", waits, "seconds=0.2").output
-    assert toy.states()[0] == "COMPLETE" and len(toy.counted()) == 3
-    assert {0, 2} <= set(helped(toy))
+def test_what_others_are_pruned_by_is_helped_before_another_trial_begins_and_so_is_the_last(toy: Any) -> None:
+    waits = "await_at=[[0, multirun/toy/0/helped], [1, multirun/toy/1/helped], [3, multirun/toy/3/helped]]"
+    pruner = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2")
+    output = toy.run(*TWO, "n_trials=4", *pruner, waits, "seconds=0.2").output
+    assert toy.states()[:2] == ["COMPLETE", "COMPLETE"] and len(toy.counted()) == 4
+    assert {0, 1, 3} <= set(helped(toy))
+    for number in (0, 1):
+        at = (toy.folder / str(number) / "helped").stat().st_mtime
+        assert at < toy.trials[number + 1].datetime_start.timestamp(), f"trial {number + 1} waits for it"
     assert re.findall("begin x=", (toy.folder / "0" / "app.log").read_text()) == ["begin x="]
     assert "output_subdir: .hydra" in (toy.folder / "0" / ".hydra" / "hydra.yaml").read_text()
     assert "goes on without" not in output
