@@ -41,20 +41,23 @@ class Helpers:
 
     def __init__(self, most: int, noun: str) -> None:
         self.most, self.noun = most, noun
+        self.running: Counter[int] = Counter()
+        """Number of a trial to how many help it now."""
         self._is_all_taken: set[int] = set()  # numbers of trials of which all is done, or under way
 
     def next(self, jobs: Sequence[Job]) -> Job | None:
         """One more helper for the trial that has the fewest, of several the latest; None where none needs any.
 
         Args:
-            jobs: Those that run.
+            jobs: Those that run; what is returned is the next of them.
         """
-        helpers = Counter(job.trial.number for job in jobs if job.helps)
-        numbers = {job.trial.number: job for job in jobs if not job.helps}
-        open_ones = [n for n in numbers if n not in self._is_all_taken and helpers[n] < self.most]
+        helped = {job.trial.number: job for job in jobs if not job.helps}
+        open_ones = [n for n in helped if n not in self._is_all_taken and self.running[n] < self.most]
         if not open_ones:
             return None
-        return replace(numbers[min(open_ones, key=lambda number: (helpers[number], -number))], helps=True)
+        number = min(open_ones, key=lambda n: (self.running[n], -n))
+        self.running[number] += 1
+        return replace(helped[number], helps=True)
 
     def end(self, number: int, future: Future[JobReturn]) -> None:
         """Send no more to a trial whose helper has found nothing more to do, or has failed, which harms nobody.
@@ -63,6 +66,7 @@ class Helpers:
             number: Of the trial.
             future: Of the helper's job.
         """
+        self.running[number] -= 1
         self._is_all_taken.add(number)
         error = future.exception()
         if error is None and future.result().status == JobStatus.FAILED:

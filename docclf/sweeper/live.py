@@ -7,8 +7,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import optuna
@@ -45,6 +46,7 @@ class Live:
         noun: What a trial is called.
         labels: What the objectives are called.
         describe: Says of a trial what it tries.
+        helpers: Number of a trial to how many workers help it.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Live:
         noun: str,
         labels: Sequence[str],
         describe: Callable[[FrozenTrial], str],
+        helpers: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self.study, self.plan, self.noun, self.labels = study, plan, noun, labels
-        self.deadline, self.describe = deadline, describe
+        self.deadline, self.describe, self.helpers = deadline, describe, helpers
         self.tally = Tally(study.directions)
         self._is_ascending = study.directions[0] == StudyDirection.MAXIMIZE
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
@@ -140,6 +143,8 @@ class Live:
 
         host = host_of(str(trial.user_attrs.get(OWNER, "")))
         at = str(trial.user_attrs.get(PROGRESS, "begins" if not trial.intermediate_values else "runs"))
+        if n_helpers := self.helpers.get(trial.number):
+            at += f" +{n_helpers} worker" + "s" * (n_helpers > 1)
         return Running(
             label=f"{self.noun} {trial.number}",
             at=at if host in ("", socket.gethostname()) else f"{at}, on {host}",

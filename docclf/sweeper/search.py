@@ -77,11 +77,19 @@ class Search:
         is_single = len(opened.study.directions) == 1
         self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single)
         self.tally = Tally(opened.study.directions)
-        self.live = Live(self.study, self.plan, self.limits.deadline, self.noun, opened.labels, self._describe)
         self.signals = EndingSignals()
         self.is_waiting = self.is_seeded = False
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
+        self.live = Live(
+            self.study,
+            self.plan,
+            self.limits.deadline,
+            self.noun,
+            opened.labels,
+            self._describe,
+            self.helpers.running,
+        )
         self.trials: list[FrozenTrial] = []
 
     def run(self) -> None:

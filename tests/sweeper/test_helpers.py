@@ -35,7 +35,11 @@ def jobs(text: str) -> list[Job]:
 def test_the_trial_with_the_fewest_helpers_gets_the_next_one_of_several_the_latest(
     most: int, running: str, number: int | None
 ) -> None:
-    found = Helpers(most, "trial").next(jobs(running))
+    helpers = Helpers(most, "trial")
+    helpers.running.update(job.trial.number for job in jobs(running) if job.helps)
+    before = helpers.running.total()
+    found = helpers.next(jobs(running))
+    assert helpers.running.total() - before == (number is not None)
     assert (found and found.trial.number) == number
     assert found is None or (found.helps and found.overrides == (str(number),))
 
@@ -62,9 +66,10 @@ def test_a_trial_whose_helper_has_ended_gets_no_other(
     future: Any, warning: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     helpers = Helpers(2, "trial")
+    assert helpers.next(jobs("4")) is not None and helpers.running == {4: 1}
     with caplog.at_level(logging.WARNING):
         helpers.end(4, future)
-    assert caplog.messages == ([warning] if warning else [])
+    assert caplog.messages == ([warning] if warning else []) and helpers.running.total() == 0
     assert helpers.next(jobs("4")) is None and helpers.next(jobs("3 4")).trial.number == 3  # type: ignore[union-attr]
 
 
