@@ -31,6 +31,7 @@ from omegaconf import open_dict
 
 from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
+from docclf.sweeper.relay import Relay
 from docclf.sweeper.trial import in_worker
 
 # Seconds that a process without a job may take to end.
@@ -55,6 +56,7 @@ class Workers:
         self.launcher, self.n = launcher, n
         self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: list[Executor | None] = [None] * n
+        self._relay = Relay()
         self._sent: dict[int, Path] = {}  # what the process of a slot reads at its start
         self._slots: dict[Future[JobReturn], int] = {}
         self._has_worked = [False] * n  # whose process has had a job
@@ -72,8 +74,7 @@ class Workers:
         if not modules or not self.has_processes:
             return
         for slot in range(min(self.n, n_jobs)):
-            with _held_signals():
-                self._start(slot).submit(_preload, list(modules))
+            self._start(slot, modules)
 
     @property
     def has_processes(self) -> bool:
@@ -107,6 +108,8 @@ class Workers:
     def wait(self, futures: Sequence[Future[JobReturn]], seconds: float) -> set[Future[JobReturn]]:
         """Those of some jobs that have ended, after the first one has or so many seconds have passed."""
         done = wait(futures, seconds, FIRST_COMPLETED).done
+        if done:
+            self._relay.drain()  # before what the search has to say of them
         for future in done:
             slot = self._slots.pop(future)
             if isinstance(future.exception(), BrokenProcessPool):
@@ -141,7 +144,7 @@ class Workers:
                 self._discard(slot)
                 return self._start(slot).submit(_run, *job)
 
-    def _start(self, slot: int) -> Executor:
+    def _start(self, slot: int, modules: Sequence[str] = ()) -> Executor:
         from loky import ProcessPoolExecutor
 
         self._sent[slot] = _to_file((self.launcher, Singleton.get_state()))
@@ -153,6 +156,8 @@ class Workers:
             env={**worker_environment(slot, self.n, os.environ), **_MAY_GROW},
         )
         self._processes[slot] = process
+        with _held_signals(), self._relay.inherited():
+            process.submit(_preload, list(modules))
         return process
 
     def _discard(self, slot: int) -> None:
@@ -175,6 +180,7 @@ class Workers:
         if not self._is_basic and self._slots:
             stop(self.launcher)
         self._slots.clear()
+        self._relay.close()
 
 
 def _let_end(executors: Sequence[Executor]) -> None:
