@@ -3,17 +3,18 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from docclf.fitting import FoldTrainer
 from docclf.fold_average import FoldAverage, FoldScore, Trial
+from docclf.fold_training import HEAD, NET
+from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints, NoLocksError
 from docclf.scores import macro_f1
 from docclf.shared_folds import POLL_S, SharedFolds, UnwantedError
@@ -34,6 +35,8 @@ class CrossValidation:
         n_parameters: Of the model.
         pruned: Whether the trial advised to stop.
         out_of_time: Whether the time of the search ended; the folds go on another time.
+        kept: The candidate that scored best, see `docclf.fold_training.Candidate`.
+        kept_scores: Mean score of each candidate.
     """
 
     folds: list[FoldScore]
@@ -41,8 +44,10 @@ class CrossValidation:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     n_parameters: int
-    pruned: bool
-    out_of_time: bool
+    pruned: bool = False
+    out_of_time: bool = False
+    kept: str = NET
+    kept_scores: dict[str, float] = field(default_factory=dict)
 
     @property
     def scores(self) -> list[float]:
@@ -105,7 +110,7 @@ def cross_validate(
     trainer.data.max_batch_size = validation.max_batch_size
     assignment = trainer.assign()
     average = FoldAverage(trial, prune_after=validation.prune_after, each=validation.report, **trainer.watched)
-    state = _kept(checkpoints, assignment) or _nothing(assignment, len(trainer.data.pages.class_names))
+    state = _kept(checkpoints, assignment) or _nothing(assignment, len(trainer.data.pages.class_names), trainer.kinds)
     average.restore(state)
 
     def keep() -> None:
@@ -114,28 +119,61 @@ def cross_validate(
 
     keep()
     with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
-        for fold in range(len(average.folds), validation.n_runs):
+        for fold in range(average.fold, validation.n_runs):
             try:
                 state["n_parameters"] = shared.run(average, build_logger)
             except UnwantedError:
                 average.out_of_time = True
-            if len(average.folds) == fold or (average.pruned and validation.report == "epoch"):
+            if average.fold == fold or (average.pruned and validation.report == "epoch"):
                 break  # not to its end
-            state["probabilities"][assignment == fold] = torch.softmax(average.logits, dim=1).numpy()
+            for kind, candidate in average.candidates.items():
+                state["probabilities"][kind][assignment == fold] = candidate.probabilities
             keep()
             score, by = average.folds[-1], ", by another worker" if fold in shared.by_others else ""
-            log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score.score:.3f}  {score.seconds:.1f} s{by}")
+            parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
+            of = f" ({parts})" if len(average.by_kind) > 1 else ""
+            log.info(
+                f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score.score:.3f}{of}  {score.seconds:.1f} s{by}"
+            )
             if average.pruned or average.out_of_time:
                 break
     return CrossValidation(
         average.folds,
         assignment,
         trainer.data.labels,
-        state["probabilities"],
+        state["probabilities"][average.kept],
         state["n_parameters"],
         pruned=average.pruned,
         out_of_time=average.out_of_time,
+        kept=average.kept,
+        kept_scores={kind: average.mean(kind) for kind in average.by_kind} if trainer.heads is not None else {},
     )
+
+
+def cross_validate_heads(
+    heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: Trial
+) -> CrossValidation:
+    """Fit and score one head a fold; a second or less for each, so none is pruned or interrupted.
+
+    Args:
+        heads: Fits them.
+        validation: The folds.
+        assignment: Fold of each training page, shape (n,).
+        trial: Receives the score of each fold where `validation.report` is `fold`.
+    """
+    labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
+    probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
+    folds: list[FoldScore] = []
+    for fold in range(validation.n_runs):
+        started = time.perf_counter()
+        train, rows = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
+        probabilities[rows] = heads.fold(train, rows).probabilities
+        score = macro_f1(labels[rows], probabilities[rows].argmax(axis=1), n_classes)
+        folds.append(FoldScore(fold, score, 0, time.perf_counter() - started))
+        if validation.report == "fold":
+            trial.report(score, fold)
+        log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score:.3f}  {folds[-1].seconds:.1f} s")
+    return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
 
 
 def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
@@ -147,10 +185,11 @@ def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) ->
     return None
 
 
-def _nothing(assignment: NDArray[np.int64], n_classes: int) -> dict[str, Any]:
+def _nothing(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
     """What there is before the first fold."""
-    probabilities = np.full((len(assignment), n_classes), np.nan, dtype=np.float32)
-    return {"folds": [], "reports": {}, "assignment": assignment, "probabilities": probabilities, "n_parameters": 0}
+    shape = (len(assignment), n_classes)
+    probabilities = {kind: np.full(shape, np.nan, dtype=np.float32) for kind in kinds}
+    return {"folds": {}, "reports": {}, "assignment": assignment, "probabilities": probabilities, "n_parameters": 0}
 
 
 def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
@@ -172,5 +211,5 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
         SharedFolds(trainer, opened["assignment"], is_wanted=is_wanted) as shared,
     ):
         while is_wanted() and (opened := checkpoints.opened()) is not None:
-            if not shared.help(len(opened["folds"])):
+            if not shared.help(max(map(len, opened["folds"].values()), default=0)):
                 return

@@ -4,6 +4,8 @@ The folder `model` of a run holds `model.yaml`, see `Description`, and a file of
 anywhere: neither the run's config nor its data is needed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,12 +16,35 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from docclf.backbone import make_net
 from docclf.errors import DataError
+from docclf.models.backbone import make_net
+from docclf.models.features import Views, load_backbone
+from docclf.models.head import Head
 from docclf.results.files import link, replacing
 
 FOLDER = "model"
 _DESCRIPTION = "model.yaml"
+
+
+@dataclass(frozen=True)
+class HeadDescription:
+    """What is in `model.yaml` of a head.
+
+    Attributes:
+        fraction: Its part of the mean of head and nets, in (0, 1].
+        sides: Heights and widths in pixels of the views whose features it takes.
+        stages: Whether it takes features of earlier stages.
+        aspect: Whether it takes the pages' aspect ratio.
+        weights: File of its weights beside `model.yaml`.
+        backbone: File of the frozen backbone; None where the features are pixels.
+    """
+
+    fraction: float
+    sides: list[int]
+    stages: bool
+    aspect: bool
+    weights: str = "head.safetensors"
+    backbone: str | None = "backbone.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,7 +61,9 @@ class Description:
         mean: Of each channel, to normalise pages in [0, 1] with.
         std: Of each channel, likewise.
         temperature: Divides the logits of each member; 1 leaves probabilities as they are.
-        members: Files of weights beside `model.yaml`.
+        members: Files of weights of fine-tuned nets beside `model.yaml`; none where there is a head alone.
+        fit: `squeeze` or `letterbox`, see `docclf.data.module.PageDataModule`.
+        head: A linear classifier on frozen features, which the nets are averaged with; None without one.
         source: Where it comes from, for people.
     """
 
@@ -50,29 +77,67 @@ class Description:
     std: list[float]
     temperature: float = 1.0
     members: list[str] = field(default_factory=list)
+    fit: str = "squeeze"
+    head: HeadDescription | None = None
     source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """All files of weights beside `model.yaml`."""
+        of_head = [] if self.head is None else [self.head.weights, self.head.backbone]
+        return [*self.members, *(name for name in of_head if name is not None)]
+
+
+class FrozenHead(torch.nn.Module):
+    """A linear classifier on frozen features of pages.
+
+    Args:
+        views: Give the features.
+        head: The classifier.
+    """
+
+    def __init__(self, views: Views, head: Head) -> None:
+        super().__init__()
+        self.views = views
+        self.linear = torch.nn.Linear(head.weight.shape[1], len(head.bias))
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(head.weight))
+            self.linear.bias.copy_(torch.from_numpy(head.bias))
+
+    def forward(self, images: Tensor, aspects: Tensor) -> Tensor:
+        """Logits, see `docclf.models.features.Views`."""
+        logits: Tensor = self.linear(self.views(images, aspects))
+        return logits
 
 
 class Ensemble(torch.nn.Module):
-    """The mean of its members' probabilities.
+    """The mean of its members' probabilities; with a head, each member's are averaged with those of the head before.
 
     Args:
         nets: timm backbones.
         description: What they are.
+        head: The head, where there is one.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, nets: Sequence[torch.nn.Module], description: Description) -> None:
+    def __init__(
+        self, nets: Sequence[torch.nn.Module], description: Description, head: FrozenHead | None = None
+    ) -> None:
         super().__init__()
-        self.nets, self.description = torch.nn.ModuleList(nets), description
+        self.nets, self.description, self.head = torch.nn.ModuleList(nets), description, head
         for name in ("mean", "std"):
             values = torch.tensor(getattr(description, name), dtype=torch.float32)
             self.register_buffer(name, values.reshape(-1, 1, 1), persistent=False)
         self.eval()
 
-    def forward(self, images: Tensor, *, calibrated: bool = False) -> Tensor:
+    @property
+    def takes_aspects(self) -> bool:
+        """Whether the aspect ratios of the pages matter."""
+        return self.description.head is not None and self.description.head.aspect
+
+    def forward(self, images: Tensor, aspects: Tensor | None = None, *, calibrated: bool = False) -> Tensor:
         """Class probabilities.
 
         The temperature was fitted to out-of-fold predictions, each of one member alone, and so it is each member's. A
@@ -81,6 +146,7 @@ class Ensemble(torch.nn.Module):
 
         Args:
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
+            aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
 
         Returns:
@@ -88,7 +154,19 @@ class Ensemble(torch.nn.Module):
         """
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         temperature = self.description.temperature if calibrated else 1.0
-        return torch.stack([(net(normalised).float() / temperature).softmax(dim=1) for net in self.nets]).mean(dim=0)
+        logits = [net(normalised).float() for net in self.nets]
+        if self.head is not None:
+            assert self.description.head is not None
+            aspects = torch.ones_like(images[:, 0, 0, 0]) if aspects is None else aspects
+            own, fraction = self.head(images, aspects), self.description.head.fraction
+            logits = [_mean_logits(one, own, fraction) for one in logits] or [own]
+        return torch.stack([(one / temperature).softmax(dim=1) for one in logits]).mean(dim=0)
+
+
+def _mean_logits(logits: Tensor, others: Tensor, fraction: float) -> Tensor:
+    """Logarithm of the mean of two sets of probabilities; `fraction` is the part of the others."""
+    mean = (1 - fraction) * logits.softmax(dim=1) + fraction * others.softmax(dim=1)
+    return mean.clamp_min(1e-12).log()
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -97,7 +175,13 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial)
 
 
-def save_ensemble(folder: Path, description: Description, weights: Mapping[str, Mapping[str, Tensor] | Path]) -> None:
+def save_ensemble(
+    folder: Path,
+    description: Description,
+    weights: Mapping[str, Mapping[str, Tensor] | Path],
+    head: Head | None = None,
+    backbone: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a model's folder; what a model of before left in it goes.
 
     Args:
@@ -105,12 +189,20 @@ def save_ensemble(folder: Path, description: Description, weights: Mapping[str, 
         description: Its members are set here.
         weights: Name of each member to its weights or to a file of them, which stays: until its run has come to its
             end, it may be needed again.
+        head: A head that they are averaged with, or that stands alone.
+        backbone: The frozen backbone that the head's features come from.
     """
     described = {**asdict(description), "members": [f"{name}.safetensors" for name in weights]}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _DESCRIPTION).unlink(missing_ok=True)  # until all of its members are there
     for path in folder.glob("*.safetensors"):
         path.unlink()
+    if head is not None:
+        assert description.head is not None
+        weights_of_head = {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
+        save_weights(folder / description.head.weights, weights_of_head)
+        if backbone is not None and description.head.backbone is not None:
+            save_weights(folder / description.head.backbone, backbone)
     for name, content in weights.items():
         if isinstance(content, Path):
             link(content, folder / f"{name}.safetensors")
@@ -146,17 +238,35 @@ def load_ensemble(folder: Path) -> Ensemble:
         DataError: The folder is damaged, or timm does not know the backbone.
     """
     try:
-        described = Description(**yaml.safe_load((folder / _DESCRIPTION).read_text(encoding="utf-8")))
+        described = _read_description(folder / _DESCRIPTION)
         nets = []
         for name in described.members:
             net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
             net.load_state_dict(load_file(folder / name))
             nets.append(net)
-        if not nets:
+        head = None if described.head is None else _load_head(folder, described, described.head)
+        if not nets and head is None:
             raise ValueError("no members")
-        return Ensemble(nets, described)
+        return Ensemble(nets, described, head)
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
         raise DataError(
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
             "or install the versions that `source` in its model.yaml names."
         ) from error
+
+
+def _read_description(path: Path) -> Description:
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    head = HeadDescription(**found.pop("head")) if found.get("head") else None
+    return Description(**{**found, "head": head})
+
+
+def _load_head(folder: Path, described: Description, head: HeadDescription) -> FrozenHead:
+    file = None if head.backbone is None else folder / head.backbone
+    backbone = load_backbone(described.backbone, described.image_size, described.channels, file)
+    views = Views(backbone, described.image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
+    weights = load_file(folder / head.weights)
+    n_last = weights["weight"].shape[1] - head.aspect
+    if not head.stages:
+        views.backbone.n_last = n_last // len(head.sides)  # type: ignore[assignment]
+    return FrozenHead(views, Head(weights["weight"].numpy(), weights["bias"].numpy()))

@@ -71,17 +71,17 @@ def export_model(cfg: DictConfig) -> Path:
     folder = find_model(run)
     ensemble = load_ensemble(folder)
     given = None if cfg.pages is None else Path(str(cfg.pages))
-    images, root = _pages_to_check(given, folder, ensemble.description)
+    images, aspects, root = _pages_to_check(given, folder, ensemble.description)
     what = f"{len(images)} {'pages' if root else 'images of noise'}"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".exported-", dir=output.parent) as partial:
         write_onnx(ensemble, Path(partial, _ONNX))
-        found = difference(ensemble, Path(partial, _ONNX), images)
+        found = difference(ensemble, Path(partial, _ONNX), images, aspects)
         agreement = f"probabilities of PyTorch and ONNX Runtime differ by at most {found:.1e} on {what}"
         if not found <= _TOLERANCE:
             raise ConfigError(f"Expected agreement within {_TOLERANCE:g}, got: {agreement}. Nothing was written.")
         _write_readme(Path(partial, "README.md"), ensemble.description, agreement)
-        for name in [*ensemble.description.members, _DESCRIPTION]:
+        for name in [*ensemble.description.files, _DESCRIPTION]:
             shutil.copyfile(folder / name, Path(partial, name))
         _move(Path(partial), output)
     log.info(f"Checked: {agreement}{f' of {root}' if root else ''}")
@@ -110,19 +110,20 @@ def _move(partial: Path, output: Path) -> None:
         path.replace(output / path.name)
 
 
-def _pages_to_check(given: Path | None, folder: Path, description: Description) -> tuple[Tensor, Path | None]:
-    """Pages as the model sees them, and where they are: in `given` or else the run's own data; None for noise."""
+def _pages_to_check(given: Path | None, folder: Path, description: Description) -> tuple[Tensor, Tensor, Path | None]:
+    """Pages as the model sees them, aspect ratios, and where they are: in `given` or the run's data; None for noise."""
     import torch
 
     try:
         root = given or _data_root(folder.parent)
-        return _read_pages(root, description), root
+        return *_read_pages(root, description), root
     except DataError as error:
         if given is not None:
             raise
         log.warning(f"Found no pages of the run, so checking on noise; pages=DIR names some. {error}")
     shape = (_N_CHECKED, description.channels, description.image_size, description.image_size)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0)), None
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(shape, generator=generator), 0.5 + torch.rand(_N_CHECKED, generator=generator), None
 
 
 def _data_root(run: Path) -> Path:
@@ -139,8 +140,8 @@ def _data_root(run: Path) -> Path:
     raise DataError(f"Expected .hydra/config.yaml or config.yaml in {run}, got neither.")
 
 
-def _read_pages(root: Path, description: Description) -> Tensor:
-    """Up to 16 pages from anywhere in the list, of shape (n, channels, image_size, image_size) in [0, 1]."""
+def _read_pages(root: Path, description: Description) -> tuple[Tensor, Tensor]:
+    """Up to 16 pages from anywhere in the list, of shape (n, channels, image_size, image_size), and aspect ratios."""
     import numpy as np
     import torch
 
@@ -156,7 +157,9 @@ def _read_pages(root: Path, description: Description) -> Tensor:
         batch = next(read_batches(some, len(some), size=description.decoded_size, channels=description.channels))
     if not len(batch.images):
         raise DataError(f"Expected pages in {root} that can be read, got {some[0].id}: {batch.problems[0]}")
-    return resize(torch.from_numpy(batch.images), description.image_size)
+    aspects = torch.from_numpy(batch.aspects)
+    letterbox = aspects if description.fit == "letterbox" else None
+    return resize(torch.from_numpy(batch.images), description.image_size, letterbox), aspects
 
 
 def _write_readme(path: Path, description: Description, agreement: str) -> None:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
 from docclf.ensemble import save_weights
-from docclf.fold_training import FoldTraining
+from docclf.fold_training import AVERAGE, HEAD, NET, FoldTraining
 from docclf.model import PageClassifier
+from docclf.models.head import Head
+from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints
 from docclf.validation import Validation
 
@@ -32,7 +34,9 @@ class FoldTrainer:
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
         checkpoints: Keeps what is done; without, an interruption loses it.
-        keep_weights: Leave each fold's backbone at `checkpoints.weights(fold)`, as it was in the epoch that is kept.
+        keep_weights: Leave each fold's backbone at `checkpoints.weights(fold, kind)`, as it was in the best epoch of
+            each candidate.
+        heads: Heads on frozen features, from which nets start; None for a random classifier.
     """
 
     data: PageDataModule
@@ -41,6 +45,12 @@ class FoldTrainer:
     build_trainer: Callable[..., pl.Trainer]
     checkpoints: FoldCheckpoints | None = None
     keep_weights: bool = False
+    heads: Heads | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a fold may keep, see `docclf.fold_training.Candidate`."""
+        return (NET,) if self.heads is None else (HEAD, AVERAGE, NET)
 
     def assign(self) -> NDArray[np.int64]:
         """Fold of each training page, shape (n,).
@@ -78,7 +88,10 @@ class FoldTrainer:
             NonFiniteLossError: The loss became NaN or infinite.
         """
         fold = watch.fold
-        self.data.use_split(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold))
+        train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
+        self.data.use_split(train, validation)
+        head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
+        watch.follow(self.data.labels[validation], None if head is None else head.probabilities)
         _, model = fit_in_memory(
             self.data,
             epochs=self.validation.epochs,
@@ -86,10 +99,13 @@ class FoldTrainer:
             build_model=self.build_model,
             build_trainer=self.build_trainer,
             watch=watch,
+            start=None if head is None else head.start,
             logger=logger,
         )
         if self.keep_weights and self.checkpoints is not None:
-            save_weights(self.checkpoints.weights(fold), watch.weights)
+            for kind, candidate in watch.candidates.items():
+                if candidate.weights:
+                    save_weights(self.checkpoints.weights(fold, kind), candidate.weights)
         return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -101,6 +117,7 @@ def fit_in_memory(
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
     watch: FoldTraining | None = None,
+    start: Head | None = None,
     **options: Any,
 ) -> tuple[pl.Trainer, PageClassifier]:
     """Train a model, from the same random numbers each time.
@@ -114,12 +131,15 @@ def fit_in_memory(
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
         watch: Follows a fold, which goes on from its last epoch.
+        start: What the classifier starts from, see `docclf.model.PageClassifier.start`.
         **options: Further arguments of the trainer.
     """
 
     def fit() -> tuple[pl.Trainer, PageClassifier]:
         pl.seed_everything(seed, workers=True, verbose=False)
         model = build_model().to(memory_format=torch.channels_last)
+        if start is not None:
+            model.start(start)
         trainer = build_trainer(
             max_epochs=epochs,
             accumulate_grad_batches=data.accumulate,

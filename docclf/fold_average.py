@@ -1,15 +1,12 @@
 """The callback that turns the trainings of the folds into one score."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
-from torch import Tensor
 
-from docclf.fold_training import FoldTraining
+from docclf.fold_training import HEAD, NET, Candidate, FoldTraining
 
 
 class Trial(Protocol):
@@ -31,7 +28,7 @@ class FoldScore:
     Attributes:
         fold: Index of the fold that validated.
         score: Validation macro-F1 of the epoch that is kept, the best one.
-        epoch: That epoch, from 0.
+        epoch: That epoch, from 0; of a head 0.
         seconds: Wall-clock time of the training with its validations.
     """
 
@@ -58,7 +55,8 @@ class FoldAverage(FoldTraining):
     def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
         super().__init__(tell=trial.tell_progress, **training)
         self.trial, self.prune_after, self.each = trial, prune_after, each
-        self.folds: list[FoldScore] = []
+        self.by_kind: dict[str, list[FoldScore]] = {}
+        """Finished folds of each candidate, see `docclf.fold_training.Candidate`."""
         self.reports: dict[int, float] = {}
         self.pruned = self.out_of_time = False
 
@@ -78,33 +76,37 @@ class FoldAverage(FoldTraining):
             return  # goes on another time
         self._finish(self.seconds)
 
-    def take(self, epoch_scores: Sequence[float], logits: Tensor, seconds: float) -> None:
+    def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
         """Count a fold that was trained elsewhere as if it were trained here and now.
 
         Args:
-            epoch_scores: Its score after each epoch.
-            logits: Of its best epoch.
+            candidates: What it may keep, see `docclf.fold_training.FoldTraining.state_dict`.
             seconds: How long it was trained.
         """
         self.reset()
-        self.logits = logits
-        for score in epoch_scores:
-            self.epoch_scores.append(score)
+        found = {kind: Candidate(**one) for kind, one in candidates.items()}
+        self.candidates = {kind: Candidate(one.scores if kind == HEAD else []) for kind, one in found.items()}
+        for epoch in range(len(found[NET].scores)):
+            for kind in found.keys() - {HEAD}:
+                self.candidates[kind].scores.append(found[kind].scores[epoch])
             self._report_epoch()
             if self.pruned:
                 break
+        for kind, one in found.items():
+            self.candidates[kind].probabilities = one.probabilities
         self._finish(seconds)
 
     def _finish(self, seconds: float) -> None:
-        self.folds.append(FoldScore(self.fold, self.score, self.best_epoch, seconds))
+        for kind, one in self.candidates.items():
+            self.by_kind.setdefault(kind, []).append(FoldScore(self.fold, one.score, one.best_epoch, seconds))
         self.fold += 1
         if self.each == "fold":
-            self._report(self.score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
+            self._report(self.folds[-1].score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
 
     def _report_epoch(self) -> None:
         if self.each == "epoch":
-            step = self.fold * self.epochs + len(self.epoch_scores) - 1
-            self._report(self._mean_with(self.score), step, first=self.prune_after - 1)
+            step = self.fold * self.epochs + self.n_epochs - 1
+            self._report(self._mean_until(self.n_epochs), step, first=self.prune_after - 1)
 
     def _report(self, value: float, step: int, first: int) -> None:
         if step not in self.reports:
@@ -114,8 +116,26 @@ class FoldAverage(FoldTraining):
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
             self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
 
-    def _mean_with(self, score: float) -> float:
-        return float(np.mean([*self.scores, score]))
+    def _mean_until(self, n_epochs: int) -> float:
+        """Mean of the finished folds and the best of this one in its first epochs, of the best candidate."""
+        return max(
+            float(np.mean([*(fold.score for fold in self.by_kind.get(kind, [])), max(one.scores[:n_epochs])]))
+            for kind, one in self.candidates.items()
+        )
+
+    @property
+    def kept(self) -> str:
+        """The candidate with the best mean over the finished folds; of equal ones the simplest."""
+        return max(self.by_kind, key=lambda kind: self.mean(kind)) if self.by_kind else NET
+
+    def mean(self, kind: str) -> float:
+        """Mean score of a candidate over the finished folds."""
+        return float(np.mean([fold.score for fold in self.by_kind[kind]]))
+
+    @property
+    def folds(self) -> list[FoldScore]:
+        """The folds so far, of the candidate that is kept."""
+        return self.by_kind.get(self.kept, [])
 
     @property
     def scores(self) -> list[float]:
@@ -125,17 +145,17 @@ class FoldAverage(FoldTraining):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         if self.each == "epoch":
-            best = accumulate(self.epoch_scores, max)
             first = self.fold * self.epochs
-            self._repeat({first + epoch: self._mean_with(score) for epoch, score in enumerate(best)})
+            self._repeat({first + epoch: self._mean_until(epoch + 1) for epoch in range(self.n_epochs)})
 
     def finished(self) -> dict[str, Any]:
         """The finished folds and their reports, for `restore`."""
-        return {"folds": [asdict(fold) for fold in self.folds], "reports": self.reports}
+        folds = {kind: [asdict(fold) for fold in folds] for kind, folds in self.by_kind.items()}
+        return {"folds": folds, "reports": self.reports}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over finished folds and their reports, and report them to this trial."""
-        self.folds = [FoldScore(**fold) for fold in state["folds"]]
+        self.by_kind = {kind: [FoldScore(**fold) for fold in folds] for kind, folds in state["folds"].items()}
         self.fold = len(self.folds)
         self._repeat(state["reports"])
 

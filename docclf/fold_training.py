@@ -1,19 +1,50 @@
 """The callback that follows the training of one fold."""
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 
 from docclf.loggers.recording import Call, replay
 from docclf.model import PageClassifier
 from docclf.resume import FoldCheckpoints
+from docclf.scores import macro_f1
 
 SCORE = "val/macro_f1"
+
+HEAD, NET, AVERAGE = "head", "net", "average"
+
+
+@dataclass
+class Candidate:
+    """What a fold may keep: its head, its fine-tuned net, or the mean of the two.
+
+    Attributes:
+        scores: Validation macro-F1 after each epoch; of a head one, as of before the first epoch.
+        probabilities: Of the validation pages at the best of them, float32 of shape (n, n_classes).
+        weights: Of the backbone then, where they are kept.
+    """
+
+    scores: list[float] = field(default_factory=list)
+    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """The best one; NaN before the first."""
+        return max(self.scores, default=math.nan)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch that had it, from 0."""
+        return self.scores.index(self.score)
 
 
 class FoldTraining(pl.Callback):
@@ -28,7 +59,7 @@ class FoldTraining(pl.Callback):
         epochs: Epochs of each fold.
         seed: Of each epoch's random numbers, with the epoch.
         checkpoints: Where the state is kept.
-        keep_weights: Keep the backbone's weights of the best epoch, in `weights`.
+        keep_weights: Keep the backbone's weights of the best epoch of each candidate.
         tell: Called with what the training is at, in words.
     """
 
@@ -45,13 +76,25 @@ class FoldTraining(pl.Callback):
     ) -> None:
         self.fold, self.n_runs, self.epochs, self.seed, self.tell = fold, n_runs, epochs, seed, tell
         self.checkpoints, self.keep_weights = checkpoints, keep_weights
+        self.head: NDArray[np.float32] | None = None  # probabilities of the validation pages, where there is a head
+        self.labels = np.empty(0, np.int64)  # of the validation pages
         self.reset()
+
+    def follow(self, labels: NDArray[np.int64], head: NDArray[np.float32] | None) -> None:
+        """Be told of the next fold.
+
+        Args:
+            labels: Class of each validation page, shape (n,).
+            head: Probabilities of its head, shape (n, n_classes); None where there is none.
+        """
+        self.labels, self.head = labels, head
 
     def reset(self) -> None:
         """Forget what was trained."""
-        self.epoch_scores: list[float] = []  # validation macro-F1 after each epoch
-        self.logits = torch.empty(0)  # of the best epoch
-        self.weights: dict[str, torch.Tensor] = {}
+        self.candidates = {NET: Candidate()}
+        if self.head is not None:
+            score = macro_f1(self.labels, self.head.argmax(axis=1), self.head.shape[1])
+            self.candidates = {HEAD: Candidate([score], self.head), AVERAGE: Candidate(), NET: Candidate()}
         self._logged_before: list[Call] = []  # by another process, which did not come to its end
         self._seconds_before, self._started = 0.0, time.perf_counter()
         self._epoch_started, self._first_step, self._pace = self._started, 0, ""
@@ -61,14 +104,9 @@ class FoldTraining(pl.Callback):
         return "FoldTraining"  # of all who train folds: one goes on from another's checkpoint
 
     @property
-    def score(self) -> float:
-        """The best score so far."""
-        return max(self.epoch_scores)
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch that had it, from 0."""
-        return self.epoch_scores.index(self.score)
+    def n_epochs(self) -> int:
+        """How many epochs have been validated."""
+        return len(self.candidates[NET].scores)
 
     @property
     def seconds(self) -> float:
@@ -108,26 +146,30 @@ class FoldTraining(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PageClassifier)
-        score = float(trainer.callback_metrics[SCORE])
-        if not self.epoch_scores or score > self.score:
-            self.logits = pl_module.logits.cpu()
+        probabilities = pl_module.logits.cpu().softmax(dim=1).numpy()
+        self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, pl_module)
+        if self.head is not None:
+            mean = (self.head + probabilities) / 2
+            self._offer(AVERAGE, macro_f1(self.labels, mean.argmax(axis=1), mean.shape[1]), mean, pl_module)
+
+    def _offer(self, kind: str, score: float, probabilities: NDArray[np.float32], module: PageClassifier) -> None:
+        candidate = self.candidates[kind]
+        if not candidate.scores or score > candidate.score:
+            candidate.probabilities = probabilities
             if self.keep_weights:
-                self.weights = {key: value.cpu().clone() for key, value in pl_module.net.state_dict().items()}
-        self.epoch_scores.append(score)
+                candidate.weights = {key: value.cpu().clone() for key, value in module.kept.state_dict().items()}
+        candidate.scores.append(score)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.checkpoints is not None:
             self.checkpoints.save_epoch(self.fold, trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "epoch_scores": self.epoch_scores,
-            "logits": self.logits,
-            "weights": self.weights,
-            "seconds": self.seconds,
-        }
+        return {"candidates": {kind: vars(one) for kind, one in self.candidates.items()}, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epoch_scores, self.logits = list(state_dict["epoch_scores"]), state_dict["logits"]
-        self.weights, self._seconds_before = state_dict["weights"], state_dict["seconds"]
+        self.candidates = {kind: Candidate(**one) for kind, one in state_dict["candidates"].items()}
+        for candidate in self.candidates.values():
+            candidate.scores = list(candidate.scores)
+        self._seconds_before = state_dict["seconds"]
         self._logged_before = state_dict.get("logged", [])

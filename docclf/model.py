@@ -1,7 +1,7 @@
 """The LightningModule around a timm backbone."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,10 +12,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from docclf.backbone import make_net, normalisation, with_weights
-from docclf.errors import NonFiniteLossError
+from docclf.errors import ConfigError, NonFiniteLossError
+from docclf.models.backbone import make_net, normalisation, with_weights
+from docclf.models.head import Head, HeadOptions
+from docclf.models.tuning import batch_norms, freeze_first, parameter_groups, scale_rates
+from docclf.models.weights import find_weights
 
 
 class PageClassifier(pl.LightningModule):
@@ -25,14 +29,23 @@ class PageClassifier(pl.LightningModule):
         name: Name of a timm model, see `timm.list_models()`.
         num_classes: Number of classes.
         image_size: Height and width of the input in pixels, for backbones that are built for one size.
-        pretrained: Start from the weights that timm's hub has for `name`.
+        tune: `all` trains the whole net, `last` its last stages and the classifier; `head`, which trains no net, is
+            not for here.
+        pretrained: Start from trained weights: True, False, or `auto` where they can be had.
         checkpoint_path: Start from this file instead; its classifier is left out if its classes are others.
+        head: Of the frozen net, see `docclf.models.head.HeadOptions`; `start` takes a fitted one.
         drop_rate: Dropout before the classifier, in [0, 1).
-        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        label_smoothing: Fraction of the target spread over all classes, in [0, 1).
         class_weights: Weight of each class in the loss, of length num_classes; None or False weighs all alike.
         channels: Of the images: 3 for RGB, 1 for grey.
-        epoch_batch_norm: Batch normalisation validates with the mean statistics of the epoch just trained, not with
-            running averages, which lag far behind in trainings of few steps.
+        layer_decay: Factor on the learning rate from each stage to the one before it, in (0, 1]; applies to trained
+            weights only.
+        batch_norm: What batch normalisation trains and validates with. `frozen`: the statistics of the trained weights,
+            which is right for batches of any size; `running`: those of the batch, and running averages; `epoch`:
+            likewise, with the mean over the epoch just trained instead of running averages, which lag far behind in
+            trainings of few steps; `auto`: frozen for trained weights, epoch for random ones.
+        ema: Decay of the exponential moving average of the weights that is validated and kept, in [0, 1); 0: none.
+        epoch_batch_norm: What `batch_norm` was called before: True is `epoch`, False `running`.
         optimizer: Makes the optimizer from parameter groups.
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 
@@ -48,38 +61,77 @@ class PageClassifier(pl.LightningModule):
         image_size: int,
         optimizer: Callable[[Any], Optimizer],
         scheduler: Callable[..., LRScheduler],
-        pretrained: bool = False,
+        tune: str = "all",
+        pretrained: bool | str = False,
         checkpoint_path: str | None = None,
+        head: HeadOptions | None = None,
         drop_rate: float = 0.0,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | bool | None = None,
         channels: int = 3,
-        epoch_batch_norm: bool = True,
+        layer_decay: float = 1.0,
+        batch_norm: str = "auto",
+        ema: float = 0.0,
+        epoch_batch_norm: bool | None = None,
     ) -> None:
         super().__init__()
+        _require("tune", tune, ("last", "all"))
+        _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        self.epoch_batch_norm = epoch_batch_norm
         make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
-        self.net = with_weights(make, name, pretrained=pretrained, checkpoint_path=checkpoint_path)
+        weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
+        self.net = with_weights(make, name, **weights)
+        is_trained = find_weights(name, **weights).are_trained
+        if epoch_batch_norm is not None:
+            batch_norm = "epoch" if epoch_batch_norm else "running"
+        self.batch_norm = ("frozen" if is_trained else "epoch") if batch_norm == "auto" else batch_norm
+        self.layer_decay = layer_decay if is_trained else 1.0
+        if tune == "last":
+            freeze_first(self.net)
+        average = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(self.net, multi_avg_fn=average, use_buffers=True) if ema else None
         for key, values in zip(("mean", "std"), normalisation(self.net, channels), strict=True):
             self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
-        weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
-        self.register_buffer("class_weights", weights, persistent=False)
+        weight = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
+        self.register_buffer("class_weights", weight, persistent=False)
         self.class_weights: Tensor | None
         self.mean: Tensor
         self.std: Tensor
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._outputs: list[tuple[Tensor, Tensor]] = []
+        self._n_averaged = 0
         self.logits = torch.empty(0, num_classes)
+
+    def start(self, head: Head) -> None:
+        """Take a head that was fitted to the frozen net's last features as the classifier to start from.
+
+        Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" (LP-FT, arXiv
+        2202.10054). A net whose classifier is not one linear layer of these shapes starts from its own.
+        """
+        classifier = self.net.get_classifier()
+        weight = torch.from_numpy(head.weight)
+        if not isinstance(classifier, torch.nn.Linear) or classifier.weight.shape != weight.shape:
+            return
+        with torch.no_grad():
+            classifier.weight.copy_(weight)
+            if classifier.bias is not None:
+                # A class without training pages has a logit of -10,000, from which nothing could be learnt.
+                classifier.bias.copy_(torch.from_numpy(head.bias).clamp_min(-10.0))
+
+    @property
+    def kept(self) -> torch.nn.Module:
+        """The net that is validated and kept: the moving average where there is one."""
+        return self.net if self.averaged is None else self.averaged.module
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (n, num_classes) for RGB images of shape (n, 3, height, width) in [0, 1]."""
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.net(normalised)
+        logits: Tensor = (self.net if self.training else self.kept)(normalised)
         return logits
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._make_optimizer(list(_parameter_groups(self.net)))
+        optimizer = self._make_optimizer(list(parameter_groups(self.net, self.layer_decay)))
+        scale_rates(optimizer)
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._make_scheduler(optimizer, total_steps=total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -87,11 +139,17 @@ class PageClassifier(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self._loss = torch.zeros((), device=self.device)
         self._n_batches = 0
-        if self.epoch_batch_norm:
-            for module in self.net.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.reset_running_stats()
-                    module.momentum = None  # torch's way to say: the mean over all batches since the reset
+        for module in batch_norms(self.net):
+            if self.batch_norm == "frozen" or not module.weight.requires_grad:
+                module.eval()
+            elif self.batch_norm == "epoch":
+                module.reset_running_stats()
+                module.momentum = None  # torch's way to say: the mean over all batches since the reset
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.averaged is not None and self.trainer.global_step != self._n_averaged:  # not while gradients accumulate
+            self.averaged.update_parameters(self.net)
+            self._n_averaged = self.trainer.global_step
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
@@ -179,8 +237,6 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> 
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(n_warmup, 1)))
 
 
-def _parameter_groups(net: torch.nn.Module) -> Iterator[dict[str, Any]]:
-    """Weights, and apart from them what is not decayed: biases and scales of normalisation layers."""
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    yield {"params": [p for p in parameters if p.ndim > 1]}
-    yield {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
+def _require(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"Expected `model.{key}` to be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value}.")

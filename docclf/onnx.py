@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from docclf.ensemble import Ensemble
 from docclf.errors import ConfigError
 
-INPUT, OUTPUT = "images", "probabilities"
+INPUT, ASPECTS, OUTPUT = "images", "aspects", "probabilities"
 # Bytes of weights beyond which they get a file of their own: an ONNX file holds 2 GiB.
 _IN_ONE_FILE = 1_900_000_000
 _BATCH_SIZES = (1, 5, 16)
@@ -21,6 +21,8 @@ _BATCH_SIZES = (1, 5, 16)
 
 def write_onnx(ensemble: Ensemble, path: Path) -> None:
     """Write an ONNX file: `images`, float32 of shape (n, channels, size, size) in [0, 1], to `probabilities`.
+
+    Where a head takes them, `aspects` is a second input, width over height, float32 of shape (n,).
 
     Averaging and calibration are in the graph. Its metadata are what a caller needs of `Description`: `targets` and
     `class_names` as JSON, `image_size`, `decoded_size`, `channels` and `backbone`. Weights of more than 1.9 GB get a
@@ -34,17 +36,20 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
         ConfigError: torch can't export the backbone.
     """
     described = ensemble.description
-    example = torch.zeros(2, described.channels, described.image_size, described.image_size)  # 1 would become fixed
+    # Of 1 page, the number would become fixed.
+    examples = (torch.zeros(2, described.channels, described.image_size, described.image_size), torch.ones(2))
+    names, n = [INPUT, ASPECTS], torch.export.Dim("n")
+    n_inputs = 2 if ensemble.takes_aspects else 1
     try:
         # Traced with a faster kernel, whose results lie otherwise in memory, attention with a bias, as of BEiT, is not
         # decomposed (torch 2.14: "Cannot view a tensor"). To be removed when test_export_model.py passes without it.
         with sdpa_kernel(SDPBackend.MATH):
             program = torch.onnx.export(
                 _Calibrated(ensemble).eval(),
-                (example,),
-                input_names=[INPUT],
+                examples[:n_inputs],
+                input_names=names[:n_inputs],
                 output_names=[OUTPUT],
-                dynamic_shapes={INPUT: {0: torch.export.Dim("n")}},
+                dynamic_shapes={name: {0: n} for name in names[:n_inputs]},
                 dynamo=True,
                 verbose=False,
             )
@@ -62,6 +67,7 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
             "image_size": str(described.image_size),
             "decoded_size": str(described.decoded_size),
             "channels": str(described.channels),
+            "fit": described.fit,
             "backbone": described.backbone,
         }
     )
@@ -70,23 +76,25 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
 
 
 @torch.inference_mode()
-def difference(ensemble: Ensemble, path: Path, images: Tensor) -> float:
+def difference(ensemble: Ensemble, path: Path, images: Tensor, aspects: Tensor) -> float:
     """Largest difference between a probability of PyTorch and of ONNX Runtime, in batches of 1, 5 and up to 16 pages.
 
     Args:
         ensemble: What the file was made from, on the CPU.
         path: The ONNX file.
         images: Of shape (n, channels, image_size, image_size) in [0, 1], n at least 1.
+        aspects: Width of each page over its height, shape (n,).
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    expected = ensemble(images, calibrated=True).numpy()
+    expected = ensemble(images, aspects, calibrated=True).numpy()
+    given = {INPUT: images.numpy()} | ({ASPECTS: aspects.float().numpy()} if ensemble.takes_aspects else {})
     largest = 0.0
     for size in _BATCH_SIZES:
-        found: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images[:size].numpy()})[0]
+        found: NDArray[np.float32] = session.run([OUTPUT], {key: part[:size] for key, part in given.items()})[0]
         gaps = np.abs(found - expected[:size])
         largest = max(largest, float(np.nan_to_num(gaps, nan=np.inf).max()))
     return largest
@@ -97,8 +105,8 @@ class _Calibrated(torch.nn.Module):
         super().__init__()
         self.ensemble = ensemble
 
-    def forward(self, images: Tensor) -> Any:
-        return self.ensemble(images, calibrated=True)
+    def forward(self, images: Tensor, aspects: Tensor | None = None) -> Any:
+        return self.ensemble(images, aspects, calibrated=True)
 
 
 def _leave_out_traces(model: Any) -> None:

@@ -79,6 +79,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     labels = listing.labels(described.targets, described.class_names)
     predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated)
     members = f", {len(ensemble.nets)} members" if len(ensemble.nets) > 1 else ""
+    members += "" if ensemble.head is None else ", a head on frozen features"
     log.info(f"{len(listing.pages)} pages of {listing.source} with {described.backbone}{members}, on {device}")
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size)
     if listing.columns:

@@ -23,11 +23,12 @@ from docclf.results.files import replacing
 
 log = logging.getLogger(__name__)
 
-# Test-time augmentation: the views of a batch of shape (n, channels, size, size) that are averaged.
-VIEWS: dict[str, Callable[[Tensor], Iterator[Tensor]]] = {
-    "none": lambda images: iter([images]),
-    "flips": lambda images: (images.flip(axes) for axes in ([], [-1], [-2], [-1, -2])),
-    "rotations": lambda images: (images.rot90(turns, (-2, -1)) for turns in range(4)),
+# Test-time augmentation: the views of a batch of shape (n, channels, size, size) that are averaged, each with whether
+# pages lie on their side in it.
+VIEWS: dict[str, Callable[[Tensor], Iterator[tuple[Tensor, bool]]]] = {
+    "none": lambda images: iter([(images, False)]),
+    "flips": lambda images: ((images.flip(axes), False) for axes in ([], [-1], [-2], [-1, -2])),
+    "rotations": lambda images: ((images.rot90(turns, (-2, -1)), turns % 2 == 1) for turns in range(4)),
 }
 
 
@@ -45,11 +46,12 @@ class Predictor:
         self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
         self._at_once: int | None = None
 
-    def __call__(self, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict a batch.
 
         Args:
             pages: Of shape (n, decoded_size, decoded_size, channels).
+            aspects: Width of each page over its height, shape (n,).
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
@@ -60,9 +62,10 @@ class Predictor:
         parts = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
         done = 0
         while done < len(pages):
-            part = pages[done : done + (self._at_once or len(pages))]
+            rows = slice(done, done + (self._at_once or len(pages)))
+            part = pages[rows]
             try:
-                parts.append(self._predict(part))
+                parts.append(self._predict(part, aspects[rows]))
                 done += len(part)
                 continue
             except torch.OutOfMemoryError as error:
@@ -77,9 +80,15 @@ class Predictor:
         return np.concatenate(parts)
 
     @torch.inference_mode()
-    def _predict(self, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
-        images = resize(torch.from_numpy(pages).to(self._ensemble.mean.device), self.description.image_size)
-        views = [self._ensemble(view, calibrated=self._calibrated) for view in self._views(images)]
+    def _predict(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+        device = self._ensemble.mean.device
+        sides = torch.from_numpy(aspects).to(device)
+        letterbox = sides if self.description.fit == "letterbox" else None
+        images = resize(torch.from_numpy(pages).to(device), self.description.image_size, letterbox)
+        views = [
+            self._ensemble(view, 1 / sides if is_turned else sides, calibrated=self._calibrated)
+            for view, is_turned in self._views(images)
+        ]
         found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()
         return found
 
@@ -123,7 +132,7 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
         writer.writerow(["ID", "target", "confidence", *described.class_names, "problem"])
         start = 0
         for batch in batches:
-            probabilities = predictor(batch.images)
+            probabilities = predictor(batch.images, batch.aspects)
             writer.writerows(_rows(batch, probabilities, described.targets))
             _note(outcome, start, batch, probabilities)
             start += len(batch.pages)

@@ -12,14 +12,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from docclf.backbone import make_net, normalisation
 from docclf.calibration import calibration_error
 from docclf.crossval import CrossValidation
-from docclf.data.augment import resize
 from docclf.data.module import PageDataModule
-from docclf.ensemble import FOLDER, Description, Ensemble, load_ensemble, save_ensemble
+from docclf.ensemble import FOLDER, Description, Ensemble, HeadDescription, load_ensemble, save_ensemble
 from docclf.fitting import fit_in_memory
+from docclf.fold_training import HEAD, NET
 from docclf.model import PageClassifier
+from docclf.models.backbone import make_net, normalisation
+from docclf.models.features import PIXELS, PooledStages
+from docclf.models.heads import Heads
 from docclf.results.calibration import write_calibration
 from docclf.results.files import replacing
 from docclf.results.labels import write_label_issues
@@ -41,6 +43,7 @@ def refit_all(
     *,
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
+    heads: Heads | None = None,
 ) -> dict[str, Tensor]:
     """Train on every training page.
 
@@ -51,11 +54,13 @@ def refit_all(
         checkpoint: Lightning checkpoint to write.
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
+        heads: Fit what the net starts from; None for a random classifier.
 
     Returns:
         The backbone's weights.
     """
-    data.use_split(np.arange(len(data.labels)), np.arange(0))
+    rows = np.arange(len(data.labels))
+    data.use_split(rows, np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
     trainer, model = fit_in_memory(
         data,
@@ -63,12 +68,13 @@ def refit_all(
         seed=validation.seed,
         build_model=build_model,
         build_trainer=build_trainer,
+        start=None if heads is None else heads.fit_start(rows),
         logger=False,
         limit_val_batches=0,
     )
     with replacing(checkpoint) as partial:
         trainer.save_checkpoint(partial)
-    weights: dict[str, Tensor] = model.net.state_dict()
+    weights: dict[str, Tensor] = model.kept.state_dict()
     return weights
 
 
@@ -105,6 +111,7 @@ def keep_model(
     *,
     backbone: str,
     temperature: float,
+    heads: Heads | None = None,
 ) -> None:
     """Write the folder `model` of a run.
 
@@ -115,10 +122,17 @@ def keep_model(
         weights: Of each member, see `docclf.ensemble.save_ensemble`.
         backbone: Name of the timm model.
         temperature: Fitted to the out-of-fold predictions.
+        heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
+            only help.
     """
     pages, images = data.pages, data.data.train_images.images
-    net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
-    mean, std = normalisation(net, images.shape[3])
+    head = None
+    if heads is not None and done.kept != NET:
+        head = heads.fit(np.arange(len(data.labels)))
+    mean, std = ([0.5] * images.shape[3],) * 2
+    if backbone != PIXELS:
+        net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
+        mean, std = normalisation(net, images.shape[3])
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
     description = Description(
         backbone=backbone,
@@ -131,8 +145,24 @@ def keep_model(
         source=source,
         mean=mean,
         std=std,
+        fit="letterbox" if data.letterbox else "squeeze",
+        head=None if head is None or heads is None else _describe_head(heads, alone=done.kept == HEAD),
     )
-    save_ensemble(folder / FOLDER, description, weights)
+    frozen = None
+    if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
+        frozen = heads.cache.net.net.state_dict()
+    save_ensemble(folder / FOLDER, description, weights, head, frozen)
+
+
+def _describe_head(heads: Heads, *, alone: bool) -> HeadDescription:
+    backbone, options = heads.cache.backbone, heads.options
+    return HeadDescription(
+        fraction=1.0 if alone else 0.5,
+        sides=backbone.sides(options.scales),
+        stages=options.stages,
+        aspect=options.aspect,
+        backbone=None if backbone.name == PIXELS else "backbone.safetensors",
+    )
 
 
 def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., pl.Trainer]) -> dict[str, float]:
@@ -166,11 +196,9 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
 
 @torch.inference_mode()
 def _predict(ensemble: Ensemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
-    images = data.data.test_images
-    assert images is not None
+    views = data.test_views
     parts = []
-    for start in range(0, len(images), _BATCH_SIZE):
-        rows = np.arange(start, min(start + _BATCH_SIZE, len(images)))
-        pages = resize(torch.from_numpy(images[rows]).to(device), data.image_size)
-        parts.append(ensemble(pages, calibrated=True).cpu())
+    for start in range(0, len(views.images), _BATCH_SIZE):
+        rows = np.arange(start, min(start + _BATCH_SIZE, len(views.images)))
+        parts.append(ensemble(*views(rows, device), calibrated=True).cpu())
     return torch.cat(parts).numpy()

@@ -79,10 +79,10 @@ class FoldCheckpoints:
         return (self._own / _FOLDS).is_file()
 
     def save_folds(self, state: dict[str, Any]) -> None:
-        """Keep the finished folds, `state["folds"]`; what was kept of each alone is of no use any more."""
+        """Keep the finished folds of each candidate, `state["folds"]`; what was kept of each alone goes."""
         with replacing(self._own / _FOLDS) as partial:
             torch.save({**state, "key": self.key}, partial)
-        for fold in range(len(state["folds"])):
+        for fold in range(max(map(len, state["folds"].values()), default=0)):
             for path in (self._checkpoint(fold), self._finished(fold)):
                 path.unlink(missing_ok=True)
 
@@ -93,9 +93,9 @@ class FoldCheckpoints:
 
     # -- one fold
 
-    def weights(self, fold: int) -> Path:
-        """Where the weights of a finished fold are kept, by those who need them."""
-        return self._own / f"fold_{fold}.safetensors"
+    def weights(self, fold: int, kind: str) -> Path:
+        """Where the weights of a finished fold's candidate are kept, by those who need them."""
+        return self._own / f"fold_{fold}_{kind}.safetensors"
 
     def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
         """Keep the model, optimizer and callbacks of a fold under way."""

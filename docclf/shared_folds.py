@@ -83,7 +83,7 @@ class SharedFolds:
         if done is None:
             return self._trainer.train(self._assignment, average, loggers)
         replay(done["logged"], loggers or ())
-        average.take(done["epoch_scores"], done["logits"], done["seconds"])
+        average.take(done["candidates"], done["seconds"])
         self.by_others |= {fold} - self._trained
         n_parameters: int = done["n_parameters"]
         return n_parameters
@@ -118,7 +118,8 @@ class SharedFolds:
         n_parameters = self._trainer.train(self._assignment, watch, recorder)
         own = {"n_parameters": n_parameters, "logged": recorder.calls}
         self._trained.add(fold)
-        self._checkpoints.save_fold(fold, {**watch.state_dict(), "weights": {}, **own})
+        candidates = {kind: {**vars(one), "weights": {}} for kind, one in watch.candidates.items()}
+        self._checkpoints.save_fold(fold, {"candidates": candidates, "seconds": watch.seconds, **own})
 
 
 class _HelpedFold(FoldTraining):

@@ -29,10 +29,14 @@ from docclf.sweeper import current_trial
 from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
+    from docclf.crossval import CrossValidation
     from docclf.data.module import PageDataModule
+    from docclf.fitting import FoldTrainer
     from docclf.loggers.run import RunLoggers
+    from docclf.models.heads import Heads
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
+    from docclf.validation import Validation
 
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
@@ -79,10 +83,10 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         NonFiniteLossError: The loss became NaN or infinite.
     """
     check_config(cfg)
-    from docclf.crossval import cross_validate, help_folds
-    from docclf.ensemble import FOLDER as MODEL
+    from docclf.crossval import cross_validate, cross_validate_heads, help_folds
     from docclf.fitting import FoldTrainer
-    from docclf.refit import assess, keep_model, refit_all, score_test
+    from docclf.models.floors import measure_floors
+    from docclf.refit import assess, score_test
     from docclf.results.run import write_folds, write_predictions, write_result
 
     started = time.perf_counter()
@@ -96,14 +100,24 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         augment=instantiate(cfg.augment),
         validation_augment=_read_augment(cfg.validation.augment),
     )
+    tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
         tell_duplicates(data.data)
         tell_few_steps(cfg, len(data.labels))
+    heads = _make_heads(cfg, data)
+    weights = heads.cache.backbone.weights
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
     refit = _what_to_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, refit == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
-    trainer = FoldTrainer(data, validation, checkpoints=checkpoints, keep_weights=refit == "folds", **builders)
+    trainer = FoldTrainer(
+        data,
+        validation,
+        checkpoints=checkpoints,
+        keep_weights=refit == "folds",
+        heads=heads if weights.are_trained else None,
+        **builders,
+    )
     if trial.is_helper:
         help_folds(trainer, trial.is_wanted)
         return None
@@ -115,12 +129,26 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         "targets": data.pages.targets,
         "class_names": data.pages.class_names,
     }
-    result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts}
+    result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts, "tune": tune}
+    result["weights"] = {"name": cfg.model.name, "source": weights.source}
     trial.set_user_attr("hardware", result.setdefault("hardware", _hardware()))
     try:
-        done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
+        assignment = trainer.assign()
+        floors = measure_floors(data, assignment, validation.n_runs, heads.cache)
+        result["floors"] = floors
+        means = {name: floor["mean"] for name, floor in floors.items()}
+        for name, value in (("tune", tune), ("weights", weights.source), ("floors", means)):
+            trial.set_user_attr(name, value)
+        if tune == "head":
+            done = cross_validate_heads(heads, validation, assignment, trial)
+        else:
+            done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+        result |= _what_was_halved(data, validation)
         trial.set_user_attr("folds", done.scores)
+        if done.kept_scores:
+            result |= {"kept": done.kept, "kept_scores": done.kept_scores}
+            trial.set_user_attr("kept", done.kept)
         if done.out_of_time:
             return None
         if done.pruned:
@@ -137,20 +165,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         if trial.number is None or trial.is_finalist:
             result |= assess(data, done, folder)
         if refit:
-            weights: dict[str, Any]
-            if refit == "all":
-                weights = {"all": refit_all(data, validation, done.epochs, folder / MODEL / "all.ckpt", **builders)}
-            else:
-                weights = {f"fold_{fold.fold}": checkpoints.weights(fold.fold) for fold in done.folds}
             temperature = result.get("calibration", {}).get("temperature", 1.0)
-            keep_model(data, done, folder, weights, backbone=cfg.model.name, temperature=temperature)
+            _keep(cfg, trainer, done, folder, heads, temperature, whole=refit == "all")
             if trial.number is None:  # test pages must not guide a search
                 result["refit"] = score_test(data, folder, builders["build_trainer"])
         result["state"] = "COMPLETE"
         checkpoints.clear()
         if trial.number is None:
-            folds = ", ".join(f"{score:.3f}" for score in done.scores)
-            log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {metrics['macro_f1_pooled']:.3f}), in {folder}")
+            _tell(done, metrics, floors, folder)
         if isinstance(cfg.search.objective, str):
             return metrics[cfg.search.objective]
         return tuple(metrics[name] for name in cfg.search.objective)
@@ -163,6 +185,84 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["seconds"] = time.perf_counter() - started
         write_result(folder, result)
         logger.finish(result)
+
+
+def _tell(done: CrossValidation, metrics: dict[str, float], floors: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Say what a run came to."""
+    folds = ", ".join(f"{score:.3f}" for score in done.scores)
+    kept = f"; kept: {done.kept}" if done.kept_scores else ""
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {metrics['macro_f1_pooled']:.3f}){kept}, in {folder}")
+
+
+def _what_was_halved(data: PageDataModule, validation: Validation) -> dict[str, int]:
+    """How many pages went through the model at once, where that is less than the batch."""
+    if data.max_batch_size is None or data.max_batch_size >= data.batch_size:
+        return {}
+    return {"max_batch_size": data.max_batch_size, **({"halved": data.halved} if data.halved else {})}
+
+
+def _keep(
+    cfg: DictConfig,
+    trainer: FoldTrainer,
+    done: CrossValidation,
+    folder: Path,
+    heads: Heads,
+    temperature: float,
+    *,
+    whole: bool,
+) -> None:
+    """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
+    from docclf.ensemble import FOLDER as MODEL
+    from docclf.fold_training import HEAD
+    from docclf.refit import keep_model, refit_all
+
+    weights: dict[str, Any] = {}
+    if done.kept != HEAD and whole:
+        path, builders = folder / MODEL / "all.ckpt", {"build_model": trainer.build_model}
+        data, validation = trainer.data, trainer.validation
+        trained = refit_all(
+            data, validation, done.epochs, path, build_trainer=trainer.build_trainer, heads=trainer.heads, **builders
+        )
+        weights = {"all": trained}
+    elif done.kept != HEAD:
+        assert trainer.checkpoints is not None
+        weights = {f"fold_{fold.fold}": trainer.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
+    keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, temperature=temperature, heads=heads)
+
+
+def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
+    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+    from docclf.models.backbone import require_known
+    from docclf.models.feature_cache import FeatureCache
+    from docclf.models.features import PIXELS, FrozenBackbone
+    from docclf.models.head import HeadOptions
+    from docclf.models.heads import Heads
+    from docclf.trainer import choose_device, choose_precision
+
+    model = cfg.model
+    if model.name != PIXELS:
+        require_known(model.name)
+    backbone = FrozenBackbone(
+        model.name,
+        data.image_size,
+        cfg.data.channels,
+        pretrained=model.get("pretrained", False),
+        checkpoint_path=model.get("checkpoint_path"),
+    )
+    accelerator, precision = (cfg.trainer.get(key, "auto") for key in ("accelerator", "precision"))
+    cache = FeatureCache(
+        backbone,
+        precision=choose_precision(accelerator, precision),
+        device=choose_device(accelerator),
+        **data.places,
+    )
+    options = instantiate(model.head) if model.get("head") else HeadOptions()
+    weights = None
+    if model.get("class_weights"):
+        from docclf.data.module import class_weights
+
+        weights = class_weights(data.labels, len(data.pages.class_names))
+    return Heads(data, cache, options, weights)
 
 
 def _hardware() -> dict[str, Any]:

@@ -1,11 +1,18 @@
-"""The Lightning trainer, set for many short trainings."""
+"""The Lightning trainer, set for many short trainings, and what it computes on and with."""
 
+import ctypes
+import functools
 import logging
+import sys
 import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+
+# Of glibc's mallopt, see malloc.h: memory that stays at the top, memory beyond which it is given back, and how many
+# blocks get pages of their own.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **options: Any) -> pl.Trainer:
@@ -13,7 +20,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **option
 
     Args:
         accelerator: As Lightning has it; `auto` takes a GPU where there is one.
-        precision: As Lightning has it; `auto` is bfloat16 on GPUs that compute with it, 32 bit otherwise.
+        precision: As Lightning has it, or `auto`: see `choose_precision`.
         **options: Further arguments of `pytorch_lightning.Trainer`.
     """
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
@@ -23,11 +30,10 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **option
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     # Lightning 2.6 with torch 2.13 and later; to be removed when Lightning asks `treespec.is_leaf()`.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    if precision == "auto":
-        precision = "bf16-mixed" if _has_bf16(accelerator) else "32-true"
+    keep_memory()
     return pl.Trainer(
         accelerator=accelerator,
-        precision=precision,  # type: ignore[arg-type]
+        precision=choose_precision(accelerator, precision),  # type: ignore[arg-type]
         devices=1,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -37,6 +43,36 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **option
     )
 
 
-def _has_bf16(accelerator: str) -> bool:
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+def choose_device(accelerator: str = "auto") -> str:
+    """`cuda` where the accelerator is a GPU of CUDA, otherwise `cpu`."""
+    return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+
+
+def choose_precision(accelerator: str = "auto", precision: str = "auto") -> str:
+    """The precision that is asked for; `auto` is bfloat16 where GPU or CPU compute with it, 32 bit otherwise."""
+    if precision != "auto":
+        return precision
+    if choose_device(accelerator) == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    return "bf16-mixed" if accelerator in ("auto", "cpu") and _cpu_has_bf16() else "32-true"
+
+
+@functools.cache
+def _cpu_has_bf16() -> bool:
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Tell glibc's malloc to keep memory for the next step instead of giving it back, and faulting it in, each time.
+
+    On a CPU that was seen to cost a sixth to a half of the speed of training. Elsewhere nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_TOP_PAD, 64 * 2**20)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from docclf.backbone import make_net, normalisation
 from docclf.ensemble import Description, save_ensemble
+from docclf.models.backbone import make_net, normalisation
 
 TARGETS = ["0", "7", "10"]
 CLASS_NAMES = ["invoice", "계약서", "letter of intent"]

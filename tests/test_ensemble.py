@@ -13,7 +13,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from docclf.backbone import make_net, normalisation
 from docclf.ensemble import (
     FOLDER,
     Description,
@@ -23,6 +22,7 @@ from docclf.ensemble import (
     save_weights,
 )
 from docclf.errors import DataError
+from docclf.models.backbone import make_net, normalisation
 
 TARGETS = ["0", "007", "1e3", "yes", "계약서: 甲"]  # which YAML without quotes would take for something else
 

@@ -15,19 +15,40 @@ from docclf.data.warp import random_warps, warp
 from docclf.errors import ConfigError
 
 
-def resize(pages: Tensor, size: int) -> Tensor:
+def resize(pages: Tensor, size: int, aspects: Tensor | None = None) -> Tensor:
     """Reduce a batch to the training size without augmentation.
 
     Args:
-        pages: uint8 of shape (n, height, width, channels).
+        pages: uint8 of shape (n, height, width, channels), squeezed.
         size: Height and width of the result in pixels.
+        aspects: Width of each page over its height, shape (n,): pages get their proportions back, with white at two
+            sides (letterbox). None leaves them squeezed.
 
     Returns:
         float32 of shape (n, channels, size, size) in [0, 1].
     """
+    if aspects is not None:
+        return torch.cat([_letterbox(page, size, aspect) for page, aspect in zip(pages, aspects.tolist(), strict=True)])
+    return _interpolate(pages, (size, size))
+
+
+def _interpolate(pages: Tensor, size: tuple[int, int]) -> Tensor:
     if pages.device.type == "cpu":  # where bytes are reduced about 10 times as fast as floats
         return F.interpolate(pages.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True).float().div_(255)
     return F.interpolate(_to_float(pages), size, mode="bilinear", antialias=True)
+
+
+def _letterbox(page: Tensor, size: int, aspect: float) -> Tensor:
+    """One page of shape (height, width, channels) on white, shape (1, channels, size, size)."""
+    height, width = (max(1, round(size * share)) for share in _shares(aspect))
+    left, top = (size - width) // 2, (size - height) // 2
+    sides = (left, size - width - left, top, size - height - top)
+    return F.pad(_interpolate(page[None], (height, width)), sides, value=1.0)
+
+
+def _shares(aspect: float) -> tuple[float, float]:
+    """Height and width of a page in its letterbox, each in (0, 1]."""
+    return min(1.0, 1 / aspect), min(1.0, aspect)
 
 
 class BatchAugment:
@@ -73,6 +94,8 @@ class BatchAugment:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if wrong := [key for key, value in given.items() if value < 0]:
             raise ConfigError(f"Expected `augment.{wrong[0]}` to be at least 0, got {given[wrong[0]]}.")
+        self.identity = f"{type(self).__name__} {sorted(given.items())}"
+        """Says all that the changes depend on, but for random numbers."""
         self._geometry = {
             "degrees": strength * degrees,
             "quarter_turns": min(strength * quarter_turns, 1.0),
@@ -97,22 +120,34 @@ class BatchAugment:
         self._mixing = {"mixup_alpha": mixup, "cutmix_alpha": cutmix}
 
     def __call__(self, pages: Tensor, size: int) -> Tensor:
+        """The images of `view`, squeezed."""
+        return self.view(pages, size)[0]
+
+    def view(
+        self, pages: Tensor, size: int, aspects: Tensor | None = None, *, letterbox: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Augment a batch and reduce it to the training size.
 
         Args:
-            pages: uint8 of shape (n, height, width, channels).
+            pages: uint8 of shape (n, height, width, channels), squeezed.
             size: Height and width of the result in pixels.
+            aspects: Width of each page over its height, shape (n,); None for 1.
+            letterbox: Give pages their proportions back, with white around them.
 
         Returns:
-            float32 of shape (n, channels, size, size), about [0, 1]. Random numbers are torch's global ones.
+            float32 of shape (n, channels, size, size), about [0, 1], and the aspect ratios, the other way round where a
+            page lies on its side. Random numbers are torch's global ones.
         """
+        aspects = torch.ones(len(pages), device=pages.device) if aspects is None else aspects
         if any(self._geometry.values()):
-            images = warp(_to_float(pages), random_warps(len(pages), **self._geometry, device=pages.device), size)
+            matrices = random_warps(len(pages), **self._geometry, device=pages.device)
+            images = warp(_to_float(pages), _to_page(matrices, aspects) if letterbox else matrices, size, letterbox)
+            aspects = torch.where(matrices[:, 0, 1].abs() > matrices[:, 0, 0].abs(), 1 / aspects, aspects)
         else:
-            images = resize(pages, size)
+            images = resize(pages, size, aspects if letterbox else None)
         for effect in self._effects:
             images = effect(images)
-        return images
+        return images, aspects
 
     def mix(self, images: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
         """Blend pages and their labels, where `mixup` or `cutmix` asks for it.
@@ -137,6 +172,12 @@ def _mixer(n_classes: int, **alphas: float) -> Any:
     from timm.data.mixup import Mixup
 
     return Mixup(**alphas, label_smoothing=0.0, num_classes=n_classes)  # type: ignore[no-untyped-call]
+
+
+def _to_page(matrices: Tensor, aspects: Tensor) -> Tensor:
+    """Homographies into squeezed pages instead of their letterboxes."""
+    sides = torch.stack([aspects.reciprocal(), aspects, torch.ones_like(aspects)], dim=1).clamp_min(1.0)
+    return sides[:, :, None] * matrices
 
 
 def _to_float(pages: Tensor) -> Tensor:

@@ -39,14 +39,16 @@ class AugraphyAugment(BatchAugment):
             ) from error
         self._share = min(strength, 1.0)
 
-    def __call__(self, pages: Tensor, size: int) -> Tensor:
+    def view(
+        self, pages: Tensor, size: int, aspects: Tensor | None = None, *, letterbox: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """See `docclf.data.augment.BatchAugment`."""
         _seed_all(int(torch.randint(2**31, (1,))))  # from torch, so that a run can be repeated
         worn = pages.cpu().numpy().copy()
         for page in worn:
             if random.random() < self._share:
                 page[...] = self._wear(page)
-        return super().__call__(torch.from_numpy(worn).to(pages.device), size)
+        return super().view(torch.from_numpy(worn).to(pages.device), size, aspects, letterbox=letterbox)
 
     def _wear(self, page: Any) -> Any:
         import cv2

@@ -23,13 +23,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.formats import has_more_pages, quiet_decoders, read_page, reason
+from docclf.data.formats import has_more_pages, quiet_decoders, read_with_aspect, reason
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
 
 # Raised when the same files would decode to other numbers than before.
-_VERSION = 2
+_VERSION = 3
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
@@ -40,12 +40,14 @@ class DecodedPages:
     Attributes:
         images: Read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be
             read.
+        aspects: Width of each page over its height, float32 of shape (n,); 1 where a page cannot be read.
         digests: A hash of each page's content, the same for the same file under another name.
         problems: Why a page cannot be read, by its index.
         several: How many of the files have more pages; 0 where numbers of pages were asked for.
     """
 
     images: NDArray[np.uint8]
+    aspects: NDArray[np.float32]
     digests: list[str]
     problems: dict[int, str]
     several: int = 0
@@ -110,7 +112,7 @@ def load_pages(
             images: NDArray[np.uint8] = np.load(target, mmap_mode="r")
             note = json.loads(_note(target).read_text(encoding="utf-8"))
     problems = {int(index): text for index, text in note["problems"].items()}
-    return DecodedPages(images, digests, problems, note.get("several", 0))  # which older caches do not say
+    return DecodedPages(images, np.array(note["aspects"], np.float32), digests, problems, note["several"])
 
 
 @contextmanager
@@ -166,6 +168,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     problems: dict[int, str] = {}
     passing, several = list[int](), list[int]()
+    aspects = [1.0] * len(paths)
     try:
         _reserve(partial, shape)
         images: Any = np.load(partial, mmap_mode="r+")
@@ -173,7 +176,8 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         def decode(index: int) -> None:
             try:
                 page = numbers[index] if numbers else 0
-                images[index] = read_page(paths[index], shape[1], page=page, channels=shape[3])
+                images[index], aspect = read_with_aspect(paths[index], shape[1], page=page, channels=shape[3])
+                aspects[index] = round(aspect, 4)
                 if numbers is None and has_more_pages(paths[index]):  # the file has just been read
                     several.append(index)
             except Exception as error:  # decoders of damaged files raise almost anything
@@ -187,20 +191,15 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
             for _ in shown(pool.map(decode, range(len(paths))), "Decoding pages", len(paths)):
                 pass
         images.flush()
-        stat = partial.stat()
-        crc = _checksum(partial, stat.st_size, stat.st_mtime_ns)
-        note = {"shape": list(shape), "crc32": crc, "problems": problems, "passing": passing, "several": len(several)}
-        note_partial = _note(target).with_suffix(f".json.partial-{os.getpid()}")
-        note_partial.write_text(json.dumps(note), encoding="utf-8")
-        note_partial.replace(_note(target))
-        partial.replace(target)
+        said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects}
+        _write_note(target, partial, shape, **said)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> None:
     """Write the header and take the room now: a disk that is full would otherwise kill the process in the middle."""
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -208,11 +207,11 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
 
 def _remove_oldest(folder: Path, kept: Path, limit_gb: float) -> None:
     yesterday = time.time() - 86_400
-    for path in folder.glob("pages-v*.partial-*"):
+    for path in folder.glob("*-v*.partial*"):
         if (stat := stat_of(path)) and stat.st_mtime < yesterday:  # left by a process that was killed
             path.unlink(missing_ok=True)
     # Another process may remove some at the same time.
-    found = [(stat.st_atime_ns, stat.st_size, path) for path in folder.glob("pages-v*.npy") if (stat := stat_of(path))]
+    found = [(stat.st_atime_ns, stat.st_size, path) for path in folder.glob("*-v*.npy") if (stat := stat_of(path))]
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found):
         if total <= limit_gb * 1e9:
@@ -221,6 +220,86 @@ def _remove_oldest(folder: Path, kept: Path, limit_gb: float) -> None:
             total -= size
             for file in (path, _note(path)):
                 file.unlink(missing_ok=True)
+
+
+def load_array(
+    name: str,
+    shape: tuple[int, ...],
+    compute: Callable[[NDArray[np.int64]], NDArray[Any]],
+    *,
+    dtype: type[np.generic],
+    cache_dir: Path | None = None,
+    limit_gb: float = 20.0,
+    at_once: int = 64,
+    what: str = "Computing",
+) -> NDArray[Any]:
+    """What is computed of each page, from the cache or computed into it now, some pages at a time.
+
+    A pass that was killed goes on where it stood. Several processes may call this at once: one computes, the others
+    wait.
+
+    Args:
+        name: Says all that the values depend on, such as `features-v1-...`.
+        shape: Of the array; its first axis is that of the pages.
+        compute: Values of some pages, given their indices.
+        dtype: Of the values.
+        cache_dir: Where the arrays are kept; None for `default_cache_dir`.
+        limit_gb: See `load_pages`.
+        at_once: Pages that are computed at once; results may depend on it.
+        what: For the progress display.
+
+    Returns:
+        A read-only, memory-mapped array.
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    folder = cache_dir or default_cache_dir()
+    target = folder / f"{name}.npy"
+    with _writable(folder, math.prod(shape) * np.dtype(dtype).itemsize):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not _is_sound(target, shape):
+                _compute(target, shape, compute, dtype, at_once, what)
+                _remove_oldest(folder, target, limit_gb)
+            _mark_used(target)
+            found: NDArray[Any] = np.load(target, mmap_mode="r")
+            return found
+
+
+def _compute(
+    target: Path,
+    shape: tuple[int, ...],
+    compute: Callable[[NDArray[np.int64]], NDArray[Any]],
+    dtype: type[np.generic],
+    at_once: int,
+    what: str,
+) -> None:
+    partial, progress = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.partial-done")
+    done = 0
+    with suppress(OSError, ValueError):
+        done = int(progress.read_text()) if np.load(partial, mmap_mode="r").shape == shape else 0
+    if not done:
+        _reserve(partial, shape, dtype)
+    values = np.load(partial, mmap_mode="r+")
+    starts = range(done, len(values), at_once)
+    for start in shown(starts, what, len(starts), unit="batch"):
+        rows = np.arange(start, min(start + at_once, len(values)))
+        values[rows] = compute(rows)
+        values.flush()
+        progress.write_text(str(start + len(rows)))
+    _write_note(target, partial, shape)
+    progress.unlink(missing_ok=True)
+
+
+def _write_note(target: Path, partial: Path, shape: tuple[int, ...], **more: Any) -> None:
+    """Put a finished array into its place, with what tells later whether it is whole."""
+    stat = partial.stat()
+    note = {"shape": list(shape), "crc32": _checksum(partial, stat.st_size, stat.st_mtime_ns), **more}
+    note_partial = _note(target).with_suffix(f".json.partial-{os.getpid()}")
+    note_partial.write_text(json.dumps(note), encoding="utf-8")
+    note_partial.replace(_note(target))
+    partial.replace(target)
 
 
 def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:

@@ -76,8 +76,8 @@ def _digest(path: Path) -> str:
         return f"{_UNREADABLE} {path.absolute()!a}"
 
 
-def shown(done: Any, what: str, total: int) -> Any:
-    return tqdm(done, what, total, unit="page", disable=None, leave=False)
+def shown(done: Any, what: str, total: int, unit: str = "page") -> Any:
+    return tqdm(done, what, total, unit=unit, disable=None, leave=False)
 
 
 def n_cpus() -> int:

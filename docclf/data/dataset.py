@@ -80,10 +80,17 @@ class PageArray:
     Args:
         images: uint8 of shape (m, size, size, channels).
         rows: Which of them, in order; None for all.
+        aspects: Width of each of the m pages over its height, shape (m,); None for 1.
     """
 
-    def __init__(self, images: NDArray[np.uint8], rows: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        rows: Sequence[int] | None = None,
+        aspects: NDArray[np.float32] | None = None,
+    ) -> None:
         self.images, self.rows = images, None if rows is None else np.asarray(rows, dtype=np.int64)
+        self._aspects = np.ones(len(images), np.float32) if aspects is None else aspects
 
     def __len__(self) -> int:
         return len(self.images) if self.rows is None else len(self.rows)
@@ -91,6 +98,11 @@ class PageArray:
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """A copy of some pages, shape (len(rows), size, size, channels)."""
         return self.images[rows if self.rows is None else self.rows[rows]]
+
+    @property
+    def aspects(self) -> NDArray[np.float32]:
+        """Width of each page over its height, shape (n,)."""
+        return self._aspects if self.rows is None else self._aspects[self.rows]
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,6 @@ def _expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
 def _without(pages: Pages, decoded: DecodedPages) -> tuple[Pages, PageArray, list[str]]:
     """Leave out the pages that could not be decoded."""
     if not decoded.problems:
-        return pages, PageArray(decoded.images), decoded.digests
+        return pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests
     rows = [i for i in range(len(pages)) if i not in decoded.problems]
-    return pages.take(rows), PageArray(decoded.images, rows), [decoded.digests[i] for i in rows]
+    return pages.take(rows), PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]

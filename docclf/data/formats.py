@@ -77,6 +77,13 @@ def reason(error: Exception) -> str:
 
 
 def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode one page without its aspect ratio. Arguments, result and errors as for `read_with_aspect`."""
+    return read_with_aspect(content, size, page=page, channels=channels)[0]
+
+
+def read_with_aspect(
+    content: bytes | Path, size: int, *, page: int = 0, channels: int = 3
+) -> tuple[NDArray[np.uint8], float]:
     """Decode one page.
 
     Transparent parts become white, the camera's orientation is undone, and JPEG and JPEG 2000 files are reduced while
@@ -89,7 +96,7 @@ def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int 
         channels: 3 for RGB, 1 for grey.
 
     Returns:
-        uint8 array of shape (size, size, channels).
+        uint8 array of shape (size, size, channels), and the width of the page over its height.
 
     Raises:
         Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
@@ -101,7 +108,7 @@ def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int 
     reduced = image.convert("RGB" if channels == 3 else "L").resize(
         (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
     )
-    return np.asarray(reduced).reshape(size, size, channels)
+    return np.asarray(reduced).reshape(size, size, channels), image.width / image.height
 
 
 def _is_pdf(content: bytes) -> bool:

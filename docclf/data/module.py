@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.dataset import PageArray, make_options, open_data_set
 from docclf.data.pages import PageSet
+from docclf.data.views import PageViews, digest_of
 from docclf.errors import ConfigError
 
-# Pages, labels, and which pages they are
+# Pages, labels, and the pages' aspect ratios
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -34,6 +37,7 @@ class PageDataModule(pl.LightningDataModule):
         batch_size: Pages for one step of the optimizer.
         image_size: Height and width in pixels that the model sees.
         margin: Pages are kept this much larger than `image_size`.
+        fit: `squeeze` pages into a square, or `letterbox` them: with their proportions, white at two sides.
         balance: `none`, or `sampler`: every class is drawn equally often.
         **decoding: See `docclf.data.dataset.DecodeOptions`.
 
@@ -52,7 +56,10 @@ class PageDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         image_size: int = 96,
         margin: float = 1.15,
+        fit: str = "squeeze",
         balance: str = "none",
+        cache_dir: str | None = None,
+        cache_gb: float = 20.0,
         **decoding: Any,
     ) -> None:
         super().__init__()
@@ -60,12 +67,18 @@ class PageDataModule(pl.LightningDataModule):
             raise ConfigError(f"Expected `data.batch_size` to be at least 1, got {batch_size}.")
         if balance not in ("none", "sampler"):
             raise ConfigError(f"Expected `data.balance` to be none or sampler, got {balance}.")
+        if fit not in ("squeeze", "letterbox"):
+            raise ConfigError(f"Expected `data.fit` to be squeeze or letterbox, got {fit}.")
+        self.letterbox = fit == "letterbox"
+        self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
         self.augment, self.validation_augment = augment, validation_augment
         self.max_batch_size: int | None = None
+        self.halved = 0  # how often memory ran out
         if draw is not None:
             draw(Path(root))
-        self.data = open_data_set(Path(root), reader, make_options(image_size, margin, **decoding))
+        options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
+        self.data = open_data_set(Path(root), reader, options)
         self.pages = self.data.pages
         assert self.pages.train.labels is not None
         self.labels: NDArray[np.int64] = self.pages.train.labels
@@ -80,6 +93,28 @@ class PageDataModule(pl.LightningDataModule):
         """
         self._train, self._validation = train, validation
 
+    @cached_property
+    def train_views(self) -> PageViews:
+        """The training pages as they are."""
+        digest = digest_of(self.data.digests[: len(self.labels)])
+        return PageViews(self.data.train_images, digest, self.image_size, self.letterbox)
+
+    def augmented_views(self, seed: int) -> PageViews:
+        """The training pages as a training might see them once."""
+        return replace(self.train_views, augment=self.augment, seed=seed)
+
+    @cached_property
+    def validation_views(self) -> PageViews:
+        """The training pages as they are validated on: the same for each page in every epoch, trial and process."""
+        return replace(self.train_views, augment=self.validation_augment).kept(**self.places)
+
+    @cached_property
+    def test_views(self) -> PageViews:
+        """The test pages as they are."""
+        assert self.data.test_images is not None
+        digest = digest_of(self.data.digests[len(self.labels) :])
+        return PageViews(self.data.test_images, digest, self.image_size, self.letterbox)
+
     @property
     def accumulate(self) -> int:
         """How many batches go through the model for one step of the optimizer."""
@@ -92,6 +127,7 @@ class PageDataModule(pl.LightningDataModule):
         """Send half as many pages through the model at once from now on; False if it is one already."""
         at_once = min(self.batch_size, self.max_batch_size or self.batch_size)
         self.max_batch_size = max(1, at_once // 2)
+        self.halved += 1
         return at_once > 1
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -101,7 +137,7 @@ class PageDataModule(pl.LightningDataModule):
         return self._loader(self.data.train_images, self.labels, batches)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.data.train_images, self.labels, self._in_order(self._validation))
+        return self._loader(self.validation_views.images, self.labels, self._in_order(self._validation))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         test = self.pages.test
@@ -110,16 +146,14 @@ class PageDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""
-        pages, labels, rows = batch
+        pages, labels, aspects = batch
         trainer = self.trainer
         if trainer is not None and trainer.training:
-            return self.augment.mix(self.augment(pages, self.image_size), labels, len(self.pages.class_names))
+            images, _ = self.augment.view(pages, self.image_size, aspects, letterbox=self.letterbox)
+            return self.augment.mix(images, labels, len(self.pages.class_names))
         # `validating` holds inside a fit as well: the folds' validation pages, never the test pages.
-        if self.validation_augment is None or trainer is None or not trainer.validating:
-            return resize(pages, self.image_size), labels
-        with torch.random.fork_rng(devices=[pages.device] if pages.device.type == "cuda" else []):
-            torch.manual_seed(int(rows[0]))  # the same pages, the same changes: in every epoch, trial and run
-            return self.validation_augment(pages, self.image_size), labels
+        is_drawn = self.validation_augment is not None and trainer is not None and trainer.validating
+        return resize(pages, self.image_size, aspects if self.letterbox and not is_drawn else None), labels
 
     def _in_order(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         # Batches without gradients need about a third of the memory of those with.
@@ -183,4 +217,5 @@ class _Gather(Dataset[Batch]):
         self.images, self.labels = images, labels
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
-        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows]), torch.from_numpy(rows)
+        aspects = torch.from_numpy(self.images.aspects[rows])
+        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows]), aspects

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus
-from docclf.data.formats import has_more_pages, read_page, reason
+from docclf.data.formats import has_more_pages, read_with_aspect, reason
 from docclf.data.listing import ListedPage
 
-# Of a page: its image, or why it cannot be read; whether its file has others
-_Read = tuple[NDArray[np.uint8] | None, str, bool]
+# Of a page: its image and aspect ratio, or why it cannot be read; whether its file has others
+_Read = tuple[NDArray[np.uint8] | None, float, str, bool]
 _AHEAD = 2  # batches that wait decoded while one is taken
 
 
@@ -26,12 +26,14 @@ class Batch:
     Attributes:
         pages: All of them.
         images: Those that could be read, uint8 of shape (n, size, size, channels).
+        aspects: Width of each of these over its height, float32 of shape (n,).
         problems: Why a page cannot be read, one a page; empty for those in `images`.
         several: Whether the file of a page that is its first has others, one a page.
     """
 
     pages: Sequence[ListedPage]
     images: NDArray[np.uint8]
+    aspects: NDArray[np.float32]
     problems: list[str]
     several: list[bool]
 
@@ -61,15 +63,17 @@ def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, cha
 
 def _read(page: ListedPage, size: int, channels: int) -> _Read:
     if page.path is None or page.problem:
-        return None, page.problem or "no file", False
+        return None, 1.0, page.problem or "no file", False
     try:
-        image = read_page(page.path, size, page=page.number, channels=channels)
+        image, aspect = read_with_aspect(page.path, size, page=page.number, channels=channels)
     except Exception as error:  # decoders of damaged files raise almost anything
-        return None, reason(error), False
-    return image, "", page.number == 0 and has_more_pages(page.path)
+        return None, 1.0, reason(error), False
+    return image, aspect, "", page.number == 0 and has_more_pages(page.path)
 
 
 def _gather(pages: Sequence[ListedPage], results: Sequence[Future[_Read]], *, shape: tuple[int, ...]) -> Batch:
-    images, problems, several = zip(*(result.result() for result in results), strict=True)
+    images, aspects, problems, several = zip(*(result.result() for result in results), strict=True)
     read = [image for image in images if image is not None]
-    return Batch(pages, np.stack(read) if read else np.empty((0, *shape), np.uint8), list(problems), list(several))
+    found = [aspect for image, aspect in zip(images, aspects, strict=True) if image is not None]
+    stacked = np.stack(read) if read else np.empty((0, *shape), np.uint8)
+    return Batch(pages, stacked, np.array(found, np.float32), list(problems), list(several))

@@ -53,17 +53,19 @@ def random_warps(
     return matrix
 
 
-def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+def warp(images: Tensor, matrices: Tensor, size: int, is_white_around: bool = False) -> Tensor:
     """Resample images through homographies.
 
     Args:
         images: Float of shape (n, channels, height, width).
         matrices: From output to input coordinates, shape (n, 3, 3).
         size: Height and width of the result.
+        is_white_around: Whether there is white beyond an image; else its border goes on.
     """
     steps = (torch.arange(size, device=images.device) * 2 + 1) / size - 1
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)
     moved = points @ matrices.transpose(1, 2)
     grid = (moved[..., :2] / moved[..., 2:].clamp_min(0.1)).reshape(len(images), size, size, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return torch.where((grid.abs() > 1).any(dim=-1)[:, None], 1.0, warped) if is_white_around else warped

@@ -56,7 +56,15 @@ def test_conditional_draws_for_each_backbone_from_its_own_ranges(search: Any) ->
 
 
 def test_augmentation_is_searched_with_its_strength(search: Any) -> None:
-    tiny = (*FREE, "model.name=test_resnet", "data.image_size=32")
+    tiny = (
+        *FREE,
+        "model.name=test_resnet",
+        "model.tune=all",
+        "model.pretrained=false",
+        "model.label_smoothing=0.0",
+        "optimizer.lr=1e-3",
+        "data.image_size=32",
+    )
     search.run("hparams_search=augmentation", "search.n_trials=5", "hydra/sweeper/pruner=none", tiny=tiny)
     keys = {"augment", "augment.strength", "optimizer.lr", "data.batch_size"}
     assert all(set(trial.params) == keys for trial in search.trials)

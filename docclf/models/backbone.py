@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from docclf.errors import ConfigError
+from docclf.models.weights import find_weights, read_packaged
 
 
 def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:
@@ -32,22 +33,29 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
     return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
 
 
-def with_weights(make: Callable[..., Any], name: str, *, pretrained: bool, checkpoint_path: str | None) -> Any:
+def with_weights(
+    make: Callable[..., Any], name: str, *, pretrained: bool | str = False, checkpoint_path: str | None = None
+) -> Any:
     """A timm backbone with the weights that are asked for; random ones without any.
 
     Args:
         make: Makes it, given arguments of `timm.create_model`.
         name: Of the model.
-        pretrained: Weights of timm's hub.
-        checkpoint_path: Weights of this file instead.
+        pretrained: See `docclf.models.weights.find_weights`.
+        checkpoint_path: Likewise.
 
     Raises:
         ConfigError: timm has no such model, or the weights cannot be had.
     """
-    _require_known(name)
-    if checkpoint_path is not None:
+    require_known(name)
+    weights = find_weights(name, pretrained=pretrained, checkpoint_path=checkpoint_path)
+    if weights.kind == "file":
         return _create_from_file(make, name, str(checkpoint_path))
-    return _create_from_hub(make, name) if pretrained else make(pretrained=False)
+    if weights.kind == "package":
+        assert weights.path is not None
+        state = read_packaged(weights.path, list(timm.create_model(name).state_dict()))
+        return make(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    return _create_from_hub(make, name) if weights.kind == "hub" else make(pretrained=False)
 
 
 def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
@@ -104,7 +112,12 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {textwrap.shorten(str(error), 200, placeholder=' ...')}"
 
 
-def _require_known(name: str) -> None:
+def require_known(name: str) -> None:
+    """See that timm has a model.
+
+    Raises:
+        ConfigError: It has none of this name.
+    """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)

@@ -1,0 +1,217 @@
+"""Frozen features of pages: what a backbone that is not trained sees in them, as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from docclf.errors import ConfigError
+from docclf.models.backbone import make_net, normalisation, with_weights
+from docclf.models.weights import Weights, find_weights
+
+# A "backbone" that knows nothing: grey pixels.
+PIXELS = "pixels"
+_PIXEL_SIDE = 24
+_STEP = 32  # sides of smaller views are multiples of it, as strides of backbones are
+_MOST_STAGES = 5
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """What features come from.
+
+    Attributes:
+        name: Of a timm model, or `pixels`: 24 x 24 grey pixels.
+        image_size: Height and width in pixels of the pages.
+        channels: 3 for RGB, 1 for grey.
+        pretrained: See `docclf.models.weights.find_weights`.
+        checkpoint_path: Likewise.
+        seed: Of random weights.
+    """
+
+    name: str
+    image_size: int
+    channels: int = 3
+    pretrained: bool | str = "auto"
+    checkpoint_path: str | None = None
+    seed: int = 0
+
+    @property
+    def weights(self) -> Weights:
+        """Where the weights come from."""
+        if self.name == PIXELS:
+            return Weights("random", "none", "none")
+        return find_weights(self.name, pretrained=self.pretrained, checkpoint_path=self.checkpoint_path)
+
+    @property
+    def identity(self) -> str:
+        """Says all that features of a page depend on beside the page and the side of its view."""
+        weights = self.weights
+        seed = "" if weights.are_trained else f" seed {self.seed}"
+        return f"{self.name} {self.channels}ch {weights.identity}{seed}"
+
+    def build(self) -> torch.nn.Module:
+        """The backbone, in evaluation mode.
+
+        Raises:
+            ConfigError: timm has no such model, or its weights cannot be had.
+        """
+        if self.name == PIXELS:
+            return Pixels(self.image_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            make = partial(make_net, self.name, 0, self.image_size, self.channels)
+            net = with_weights(make, self.name, pretrained=self.pretrained, checkpoint_path=self.checkpoint_path)
+        return PooledStages(net, self.channels).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def sides(self, scales: Sequence[float]) -> list[int]:
+        """Heights and widths in pixels of the views that scales name, each once; one for a net of one input size.
+
+        >>> FrozenBackbone("resnet18", 320).sides([1.0, 0.7]), FrozenBackbone("pixels", 96).sides([1.0, 0.7])
+        ([320, 224], [96])
+        """
+        found = [min(self.image_size, max(_STEP, _STEP * round(self.image_size * scale / _STEP))) for scale in scales]
+        found = [self.image_size if scale == 1 else side for scale, side in zip(scales, found, strict=True)]
+        return [self.image_size] if self.has_one_size else list(dict.fromkeys(found))
+
+    @property
+    def has_one_size(self) -> bool:
+        """Whether it was built for one size of images."""
+        import timm
+
+        if self.name == PIXELS:
+            return True
+        cfg = timm.get_pretrained_cfg(self.name)
+        return cfg is not None and bool(cfg.fixed_input_size)
+
+
+class PooledStages(torch.nn.Module):
+    """A timm backbone's last features, and the mean of each of its stages, of the last one the maximum too.
+
+    Args:
+        net: The backbone, without a classifier.
+        channels: Of its input.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: Any, channels: int) -> None:
+        super().__init__()
+        self.net = net
+        self.n_last = 0
+        """How many features the net's own classifier would take: the first ones. Known after the first pass."""
+        for key, values in zip(("mean", "std"), normalisation(net, channels), strict=True):
+            self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of shape (n, n_features), float32, for images of shape (n, channels, side, side) in [0, 1]."""
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        if not hasattr(self.net, "forward_intermediates"):
+            found: Tensor = self.net.forward_head(self.net.forward_features(normalised), pre_logits=True).float()
+            self.n_last = found.shape[1]
+            return found
+        final, stages = self.net.forward_intermediates(normalised, indices=self._stages(), output_fmt="NCHW")
+        last = self.net.forward_head(final, pre_logits=True)
+        self.n_last = last.shape[1]
+        means = [stage.mean(dim=(2, 3)) for stage in stages]
+        return torch.cat([last, *means, stages[-1].amax(dim=(2, 3))], dim=1).float()
+
+    def _stages(self) -> list[int] | None:
+        """All of them, or of many blocks a few at even distances and the last."""
+        n = len(self.net.feature_info)
+        if n <= _MOST_STAGES:
+            return None
+        return sorted({round((i + 1) * n / _MOST_STAGES) - 1 for i in range(_MOST_STAGES)})
+
+
+class Pixels(torch.nn.Module):
+    """Grey pixels of a page, 24 x 24 by area: the features of somebody who knows nothing of pictures.
+
+    Args:
+        image_size: Height and width of the pages in pixels.
+    """
+
+    weights: Tensor
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", area_weights(image_size, _PIXEL_SIDE), persistent=False)
+        self.n_last = _PIXEL_SIDE**2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Grey values of shape (n, 576) in [0, 1] for images of shape (n, channels, side, side) in [0, 1]."""
+        grey = images.mean(dim=1)
+        return (self.weights @ grey @ self.weights.T).flatten(1)
+
+
+def area_weights(size: int, smaller: int) -> Tensor:
+    """Matrix of shape (smaller, size) that reduces one side of images with an antialiased linear filter."""
+    return F.interpolate(torch.eye(size)[None, None], (smaller, size), mode="bilinear", antialias=True)[0, 0]
+
+
+class Views(torch.nn.Module):
+    """Features of pages at several sizes, beside each other, and their aspect ratio.
+
+    Args:
+        backbone: Gives the features of one size.
+        image_size: Height and width of the pages in pixels.
+        sides: Of the views, in pixels.
+        has_stages: Whether features of earlier stages count.
+        has_aspect: Whether the last feature is the logarithm of width over height.
+    """
+
+    def __init__(
+        self, backbone: torch.nn.Module, image_size: int, sides: Sequence[int], *, has_stages: bool, has_aspect: bool
+    ) -> None:
+        super().__init__()
+        self.backbone, self.sides, self.image_size = backbone, list(sides), image_size
+        self.has_stages, self.has_aspect = has_stages, has_aspect
+        for side in self.sides:
+            self.register_buffer(f"reduce_{side}", area_weights(image_size, side), persistent=False)
+
+    def reduced(self, images: Tensor, side: int) -> Tensor:
+        """Images of shape (n, channels, image_size, image_size) at another side."""
+        if side == self.image_size:
+            return images
+        weights = getattr(self, f"reduce_{side}")
+        return torch.matmul(torch.matmul(weights, images), weights.T)
+
+    def forward(self, images: Tensor, aspects: Tensor) -> Tensor:
+        """Features of shape (n, n_features).
+
+        Args:
+            images: Of shape (n, channels, image_size, image_size) in [0, 1].
+            aspects: Width over height, shape (n,).
+        """
+        parts = [self.backbone(self.reduced(images, side)) for side in self.sides]
+        if not self.has_stages:
+            parts = [part[:, : self.backbone.n_last] for part in parts]
+        if self.has_aspect:
+            parts.append(log_aspects(aspects)[:, None])
+        return torch.cat(parts, dim=1)
+
+
+def log_aspects(aspects: Tensor) -> Tensor:
+    """Natural logarithm of width over height, within a factor of 20 either way."""
+    return aspects.float().clamp(1 / 20, 20).log()
+
+
+def load_backbone(name: str, image_size: int, channels: int, file: Path | None) -> torch.nn.Module:
+    """A frozen backbone from a file of weights, as a model's folder has it; `pixels` needs none."""
+    if name == PIXELS:
+        return Pixels(image_size)
+    from safetensors.torch import load_file
+
+    if file is None:
+        raise ConfigError(f"Expected a file of weights for {name}, got none.")
+    net = make_net(name, 0, image_size, channels)
+    net.load_state_dict(load_file(file))
+    return PooledStages(net, channels).eval().requires_grad_(False).to(memory_format=torch.channels_last)

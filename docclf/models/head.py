@@ -1,0 +1,147 @@
+"""Classifiers on frozen features: multinomial logistic regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.errors import ConfigError
+
+# The aspect ratio is one number among thousands that are punished alike: so much larger, it counts.
+ASPECT_WEIGHT = 20.0
+_MOST_STEPS = 500
+_ABSENT = -1e4  # logit of a class without training pages
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What a head sees of a page, and how it is fitted.
+
+    Attributes:
+        C: Inverse strength of the L2 penalty, above 0, as in scikit-learn's `LogisticRegression`.
+        scales: Sides of the views of a page, as fractions of `data.image_size`.
+        stages: Whether features of earlier stages of the backbone count.
+        aspect: Whether the aspect ratio of the page counts.
+        views: Augmented copies of each training page, made as `augment` says, besides the page itself.
+    """
+
+    C: float = 0.01
+    scales: Sequence[float] = (1.0, 0.7)
+    stages: bool = True
+    aspect: bool = True
+    views: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.C > 0:
+            raise ConfigError(f"Expected `model.head.C` to be above 0, got {self.C}.")
+        if self.views < 0:
+            raise ConfigError(f"Expected `model.head.views` to be at least 0, got {self.views}.")
+        if not len(self.scales) or not all(0 < scale <= 1 for scale in self.scales):
+            shown = ", ".join(map(str, self.scales))
+            raise ConfigError(f"Expected `model.head.scales` to be fractions above 0 and up to 1, got [{shown}].")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier.
+
+    Attributes:
+        weight: float32 of shape (n_classes, n_features).
+        bias: float32 of shape (n_classes,).
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of shape (n, n_classes) for features of shape (n, n_features); rows sum to 1."""
+        logits = features @ self.weight.T + self.bias
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+        return found
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Standardised features of some pages in as few numbers as tell these pages apart.
+
+    A penalty on the sum of squares does not change when features are rotated, and weights outside the span of the
+    pages are 0 at its minimum. So a fit on these coordinates is the same, and many times as fast where there are more
+    features than pages.
+
+    Attributes:
+        coordinates: float64 of shape (n, rank).
+        back: From weights of coordinates to weights of features, of shape (rank, n_features).
+        mean: Of each feature, shape (n_features,).
+    """
+
+    coordinates: NDArray[np.float64]
+    back: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> Reduced:
+    """Standardise features and rotate them into the span of the pages.
+
+    Args:
+        features: Of shape (n, n_features).
+        weights: Factor on each standardised feature, shape (n_features,); None for 1.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    spread = features.std(axis=0, dtype=np.float64)
+    factors = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)  # what is always the same says nothing
+    if weights is not None:
+        factors = factors * weights
+    standard = ((features - mean) * factors).astype(np.float32)
+    n, n_features = standard.shape
+    if n_features <= n:
+        return Reduced(standard.astype(np.float64), np.diag(factors), mean)
+    values, vectors = np.linalg.eigh((standard @ standard.T).astype(np.float64))
+    kept = values > 1e-6 * values.max(initial=0.0)
+    if not kept.any():
+        return Reduced(np.zeros((n, 1)), np.zeros((1, n_features)), mean)
+    lengths = np.sqrt(values[kept])
+    basis = (vectors[:, kept] / lengths).T @ standard  # rank rows of length 1
+    return Reduced(vectors[:, kept] * lengths, basis * factors, mean)
+
+
+def fit_head(
+    reduced: Reduced,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    *,
+    C: float,  # noqa: N803  # as scikit-learn calls it
+    class_weights: NDArray[np.float64] | None = None,
+) -> Head:
+    """Fit a head.
+
+    Args:
+        reduced: Features of the training pages.
+        labels: Class of each page, shape (n,).
+        n_classes: Number of classes; those without training pages are never predicted.
+        C: See `HeadOptions`.
+        class_weights: Weight of each class in the loss, shape (n_classes,); None weighs all alike.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    present = np.unique(labels)
+    weight = np.zeros((n_classes, reduced.back.shape[1]))
+    bias = np.full(n_classes, _ABSENT)
+    if len(present) == 1:
+        bias[present] = 0.0
+    else:
+        model = LogisticRegression(C=C, max_iter=_MOST_STEPS, tol=1e-4)
+        with threadpool_limits(1):  # steps of a fraction of a millisecond, for which threads wait 10 times as long
+            model.fit(reduced.coordinates, labels, None if class_weights is None else class_weights[labels])
+        # Of two classes scikit-learn keeps one row, the logit of the second less that of the first.
+        rows, offsets = (
+            (np.stack([-side / 2, side / 2]) if len(present) == 2 else side)
+            for side in (model.coef_[0] if len(present) == 2 else model.coef_, model.intercept_.squeeze())
+        )
+        weight[present], bias[present] = rows @ reduced.back, offsets
+    bias -= weight @ reduced.mean
+    return Head(weight.astype(np.float32), bias.astype(np.float32))

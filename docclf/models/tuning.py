@@ -1,0 +1,60 @@
+"""Which parts of a backbone are trained, and how fast each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+# Of the stages between stem and classifier, so many are the last ones.
+_LAST = 0.4
+
+
+def stages(net: Any) -> list[list[str]]:
+    """Names of a timm backbone's parameters, stage by stage, from stem to classifier."""
+    grouped = group_parameters(net, net.group_matcher(coarse=True))
+    return [grouped[key] for key in sorted(grouped)]
+
+
+def freeze_first(net: Any) -> None:
+    """Leave all but the last stages and the classifier as they are.
+
+    Of 7 stages between stem and classifier the last 3 are trained, of 4 the last 2, of 12 blocks the last 5.
+    """
+    found = stages(net)
+    n_between = max(len(found) - 2, 0)
+    n_trained = max(1, round(_LAST * n_between)) + 1
+    frozen = {name for stage in found[:-n_trained] for name in stage}
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+
+
+def parameter_groups(net: Any, layer_decay: float) -> Iterator[dict[str, Any]]:
+    """Groups for an optimizer: of each stage the weights, and apart from them what is not decayed.
+
+    Biases and scales of normalisation layers are not decayed. `lr_scale` is `layer_decay ** d`, with d the distance
+    from the classifier in stages (ELECTRA, arXiv 2003.10555).
+    """
+    by_name = dict(net.named_parameters())
+    found = stages(net) if layer_decay != 1 else [list(by_name)]
+    for distance, names in enumerate(reversed(found)):
+        trained = [by_name[name] for name in names if by_name[name].requires_grad]
+        scale = {"lr_scale": layer_decay**distance}
+        if decayed := [p for p in trained if p.ndim > 1]:
+            yield {"params": decayed, **scale}
+        if others := [p for p in trained if p.ndim <= 1]:
+            yield {"params": others, "weight_decay": 0.0, **scale}
+
+
+def scale_rates(optimizer: torch.optim.Optimizer) -> None:
+    """Apply the `lr_scale` of each group."""
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)
+
+
+def batch_norms(net: nn.Module) -> list[Any]:
+    """The batch normalisation layers of a net."""
+    return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
