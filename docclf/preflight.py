@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,10 @@ NUMBERS = {
     "data.margin": _Number(float, 1),
     "model.drop_rate": _Number(float, 0, below=1, is_nullable=True),
     "model.label_smoothing": _Number(float, 0, below=1),
+    "model.layer_decay": _Number(float, 0.01, below=1.0001),
+    "model.ema": _Number(float, 0, below=1),
+    "model.head.C": _Number(float, 1e-9),
+    "model.head.views": _Number(int, 0),
     "optimizer.lr": _Number(float, 0),
     "optimizer.weight_decay": _Number(float, 0),
     "validation.folds": _Number(int, 2, way_out=" Use validation=holdout for a single split."),
@@ -84,6 +89,23 @@ NUMBERS = {
     "validation.prune_after": _Number(int, 1),  # after epochs, which it is by default
     "validation.max_batch_size": _Number(int, 1, is_nullable=True),
 }
+
+
+# A key that a config has not, as one of before may have none, is not asked for.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "refit": ("all", "folds", False),
+    "keep_checkpoints": KEEP,
+    "results.pickle": (True, False),
+    "data.fit": ("squeeze", "letterbox"),
+    "model.tune": ("head", "last", "all"),
+    "model.pretrained": ("auto", True, False),
+    "model.batch_norm": ("auto", "frozen", "running", "epoch"),
+}
+# What changes nothing where a head alone is fitted.
+OF_NETS = (
+    *("optimizer", "scheduler", "data.batch_size", "data.balance", "validation.epochs", "validation.max_batch_size"),
+    *("model.drop_rate", "model.label_smoothing", "model.layer_decay", "model.batch_norm", "model.ema"),
+)
 
 
 def require_root(cfg: DictConfig) -> None:
@@ -124,10 +146,13 @@ def check_config(cfg: DictConfig) -> None:
     for key, number in NUMBERS.items():
         if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:
             number.require(key, value)
-    choices = {"refit": ("all", "folds", False), "keep_checkpoints": KEEP, "results.pickle": (True, False)}
-    for key, allowed in choices.items():
-        if (value := OmegaConf.select(cfg, key, default=False)) not in allowed:
+    for key, allowed in CHOICES.items():
+        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT and value not in allowed:
             raise ConfigError(f"Expected `{key}` to be one of {', '.join(map(str, allowed)).lower()}, got {value}.")
+    if OmegaConf.select(cfg, "model.name") == "pixels" and OmegaConf.select(cfg, "model.tune") != "head":
+        raise ConfigError(
+            "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
+        )
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if unknown := [name for name in objective if name not in METRICS]:
         raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
@@ -163,7 +188,8 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
     tell_duplicates(data)
-    tell_few_steps(cfg, len(pages.train))
+    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
+        tell_few_steps(cfg, len(pages.train))
     return {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
@@ -224,6 +250,16 @@ def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
             f"A training makes only {steps} steps: {trained} pages in batches of {batch_size}, {epochs} epochs. "
             "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
         )
+
+
+def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Say which overrides of a run alone change nothing, since no net is trained."""
+    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
+        return
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    unused = [key for key in keys if any(key == name or key.startswith(f"{name}.") for name in OF_NETS)]
+    if unused:
+        log.warning(f"{', '.join(unused)}: no effect with model.tune=head. To fine-tune, say model.tune=last or all.")
 
 
 def _n_steps(validation: DictConfig) -> int:

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
-from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps
+from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
 from docclf.typos import answer_typos
 
@@ -59,6 +59,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
+        if hydra_cfg.mode == RunMode.RUN:
+            tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except DocclfError as error:
         if hydra_cfg.mode == RunMode.MULTIRUN:
@@ -103,7 +105,8 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
         tell_duplicates(data.data)
-        tell_few_steps(cfg, len(data.labels))
+        if tune != "head":
+            tell_few_steps(cfg, len(data.labels))
     heads = _make_heads(cfg, data)
     weights = heads.cache.backbone.weights
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}

@@ -1,18 +1,14 @@
 """The Lightning trainer, set for many short trainings, and what it computes on and with."""
 
-import ctypes
 import functools
 import logging
-import sys
 import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-# Of glibc's mallopt, see malloc.h: memory that stays at the top, memory beyond which it is given back, and how many
-# blocks get pages of their own.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+from docclf.models.memory import keep_memory
 
 
 def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **options: Any) -> pl.Trainer:
@@ -61,18 +57,3 @@ def choose_precision(accelerator: str = "auto", precision: str = "auto") -> str:
 def _cpu_has_bf16() -> bool:
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
-
-
-@functools.cache
-def keep_memory() -> None:
-    """Tell glibc's malloc to keep memory for the next step instead of giving it back, and faulting it in, each time.
-
-    On a CPU that was seen to cost a sixth to a half of the speed of training. Elsewhere nothing happens.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(_MMAP_MAX, 0)
-        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_TOP_PAD, 64 * 2**20)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from docclf.errors import ConfigError
 from docclf.models.backbone import make_net, normalisation, with_weights
+from docclf.models.memory import keep_memory
 from docclf.models.weights import Weights, find_weights
 
 # A "backbone" that knows nothing: grey pixels.
@@ -63,6 +64,7 @@ class FrozenBackbone:
         Raises:
             ConfigError: timm has no such model, or its weights cannot be had.
         """
+        keep_memory()
         if self.name == PIXELS:
             return Pixels(self.image_size)
         with torch.random.fork_rng(devices=[]):
