@@ -13,10 +13,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from docclf.results.export import ExportBest, spread, write_config
+from docclf.results.export import ExportBest, write_config
 from docclf.results.files import replacing
 from docclf.results.joining import Entry
-from docclf.results.provenance import git_commit, versions
+from docclf.results.provenance import git_commit, spread, versions
 from docclf.results.verdict import Verdict
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.record import plain_params
