@@ -180,7 +180,8 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
         return None
     baseline = next((trial for trial in searched if trial.user_attrs.get(ROLE) == "baseline"), None)
     number, run = source_number(winner), folder / FINALISTS / str(winner.number)
-    references = {f.user_attrs[REFERENCE]: f for f in finalists if f.user_attrs.get(REFERENCE) in NAMES}
+    # After a merge there may be several of a kind, of which the best stays.
+    references = {f.user_attrs[REFERENCE]: f for f in reversed(finalists) if f.user_attrs.get(REFERENCE) in NAMES}
     better = (f for f in finalists[: finalists.index(winner)] if f.user_attrs.get(REFERENCE) in NAMES)
     verdict = Verdict(
         winner,

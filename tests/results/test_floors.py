@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from made_runs import LABELS, make_run
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.compare import main as compare
+from docclf.results.comparison import compare_runs
 from docclf.results.export import export
 from docclf.results.report.page import write_report
 
@@ -220,3 +222,10 @@ def test_a_damaged_result_costs_the_details_of_floors_alone(
     assert "floors (same folds): pixels 0.400\n" in said and search.verdict["floors"] == {"pixels": {"mean": 0.4}}
     text = write_report(search.finals.study, search.folder).read_text(encoding="utf-8")
     assert "<b>all</b>" not in text
+
+
+def test_compare_tells_the_floors_of_each_run(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", LABELS, tune="all", kept="net", floors=floors(0.412, 0.921))
+    text = compare_runs(a, make_run(tmp_path / "b", LABELS))
+    assert "   trained: tune=all, kept=net\n   floors: pixels 0.412, frozen features 0.921\nB  " in text
+    assert text.count("floors: ") == 1
