@@ -140,14 +140,14 @@ def search_warning(number: int, score: float, floors: Mapping[str, Floor], *, is
         is_replaced: Whether the floor's classifier is exported in its place.
 
     >>> search_warning(3, 0.88, {"features": Floor(0.921)}, is_replaced=True)
-    'Below a floor: the best trial, 3, has 0.880, logistic regression on frozen features 0.921. Exported is the latter.'
+    'Below a floor: the best trial (3) has 0.880, logistic regression on frozen features 0.921. Exported is the latter.'
     >>> search_warning(3, 0.95, {"features": Floor(0.921)}, is_replaced=False)
     ''
     """
     if not is_below(score, floors):
         return ""
     exported = "the latter" if is_replaced else f"trial {number} all the same"
-    return f"{below_text(f'the best trial, {number},', score, floors)}. Exported is {exported}."
+    return f"{below_text(f'the best trial ({number})', score, floors)}. Exported is {exported}."
 
 
 def floors_text(floors: Mapping[str, Floor]) -> str:

@@ -68,7 +68,7 @@ def summary(
     lines += _params(plain_params(chosen))
     if (folder / "report.html").is_file():
         lines.append(f"report: {folder / 'report.html'}")
-    steps = next_steps(folder, len(objectives), continue_command)
+    steps = next_steps(folder, len(objectives), continue_command, verdict)
     if warning:
         steps = {**steps_up(study, chosen, floors, continue_command), **steps}
     return "\n".join([*lines, *_what_next(steps)])
@@ -133,26 +133,30 @@ def changed_command(command: str, *overrides: str) -> str:
     return f"{before}{and_then}{shlex.join([*kept, *overrides])}"
 
 
-def next_steps(folder: Path, n_objectives: int, continue_command: str) -> dict[str, str]:
+def next_steps(
+    folder: Path, n_objectives: int, continue_command: str, verdict: Verdict | None = None
+) -> dict[str, str]:
     """What one does after a search, each with its command.
 
     Args:
         folder: The search's folder, the winner exported.
         n_objectives: Of its study.
         continue_command: Searches on from here.
+        verdict: On the finalists; None where none was scored again.
     """
+    who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
     where = shlex.quote(str(folder / "best"))
     train = "python -m docclf.train --config-dir {} --config-name config"
     if n_objectives > 1:
         return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
     steps = {
-        "train the winner; scored on test pages that have labels": train.format(where),
+        f"train {who}; scored on test pages that have labels": train.format(where),
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
         "search on from here": continue_command,
     }
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
-        steps = {"predict other pages with the winner's folds": predict, **steps}
+        steps = {f"predict other pages with {who}'s folds": predict, **steps}
     return steps
 
 

@@ -123,9 +123,10 @@ def test_below_the_features_floor_its_run_is_exported_and_the_first_line_says_so
     n = search.finals.score(2, 0.921, answers(55, seed=3), reference="features", tune="head")
     search.write_config(search.folder / "finalists" / str(n), seed=7)
     said = search.export(caplog).strip().splitlines()
-    warning = "Below a floor: the best trial, 2, has 0.880, logistic regression on frozen features 0.921."
+    warning = "Below a floor: the best trial (2) has 0.880, logistic regression on frozen features 0.921."
     assert said[0] == f"{warning} Exported is the latter."
     assert "  frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)" in said
+    assert "  # train the features floor; scored on test pages that have labels" in said
     train = "python -m docclf.train -m data=csv"
     assert any(line.endswith(f"{train} study_name=s-head hparams_search=head") for line in said)
     assert any(line.endswith(f"{train} study_name=s-160 data.image_size=160") for line in said)
@@ -172,7 +173,7 @@ def test_below_the_pixel_floor_without_finalists_the_pages_are_to_be_checked(
 ) -> None:
     search = make_search("finalists.top_k=0", "data=csv", floors={"pixels": 0.8, "features": 0.75}, tune="head")
     said = search.export(caplog).strip().splitlines()
-    warning = "Below a floor: the best trial, 2, has 0.700, logistic regression on pixels 0.800."
+    warning = "Below a floor: the best trial (2) has 0.700, logistic regression on pixels 0.800."
     assert said[0] == f"{warning} Exported is trial 2 all the same."
     check = said.index("  # it learns less than a thumbnail shows: check the pages") + 1
     assert said[check].endswith("&& python -m docclf.data data=csv")

@@ -212,7 +212,7 @@ def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]
     """What one does next, each with its command, as the search says at its end."""
     if subject.folder is None or not _is_exported(subject.folder):
         return [("Search on from here", continue_command)] if continue_command else []
-    steps = shared_steps(subject.folder, len(subject.objectives), continue_command)
+    steps = shared_steps(subject.folder, len(subject.objectives), continue_command, subject.verdict)
     if subject.warning and subject.chosen is not None:
         steps = {**steps_up(subject.study, subject.chosen, subject.floors, continue_command), **steps}
     return [(_sentence(what), command) for what, command in steps.items()]

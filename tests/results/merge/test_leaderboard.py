@@ -114,7 +114,7 @@ def test_a_floor_that_beats_all_finalists_is_the_team_s_config_too(make: Make, t
     best = "logistic regression on frozen features, in place of hosta, study search, trial 2: 0.6"
     assert f"best, scored again on other folds: {best}" in text
     assert (
-        "Below a floor: the best trial, 2, has 0.450, " in text and "floors (same folds): frozen features 0.600" in text
+        "Below a floor: the best trial (2) has 0.450, " in text and "floors (same folds): frozen features 0.600" in text
     )
     assert yaml.safe_load((out / "best" / "config.yaml").read_text()) == {"made_by": 2}
     assert (out / "best" / "result.yaml").read_text() == "mean: 0.6\n"
