@@ -23,7 +23,8 @@ class SearchResult:
     Attributes:
         folder: The search's folder, `multirun/NAME`.
         config_path: The exported config of the winner.
-        verdict: Whether it beats the baseline, content of `best/verdict.yaml`; empty without finalists.
+        verdict: Whether it beats the baseline, and its floors, content of `best/verdict.yaml`; empty where
+            there are neither finalists nor floors.
     """
 
     folder: Path

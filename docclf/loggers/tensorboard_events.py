@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from docclf.loggers.run import RunLogger
+from docclf.results.floors import training_facts
 
 # Of a run's config, what says nothing of how it trains.
 _ELSEWHERE = ("study_name", "search", "finalists", "logger", "report", "results", "keep_checkpoints")
@@ -25,6 +26,9 @@ class TensorBoardRunLogger(RunLogger):
         config = {key: value for key, value in self.run.config.items() if key not in _ELSEWHERE}
         # TensorBoard shows a run in its table only if it has a metric.
         metrics = {"macro_f1": result.get("mean", math.nan), **result.get("metrics", {})}
+        facts = training_facts(result)
+        metrics |= {key: value for key, value in facts.items() if not isinstance(value, str)}
+        words = {key: value for key, value in facts.items() if isinstance(value, str)}
         own = TensorBoardLogger(self.run.folder, name="", version="", default_hp_metric=False)
-        own.log_hyperparams({**(self.run.params or config), "state": result["state"]}, metrics, step=0)
+        own.log_hyperparams({**(self.run.params or config), **words, "state": result["state"]}, metrics, step=0)
         own.finalize("")  # "success" would leave a hparams.yaml with the same

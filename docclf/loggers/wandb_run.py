@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from docclf.loggers.run import RunInfo, RunLogger
 from docclf.loggers.wandb_session import WandbSession
 from docclf.loggers.wandb_sync import sync_command
+from docclf.results.floors import training_facts
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class WandbRunLogger(RunLogger):
         exit_code, tag = _ENDS.get(result["state"], (1, None))
         try:
             value = self.run.value(result)
-            summary = {**result, "value": value}
+            summary = {**training_facts(result), **result, "value": value}
             if self.run.standing is not None and self.run.objective is not None:
                 summary["best_value"] = self.run.standing.best_value(value if result["state"] == "COMPLETE" else None)
             self._run.summary.update(summary)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.loggers.wandb_session import WandbSession
 from docclf.results.files import link
+from docclf.results.floors import training_facts
 from docclf.results.report.importance import importances
 from docclf.results.report.subject import Subject, is_better, read_subject
 from docclf.results.studies import open_study
@@ -103,7 +104,7 @@ def _write(run: wandb.Run, subject: Subject, folder: Path) -> None:
 
 def history(subject: Subject) -> Iterator[dict[str, Any]]:
     """A row for each trial that has ended, in the order of their ends: number, state, value, best value so far,
-    parameters. Of several objectives there is a value of each, and no best.
+    what was trained and the floors, parameters. Of several objectives there is a value of each, and no best.
     """
     best: float | None = None
     ended = [trial for trial in subject.trials if trial.datetime_complete is not None]
@@ -118,6 +119,7 @@ def history(subject: Subject) -> Iterator[dict[str, Any]]:
             row["seconds"] = trial.duration.total_seconds()
         if cause := trial.user_attrs.get(CAUSE):
             row["cause"] = str(cause)
+        row |= training_facts(trial.user_attrs)
         yield row | {f"params/{key}": _scalar(value) for key, value in plain_params(trial).items()}
 
 
@@ -153,8 +155,13 @@ def _outcome(subject: Subject) -> dict[str, Any]:
     if subject.chosen is not None and len(subject.directions) == 1:
         facts |= {"best_trial": subject.chosen.number, "best_value": subject.chosen.value}
         facts |= {f"best/{key}": _scalar(value) for key, value in plain_params(subject.chosen).items()}
+        facts |= {f"best/{key}": value for key, value in training_facts(subject.chosen.user_attrs).items()}
+    if subject.floors:
+        facts |= {f"floor_{name}": floor.mean for name, floor in subject.floors.items()}
+        facts["below_floor"] = bool(subject.warning)
     if subject.verdict is not None:
         facts |= {"verdict": str(subject.verdict), "beats_baseline": subject.verdict.beats}
+        facts["exported"] = subject.verdict.exported_as
     return facts
 
 

@@ -65,8 +65,8 @@ def score_differences(a: Source, b: Source) -> list[str]:
         return [] if a is b else ["the program that made it"]
     pairs = {f"{key}": (a.records.get(key, {}), b.records.get(key, {})) for key in ("facts", "objective")}
     pairs["config"] = (
-        {key: value for key, value in a.records.get("config", {}).items() if _is_validation(key)},
-        {key: value for key, value in b.records.get("config", {}).items() if _is_validation(key)},
+        {key: value for key, value in a.settings.items() if _is_validation(key)},
+        {key: value for key, value in b.settings.items() if _is_validation(key)},
     )
     return [line for ours, theirs in pairs.values() for line in _differences(ours, theirs)]
 
@@ -75,10 +75,7 @@ def search_differences(a: Source, b: Source) -> list[str]:
     """What makes two studies different searches, although their scores may be comparable."""
     space = _differences(*(source.records.get("space", {}) for source in (a, b)))
     searched = _searched(a) | _searched(b)
-    configs = [
-        {key: value for key, value in source.records.get("config", {}).items() if _counts(key, searched)}
-        for source in (a, b)
-    ]
+    configs = [{key: value for key, value in source.settings.items() if _counts(key, searched)} for source in (a, b)]
     return [*space, *_differences(*configs)]
 
 
@@ -143,7 +140,7 @@ class Frame:
         """
         if source is self.source or (source.is_ours and not search_differences(self.source, source)):
             return trial.params, trial.distributions
-        ours, theirs = self.source.records.get("config", {}), source.records.get("config", {})
+        ours, theirs = self.source.settings, source.settings
         values = dict(trial.params)
         if not self._is_conditional:
             values |= {name: _read(theirs[name]) for name in self.distributions.keys() & theirs.keys() - values.keys()}

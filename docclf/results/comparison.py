@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
+from docclf.results.floors import FLOORS, read_floors
+from docclf.results.provenance import training_lines
 from docclf.results.reading import Predictions, Run, read_run, shown
 from docclf.scores import Difference, compare_scores, f1_per_class, macro_f1
 
@@ -170,7 +172,9 @@ def _describe_run(run: Run) -> str:
     mean = f"{np.mean(folds):.3f}, mean of {len(folds)} folds ({scores}{spread}); " if folds else ""
     state = run.result.get("state", "unknown")
     ended = "" if state == "COMPLETE" else f"; state {state}"
-    return f"{shown(str(run.folder))}\n   macro-F1 {mean}{pooled}{ended}"
+    about = training_lines(run.result, read_floors(run.result.get(FLOORS)))
+    lines = [f"macro-F1 {mean}{pooled}{ended}", *(f"{what}: {text}" for what, text in about.items())]
+    return "\n   ".join([shown(str(run.folder)), *lines])
 
 
 def _differences(a: Run, b: Run) -> list[str]:

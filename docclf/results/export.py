@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import shutil
 import sys
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -19,11 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import InputError
 from docclf.results.files import replacing
-from docclf.results.provenance import git_commit, versions
+from docclf.results.floors import classifier, floors_of
+from docclf.results.provenance import header_of, training_lines
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+
+    from docclf.results.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +81,12 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.results.summary import summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
-    from docclf.results.winner import export_run, remove_run
     from docclf.sweeper.finalists import scored
     from docclf.sweeper.opening import label, read_objectives
     from docclf.sweeper.ownership import is_for_another, release
     from docclf.sweeper.progress import this_command
     from docclf.sweeper.storage import study_name, study_storage
-    from docclf.sweeper.study import best_trial
+    from docclf.sweeper.study import folder_number
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
@@ -95,21 +95,19 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
     verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
-    best = trials[verdict.number] if verdict else best_trial(trials, study.directions[0])
-    if best is not None:
-        said = f"{verdict} (finalists, {verdict.how})" if verdict else ""
-        _export_trial(study, best, folder, folder / "best", config, said)
-    if verdict is None:
-        remove_run(folder / "best")
+    if verdict is not None:
+        _export_winner(study, verdict, folder, config)
     else:
-        export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
+        _export_best(study, folder, config)
     if len(study.directions) > 1:
         front = {str(trial.number): trial for trial in study.best_trials}
         for path in (folder / "best").glob("[0-9]*"):
             if path.name not in front:  # beaten since
                 shutil.rmtree(path)
         for name, trial in front.items():
-            _export_trial(study, trial, folder, folder / "best" / name, config)
+            run = folder / str(folder_number(trial))
+            lines = training_lines(trial.user_attrs, floors_of(trial, run))
+            _export_trial(study, trial, run, folder / "best" / name, config, lines)
     more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
@@ -118,6 +116,48 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
         write_pickle(folder / "study.pkl", study)
+
+
+def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
+    """Export the winner of the finalists, or the floor that takes its place, with its run."""
+    from docclf.results.winner import export_run
+    from docclf.sweeper.storage import FINALISTS
+    from docclf.sweeper.study import folder_number
+
+    trial, facts = (
+        study.get_trials(deepcopy=False)[verdict.number],
+        {"verdict": f"{verdict} (finalists, {verdict.how})"},
+    )
+    run = folder / str(folder_number(trial))
+    if verdict.warning:
+        facts = {"warning": verdict.warning, **facts}
+    facts |= training_lines(verdict.exported.user_attrs, verdict.floors)
+    if verdict.reference is not None:
+        trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
+        what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
+        facts = {"study": f"{study.study_name}, {what}", **facts}
+    _export_trial(study, trial, run, folder / "best", config, facts)
+    export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
+
+
+def _export_best(study: optuna.Study, folder: Path, config: DictConfig) -> None:
+    """Export the best trial by the search's own scores, with a verdict on its floors where it has any."""
+    from docclf.results.summary import warning_of
+    from docclf.results.verdict import unjudged
+    from docclf.results.winner import remove_run, write_verdict
+    from docclf.sweeper.study import best_trial, folder_number
+
+    remove_run(folder / "best")
+    trials = study.get_trials(deepcopy=False)
+    best = best_trial(trials, study.directions[0])
+    if best is None:
+        return
+    warning, floors = warning_of(study, folder, None)
+    if floors:
+        write_verdict(folder / "best", unjudged(best, trials, floors))
+    lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
+    run = folder / str(folder_number(best))
+    _export_trial(study, best, run, folder / "best", config, lines)
 
 
 def _write_report(
@@ -133,16 +173,25 @@ def _write_report(
 
 
 def _export_trial(
-    study: optuna.Study, trial: FrozenTrial, folder: Path, target: Path, config: DictConfig, verdict: str = ""
+    study: optuna.Study,
+    trial: FrozenTrial,
+    run: Path,
+    target: Path,
+    config: DictConfig,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `config.yaml` and `params.yaml` of a trial."""
-    from docclf.sweeper.record import plain_params
-    from docclf.sweeper.study import folder_number
+    """Write `config.yaml` and `params.yaml` of a trial.
 
-    source = _trial_config(trial, folder / str(folder_number(trial)) / ".hydra" / "config.yaml", config)
+    Args:
+        run: The trial's folder.
+        facts: What more the headers say, by what it is about.
+    """
+    from docclf.sweeper.record import plain_params
+
+    source = _trial_config(trial, run / ".hydra" / "config.yaml", config)
     cwd = Path(config.hydra.runtime.cwd)
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
-    header = _provenance(study, trial, target, verdict)
+    header = header_of(study, trial, target, facts or {})
     # Hydra names the last group first; an experiment can only override groups that stand before it.
     write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
     with replacing(target / "params.yaml") as partial:
@@ -196,29 +245,3 @@ def _take_loggers(config: DictConfig) -> list[dict[str, Any]]:
     settings = {n: {key: v for key, v in e.items() if key not in ("_target_", "_partial_")} for n, e in kept.items()}
     config.logger = {name: entry for name, entry in settings.items() if entry}
     return [{"logger": (names[0] if len(names) == 1 else names) if names else "none"}]
-
-
-def _provenance(study: optuna.Study, trial: FrozenTrial, target: Path, verdict: str) -> str:
-    """Comment lines that say where a result comes from."""
-    score = ", ".join(f"{value:.4f}" for value in trial.values)
-    facts = {
-        "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
-        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
-        **({"verdict": verdict} if verdict else {}),
-        "data": study.user_attrs.get("facts", ""),
-        "versions": versions(),
-        "commit": git_commit(),
-        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config",
-    }
-    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
-
-
-def spread(folds: list[float]) -> str:
-    """
-    >>> spread([0.5, 0.7])
-    ', spread over folds 0.1414 (0.5000, 0.7000)'
-    """
-    if len(folds) < 2:
-        return ""
-    return f", spread over folds {stdev(folds):.4f} ({', '.join(f'{score:.4f}' for score in folds)})"

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError
 from docclf.results.agreement import Frame, reference, score_differences
+from docclf.results.floors import REFERENCE
 from docclf.results.leaderboard import Origin, host
 from docclf.results.sources import Source
 from docclf.sweeper.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, RETRY_OF, ROLE
@@ -74,7 +75,7 @@ class Joined:
     def rescoring(self) -> str | None:
         """How the finalists of all studies that can be compared were scored again; None where it was not the same."""
         comparable = {id(entry.source): entry.source for entry in self.entries if entry.is_comparable}
-        ways = [{how_scored(finalist) for finalist in source.finalists} for source in comparable.values()]
+        ways = [{_way(finalist) for finalist in source.finalists} for source in comparable.values()]
         return next(iter(ways[0])) if ways and len(ways[0]) == 1 and all(way == ways[0] for way in ways) else None
 
     def finalists(self) -> list[tuple[FrozenTrial, FrozenTrial, Source]]:
@@ -82,21 +83,28 @@ class Joined:
 
         Those of the first study that has any decide how a finalist is scored; others are left behind.
         """
-        way = next((how_scored(source.finalists[0]) for source in self.sources if source.finalists), None)
+        way = next((_way(source.finalists[0]) for source in self.sources if source.finalists), None)
         found: dict[str, tuple[FrozenTrial, FrozenTrial, Source]] = {}
         comparable = {(id(entry.source), entry.number) for entry in self.entries if entry.is_comparable}
         for place, source in enumerate(self.sources):
             for finalist in sorted(source.finalists, key=lambda t: t.number):
                 number = self.numbers.get((place, source_number(finalist)))
-                if number is None or how_scored(finalist) != way or (id(source), number) not in comparable:
+                if number is None or _way(finalist) != way or (id(source), number) not in comparable:
                     continue
-                name = mark(number, [way] if way else [])
+                how = how_scored(finalist)
+                name = mark(number, [how] if how else [])
                 origin = {"study": source.name, "number": source_number(finalist)}
                 attributes = {key: value for key, value in finalist.user_attrs.items() if key != RETRY_OF}
                 attributes |= {FINALIST: name, MERGED_FROM: origin}
                 copy = _timed(finalist, finalist.params, finalist.distributions, attributes)
                 found.setdefault(name, (copy, finalist, source))
         return list(found.values())
+
+
+def _way(finalist: FrozenTrial) -> str:
+    """How a finalist was scored again; a floor that was run as one is on the folds of the others."""
+    reference = finalist.user_attrs.get(REFERENCE)
+    return how_scored(finalist).removesuffix(f"{REFERENCE}={reference}").rstrip()
 
 
 def _timed(

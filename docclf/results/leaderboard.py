@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import DataError
 from docclf.results.comparison import table
 from docclf.results.files import replacing
+from docclf.results.floors import TUNE, training_facts
 from docclf.results.reading import read_result
 from docclf.sweeper.attributes import OWNER
 from docclf.sweeper.process import host_of
@@ -86,6 +87,12 @@ def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:
     return str(known) if known else None
 
 
+def tune(trial: FrozenTrial) -> str | None:
+    """What a trial trained: `head`, `last` or `all`; None of an earlier release."""
+    found = training_facts(trial.user_attrs).get(TUNE)
+    return None if found is None else str(found)
+
+
 def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Row]:
     """Rows in the order of their places.
 
@@ -133,22 +140,24 @@ def write_leaderboard(
     """
     scores = ["score"] if len(objectives) == 1 else list(objectives)
     again = ["rescored", "rescored_spread"]
-    columns = ["rank", "who", "host", "study", "trial", "number", *scores, "spread", *again, "folds", "hardware"]
+    where = ["who", "host", "study", "trial", "number"]
+    columns = ["rank", *where, *scores, "spread", *again, "folds", "tune", "hardware"]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*columns, "hours", "study_hours", "comparable"])
         for rank, row in enumerate(rows, 1):
-            where = (row.origin.who, row.origin.host, row.origin.study, row.origin.number)
+            origin = (row.origin.who, row.origin.host, row.origin.study, row.origin.number)
             writer.writerow(
                 [
                     rank if row.is_comparable else "",
-                    *where,
+                    *origin,
                     "" if row.number is None else row.number,
                     *row.trial.values,
                     _number(spread(row.trial), ".6f", ""),
                     "" if row.rescored is None else row.rescored.values[0],
                     "" if row.rescored is None else _number(spread(row.rescored), ".6f", ""),
                     " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
+                    tune(row.trial) or "",
                     row.hardware or "",
                     f"{hours([row.trial]):.4f}",
                     f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
@@ -164,6 +173,7 @@ def show_leaderboard(
     header = ["", "who", "study", "trial", *objectives, "spread"]
     columns = {
         "rescored": [_score(row.rescored) if row.rescored else _NOTHING for row in rows],
+        "tune": [tune(row.trial) or _NOTHING for row in rows],
         "hardware": [row.hardware or _NOTHING for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if any(cell != _NOTHING for cell in cells)}

@@ -18,6 +18,7 @@ from docclf.errors import ConfigError
 from docclf.results import leaderboard
 from docclf.results.agreement import reference, refuse_others
 from docclf.results.files import link
+from docclf.results.floors import REFERENCE
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.joining import MERGED_FROM, Entry, Joined, join
 from docclf.results.leaderboard import Row
@@ -157,7 +158,8 @@ class _Merge:
         directions = self.first.directions
         kept = {id(trial) for source in self.joined.sources for trial in best_trials(source.trials, directions[0])}
         entries = [e for e in self.joined.entries if id(e.trial) in kept and DUPLICATE_OF not in e.trial.user_attrs]
-        again = {(id(source), source_number(f)): f for source in self.joined.sources for f in source.finalists}
+        scored_again = ((s, f) for s in self.joined.sources for f in s.finalists if REFERENCE not in f.user_attrs)
+        again = {(id(source), source_number(f)): f for source, f in scored_again}
         rows = [
             Row(
                 origin=entry.origin,

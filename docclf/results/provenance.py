@@ -1,8 +1,22 @@
-"""What results were made with."""
+"""What results were made with, and the headers of files that say so."""
 
+from __future__ import annotations
+
+import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
+from statistics import stdev
+from typing import TYPE_CHECKING, Any
+
+from docclf.results.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
 
 _PACKAGES = ("docclf", "hydra-core", "optuna", "torch", "timm", "pytorch-lightning")
 
@@ -19,3 +33,54 @@ def git_commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "none: not in a git checkout"
+
+
+def training_lines(facts: Mapping[str, Any], floors: Mapping[str, Floor]) -> dict[str, str]:
+    """Lines of a header about a training, by what they are about; those about which nothing is known are left out.
+
+    Args:
+        facts: Content of `result.yaml`, or user attributes of a trial.
+        floors: On the folds of its score.
+
+    >>> training_lines({"tune": "all", "kept": "net", "weights": "random"}, {"pixels": Floor(0.41)})
+    {'trained': 'tune=all, kept=net', 'weights': 'random', 'floors': 'pixels 0.410'}
+    >>> training_lines({}, {})
+    {}
+    """
+    known = training_facts(facts)
+    trained = ", ".join(f"{key}={known[key]}" for key in (TUNE, KEPT) if key in known)
+    lines = {"trained": trained, "weights": str(known.get(WEIGHTS, "")), "floors": floors_text(floors)}
+    return {key: text for key, text in lines.items() if text}
+
+
+def header_of(study: optuna.Study, trial: FrozenTrial, target: Path, more: Mapping[str, str]) -> str:
+    """Comment lines that say where a result comes from.
+
+    Args:
+        study: The search.
+        trial: Whose result it is.
+        target: Folder of the exported config.
+        more: What else there is to say, by what it is about.
+    """
+    score = ", ".join(f"{value:.4f}" for value in trial.values)
+    facts = {
+        "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
+        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
+        **more,
+        "data": study.user_attrs.get("facts", ""),
+        "versions": versions(),
+        "commit": git_commit(),
+        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
+        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config",
+    }
+    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
+
+
+def spread(folds: list[float]) -> str:
+    """
+    >>> spread([0.5, 0.7])
+    ', spread over folds 0.1414 (0.5000, 0.7000)'
+    """
+    if len(folds) < 2:
+        return ""
+    return f", spread over folds {stdev(folds):.4f} ({', '.join(f'{score:.4f}' for score in folds)})"

@@ -147,6 +147,8 @@ def baseline_run(search: Path) -> Path:
             "which has no best/verdict.yaml."
         )
     verdict: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "baseline" not in verdict:
+        raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which has none.")
     return search / str(verdict["baseline"]["folder"])
 
 
@@ -175,7 +177,7 @@ def read_result(run: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        result = yaml.safe_load(path.read_text(encoding="utf-8"))
+        result = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # ten times as fast
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"Expected YAML in {path}, got something else: {error}") from error
     if not isinstance(result, dict):

@@ -33,6 +33,9 @@ from docclf.sweeper.study import counted
 # What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.require_same`.
 RECORDS = ("space", "objective", "facts", "config")
 
+# What later releases made keys of: a record without them is of a study that did this.
+_BEFORE = {"model.tune": "all", "data.fit": "squeeze"}
+
 _JOURNALS = (".log", ".journal")
 
 
@@ -68,6 +71,12 @@ class Source:
     def is_ours(self) -> bool:
         """Whether a search of docclf's sweeper made it."""
         return "space" in self.records
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The record of the config, with keys of later releases as the study's release acted without them."""
+        config = self.records.get("config", {})
+        return {**_BEFORE, **config} if config else config
 
     @property
     def label(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,10 +13,20 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.floors import (
+    NAMES,
+    TUNE,
+    Floor,
+    best_floor,
+    floors_of,
+    floors_text,
+    macro_f1_of,
+    search_warning,
+)
 from docclf.results.verdict import Verdict
 from docclf.sweeper.attributes import CAUSE, ROLE
 from docclf.sweeper.record import plain_params
-from docclf.sweeper.study import best_trial
+from docclf.sweeper.study import best_trial, folder_number
 
 
 def summary(
@@ -30,10 +42,15 @@ def summary(
         verdict: On the finalists; None where none was scored again.
     """
     trials = study.get_trials(deepcopy=False)
-    counts = Counter(trial.state.name for trial in trials)
-    lines = ["", ", ".join(f"{n} {state.lower()}" for state, n in sorted(counts.items())) + f", all in {folder}"]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     best = best_trial(trials, study.directions[0])
+    warning, floors = warning_of(study, folder, verdict)
+    counts = Counter(trial.state.name for trial in trials)
+    lines = [
+        "",
+        *([warning] if warning else []),
+        ", ".join(f"{n} {state.lower()}" for state, n in sorted(counts.items())) + f", all in {folder}",
+    ]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         causes = Counter(trial.user_attrs.get(CAUSE, "stopped early") for trial in trials)
         return "\n".join([*lines, "No trial came to its end:", *(f"  {n} x {cause}" for cause, n in causes.items())])
@@ -44,33 +61,102 @@ def summary(
         return "\n".join([*lines, *_front(study.best_trials, objectives), *_what_next(steps)])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
-    lines += _gain(trials, best, objectives[0]) if verdict is None else _finals(verdict)
+    if verdict is None:
+        lines += [*_floors(floors), *_gain(trials, best, objectives[0])]
+    else:
+        lines += _finals(verdict)
     lines += _params(plain_params(chosen))
     if (folder / "report.html").is_file():
         lines.append(f"report: {folder / 'report.html'}")
-    return "\n".join([*lines, *_what_next(next_steps(folder, len(objectives), continue_command))])
+    steps = next_steps(folder, len(objectives), continue_command, verdict)
+    if warning:
+        steps = {**steps_up(study, chosen, floors, continue_command), **steps}
+    return "\n".join([*lines, *_what_next(steps)])
 
 
-def next_steps(folder: Path, n_objectives: int, continue_command: str) -> dict[str, str]:
+def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None) -> tuple[str, Mapping[str, Floor]]:
+    """What is to be told first of a search below a floor, empty of any other, and the floors of its best trial.
+
+    Args:
+        study: With several objectives there is neither.
+        folder: The search's folder; None without one.
+        verdict: On the finalists; None where none was scored again.
+    """
+    if verdict is not None:
+        return verdict.warning, verdict.floors
+    best = best_trial(study.get_trials(deepcopy=False), study.directions[0]) if len(study.directions) == 1 else None
+    if best is None:
+        return "", {}
+    floors = floors_of(best, folder / str(folder_number(best)) if folder else None)
+    return search_warning(best.number, macro_f1_of(best), floors, is_replaced=False), floors
+
+
+def steps_up(
+    study: optuna.Study, best: FrozenTrial, floors: Mapping[str, Floor], continue_command: str
+) -> dict[str, str]:
+    """What one does to get above the floors, each with its command.
+
+    Args:
+        study: One whose best trial is below a floor.
+        best: That trial.
+        floors: On its folds.
+        continue_command: Searches on from here; empty where it is not known.
+    """
+    if not continue_command:
+        return {}
+    steps, name = {}, study.study_name
+    if best_floor(floors) == "pixels":
+        before, _, command = continue_command.rpartition(" && ")
+        data = [text for text in shlex.split(command) if text.startswith(("data=", "data."))]
+        check = shlex.join(["python", "-m", "docclf.data", *data])
+        steps["it learns less than a thumbnail shows: check the pages"] = f"{before} && {check}" if before else check
+    if best.user_attrs.get(TUNE) != "head":
+        head = [f"study_name={name}-head", "hparams_search=head"]
+        steps["search the head on frozen features, which takes minutes"] = changed_command(continue_command, *head)
+    size = json.loads(study.user_attrs.get("config") or "{}").get("data.image_size", "")
+    if str(size).isdecimal():
+        larger = 32 * math.ceil(1.5 * int(size) / 32)
+        overrides = [f"study_name={name}-{larger}", f"data.image_size={larger}"]
+        steps["search on larger pages"] = changed_command(continue_command, *overrides)
+    return steps
+
+
+def changed_command(command: str, *overrides: str) -> str:
+    """The command of another search: with these overrides, and the total that it has without one.
+
+    >>> changed_command("cd 'my pages' && python -m docclf.train -m data=csv search.n_trials=40", "study_name=b")
+    "cd 'my pages' && python -m docclf.train -m data=csv study_name=b"
+    """
+    before, and_then, last = command.rpartition(" && ")
+    gone = ("search.n_trials=", *(f"{override.partition('=')[0]}=" for override in overrides))
+    kept = [text for text in shlex.split(last) if not text.startswith(gone)]
+    return f"{before}{and_then}{shlex.join([*kept, *overrides])}"
+
+
+def next_steps(
+    folder: Path, n_objectives: int, continue_command: str, verdict: Verdict | None = None
+) -> dict[str, str]:
     """What one does after a search, each with its command.
 
     Args:
         folder: The search's folder, the winner exported.
         n_objectives: Of its study.
         continue_command: Searches on from here.
+        verdict: On the finalists; None where none was scored again.
     """
+    who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
     where = shlex.quote(str(folder / "best"))
     train = "python -m docclf.train --config-dir {} --config-name config"
     if n_objectives > 1:
         return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
     steps = {
-        "train the winner; scored on test pages that have labels": train.format(where),
+        f"train {who}; scored on test pages that have labels": train.format(where),
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
         "search on from here": continue_command,
     }
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
-        steps = {"predict other pages with the winner's folds": predict, **steps}
+        steps = {f"predict other pages with {who}'s folds": predict, **steps}
     return steps
 
 
@@ -81,11 +167,18 @@ def _what_next(steps: Mapping[str, str]) -> list[str]:
 def _finals(verdict: Verdict) -> list[str]:
     """What scoring the finalists again came to, and in a line of its own what that means."""
     winner, baseline = verdict.winner, verdict.baseline
-    lines = [verdict.how, f"  trial {verdict.number}: {_score(winner, pooled=True)}"]
+    lines = [verdict.how, *_floors(verdict.floors), f"  trial {verdict.number}: {_score(winner, pooled=True)}"]
+    if verdict.reference is not None:
+        name = NAMES[verdict.exported_as]
+        lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
     text = str(verdict)
     return [*lines, f"{text[0].upper()}{text[1:]}"]
+
+
+def _floors(floors: Mapping[str, Floor]) -> list[str]:
+    return [f"  floors (same folds): {floors_text(floors)}"] if floors else []
 
 
 def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
+from docclf.results.floors import REFERENCE, training_facts
 from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
@@ -23,6 +24,8 @@ def write_trials(
 ) -> None:
     """Write number, state, value, parameters, fold scores, metrics, seconds, cause and folder of every trial.
 
+    Where trials have them also what was trained and kept, the weights it began from, and the floors.
+
     Args:
         path: CSV file to write.
         trials: In the order of the rows.
@@ -33,14 +36,15 @@ def write_trials(
     keys = sorted({key for row in rows for key in row})
     measured = {key for trial in trials for key, value in trial.user_attrs.items() if _is_metric(key, value)}
     metrics = sorted(measured - set(objectives))
-    again = {source_number(trial): trial.values[0] for trial in finalists}
+    trained = [training_facts(trial.user_attrs) for trial in trials]
+    facts = list({key: None for row in trained for key in row})
+    again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["number", "state", *values, "rescored", *keys, "folds", *metrics, "seconds", "cause", "folder"]
-        )
-        for trial, row in zip(trials, rows, strict=True):
+        known = ["number", "state", *values, "rescored", *keys, "folds", *metrics, *facts]
+        writer.writerow([*known, "seconds", "cause", "folder"])
+        for trial, row, its in zip(trials, rows, trained, strict=True):
             writer.writerow(
                 [
                     trial.number,
@@ -50,6 +54,7 @@ def write_trials(
                     *(row.get(key, "") for key in keys),
                     " ".join(f"{score:.6f}" for score in trial.user_attrs.get("folds", [])),
                     *(trial.user_attrs.get(key, "") for key in metrics),
+                    *(its.get(key, "") for key in facts),
                     f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
                     trial.user_attrs.get(CAUSE, ""),
                     folder_number(trial),

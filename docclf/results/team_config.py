@@ -12,14 +12,17 @@ import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.trial import FrozenTrial
 
-from docclf.results.export import ExportBest, spread, write_config
+from docclf.results.export import ExportBest, write_config
 from docclf.results.files import replacing
+from docclf.results.floors import FLOORS, classifier, floors_text, read_floors
 from docclf.results.joining import Entry
-from docclf.results.provenance import git_commit, versions
+from docclf.results.provenance import git_commit, spread, training_lines, versions
 from docclf.results.verdict import Verdict
 from docclf.sweeper.progress import format_params
 from docclf.sweeper.record import plain_params
+from docclf.sweeper.storage import FINALISTS
 from docclf.sweeper.study import folder_number
 
 # The callback by which docclf's own searches are known.
@@ -61,25 +64,35 @@ def export_team_best(
         name = f"{entry.origin.who}-{entry.origin.number}" if entry.number is None else str(entry.number)
         place = Path() if len(study.directions) == 1 else Path(name)
         origin = f"{entry.origin.who}, study {entry.origin.study}, trial {entry.origin.number}"
-        score = ", ".join(f"{value:.4g}" for value in (verdict.winner if verdict else entry.trial).values)
-        lines += [f"best, {by}: {origin}: {score}", f"  {format_params(entry.trial.params)}"]
-        source = _read_config(entry)
+        trial, run = entry.trial, _folder(entry)
+        if verdict is not None and verdict.reference is not None:
+            trial, run = verdict.reference, folder.parent / FINALISTS / str(verdict.reference.number)
+            origin = f"{classifier(verdict.exported_as)}, in place of {origin}"
+        score = ", ".join(f"{value:.4g}" for value in (verdict.exported if verdict else trial).values)
+        lines += [f"best, {by}: {origin}: {score}", f"  {format_params(trial.params)}"]
+        source = _read_config(run)
         if source is None:
             notes.append(f"{origin}: its config is not here, so best/ has its parameters alone")
-        train = _export(study, entry, source, folder / place, shown / place, verdict)
+        train = _export(study, entry, trial, source, folder / place, shown / place, verdict)
         steps += ["  # train the winner", f"  {train}"] if train else []
     if verdict is not None:
         lines.append(f"{str(verdict)[0].upper()}{str(verdict)[1:]}")
+    if verdict is not None and verdict.floors:
+        lines = [*([verdict.warning] if verdict.warning else []), *lines]
+        lines.append(f"floors (same folds): {floors_text(verdict.floors)}")
     return TeamBest(lines, steps, notes)
 
 
-def _read_config(entry: Entry) -> tuple[DictConfig, DictConfig] | None:
-    """The config that a trial had, and Hydra's; None where they are not here, or damaged."""
-    if entry.source.folder is None:
+def _folder(entry: Entry) -> Path | None:
+    return entry.source.folder and entry.source.folder / str(folder_number(entry.trial))
+
+
+def _read_config(run: Path | None) -> tuple[DictConfig, DictConfig] | None:
+    """The config that a run had, and Hydra's; None where they are not here, or damaged."""
+    if run is None:
         return None
-    run = entry.source.folder / str(folder_number(entry.trial)) / ".hydra"
     try:
-        config, hydra = OmegaConf.load(run / "config.yaml"), OmegaConf.load(run / "hydra.yaml")
+        config, hydra = OmegaConf.load(run / ".hydra" / "config.yaml"), OmegaConf.load(run / ".hydra" / "hydra.yaml")
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
         return None
     return (config, hydra.hydra) if isinstance(config, DictConfig) and "hydra" in hydra else None
@@ -88,6 +101,7 @@ def _read_config(entry: Entry) -> tuple[DictConfig, DictConfig] | None:
 def _export(
     study: optuna.Study,
     entry: Entry,
+    trial: FrozenTrial,
     source: tuple[DictConfig, DictConfig] | None,
     folder: Path,
     shown: Path,
@@ -95,15 +109,23 @@ def _export(
 ) -> str:
     """Write `params.yaml`, and `config.yaml` where the trial's config is there.
 
+    Args:
+        entry: Where the trial comes from.
+        trial: The entry's, or the finalist that takes its place.
+        source: Its config and Hydra's.
+        folder: Where the files go.
+        shown: Where they will be.
+        verdict: On the finalists.
+
     Returns:
         The command that trains it; empty where there is none.
     """
     # Other applications start otherwise.
     is_ours = source is not None and OmegaConf.select(source[1], "callbacks.export._target_") == _EXPORT
     train = f"python -m docclf.train --config-dir {shlex.quote(str(shown))} --config-name config" if is_ours else ""
-    header = _header(study, entry, verdict, train)
+    header = _header(study, entry, trial, verdict, train)
     with replacing(folder / "params.yaml") as partial:
-        partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(entry.trial))), encoding="utf-8")
+        partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
     if source is None:
         return ""
     config, hydra = source
@@ -119,16 +141,18 @@ def _export(
     return train if root.exists() else f"{train} data.root=DIR"
 
 
-def _header(study: optuna.Study, entry: Entry, verdict: Verdict | None, train: str) -> str:
-    """Comment lines that say where the config comes from."""
-    trial, origin = entry.trial, entry.origin
+def _header(study: optuna.Study, entry: Entry, trial: FrozenTrial, verdict: Verdict | None, train: str) -> str:
+    """Comment lines that say where the config comes from, arguments as of `_export`."""
+    origin = entry.origin
     number = f", trial {entry.number}" if entry.number is not None else ", which it does not fit"
     score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
         "study": f"{study.study_name}{number} of {len(study.get_trials(deepcopy=False))}, merged",
         "from": f"{origin.who}, study {origin.study}, trial {origin.number}, on {origin.host}",
         "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
+        **({"warning": verdict.warning} if verdict and verdict.warning else {}),
         **({"verdict": f"{verdict} (finalists, {verdict.how})"} if verdict else {}),
+        **training_lines(trial.user_attrs, verdict.floors if verdict else read_floors(trial.user_attrs.get(FLOORS))),
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),
         "commit": git_commit(),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from docclf.errors import DataError
+from docclf.results.floors import NAMES, REFERENCE, Floor, floors_of, is_below, macro_f1_of, search_warning
 from docclf.scores import Difference, chance_of_guessing, compare_scores
 
 if TYPE_CHECKING:
@@ -27,12 +29,15 @@ class Verdict:
     """What became of the finalists.
 
     Attributes:
-        winner: The finalist that scores best.
+        winner: The trial of the search that scores best as a finalist.
         number: Number of its trial in the search.
         baseline: The baseline as a finalist; None without one.
         difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
         guessing: Chance that random labels score as well as the winner does; None without a difference.
         is_elsewhere: Whether finalists had other folds than the trials that they come from.
+        floors: On the winner's folds.
+        reference: The floor that was run as a finalist and scores better than the winner, whose place it takes in
+            `best/`; None without one.
     """
 
     winner: FrozenTrial
@@ -41,6 +46,29 @@ class Verdict:
     difference: Difference | None
     guessing: float | None
     is_elsewhere: bool = True
+    floors: Mapping[str, Floor] = field(default_factory=dict)
+    reference: FrozenTrial | None = None
+
+    @property
+    def exported(self) -> FrozenTrial:
+        """The finalist whose run goes into `best/`."""
+        return self.winner if self.reference is None else self.reference
+
+    @property
+    def exported_as(self) -> str:
+        """`winner`, or the floor that takes its place."""
+        return "winner" if self.reference is None else str(self.reference.user_attrs[REFERENCE])
+
+    @property
+    def below_floor(self) -> bool:
+        """Whether the winner scores less than a floor on the same folds."""
+        return is_below(macro_f1_of(self.winner), self.floors)
+
+    @property
+    def warning(self) -> str:
+        """What is to be told first, see `docclf.results.floors.search_warning`."""
+        score, is_replaced = macro_f1_of(self.winner), self.reference is not None
+        return search_warning(self.number, score, self.floors, is_replaced=is_replaced)
 
     @property
     def how(self) -> str:
@@ -74,17 +102,14 @@ class Verdict:
         facts: dict[str, Any] = {
             "verdict": str(self),
             "beats_baseline": self.beats,
+            "below_floor": self.below_floor,
+            "exported": self.exported_as,
             "trial": self.number,
             "how": self.how,
         }
-        for role, finalist in {"winner": self.winner, "baseline": self.baseline}.items():
-            if finalist is not None:
-                facts[role] = {
-                    "folder": f"finalists/{finalist.number}",
-                    "macro_f1": finalist.values[0],
-                    "macro_f1_pooled": finalist.user_attrs.get("macro_f1_pooled"),
-                    "folds": finalist.user_attrs.get("folds"),
-                }
+        roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
+        facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
+        facts["floors"] = {name: floor.to_dict() for name, floor in self.floors.items()}
         if self.difference is not None:
             facts["difference"] = {
                 "macro_f1_pooled": self.difference.value,
@@ -95,6 +120,40 @@ class Verdict:
                 "p_guessing": self.guessing,
             }
         return facts
+
+
+def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
+    return {
+        "folder": folder,
+        "macro_f1": trial.values[0],
+        "macro_f1_pooled": trial.user_attrs.get("macro_f1_pooled"),
+        "folds": trial.user_attrs.get("folds"),
+    }
+
+
+def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[str, Floor]) -> dict[str, Any]:
+    """For `verdict.yaml` of a search without finalists: the floors, and no claim about the baseline.
+
+    Args:
+        best: The best trial by the search's own scores.
+        trials: All of the search.
+        floors: On the best trial's folds.
+    """
+    from docclf.sweeper.attributes import ROLE
+    from docclf.sweeper.study import folder_number
+
+    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state.name == "COMPLETE"), None)
+    roles = {"winner": best, "baseline": baseline}
+    return {
+        "verdict": f"trial {best.number} is the best by the scores of the search, on the folds that it was chosen by",
+        "beats_baseline": False,
+        "below_floor": is_below(macro_f1_of(best), floors),
+        "exported": "winner",
+        "trial": best.number,
+        "how": "not scored again",
+        **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
+        "floors": {name: floor.to_dict() for name, floor in floors.items()},
+    }
 
 
 def judge(search: optuna.Study, folder: Path) -> Verdict | None:
@@ -113,18 +172,60 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     from docclf.sweeper.study import folder_number
 
     trials, finalists = search.get_trials(deepcopy=False), scored(search)
+    searched = [f for f in finalists if REFERENCE not in f.user_attrs]
     # The baseline may not keep to the constraints, and then cannot win.
-    allowed = (f for f in finalists if all(c <= 0 for c in trials[source_number(f)].constraints.values()))
+    allowed = (f for f in searched if all(c <= 0 for c in trials[source_number(f)].constraints.values()))
     winner = next(allowed, None)
     if winner is None:
         return None
-    baseline = next((trial for trial in finalists if trial.user_attrs.get(ROLE) == "baseline"), None)
+    baseline = next((trial for trial in searched if trial.user_attrs.get(ROLE) == "baseline"), None)
     number, run = source_number(winner), folder / FINALISTS / str(winner.number)
-    is_elsewhere = not _have_same_folds(run, folder / str(folder_number(trials[number])))
+    # After a merge there may be several of a kind, of which the best stays.
+    references = {f.user_attrs[REFERENCE]: f for f in reversed(finalists) if f.user_attrs.get(REFERENCE) in NAMES}
+    better = (f for f in finalists[: finalists.index(winner)] if f.user_attrs.get(REFERENCE) in NAMES)
+    verdict = Verdict(
+        winner,
+        number,
+        baseline,
+        difference=None,
+        guessing=None,
+        is_elsewhere=not _have_same_folds(run, folder / str(folder_number(trials[number]))),
+        floors=_floors(winner, searched, references, folder / FINALISTS),
+        reference=next((f for f in better if _can_be_exported(f, folder / FINALISTS)), None),
+    )
     if baseline is None or winner.number == baseline.number:
-        return Verdict(winner, number, baseline, None, None, is_elsewhere)
-    compared = _compare(run, folder / FINALISTS / str(baseline.number))
-    return Verdict(winner, number, baseline, *compared, is_elsewhere)
+        return verdict
+    difference, guessing = _compare(run, folder / FINALISTS / str(baseline.number))
+    return replace(verdict, difference=difference, guessing=guessing)
+
+
+def _floors(
+    winner: FrozenTrial, finalists: Sequence[FrozenTrial], references: Mapping[str, FrozenTrial], runs: Path
+) -> dict[str, Floor]:
+    """The highest floor of each kind on the winner's folds: frozen features depend on the model and the page's size.
+
+    Args:
+        finalists: All that are trials of the search.
+        references: Name of a floor to the finalist that it was run as, whose score counts.
+        runs: Folder of the finalists' runs.
+    """
+    run = runs / str(winner.number)
+    alike = [f for f in finalists if f is winner or _have_same_folds(runs / str(f.number), run)]
+    found: dict[str, Floor] = {}
+    for floors in (floors_of(f, runs / str(f.number)) for f in alike):
+        found |= {name: f for name, f in floors.items() if name not in found or f.mean > found[name].mean}
+    for name, trial in references.items():
+        pooled, folds = trial.user_attrs.get("macro_f1_pooled"), trial.user_attrs.get("folds") or ()
+        what = found[name].what if name in found else ""
+        found[name] = Floor(macro_f1_of(trial), pooled, folds, what)
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def _can_be_exported(finalist: FrozenTrial, runs: Path) -> bool:
+    """Whether its config is here, or can be composed."""
+    from docclf.sweeper.attributes import OVERRIDES
+
+    return OVERRIDES in finalist.user_attrs or (runs / str(finalist.number) / ".hydra" / "config.yaml").is_file()
 
 
 def _have_same_folds(finalist: Path, trial: Path) -> bool:

@@ -1,6 +1,7 @@
 """The winner's run, put into `best/`: what it predicted, how it was scored, its folds' models."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
 
     Args:
         folder: The search's folder.
-        verdict: Says who won.
+        verdict: Says who won, and whether a floor takes the winner's place.
         keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
     """
-    best, winner = folder / "best", folder / FINALISTS / str(verdict.winner.number)
+    best, winner = folder / "best", folder / FINALISTS / str(verdict.exported.number)
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
         if keep == "none" or (keep == "winner" and model.parent != winner):
             _remove(model)
@@ -33,18 +34,28 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
     found = [path.name for path in winner.glob("*")]
     # What is only here: the winner's run was moved, or is on another machine.
     kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
-    if former.get("winner", {}).get("folder") != facts["winner"]["folder"]:
+    if _exported(former) != _exported(facts):
         kept = []
     remove_run(best, but=kept)
-    with replacing(best / _VERDICT) as partial:
-        text = yaml.safe_dump({**facts, "files": sorted([*found, *kept])}, sort_keys=False, allow_unicode=True)
-        partial.write_text(text, encoding="utf-8")
+    write_verdict(best, {**facts, "files": sorted([*found, *kept])})
     for path in winner.glob("*"):
         _remove(best / path.name)
         if path.is_dir():
             shutil.copytree(path, best / path.name, copy_function=link)
         else:
             link(path, best / path.name)
+
+
+def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
+    """Write `verdict.yaml` into `best/`."""
+    with replacing(best / _VERDICT) as partial:
+        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _exported(facts: Mapping[str, Any]) -> str | None:
+    """Folder of the run that is in `best/`."""
+    found = facts.get("winner" if facts.get("exported", "winner") == "winner" else "reference", {}).get("folder")
+    return None if found is None else str(found)
 
 
 def remove_run(best: Path, but: list[str] | None = None) -> None:

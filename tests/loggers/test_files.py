@@ -91,6 +91,15 @@ def test_of_a_trial_tensorboard_shows_the_parameters_that_are_tried(state: str, 
     assert metrics["macro_f1"] == 0.25 if state == "PRUNED" else math.isnan(metrics["macro_f1"])
 
 
+def test_tensorboard_shows_what_was_trained_and_kept_and_the_floors(tmp_path: Path) -> None:
+    facts = {"tune": "all", "kept": "average", "weights": {"name": "resnet18", "source": "random"}}
+    result = {"state": "COMPLETE", "mean": 0.9, "floors": {"features": {"mean": 0.5}}, **facts}
+    TensorBoardRunLogger(RunInfo(tmp_path, "run", "search", {"seed": 1})).finish(result)
+    params, metrics = hparams(tmp_path)
+    assert params == {"seed": 1, "tune": "all", "kept": "average", "weights": "random", "state": "COMPLETE"}
+    assert metrics == {"macro_f1": pytest.approx(0.9), "floor_features": 0.5}
+
+
 def test_several_loggers_get_the_same_metrics(tmp_path: Path) -> None:
     run = RunInfo(tmp_path, "run", "search", {})
     loggers = RunLoggers({"csv": CsvLogger, "tensorboard": TensorBoardRunLogger}, run)

@@ -35,6 +35,21 @@ def wandb_processes() -> list[int]:
     return [pid for pid in descendants(os.getpid()) if "/wandb/bin/" in command(pid)]
 
 
+def test_a_run_says_what_was_trained_and_kept_and_the_floors(tmp_path: Path) -> None:
+    weights = {"name": "resnet18", "source": "timm hub: timm/resnet18"}
+    result = {
+        "state": "COMPLETE",
+        "tune": "all",
+        "kept": "net",
+        "weights": weights,
+        "floors": {"pixels": {"mean": 0.5}},
+    }
+    RunLoggers({"wandb": WandbRunLogger}, info(tmp_path)).finish(result)
+    summary = only_wandb_run(tmp_path).summary
+    assert (summary["tune"], summary["kept"], summary["floor_pixels"]) == ("all", "net", 0.5)
+    assert summary["weights"]["source"] == "timm hub: timm/resnet18"
+
+
 def test_a_run_has_the_config_the_folds_metrics_and_the_result(
     cfg: DictConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,6 +113,17 @@ def test_the_summary_says_what_came_out(made: Made) -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
+def test_floors_and_what_was_trained_stand_in_the_study_s_run(tmp_path: Path) -> None:
+    made = Made(tmp_path / "floors")
+    for value in (0.5, 0.6):
+        made.add([value], value, user_attrs={"tune": "all", "floors": {"pixels": 0.4, "features": 0.9}})
+    log_study(made.folder)
+    summary = only_wandb_run(made.folder).summary
+    assert (summary["floor_pixels"], summary["floor_features"], summary["below_floor"]) == (0.4, 0.9, True)
+    assert summary["best/tune"] == "all"
+    assert [(row["tune"], row["floor_features"]) for row in trials(made.folder)] == [("all", 0.9)] * 2
+
+
 def test_report_and_best_config_are_artifacts_as_they_were(made: Made) -> None:
     log_study(made.folder)
     made.add([0.7], 0.9)

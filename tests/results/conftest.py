@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -27,10 +28,15 @@ class Finals:
         folder: Of the search.
         values: Of its trials.
         excess: By how much each misses a constraint.
+        **attributes: User attributes of every trial.
     """
 
     def __init__(
-        self, folder: Path, values: Sequence[float] = (0.5, 0.6, 0.7), excess: Sequence[float] = (0, 0, 0)
+        self,
+        folder: Path,
+        values: Sequence[float] = (0.5, 0.6, 0.7),
+        excess: Sequence[float] = (0, 0, 0),
+        **attributes: Any,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +49,7 @@ class Finals:
                     value=value,
                     params={"lr": value},
                     distributions={"lr": FloatDistribution(0, 1)},
-                    user_attrs={"role": "baseline"} if number == 0 else {},
+                    user_attrs=attributes | ({"role": "baseline"} if number == 0 else {}),
                     constraints={"seconds": missed},
                 )
             )
@@ -59,10 +65,20 @@ class Finals:
         how: Sequence[str] = ON,
         model: bool = False,
         ids: Sequence[str] | None = None,
+        reference: str | None = None,
+        **result: Any,
     ) -> int:
-        """Score a trial again; with a run of these predictions. Its number as a finalist."""
+        """Score a trial again; with a run of these predictions. Its number as a finalist.
+
+        Args:
+            reference: The floor that is run instead of the trial.
+            **result: More of `result.yaml`.
+        """
         number = len(self.finalists.get_trials(deepcopy=False))
-        attributes = {"finalist": mark(source, how), "folds": [value - 0.1, value + 0.1], "macro_f1_pooled": value}
+        other = [f"reference={reference}"] if reference else []
+        attributes = {"finalist": mark(source, [*how, *other]), "folds": [value - 0.1, value + 0.1]}
+        attributes |= {"macro_f1_pooled": value} | ({"reference": reference} if reference else {})
+        attributes |= {key: result[key] for key in ("tune", "kept") if key in result}
         if source == 0:
             attributes["role"] = "baseline"
         trial = self.study.trials[source]
@@ -72,13 +88,20 @@ class Finals:
             )
         )
         marks = [t.user_attrs["finalist"] for t in self.finalists.get_trials(deepcopy=False)]
-        self.finalists.set_user_attr("current", [m for m in marks if m.partition(" ")[2] == " ".join(how)])
+        alike = (" ".join(how), " ".join([*how, *other]))
+        self.finalists.set_user_attr("current", [m for m in marks if m.partition(" ")[2] in alike])
         if predicted is not None:
-            self.write(number, predicted, model=model, ids=ids)
+            self.write(number, predicted, model=model, ids=ids, **result)
         return number
 
     def write(
-        self, number: int, predicted: NDArray[np.int64], *, model: bool = False, ids: Sequence[str] | None = None
+        self,
+        number: int,
+        predicted: NDArray[np.int64],
+        *,
+        model: bool = False,
+        ids: Sequence[str] | None = None,
+        **more: Any,
     ) -> Path:
         """The files of a finalist's run."""
         run = self.folder / "finalists" / str(number)
@@ -91,6 +114,7 @@ class Finals:
                 shares = [f"{0.8 if c == guess else 0.1:.6f}" for c in range(3)]
                 writer.writerow([ids[i] if ids else f"{i}.png", NAMES[label], i % 3, *shares])
         result = {"state": "COMPLETE", "data": {"targets": NAMES, "class_names": NAMES}, "number": number}
+        result |= more
         (run / "result.yaml").write_text(yaml.safe_dump(result, allow_unicode=True), encoding="utf-8")
         (run / "train.log").write_text(f"finalist {number}\n")
         if model:

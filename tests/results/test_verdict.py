@@ -150,10 +150,13 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
     assert facts == {
         "verdict": str(verdict),
         "beats_baseline": True,
+        "below_floor": False,
+        "exported": "winner",
         "trial": 2,
         "how": "scored again on other folds",
         "winner": {"folder": "finalists/1", "macro_f1": 0.95, "macro_f1_pooled": 0.95, "folds": [0.85, 1.05]},
         "baseline": {"folder": "finalists/0", "macro_f1": 0.6, "macro_f1_pooled": 0.6, "folds": [0.5, 0.7]},
+        "floors": {},
         "difference": {
             "macro_f1_pooled": verdict.difference.value,
             "low": verdict.difference.low,
@@ -167,4 +170,5 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
 
 def test_what_is_not_there_is_not_written(finals: Any, answers: Answers) -> None:
     finals.score(1, 0.8, answers(48))
-    assert list(finals.verdict.to_dict()) == ["verdict", "beats_baseline", "trial", "how", "winner"]
+    always = ["verdict", "beats_baseline", "below_floor", "exported", "trial", "how", "winner", "floors"]
+    assert list(finals.verdict.to_dict()) == always

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import optuna
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial
 
 from docclf.results.report.figure import Figure, cut, label
 from docclf.results.report.subject import Subject
@@ -32,13 +34,18 @@ class Importances:
 
 def importances(subject: Subject, objective: int) -> Importances:
     """Importances by fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014), in long studies by PED-ANOVA (Watanabe, Bansal
-    and Hutter, IJCAI 2023), of the parameters that every finished trial has.
+    and Hutter, IJCAI 2023), of parameters that all the trials have which they are computed from.
+
+    Where parameters depend on others, as a head has no learning rate, these are the trials with the most to say, see
+    `sharing`.
     """
     finite = [t for t in subject.complete if math.isfinite(t.values[objective])]
-    n = len(finite)
-    if n < _LEAST:
+    if len(finite) < _LEAST:
+        n = len(finite)
         return Importances({}, f"It takes {_LEAST} finished trials to tell which parameters matter; there are {n}.")
-    if len({t.values[objective] for t in finite}) == 1:
+    names, trials = sharing(finite)
+    n = len(trials)
+    if len({t.values[objective] for t in trials}) == 1:
         return Importances({}, "All finished trials have the same score.")
     is_long = n > _FANOVA_TRIALS
     evaluator = PedAnovaImportanceEvaluator() if is_long else FanovaImportanceEvaluator(n_trees=16, seed=0)
@@ -46,21 +53,62 @@ def importances(subject: Subject, objective: int) -> Importances:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # experimental, or few trials: the remark says so
             shares = get_param_importances(
-                subject.study,
+                subject.study if n == len(subject.complete) else _study_of(subject, trials),
                 evaluator=evaluator,
                 target=(lambda t: t.values[objective]) if len(subject.directions) > 1 else None,
             )
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
         return Importances({}, f"Importances cannot be told: {error}")
+    if n < len(finite):  # what is the same in all of them was not judged
+        varied = {name for name in names if len({str(t.params[name]) for t in trials}) > 1}
+        shares = {name: share for name, share in shares.items() if name in varied}
     if not shares:
         return Importances({}, "No parameter was varied in every finished trial.")
     remark = f"By {'PED-ANOVA' if is_long else 'fANOVA'} from {n:,} finished trials."
     if n < _FEW:
         remark += f" With fewer than {_FEW} this is a hint at most."
-    every = {name for trial in subject.complete for name in trial.params}
-    if missing := len(every - shares.keys()):
-        remark += f" {missing} that not every finished trial has are left out."
+    if n < len(finite):
+        which = ", ".join(sorted(names - _common(finite)))
+        remark += f" The other {len(finite) - n:,} are left out: they do not have {cut(which, 80)}."
+    if missing := len({name for trial in finite for name in trial.params} - shares.keys()):
+        why = "that these trials do not have, or not with different values," if n < len(finite) else ""
+        remark += f" {missing} {why or 'that not every finished trial has'} are left out."
     return Importances({name: float(share) for name, share in shares.items()}, remark)
+
+
+def sharing(trials: Sequence[FrozenTrial]) -> tuple[frozenset[str], list[FrozenTrial]]:
+    """Parameters and the trials that have all of them, so that their product is the greatest; of equals, more trials.
+
+    Args:
+        trials: Finished; the result has at least as many of them as importances take.
+
+    >>> from optuna.distributions import FloatDistribution
+    >>> from optuna.trial import create_trial
+    >>> space = {name: FloatDistribution(0, 1) for name in ("size", "lr", "decay")}
+    >>> heads, nets = [["size"]] * 4, [["size", "lr", "decay"]] * 6
+    >>> made = [create_trial(value=1, params={n: 0.5 for n in names}, distributions={n: space[n] for n in names})
+    ...         for names in heads + nets]
+    >>> names, found = sharing(made)
+    >>> sorted(names), len(found)
+    (['decay', 'lr', 'size'], 6)
+    """
+    kinds = {frozenset(trial.params) for trial in trials} | {_common(trials)}
+    groups = {kind: [t for t in trials if kind <= t.params.keys()] for kind in kinds}
+    large = {kind: group for kind, group in groups.items() if len(group) >= _LEAST}
+    best = max(large, key=lambda kind: (len(kind) * len(large[kind]), len(large[kind]), sorted(kind)))
+    return best, large[best]
+
+
+def _common(trials: Sequence[FrozenTrial]) -> frozenset[str]:
+    return frozenset.intersection(*(frozenset(trial.params) for trial in trials))
+
+
+def _study_of(subject: Subject, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """A study of these trials alone."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=subject.directions, sampler=optuna.samplers.RandomSampler())
+    study.add_trials(trials)
+    return study
 
 
 def importance_figure(subject: Subject, objective: int, found: Importances) -> Figure | None:

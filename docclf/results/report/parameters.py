@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _LINES = 300
 _DOTS = 120
 _PARAMETERS = 12
 _GRID = 48
+_NOT_THERE = -0.2  # height of a line where its trial does not have the parameter, in shares of an axis
 # Of the kernel that smooths the contour, in shares of an axis.
 _WIDTH = 0.1
 
@@ -59,7 +61,7 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
         description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, from "
         f"{axis.choices[0] if axis.choices else brief(axis.low)} to "
         f"{axis.choices[-1] if axis.choices else brief(axis.high)}.",
-        caption="",
+        caption=_without(len(scored) - len(having), len(scored)),
         data=[trace for trace in data if trace["x"]],
         layout={
             "xaxis": axis.layout | {"title": {"text": ""}},
@@ -69,6 +71,10 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
         },
         height=240,
     )
+
+
+def _without(n: int, total: int) -> str:
+    return f"{n:,} of {total:,} trials do not have it." if n else ""
 
 
 def _scatter(
@@ -102,12 +108,14 @@ def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
             data.append(_lines(some, axes, ends, quarter))
     names_shown = [label(cut(text, 18)) for text in (*(axis.name for axis in axes), *subject.objectives)]
     n = len(names_shown)
+    missing = any(axis.name not in t.params for t in ranked for axis in axes)
     line = {"color": "--line", "width": 1}
     return Figure(
         key="parallel",
         title="Good trials and bad ones",
         description=f"{len(ranked)} finished trials as lines through {n} axes: {', '.join(names)} and the score.",
-        caption="Each line is a finished trial; where the strong lines run together, a parameter is settled.",
+        caption="Each line is a finished trial; where the strong lines run together, a parameter is settled."
+        + (" A line passes below the axes of parameters that its trial does not have." if missing else ""),
         data=data,
         layout={
             "xaxis": {
@@ -117,7 +125,7 @@ def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
                 "range": [-0.35, n - 0.65],
                 "gridcolor": "rgba(0,0,0,0)",
             },
-            "yaxis": {"visible": False, "range": [-0.12, 1.12]},
+            "yaxis": {"visible": False, "range": [_NOT_THERE - 0.06 if missing else -0.12, 1.12]},
             "shapes": [{"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": line} for i in range(n)],
             "annotations": _end_labels(axes, ends),
         },
@@ -138,7 +146,7 @@ def _lines(
     text: list[str] = []
     for trial in trials:
         shares: list[float | None] = [
-            axis.share(axis.place(trial)) if axis.name in trial.params else None for axis in axes
+            axis.share(axis.place(trial)) if axis.name in trial.params else _NOT_THERE for axis in axes
         ]
         for value, (low, high) in zip(trial.values, ends, strict=True):
             shares.append(None if not math.isfinite(value) else 0.5 if low == high else (value - low) / (high - low))
@@ -174,13 +182,13 @@ def _end_labels(axes: Sequence[ParameterAxis], ends: Sequence[tuple[float, float
 
 
 def contour(subject: Subject, names: Sequence[str]) -> Figure | None:
-    """The score over the two most important parameters, smoothed; blank where no trial is near."""
+    """The score over the two most important parameters that enough trials have, smoothed; blank where none is near."""
     complete = [t for t in subject.complete if last_value(t) is not None]
-    if len(names) < 2:
+    pairs = ((pair, [t for t in complete if t.params.keys() >= {*pair}]) for pair in combinations(names, 2))
+    found = next(((pair, having) for pair, having in pairs if len(having) >= 5), None)
+    if found is None:
         return None
-    both = [t for t in complete if names[0] in t.params and names[1] in t.params]
-    if len(both) < 5:
-        return None
+    names, both = found
     x, y = axis_of(names[0], both), axis_of(names[1], both)
     values = np.array([t.values[0] for t in both])
     xs, ys = (np.array([axis.share(axis.place(t)) for t in both]) for axis in (x, y))
@@ -213,7 +221,8 @@ def contour(subject: Subject, names: Sequence[str]) -> Figure | None:
         key="contour",
         title=f"{names[0]} and {names[1]}",
         description=f"{subject.objectives[0]} of {len(both)} finished trials over {names[0]} and {names[1]}.",
-        caption="Points are finished trials. Between them the score is smoothed, so read it as a sketch.",
+        caption="Points are finished trials. Between them the score is smoothed, so read it as a sketch."
+        + (f" {len(complete) - len(both):,} without one of the two are left out." if len(both) < len(complete) else ""),
         data=[trace, dots],
         layout={"xaxis": x.layout, "yaxis": y.layout, "showlegend": False},
         height=420,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
+from docclf.results.floors import classifier
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
 from docclf.scores import f1_per_class
@@ -73,10 +74,12 @@ def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None
         return None, None
     if verdict is not None:
         finals = subject.folder / FINALISTS
-        folders = [finals / str(t.number) if t is not None else None for t in (verdict.winner, verdict.baseline)]
+        folders = [finals / str(t.number) if t is not None else None for t in (verdict.exported, verdict.baseline)]
     else:
         folders = [subject.folder_of(t) if t is not None else None for t in (subject.chosen, subject.baseline)]
-    winner = _read(_name(subject.chosen), folders[0])
+    is_floor = verdict is not None and verdict.reference is not None
+    who = classifier(verdict.exported_as) if verdict is not None and is_floor else _name(subject.chosen)
+    winner = _read(who, folders[0])
     baseline = _read("baseline", folders[1]) if folders[1] != folders[0] else None
     if winner is None or baseline is None or baseline.names != winner.names:
         return winner, None

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.floors import KEPT, REFERENCE, TUNE, training_facts
 from docclf.results.reading import shown
 from docclf.results.report.axes import names_of
 from docclf.results.report.figure import brief
@@ -25,18 +26,26 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         links: Trial number to the address of its page.
     """
     names = names_of(subject.trials)
-    again = {source_number(t): t.value for t in subject.finalists if t.state == TrialState.COMPLETE}
+    again = {
+        source_number(t): t.value
+        for t in subject.finalists
+        if t.state == TrialState.COMPLETE and REFERENCE not in t.user_attrs
+    }
     columns = [("trial", "link"), ("state", "text"), *((name, "number") for name in subject.objectives)]
     columns += [("rescored", "number")] if again else []
     columns += [("folds", "text"), *((name, _kind(subject, name)) for name in names)]
+    facts = [training_facts(trial.user_attrs) for trial in subject.trials]
+    told = [key for key in (TUNE, KEPT) if any(key in its for its in facts)]
+    columns += [(key, "text") for key in told]
     columns += [("seconds", "number"), ("remark", "text")]
     rows = []
-    for trial in subject.trials:
+    for trial, its in zip(subject.trials, facts, strict=True):
         values = trial.values or [None] * len(subject.objectives)
         row: list[Any] = [trial.number, state_of(trial), *map(_measured, values)]
         row += [_measured(again.get(trial.number))] if again else []
         row.append(" ".join(f"{fold:.3f}" for fold in _folds(trial)))
         row += [_cell(trial.params[name]) if name in trial.params else None for name in names]
+        row += [its.get(key) for key in told]
         row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, shown(_remark(trial))]
         rows.append(row)
     shown_columns = [{"name": shown(name), "kind": kind} for name, kind in columns]

@@ -11,11 +11,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.floors import NAMES, REFERENCE
 from docclf.results.reading import shown
+from docclf.results.report.climb import climb
 from docclf.results.report.figure import score
 from docclf.results.report.subject import Subject, is_better
 from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
+from docclf.results.summary import steps_up
 from docclf.scores import Difference
 from docclf.sweeper.attributes import CAUSE, INTERRUPTED
 from docclf.sweeper.finalists import source_number
@@ -29,7 +32,7 @@ class Headline:
     Attributes:
         text: One sentence.
         detail: What it rests on.
-        kind: `good`, `even`, `open` while it may change, or `bad`.
+        kind: `good`, `even`, `open` while it may change, `below` a floor, or `bad`.
     """
 
     text: str
@@ -38,7 +41,15 @@ class Headline:
 
 
 def headline(subject: Subject) -> Headline:
-    """What a search came to, in a sentence."""
+    """What a search came to, in a sentence; that it is below a floor comes before everything else."""
+    found = _headline(subject)
+    if not subject.warning:
+        return found
+    text, _, exported = subject.warning.removesuffix(".").rpartition(". ")
+    return Headline(text, f"{exported}. {found.text}. {found.detail}".strip(), "below")
+
+
+def _headline(subject: Subject) -> Headline:
     if subject.verdict is not None:
         text, detail = _split(str(subject.verdict))
         how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
@@ -122,6 +133,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
         "started": f"{min(starts):%Y-%m-%d %H:%M}" if starts else "",
         "written": f"{subject.now:%Y-%m-%d %H:%M}",
         "is_running": subject.count(TrialState.RUNNING) > 0,
+        "climb": climb(subject),
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial) for trial in subject.finalists],
         "params": _params(subject),
@@ -167,17 +179,17 @@ def interval(difference: Difference | None) -> dict[str, Any] | None:
 def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
     folder = subject.folder / "finalists" / str(trial.number) if subject.folder else None
     folds = trial.user_attrs.get("folds")
-    first = subject.trials[source_number(trial)].value
+    first = None if REFERENCE in trial.user_attrs else subject.trials[source_number(trial)].value
     return {
         "number": source_number(trial),
-        "role": str(trial.user_attrs.get("role", "")),
+        "role": str(trial.user_attrs.get("role", "")) or NAMES.get(trial.user_attrs.get(REFERENCE, ""), ""),
         "state": _WORDS[trial.state],
         "is_complete": trial.state == TrialState.COMPLETE,
         "before": first,
         "value": trial.value,
         "folds": folds if isinstance(folds, list) else [],
         "link": f"finalists/{trial.number}/index.html" if folder is not None and folder.is_dir() else "",
-        "wins": subject.verdict is not None and trial.number == subject.verdict.winner.number,
+        "wins": subject.verdict is not None and trial.number == subject.verdict.exported.number,
     }
 
 
@@ -200,7 +212,9 @@ def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]
     """What one does next, each with its command, as the search says at its end."""
     if subject.folder is None or not _is_exported(subject.folder):
         return [("Search on from here", continue_command)] if continue_command else []
-    steps = shared_steps(subject.folder, len(subject.objectives), continue_command)
+    steps = shared_steps(subject.folder, len(subject.objectives), continue_command, subject.verdict)
+    if subject.warning and subject.chosen is not None:
+        steps = {**steps_up(subject.study, subject.chosen, subject.floors, continue_command), **steps}
     return [(_sentence(what), command) for what, command in steps.items()]
 
 

@@ -15,6 +15,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.floors import Floor
+from docclf.results.summary import warning_of
 from docclf.results.verdict import Verdict, judge
 from docclf.sweeper.attributes import FINALIST, INTERRUPTED, ROLE
 from docclf.sweeper.storage import finalists_name
@@ -62,6 +64,20 @@ class Subject:
         if self.verdict is not None:
             return self.trials[self.verdict.number]
         return best_trial(self.trials, self.directions[0])
+
+    @cached_property
+    def warning(self) -> str:
+        """What is to be told first where the best trial is below a floor; empty where it is not."""
+        return self._floors[0]
+
+    @property
+    def floors(self) -> Mapping[str, Floor]:
+        """On the folds of the winner, or else of the best trial."""
+        return self._floors[1]
+
+    @cached_property
+    def _floors(self) -> tuple[str, Mapping[str, Floor]]:
+        return warning_of(self.study, self.folder, self.verdict)
 
     @cached_property
     def baseline_config(self) -> Mapping[str, str]:

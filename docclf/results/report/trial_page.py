@@ -16,7 +16,9 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.files import replacing
+from docclf.results.floors import NAMES, REFERENCE, classifier, result_of
 from docclf.results.reading import shown
+from docclf.results.report.climb import training_rows
 from docclf.results.report.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
@@ -63,6 +65,8 @@ def write_trial_pages(subject: Subject, environment: Environment, home: Path | N
         folder = subject.folder / FINALISTS / str(finalist.number)
         if folder.is_dir():
             title = f"Trial {source_number(finalist)}, scored again"
+            if finalist.user_attrs.get(REFERENCE) in NAMES:
+                title = classifier(finalist.user_attrs[REFERENCE]).capitalize()
             facts = _facts(subject, finalist, folder, before, title, "../../report.html" if home else "")
             _write(folder / PAGE, template.render(facts))
     return pages
@@ -99,6 +103,7 @@ def _facts(
         "cause": shown(str(trial.user_attrs.get(CAUSE) or ""))[:1000],
         "objectives": list(zip(subject.objectives, trial.values or [], strict=False)),
         "folds": folds if isinstance(folds, list) else [],
+        "training": training_rows(trial, result_of(folder)),
         "params": trial.params,
         "base": subject.baseline.params if subject.baseline is not None else {},
         "changed": [row for row in changed if not f"{row[0]}.".startswith(tuple(f"{key}." for key in _NO_MATTER))],

@@ -6,9 +6,10 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from merged_studies import SPACE, Make, board, load, merge, new_study, tell
+from merged_studies import CONFIG, SPACE, Make, board, load, merge, new_study, tell
 from optuna.trial import TrialState
 
+from docclf.errors import SpaceError
 from docclf.results.verdict import judge
 
 
@@ -93,6 +94,49 @@ def test_where_all_were_scored_again_on_the_same_folds_that_decides(make: Make, 
     assert (out / "finalists/3/result.yaml").samefile(b / "finalists/1/result.yaml")
     verdict = judge(load(out), out)
     assert verdict is not None and verdict.number == 2 and verdict.baseline is not None
+
+
+def test_a_floor_that_beats_all_finalists_is_the_team_s_config_too(make: Make, tmp_path: Path) -> None:
+    a, b, out = make("a", 0.3, 0.4), make("b", 0.9), tmp_path / "team"
+    finish(a, {0: 0.1, 2: 0.45})
+    finish(b, {0: 0.1, 1: 0.4})
+    on = "validation.seed=1042"
+    finals = load(b, "search-finalists")
+    finals.enqueue_trial({}, user_attrs={"finalist": f"1 {on} reference=features", "reference": "features"})
+    finals.tell(finals.ask(), 0.6)
+    finals.set_user_attr("current", [*finals.user_attrs["current"], f"1 {on} reference=features"])
+    run = b / "finalists" / "2"
+    (run / ".hydra").mkdir(parents=True)
+    (run / "result.yaml").write_text("mean: 0.6\n")
+    for name, text in {"config": "made_by: 2", "hydra": "hydra: {runtime: {cwd: x}}"}.items():
+        (run / ".hydra" / f"{name}.yaml").write_text(text)
+    text = merge(a, b, out=out)
+    best = "logistic regression on frozen features, in place of hosta, study search, trial 2: 0.6"
+    assert f"best, scored again on other folds: {best}" in text
+    assert (
+        "Below a floor: the best trial (2) has 0.450, " in text and "floors (same folds): frozen features 0.600" in text
+    )
+    assert yaml.safe_load((out / "best" / "config.yaml").read_text()) == {"made_by": 2}
+    assert (out / "best" / "result.yaml").read_text() == "mean: 0.6\n"
+    assert yaml.safe_load((out / "best" / "verdict.yaml").read_text())["exported"] == "features"
+    rescored = {(row["who"], row["trial"]): row["rescored"] for row in board(out)}
+    assert rescored["hostb", "1"] == "0.4", "the floor's score is not the trial's"
+
+
+def test_a_study_of_an_earlier_release_merges_with_one_that_says_what_it_trains(make: Make, tmp_path: Path) -> None:
+    new = make("b", 0.5, config=CONFIG | {"model.tune": "all", "data.fit": "squeeze"})
+    tell(load(new, "search"), 0.6, host="hostb", tune="all", floors={"features": 0.55})
+    text = merge(make("a", 0.3), new, out=tmp_path / "team")
+    assert [row["tune"] for row in board(tmp_path / "team")] == ["all", "", "", ""]
+    assert next(line for line in text.splitlines() if line.lstrip().startswith("who")).split()[-4:-2] == [
+        "tune",
+        "hardware",
+    ]
+    header = (tmp_path / "team" / "best" / "params.yaml").read_text()
+    assert "# trained: tune=all\n# floors: frozen features 0.550\n" in header
+    other = make("c", 0.4, config=CONFIG | {"model.tune": "head"})
+    with pytest.raises(SpaceError, match=r"model\.tune: all, head"):
+        merge(tmp_path / "a", other, out=tmp_path / "others")
 
 
 @pytest.mark.parametrize("other", [None, "validation.seed=7"])

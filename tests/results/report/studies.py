@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import yaml
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.results.pictures import write_confusion
@@ -72,6 +72,25 @@ def conditional(number: int) -> FrozenTrial:
     return create_trial(value=0.5 + 0.01 * number, params=params, distributions=space)
 
 
+def tuned(number: int) -> FrozenTrial:
+    """As trials of which some train a head alone, which has no learning rate."""
+    tune = ["head", "all"][number % 3 > 0]
+    params: dict[str, object] = {"model.tune": tune, "data.image_size": 96 + 32 * (number % 4)}
+    space: dict[str, BaseDistribution] = {
+        "model.tune": CategoricalDistribution(["head", "all"]),
+        "data.image_size": IntDistribution(96, 192, step=32),
+    }
+    if tune == "all":
+        params |= {"optimizer.lr": 10 ** -(2 + number % 5 / 2), "optimizer.weight_decay": 0.01 * (number % 7)}
+        space |= {"optimizer.lr": FloatDistribution(1e-5, 1e-1, log=True)}
+        space |= {"optimizer.weight_decay": FloatDistribution(0, 0.1)}
+    facts = {"tune": tune} | ({"kept": "net"} if tune == "all" else {})
+    made = create_trial(value=0.5 + 0.01 * (number % 5), params=params, distributions=space, user_attrs=facts)
+    made.datetime_start = START + timedelta(seconds=30 * number)
+    made.datetime_complete = made.datetime_start + timedelta(seconds=25)
+    return made
+
+
 def _pareto(number: int) -> FrozenTrial:
     return trial(number, values=[0.5 + 0.01 * (number * 7 % 10), 20.0 + number], intermediate_values={})
 
@@ -87,6 +106,7 @@ KINDS: dict[str, Callable[[], optuna.Study]] = {
     ),
     "two objectives": lambda: new_study([_pareto(i) for i in range(20)], ["maximize", "minimize"]),
     "conditional": lambda: new_study([conditional(i) for i in range(12)]),
+    "some are heads": lambda: new_study([tuned(i) for i in range(24)]),
     "not finite": lambda: new_study(
         [trial(i) for i in range(5)]
         + [

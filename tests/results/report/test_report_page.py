@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
-from results.report.studies import KINDS, NAME, conditional, new_study, trial, write_config
+from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
 
 from docclf.report import read_thumbnail
 from docclf.results.report.page import write_report
@@ -50,6 +50,7 @@ HEADLINES = {
     "running": "Trial 4 is the best so far: value 0.",
     "two objectives": "trials are on the Pareto front",
     "conditional": "Trial 11 is the best: value 0.610",
+    "some are heads": "Trial 4 is the best: value 0.540",
     "not finite": "Trial 5 is the best: value inf",
     "minimized": "Trial 3 is the best: value 0.",
 }
@@ -143,6 +144,23 @@ def test_parameters_of_a_condition_have_slices_of_their_own(tmp_path: Path) -> N
     assert "2 that not every finished trial has are left out" in text
     row = data(text, "rows")["rows"][0]
     assert row.count(None) >= 1, "a trial has not the other model's learning rate"
+
+
+def test_parameters_that_heads_do_not_have_are_judged_by_the_trials_that_have_them(tmp_path: Path) -> None:
+    text = written(new_study([tuned(i) for i in range(24)]), tmp_path)
+    drawn = figures(text)
+    bars = drawn["importance-0"]["layout"]["yaxis"]["ticktext"]
+    assert set(bars) == {"optimizer.lr", "optimizer.weight_decay", "data.image_size"}
+    assert "from 16 finished trials" in text
+    assert "The other 8 are left out: they do not have optimizer.lr, optimizer.weight_decay." in text
+    assert text.count("8 of 24 trials do not have it.") == 2
+    lines = [trace["y"] for trace in drawn["parallel"]["data"]]
+    low, _ = drawn["parallel"]["layout"]["yaxis"]["range"]
+    assert min(y for trace in lines for y in trace if y is not None) > low and "passes below the axes" in text
+    assert sum(y is not None and y < 0 for trace in lines for y in trace) == 16, "8 heads lack two parameters each"
+    rows = data(text, "rows")
+    place = [column["name"] for column in rows["columns"]].index("tune")
+    assert [row[place] for row in rows["rows"][:3]] == ["head", "all", "all"] and rows["rows"][0][place + 1] is None
 
 
 def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[optuna.Study, Path]) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import optuna
+import yaml
 from optuna.trial import TrialState
 from results.report.studies import new_study, trial, write_config
 
@@ -84,3 +85,25 @@ def test_curves_stand_within_their_drawing_and_go_up_with_the_score() -> None:
     assert [y for _, y in corners] == sorted((y for _, y in corners), reverse=True), "SVG counts from the top"
     assert all(0 <= x <= drawn.width and 0 <= y <= drawn.height for x, y in corners)
     assert draw_curves({"fold 1": []}) is None
+
+
+def test_it_tells_what_was_trained_and_kept_from_what_and_the_floors(tmp_path: Path) -> None:
+    result = {
+        "tune": "all",
+        "kept": "average",
+        "kept_scores": {"head": 0.951, "net": 0.949, "average": 0.962},
+        "floors": {"pixels": {"mean": 0.41, "what": "<i>grey</i>"}, "features": {"mean": 0.92, "pages": 5000}},
+        "weights": {"name": "resnet18", "source": "timm hub: timm/resnet18", "sha256": "0"},
+        "max_batch_size": 16,
+        "halved": 1,
+    }
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.yaml").write_text(yaml.safe_dump(result, sort_keys=False))
+    write_report(new_study([trial(0)]), tmp_path)
+    page = (tmp_path / "0" / "index.html").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<th scope="row">([^<]*)</th><td>(.*?)</td>', page))
+    assert (rows["trained"], rows["kept"], rows["weights"]) == ("all", "average", "timm hub: timm/resnet18")
+    assert rows["scores of what could be kept"] == "head 0.951, net 0.949, average 0.962"
+    assert rows["floor: pixels"] == "0.410 (&lt;i&gt;grey&lt;/i&gt;)"
+    assert rows["floor: frozen features"] == "0.920 (logistic regression on frozen features, on 5,000 of the pages)"
+    assert rows["pages at once"] == "16, halved once as memory ran out"
