@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from docclf.models.heads import Heads
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
-    from docclf.validation import Validation
 
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
@@ -140,15 +139,18 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         floors = measure_floors(data, assignment, validation.n_runs, heads.cache)
         result["floors"] = floors
         means = {name: floor["mean"] for name, floor in floors.items()}
-        for name, value in (("tune", tune), ("weights", weights.source), ("floors", means)):
+        attributes: dict[str, Any] = {"tune": tune, "weights": weights.source, "floors": means}
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
         if tune == "head":
             done = cross_validate_heads(heads, validation, assignment, trial)
         else:
             done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
-        result |= _what_was_halved(data, validation)
-        trial.set_user_attr("folds", done.scores)
+        halved = _what_was_halved(data)
+        result |= halved
+        for name, value in ({"folds": done.scores} | halved).items():
+            trial.set_user_attr(name, value)
         if done.kept_scores:
             result |= {"kept": done.kept, "kept_scores": done.kept_scores}
             trial.set_user_attr("kept", done.kept)
@@ -175,7 +177,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["state"] = "COMPLETE"
         checkpoints.clear()
         if trial.number is None:
-            _tell(done, metrics, floors, folder)
+            _tell(done, result, folder)
         if isinstance(cfg.search.objective, str):
             return metrics[cfg.search.objective]
         return tuple(metrics[name] for name in cfg.search.objective)
@@ -190,14 +192,19 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         logger.finish(result)
 
 
-def _tell(done: CrossValidation, metrics: dict[str, float], floors: dict[str, dict[str, Any]], folder: Path) -> None:
+def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     """Say what a run came to."""
+    from docclf.results.floors import floor_lines
+
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
-    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {metrics['macro_f1_pooled']:.3f}){kept}, in {folder}")
+    pooled = result["metrics"]["macro_f1_pooled"]
+    for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
+        log.info(line)
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled:.3f}){kept}, in {folder}")
 
 
-def _what_was_halved(data: PageDataModule, validation: Validation) -> dict[str, int]:
+def _what_was_halved(data: PageDataModule) -> dict[str, int]:
     """How many pages went through the model at once, where that is less than the batch."""
     if data.max_batch_size is None or data.max_batch_size >= data.batch_size:
         return {}
