@@ -4,9 +4,9 @@
     python benchmarks/strength.py DIR model.name=mobilenetv2_100 model.checkpoint_path=FILE
     python benchmarks/strength.py DIR --budgets 60 --seeds 0 --probe probe.py   and a script that prints its score last
 
-DIR holds train.csv and test.csv (ID,target[,group]) and the images. For each budget and seed a search runs from nothing,
-with an empty cache, and its winner predicts the test pages. Shown beside it: logistic regression on 24 x 24 grey pixels,
-and the probe. Three budgets of three seeds take about 45 min on 2 cores; keep the machine idle.
+DIR holds train.csv and test.csv (ID,target[,group]) and the images. For each budget and seed a search runs from
+nothing, with an empty cache, and its winner predicts the test pages. Shown beside it: logistic regression on 24 x 24
+grey pixels, and the probe. Three budgets of three seeds take about 45 min on 2 cores; keep the machine idle.
 """
 
 import argparse

@@ -165,9 +165,12 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         for name, value in metrics.items():
             trial.set_user_attr(name, value)
         write_folds(folder, data.pages.train.ids, done.assignment)
-        write_predictions(folder, data.pages, done.assignment, done.probabilities)
-        trial.attach(folder / "confusion.png")
-        if trial.number is None or trial.is_finalist:
+        is_shown = trial.number is None or trial.is_finalist
+        picture = is_shown or tune != "head"  # it would take longer to draw than the head to fit
+        write_predictions(folder, data.pages, done.assignment, done.probabilities, picture=picture)
+        if picture:
+            trial.attach(folder / "confusion.png")
+        if is_shown:
             result |= assess(data, done, folder)
         if refit:
             temperature = result.get("calibration", {}).get("temperature", 1.0)

@@ -44,7 +44,12 @@ class LabelledPages(Protocol):
 
 
 def write_predictions(
-    folder: Path, pages: LabelledPages, folds: NDArray[np.int64], probabilities: NDArray[np.float32]
+    folder: Path,
+    pages: LabelledPages,
+    folds: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    *,
+    picture: bool = True,
 ) -> None:
     """Write `oof.csv` and `confusion.png` of the pages that a fold has predicted.
 
@@ -55,12 +60,14 @@ def write_predictions(
         pages: The data set.
         folds: The fold that validated each training page, shape (n,).
         probabilities: Shape (n, n_classes); rows of NaN are left out.
+        picture: Whether `confusion.png` is drawn.
     """
     train = pages.train
     scored = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     _write_probabilities(folder / "oof.csv", pages, train, probabilities, scored.tolist(), {"fold": folds.tolist()})
     predicted = probabilities[scored].argmax(axis=1)
-    write_confusion(folder / "confusion.png", train.labels[scored], predicted, pages.class_names)
+    if picture:
+        write_confusion(folder / "confusion.png", train.labels[scored], predicted, pages.class_names)
 
 
 def write_test(folder: Path, pages: LabelledPages, probabilities: NDArray[np.float32]) -> None:
