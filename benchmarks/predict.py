@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from docclf.backbone import make_net, normalisation
-from docclf.data.synthetic import draw_pages
+from docclf.demo import draw_pages
 from docclf.ensemble import Description, save_ensemble
 
 PAGES = Path("data/synthetic")
