@@ -30,7 +30,7 @@ from docclf.data.cache import load_pages
 from docclf.data.contents import n_cpus
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_folder
-from docclf.data.synthetic import draw_pages
+from docclf.demo import draw_pages
 
 SCANS, PAGES, CLASSES = Path("data/scans"), Path("data/synthetic"), 4
 SIZE, KEPT = 96, 112

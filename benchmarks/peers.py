@@ -15,7 +15,7 @@ from pathlib import Path
 
 import optuna
 
-from docclf.data.synthetic import draw_pages
+from docclf.demo import draw_pages
 
 PAGES = Path("data/synthetic")
 FLAT = Path("data/synthetic-flat")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from docclf.data.synthetic import draw_pages
+from docclf.demo import draw_pages
 from docclf.results.reading import read_predictions
 from docclf.scores import compare_scores, macro_f1
 

@@ -171,6 +171,26 @@ def test_drawn_pages_build(compose_config: Compose, tmp_path: Path) -> None:
     assert len(data.labels) == 2 * len(data.pages.class_names) >= 24
 
 
+@pytest.mark.parametrize(
+    ("overrides", "augment", "validation", "size"),
+    [
+        ([], 0.5, "photo", 128),
+        (["data=folder", "data.root=DIR"], 0, None, 96),
+        (["data=csv", "data.root=DIR", "augment=photo"], 0.5, None, 96),
+        (["augment=none", "validation=full"], 0, "photo", 128),
+        (["data.draw.test_look=none", "data.image_size=64"], 0.5, "none", 64),
+        (["validation.augment=null"], 0.5, None, 128),
+        (["experiment=basic"], 0, "photo", 300),
+    ],
+    ids=str,
+)
+def test_drawn_pages_alone_are_trained_and_validated_as_photographs(
+    compose_config: Compose, overrides: list[str], augment: float, validation: str | None, size: int
+) -> None:
+    cfg = compose_config(*overrides)
+    assert (cfg.augment.quarter_turns, cfg.validation.augment, cfg.data.image_size) == (augment, validation, size)
+
+
 # The primary config
 
 

@@ -163,7 +163,7 @@ def test_any_override_works_after_the_exported_config(
 def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
     sweep = Sweep(cwd, compose_config)
     export(sweep.config, sweep.folder)
-    assert compose_best(compose_config, sweep).data.draw._target_ == "docclf.data.synthetic.draw_pages"
+    assert compose_best(compose_config, sweep).data.draw._target_ == "docclf.demo.draw_pages"
     changed = compose_best(compose_config, sweep, "data=folder", "data.root=/mine")
     assert changed.data.draw is None and changed.data.reader._target_ == "docclf.data.pages.read_folder"
     assert changed.data.root == "/mine" and changed.optimizer.lr == TRIALS[BEST][1]

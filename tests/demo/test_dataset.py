@@ -1,4 +1,4 @@
-"""The synthetic pages: same arguments, same bytes; whole folders or none; never over somebody else's files."""
+"""The folder of drawn pages: same arguments, same bytes; whole folders or none; never over somebody else's files."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docclf.data.synthetic import dataset, draw_pages
-from docclf.data.synthetic.layouts import LAYOUTS
+from docclf.demo import dataset, draw_pages
+from docclf.demo.page import LAYOUTS
 from docclf.errors import DataError
 
 PAGES = {"pages_per_class": 2, "test_pages_per_class": 1, "seed": 7}
@@ -32,11 +32,6 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def thumbnail(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L").resize((48, 48)), dtype=np.float64)
 
 
 def test_two_workers_draw_the_same_bytes_as_one(drawn: Path, tmp_path: Path) -> None:
@@ -71,38 +66,6 @@ def test_classes_are_named(drawn: Path) -> None:
     assert [int(row["target"]) for row in rows(drawn / "meta.csv")] == list(range(len(LAYOUTS)))
 
 
-def test_pages_are_readable_and_of_scanner_like_size(drawn: Path) -> None:
-    formats = set()
-    for path in [*(drawn / "train").iterdir(), *(drawn / "test").iterdir()]:
-        with Image.open(path) as image:
-            image.load()
-            # A till receipt on its side is as high as it is wide when upright.
-            assert 600 <= max(image.size) <= 1400, path
-            assert image.height >= 600 or path.parent.name == "test", path
-            assert min(image.size) >= 240, path
-            assert image.mode in {"L", "RGB"}
-            formats.add((image.format, path.suffix))
-    assert formats == {("JPEG", ".jpg"), ("PNG", ".png")}
-
-
-def test_no_page_is_empty_and_pages_of_a_class_differ(drawn: Path) -> None:
-    by_class: dict[str, list[np.ndarray]] = {}
-    for row in rows(drawn / "train.csv"):
-        image = thumbnail(drawn / "train" / row["ID"])
-        assert image.std() > 4, row
-        by_class.setdefault(row["target"], []).append(image)
-    for target, (first, second) in by_class.items():
-        assert np.abs(first - second).mean() > 2, target
-
-
-@pytest.mark.parametrize("layout", list(LAYOUTS))
-def test_every_layout_draws_for_many_seeds(layout: str) -> None:
-    for index in range(5):
-        image = LAYOUTS[layout](np.random.default_rng([99, index])).image
-        assert 600 <= image.height <= 1400
-        assert np.asarray(image).std() > 3
-
-
 def test_a_second_call_draws_nothing(drawn: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in [drawn, *drawn.rglob("*")]}
     draw_pages(drawn, workers=1, **PAGES)
@@ -116,7 +79,7 @@ def test_an_empty_folder_is_filled_and_no_test_split_is_drawn_unless_asked(tmp_p
 
 def test_other_arguments_are_refused_with_the_way_out(drawn: Path) -> None:
     before = contents(drawn)
-    with pytest.raises(DataError, match=r"Expected `data\.root` .* seed=8, got .*'seed': 7.* new folder"):
+    with pytest.raises(DataError, match=r"Expected `data\.root` .* seed=8.*, got .*'seed': 7.* new folder"):
         draw_pages(drawn, workers=1, **{**PAGES, "seed": 8})
     assert contents(drawn) == before
 
@@ -197,9 +160,33 @@ def test_the_later_of_two_runs_uses_the_first_ones_pages(
     assert json.loads((root / "synthetic.json").read_text())["seed"] == (3 if same else 4)
 
 
+def test_two_processes_at_once_leave_one_folder_of_whole_pages(drawn: Path, tmp_path: Path) -> None:
+    root = tmp_path / "pages"
+    code = f"import pathlib, docclf.demo; docclf.demo.draw_pages(pathlib.Path({str(root)!r}), workers=1, **{PAGES!r})"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
+    assert contents(root) == contents(drawn)
+
+
+def test_test_pages_may_be_clean_too(tmp_path: Path) -> None:
+    draw_pages(tmp_path / "pages", workers=1, pages_per_class=1, test_pages_per_class=1, test_look="none")
+    for path in (tmp_path / "pages" / "test").iterdir():
+        with Image.open(path) as image:
+            assert max(image.size) > 420, "photographs are smaller"
+    with pytest.raises(DataError, match=r"Expected `data\.draw\.test_look` to be photo or none, got scan"):
+        draw_pages(tmp_path / "others", test_look="scan")
+
+
+def test_configs_of_earlier_releases_find_the_drawn_pages() -> None:
+    from docclf.data import synthetic
+
+    assert synthetic.draw_pages is draw_pages
+
+
 def test_drawing_imports_nothing_heavy() -> None:
     code = (
-        "import sys, docclf.data.synthetic\n"
+        "import sys, docclf.demo\n"
         "print(sorted({'torch', 'timm', 'hydra', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
