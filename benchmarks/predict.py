@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from docclf.backbone import make_net, normalisation
 from docclf.data.synthetic import draw_pages
 from docclf.ensemble import Description, save_ensemble
+from docclf.models.backbone import make_net, normalisation
 
 PAGES = Path("data/synthetic")
 BACKBONE, SIZE, KEPT = "mobilenetv3_small_050", 96, 112
