@@ -256,7 +256,7 @@ def load_ensemble(folder: Path) -> Ensemble:
 
 
 def _read_description(path: Path) -> Description:
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = {**yaml.safe_load(path.read_text(encoding="utf-8"))}
     head = HeadDescription(**found.pop("head")) if found.get("head") else None
     return Description(**{**found, "head": head})
 

@@ -37,6 +37,7 @@ TINY = (
     "model.pretrained=false",
     "model.label_smoothing=0.0",
     "optimizer.lr=1e-3",
+    "trainer.precision=32-true",  # or numbers would depend on how they are computed
     "data.image_size=32",
     "data.batch_size=8",
     "validation.epochs=1",
@@ -49,6 +50,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the user's is read or written, nothing leaves the machine, one thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCCLF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("WANDB_MODE", "offline")
         patch.setenv("WANDB_SILENT", "true")
         patch.delenv("WANDB_API_KEY", raising=False)

@@ -16,6 +16,7 @@ import docclf
 from docclf.data.augment import BatchAugment
 from docclf.loggers.choice import chosen_loggers
 from docclf.loggers.run import RunInfo, RunLogger
+from docclf.trainer import choose_precision
 
 Compose = Callable[..., DictConfig]
 
@@ -88,7 +89,7 @@ def test_options_of_one_group_have_the_same_keys(compose_config: Compose, group:
 @pytest.mark.parametrize("option", [option for option in OURS if split(option)[0] == "model"])
 def test_every_model_builds_and_classifies(compose_config: Compose, option: str) -> None:
     model = instantiate(
-        compose_config(f"model={split(option)[1]}").model,
+        compose_config(f"model={split(option)[1]}", "model.tune=all", "model.pretrained=false").model,
         num_classes=3,
         image_size=64,
         optimizer=torch.optim.AdamW,
@@ -134,8 +135,10 @@ def test_every_validation_builds(compose_config: Compose, option: str) -> None:
 def test_every_trainer_builds(compose_config: Compose, option: str) -> None:
     trainer = instantiate(compose_config(f"trainer={split(option)[1]}").trainer)(max_epochs=1, logger=False)
     assert trainer.max_epochs == 1
+    assert trainer.precision == choose_precision()
     if not torch.cuda.is_available():
-        assert trainer.precision == "32-true"
+        has_bf16 = {"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        assert trainer.precision == ("bf16-mixed" if has_bf16 else "32-true")
 
 
 @pytest.mark.parametrize("option", [option for option in OURS if split(option)[0] == "logger"])

@@ -1,6 +1,8 @@
 """The score against scikit-learn, the schedules, and what a model is made of."""
 
 import logging
+import socket
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +16,9 @@ from sklearn.metrics import f1_score
 from torch.optim import SGD, AdamW
 
 from docclf.errors import ConfigError
-from docclf.model import PageClassifier, _parameter_groups, constant, cosine, macro_f1
+from docclf.model import PageClassifier, constant, cosine, macro_f1
+from docclf.models import weights as found_weights
+from docclf.models.tuning import parameter_groups
 
 
 def build(name: str = "test_resnet", **options: Any) -> PageClassifier:
@@ -80,7 +84,7 @@ def test_constant_stays_where_the_warm_up_ended() -> None:
 
 def test_weight_decay_applies_to_matrices_alone() -> None:
     net = build("test_convnext").net
-    decayed, spared = _parameter_groups(net)
+    decayed, spared = parameter_groups(net, 1.0)
     assert "weight_decay" not in decayed and spared["weight_decay"] == 0
     assert {p.ndim for p in decayed["params"]} <= {2, 3, 4} and {p.ndim for p in spared["params"]} == {1}
     together = {id(p) for group in (decayed, spared) for p in group["params"]}
@@ -215,11 +219,23 @@ def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path, name: 
     assert "\n" not in str(refused.value) and len(str(refused.value)) < len(str(tmp_path)) + 500
 
 
-def test_without_a_network_the_weights_are_asked_for_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def broken_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub that takes connections, and from which nothing can be downloaded."""
+
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route\nto the host")
 
-    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
+        found_weights._hub_weights.cache_clear()
+        yield
+        found_weights._hub_weights.cache_clear()
+
+
+def test_where_the_download_breaks_the_weights_are_asked_for_otherwise(broken_hub: None) -> None:
     with pytest.raises(ConfigError) as refused:
         build(pretrained=True)
     assert str(refused.value) == (
@@ -231,12 +247,14 @@ def test_without_a_network_the_weights_are_asked_for_otherwise(monkeypatch: pyte
 
 def test_weights_that_timm_has_not_are_asked_for_otherwise() -> None:
     name = next(name for name in timm.list_models("*resnet*") if not timm.is_model_pretrained(name))
-    with pytest.raises(ConfigError, match=r"asks for, got none: .*RuntimeError: .*Say model\.checkpoint_path=FILE"):
+    with pytest.raises(ConfigError, match=r"asks for, got none: timm's hub has none\. Say model\.checkpoint_path=FILE"):
         build(name=name, pretrained=True)
 
 
 @pytest.mark.parametrize("from_file", [False, True])
-def test_what_is_wrong_with_the_model_itself_is_no_fault_of_the_weights(tmp_path: Path, from_file: bool) -> None:
+def test_what_is_wrong_with_the_model_itself_is_no_fault_of_the_weights(
+    tmp_path: Path, from_file: bool, broken_hub: None
+) -> None:
     path = tmp_path / "a.pth"
     saved(path, 3)
     with pytest.raises(ValueError, match="dropout probability"):

@@ -65,7 +65,10 @@ def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[flo
         "state",
         "params",
         "data",
+        "tune",
+        "weights",
         "hardware",
+        "floors",
         "folds",
         "mean",
         "spread",
@@ -74,6 +77,7 @@ def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[flo
         "seconds",
     ]
     assert result["state"] == "COMPLETE" and result["params"] == {}
+    assert (result["tune"], result["weights"]) == ("all", {"name": "test_resnet", "source": "random"})
     assert len(result["folds"]) == 3 and all(0 <= fold <= 1 for fold in result["folds"])
     assert result["mean"] == score == pytest.approx(np.mean(result["folds"]))
     assert result["spread"] == pytest.approx(np.std(result["folds"], ddof=1))
@@ -182,9 +186,11 @@ def test_training_may_start_from_a_file_of_weights(cfg: DictConfig, tmp_path: Pa
         save(state, tmp_path / name)
         cfg.model.checkpoint_path = str(tmp_path / name)
         train(cfg, tmp_path / "run")
-        weights = load_file(tmp_path / "run" / "model" / "all.safetensors")
-        assert weights["fc.weight"].shape[0] == 3
-        frozen = [key for key in state if not key.startswith("fc.") and "running" not in key and "num_b" not in key]
+        result = result_of(tmp_path / "run")
+        assert result["weights"] == {"name": "test_resnet", "source": f"file {name}"}
+        kept = "backbone" if result["kept"] == "head" else "all"
+        weights = load_file(tmp_path / "run" / "model" / f"{kept}.safetensors")
+        frozen = [key for key in state if not key.startswith("fc.")]
         assert all(torch.equal(weights[key], state[key]) for key in frozen), "a learning rate of 0 leaves them"
 
 

@@ -103,7 +103,7 @@ def test_a_run_out_of_time_goes_on_in_another_trial(searching: Searching) -> Non
 def test_an_interrupted_run_goes_on_in_another_attempt_of_its_trial(searching: Searching) -> None:
     searching.break_off()
     result = searching.result(0)
-    assert list(result) == ["state", "params", "data", "hardware", "seconds"]
+    assert list(result) == ["state", "params", "data", "tune", "weights", "hardware", "floors", "seconds"]
     assert (result["state"], result["params"]) == ("INTERRUPTED", {"optimizer.lr": EPOCH_LR})
     assert searching.kept(0) == ["fold_0.ckpt", "folds.pt"]
     again = searching.run(trial=searching.trial)

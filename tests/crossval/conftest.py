@@ -117,7 +117,7 @@ class Folds:
         more = [epochs] if callback is None else [epochs, callback]
 
         def build_trainer(callbacks: Sequence[pl.Callback], **options: Any) -> pl.Trainer:
-            return make_trainer(accelerator="cpu", callbacks=[*callbacks, *more], **options)
+            return make_trainer(accelerator="cpu", precision="32-true", callbacks=[*callbacks, *more], **options)
 
         trainer = FoldTrainer(
             self.data, Validation(**validation), build_model or self.model, build_trainer, checkpoints=checkpoints

@@ -41,7 +41,7 @@ def train_once(folds: Any, max_batch_size: int | None) -> tuple[dict[str, Tensor
         epochs=2,
         seed=42,
         build_model=build,
-        build_trainer=functools.partial(make_trainer, accelerator="cpu"),
+        build_trainer=functools.partial(make_trainer, accelerator="cpu", precision="32-true"),
         logger=False,
         limit_val_batches=0,
     )

@@ -38,7 +38,8 @@ class Shared:
 
         def build_trainer(callbacks: list[pl.Callback], **options: Any) -> pl.Trainer:
             more = [callback] if callback is not None else []
-            return make_trainer(accelerator="cpu", callbacks=[*callbacks, _Count(self.trained), *more], **options)
+            own = [*callbacks, _Count(self.trained), *more]
+            return make_trainer(accelerator="cpu", precision="32-true", callbacks=own, **options)
 
         checkpoints = FoldCheckpoints(self.folder, "key")
         whole = Validation(**{"folds": 3, "epochs": 3, **validation})
@@ -217,11 +218,11 @@ def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: A
     shared.open()
     help_folds(kept(shared.trainer()), lambda: sum(shared.trained) < 6)
     result = cross_validate(kept(shared.trainer()), slow.folds.Recorder(), lambda fold: False, is_shared=True)
-    helped = [(shared.resume / f"fold_{fold}.safetensors").read_bytes() for fold in range(3)]
+    helped = [(shared.resume / f"fold_{fold}_net.safetensors").read_bytes() for fold in range(3)]
     assert len(result.folds) == 3 and len(set(helped)) == 3
     FoldCheckpoints(shared.folder, "key").clear()
     cross_validate(kept(shared.trainer()), slow.folds.Recorder(), lambda fold: False)
-    assert [(shared.resume / f"fold_{fold}.safetensors").read_bytes() for fold in range(3)] == helped
+    assert [(shared.resume / f"fold_{fold}_net.safetensors").read_bytes() for fold in range(3)] == helped
 
 
 def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, slow: Any) -> None:
@@ -230,4 +231,4 @@ def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, 
     state = torch.load(shared.resume / "fold_0.ckpt", weights_only=False)["callbacks"][
         FoldTraining(n_runs=3, epochs=3).state_key
     ]
-    assert len(state["epoch_scores"]) == 1 and len(state["logged"]) > 0
+    assert len(state["candidates"]["net"]["scores"]) == 1 and len(state["logged"]) > 0

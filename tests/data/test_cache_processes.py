@@ -21,12 +21,12 @@ LOAD = """
 import json, pathlib, sys, time, zlib
 from docclf.data import cache
 folder, target, start, limit, slow = sys.argv[1:]
-read, decoded = cache.read_page, []
+read, decoded = cache.read_with_aspect, []
 def count(path, *arguments, **options):
     decoded.append(path.name)
     time.sleep(float(slow))
     return read(path, *arguments, **options)
-cache.read_page = count
+cache.read_with_aspect = count
 if int(limit):
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
@@ -80,9 +81,9 @@ def test_a_split_serves_its_pages_and_no_others(pages_root: Path) -> None:
     data.use_split(train, validation)
     labels = torch.cat([labels for _, labels, _ in data.train_dataloader()])
     assert sorted(labels.tolist()) == sorted(data.labels[train].tolist())
-    pages, labels, rows = next(iter(data.val_dataloader()))
+    pages, labels, aspects = next(iter(data.val_dataloader()))
     assert labels.tolist() == data.labels[validation].tolist(), "in the order of the split"
-    assert rows.tolist() == validation.tolist()
+    assert aspects.tolist() == [0.75] * 12, "60 x 80 pixels"
     assert pages.shape == (12, 40, 40, 3) and pages.dtype == torch.uint8
     assert torch.equal(pages, torch.from_numpy(data.data.train_images[validation]))
 
@@ -160,12 +161,17 @@ def test_the_cache_may_be_anywhere(pages_root: Path, tmp_path: Path) -> None:
 # Rare classes
 
 
+def served(data: PageDataModule) -> NDArray[np.int64]:
+    """Indices of the pages of one epoch."""
+    return np.concatenate(list(data.train_dataloader().sampler))
+
+
 def test_a_balanced_sampler_draws_every_class_about_equally_often(pages_root: Path) -> None:
     data = module(pages_root, balance="sampler", batch_size=8)
     train = np.concatenate([np.arange(8), [8, 9], [16]])  # 8, 2 and 1 pages of the classes
     data.use_split(train, np.arange(0))
     torch.manual_seed(0)
-    epochs = [np.concatenate([rows for _, _, rows in data.train_dataloader()]) for _ in range(300)]
+    epochs = [served(data) for _ in range(300)]
     assert {len(epoch) for epoch in epochs} == {11}, "an epoch stays as long as it was"
     drawn = np.concatenate(epochs)
     assert set(drawn) == set(train)
@@ -174,7 +180,7 @@ def test_a_balanced_sampler_draws_every_class_about_equally_often(pages_root: Pa
 
 def test_without_it_every_page_comes_once(pages_root: Path) -> None:
     data = module(pages_root, batch_size=8)
-    assert sorted(np.concatenate([rows for _, _, rows in data.train_dataloader()])) == list(range(24))
+    assert sorted(served(data)) == list(range(24))
 
 
 @pytest.mark.parametrize(

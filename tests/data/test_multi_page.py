@@ -1,6 +1,5 @@
 """Files with several pages: the first, or all of them as one group."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,11 +90,7 @@ def test_files_of_which_only_the_first_page_is_taken_are_counted_once(
     assert record.levelno == logging.INFO
 
 
-def test_the_cache_knows_which_files_have_more_pages_and_older_caches_do_not(documents: Path, tmp_path: Path) -> None:
+def test_the_cache_knows_how_many_files_have_more_pages(documents: Path, tmp_path: Path) -> None:
     paths = [documents / name for name in ("0.tif", "1.pdf", "2.png")]
     assert [load_pages(paths, 16, tmp_path).several for _ in range(2)] == [2, 2]
     assert load_pages(paths, 16, tmp_path, numbers=[1, 1, 0]).several == 0
-    for note in tmp_path.glob("pages-*.json"):
-        older = {key: value for key, value in json.loads(note.read_text("utf-8")).items() if key != "several"}
-        note.write_text(json.dumps(older), "utf-8")
-    assert load_pages(paths, 16, tmp_path).several == 0

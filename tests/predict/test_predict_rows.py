@@ -52,7 +52,7 @@ def test_predictions_of_before_stay_until_the_new_ones_are_whole(
     before = (tmp_path / "predictions.csv").read_bytes()
     calls: list[int] = []
 
-    def interrupted(self: Predictor, pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def interrupted(self: Predictor, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
         calls.append(len(pages))
         if len(calls) == 2:
             raise KeyboardInterrupt

@@ -65,7 +65,7 @@ def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_b
 ) -> None:
     interrupted.break_off(at)
     assert [name for name in interrupted.kept if name.endswith(".safetensors")] == [
-        f"fold_{fold}.safetensors" for fold in range(at // EPOCHS)
+        f"fold_{fold}_net.safetensors" for fold in range(at // EPOCHS)
     ]
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"])
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when
         train(interrupted.cfg, interrupted.run)
     assert interrupted.fits == FOLDS and result_of(interrupted.run)["state"] == "FAIL"
     assert result_of(interrupted.run)["cause"].startswith("FileExistsError")
-    assert interrupted.kept == [*(f"fold_{fold}.safetensors" for fold in range(FOLDS)), "folds.pt"]
+    assert interrupted.kept == [*(f"fold_{fold}_net.safetensors" for fold in range(FOLDS)), "folds.pt"]
     (interrupted.run / "model").unlink()
     train(interrupted.cfg, interrupted.run)
     assert interrupted.fits == FOLDS, "nothing is trained again"
@@ -127,7 +127,7 @@ def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
     save = fitting.save_weights
 
     def full(path: Path, weights: Any) -> None:
-        if path.name == "fold_1.safetensors":
+        if path.name == "fold_1_net.safetensors":
             raise OSError(28, "No space left on device")
         save(path, weights)
 
@@ -135,6 +135,6 @@ def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
         patch.setattr(fitting, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
             train(interrupted.cfg, interrupted.run)
-    assert interrupted.kept == ["fold_0.safetensors", "fold_1.ckpt", "folds.pt"]
+    assert interrupted.kept == ["fold_0_net.safetensors", "fold_1.ckpt", "folds.pt"]
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()

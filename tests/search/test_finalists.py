@@ -295,6 +295,7 @@ def test_finalists_run_on_another_launcher_two_at_a_time_and_on_the_validation_a
 def search_tiny() -> tuple[str, ...]:
     """As in conftest.py, which cannot be imported."""
     return (
-        "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all", "model.pretrained=false", "model.label_smoothing=0.0", "optimizer.lr=1e-3", "data.image_size=32",
+        "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
+        "model.pretrained=false", "model.label_smoothing=0.0", "optimizer.lr=1e-3", "data.image_size=32",
         "data.batch_size=16", "validation.epochs=1", "logger=none",
     )  # fmt: skip
