@@ -19,7 +19,6 @@ TINTED_PAPERS: list[Colour] = [(240, 232, 208), (222, 234, 244), (244, 226, 224)
 INKS: list[Colour] = [(15, 15, 15), (15, 15, 15), (60, 60, 60), (100, 100, 100), (25, 35, 90), (80, 45, 30)]
 ACCENTS: list[Colour] = [(20, 60, 120), (130, 20, 35), (15, 95, 70), (195, 95, 20), (75, 40, 115), (150, 130, 40)]
 DARK_PAPERS: list[Colour] = [(25, 35, 60), (35, 35, 35), (20, 70, 80), (70, 30, 60)]
-LONG_SIDE = (500, 680)  # pixels
 
 
 class Sheet:
@@ -45,7 +44,7 @@ class Sheet:
         margins: Span = (0.04, 0.16),
     ) -> None:
         self.rng = rng
-        wide, long = between(rng, *ratio), between(rng, *LONG_SIDE)
+        wide, long = between(rng, *ratio), between(rng, 500, 680)  # pixels
         self.width, self.height = round(long * min(wide, 1)), round(long / max(wide, 1))
         self.unit = math.sqrt(self.width * self.height) / 100
         self.is_dark = coin(rng, dark)

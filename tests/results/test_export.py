@@ -169,6 +169,14 @@ def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, 
     assert changed.data.root == "/mine" and changed.optimizer.lr == TRIALS[BEST][1]
 
 
+def test_drawn_pages_after_the_exported_config_bring_their_augmentation(
+    compose_config: Compose, exported: Sweep, elsewhere: Path
+) -> None:
+    changed = compose_best(compose_config, exported, "data=synthetic")
+    assert changed.data.draw.test_look == "photo" and changed.augment.quarter_turns == 0.5
+    assert changed.validation.augment == "photo"
+
+
 @pytest.mark.parametrize("option", sorted(path.stem for path in (docclf.CONF_DIR / "hparams_search").glob("*.yaml")))
 def test_any_search_may_start_from_the_exported_config(
     compose_config: Compose, exported: Sweep, elsewhere: Path, option: str
