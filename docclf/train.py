@@ -191,6 +191,11 @@ def _tell(done: CrossValidation, metrics: dict[str, float], floors: dict[str, di
     """Say what a run came to."""
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
+    told = ", ".join(f"{floor['what']} {floor['mean']:.3f}" for floor in floors.values())
+    log.info(f"floors on the same folds: {told}")
+    highest = max(floors.values(), key=lambda floor: float(floor["mean"]))
+    if done.mean < highest["mean"]:
+        log.warning(f"Below a floor: this run has {done.mean:.3f}, {highest['what']} {highest['mean']:.3f}")
     log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {metrics['macro_f1_pooled']:.3f}){kept}, in {folder}")
 
 
