@@ -4,8 +4,8 @@
     python benchmarks/recipe.py DIR model.name=mobilenetv2_100 model.checkpoint_path=FILE
     python benchmarks/recipe.py DIR --only views --seeds 0 1 2
 
-DIR as for benchmarks/strength.py. Printed are macro-F1 over the folds, on the test pages, and seconds: means over seeds of
-folds and trainings. Heads take a few minutes together, fine-tuning half an hour on 2 cores.
+DIR as for benchmarks/strength.py. Printed are macro-F1 over the folds, on the test pages, and seconds: means over seeds
+of folds and trainings. Heads take a few minutes together, fine-tuning half an hour on 2 cores.
 """
 
 import argparse

@@ -164,13 +164,17 @@ def _read_pages(root: Path, description: Description) -> tuple[Tensor, Tensor]:
 
 def _write_readme(path: Path, description: Description, agreement: str) -> None:
     mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
-    names = description.class_names
+    names, n = description.class_names, len(description.members)
+    members = ["one model" if n == 1 else f"{n} models whose probabilities are averaged"] if n else []
+    members += ["a classifier on its frozen features"] if description.head is not None else []
+    takes_aspects = description.head is not None and description.head.aspect
     path.write_text(
         _README.format(
             backbone=description.backbone,
-            members=f"{len(description.members)} models whose probabilities are averaged"
-            if len(description.members) > 1
-            else "one model",
+            members=" and ".join(members),
+            fit=(_LETTERBOX if description.fit == "letterbox" else _SQUEEZE).format(mode=mode),
+            inputs='"images": images, "aspects": np.float32([aspect])' if takes_aspects else '"images": images',
+            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights." if takes_aspects else "",
             classes="\n".join(
                 f"- {json.dumps(target, ensure_ascii=False)}: {name}"
                 for target, name in zip(description.targets, names, strict=True)
@@ -184,6 +188,14 @@ def _write_readme(path: Path, description: Description, agreement: str) -> None:
         encoding="utf-8",
     )
 
+
+# A page as the model sees it, once it is decoded.
+_SQUEEZE = "page = page.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)"
+_LETTERBOX = """\
+width, height = (max(1, round(size * min(1, share))) for share in (aspect, 1 / aspect))
+frame = Image.new("{mode}", (size, size), "white")
+frame.paste(page.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2))
+page = frame"""
 
 _README = """\
 # A classifier of document pages
@@ -210,17 +222,20 @@ from PIL import Image
 
 session = onnxruntime.InferenceSession("model.onnx")
 facts = session.get_modelmeta().custom_metadata_map
+decoded, size = int(facts["decoded_size"]), int(facts["image_size"])
 page = Image.open("page.png").convert("{mode}")
-for size in (int(facts["decoded_size"]), int(facts["image_size"])):
-    page = page.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+aspect = page.width / page.height
+page = page.resize((decoded, decoded), Image.Resampling.BILINEAR, reducing_gap=3.0)
+{fit}
 images = np.asarray(page, dtype=np.float32){axes} / 255
-(probabilities,) = session.run(None, {{"images": images}})
+(probabilities,) = session.run(None, {{{inputs}}})
 print(json.loads(facts["class_names"])[probabilities[0].argmax()], probabilities[0].max())
 ```
 
-`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1]. `probabilities` are
-averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts transparent pages on white,
-and it reduces pages in other steps, JPEG files while they are decoded: its probabilities may differ by some hundredths.
+`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1].{aspects}
+`probabilities` are averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts
+transparent pages on white, and it reduces pages in other steps, JPEG files while they are decoded: its probabilities
+may differ by some hundredths.
 
 Checked when this was written: {agreement}.
 """

@@ -106,7 +106,7 @@ class FoldTrainer:
             for kind, candidate in watch.candidates.items():
                 if candidate.weights:
                     save_weights(self.checkpoints.weights(fold, kind), candidate.weights)
-        return sum(parameter.numel() for parameter in model.parameters())
+        return sum(parameter.numel() for parameter in model.net.parameters())  # without those of a moving average
 
 
 def fit_in_memory(

@@ -136,6 +136,9 @@ class PageClassifier(pl.LightningModule):
         schedule = self._make_scheduler(optimizer, total_steps=total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        self._n_averaged = self.trainer.global_step  # of a training that goes on, not 0
+
     def on_train_epoch_start(self) -> None:
         self._loss = torch.zeros((), device=self.device)
         self._n_batches = 0

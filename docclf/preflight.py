@@ -80,7 +80,7 @@ NUMBERS = {
     "model.layer_decay": _Number(float, 0.01, below=1.0001),
     "model.ema": _Number(float, 0, below=1),
     "model.head.C": _Number(float, 1e-9),
-    "model.head.views": _Number(int, 0),
+    "model.head.views": _Number(int, 0, is_nullable=True),
     "optimizer.lr": _Number(float, 0),
     "optimizer.weight_decay": _Number(float, 0),
     "validation.folds": _Number(int, 2, way_out=" Use validation=holdout for a single split."),

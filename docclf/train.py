@@ -40,9 +40,15 @@ if TYPE_CHECKING:
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
 
+# Image sizes of the default search: that of the config, and 1.43 times as many pixels a side in steps of 32.
+OmegaConf.register_new_resolver("docclf.larger", lambda size: 32 * round(size * 10 / 7 / 32), replace=True)
+
 # OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
 # 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+# Augmented views of each training page that heads see where validation pages are augmented.
+_VIEWS = 4
 
 log = logging.getLogger(__name__)
 
@@ -270,6 +276,8 @@ def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
         **data.places,
     )
     options = instantiate(model.head) if model.get("head") else HeadOptions()
+    if options.views is None:
+        options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
     weights = None
     if model.get("class_weights"):
         from docclf.data.module import class_weights

@@ -1,9 +1,10 @@
 """The score against scikit-learn, the schedules, and what a model is made of."""
 
 import logging
-import socket
+import threading
 from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -219,29 +220,41 @@ def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path, name: 
     assert "\n" not in str(refused.value) and len(str(refused.value)) < len(str(tmp_path)) + 500
 
 
+class _Answers(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:  # as http.server calls it
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def broken_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hub that takes connections, and from which nothing can be downloaded."""
+    """A hub that answers, and from which nothing can be downloaded."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route\nto the host")
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.delenv("HF_HUB_OFFLINE")
         monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
         found_weights._hub_weights.cache_clear()
         yield
         found_weights._hub_weights.cache_clear()
+        server.shutdown()
 
 
-def test_where_the_download_breaks_the_weights_are_asked_for_otherwise(broken_hub: None) -> None:
+@pytest.mark.parametrize("pretrained", [True, "auto"])
+def test_where_the_download_breaks_the_weights_are_asked_for_otherwise(broken_hub: None, pretrained: Any) -> None:
     with pytest.raises(ConfigError) as refused:
-        build(pretrained=True)
+        build(pretrained=pretrained)
     assert str(refused.value) == (
-        "Expected weights of `test_resnet` from timm's hub, as model.pretrained=true asks for, got none: they could "
-        "not be downloaded (OSError: no route to the host). Say model.checkpoint_path=FILE for weights that are here, "
-        "or model.pretrained=false."
+        "Expected weights of `test_resnet` from timm's hub, got none: they could not be downloaded (OSError: no "
+        "route to the host). Say model.checkpoint_path=FILE for weights that are here, or model.pretrained=false."
     )
 
 

@@ -64,9 +64,8 @@ def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
     except Exception as error:  # of the hub, of the network, or timm's own
         make(pretrained=False)  # what is wrong without weights too, is raised as it is
         raise ConfigError(
-            f"Expected weights of `{name}` from timm's hub, as model.pretrained=true asks for, got none: they could "
-            f"not be downloaded ({_cause(error)}). Say model.checkpoint_path=FILE for weights that are here, or "
-            "model.pretrained=false."
+            f"Expected weights of `{name}` from timm's hub, got none: they could not be downloaded ({_cause(error)}). "
+            "Say model.checkpoint_path=FILE for weights that are here, or model.pretrained=false."
         ) from error
 
 

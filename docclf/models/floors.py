@@ -21,7 +21,7 @@ from docclf.scores import macro_f1
 # Pages that a floor is measured on at most.
 _MOST_PAGES = 5000
 _STRENGTHS = (0.001, 0.01, 0.1)
-_VERSION = 1
+_VERSION = 2
 
 
 def measure_floors(
@@ -86,7 +86,8 @@ def _score(
     cache: FeatureCache,
     strength: float,
 ) -> dict[str, Any]:
-    heads = Heads(data, cache, HeadOptions(C=strength, scales=(1.0,), stages=False, aspect=False))
+    views = 0 if data.validation_augment is None else 1  # without, it would not know what augmented pages look like
+    heads = Heads(data, cache, HeadOptions(C=strength, scales=(1.0,), stages=False, aspect=False, views=views))
     n_classes = len(data.pages.class_names)
     scores, labels, predicted = [], [], []
     for fold in range(n_folds):

@@ -25,19 +25,20 @@ class HeadOptions:
         scales: Sides of the views of a page, as fractions of `data.image_size`.
         stages: Whether features of earlier stages of the backbone count.
         aspect: Whether the aspect ratio of the page counts.
-        views: Augmented copies of each training page, made as `augment` says, besides the page itself.
+        views: Augmented copies of each training page, made as `augment` says, besides the page itself. None: 4 where
+            validation pages are augmented, which pages as they are say little of, otherwise 0.
     """
 
     C: float = 0.01
     scales: Sequence[float] = (1.0, 0.7)
     stages: bool = True
     aspect: bool = True
-    views: int = 0
+    views: int | None = None
 
     def __post_init__(self) -> None:
         if not self.C > 0:
             raise ConfigError(f"Expected `model.head.C` to be above 0, got {self.C}.")
-        if self.views < 0:
+        if self.views is not None and self.views < 0:
             raise ConfigError(f"Expected `model.head.views` to be at least 0, got {self.views}.")
         if not len(self.scales) or not all(0 < scale <= 1 for scale in self.scales):
             shown = ", ".join(map(str, self.scales))

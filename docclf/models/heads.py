@@ -57,7 +57,10 @@ class Heads:
     @cached_property
     def _train(self) -> list[Features]:
         """Features of the training pages as they are, and of their augmented views."""
-        views = [self.data.train_views, *(self.data.augmented_views(seed) for seed in range(1, self.options.views + 1))]
+        views = [
+            self.data.train_views,
+            *(self.data.augmented_views(seed) for seed in range(1, (self.options.views or 0) + 1)),
+        ]
         return [self.cache.load(view, self.options) for view in views]
 
     @cached_property

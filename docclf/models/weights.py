@@ -7,12 +7,13 @@ import hashlib
 import importlib.util
 import logging
 import os
-import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from docclf.errors import ConfigError
 
@@ -123,29 +124,28 @@ def _is_reachable_or_cached(hub_id: str) -> bool:
     files = ("model.safetensors", "pytorch_model.bin")
     if any(isinstance(try_to_load_from_cache(hub_id, file), str) for file in files):
         return True
-    return os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE") and _answers(_host())
+    is_offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
+    return not is_offline and _answers(f"{_host()}/{hub_id}/resolve/main/config.json")
 
 
 def _host() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def _answers(address: str) -> bool:
-    """Whether a server takes a connection in time; in a thread, since looking up a name has no time limit."""
-    parts = urlsplit(address)
-    proxies = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
-    if proxies:  # which takes the connection instead, and says in time if it cannot
-        return True
+def _answers(url: str) -> bool:
+    """Whether a server has a file, and says so in time.
+
+    A connection alone tells nothing: what stands between may take it. It is tried in a thread, since looking up a name
+    has no time limit.
+    """
     reached = threading.Event()
 
-    def connect() -> None:
-        try:
-            socket.create_connection((parts.hostname or "", parts.port or 443), timeout=_PATIENCE_S).close()
+    def ask() -> None:
+        with suppress(OSError, ValueError, HTTPException):
+            urlopen(Request(url, method="HEAD"), timeout=_PATIENCE_S).close()
             reached.set()
-        except OSError:
-            pass
 
-    thread = threading.Thread(target=connect, daemon=True)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PATIENCE_S)
     return reached.is_set()

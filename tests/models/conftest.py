@@ -1,0 +1,42 @@
+"""Pages, weights and backbones that a test can afford."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from docclf.data.augment import BatchAugment
+from docclf.data.module import PageDataModule
+from docclf.data.pages import read_csv
+from docclf.models import weights
+
+
+@pytest.fixture
+def open_pages(pages_root: Path, tmp_path: Path) -> Callable[..., PageDataModule]:
+    """Opens the tiny pages at 64 pixels, with a cache of the test's own."""
+    settings: dict[str, Any] = {"reader": read_csv, "augment": BatchAugment(), "image_size": 64}
+    return partial(PageDataModule, str(pages_root), cache_dir=str(tmp_path / "cache"), **settings)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of `test_resnet`, which stand for trained ones."""
+    path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
+    torch.manual_seed(7)
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def hub_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the address of timm's hub."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    weights._hub_weights.cache_clear()
+    return lambda address: monkeypatch.setenv("HF_ENDPOINT", address)

@@ -1,0 +1,114 @@
+"""Heads are scikit-learn's logistic regression on standardised features, however many features there are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from docclf.errors import ConfigError
+from docclf.models.head import HeadOptions, fit_head, reduce
+
+Numbers = NDArray[np.float32]
+
+
+def drawn(n: int, d: int, n_classes: int, seed: int = 0) -> tuple[Numbers, NDArray[np.int64]]:
+    """Features of different size and spread, and classes that depend on some of them."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    features = random.normal(size=(n, d)) + random.normal(size=(n_classes, d))[labels] * (np.arange(d) < 4)
+    scaled = features * random.uniform(0.1, 10, d) + random.uniform(-5, 5, d)
+    return scaled.astype(np.float32), labels
+
+
+def standardised(features: Numbers, by: Numbers) -> NDArray[np.float64]:
+    spread = by.std(axis=0, dtype=np.float64)
+    return (features - by.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1)
+
+
+def expected(train: Numbers, labels: NDArray[np.int64], test: Numbers, **options: Any) -> NDArray[np.float64]:
+    model = LogisticRegression(max_iter=10_000, tol=1e-8, **options).fit(standardised(train, train), labels)
+    found: NDArray[np.float64] = model.predict_proba(standardised(test, train))
+    return found
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize(("n", "d"), [(90, 6), (30, 200), (40, 40)])
+@pytest.mark.parametrize("C", [0.001, 0.01, 0.1])
+def test_a_head_predicts_what_scikit_learn_predicts(n: int, d: int, n_classes: int, C: float) -> None:  # noqa: N803
+    features, labels = drawn(n + 50, d, n_classes)
+    train, test = features[:n], features[n:]
+    head = fit_head(reduce(train), labels[:n], n_classes, C=C)
+    found = head.probabilities(test)
+    assert found.dtype == np.float32 and np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found, expected(train, labels[:n], test, C=C), atol=1e-3)
+    assert found.std(axis=0).max() > 1e-3, "or there is nothing to compare"
+
+
+@pytest.mark.parametrize(("n", "d"), [(90, 6), (30, 200)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_weigh_as_they_do_in_scikit_learn(n: int, d: int, n_classes: int) -> None:
+    features, labels = drawn(n, d, n_classes)
+    weights = np.array([5.0, 0.5, 1.0])[:n_classes]
+    head = fit_head(reduce(features), labels, n_classes, C=0.01, class_weights=weights)
+    alike = expected(features, labels, features, C=0.01)
+    weighed = expected(features, labels, features, C=0.01, class_weight=dict(enumerate(weights)))
+    np.testing.assert_allclose(head.probabilities(features), weighed, atol=1e-3)
+    assert np.abs(alike - weighed).max() > 0.05, "or the weights make no difference"
+
+
+@pytest.mark.parametrize(("n", "d"), [(90, 6), (30, 200)])
+def test_a_factor_on_a_feature_is_one_on_its_standardised_values(n: int, d: int) -> None:
+    features, labels = drawn(n, d, 3)
+    weights = np.ones(d, np.float32)
+    weights[-1] = 20
+    head = fit_head(reduce(features, weights), labels, 3, C=0.01)
+    scaled = standardised(features, features) * weights
+    found = LogisticRegression(C=0.01, max_iter=10_000, tol=1e-8).fit(scaled, labels).predict_proba(scaled)
+    np.testing.assert_allclose(head.probabilities(features), found, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 6), (20, 200)])
+@pytest.mark.parametrize("present", [[0, 2, 3], [1, 3], [2]])
+def test_a_class_without_pages_is_never_predicted(n: int, d: int, present: list[int]) -> None:
+    features, labels = drawn(n, d, len(present))
+    head = fit_head(reduce(features), np.array(present)[labels], 4, C=0.01)
+    found = head.probabilities(features)
+    assert np.isfinite(found).all() and np.isfinite(head.bias).all()
+    assert (found[:, sorted({0, 1, 2, 3} - set(present))] == 0).all()
+    if len(present) == 1:
+        assert (found[:, present] == 1).all()
+    else:
+        np.testing.assert_allclose(found[:, present], expected(features, labels, features, C=0.01), atol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 6), (20, 200)])
+def test_features_that_are_always_the_same_say_nothing(n: int, d: int) -> None:
+    features, labels = drawn(n, d, 3)
+    features[:, 2], features[:, 5] = 7.0, 0.0
+    head = fit_head(reduce(features), labels, 3, C=0.01)
+    assert (head.weight[:, [2, 5]] == 0).all() and np.abs(head.weight).max() > 0
+    np.testing.assert_allclose(head.probabilities(features), expected(features, labels, features, C=0.01), atol=1e-3)
+
+
+@pytest.mark.parametrize("d", [6, 200])
+def test_where_all_features_are_always_the_same_classes_are_as_likely_as_they_are_often(d: int) -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2] * 8)
+    head = fit_head(reduce(np.full((48, d), 3.0, np.float32)), labels, 3, C=0.01)
+    found = head.probabilities(np.full((2, d), 3.0, np.float32))
+    np.testing.assert_allclose(found, np.tile([1 / 2, 1 / 3, 1 / 6], (2, 1)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"C": 0}, r"`model\.head\.C` to be above 0, got 0\."),
+        ({"views": -1}, r"`model\.head\.views` to be at least 0, got -1\."),
+        ({"scales": []}, r"`model\.head\.scales` to be fractions above 0 and up to 1, got \[\]\."),
+        ({"scales": [1.0, 1.5]}, r"up to 1, got \[1\.0, 1\.5\]\."),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        HeadOptions(**options)

@@ -1,0 +1,252 @@
+"""What of a backbone is trained, how fast, and with which statistics."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW
+
+from docclf.data.module import PageDataModule
+from docclf.errors import ConfigError
+from docclf.model import PageClassifier, constant
+from docclf.models.backbone import make_net
+from docclf.models.head import Head
+from docclf.models.tuning import batch_norms, freeze_first, parameter_groups, scale_rates, stages
+from docclf.trainer import make_trainer
+
+# Backbone and size of its images; names that begin the parameters of its stem, of its last stage and of its classifier
+KINDS = [
+    ("test_resnet", 64, "conv1", "layer4", "fc"),
+    ("test_efficientnet", 64, "conv_stem", "blocks.", "classifier"),
+    ("test_vit", 64, "patch_embed", "blocks.", "head"),
+    ("test_convnext", 64, "stem", "stages.3", "head.fc"),
+    ("swin_tiny_patch4_window7_224", 64, "patch_embed", "layers.3", "head.fc"),
+]
+
+
+@pytest.fixture(params=KINDS, ids=[kind[0] for kind in KINDS])
+def kind(request: pytest.FixtureRequest) -> tuple[Any, str, str, str]:
+    name, size, *names = request.param
+    return make_net(name, 3, size, 3), *names
+
+
+# Stages
+
+
+def test_every_parameter_is_of_one_stage_from_stem_to_classifier(kind: Any) -> None:
+    net, stem, last, classifier = kind
+    found = stages(net)
+    assert sorted(name for stage in found for name in stage) == sorted(name for name, _ in net.named_parameters())
+    assert len(found) >= 4 and any(name.startswith(stem) for name in found[0])
+    assert any(name.startswith(classifier) for name in found[-1])
+    assert [name for stage in found[-2:] for name in stage if name.startswith(last)]
+
+
+def test_the_last_stages_and_the_classifier_are_trained_and_the_others_are_left(kind: Any) -> None:
+    net, stem, last, classifier = kind
+    found = stages(net)
+    freeze_first(net)
+    trained = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    flags = [all(name in trained for name in stage) for stage in found]
+    assert [any(name in trained for name in stage) for stage in found] == flags, "a stage as a whole or not at all"
+    assert flags == sorted(flags) and not flags[0] and flags[-1] and flags[-2]
+    assert sum(flags) == max(1, round(0.4 * (len(found) - 2))) + 1
+    assert not [name for name in trained if name.startswith(stem)]
+    assert [name for name in trained if name.startswith(last)] and [n for n in trained if n.startswith(classifier)]
+
+
+# Rates
+
+
+def rates(net: Any, layer_decay: float) -> dict[str, float]:
+    """Learning rate of each trained parameter, of 1."""
+    optimizer = AdamW(list(parameter_groups(net, layer_decay)), lr=1.0)
+    scale_rates(optimizer)
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    found = [(names[id(p)], float(group["lr"])) for group in optimizer.param_groups for p in group["params"]]
+    assert len(found) == len(dict(found)), "none twice"
+    return dict(found)
+
+
+def test_each_stage_learns_so_much_slower_than_the_one_after_it(kind: Any) -> None:
+    net = kind[0]
+    found = rates(net, 0.5)
+    expected = {name: 0.5**distance for distance, stage in enumerate(reversed(stages(net))) for name in stage}
+    assert found == pytest.approx(expected) and len(set(found.values())) == len(stages(net))
+
+
+def test_without_decay_all_learn_alike_and_matrices_alone_are_decayed(kind: Any) -> None:
+    net = kind[0]
+    assert set(rates(net, 1.0).values()) == {1.0} and len(rates(net, 1.0)) == len(list(net.parameters()))
+    for layer_decay in (1.0, 0.7):
+        for group in parameter_groups(net, layer_decay):
+            assert {p.ndim > 1 for p in group["params"]} == {"weight_decay" not in group}
+            assert group.get("weight_decay", 0.0) == 0
+
+
+def test_what_is_left_as_it_is_has_no_rate(kind: Any) -> None:
+    net = kind[0]
+    freeze_first(net)
+    trained = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert set(rates(net, 0.7)) == trained and trained < {name for name, _ in net.named_parameters()}
+
+
+# Trainings
+
+
+class Steps(pl.Callback):
+    """Keeps the net's weights after every step, and whether batch normalisation used its own statistics."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Tensor]] = []
+        self.modes: list[set[bool]] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, PageClassifier)
+        self.modes.append({module.training for module in batch_norms(pl_module.net)})
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, PageClassifier)
+        self.states.append({key: value.clone() for key, value in pl_module.net.state_dict().items()})
+
+
+Train = Callable[..., tuple[PageClassifier, dict[str, Tensor], Steps]]
+
+
+@pytest.fixture
+def train(open_pages: Callable[..., PageDataModule]) -> Train:
+    """Trains 2 epochs of 2 steps, with validations; gives the model, its weights of before, and its steps."""
+
+    def run(name: str = "test_resnet", accumulate: int = 1, **options: Any) -> Any:
+        data = open_pages(image_size=32, batch_size=8)
+        data.use_split(np.arange(0, 24, 2), np.arange(1, 24, 2))
+        torch.manual_seed(0)
+        settings: dict[str, Any] = {"optimizer": partial(SGD, lr=0.05), "scheduler": constant, **options}
+        model = PageClassifier(name, num_classes=3, image_size=32, **settings)
+        before, steps = {key: value.clone() for key, value in model.net.state_dict().items()}, Steps()
+        trainer = make_trainer(
+            accelerator="cpu",
+            precision="32-true",
+            max_epochs=2,
+            logger=False,
+            callbacks=[steps],
+            accumulate_grad_batches=accumulate,
+        )
+        trainer.fit(model, datamodule=data)
+        return model, before, steps
+
+    return run
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {key for key in before if not torch.equal(before[key], after[key])}
+
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def test_frozen_batch_normalisation_keeps_its_statistics_and_learns_its_scales(train: Train) -> None:
+    model, before, steps = train(batch_norm="frozen")
+    changed = moved(before, model.net.state_dict())
+    assert not {key for key in changed if key.endswith(STATISTICS)}
+    assert {"bn1.weight", "bn1.bias", "conv1.weight"} <= {key.replace("conv1.0", "conv1") for key in changed}
+    assert steps.modes == [{False}] * 4, "in the second epoch too, after a validation"
+
+
+@pytest.mark.parametrize("batch_norm", ["epoch", "running"])
+def test_other_batch_normalisation_takes_its_statistics_from_the_pages(train: Train, batch_norm: str) -> None:
+    model, before, steps = train(batch_norm=batch_norm)
+    changed = moved(before, model.net.state_dict())
+    assert {key for key in before if key.endswith(STATISTICS)} <= changed and steps.modes == [{True}] * 4
+    assert int(model.net.bn1.num_batches_tracked) == {"epoch": 2, "running": 4}[batch_norm]
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_auto_freezes_the_statistics_of_trained_weights_alone(
+    train: Train, weights_file: Any, is_trained: bool
+) -> None:
+    options = {"checkpoint_path": str(weights_file)} if is_trained else {}
+    model, _, steps = train(layer_decay=0.5, **options)
+    assert (model.batch_norm, model.layer_decay) == (("frozen", 0.5) if is_trained else ("epoch", 1.0))
+    assert steps.modes == [{not is_trained}] * 4
+
+
+def test_a_config_of_before_says_it_in_its_own_way() -> None:
+    build = partial(PageClassifier, "test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant)
+    assert [build(epoch_batch_norm=given).batch_norm for given in (True, False)] == ["epoch", "running"]
+
+
+@pytest.mark.parametrize("batch_norm", ["epoch", "running", "frozen"])
+def test_where_the_last_stages_are_trained_the_others_stay_as_they_are_with_their_statistics(
+    train: Train, batch_norm: str
+) -> None:
+    model, before, _ = train(tune="last", batch_norm=batch_norm)
+    changed = moved(before, model.net.state_dict())
+    names = [name for name, parameter in model.net.named_parameters() if parameter.requires_grad]
+    trained = {name.partition(".")[0] for name in names}
+    assert {key.partition(".")[0] for key in changed} == trained == {"layer3", "layer4", "fc"}
+
+
+def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(train: Train) -> None:
+    model, _, steps = train(ema=0.5, batch_norm="frozen")
+    average = steps.states[0]
+    for state in steps.states[1:]:
+        average = {key: torch.lerp(average[key], state[key], 0.5) if value.is_floating_point() else state[key]
+                   for key, value in state.items()}  # fmt: skip
+    kept = model.kept.state_dict()
+    for key, value in average.items():
+        assert torch.allclose(kept[key].float(), value.float(), atol=1e-6), key
+    assert moved(kept, model.net.state_dict()) >= {"fc.weight", "conv1.0.weight"} & set(kept)
+    images = torch.rand(2, 3, 32, 32)
+    model.eval()
+    with torch.no_grad():
+        assert torch.allclose(model(images), model.kept((images - model.mean) / model.std), atol=1e-6)
+        assert not torch.allclose(model(images), model.net((images - model.mean) / model.std), atol=1e-4)
+
+
+def test_gradients_that_accumulate_are_averaged_once(train: Train) -> None:
+    model, _, steps = train(ema=0.5, batch_norm="frozen", accumulate=2)
+    first, second = steps.states[1], steps.states[3]  # after the two steps of the optimizer
+    kept = model.kept.state_dict()
+    assert torch.allclose(kept["fc.weight"], torch.lerp(first["fc.weight"], second["fc.weight"], 0.5), atol=1e-6)
+
+
+def test_without_a_moving_average_the_net_itself_is_kept(train: Train) -> None:
+    model, _, _ = train(ema=0.0)
+    assert model.kept is model.net
+
+
+# The start
+
+
+def test_a_net_starts_from_a_head_on_its_last_features() -> None:
+    model = PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant).eval()
+    d = model.net.num_features
+    random = np.random.default_rng(0)
+    head = Head(random.normal(size=(3, d)).astype(np.float32), np.array([0.5, -1e4, 0], np.float32))
+    model.start(head)
+    images = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        features = model.net.forward_head(
+            model.net.forward_features((images - model.mean) / model.std), pre_logits=True
+        )
+        expected = features.numpy() @ head.weight.T + [0.5, -10, 0]
+        np.testing.assert_allclose(model(images).numpy(), expected, atol=1e-4)
+
+
+def test_a_head_of_another_shape_is_left_aside() -> None:
+    model = PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant)
+    before = model.net.fc.weight.clone()
+    model.start(Head(np.ones((3, 7), np.float32), np.ones(3, np.float32)))
+    assert torch.equal(model.net.fc.weight, before)
+
+
+@pytest.mark.parametrize(("key", "value"), [("tune", "head"), ("tune", "some"), ("batch_norm", "off")])
+def test_other_words_are_refused(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Expected `model\.{key}` to be .*, got {value}\."):
+        PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant, **{key: value})  # type: ignore[arg-type]
