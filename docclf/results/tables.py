@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, RUNG
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of
@@ -34,16 +34,18 @@ def write_trials(
     measured = {key for trial in trials for key, value in trial.user_attrs.items() if _is_metric(key, value)}
     metrics = sorted(measured - set(objectives))
     again = {source_number(trial): trial.values[0] for trial in finalists}
+    rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["number", "state", *values, "rescored", *keys, "folds", *metrics, "seconds", "cause", "folder"]
+            ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, "seconds", "cause", "folder"]
         )
         for trial, row in zip(trials, rows, strict=True):
             writer.writerow(
                 [
                     trial.number,
+                    *(trial.user_attrs.get(RUNG, "") for _ in rung),
                     trial.state.name,
                     *(trial.values or [""] * len(values)),
                     again.get(trial.number, ""),
