@@ -40,8 +40,13 @@ if TYPE_CHECKING:
 # What a config may call. Hydra refuses every other `_target_`.
 TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
 
-# Image sizes of the default search: that of the config, and 1.43 times as many pixels a side in steps of 32.
-OmegaConf.register_new_resolver("docclf.larger", lambda size: 32 * round(size * 10 / 7 / 32), replace=True)
+
+def _larger(size: int) -> int:
+    """The other image size of the default search: 1.43 times as many pixels a side, in steps of 32."""
+    return 32 * round(size * 10 / 7 / 32)
+
+
+OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
 
 # OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
 # 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.

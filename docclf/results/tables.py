@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
 from docclf.results.floors import REFERENCE, training_facts
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, RUNG
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of
@@ -39,15 +39,17 @@ def write_trials(
     trained = [training_facts(trial.user_attrs) for trial in trials]
     facts = list({key: None for row in trained for key in row})
     again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
+    rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        known = ["number", "state", *values, "rescored", *keys, "folds", *metrics, *facts]
+        known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
         writer.writerow([*known, "seconds", "cause", "folder"])
         for trial, row, its in zip(trials, rows, trained, strict=True):
             writer.writerow(
                 [
                     trial.number,
+                    *(trial.user_attrs.get(RUNG, "") for _ in rung),
                     trial.state.name,
                     *(trial.values or [""] * len(values)),
                     again.get(trial.number, ""),

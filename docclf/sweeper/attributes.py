@@ -3,6 +3,8 @@
 ROLE = "role"  # "baseline"
 ENQUEUED = "enqueued"  # the entry of `enqueue` that it comes from
 RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
+RUNG = "rung"  # of a search that climbs, see docclf.sweeper.climb
+CARRIED = "carried_from"  # number of the trial on the rung below whose values it takes over; null without one
 DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
 OVERRIDES = "overrides"  # of its job, where other machines may need them to compose its config
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
@@ -24,4 +26,4 @@ PRUNER = "pruner"
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it
-ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)
+ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, CARRIED, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)

@@ -108,6 +108,23 @@ class FinalistsConfig:
 
 
 @dataclass
+class ClimbConfig:
+    """Values of a searched key are tried in order, and each takes over the best of the one before it.
+
+    See `docclf.sweeper.climb.Climb`.
+    """
+
+    # a key of `params`
+    key: str = ""
+    # its values from cheap to dear
+    order: list[Any] = field(default_factory=list)
+    # of the trials, and of the time at most, that the first value gets; of the rest the second one, and so on
+    fraction: float = 0.5
+    # keys whose values in the best trials are taken over; what is not searched is left out
+    carry: list[str] = field(default_factory=list)
+
+
+@dataclass
 class SweeperConfig:
     """Arguments of `docclf.sweeper.plugin.DocclfSweeper`; those of the stock sweeper keep their names."""
 
@@ -146,6 +163,8 @@ class SweeperConfig:
     params: dict[str, Any] | None = None
     # list of {when: {key: value or list of values}, params: {...}}
     conditional: list[Any] | None = None
+    # cheap trials first, as in {key: tune, order: [head, all], carry: [image_size]}; null: in any order
+    climb: ClimbConfig | None = None
     # dotted path of a function(config, trial) that draws more with trial.suggest_...
     custom_search_space: str | None = None
 

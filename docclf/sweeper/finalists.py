@@ -17,7 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, PRUNER, RETRY_OF, ROLE, WANTED
+from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, PRUNER, RETRY_OF, ROLE, RUNG, WANTED
 from docclf.sweeper.checks import finalists_overrides
 from docclf.sweeper.claims import claim_lock
 from docclf.sweeper.opening import Opened
@@ -31,7 +31,6 @@ from docclf.sweeper.ownership import (
     release,
 )
 from docclf.sweeper.process import host_of, this_process
-from docclf.sweeper.progress import format_params
 from docclf.sweeper.search import Search
 from docclf.sweeper.storage import FINALISTS, finalists_name
 from docclf.sweeper.study import (
@@ -138,7 +137,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         missing = _queue(finalists, marks, opened.directory)
         if missing:
             total = len(counted(finalists.get_trials(deepcopy=False))) + missing
-            again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total)
+            again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total, climb=None)
             _Final(settings, again, workers).run()
         # Until here, those of before count. They still do where they were scored in the same way: that a trial found
         # since took their place by its score in the search says nothing against them.
@@ -188,7 +187,7 @@ class _Final(Search):
         return (*super()._overrides(trial), *self.asked, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
-        return f"trial {source_number(trial)}: {format_params(trial.params)}"
+        return f"trial {source_number(trial)}: {super()._describe(trial)}"
 
 
 def mark(number: int, overrides: Sequence[str]) -> str:
@@ -229,7 +228,6 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
         if last is not None and last.state == TrialState.WAITING:
             continue
         attributes = {FINALIST: name} | ({RETRY_OF: last.number} if last is not None else {})
-        if trial.user_attrs.get(ROLE):
-            attributes[ROLE] = trial.user_attrs[ROLE]
+        attributes |= {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
         finalists.enqueue_trial(trial.params, user_attrs=attributes)
     return queued

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docclf.sweeper.climb import Climb
 
 # Of trials that may be stopped early, the share that runs whole, by their pruner's class: what was seen with median,
 # what halving comes to, and guesses. It counts as so many trials that were seen.
@@ -39,11 +43,13 @@ class Cost:
         seconds: Wall-clock time.
         steps: Values that it reported; 1 of one that ended without any.
         is_whole: Whether it came to its end.
+        rung: Of a search that climbs: what a trial costs says nothing of those on another one.
     """
 
     seconds: float
     steps: int
     is_whole: bool = False
+    rung: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,23 +57,35 @@ class Plan:
     """What a search does in all.
 
     Attributes:
-        total: Trials.
+        total: Trials; infinite for as many as there is time for.
         workers: Of them that run at once.
         whole: Share of the trials that is expected to run to its end, before any was seen.
-        n_startup: Trials that none stops before.
+        n_startup: Trials of a rung that none stops before.
         n_finalists: Trials that run once more at the end.
         is_race: Whether of these those behind the leader stop.
+        climb: Which rungs the trials are on; None for one.
     """
 
-    total: int
+    total: float
     workers: int = 1
     whole: float = 1.0
     n_startup: int = 0
     n_finalists: int = 0
     is_race: bool = False
+    climb: Climb | None = field(default=None, repr=False)
+
+    def coming(self, done: Sequence[Cost], running: Sequence[Cost]) -> list[tuple[str, int]]:
+        """Rungs of the trials to come, with how many each will have."""
+        n_left = max(int(self.total) - len(done) - len(running), 0)
+        if self.climb is None:
+            return [("", n_left)] if n_left else []
+        begun = Counter(cost.rung for cost in (*done, *running))
+        return self.climb.coming(begun, (*done, *running)[-1].rung, n_left)
 
 
-def make_plan(settings: Mapping[str, Any], total: int, workers: int, *, is_single: bool = True) -> Plan:
+def make_plan(
+    settings: Mapping[str, Any], total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
+) -> Plan:
     """The plan of a search.
 
     Args:
@@ -75,13 +93,14 @@ def make_plan(settings: Mapping[str, Any], total: int, workers: int, *, is_singl
         total: Trials.
         workers: Of them that run at once.
         is_single: Whether there is one objective; trials of several are neither stopped nor scored again.
+        climb: Which rungs the trials are on; None for one.
 
     >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
     >>> make_plan({"pruner": pruner, "baseline": True, "finalists": {"top_k": 3, "race": True}}, 20, 1)
     Plan(total=20, workers=1, whole=0.5, n_startup=1, n_finalists=4, is_race=True)
     """
     if not is_single:
-        return Plan(total, workers)
+        return Plan(total, workers, climb=climb)
     pruner, finalists = settings["pruner"], settings["finalists"]
     name = str(pruner["_target_"]).rpartition(".")[2]
     return Plan(
@@ -89,43 +108,106 @@ def make_plan(settings: Mapping[str, Any], total: int, workers: int, *, is_singl
         workers,
         _WHOLE.get(name, _WHOLE_OTHERWISE),
         _RACE_WHOLE if name == "Race" else int(pruner.get("n_startup_trials") or 0),
-        min(finalists["top_k"], total) + bool(settings["baseline"]) if finalists["top_k"] else 0,
+        int(min(finalists["top_k"], total)) + bool(settings["baseline"]) if finalists["top_k"] else 0,
         bool(finalists.get("race")),
+        climb,
     )
 
 
-def seconds_left(plan: Plan, done: Sequence[Cost], running: Sequence[Cost], limit: float = math.inf) -> float | None:
+def seconds_left(
+    plan: Plan,
+    done: Sequence[Cost],
+    running: Sequence[Cost],
+    limit: float = math.inf,
+    finalists: Sequence[str] = (),
+) -> float | None:
     """How long the rest of a search will take, its finalists included; None before anything can be said.
 
-    A step costs what it cost on average; the first trial of each worker, which loads what the others find loaded, is
-    left out. How many steps a trial will make comes from those seen and from what its pruner is known for, since few
-    are stopped before there are some to compare with.
+    A step costs what it cost on average on the same rung; the first trial of each worker, which loads what the others
+    find loaded, is left out. How many steps a trial will make comes from those seen and from what its pruner is known
+    for, since few are stopped before there are some to compare with.
 
     Args:
         plan: What is to be done in all.
         done: The trials that ended and count, in the order in which they began.
         running: Those that run.
-        limit: Seconds after which the search stops, whatever is left, and goes over to its finalists.
+        limit: Seconds until the time budget is over.
+        finalists: Rungs of the trials that would run once more as things stand, see `finalists_seconds`.
 
     >>> seconds_left(Plan(4), [Cost(20, 2, True), Cost(10, 2, True)], [Cost(6, 1)])
     14.0
     >>> seconds_left(Plan(4, workers=2), [Cost(20, 2, True), Cost(20, 2, True)], [Cost(6, 1), Cost(2, 0)])
     18.0
     """
-    whole = max((cost.steps for cost in done), default=0)
-    if not whole:
+    if math.isinf(plan.total):
+        return None if math.isinf(limit) else max(limit, 0.0)
+    paces = _paces(plan, done)
+    if not paces:
         return None
-    pace = _seconds_a_step(done, plan.workers) * whole
-    share, stopped = _expected(plan, done, whole)
-    mean = pace * (share + (1 - share) * stopped)
-    # One that has come further than those that are stopped is likely to run whole.
-    free = [max((pace if cost.steps > stopped * whole else mean) - cost.seconds, 0.0) for cost in running]
-    n_before = len(done) + len(running)
-    coming = [pace if number < plan.n_startup else mean for number in range(n_before, plan.total)]
-    rest = min(_makespan(coming, free, plan.workers), max(limit, 0.0))
-    raced = max(0, plan.n_finalists - _RACE_WHOLE) if plan.is_race else 0
-    finalists = [pace] * (plan.n_finalists - raced) + [pace / 2] * raced
-    return rest + _makespan(finalists, [], plan.workers)
+    coming = plan.coming(done, running)
+    if ({rung for rung, _ in coming} | {cost.rung for cost in running}) - paces.keys():
+        return None
+    free = [paces[cost.rung].left(cost) for cost in running]
+    begun = Counter(cost.rung for cost in (*done, *running))
+    seconds = []
+    for rung, n in coming:
+        n_startup = min(max(plan.n_startup - begun[rung], 0), n)
+        seconds += [paces[rung].whole] * n_startup + [paces[rung].mean] * (n - n_startup)
+    # Who is not known yet is taken for one like the latest trials.
+    final = [*finalists, *[done[-1].rung] * plan.n_finalists][: plan.n_finalists]
+    return min(_makespan(seconds, free, plan.workers) + finalists_seconds(plan, done, final), max(limit, 0.0))
+
+
+def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]) -> float:
+    """How long it takes to run some trials once more.
+
+    Args:
+        plan: Says whether they race, in which all but two are expected to stop half-way.
+        done: The trials that ended and count.
+        finalists: The rung of each, those first that run whole.
+
+    >>> costs = [Cost(1, 1, True, "head"), Cost(30, 9, True, "all")]
+    >>> finalists_seconds(Plan(9, is_race=True), costs, ["head", "all", "all"])
+    46.0
+    """
+    paces = _paces(plan, done)
+    known = [paces[rung].whole for rung in finalists if rung in paces]
+    n_whole = _RACE_WHOLE if plan.is_race else len(known)
+    return _makespan([*known[:n_whole], *(seconds / 2 for seconds in known[n_whole:])], [], plan.workers)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """What the trials of a rung are expected to cost.
+
+    Attributes:
+        whole: Seconds of one that runs to its end.
+        mean: Seconds on average.
+        until: Steps after which those that do not are stopped.
+    """
+
+    whole: float
+    mean: float
+    until: float
+
+    def left(self, cost: Cost) -> float:
+        """Seconds that a running trial still takes; one that has come further than others are stopped runs whole."""
+        return max((self.whole if cost.steps > self.until else self.mean) - cost.seconds, 0.0)
+
+
+def _paces(plan: Plan, done: Sequence[Cost]) -> dict[str, _Pace]:
+    """By rung, as far as trials were seen."""
+    by_rung: dict[str, list[Cost]] = {}
+    for cost in done:
+        by_rung.setdefault(cost.rung, []).append(cost)
+    return {rung: _pace(plan, costs) for rung, costs in by_rung.items() if any(cost.steps for cost in costs)}
+
+
+def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
+    steps = max(cost.steps for cost in done)
+    whole = _seconds_a_step(done, plan.workers) * steps
+    share, stopped = _expected(plan, done, steps)
+    return _Pace(whole, whole * (share + (1 - share) * stopped), stopped * steps)
 
 
 def _seconds_a_step(done: Sequence[Cost], n_first: int) -> float:

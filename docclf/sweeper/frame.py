@@ -52,7 +52,7 @@ class View:
 
     Attributes:
         name: Of the study.
-        total: Trials in all.
+        total: Trials in all; infinite for no limit.
         complete, pruned, failed: How many of them ended so.
         running: Those that run.
         best: Name, value and trial of the best of each objective.
@@ -65,7 +65,7 @@ class View:
     """
 
     name: str
-    total: int
+    total: float
     complete: int = 0
     pruned: int = 0
     failed: int = 0
@@ -117,7 +117,7 @@ def compose(view: View, columns: int, rows: int) -> list[Text]:
 def _title(view: View, width: int, indent: int) -> Text:
     """Name, bar, and how many of how many."""
     n = view.complete + view.pruned + view.failed
-    counter = f"  {n}/{view.total}"
+    counter = f"  {n}/{view.total}" if math.isfinite(view.total) else f"  {n}"
     name = Text(view.name)
     name.truncate(max(width // 2, indent), overflow="ellipsis")
     name.pad_right(max(indent - name.cell_len, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,13 @@ from docclf.sweeper.storage import choose_study, open_storage
 log = logging.getLogger(__name__)
 
 
-def read_entries(entries: Sequence[Any], space: Space, config: DictConfig, cwd: Path) -> dict[str, dict[str, Any]]:
+def read_entries(
+    entries: Sequence[Any],
+    space: Space,
+    config: DictConfig,
+    cwd: Path,
+    complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: values,
+) -> dict[str, dict[str, Any]]:
     """Read `enqueue`: configurations to try before the sampler chooses.
 
     Args:
@@ -31,6 +37,7 @@ def read_entries(entries: Sequence[Any], space: Space, config: DictConfig, cwd: 
         space: The search space.
         config: The composed config, to name near keys.
         cwd: Where relative paths begin.
+        complete: Adds to the values of an entry what follows from them.
 
     Returns:
         Text of the entry to draws by name in the study.
@@ -44,6 +51,7 @@ def read_entries(entries: Sequence[Any], space: Space, config: DictConfig, cwd: 
         values = dict(_values(entry, space, cwd))
         shown = " ".join(f"{key}={to_text(value)}" for key, value in values.items())
         check_keys(values, config)
+        values = dict(complete(values))
         known = {**{p.key: values.get(p.key) for p in space.active(values)}, **values}
         for key in values:
             if key not in space.keys:

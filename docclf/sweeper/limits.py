@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SearchError
+from docclf.sweeper.attributes import RUNG
 from docclf.sweeper.study import causes, counted, last_improvement
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,21 @@ class Limits:
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
         directions: Of the study.
+        last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.climb`.
     """
 
-    def __init__(self, settings: Mapping[str, Any], directions: Sequence[StudyDirection]) -> None:
-        self.settings, self.directions = settings, directions
+    def __init__(
+        self, settings: Mapping[str, Any], directions: Sequence[StudyDirection], last_rung: str | None = None
+    ) -> None:
+        self.settings, self.directions, self.last_rung = settings, directions, last_rung
         timeout = settings["timeout"]
         self.deadline = math.inf if timeout is None else time.time() + timeout
         self.is_reached = False
+
+    @property
+    def spent(self) -> float:
+        """Part of the time budget that is over."""
+        return 1 - (self.deadline - time.time()) / self.settings["timeout"] if self.settings["timeout"] else 0.0
 
     def end(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one of them ends the search, which then is a success; says which, once."""
@@ -44,7 +53,8 @@ class Limits:
             log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
             return True
         patience = self.settings["stop_when_stagnant"]
-        since = last_improvement(counted(trials), self.directions) if patience else 0
+        judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))
+        since = last_improvement(list(judged), self.directions) if patience else 0
         if patience and since >= patience:
             log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
             return True

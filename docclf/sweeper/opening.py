@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
+from docclf.sweeper.attributes import RUNG
 from docclf.sweeper.checks import (
     baseline,
     check_finalists,
@@ -23,6 +24,8 @@ from docclf.sweeper.checks import (
     check_values,
     values_of,
 )
+from docclf.sweeper.climb import Climb, read_climb
+from docclf.sweeper.grammar import to_text
 from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.outcome import read_bound
@@ -51,6 +54,7 @@ class Opened:
         baseline: Draws of trial 0; None to let the sampler choose.
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
+        climb: Says which rung a trial is on; None without rungs.
     """
 
     study: optuna.Study
@@ -65,6 +69,7 @@ class Opened:
     baseline: dict[str, Any] | None = None
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
+    climb: Climb | None = None
 
     def queue_entries(self) -> None:
         """Queue the entries that the study does not know yet."""
@@ -104,8 +109,10 @@ def open_study(
     first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
     check_values(space, compose)
     final = check_finalists(settings["finalists"], space, compose)
-    entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd)
     objectives, directions = read_objectives(settings["metric"], settings["direction"])
+    climb = read_climb(settings, space, compose(space.fixed), directions)
+    complete = [climb.on_a_rung] if climb is not None else []
+    entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd, *complete)
     source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
     pruner = make_pruner(settings["pruner"])
 
@@ -129,6 +136,9 @@ def open_study(
     OmegaConf.save(config, directory / _CONFIG)
 
     known = fitting_trials(source, space, study.directions) if source is not None else []
+    if climb is not None:
+        for trial in known:
+            trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))
     if known and settings["warm_start"] == "best":
         best = best_trial(known, study.directions[0])
         entries |= {f"best of {settings['warm_start_from']}": best.params} if best else {}
@@ -146,7 +156,13 @@ def open_study(
         baseline=first,
         entries=entries,
         hook=hook,
+        climb=climb,
     )
+    if isinstance(study.sampler, Grid) and climb is not None:
+        raise ConfigError(
+            "Expected a search without rungs for a grid, which visits every point in its own order. Say "
+            "hydra.sweeper.climb=null, or choose another sampler, for example hydra/sweeper/sampler=tpe."
+        )
     if isinstance(study.sampler, Grid):
         opened.total = min(opened.total, study.sampler.size + (first is not None) + len(entries))
     return opened

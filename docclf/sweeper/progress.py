@@ -10,7 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.passwords import hide_password
 from docclf.sweeper.space import key_of
@@ -68,7 +68,8 @@ def end_line(
     shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
         shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
-    return f"{noun} {trial.number}/{total}  {outcome}{shown}  {format_seconds(seconds)}{left}"
+    rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
+    return f"{noun} {trial.number}/{total}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
 
 
 def format_seconds(seconds: float) -> str:

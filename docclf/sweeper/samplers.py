@@ -69,7 +69,8 @@ def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samp
                 "Choose another sampler, for example hydra/sweeper/sampler=tpe."
             )
         # In the order of the seed; shuffled by another one, a continued study would still leave no point out.
-        return Grid({key: _points(key, d) for key, d in space.distributions.items()}, seed=chosen.get("seed"))
+        found = {space.name(p): p.distribution for p in space.active({}) if p.distribution is not None}
+        return Grid({key: _points(key, d) for key, d in found.items()}, seed=chosen.get("seed"))
     if target == "optuna.samplers.BruteForceSampler":
         return BruteForce(**{k: v for k, v in chosen.items() if k != "_target_"})
     if target == "optuna.samplers.CmaEsSampler" and importlib.util.find_spec("cmaes") is None:

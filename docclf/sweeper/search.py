@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import InputError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
-from docclf.sweeper.attributes import ATTEMPT, OVERRIDES
+from docclf.sweeper.attributes import ATTEMPT, OVERRIDES, RUNG
 from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
 from docclf.sweeper.duplicates import find_twin, take_over
 from docclf.sweeper.forecast import make_plan
@@ -65,7 +65,8 @@ class Search:
     def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
         self.settings, self.opened, self.workers = settings, opened, workers
         self.study, self.space, self.total = opened.study, opened.space, opened.total
-        self.limits = Limits(settings, opened.study.directions)
+        last_rung = opened.climb.rungs[-1] if opened.climb is not None else None
+        self.limits = Limits(settings, opened.study.directions, last_rung)
         self.asker = Asker(
             opened.study,
             known=opened.known,
@@ -73,12 +74,14 @@ class Search:
             entries=opened.entries,
             on_first=opened.queue_entries,
             deadline=self.limits.deadline,
+            climb=opened.climb,
         )
         is_single = len(opened.study.directions) == 1
-        self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single)
+        self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single, climb=opened.climb)
         self.tally = Tally(opened.study.directions)
         self.signals = EndingSignals()
-        self.is_waiting = self.is_seeded = False
+        self.is_waiting = False
+        self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
         self.running: dict[int, int] = {}  # trial number to its id in the storage
         self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
         self.live = Live(
@@ -149,7 +152,10 @@ class Search:
         return self.space.overrides(trial.params)
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
-        return progress.format_params(trial.params)
+        rung, climb = trial.user_attrs.get(RUNG), self.settings["climb"]
+        if rung is None or not climb:
+            return progress.format_params(trial.params)
+        return f"{rung}  {progress.format_params({k: v for k, v in trial.params.items() if k != climb['key']})}"
 
     def _refresh(self) -> None:
         self.trials = self.study.get_trials(deepcopy=False)
@@ -183,7 +189,9 @@ class Search:
         Args:
             jobs: Those that run.
         """
-        n_complete = sum(trial.state == TrialState.COMPLETE for trial in self.trials)
+        n_complete = sum(
+            t.state == TrialState.COMPLETE and t.user_attrs.get(RUNG) == self.asker.rung for t in self.trials
+        )
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while (trial := self._claim()) is not None:
@@ -207,7 +215,7 @@ class Search:
                     # What was interrupted goes first: of it, a new trial would take the place.
                     retry_interrupted(self.study, self.opened.baseline, self.trials)
                     drop_doubles(self.study, self.trials)
-                    trial_id = self.asker.take()
+                    trial_id = self.asker.take(self.limits.spent)
                     self._seed(trial_id)
                     if isinstance(self.asker.sampler, IN_TURN):
                         trial = self._ask()
@@ -221,12 +229,18 @@ class Search:
         return None
 
     def _seed(self, trial_id: int) -> None:
-        """Move the sampler's seed on by the number of this process's first trial, which no other process has."""
-        if not self.is_seeded:
+        """Ask the sampler of the trial's rung.
+
+        Its seed is moved on by the number of the first trial that it is asked for, which no other process has.
+        """
+        rung = self.asker.rung
+        if rung not in self.samplers:
             number = self.study._storage.get_trial_number_from_id(trial_id)
-            if number != self.opened.n_before:
-                self.asker.sampler = make_sampler(self.settings["sampler"], self.space, number)
-        self.is_seeded = True
+            is_made = number == self.opened.n_before
+            self.samplers[rung] = (
+                self.study.sampler if is_made else make_sampler(self.settings["sampler"], self.space, number)
+            )
+        self.asker.sampler = self.samplers[rung]
 
     def _n_left(self) -> int:
         """Trials that are still to be started, by this process or another one."""

@@ -72,7 +72,8 @@ class Space:
 
     @property
     def is_conditional(self) -> bool:
-        return any(parameter.when for parameter in self.parameters)
+        """Whether trials have different keys."""
+        return any(parameter.when.keys() - self.constants.keys() for parameter in self.parameters)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

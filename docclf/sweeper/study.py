@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import SpaceError
 from docclf.sweeper.attributes import (
     BEAT,
+    CARRIED,
     CAUSE,
     DUPLICATE_OF,
     ENQUEUED,
@@ -26,6 +27,7 @@ from docclf.sweeper.attributes import (
     OWNER,
     RETRY_OF,
     ROLE,
+    RUNG,
     WANTED,
 )
 from docclf.sweeper.grammar import describe
@@ -34,6 +36,8 @@ from docclf.sweeper.process import is_here, runs_here
 
 BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
+# What a trial that is tried again keeps
+_KEPT = (CARRIED, ENQUEUED, FINALIST, ROLE, RUNG)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -128,7 +132,7 @@ def retry_interrupted(
         again = is_baseline or why != "process" or not died_before(trial, trials)
         again = again and trial.user_attrs.get(FINALIST) in wanted
         if why and why != "unwanted" and trial.number not in retried and params and again:
-            kept = {key: trial.user_attrs[key] for key in (ENQUEUED, FINALIST, ROLE) if key in trial.user_attrs}
+            kept = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
             kept |= {ROLE: "baseline"} if is_baseline else {}
             study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
 

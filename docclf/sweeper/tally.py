@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Sequence
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import DUPLICATE_OF, INTERRUPTED
-from docclf.sweeper.forecast import Cost, Plan, seconds_left
+from docclf.sweeper.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
+from docclf.sweeper.forecast import Cost, Plan, finalists_seconds, seconds_left
 
 
 class Tally:
@@ -38,6 +39,8 @@ class Tally:
         self.scores: list[tuple[TrialState, float | None]] = []
         self.best: list[FrozenTrial | None] = [None for _ in directions]
         self.running: list[FrozenTrial] = []
+        self._baseline: list[str] = []  # its rung, if it is complete
+        self._ranked: list[tuple[float, str]] = []  # first objective, smaller is better, and rung of the others
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         """Look at what is new.
@@ -65,15 +68,34 @@ class Tally:
         self.pruned += trial.state == TrialState.PRUNED
         self.failed += trial.state == TrialState.FAIL
         self.scores.append((trial.state, trial.values[0] if is_complete else None))
+        rung = trial.user_attrs.get(RUNG, "")
         if DUPLICATE_OF in trial.user_attrs:
-            self.costs.append(Cost(0.0, 0))
+            self.costs.append(Cost(0.0, 0, rung=rung))
         else:
             seconds = trial.duration.total_seconds() if trial.duration else 0.0
-            self.costs.append(Cost(seconds, len(trial.intermediate_values) or int(is_complete), is_complete))
+            self.costs.append(Cost(seconds, len(trial.intermediate_values) or int(is_complete), is_complete, rung))
+        if is_complete and trial.user_attrs.get(ROLE) == "baseline":
+            self._baseline = [rung]
+        elif is_complete and DUPLICATE_OF not in trial.user_attrs:
+            insort(self._ranked, (self._signs[0] * trial.values[0], rung))
         if is_complete and all(excess <= 0 for excess in trial.constraints.values()):
             for i, (best, sign) in enumerate(zip(self.best, self._signs, strict=True)):
                 if best is None or sign * trial.values[i] < sign * best.values[i]:
                     self.best[i] = trial
+
+    def finalists(self, n: int) -> list[str]:
+        """Rungs of the trials that would run once more, the baseline and the best others.
+
+        Args:
+            n: How many at most.
+        """
+        return [*self._baseline, *(rung for _, rung in self._ranked[:n])][:n]
+
+    def finalists_seconds(self, plan: Plan) -> float:
+        """How long it will take to run the best once more, with one that may be found yet."""
+        known = self.finalists(plan.n_finalists)
+        more = [self.costs[-1].rung] if known and len(known) < plan.n_finalists else []
+        return finalists_seconds(plan, self.costs, [*known, *more])
 
     def seconds_left(self, plan: Plan, deadline: float) -> float | None:
         """How long the rest will take; None before anything can be said, and when nothing is left.
@@ -85,8 +107,11 @@ class Tally:
         if len(self.costs) >= plan.total and not plan.n_finalists:
             return None
         now = time.time()
-        running = [Cost(seconds_run(trial, now), len(trial.intermediate_values)) for trial in self.running]
-        return seconds_left(plan, self.costs, running, deadline - now)
+        running = [
+            Cost(seconds_run(trial, now), len(trial.intermediate_values), rung=trial.user_attrs.get(RUNG, ""))
+            for trial in self.running
+        ]
+        return seconds_left(plan, self.costs, running, deadline - now, self.finalists(plan.n_finalists))
 
 
 def seconds_run(trial: FrozenTrial, now: float) -> float:

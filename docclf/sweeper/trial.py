@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from docclf.sweeper.attributes import ATTEMPT, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, PRUNER, RETRY_OF
+from docclf.sweeper.attributes import ATTEMPT, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, PRUNER, RETRY_OF, RUNG
 from docclf.sweeper.telling import Teller
 
 if TYPE_CHECKING:
@@ -130,10 +130,26 @@ class JobTrial:
 
     def should_prune(self) -> bool:
         """Whether the trial should stop now. A task that follows the advice returns None, which is not an error."""
-        if self._trial is None or len(self._trial.study.directions) > 1 or not self._trial.should_prune():
+        if self._trial is None or len(self._trial.study.directions) > 1 or not self._is_behind():
             return False
         self._trial.set_user_attr(PRUNED_AT, self._last_step)
         return True
+
+    def _is_behind(self) -> bool:
+        """What the pruner says, which of a search that climbs sees the trials of the same rung alone.
+
+        Finalists are compared with each other whatever their rung: they report scores of the same kind.
+        """
+        assert self._trial is not None
+        rung = self._trial.user_attrs.get(RUNG)
+        if rung is None or self.is_finalist:
+            return self._trial.should_prune()
+        from docclf.sweeper.climb import RungView
+
+        trial = copy.copy(self._trial)
+        trial.study = copy.copy(self._trial.study)
+        trial.study._storage = RungView(self._trial.study._storage, rung)  # type: ignore[assignment]
+        return trial.should_prune()
 
     def out_of_time(self) -> bool:
         """Whether the search's time is over. A task that stops then returns None; the search can be continued."""

@@ -45,6 +45,19 @@ def test_every_trial_has_a_row_with_what_it_tried_and_how_it_ended(study: optuna
     assert rows[3]["seconds"] == ""
 
 
+def test_the_rung_of_a_trial_has_a_column_where_the_search_climbs(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    for rung in ("head", "last"):
+        trial = study.ask()
+        trial.set_user_attr("rung", rung)
+        trial.set_user_attr("carried_from", 0)
+        study.tell(trial, 0.5)
+    write_trials(tmp_path / "trials.csv", study.get_trials())
+    rows = read(tmp_path / "trials.csv")
+    assert ",".join(rows[0]) == "number,rung,state,value,rescored,folds,seconds,cause,folder"
+    assert [row["rung"] for row in rows] == ["head", "last"]
+
+
 def test_several_objectives_have_a_column_each(tmp_path: Path) -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.tell(study.ask(), [0.5, 20])

@@ -95,7 +95,7 @@ DONE = [Cost(99.0, 2, True), Cost(10.0, 2, True)]
         (Plan(4), [Cost(60.0, 1)], 1e9, 10.0),  # it should have ended long ago
         (Plan(4), [], 12.0, 12.0),
         (Plan(4), [], -3.0, 0.0),
-        (Plan(4, n_finalists=3), [], 12.0, 42.0),  # which run when the time is over, too
+        (Plan(4, n_finalists=3), [], 12.0, 12.0),  # which share the time
         (Plan(4, n_finalists=4, is_race=True), [], 1e9, 50.0),  # two whole, two stopped half-way
         (Plan(4, n_finalists=1, is_race=True), [], 1e9, 30.0),
         (Plan(4, whole=0.0, n_startup=2), [], 1e9, 8.0),  # stopped after 0.4 of it, as far as one knows
