@@ -1,6 +1,7 @@
 """A model as an ONNX file, which ONNX Runtime runs without PyTorch, and how far the two agree."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
     try:
         # Traced with a faster kernel, whose results lie otherwise in memory, attention with a bias, as of BEiT, is not
         # decomposed (torch 2.14: "Cannot view a tensor"). To be removed when test_export_model.py passes without it.
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*The axis name: n will not be used")  # the second one, which is n too
             program = torch.onnx.export(
                 _Calibrated(ensemble).eval(),
                 examples[:n_inputs],

@@ -1,6 +1,7 @@
 """The help of the commands: pages of a manual whose keys, defaults and examples cannot rot."""
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -35,7 +36,7 @@ def shown(command: str, *arguments: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", f"docclf.{command}", *arguments, "--help"],
         cwd=cwd,
-        env={"COLUMNS": str(COLUMNS), "LC_ALL": "C.UTF-8"},
+        env={"COLUMNS": str(COLUMNS), "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
         capture_output=True,
         encoding="utf-8",
         check=False,

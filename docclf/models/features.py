@@ -203,7 +203,7 @@ class Views(torch.nn.Module):
 
 def log_aspects(aspects: Tensor) -> Tensor:
     """Natural logarithm of width over height, within a factor of 20 either way."""
-    return aspects.float().clamp(1 / 20, 20).log()
+    return aspects.float().clamp(0.05, 20.0).log()  # both floats, or torch.onnx finds no operation
 
 
 def load_backbone(name: str, image_size: int, channels: int, file: Path | None) -> torch.nn.Module:

@@ -22,7 +22,6 @@ TINY = (
     "model.tune=all",
     "model.pretrained=false",
     "model.label_smoothing=0.0",
-    "optimizer.lr=1e-3",
     "data.image_size=32",
     "data.batch_size=16",
     "validation.epochs=1",

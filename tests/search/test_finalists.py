@@ -296,6 +296,6 @@ def search_tiny() -> tuple[str, ...]:
     """As in conftest.py, which cannot be imported."""
     return (
         "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
-        "model.pretrained=false", "model.label_smoothing=0.0", "optimizer.lr=1e-3", "data.image_size=32",
+        "model.pretrained=false", "model.label_smoothing=0.0", "data.image_size=32",
         "data.batch_size=16", "validation.epochs=1", "logger=none",
     )  # fmt: skip

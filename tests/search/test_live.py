@@ -15,7 +15,7 @@ def test_a_search_by_two_workers_shows_what_each_of_them_trains(search: Any, pag
     tiny = (
         "data=csv", f"data.root='{pages_root}'", "data.near_duplicates=null", "augment=none", "data.image_size=64",
         "model.name=test_resnet", "model.tune=all", "model.pretrained=false", "model.label_smoothing=0.0",
-        "optimizer.lr=1e-3", "data.batch_size=4", "validation.epochs=20", "validation.folds=2", "logger=none",
+        "data.batch_size=4", "validation.epochs=20", "validation.folds=2", "logger=none",
         "report=false", "finalists.top_k=1", "search.n_trials=2", "search.workers=2", "study_name='영수증'",
         f"hydra.sweeper.helpers={helpers}",
     )  # fmt: skip

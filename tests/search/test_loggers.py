@@ -106,7 +106,7 @@ def test_a_search_that_goes_on_adds_its_trials_and_keeps_one_run_of_the_study(se
 
 def test_failed_trials_are_failed_runs_and_finalists_are_called_so(search: Any) -> None:
     search.run(
-        WANDB, "search.n_trials=3", "finalists.top_k=1", "optimizer.lr=choice(1e-3,1e30)", "hydra/sweeper/pruner=none",
+        WANDB, "search.n_trials=3", "finalists.top_k=1", "optimizer.lr=choice(5e-4,1e30)", "hydra/sweeper/pruner=none",
         "hydra/sweeper/sampler=random", "hydra.sweeper.max_failure_rate=1.0", "search.enqueue=['optimizer.lr=1e30']",
     )  # fmt: skip
     found = by_name(search)

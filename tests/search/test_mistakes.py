@@ -229,5 +229,5 @@ def test_a_single_run_that_fails_ends_with_the_message_alone(
 @SLOW
 def test_a_default_outside_its_range_is_refused_with_the_ways_out(search: Any) -> None:
     output = search.run("optimizer.lr=interval(1e-5, 1e-4)", "search.n_trials=1", code=1)
-    assert "the default of `optimizer.lr` within its search range 1e-05..0.0001, but it is 0.001" in output
+    assert "the default of `optimizer.lr` within its search range 1e-05..0.0001, but it is 0.0005" in output
     assert "hydra.sweeper.baseline=false" in output

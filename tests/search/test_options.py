@@ -25,7 +25,7 @@ def test_quick_scores_by_one_split(search: Any) -> None:
 
 
 def test_hyperband_stops_bad_trials_once_they_have_a_fold(search: Any) -> None:
-    lr = "optimizer.lr=choice(1e-3, 3e-3, 1e-9, 2e-9, 3e-9, 4e-9)"
+    lr = "optimizer.lr=choice(5e-4, 3e-3, 1e-9, 2e-9, 3e-9, 4e-9)"
     free = ("search.n_trials=9", "validation.folds=3", "validation.epochs=3")
     search.run("hparams_search=hyperband", lr, *free)
     assert search.study.user_attrs["facts"].count('"steps": 9') == 1
@@ -62,7 +62,6 @@ def test_augmentation_is_searched_with_its_strength(search: Any) -> None:
         "model.tune=all",
         "model.pretrained=false",
         "model.label_smoothing=0.0",
-        "optimizer.lr=1e-3",
         "data.image_size=32",
     )
     search.run("hparams_search=augmentation", "search.n_trials=5", "hydra/sweeper/pruner=none", tiny=tiny)

@@ -39,7 +39,7 @@ def test_a_search_leaves_the_files_that_are_promised(searched: Searched) -> None
 def test_the_baseline_comes_first_and_the_parameters_lie_in_the_space(searched: Searched) -> None:
     trials = searched[0].trials
     # data.batch_size is given on the command line, and so is not searched
-    assert trials[0].params == {"optimizer.lr": 1e-3, "optimizer.weight_decay": 0.01, "model.drop_rate": 0.0}
+    assert trials[0].params == {"optimizer.lr": 5e-4, "optimizer.weight_decay": 0.01, "model.drop_rate": 0.0}
     for trial in trials:
         assert 1e-5 <= trial.params["optimizer.lr"] <= 1e-2
         assert 0 <= trial.params["optimizer.weight_decay"] <= 0.1

@@ -1,0 +1,81 @@
+"""Heads of folds: fitted to the training pages alone, as they are and as augmentation shows them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from docclf.data.augment import BatchAugment
+from docclf.data.module import PageDataModule
+from docclf.models import heads as rooms
+from docclf.models.feature_cache import FeatureCache
+from docclf.models.features import FrozenBackbone
+from docclf.models.head import HeadOptions, fit_head, reduce
+from docclf.models.heads import Heads
+
+Open = Callable[..., PageDataModule]
+TRAIN, VALIDATION = np.arange(0, 24, 2), np.arange(1, 24, 2)
+LIGHT, NOISE = BatchAugment(brightness=0.3), BatchAugment(noise=0.5)
+
+
+@pytest.fixture
+def make(open_pages: Open, weights_file: Path) -> Callable[..., Heads]:
+    def made(options: HeadOptions, class_weights: Any = None, **data: Any) -> Heads:
+        opened = open_pages(augment=LIGHT, **data)
+        backbone = FrozenBackbone("test_resnet", 64, checkpoint_path=str(weights_file))
+        return Heads(opened, FeatureCache(backbone, **opened.places), options, class_weights)
+
+    return made
+
+
+def by_hand(heads: Heads, views: list[Any], validation: Any, weights: Any = None) -> NDArray[np.float32]:
+    found = [heads.cache.load(view, heads.options) for view in views]
+    features = np.concatenate([one.values[TRAIN] for one in found])
+    labels = np.tile(heads.data.labels[TRAIN], len(views))
+    head = fit_head(reduce(features, found[0].weights), labels, 3, C=heads.options.C, class_weights=weights)
+    return head.probabilities(heads.cache.load(validation, heads.options).values[VALIDATION])
+
+
+@pytest.mark.parametrize("n_views", [0, 2])
+@pytest.mark.parametrize("validation_augment", [None, NOISE])
+def test_a_fold_s_head_is_fitted_to_its_training_pages_and_all_their_views(
+    make: Callable[..., Heads], n_views: int, validation_augment: BatchAugment | None
+) -> None:
+    heads = make(HeadOptions(views=n_views), validation_augment=validation_augment)
+    data = heads.data
+    views = [data.train_views, *(data.augmented_views(seed) for seed in range(1, n_views + 1))]
+    found = heads.fold(TRAIN, VALIDATION)
+    assert np.array_equal(found.probabilities, by_hand(heads, views, data.validation_views))
+    assert found.start is found.head and heads.n_features == found.head.weight.shape[1]
+    without = make(HeadOptions(), validation_augment=validation_augment).fold(TRAIN, VALIDATION)
+    assert np.array_equal(found.probabilities, without.probabilities) == (n_views == 0)
+
+
+def test_classes_may_weigh_more(make: Callable[..., Heads]) -> None:
+    weights = np.array([9.0, 1.0, 0.1])
+    heads = make(HeadOptions(C=1e-4), weights)
+    found = heads.fold(TRAIN, VALIDATION).probabilities
+    assert np.array_equal(found, by_hand(heads, [heads.data.train_views], heads.data.train_views, weights))
+    assert not np.allclose(found, make(HeadOptions(C=1e-4)).fold(TRAIN, VALIDATION).probabilities, atol=0.01)
+
+
+def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(make: Callable[..., Heads]) -> None:
+    heads = make(HeadOptions())
+    start = heads.fold(TRAIN, VALIDATION, is_start=True).start
+    features = heads.cache.load(heads.data.train_views, heads.options)
+    expected = fit_head(reduce(features.values[TRAIN, : features.n_last]), heads.data.labels[TRAIN], 3, C=0.01)
+    assert start.weight.shape == (3, features.n_last) and heads.n_features > features.n_last
+    np.testing.assert_allclose(start.weight, expected.weight, atol=1e-6)
+
+
+def test_what_is_remembered_of_one_fold_is_not_taken_for_another(make: Callable[..., Heads]) -> None:
+    heads = make(HeadOptions())
+    folds = [np.flatnonzero(np.arange(24) % 12 != fold) for fold in range(12)]
+    first = [heads.fit(rows) for rows in folds]
+    assert len(rooms._reduced) <= 8
+    again = [heads.fit(rows) for rows in folds]
+    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(first, again, strict=True))
+    assert len({head.weight.tobytes() for head in first}) == 12
