@@ -110,7 +110,8 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
                 shutil.rmtree(path)
         for name, trial in front.items():
             _export_trial(study, trial, folder, folder / "best" / name, config)
-    more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
+    n_trials = config.hydra.sweeper.n_trials  # null: as many as there is time for
+    more = this_command(*([f"search.n_trials={2 * n_trials}"] if n_trials else []))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
         _write_report(study, folder, labels, more, read_page)

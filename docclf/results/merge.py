@@ -229,7 +229,7 @@ class _Merge:
         given = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
-        total = n + int(config.search.n_trials)
+        total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
         here = [] if self.out.parent == Path.cwd() / "multirun" else [f"hydra.sweep.dir='{self.out}'"]
         name = self.out.name if re.fullmatch(r"[A-Za-z_][\w.-]*", self.out.name, re.ASCII) else f"'{self.out.name}'"
         command = [*kept, f"study_name={name}", *here, f"search.n_trials={total}"]

@@ -45,6 +45,9 @@ from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
 
+# Of the time budget, which a finalist that is under way at its end may use besides.
+_GRACE = 0.1
+
 
 def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
     """The finalists' study, made if it is not there.
@@ -143,6 +146,8 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         # since took their place by its score in the search says nothing against them.
         alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == " ".join(overrides))
         finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+        if not scored(study):
+            log.info("No finalist came to its end, so the best trial wins by its score in the search")
     except BaseException:
         release(study)
         raise
@@ -154,8 +159,7 @@ class _Final(Search):
     noun = "finalist"
 
     def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
-        # The time budget is that of the search; who was the best of it is scored again in any case.
-        unlimited = {"timeout": None, "stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
         none_after = {"pruner": opened.study.user_attrs[PRUNER], "finalists": {"top_k": 0}}
         # Who was allowed by the constraints is so here, where another validation may take longer.
         super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
@@ -166,6 +170,11 @@ class _Final(Search):
 
     def _seed(self, trial_id: int) -> None:
         """Nothing: no parameter is drawn."""
+
+    @property
+    def _stops_at(self) -> float:
+        """One that is under way gets a little more time than there is: what it has cost would be lost."""
+        return self.limits.deadline + _GRACE * (self.settings["timeout"] or 0.0)
 
     def _n_left(self) -> int:
         """Those in the queue: beyond it, the loop would draw new ones."""
