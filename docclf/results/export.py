@@ -81,6 +81,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
     from docclf.results.winner import export_run, remove_run
+    from docclf.sweeper.attributes import REFERENCE
     from docclf.sweeper.finalists import scored
     from docclf.sweeper.opening import label, read_objectives
     from docclf.sweeper.ownership import is_for_another, release
@@ -96,6 +97,8 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     best = trials[verdict.number] if verdict else best_trial(trials, study.directions[0])
+    if verdict and REFERENCE in verdict.winner.user_attrs:
+        best = verdict.winner
     if best is not None:
         said = f"{verdict} (finalists, {verdict.how})" if verdict else ""
         _export_trial(study, best, folder, folder / "best", config, said)
@@ -137,10 +140,14 @@ def _export_trial(
     study: optuna.Study, trial: FrozenTrial, folder: Path, target: Path, config: DictConfig, verdict: str = ""
 ) -> None:
     """Write `config.yaml` and `params.yaml` of a trial."""
+    from docclf.sweeper.attributes import FINALIST
     from docclf.sweeper.record import plain_params
     from docclf.sweeper.study import folder_number
 
-    source = _trial_config(trial, folder / str(folder_number(trial)) / ".hydra" / "config.yaml", config)
+    if FINALIST in trial.user_attrs:  # a reference
+        source = _reference_config(trial, folder, config)
+    else:
+        source = _trial_config(trial, folder / str(folder_number(trial)) / ".hydra" / "config.yaml", config)
     cwd = Path(config.hydra.runtime.cwd)
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
     header = _provenance(study, trial, target, verdict)
@@ -162,6 +169,19 @@ def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictCon
         OmegaConf.set_struct(found, False)
         found.pop("hydra")
     assert isinstance(found, DictConfig)
+    return found
+
+
+def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -> DictConfig:
+    """The config of a reference that wins, without what finalists have other than trials."""
+    from docclf.sweeper.finalists import source_number
+    from docclf.sweeper.storage import FINALISTS
+
+    found = OmegaConf.load(folder / FINALISTS / str(finalist.number) / ".hydra" / "config.yaml")
+    trial = OmegaConf.load(folder / str(source_number(finalist)) / ".hydra" / "config.yaml")
+    assert isinstance(found, DictConfig) and isinstance(trial, DictConfig)
+    for key in config.hydra.sweeper.finalists.overrides or {}:
+        OmegaConf.update(found, key, OmegaConf.select(trial, key), merge=False)
     return found
 
 

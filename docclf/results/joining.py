@@ -13,7 +13,7 @@ from docclf.errors import ConfigError
 from docclf.results.agreement import Frame, reference, score_differences
 from docclf.results.leaderboard import Origin, host
 from docclf.results.sources import Source
-from docclf.sweeper.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, RETRY_OF, ROLE
+from docclf.sweeper.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.finalists import mark, source_number
 from docclf.sweeper.study import how_scored
 
@@ -90,7 +90,7 @@ class Joined:
                 number = self.numbers.get((place, source_number(finalist)))
                 if number is None or how_scored(finalist) != way or (id(source), number) not in comparable:
                     continue
-                name = mark(number, [way] if way else [])
+                name = mark(number, [way] if way else [], finalist.user_attrs.get(REFERENCE))
                 origin = {"study": source.name, "number": source_number(finalist)}
                 attributes = {key: value for key, value in finalist.user_attrs.items() if key != RETRY_OF}
                 attributes |= {FINALIST: name, MERGED_FROM: origin}

@@ -27,7 +27,7 @@ from docclf.results.tables import write_trials
 from docclf.results.team_config import TeamBest, export_team_best
 from docclf.results.verdict import Verdict, judge
 from docclf.results.winner import export_run
-from docclf.sweeper.attributes import CURRENT, DUPLICATE_OF, FINALIST
+from docclf.sweeper.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.finalists import open_finalists, scored, source_number
 from docclf.sweeper.storage import ARTIFACTS, FINALISTS
 from docclf.sweeper.study import best_trials
@@ -157,7 +157,8 @@ class _Merge:
         directions = self.first.directions
         kept = {id(trial) for source in self.joined.sources for trial in best_trials(source.trials, directions[0])}
         entries = [e for e in self.joined.entries if id(e.trial) in kept and DUPLICATE_OF not in e.trial.user_attrs]
-        again = {(id(source), source_number(f)): f for source in self.joined.sources for f in source.finalists}
+        found = ((source, f) for source in self.joined.sources for f in source.finalists)
+        again = {(id(source), source_number(f)): f for source, f in found if REFERENCE not in f.user_attrs}
         rows = [
             Row(
                 origin=entry.origin,

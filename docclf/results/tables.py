@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, RUNG
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of
@@ -33,7 +33,7 @@ def write_trials(
     keys = sorted({key for row in rows for key in row})
     measured = {key for trial in trials for key, value in trial.user_attrs.items() if _is_metric(key, value)}
     metrics = sorted(measured - set(objectives))
-    again = {source_number(trial): trial.values[0] for trial in finalists}
+    again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
     rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -28,7 +28,7 @@ class Verdict:
 
     Attributes:
         winner: The finalist that scores best.
-        number: Number of its trial in the search.
+        number: Number of its trial in the search; of a reference, of the trial that it is made of.
         baseline: The baseline as a finalist; None without one.
         difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
         guessing: Chance that random labels score as well as the winner does; None without a difference.
@@ -54,7 +54,8 @@ class Verdict:
         return better and self.guessing is not None and self.guessing <= _GUESSING_P
 
     def __str__(self) -> str:
-        what = f"trial {self.number}"
+        name = self.winner.user_attrs.get("reference")  # docclf.sweeper.attributes.REFERENCE
+        what = f"the reference {name}" if name else f"trial {self.number}"
         if self.baseline is None:
             return f"{what} wins; there is no baseline to compare with"
         if self.winner.number == self.baseline.number:

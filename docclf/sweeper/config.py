@@ -105,6 +105,9 @@ class FinalistsConfig:
     overrides: Any = None  # a mapping
     # one whose mean report falls behind the leader's stops
     race: bool = False
+    # name to the overrides that make of the baseline the simple reference of that name. Where the winner is worse than
+    # a reference by the score that the task gives in its user attribute `floors`, the best such reference runs too
+    references: Any = None  # a mapping
 
 
 @dataclass

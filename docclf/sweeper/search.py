@@ -274,10 +274,13 @@ class Search:
     def _ask(self) -> optuna.Trial:
         trial = self.asker.ask()
         self.running[trial.number] = trial._trial_id
-        self.space.suggest(trial)
+        self._suggest(trial)
         if self.opened.hook is not None:
             self.opened.hook(self.opened.config, trial)
         return trial
+
+    def _suggest(self, trial: optuna.Trial) -> None:
+        self.space.suggest(trial)
 
     def _is_known(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""

@@ -11,7 +11,7 @@ from docclf.results.reading import shown
 from docclf.results.report.axes import names_of
 from docclf.results.report.figure import brief
 from docclf.results.report.subject import Subject
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RETRY_OF, ROLE
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.finalists import source_number
 
 
@@ -25,7 +25,8 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         links: Trial number to the address of its page.
     """
     names = names_of(subject.trials)
-    again = {source_number(t): t.value for t in subject.finalists if t.state == TrialState.COMPLETE}
+    complete = (t for t in subject.finalists if t.state == TrialState.COMPLETE)
+    again = {source_number(t): t.value for t in complete if REFERENCE not in t.user_attrs}
     columns = [("trial", "link"), ("state", "text"), *((name, "number") for name in subject.objectives)]
     columns += [("rescored", "number")] if again else []
     columns += [("folds", "text"), *((name, _kind(subject, name)) for name in names)]
