@@ -105,9 +105,10 @@ def _command(config: DictConfig) -> str:
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return ""
     given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
-    overrides = [text for text in map(str, given) if not text.startswith("search.n_trials=")]
-    more = f"search.n_trials={2 * config.hydra.sweeper.n_trials}"
-    command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, more])
+    n_trials = config.hydra.sweeper.n_trials  # null: as many as there is time for
+    overrides = [text for text in map(str, given) if not (n_trials and text.startswith("search.n_trials="))]
+    more = [f"search.n_trials={2 * n_trials}"] if n_trials else []
+    command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, *more])
     return f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}"
 
 

@@ -108,7 +108,8 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
             run = folder / str(folder_number(trial))
             lines = training_lines(trial.user_attrs, floors_of(trial, run))
             _export_trial(study, trial, run, folder / "best" / name, config, lines)
-    more = this_command(f"search.n_trials={2 * config.hydra.sweeper.n_trials}")
+    n_trials = config.hydra.sweeper.n_trials  # null: as many as there is time for
+    more = this_command(*([f"search.n_trials={2 * n_trials}"] if n_trials else []))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
         _write_report(study, folder, labels, more, read_page)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Keys of result.yaml and user attributes of trials.
 TUNE, KEPT, FLOORS, WEIGHTS = "tune", "kept", "floors", "weights"
-REFERENCE = "reference"  # of a finalist that is no trial of the search but one of the floors, run like a trial
 
 # Floor to what it is called in a list, the lowest first.
 NAMES = {"pixels": "pixels", "features": "frozen features"}

@@ -11,10 +11,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError
 from docclf.results.agreement import Frame, reference, score_differences
-from docclf.results.floors import REFERENCE
 from docclf.results.leaderboard import Origin, host
 from docclf.results.sources import Source
-from docclf.sweeper.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, RETRY_OF, ROLE
+from docclf.sweeper.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.finalists import mark, source_number
 from docclf.sweeper.study import how_scored
 
@@ -92,7 +91,7 @@ class Joined:
                 if number is None or _way(finalist) != way or (id(source), number) not in comparable:
                     continue
                 how = how_scored(finalist)
-                name = mark(number, [how] if how else [])
+                name = mark(number, [how] if how else [], finalist.user_attrs.get(REFERENCE))
                 origin = {"study": source.name, "number": source_number(finalist)}
                 attributes = {key: value for key, value in finalist.user_attrs.items() if key != RETRY_OF}
                 attributes |= {FINALIST: name, MERGED_FROM: origin}

@@ -18,7 +18,6 @@ from docclf.errors import ConfigError
 from docclf.results import leaderboard
 from docclf.results.agreement import reference, refuse_others
 from docclf.results.files import link
-from docclf.results.floors import REFERENCE
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.joining import MERGED_FROM, Entry, Joined, join
 from docclf.results.leaderboard import Row
@@ -28,7 +27,7 @@ from docclf.results.tables import write_trials
 from docclf.results.team_config import TeamBest, export_team_best
 from docclf.results.verdict import Verdict, judge
 from docclf.results.winner import export_run
-from docclf.sweeper.attributes import CURRENT, DUPLICATE_OF, FINALIST
+from docclf.sweeper.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.finalists import open_finalists, scored, source_number
 from docclf.sweeper.storage import ARTIFACTS, FINALISTS
 from docclf.sweeper.study import best_trials
@@ -231,7 +230,7 @@ class _Merge:
         given = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
-        total = n + int(config.search.n_trials)
+        total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
         here = [] if self.out.parent == Path.cwd() / "multirun" else [f"hydra.sweep.dir='{self.out}'"]
         name = self.out.name if re.fullmatch(r"[A-Za-z_][\w.-]*", self.out.name, re.ASCII) else f"'{self.out.name}'"
         command = [*kept, f"study_name={name}", *here, f"search.n_trials={total}"]

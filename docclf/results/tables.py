@@ -8,8 +8,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from docclf.results.files import replacing
-from docclf.results.floors import REFERENCE, training_facts
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, RUNG
+from docclf.results.floors import training_facts
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from docclf.errors import DataError
-from docclf.results.floors import NAMES, REFERENCE, Floor, floors_of, is_below, macro_f1_of, search_warning
+from docclf.results.floors import NAMES, Floor, floors_of, is_below, macro_f1_of, search_warning
 from docclf.scores import Difference, chance_of_guessing, compare_scores
+from docclf.sweeper.attributes import REFERENCE
 
 if TYPE_CHECKING:
     import optuna

@@ -24,7 +24,7 @@ class Asker(optuna.Study):
         baseline: Parameters of trial 0; None for those of the first entry, or else to let the sampler choose.
         entries: Text to parameters of what is tried next.
         on_first: Called when trial 0 is this process's: of however many that open a study at once, one gets it.
-        deadline: Seconds since 1970, when the time budget ends; infinite for none.
+        deadline: When a trial is asked to stop, in seconds since 1970; infinite for never.
         climb: Says which rung a trial is on. Then the sampler sees the trials of that rung alone.
     """
 

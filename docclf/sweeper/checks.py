@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -131,7 +132,16 @@ def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
     >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
     ['seed=43']
     """
-    return [f"{key}={to_text(encode(value))}" for key, value in (asked["overrides"] or {}).items() if value is not None]
+    return _texts(asked["overrides"] or {})
+
+
+def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
+    """What makes of the baseline the reference of a name."""
+    return _texts(asked["references"][name])
+
+
+def _texts(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={to_text(encode(value))}" for key, value in overrides.items() if value is not None]
 
 
 def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
@@ -146,9 +156,30 @@ def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[S
     """
     if not asked["top_k"]:
         return None
-    again = finalists_overrides(asked)
+    for name, overrides in (asked["references"] or {}).items():
+        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and OmegaConf.is_dict(overrides)):
+            raise ConfigError(
+                f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
+                f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
+            )
+        reference = reference_overrides(asked, name)
+        _compose_finalist(apart(space.fixed, reference), [*finalists_overrides(asked), *reference], compose)
+    return _compose_finalist(space.fixed, finalists_overrides(asked), compose)
+
+
+def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Overrides without those that others replace: a config group may be chosen once.
+
+    >>> apart(["model=swin", "+lr=1"], ["lr=2"])
+    ['model=swin']
+    """
+    replaced = {text.partition("=")[0].lstrip("+") for text in others}
+    return [text for text in overrides if text.partition("=")[0].lstrip("+") not in replaced]
+
+
+def _compose_finalist(fixed: Sequence[str], again: Sequence[str], compose: Callable[[Sequence[str]], Any]) -> Any:
     try:
-        return compose([*space.fixed, *again])
+        return compose([*fixed, *again])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
 

@@ -105,6 +105,9 @@ class FinalistsConfig:
     overrides: Any = None  # a mapping
     # one whose mean report falls behind the leader's stops
     race: bool = False
+    # name to the overrides that make of the baseline the simple reference of that name. Where the winner is worse than
+    # a reference by the score that the task gives in its user attribute `floors`, the best such reference runs too
+    references: Any = None  # a mapping
 
 
 @dataclass
@@ -151,10 +154,11 @@ class SweeperConfig:
     study_name: str | None = None
 
     # -- how long
-    # finished trials of the study in all, over every run of it
-    n_trials: int = 20
-    # wall-clock seconds of this run: no trial starts after them, and a task that asks out_of_time() stops. null: none
-    timeout: float | None = None
+    # finished trials of the study in all, over every run of it; null: as many as there is time for
+    n_trials: int | None = 20
+    # wall-clock time of this run, finalists included: seconds, or a text such as 90s, 30m or 1h30m. No trial starts
+    # when what is left is needed for the finalists, and a task that asks out_of_time() stops then. null: no limit
+    timeout: Any = None
     # ends the search when so many trials brought nothing better. null: never
     stop_when_stagnant: int | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,22 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import BEAT, CURRENT, DUPLICATE_OF, FINALIST, PRUNER, RETRY_OF, ROLE, RUNG, WANTED
-from docclf.sweeper.checks import finalists_overrides
+from docclf.sweeper.attributes import (
+    BEAT,
+    CURRENT,
+    DUPLICATE_OF,
+    FINALIST,
+    FLOORS,
+    PRUNER,
+    REFERENCE,
+    RETRY_OF,
+    ROLE,
+    RUNG,
+    WANTED,
+)
+from docclf.sweeper.checks import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.claims import claim_lock
+from docclf.sweeper.grammar import encode
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.ownership import (
     await_sign_of_life,
@@ -32,6 +45,7 @@ from docclf.sweeper.ownership import (
 )
 from docclf.sweeper.process import host_of, this_process
 from docclf.sweeper.search import Search
+from docclf.sweeper.space import key_of
 from docclf.sweeper.storage import FINALISTS, finalists_name
 from docclf.sweeper.study import (
     best_trials,
@@ -44,6 +58,9 @@ from docclf.sweeper.study import (
 from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
+
+# Of the time budget, which a finalist that is under way at its end may use besides.
+_GRACE = 0.1
 
 
 def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
@@ -118,13 +135,13 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         return
     finalists = open_finalists(study, asked["race"])
     overrides = finalists_overrides(asked)
-    marks = {mark(trial.number, overrides): trial for trial in wanted}
+    entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in wanted}
     await_sign_of_life(finalists)
     with claim_lock(finalists._storage, finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
             log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
             return
-        if (host := elsewhere(finalists, marks, opened.directory)) is not None:
+        if (host := elsewhere(finalists, entrants, opened.directory)) is not None:
             log.info(
                 f"The finalists were scored on {host}, where the winner is exported. "
                 "With other overrides, such as another seed, they are scored here."
@@ -132,20 +149,77 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
             return
         own(finalists, this_process())
     try:
-        finalists.set_user_attr(WANTED, list(marks))
-        fail_dead(finalists)
-        missing = _queue(finalists, marks, opened.directory)
-        if missing:
-            total = len(counted(finalists.get_trials(deepcopy=False))) + missing
-            again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total, climb=None)
-            _Final(settings, again, workers).run()
-        # Until here, those of before count. They still do where they were scored in the same way: that a trial found
-        # since took their place by its score in the search says nothing against them.
-        alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == " ".join(overrides))
-        finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+        _score(entrants, settings, opened, workers, finalists)
+        if reference := _reference(settings, opened, wanted[0]):
+            _score({**entrants, **reference}, settings, opened, workers, finalists)
+        if not scored(study):
+            log.info("No finalist came to its end, so the best trial wins by its score in the search")
     except BaseException:
         release(study)
         raise
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """Who is to be scored: draws, and user attributes that the finalist has besides its mark."""
+
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> _Entrant:
+        return cls(trial.params, {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs})
+
+
+def _score(
+    entrants: Mapping[str, _Entrant],
+    settings: Mapping[str, Any],
+    opened: Opened,
+    workers: Workers,
+    finalists: optuna.Study,
+) -> None:
+    """Run those that are not scored yet, and say who counts."""
+    finalists.set_user_attr(WANTED, list(entrants))
+    fail_dead(finalists)
+    missing = _queue(finalists, entrants, opened.directory)
+    if missing:
+        total = len(counted(finalists.get_trials(deepcopy=False))) + missing
+        again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total, climb=None)
+        _Final(settings, again, workers).run()
+    # Until here, those of before count. They still do where they were scored in the same way: that a trial found
+    # since took their place by its score in the search says nothing against them.
+    way = " ".join(finalists_overrides(settings["finalists"]))
+    alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
+    finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+
+
+def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, _Entrant]:
+    """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
+
+    Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
+    gets besides.
+
+    Args:
+        base: The baseline, or without one the best trial.
+    """
+    asked, study = settings["finalists"], opened.study
+    trials = study.get_trials(deepcopy=False)
+    allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
+    winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
+    if winner is None or not asked["references"]:
+        return {}
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    floors = {name: sign * floor for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
+    better = [name for name in floors if name in asked["references"] and floors[name] < sign * winner.values[0]]
+    if not better:
+        return {}
+    name = min(better, key=lambda name: floors[name])
+    log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
+    space, given = opened.space, {key: encode(value) for key, value in asked["references"][name].items()}
+    values = {**{key_of(draw): value for draw, value in base.params.items()}, **given}
+    misfits = space.misfits(values)
+    params = space.to_names({key: value for key, value in values.items() if key not in misfits})
+    return {mark(base.number, finalists_overrides(asked), name): _Entrant(params, {REFERENCE: name})}
 
 
 class _Final(Search):
@@ -154,9 +228,8 @@ class _Final(Search):
     noun = "finalist"
 
     def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
-        # The time budget is that of the search; who was the best of it is scored again in any case.
-        unlimited = {"timeout": None, "stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        none_after = {"pruner": opened.study.user_attrs[PRUNER], "finalists": {"top_k": 0}}
+        unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        none_after = {"pruner": opened.study.user_attrs[PRUNER], "finalists": {**settings["finalists"], "top_k": 0}}
         # Who was allowed by the constraints is so here, where another validation may take longer.
         super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
         self.asked = finalists_overrides(settings["finalists"])
@@ -166,6 +239,18 @@ class _Final(Search):
 
     def _seed(self, trial_id: int) -> None:
         """Nothing: no parameter is drawn."""
+
+    def _suggest(self, trial: optuna.Trial) -> None:
+        """Take what is queued and no more: what a reference leaves open, the config decides."""
+        queued = self.study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
+        for name, distribution in self.space.distributions.items():
+            if name in queued:
+                trial._suggest(name, distribution)
+
+    @property
+    def _stops_at(self) -> float:
+        """One that is under way gets a little more time than there is: what it has cost would be lost."""
+        return self.limits.deadline + _GRACE * (self.settings["timeout"] or 0.0)
 
     def _n_left(self) -> int:
         """Those in the queue: beyond it, the loop would draw new ones."""
@@ -184,27 +269,37 @@ class _Final(Search):
         """Nothing: what the search came to is saved."""
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
-        return (*super()._overrides(trial), *self.asked, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
+        name = trial.user_attrs.get(REFERENCE)
+        given = reference_overrides(self.settings["finalists"], name) if name is not None else []
+        own = apart([*super()._overrides(trial), *self.asked], given)
+        return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        if name := trial.user_attrs.get(REFERENCE):
+            return f"reference {name}: {super()._describe(trial)}"
         return f"trial {source_number(trial)}: {super()._describe(trial)}"
 
 
-def mark(number: int, overrides: Sequence[str]) -> str:
+def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:
     """Identifies a finalist: the trial of the search, and how it is scored again.
 
-    >>> mark(7, ["validation.seed=43"])
-    '7 validation.seed=43'
+    Args:
+        number: Of the trial.
+        overrides: Of a finalist.
+        reference: Name of the reference that is made of the trial.
+
+    >>> mark(7, ["validation.seed=43"]), mark(0, ["validation.seed=43"], "nearest")
+    ('7 validation.seed=43', '0/nearest validation.seed=43')
     """
-    return " ".join([str(number), *overrides])
+    return " ".join([f"{number}/{reference}" if reference else str(number), *overrides])
 
 
 def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
-    """Number of the trial of the search that a finalist scores again."""
-    return int(finalist.user_attrs[FINALIST].partition(" ")[0])
+    """Number of the trial of the search that a finalist scores again, or that a reference is made of."""
+    return int(finalist.user_attrs[FINALIST].partition(" ")[0].partition("/")[0])
 
 
-def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory: Path) -> int:
+def _queue(finalists: optuna.Study, entrants: Mapping[str, _Entrant], directory: Path) -> int:
     """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
 
     Who was scored on a machine that does not share the search's folder is scored again if anyone has to be: its
@@ -216,11 +311,11 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
     known: dict[str, FrozenTrial] = {}
     for trial in finalists.get_trials(deepcopy=False):
         name = trial.user_attrs.get(FINALIST, "")
-        if trial.state == TrialState.WAITING and name not in marks:
+        if trial.state == TrialState.WAITING and name not in entrants:
             interrupt(finalists, trial._trial_id, "unwanted", "not among the finalists any more")
         known[name] = trial
     queued = 0
-    for name, trial in marks.items():
+    for name, entrant in entrants.items():
         last = known.get(name)
         if last is not None and is_scored_here(last, directory):
             continue
@@ -228,6 +323,5 @@ def _queue(finalists: optuna.Study, marks: Mapping[str, FrozenTrial], directory:
         if last is not None and last.state == TrialState.WAITING:
             continue
         attributes = {FINALIST: name} | ({RETRY_OF: last.number} if last is not None else {})
-        attributes |= {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
-        finalists.enqueue_trial(trial.params, user_attrs=attributes)
+        finalists.enqueue_trial(dict(entrant.params), user_attrs={**attributes, **entrant.attributes})
     return queued

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import SearchError
+from docclf.errors import ConfigError, SearchError
 from docclf.sweeper.attributes import RUNG
+from docclf.sweeper.progress import format_seconds
 from docclf.sweeper.study import causes, counted, last_improvement
 
 log = logging.getLogger(__name__)
@@ -21,21 +23,55 @@ log = logging.getLogger(__name__)
 _FAILURES_JUDGED_AFTER = 5
 
 
+def read_timeout(given: Any) -> float | None:
+    """Seconds of a time budget; None for none.
+
+    Args:
+        given: Seconds, or a text of hours, minutes and seconds.
+
+    Raises:
+        ConfigError: It is neither, or not above 0.
+
+    >>> read_timeout(90), read_timeout("30m"), read_timeout("1h30m"), read_timeout("0.5s"), read_timeout(None)
+    (90.0, 1800.0, 5400.0, 0.5, None)
+    """
+    if given is None:
+        return None
+    number = r"(\d+(?:\.\d*)?|\.\d+)"
+    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", str(given).replace(" ", ""))
+    seconds = (
+        sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if isinstance(given, bool) or not seconds:
+        raise ConfigError(
+            f"Expected the timeout to be seconds, or a text such as 90s, 30m or 1h30m, above 0, or null for none, "
+            f"got timeout={given}."
+        )
+    return seconds
+
+
 class Limits:
     """The limits of one run of a search.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`, `timeout` in seconds.
         directions: Of the study.
+        deadline: When the time budget ends, in seconds since 1970; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.climb`.
+
+    Attributes:
+        reserve: Seconds of the time budget that are kept for the finalists.
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], directions: Sequence[StudyDirection], last_rung: str | None = None
+        self,
+        settings: Mapping[str, Any],
+        directions: Sequence[StudyDirection],
+        deadline: float = math.inf,
+        last_rung: str | None = None,
     ) -> None:
         self.settings, self.directions, self.last_rung = settings, directions, last_rung
-        timeout = settings["timeout"]
-        self.deadline = math.inf if timeout is None else time.time() + timeout
+        self.deadline, self.reserve = deadline, 0.0
         self.is_reached = False
 
     @property
@@ -49,8 +85,11 @@ class Limits:
         return self.is_reached
 
     def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
-        if time.time() >= self.deadline:
-            log.info(f"Stopped by timeout={self.settings['timeout']:g} seconds of this run; the same command goes on")
+        if (left := self.deadline - time.time()) <= self.reserve:
+            kept = f", of which {format_seconds(left)} are left for the finalists" if left > 0 else ""
+            log.info(
+                f"Stopped by timeout={self.settings['timeout']:g} seconds of this run{kept}; the same command goes on"
+            )
             return True
         patience = self.settings["stop_when_stagnant"]
         judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from docclf.sweeper.climb import Climb, read_climb
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
+from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, key_of, parse_space
@@ -49,7 +52,8 @@ class Opened:
         directory: The sweep's folder.
         objectives: A name for each objective.
         labels: What lines on the screen call them.
-        total: Finished trials in all.
+        total: Finished trials in all; infinite for no limit.
+        deadline: When the time budget ends, in seconds since 1970; infinite for never.
         n_before: Trials of the study when it was opened.
         baseline: Draws of trial 0; None to let the sampler choose.
         entries: Text to draws of what is tried next.
@@ -64,8 +68,9 @@ class Opened:
     directory: Path
     objectives: list[str]
     labels: list[str]
-    total: int
+    total: float
     n_before: int
+    deadline: float = math.inf
     baseline: dict[str, Any] | None = None
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
@@ -153,6 +158,7 @@ def open_study(
         labels=label(objectives, settings["labels"]),
         total=settings["n_trials"],
         n_before=n_before,
+        deadline=time.time() + (settings["timeout"] or math.inf),
         baseline=first,
         entries=entries,
         hook=hook,
@@ -168,20 +174,26 @@ def open_study(
     return opened
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse what no other setting has to do with.
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
 
+    Returns:
+        The settings with `timeout` in seconds, and an infinite `n_trials` for null.
+
     Raises:
         ConfigError: One is out of range.
     """
-    if settings["n_trials"] < 1:
-        raise ConfigError(f"Expected at least 1 trial, got n_trials={settings['n_trials']}.")
-    timeout = settings["timeout"]
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise ConfigError(f"Expected the timeout to be seconds, above 0, or null for none, got timeout={timeout}.")
+    n_trials, timeout = settings["n_trials"], read_timeout(settings["timeout"])
+    if n_trials is None and timeout is None:
+        raise ConfigError(
+            "Expected a search that ends, got n_trials=null and timeout=null. "
+            "Give a total, such as n_trials=20, or a time, such as timeout=30m, or both."
+        )
+    if n_trials is not None and n_trials < 1:
+        raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
     if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
     if (top_k := settings["finalists"]["top_k"]) < 0:
@@ -194,6 +206,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         except ValueError:
             message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
             raise ConfigError(message) from None
+    return {**settings, "timeout": timeout, "n_trials": math.inf if n_trials is None else n_trials}
 
 
 def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:

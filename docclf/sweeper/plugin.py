@@ -58,12 +58,12 @@ class DocclfSweeper(Sweeper):
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
-            check_settings(self.settings)
-            workers = Workers(self.launcher, n_workers(self.settings["n_jobs"]))
+            settings = check_settings(self.settings)
+            workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
             with EndingSignals(), closing(workers):
-                preload = partial(workers.preload, self.settings["preload"] or [], self.settings["n_trials"])
-                opened = open_study(self.settings, self.config, self.hydra_context, arguments, preload)
-                Search(self.settings, opened, workers).run()
-                run_finalists(self.settings, opened, workers)
+                preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
+                opened = open_study(settings, self.config, self.hydra_context, arguments, preload)
+                Search(settings, opened, workers).run()
+                run_finalists(settings, opened, workers)
         except DocclfError as error:
             raise SweepError(str(error)) from error

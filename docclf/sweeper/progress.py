@@ -35,7 +35,7 @@ def end_line(
     trials: Sequence[FrozenTrial],
     *,
     directions: Sequence[StudyDirection],
-    total: int,
+    total: float,
     noun: str,
     objectives: Sequence[str],
     seconds_left: float | None,
@@ -46,7 +46,7 @@ def end_line(
         trial: The trial that ended.
         trials: All of the study.
         directions: Of the study's objectives.
-        total: Trials in all.
+        total: Trials in all; infinite for no limit.
         noun: What a trial is called.
         objectives: Their names.
         seconds_left: That the rest will take; None if nobody knows.
@@ -69,7 +69,15 @@ def end_line(
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
         shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
     rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
-    return f"{noun} {trial.number}/{total}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
+    return f"{noun} {trial.number}{of(total)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
+
+
+def of(total: float) -> str:
+    """
+    >>> of(20), of(math.inf)
+    ('/20', '')
+    """
+    return "" if math.isinf(total) else f"/{total}"
 
 
 def format_seconds(seconds: float) -> str:

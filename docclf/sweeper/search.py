@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -66,14 +67,13 @@ class Search:
         self.settings, self.opened, self.workers = settings, opened, workers
         self.study, self.space, self.total = opened.study, opened.space, opened.total
         last_rung = opened.climb.rungs[-1] if opened.climb is not None else None
-        self.limits = Limits(settings, opened.study.directions, last_rung)
+        self.limits = Limits(settings, opened.study.directions, opened.deadline, last_rung)
         self.asker = Asker(
             opened.study,
             known=opened.known,
             baseline=opened.baseline,
             entries=opened.entries,
             on_first=opened.queue_entries,
-            deadline=self.limits.deadline,
             climb=opened.climb,
         )
         is_single = len(opened.study.directions) == 1
@@ -126,7 +126,7 @@ class Search:
             if failed:
                 raise SearchError(
                     f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: put the cause right, "
-                    f"and say a larger total than n_trials={self.total}, or another study."
+                    f"and give the command again with a larger n_trials, or another study."
                 )
 
     def _prepare(self) -> None:
@@ -137,6 +137,7 @@ class Search:
         if self.trials and self.trials[0].state != TrialState.RUNNING:
             self.opened.queue_entries()
         self._refresh()
+        self._keep_time()
 
     def _end(self) -> None:
         fail_dead(self.study)
@@ -161,8 +162,9 @@ class Search:
         self.trials = self.study.get_trials(deepcopy=False)
 
     def _announce(self) -> None:
+        total = f" of {self.total}" if math.isfinite(self.total) else ""
         log.info(
-            f"Study {self.study.study_name}: {len(counted(self.trials))} of {self.total} trials done, "
+            f"Study {self.study.study_name}: {len(counted(self.trials))}{total} trials done, "
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, "
             f"results in {self.opened.directory}"
         )
@@ -183,6 +185,11 @@ class Search:
                 elif self._finish(job.trial, future):
                     jobs[self.workers.submit(job.overrides, job.trial.number)] = job
 
+    def _keep_time(self) -> None:
+        """Keep so much time for the finalists as they are expected to take."""
+        self.tally.update(self.trials)
+        self.limits.reserve = self.tally.finalists_seconds(self.plan)
+
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
         """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; None for nothing.
 
@@ -195,7 +202,7 @@ class Search:
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while (trial := self._claim()) is not None:
-            log.info(f"{self.noun} {trial.number}/{self.total}  {self._describe(trial)}".rstrip())
+            log.info(f"{self.noun} {trial.number}{progress.of(self.total)}  {self._describe(trial)}".rstrip())
             if not self._is_known(trial):
                 job = Job(trial, self._overrides(trial))
                 if is_remote(self.study._storage):
@@ -215,6 +222,7 @@ class Search:
                     # What was interrupted goes first: of it, a new trial would take the place.
                     retry_interrupted(self.study, self.opened.baseline, self.trials)
                     drop_doubles(self.study, self.trials)
+                    self.asker.deadline = self._stops_at
                     trial_id = self.asker.take(self.limits.spent)
                     self._seed(trial_id)
                     if isinstance(self.asker.sampler, IN_TURN):
@@ -242,7 +250,12 @@ class Search:
             )
         self.asker.sampler = self.samplers[rung]
 
-    def _n_left(self) -> int:
+    @property
+    def _stops_at(self) -> float:
+        """When a trial that begins is asked to stop, in seconds since 1970."""
+        return self.limits.deadline - self.limits.reserve
+
+    def _n_left(self) -> float:
         """Trials that are still to be started, by this process or another one."""
         return self.total - len(counted(self.trials)) - sum(t.state == TrialState.RUNNING for t in self.trials)
 
@@ -261,10 +274,13 @@ class Search:
     def _ask(self) -> optuna.Trial:
         trial = self.asker.ask()
         self.running[trial.number] = trial._trial_id
-        self.space.suggest(trial)
+        self._suggest(trial)
         if self.opened.hook is not None:
             self.opened.hook(self.opened.config, trial)
         return trial
+
+    def _suggest(self, trial: optuna.Trial) -> None:
+        self.space.suggest(trial)
 
     def _is_known(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""
@@ -333,7 +349,7 @@ class Search:
         except UpdateFinishedTrialError:  # another process took this one for dead
             log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
         self._refresh()
-        self.tally.update(self.trials)
+        self._keep_time()
         line = progress.end_line(
             self.trials[trial.number],
             self.trials,

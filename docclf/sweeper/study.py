@@ -25,6 +25,7 @@ from docclf.sweeper.attributes import (
     FINALIST,
     INTERRUPTED,
     OWNER,
+    REFERENCE,
     RETRY_OF,
     ROLE,
     RUNG,
@@ -37,7 +38,7 @@ from docclf.sweeper.process import is_here, runs_here
 BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
 # What a trial that is tried again keeps
-_KEPT = (CARRIED, ENQUEUED, FINALIST, ROLE, RUNG)
+_KEPT = (CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 

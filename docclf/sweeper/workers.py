@@ -62,7 +62,7 @@ class Workers:
         self._has_worked = [False] * n  # whose process has had a job
         self._is_prepared = False
 
-    def preload(self, modules: Sequence[str], n_jobs: int) -> None:
+    def preload(self, modules: Sequence[str], n_jobs: float) -> None:
         """Start the processes, which import what jobs will need while the search is still being prepared.
 
         Nothing is done where jobs have no processes of their own here: with one worker, or another launcher.
@@ -73,7 +73,7 @@ class Workers:
         """
         if not modules or not self.has_processes:
             return
-        for slot in range(min(self.n, n_jobs)):
+        for slot in range(int(min(self.n, n_jobs))):
             self._start(slot, modules)
 
     @property

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 import docclf
-from docclf.results.export import ExportBest, export
+from docclf.results.export import ExportBest, _reference_config, export
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]
@@ -281,3 +281,21 @@ def test_the_study_is_pickled_when_asked_for(
     assert ("A pickle runs code" in caplog.text) is wanted
     if wanted:
         assert pickle.loads((sweep.folder / "study.pkl").read_bytes()).best_value == TRIALS[BEST][0]
+
+
+def test_a_reference_that_wins_is_exported_with_its_own_keys_and_the_folds_of_a_trial(tmp_path: Path) -> None:
+    trial, reference = (
+        OmegaConf.create({"tune": tune, "validation": {"folds": folds, "seed": seed}})
+        for tune, folds, seed in (("all", 3, 42), ("nearest", 5, 1042))
+    )
+    for name, config in (("4", trial), ("finalists/2", reference)):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        OmegaConf.save(config, tmp_path / name / ".hydra" / "config.yaml")
+    finalist = optuna.trial.create_trial(
+        value=0.9, user_attrs={"finalist": "4/nearest validation.seed=1042", "reference": "nearest"}
+    )
+    finalist.number = 2
+    overrides = {"validation": None, "validation.seed": 1042}
+    search = OmegaConf.create({"hydra": {"sweeper": {"finalists": {"overrides": overrides}}}})
+    found = _reference_config(finalist, tmp_path, search)
+    assert found == {"tune": "nearest", "validation": {"folds": 3, "seed": 42}}

@@ -1,5 +1,7 @@
 """Limits other than the number of trials: wall-clock time, and trials that bring nothing better."""
 
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
@@ -9,10 +11,14 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper.finalists import scored
+from docclf.sweeper.forecast import Plan
+from docclf.sweeper.limits import Limits
 from docclf.sweeper.outcome import Outcome, tell
 from docclf.sweeper.samplers import make_sampler
 from docclf.sweeper.space import parse_space
 from docclf.sweeper.study import counted, last_improvement
+from docclf.sweeper.tally import Tally
 
 
 def test_a_trial_that_breaks_a_constraint_is_no_improvement() -> None:
@@ -114,3 +120,66 @@ def test_a_search_of_several_objectives_is_stagnant_when_its_front_is(toy: Any) 
     )
     assert len(toy.trials) == 5
     assert [t.number for t in toy.study.best_trials][:2] == [0, 1]
+
+
+# One budget for the trials and the finalists
+
+
+def ended(number: int, seconds: float, **attributes: Any) -> FrozenTrial:
+    trial = create_trial(value=float(number), user_attrs=attributes)
+    trial.number = number
+    trial.datetime_start = datetime(2026, 1, 1)
+    trial.datetime_complete = trial.datetime_start + timedelta(seconds=seconds)
+    return trial
+
+
+def test_so_much_time_is_kept_as_the_finalists_will_take() -> None:
+    tally, plan = Tally([StudyDirection.MINIMIZE]), Plan(20, n_finalists=4)
+    assert tally.finalists_seconds(plan) == 0.0, "nothing is known"
+    trials = [ended(0, 9.0, role="baseline"), ended(1, 3.0)]
+    tally.update(trials)
+    assert tally.finalists_seconds(plan) == pytest.approx(3 * 3.0), "the next trial may be a third one"
+    tally.update([*trials, *[ended(number, 3.0) for number in range(2, 9)]])
+    assert tally.finalists_seconds(plan) == pytest.approx(4 * 3.0)
+
+
+def test_cheap_finalists_cost_little_however_dear_the_others_were() -> None:
+    tally, plan = Tally([StudyDirection.MINIMIZE]), Plan(20, n_finalists=3)
+    heads = [ended(number, 1.0, rung="head") for number in range(6)]
+    tally.update([*heads, *[ended(number, 30.0, rung="last") for number in range(6, 12)]])
+    assert tally.finalists_seconds(plan) == pytest.approx(3.0)
+
+
+def test_no_trial_starts_in_the_time_of_the_finalists() -> None:
+    limits = Limits({"timeout": 100.0, "stop_when_stagnant": None}, [StudyDirection.MINIMIZE], time.time() + 50)
+    assert not limits.end([])
+    limits.reserve = 60.0
+    assert limits.end([])
+
+
+SHORT = (
+    "hydra.sweeper.finalists.top_k=1",
+    "hydra.sweeper.baseline=true",
+    "hydra.sweeper.finalists.overrides={seconds: 60}",
+    "heeds_time=true",
+    "steps=100",
+    "n_trials=2",
+)
+
+
+def test_finalists_without_time_are_stopped_the_best_trial_wins_and_later_they_are_scored(toy: Any) -> None:
+    output = toy.run(*SHORT, "hydra.sweeper.timeout=5").output
+    study = optuna.load_study(study_name="toy-finalists", storage=toy.storage)
+    states = [(t.state.name, t.user_attrs.get("interrupted")) for t in study.get_trials()]
+    assert states[:2] == [("FAIL", "timeout"), ("WAITING", None)], "the first was stopped, the second did not start"
+    assert "No finalist came to its end, so the best trial wins by its score in the search" in output
+    assert scored(toy.study) == []
+    (toy.folder / "optimization_results.yaml").stat()
+    toy.run(*SHORT[:2], "hydra.sweeper.finalists.overrides={seconds: 0}", *SHORT[3:])
+    assert len(scored(toy.study)) == 2
+
+
+def test_a_search_without_a_total_ends_with_its_time(toy: Any) -> None:
+    output = toy.run("hydra.sweeper.n_trials=null", "hydra.sweeper.timeout=0.05m").output
+    assert len(toy.trials) >= 1
+    assert "trial 0  x=" in output and "Stopped by timeout=3 seconds of this run" in output

@@ -7,12 +7,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.floors import KEPT, REFERENCE, TUNE, training_facts
+from docclf.results.floors import KEPT, TUNE, training_facts
 from docclf.results.reading import shown
 from docclf.results.report.axes import names_of
 from docclf.results.report.figure import brief
 from docclf.results.report.subject import Subject
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RETRY_OF, ROLE
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.finalists import source_number
 
 

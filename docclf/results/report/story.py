@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.floors import NAMES, REFERENCE
+from docclf.results.floors import NAMES
 from docclf.results.reading import shown
 from docclf.results.report.climb import climb
 from docclf.results.report.figure import score
@@ -20,7 +20,7 @@ from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
 from docclf.results.summary import steps_up
 from docclf.scores import Difference
-from docclf.sweeper.attributes import CAUSE, INTERRUPTED
+from docclf.sweeper.attributes import CAUSE, INTERRUPTED, REFERENCE
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.progress import format_seconds
 

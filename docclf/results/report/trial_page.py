@@ -16,13 +16,13 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.files import replacing
-from docclf.results.floors import NAMES, REFERENCE, classifier, result_of
+from docclf.results.floors import NAMES, classifier, result_of
 from docclf.results.reading import shown
 from docclf.results.report.climb import training_rows
 from docclf.results.report.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF
+from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, REFERENCE
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.storage import FINALISTS
 

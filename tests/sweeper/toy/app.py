@@ -70,6 +70,7 @@ def main(cfg: DictConfig):
     trial.set_user_attr("process", os.getpid())
     trial.set_user_attr("colour", cfg.colour)
     trial.set_user_attr("note", cfg.note)
+    trial.set_user_attr("floors", dict(cfg.floors or {}))
     end = misbehave(cfg, trial)
     if end is not None:
         return end
