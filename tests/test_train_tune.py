@@ -271,7 +271,9 @@ def test_an_interrupted_run_comes_to_the_same_as_an_undisturbed_one(
 ) -> None:
     keep("average")
     cfg = fine_tuned(tuned, "last")
-    cfg.model.ema, cfg.model.drop_rate, cfg.validation.max_batch_size = 0.9, 0.2, max_batch_size
+    # A poor head and large steps: in some folds the first epoch is the best, in others the second or third.
+    cfg.model.head.C, cfg.optimizer.lr, cfg.data.image_size = 1e-6, 0.1, 32
+    cfg.model.ema, cfg.model.drop_rate, cfg.validation.max_batch_size = 0.5, 0.2, max_batch_size
     whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
     train(cfg, whole)
     for at in (1, 5, 6):  # within the first fold, at the end of the second, at the beginning of the third

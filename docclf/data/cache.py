@@ -311,6 +311,7 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
         value = compute()
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     with _writable(target.parent, 0):
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(value), encoding="utf-8")
         partial.replace(target)
     return value

@@ -2,10 +2,13 @@
 
 import csv
 import logging
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -15,6 +18,10 @@ from pytorch_lightning.loggers import CSVLogger
 from docclf.crossval import cross_validate, help_folds
 from docclf.fitting import FoldTrainer
 from docclf.fold_training import FoldTraining
+from docclf.models.feature_cache import FeatureCache
+from docclf.models.features import FrozenBackbone
+from docclf.models.head import HeadOptions
+from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints
 from docclf.trainer import make_trainer
 from docclf.validation import Validation
@@ -223,6 +230,31 @@ def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: A
     FoldCheckpoints(shared.folder, "key").clear()
     cross_validate(kept(shared.trainer()), slow.folds.Recorder(), lambda fold: False)
     assert [(shared.resume / f"fold_{fold}_net.safetensors").read_bytes() for fold in range(3)] == helped
+
+
+@pytest.mark.parametrize("epochs", [100, 4])
+def test_folds_that_start_from_heads_come_to_the_same_whoever_trains_them(
+    shared: Shared, slow: Any, epochs: int, tmp_path: Path
+) -> None:
+    data = slow.folds.data
+    frozen = FrozenBackbone("test_resnet", 32, pretrained=False)
+    heads = Heads(data, FeatureCache(frozen, cache_dir=tmp_path / "cache"), HeadOptions())
+
+    def with_heads(callback: pl.Callback | None = None) -> FoldTrainer:
+        return replace(shared.trainer(callback), heads=heads)
+
+    alone, trial = slow.folds.Recorder(), slow.folds.Recorder()
+    expected = cross_validate(replace(with_heads(), checkpoints=None), alone, lambda fold: False)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        cross_validate(with_heads(_BreakOff()), slow.folds.Recorder(), lambda fold: False)
+    signal.signal(signal.SIGINT, handler)
+    shared.trained.clear()
+    help_folds(with_heads(), lambda: sum(shared.trained) < epochs)
+    found = cross_validate(with_heads(), trial, lambda fold: False, is_shared=True)
+    assert found.kept_scores == expected.kept_scores and list(found.kept_scores) == ["head", "average", "net"]
+    assert (found.kept, found.scores, trial.reports) == (expected.kept, expected.scores, alone.reports)
+    assert np.array_equal(found.probabilities, expected.probabilities)
 
 
 def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, slow: Any) -> None:

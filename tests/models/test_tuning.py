@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.optim import SGD, AdamW
 
 from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
+from docclf.fold_training import FoldTraining
 from docclf.model import PageClassifier, constant
 from docclf.models.backbone import make_net
 from docclf.models.head import Head
@@ -122,7 +124,14 @@ Train = Callable[..., tuple[PageClassifier, dict[str, Tensor], Steps]]
 def train(open_pages: Callable[..., PageDataModule]) -> Train:
     """Trains 2 epochs of 2 steps, with validations; gives the model, its weights of before, and its steps."""
 
-    def run(name: str = "test_resnet", accumulate: int = 1, **options: Any) -> Any:
+    def run(
+        name: str = "test_resnet",
+        accumulate: int = 1,
+        epochs: int = 2,
+        go_on_from: Path | None = None,
+        save: Path | None = None,
+        **options: Any,
+    ) -> Any:
         data = open_pages(image_size=32, batch_size=8)
         data.use_split(np.arange(0, 24, 2), np.arange(1, 24, 2))
         torch.manual_seed(0)
@@ -132,12 +141,14 @@ def train(open_pages: Callable[..., PageDataModule]) -> Train:
         trainer = make_trainer(
             accelerator="cpu",
             precision="32-true",
-            max_epochs=2,
+            max_epochs=epochs,
             logger=False,
-            callbacks=[steps],
+            callbacks=[steps, FoldTraining(n_runs=1, epochs=2)],  # which draws for each epoch by itself
             accumulate_grad_batches=accumulate,
         )
-        trainer.fit(model, datamodule=data)
+        trainer.fit(model, datamodule=data, ckpt_path=go_on_from, weights_only=False)
+        if save is not None:
+            trainer.save_checkpoint(save)
         return model, before, steps
 
     return run
@@ -214,6 +225,17 @@ def test_gradients_that_accumulate_are_averaged_once(train: Train) -> None:
     first, second = steps.states[1], steps.states[3]  # after the two steps of the optimizer
     kept = model.kept.state_dict()
     assert torch.allclose(kept["fc.weight"], torch.lerp(first["fc.weight"], second["fc.weight"], 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_moving_average_goes_on_after_an_interruption_as_if_there_had_been_none(
+    train: Train, accumulate: int, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"ema": 0.5, "batch_norm": "frozen", "accumulate": accumulate}
+    whole, _, _ = train(**options)
+    train(**options, epochs=1, save=tmp_path / "last.ckpt")
+    found, _, _ = train(**options, go_on_from=tmp_path / "last.ckpt")
+    assert not moved(whole.state_dict(), found.state_dict())
 
 
 def test_without_a_moving_average_the_net_itself_is_kept(train: Train) -> None:
