@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from typing import Any
 
@@ -43,7 +44,7 @@ class BruteForce(optuna.samplers.BruteForceSampler):
         pass
 
 
-def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samplers.BaseSampler:
+def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 1.0) -> optuna.samplers.BaseSampler:
     """Build the sampler of a study.
 
     Args:
@@ -51,6 +52,7 @@ def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samp
         space: The search space.
         n_before: Trials of the study so far, or the number of the first trial of this process; moves the seed on. A
             continued study must not draw the random numbers of its first trials again, nor those of another process.
+        part: Of the trials that the sampler draws at random before it learns, how many there are: rungs share them.
 
     Raises:
         ConfigError: The sampler needs a package that is not installed.
@@ -80,6 +82,8 @@ def make_sampler(config: DictConfig, space: Space, n_before: int) -> optuna.samp
         )
     if target == "optuna.samplers.TPESampler" and space.is_conditional and chosen.get("multivariate") is not False:
         chosen["group"] = True  # parameters of one branch together; otherwise TPE draws them one by one
+    if "n_startup_trials" in chosen:
+        chosen["n_startup_trials"] = math.ceil(part * chosen["n_startup_trials"])
     if "seed" in chosen:
         chosen["seed"] += n_before
     sampler: optuna.samplers.BaseSampler = _instantiate(chosen, _SAMPLERS)

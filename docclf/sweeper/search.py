@@ -244,11 +244,9 @@ class Search:
         rung = self.asker.rung
         if rung not in self.samplers:
             number = self.study._storage.get_trial_number_from_id(trial_id)
-            is_made = number == self.opened.n_before
-            self.samplers[rung] = (
-                self.study.sampler if is_made else make_sampler(self.settings["sampler"], self.space, number)
-            )
-        self.asker.sampler = self.samplers[rung]
+            part = self.opened.climb.fraction if self.opened.climb is not None else 1.0
+            self.samplers[rung] = make_sampler(self.settings["sampler"], self.space, number, part)
+        self.asker.sampler = self.study.sampler = self.samplers[rung]
 
     @property
     def _stops_at(self) -> float:

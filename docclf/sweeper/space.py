@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -168,8 +168,8 @@ def parse_space(
         params: Config key to a sweep such as `tag(log, interval(1e-5, 1e-2))`, `choice(16, 32)`, `range(1, 5)`,
             or to one value, which every trial gets; None takes a key out that another config put in.
         arguments: Overrides of the command line. A later one replaces an earlier one of the same key, so a sweep
-            narrows a range of `params`, and a plain value or a deletion takes the key out of the search, out of
-            `conditional` too.
+            narrows a range of `params`, or of `conditional` where its conditions hold, and a plain value or a deletion
+            takes the key out of the search. Conditions that a narrowed key cannot fulfil are left out.
         conditional: Mappings with `when` (key to a value, or a list of values of which it must have one) and `params`.
         loader: Knows the options of config groups, for `glob`.
 
@@ -179,9 +179,10 @@ def parse_space(
     >>> parse_space({"lr": "interval(0, 1)"}, ["n=choice(1, 2)", "seed=1"]).distributions["n"]
     CategoricalDistribution(choices=(1, 2))
     """
+    params = params or {}
     found: dict[str, Parameter] = {}
     fixed: dict[str, str] = {}
-    texts = [f"{key}={_right_side(value)}" for key, value in (params or {}).items() if value is not None]
+    texts = [f"{key}={_right_side(value)}" for key, value in params.items() if value is not None]
     given: set[str] = set()
     for text in [*texts, *arguments]:
         override = parse_override(text, loader)
@@ -195,8 +196,28 @@ def parse_space(
             fixed[name] = text
         else:  # in the place that the key had: the order of draws is part of what a seed gives
             found[name] = Parameter(key, to_distribution(override))
-    branches = [p for block in conditional for p in _branch(block, loader) if p.key.lstrip("+") not in given]
-    return Space(_in_order([*found.values(), *branches]), tuple(fixed.values()))
+    branches: list[Parameter] = []
+    for parameter in (p for block in conditional for p in _branch(block, loader)):
+        name = parameter.key.lstrip("+")
+        if name in given and name in found and params.get(name) is None:
+            parameter = replace(parameter, distribution=found[name].distribution, text="")
+        elif name in given:
+            continue
+        branches.append(parameter)
+    narrowed = {p.key.lstrip("+") for p in branches} & given
+    searched = [parameter for name, parameter in found.items() if name not in narrowed]
+    choices = {p.key: p.distribution for p in searched if p.key in given}
+    branches = [p for p in (_possible(p, choices) for p in branches) if p is not None]
+    return Space(_in_order([*searched, *branches]), tuple(fixed.values()))
+
+
+def _possible(parameter: Parameter, choices: Mapping[str, BaseDistribution | None]) -> Parameter | None:
+    """A parameter without conditions on values that keys cannot have; None where none is left."""
+    when = {
+        key: tuple(v for v in allowed if (d := choices.get(key)) is None or contains(d, v))
+        for key, allowed in parameter.when.items()
+    }
+    return replace(parameter, when=when) if all(when.values()) else None
 
 
 def _branch(block: Values, loader: ConfigLoader | None) -> Iterable[Parameter]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from docclf.sweeper.samplers import make_pruner, make_sampler
-from docclf.sweeper.space import Space
+from docclf.sweeper.space import Space, parse_space
 
 APP = Path(__file__).parent / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))
@@ -202,3 +203,8 @@ def test_the_stock_sweeper_keeps_its_own_defaults(toy: Any) -> None:
     assert [trial.params for trial in study.trials] == [params for params, *_ in stock]
     assert stock != by_hand(7, sampler(), space=None), "the two defaults draw alike"
     assert all(not trial.intermediate_values for trial in study.trials), "no trial of ours behind another sweeper"
+
+
+def test_rungs_share_the_trials_that_a_sampler_draws_at_random() -> None:
+    option = OmegaConf.create({"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 9})
+    assert make_sampler(option, parse_space({"n": "choice(1, 2)"}), 0, 0.5)._n_startup_trials == 5  # type: ignore[attr-defined]

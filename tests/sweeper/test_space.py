@@ -1,5 +1,6 @@
 """The search space: what the config and the command line make of it, conditions, and the draws of a trial."""
 
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -168,3 +169,29 @@ def test_a_value_on_the_command_line_takes_a_key_out_of_its_conditions_too() -> 
 def test_a_condition_that_can_never_hold_is_refused(conditional: list[Any], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         parse_space({"model": "choice(swin, resnet)"}, [], conditional)
+
+
+BLOCKS = [
+    {"when": {"tune": "head"}, "params": {"c": "interval(0, 1)"}},
+    {"when": {"tune": ["last", "all"]}, "params": {"lr": "interval(0, 1)"}},
+]
+
+
+def test_a_sweep_on_the_command_line_narrows_a_key_where_its_condition_holds() -> None:
+    space = parse_space({"tune": "choice(head, last, all)"}, ["lr=interval(0.2, 0.4)"], BLOCKS)
+    (lr,) = (p for p in space.parameters if p.key == "lr")
+    assert lr.when == {"tune": ("last", "all")}
+    assert space.distributions["lr"] == FloatDistribution(0.2, 0.4)
+    assert "lr" not in {p.key for p in parse_space({}, ["lr=0.3", "tune=head,last,all"], BLOCKS).parameters}
+
+
+def test_conditions_that_a_narrowed_key_cannot_fulfil_are_left_out() -> None:
+    space = parse_space({"tune": "choice(head, last, all)"}, ["tune=choice(all, other)"], BLOCKS)
+    assert space.keys == ["tune", "lr"]
+    assert space.parameters[1].when == {"tune": ("all",)}
+
+
+def test_a_space_whose_conditions_are_all_decided_is_an_ordinary_one() -> None:
+    space = replace(parse_space({}, ["tune=last"], BLOCKS), constants={"tune": "last"})
+    assert not space.is_conditional and [p.key for p in space.active({"lr": 0.3})] == ["lr"]
+    assert parse_space({"tune": "choice(head, last, all)"}, [], BLOCKS).is_conditional
