@@ -141,7 +141,9 @@ def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={to_text(encode(value))}" for key, value in overrides.items() if value is not None]
+    plain = OmegaConf.to_container(OmegaConf.create(dict(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return [f"{key}={to_text(encode(value))}" for key, value in plain.items() if value is not None]
 
 
 def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
