@@ -53,7 +53,7 @@ OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 # Augmented views of each training page that heads see where validation pages are augmented.
-_VIEWS = 4
+_VIEWS = 2
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ SMALL = (
     "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
     "model.pretrained=false", "model.label_smoothing=0.0", "data.image_size=32",
     "data.batch_size=16", "validation.epochs=1", "validation.folds=2", "logger=none", "finalists.top_k=1",
-    "hydra/sweeper/pruner=none",
+    "hydra/sweeper/pruner=none", "hydra.sweeper.finalists.references=null",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ RULES = {
     "models": {"errors", "data", "scores"},
     "ensemble": {"errors", "models", "results"},
     "model": {"errors", "models"},
-    "trainer": {"errors"},
+    "trainer": {"errors", "models"},
     "loggers": {"errors", "results", "sweeper"},
     "resume": {"results"},
     "validation": {"errors"},

@@ -25,7 +25,7 @@ class HeadOptions:
         scales: Sides of the views of a page, as fractions of `data.image_size`.
         stages: Whether features of earlier stages of the backbone count.
         aspect: Whether the aspect ratio of the page counts.
-        views: Augmented copies of each training page, made as `augment` says, besides the page itself. None: 4 where
+        views: Augmented copies of each training page, made as `augment` says, besides the page itself. None: 2 where
             validation pages are augmented, which pages as they are say little of, otherwise 0.
     """
 

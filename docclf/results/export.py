@@ -187,9 +187,13 @@ def _export_trial(
         run: The trial's folder.
         facts: What more the headers say, by what it is about.
     """
+    from docclf.sweeper.attributes import FINALIST
     from docclf.sweeper.record import plain_params
 
-    source = _trial_config(trial, run / ".hydra" / "config.yaml", config)
+    if FINALIST in trial.user_attrs:  # a reference
+        source = _reference_config(trial, run.parents[1], config)
+    else:
+        source = _trial_config(trial, run / ".hydra" / "config.yaml", config)
     cwd = Path(config.hydra.runtime.cwd)
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
     header = header_of(study, trial, target, facts or {})
@@ -197,6 +201,22 @@ def _export_trial(
     write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
     with replacing(target / "params.yaml") as partial:
         partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
+
+
+def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -> DictConfig:
+    """The config of a reference that wins, without what finalists have other than trials."""
+    from docclf.sweeper.finalists import source_number
+    from docclf.sweeper.storage import FINALISTS
+
+    path = folder / FINALISTS / str(finalist.number) / ".hydra" / "config.yaml"
+    found = _trial_config(finalist, path, config)
+    trial = folder / str(source_number(finalist)) / ".hydra" / "config.yaml"
+    if trial.is_file():
+        its = OmegaConf.load(trial)
+        assert isinstance(its, DictConfig)
+        for key in config.hydra.sweeper.finalists.overrides or {}:
+            OmegaConf.update(found, key, OmegaConf.select(its, key), merge=False)
+    return found
 
 
 def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictConfig:

@@ -141,9 +141,14 @@ def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    plain = OmegaConf.to_container(OmegaConf.create(dict(overrides)), resolve=True)
+    return [f"{key}={to_text(value)}" for key, value in encoded(overrides).items() if value is not None]
+
+
+def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a config in the form of a study."""
+    plain = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
     assert isinstance(plain, dict)
-    return [f"{key}={to_text(encode(value))}" for key, value in plain.items() if value is not None]
+    return {str(key): encode(value) for key, value in plain.items()}
 
 
 def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,6 @@ from docclf.sweeper.checks import check_keys, values_of
 from docclf.sweeper.grammar import contains, describe, encode, to_text
 from docclf.sweeper.space import Space, key_of
 from docclf.sweeper.study import best_trials, counted, last_improvement
-
-log = logging.getLogger(__name__)
 
 # Of a rung so many go on, each half as often as the one before it.
 _CANDIDATES = 3
@@ -205,7 +202,6 @@ def read_climb(
             "0.5 spends half of the trials on the first rung."
         )
     if key not in space.keys:
-        log.info(f"No climb: `{key}` is not searched")
         return None
     _check_order(key, order, space)
     return Climb(

@@ -30,9 +30,8 @@ from docclf.sweeper.attributes import (
     RUNG,
     WANTED,
 )
-from docclf.sweeper.checks import apart, finalists_overrides, reference_overrides
+from docclf.sweeper.checks import apart, encoded, finalists_overrides, reference_overrides
 from docclf.sweeper.claims import claim_lock
-from docclf.sweeper.grammar import encode
 from docclf.sweeper.opening import Opened
 from docclf.sweeper.ownership import (
     await_sign_of_life,
@@ -215,7 +214,7 @@ def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -
         return {}
     name = min(better, key=lambda name: floors[name])
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
-    space, given = opened.space, {key: encode(value) for key, value in asked["references"][name].items()}
+    space, given = opened.space, encoded(asked["references"][name])
     values = {**{key_of(draw): value for draw, value in base.params.items()}, **given}
     misfits = space.misfits(values)
     params = space.to_names({key: value for key, value in values.items() if key not in misfits})

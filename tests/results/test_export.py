@@ -184,7 +184,7 @@ def test_any_search_may_start_from_the_exported_config(
     found = compose_best(compose_config, exported, f"hparams_search={option}", "study_name=again", hydra=True)
     assert found.hydra.sweeper._target_ == "docclf.sweeper.plugin.DocclfSweeper"
     assert found.hydra.sweep.dir == "multirun/again" and found.optimizer.lr == TRIALS[BEST][1]
-    plain = compose_config(f"hparams_search={option}", hydra=True)
+    plain = compose_config(f"hparams_search={option}", f"data.image_size={found.data.image_size}", hydra=True)
     assert found.hydra.sweeper.params == plain.hydra.sweeper.params
     assert found.validation.run_folds == plain.validation.run_folds
 

@@ -126,7 +126,7 @@ def test_screen_log_config_and_verdict_say_the_same(rescored: tuple[Any, str]) -
         assert f"  trial {source(best)}: {best.value:.3f} (folds " in place
         assert f"; pooled {facts['winner']['macro_f1_pooled']:.3f})" in place
         for trial in finalists(search):
-            assert f"finalist {trial.number}/3  trial {source(trial)}: lr=" in place
+            assert f"finalist {trial.number}/3  trial {source(trial)}: fit=" in place
     predict = next(line for line in output.splitlines() if "docclf.predict run=" in line)
     assert str(search.folder) in predict
 
@@ -298,4 +298,5 @@ def search_tiny() -> tuple[str, ...]:
         "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
         "model.pretrained=false", "model.label_smoothing=0.0", "data.image_size=32",
         "data.batch_size=16", "validation.epochs=1", "logger=none",
+        "hydra.sweeper.finalists.references=null",
     )  # fmt: skip
