@@ -29,7 +29,6 @@ TINY = (
     "logger=none",
     "finalists.top_k=0",
     "report=false",
-    "hydra.sweeper.finalists.references=null",  # grey pixels tell these pages apart
 )
 
 
@@ -50,6 +49,7 @@ class Search:
         """Start a search of 4 tiny trials by `hparams_search=optuna`, but for what the overrides say."""
         option = [] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
         given = [self.pages, "search.n_trials=4", f"study_name='{self.name}'"]
+        given.append("hydra.sweeper.finalists.references=null")  # grey pixels tell these pages apart
         return self.start_python("-m", "docclf.train", "-m", *option, *tiny, *given, *overrides)
 
     def start_python(self, *arguments: str) -> subprocess.Popen[str]:
