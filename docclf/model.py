@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import make_net, normalisation, with_weights
 from docclf.models.head import Head, HeadOptions
-from docclf.models.tuning import batch_norms, freeze_first, parameter_groups, scale_rates
+from docclf.models.tuning import batch_norms, freeze_first, keep_depthwise_in_32_bit, parameter_groups, scale_rates
 from docclf.models.weights import find_weights
 
 
@@ -86,6 +86,7 @@ class PageClassifier(pl.LightningModule):
             batch_norm = "epoch" if epoch_batch_norm else "running"
         self.batch_norm = ("frozen" if is_trained else "epoch") if batch_norm == "auto" else batch_norm
         self.layer_decay = layer_decay if is_trained else 1.0
+        keep_depthwise_in_32_bit(self.net)
         if tune == "last":
             freeze_first(self.net)
         average = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]

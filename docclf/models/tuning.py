@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from timm.models import group_parameters
-from torch import nn
+from torch import Tensor, nn
 
 # Of the stages between stem and classifier, so many are the last ones.
 _LAST = 0.4
@@ -53,6 +54,24 @@ def scale_rates(optimizer: torch.optim.Optimizer) -> None:
     """Apply the `lr_scale` of each group."""
     for group in optimizer.param_groups:
         group["lr"] *= group.pop("lr_scale", 1.0)
+
+
+def keep_depthwise_in_32_bit(net: nn.Module) -> None:
+    """Train depthwise convolutions in 32 bit where the CPU computes the rest in bfloat16.
+
+    Their gradients take 2 to 3 times as long in bfloat16 there, while those of other convolutions take half. Where no
+    gradient is needed, and on other devices, nothing changes.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
+            module.forward = partial(_in_32_bit, module.forward)  # type: ignore[method-assign]
+
+
+def _in_32_bit(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    if images.device.type != "cpu" or not images.requires_grad or not torch.is_autocast_enabled("cpu"):
+        return forward(images)
+    with torch.autocast("cpu", enabled=False):
+        return forward(images.float())
 
 
 def batch_norms(net: nn.Module) -> list[Any]:

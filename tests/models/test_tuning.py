@@ -18,7 +18,14 @@ from docclf.fold_training import FoldTraining
 from docclf.model import PageClassifier, constant
 from docclf.models.backbone import make_net
 from docclf.models.head import Head
-from docclf.models.tuning import batch_norms, freeze_first, parameter_groups, scale_rates, stages
+from docclf.models.tuning import (
+    batch_norms,
+    freeze_first,
+    keep_depthwise_in_32_bit,
+    parameter_groups,
+    scale_rates,
+    stages,
+)
 from docclf.trainer import make_trainer
 
 # Backbone and size of its images; names that begin the parameters of its stem, of its last stage and of its classifier
@@ -272,3 +279,14 @@ def test_a_head_of_another_shape_is_left_aside() -> None:
 def test_other_words_are_refused(key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"Expected `model\.{key}` to be .*, got {value}\."):
         PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant, **{key: value})  # type: ignore[arg-type]
+
+
+def test_depthwise_convolutions_train_in_32_bit_and_predict_in_bfloat16() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4), torch.nn.Conv2d(4, 2, 1))
+    keep_depthwise_in_32_bit(net)
+    images = torch.rand(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained, predicted = net[0](images.clone().requires_grad_()), net[0](images)
+        rest = net[1](images.clone().requires_grad_())
+    assert [found.dtype for found in (trained, predicted, rest)] == [torch.float32, torch.bfloat16, torch.bfloat16]
+    assert torch.allclose(trained, predicted.float(), atol=0.02) and trained.requires_grad
