@@ -177,12 +177,12 @@ def test_drawn_pages_build(compose_config: Compose, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "augment", "validation", "size"),
     [
-        ([], 0.5, "photo", 128),
+        ([], 0.5, "photo", 96),
         (["data=folder", "data.root=DIR"], 0, None, 224),
         (["data=csv", "data.root=DIR", "augment=photo"], 0.5, None, 224),
-        (["augment=none", "validation=full"], 0, "photo", 128),
+        (["augment=none", "validation=full"], 0, "photo", 96),
         (["data.draw.test_look=none", "data.image_size=64"], 0.5, "none", 64),
-        (["validation.augment=null"], 0.5, None, 128),
+        (["validation.augment=null"], 0.5, None, 96),
         (["experiment=basic"], 0, "photo", 300),
     ],
     ids=str,
