@@ -164,12 +164,16 @@ def cross_validate_heads(
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
     folds: list[FoldScore] = []
-    for fold in range(validation.n_runs):
-        started = time.perf_counter()
-        train, rows = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
-        probabilities[rows] = heads.fold(train, rows).probabilities
+    splits = [
+        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in range(validation.n_runs)
+    ]
+    started = time.perf_counter()
+    for fold, ((_, rows), found) in enumerate(zip(splits, heads.folds(splits), strict=True)):
+        probabilities[rows] = found.probabilities
         score = macro_f1(labels[rows], probabilities[rows].argmax(axis=1), n_classes)
-        folds.append(FoldScore(fold, score, 0, time.perf_counter() - started))
+        ended = time.perf_counter()
+        folds.append(FoldScore(fold, score, 0, ended - started))
+        started = ended
         if validation.report == "fold":
             trial.report(score, fold)
         log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score:.3f}  {folds[-1].seconds:.1f} s")

@@ -3,6 +3,7 @@
 import csv
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,11 @@ def assign_folds(
             f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, "
             f"got fewer of {', '.join(scarce)}. Add pages, merge classes, or use fewer folds.{apart}"
         )
+    return _assign(tuple(labels.tolist()), None if groups is None else tuple(groups), n_folds, seed).copy()
+
+
+@lru_cache(maxsize=8)  # every trial of a search asks for the same
+def _assign(labels: tuple[int, ...], groups: tuple[str, ...] | None, n_folds: int, seed: int) -> NDArray[np.int64]:
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

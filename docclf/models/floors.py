@@ -90,9 +90,9 @@ def _score(
     heads = Heads(data, cache, HeadOptions(C=strength, scales=(1.0,), stages=False, aspect=False, views=views))
     n_classes = len(data.pages.class_names)
     scores, labels, predicted = [], [], []
-    for fold in range(n_folds):
-        train, validation = rows[assignment[rows] != fold], rows[assignment[rows] == fold]
-        found = heads.fold(train, validation).probabilities.argmax(axis=1)
+    splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
+    for (_, validation), fold in zip(splits, heads.folds(splits), strict=True):
+        found = fold.probabilities.argmax(axis=1)
         scores.append(macro_f1(data.labels[validation], found, n_classes))
         labels.append(data.labels[validation])
         predicted.append(found)

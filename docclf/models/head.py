@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,14 +77,19 @@ class Reduced:
     features than pages.
 
     Attributes:
-        coordinates: float64 of shape (n, rank).
+        coordinates: float32 of shape (n, rank).
         back: From weights of coordinates to weights of features, of shape (rank, n_features).
         mean: Of each feature, shape (n_features,).
     """
 
-    coordinates: NDArray[np.float64]
-    back: NDArray[np.float64]
+    coordinates: NDArray[np.float32]
+    back: NDArray[np.float32]
     mean: NDArray[np.float64]
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes of memory."""
+        return self.coordinates.nbytes + self.back.nbytes + self.mean.nbytes
 
 
 def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> Reduced:
@@ -99,14 +107,39 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
     standard = ((features - mean) * factors).astype(np.float32)
     n, n_features = standard.shape
     if n_features <= n:
-        return Reduced(standard.astype(np.float64), np.diag(factors), mean)
+        return Reduced(standard, np.diag(factors).astype(np.float32), mean)
     values, vectors = np.linalg.eigh((standard @ standard.T).astype(np.float64))
     kept = values > 1e-6 * values.max(initial=0.0)
     if not kept.any():
-        return Reduced(np.zeros((n, 1)), np.zeros((1, n_features)), mean)
+        return Reduced(np.zeros((n, 1), np.float32), np.zeros((1, n_features), np.float32), mean)
     lengths = np.sqrt(values[kept])
     basis = (vectors[:, kept] / lengths).T @ standard  # rank rows of length 1
-    return Reduced(vectors[:, kept] * lengths, basis * factors, mean)
+    return Reduced((vectors[:, kept] * lengths).astype(np.float32), (basis * factors).astype(np.float32), mean)
+
+
+class _Fits:
+    """Counts the fits that run, in whichever thread."""
+
+    lock, n = threading.Lock(), 0
+    limits: Any = None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for each fit: for steps of a fraction of a millisecond, threads wait 10 times as long."""
+    from threadpoolctl import threadpool_limits
+
+    with _Fits.lock:
+        _Fits.n += 1
+        if _Fits.n == 1:
+            _Fits.limits = threadpool_limits(1)
+    try:
+        yield
+    finally:
+        with _Fits.lock:
+            _Fits.n -= 1
+            if _Fits.n == 0:
+                _Fits.limits.restore_original_limits()
 
 
 def fit_head(
@@ -127,7 +160,6 @@ def fit_head(
         class_weights: Weight of each class in the loss, shape (n_classes,); None weighs all alike.
     """
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     present = np.unique(labels)
     weight = np.zeros((n_classes, reduced.back.shape[1]))
@@ -136,7 +168,7 @@ def fit_head(
         bias[present] = 0.0
     else:
         model = LogisticRegression(C=C, max_iter=_MOST_STEPS, tol=1e-4)
-        with threadpool_limits(1):  # steps of a fraction of a millisecond, for which threads wait 10 times as long
+        with _one_thread():
             model.fit(reduced.coordinates, labels, None if class_weights is None else class_weights[labels])
         # Of two classes scikit-learn keeps one row, the logit of the second less that of the first.
         rows, offsets = (

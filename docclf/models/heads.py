@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.contents import n_cpus
 from docclf.data.module import PageDataModule
 from docclf.models.feature_cache import FeatureCache, Features
 from docclf.models.head import Head, HeadOptions, Reduced, fit_head, reduce
 
-# Training pages of so many folds stay reduced in memory, for the next trials.
-_REMEMBERED = 8
+# Training pages stay reduced in memory for the next trials, up to so many bytes.
+_REMEMBERED = 2**29
 _reduced: OrderedDict[str, Reduced] = OrderedDict()
 
 
@@ -74,6 +76,16 @@ class Heads:
         """How many numbers a head takes."""
         return int(self._train[0].values.shape[1])
 
+    def folds(self, splits: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Iterator[HeadFold]:
+        """Fit the heads of several folds at once, a thread each.
+
+        Args:
+            splits: Of each fold the indices of the pages to fit to, and of those to predict.
+        """
+        _ = self._train, self._validation  # read once, before the threads
+        with ThreadPoolExecutor(n_cpus()) as pool:
+            yield from pool.map(lambda split: self.fold(*split), splits)
+
     def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64], *, is_start: bool = False) -> HeadFold:
         """Fit the head of a fold.
 
@@ -103,12 +115,12 @@ class Heads:
     ) -> Head:
         identities = " ".join(features.identity for features in self._train)
         key = hashlib.sha256(f"{kind} {identities} ".encode() + rows.tobytes()).hexdigest()
-        if key not in _reduced:
+        if (reduced := _reduced.pop(key, None)) is None:
             parts = [select(features) for features in self._train]
-            _reduced[key] = reduce(np.concatenate([values for values, _ in parts]), parts[0][1])
-            while len(_reduced) > _REMEMBERED:
-                _reduced.popitem(last=False)
-        _reduced.move_to_end(key)
+            reduced = reduce(np.concatenate([values for values, _ in parts]), parts[0][1])
+        _reduced[key] = reduced  # the last one that was used
+        while len(_reduced) > 1 and sum(one.n_bytes for one in list(_reduced.values())) > _REMEMBERED:
+            _reduced.popitem(last=False)
         labels = np.tile(self.data.labels[rows], len(self._train))
         n_classes = len(self.data.pages.class_names)
-        return fit_head(_reduced[key], labels, n_classes, C=self.options.C, class_weights=self._class_weights)
+        return fit_head(reduced, labels, n_classes, C=self.options.C, class_weights=self._class_weights)

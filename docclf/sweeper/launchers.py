@@ -26,8 +26,14 @@ def prepare(launcher: Launcher) -> None:
     """Begin what several threads would trip over.
 
     Args:
-        launcher: About to run jobs; of Ray's, this machine joins its cluster or starts one.
+        launcher: About to run jobs; of Ray's, this machine joins its cluster or starts one; of joblib's, the processes
+            start that all threads share.
     """
+    if type(launcher).__name__ == "JoblibLauncher":
+        from joblib import Parallel, delayed
+
+        settings = launcher.joblib  # type: ignore[attr-defined]
+        Parallel(n_jobs=settings.get("n_jobs"), backend=settings.get("backend"))([delayed(int)()])
     if type(launcher).__name__ != "RayLauncher":
         return
     from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray

@@ -1,9 +1,11 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
@@ -29,14 +31,16 @@ class DocclfSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from docclf.sweeper.composing import SweepConfigs
         from docclf.sweeper.passwords import take_passwords
 
         take_passwords(config, HydraConfig.instance().cfg)
         for key in ("storage", "warm_start_from"):
             self.settings[key] = OmegaConf.select(config, f"hydra.sweeper.{key}")
-        self.config, self.hydra_context = config, hydra_context
+        loader = cast(ConfigLoader, SweepConfigs(hydra_context.config_loader))
+        self.config, self.hydra_context = config, replace(hydra_context, config_loader=loader)
         self.launcher = Plugins.instance().instantiate_launcher(
-            config=config, hydra_context=hydra_context, task_function=task_function
+            config=config, hydra_context=self.hydra_context, task_function=task_function
         )
 
     def sweep(self, arguments: list[str]) -> None:
