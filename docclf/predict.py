@@ -13,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from docclf import CONF_DIR
+from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DocclfError
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
@@ -68,8 +68,9 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     output = folder / str(cfg.output)
     _spare_sources(output, listing)
 
-    from docclf.ensemble import find_model, load_ensemble
-    from docclf.prediction import VIEWS, Predictor, predict_pages, write_submission
+    with quick_imports():
+        from docclf.ensemble import find_model, load_ensemble
+        from docclf.prediction import VIEWS, Predictor, predict_pages, write_submission
 
     if cfg.tta not in VIEWS:
         raise ConfigError(f"Expected `tta` to be one of {', '.join(VIEWS)}, got {cfg.tta}.")

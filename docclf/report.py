@@ -17,6 +17,7 @@ from docclf.errors import DocclfError
 
 if TYPE_CHECKING:
     import numpy as np
+    import optuna
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
@@ -53,7 +54,7 @@ def _report(options: argparse.Namespace) -> Path:
         study,
         folder,
         objectives=_objectives(config) if config is not None else None,
-        continue_command=_command(config) if config is not None else "",
+        continue_command=_command(study, config) if config is not None else "",
         read_page=read_thumbnail,
         output=options.output,
     )
@@ -98,16 +99,18 @@ def _objectives(config: DictConfig) -> list[str] | None:
         return None
 
 
-def _command(config: DictConfig) -> str:
+def _command(study: optuna.Study, config: DictConfig) -> str:
     """What goes on with a search of docclf; empty where it is another application's."""
     from omegaconf import OmegaConf
+
+    from docclf.results.summary import larger_limits
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return ""
     given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
-    n_trials = config.hydra.sweeper.n_trials  # null: as many as there is time for
-    overrides = [text for text in map(str, given) if not (n_trials and text.startswith("search.n_trials="))]
-    more = [f"search.n_trials={2 * n_trials}"] if n_trials else []
+    more = larger_limits(study, config)
+    replaced = tuple(f"{override.partition('=')[0]}=" for override in more)
+    overrides = [text for text in map(str, given) if not (more and text.startswith(replaced))]
     command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, *more])
     return f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}"
 

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from docclf import CONF_DIR
+from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
@@ -95,11 +95,12 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         NonFiniteLossError: The loss became NaN or infinite.
     """
     check_config(cfg)
-    from docclf.crossval import cross_validate, cross_validate_heads, help_folds
-    from docclf.fitting import FoldTrainer
-    from docclf.models.floors import measure_floors
-    from docclf.refit import assess, score_test
-    from docclf.results.run import write_folds, write_predictions, write_result
+    with quick_imports():
+        from docclf.crossval import cross_validate, cross_validate_heads, help_folds
+        from docclf.fitting import FoldTrainer
+        from docclf.models.floors import measure_floors
+        from docclf.refit import assess, score_test
+        from docclf.results.run import write_folds, write_predictions, write_result
 
     started = time.perf_counter()
     trial = current_trial()
@@ -120,14 +121,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     heads = _make_heads(cfg, data)
     weights = heads.cache.backbone.weights
     builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
-    refit = _what_to_keep(cfg, trial)
-    same = [data.data.fingerprint, data.pages.targets, refit == "folds"]
+    keeps = _may_keep(cfg, trial)
+    same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
     trainer = FoldTrainer(
         data,
         validation,
         checkpoints=checkpoints,
-        keep_weights=refit == "folds",
+        keep_weights=keeps == "folds",
         heads=heads if weights.are_trained else None,
         **builders,
     )
@@ -171,30 +172,30 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             result["state"] = "PRUNED"
             checkpoints.clear()
             return None
-        metrics = done.metrics
+        metrics, objectives = done.metrics, cfg.search.objective
+        objectives = [objectives] if isinstance(objectives, str) else objectives
         result["metrics"] = metrics
         for name, value in metrics.items():
             trial.set_user_attr(name, value)
-        write_folds(folder, data.pages.train.ids, done.assignment)
+        write_folds(folder, data.pages.train.ids, done.assignment, data.pages.train.groups)
         is_shown = trial.number is None or trial.is_finalist
         picture = is_shown or tune != "head"  # it would take longer to draw than the head to fit
         write_predictions(folder, data.pages, done.assignment, done.probabilities, picture=picture)
         if picture:
             trial.attach(folder / "confusion.png")
         if is_shown:
-            result |= assess(data, done, folder)
-        if refit:
-            temperature = result.get("calibration", {}).get("temperature", 1.0)
-            _keep(cfg, trainer, done, folder, heads, temperature, whole=refit == "all")
+            result |= assess(data, done, folder, heads)
+            trial.set_user_attr("foretold", result["foretold"])
+        value = [metrics[name] for name in objectives]
+        if keeps and (is_shown or cfg.keep_checkpoints == "all" or trial.would_be_best(value[0])):
+            _keep(cfg, trainer, done, folder, heads, whole=keeps == "all")
             if trial.number is None:  # test pages must not guide a search
                 result["refit"] = score_test(data, folder, builders["build_trainer"])
         result["state"] = "COMPLETE"
         checkpoints.clear()
         if trial.number is None:
             _tell(done, result, folder)
-        if isinstance(cfg.search.objective, str):
-            return metrics[cfg.search.objective]
-        return tuple(metrics[name] for name in cfg.search.objective)
+        return value[0] if isinstance(cfg.search.objective, str) else tuple(value)
     except Exception as error:
         result |= {"state": "FAIL", "cause": f"{type(error).__name__}: {error}"}
         if isinstance(error, TrainingError):
@@ -208,13 +209,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
 
 def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     """Say what a run came to."""
-    from docclf.results.floors import floor_lines
+    from docclf.results.floors import floor_lines, foretold_text
 
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
     pooled = result["metrics"]["macro_f1_pooled"]
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
+    log.info(f"  {foretold_text(result['foretold'])}")
     log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled:.3f}){kept}, in {folder}")
 
 
@@ -231,7 +233,6 @@ def _keep(
     done: CrossValidation,
     folder: Path,
     heads: Heads,
-    temperature: float,
     *,
     whole: bool,
 ) -> None:
@@ -251,7 +252,7 @@ def _keep(
     elif done.kept != HEAD:
         assert trainer.checkpoints is not None
         weights = {f"fold_{fold.fold}": trainer.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
-    keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, temperature=temperature, heads=heads)
+    keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, heads=heads)
 
 
 def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
@@ -301,13 +302,12 @@ def _hardware() -> dict[str, Any]:
     return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}
 
 
-def _what_to_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
-    """`refit` of a run alone. Of a search, the finalists keep their folds' models, other trials only when asked to."""
+def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
+    """`refit` of a run alone. Of a search, the folds' models of finalists, and of a trial that is the best so far."""
     if trial.number is None:
         kept: str | bool = cfg.refit
         return kept
-    keeping = ("winner", "finalists", "all") if trial.is_finalist else ("all",)
-    return "folds" if cfg.keep_checkpoints in keeping else False
+    return False if cfg.keep_checkpoints == "none" else "folds"
 
 
 def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:

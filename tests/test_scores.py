@@ -218,3 +218,24 @@ def test_labels_shuffled_in_parts_are_the_same_ones(monkeypatch: pytest.MonkeyPa
     at_once = chance_of_guessing(labels, predicted, 3)
     monkeypatch.setattr(scores, "_AT_ONCE", 70)
     assert chance_of_guessing(labels, predicted, 3) == at_once > 0.01
+
+
+def test_pages_of_one_group_count_as_little_as_one_of_them() -> None:
+    """Three copies of each page say nothing new: the interval is that of the pages alone."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 300)
+    predicted, other = (np.where(rng.random(300) < part, labels, rng.integers(0, 5, 300)) for part in (0.9, 0.8))
+    copies = [np.repeat(array, 3) for array in (labels, predicted, other)]
+    groups = np.repeat(np.arange(300), 3)
+    single, thrice = interval(labels, predicted, 5), interval(*copies[:2], 5, groups=groups)
+    assert thrice == pytest.approx(single, abs=0.004)
+    wrong = interval(*copies[:2], 5)
+    assert wrong[1] - wrong[0] < 0.7 * (single[1] - single[0])
+    difference, together = compare_scores(labels, predicted, other, 5), compare_scores(*copies, 5, groups=groups)
+    assert (together.low, together.high) == pytest.approx((difference.low, difference.high), abs=0.01)
+    assert together.value == pytest.approx(difference.value)
+
+
+def test_groups_of_one_page_change_nothing() -> None:
+    labels, predicted = np.repeat([0, 1], 50), np.tile([0, 0, 0, 1], 25)
+    assert interval(labels, predicted, 2, groups=np.arange(100)) == interval(labels, predicted, 2)

@@ -90,13 +90,14 @@ def compare_predictions(
         np.array([index[target] for target in classes])[predictions.predicted[chosen]]
         for predictions, classes, chosen in ((a, classes_a, rows[:, 0]), (b, classes_b, rows[:, 1]))
     ]
+    groups = None if a.groups is None else a.groups[rows[:, 0]]
     return Comparison(
         class_names=[names[target] for target in index],
         pages=np.bincount(labels, minlength=len(index)),
         more=(len(a.ids) - len(rows), len(b.ids) - len(rows)),
         scores=(macro_f1(labels, predicted[0], len(index)), macro_f1(labels, predicted[1], len(index))),
         f1=np.stack([f1_per_class(labels, classes, len(index)) for classes in predicted]),
-        difference=compare_scores(labels, predicted[1], predicted[0], len(index)),
+        difference=compare_scores(labels, predicted[1], predicted[0], len(index), groups=groups),
     )
 
 

@@ -78,7 +78,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     import optuna
 
     from docclf.results.pickled import write_pickle
-    from docclf.results.summary import summary
+    from docclf.results.summary import larger_limits, summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
     from docclf.sweeper.finalists import scored
@@ -98,7 +98,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     if verdict is not None:
         _export_winner(study, verdict, folder, config)
     else:
-        _export_best(study, folder, config)
+        export_best(study, folder, config, is_final=True)
     if len(study.directions) > 1:
         front = {str(trial.number): trial for trial in study.best_trials}
         for path in (folder / "best").glob("[0-9]*"):
@@ -108,8 +108,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
             run = folder / str(folder_number(trial))
             lines = training_lines(trial.user_attrs, floors_of(trial, run))
             _export_trial(study, trial, run, folder / "best" / name, config, lines)
-    n_trials = config.hydra.sweeper.n_trials  # null: as many as there is time for
-    more = this_command(*([f"search.n_trials={2 * n_trials}"] if n_trials else []))
+    more = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
         _write_report(study, folder, labels, more, read_page)
@@ -141,23 +140,33 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
 
 
-def _export_best(study: optuna.Study, folder: Path, config: DictConfig) -> None:
-    """Export the best trial by the search's own scores, with a verdict on its floors where it has any."""
+def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool = False) -> None:
+    """Export the best trial by the search's own scores, with its run and a verdict on its floors where it has any.
+
+    Called whenever a trial is better than those before it, so that `best/` can be used at any moment. Where finalists
+    have said who wins, that stays until they have been scored again.
+
+    Args:
+        study: With several objectives the best one by the first of them is exported, without its run.
+        folder: The search's folder.
+        config: The composed config of the sweep, `hydra` included.
+        is_final: Whether nobody scores finalists any more.
+    """
     from docclf.results.summary import warning_of
     from docclf.results.verdict import unjudged
-    from docclf.results.winner import remove_run, write_verdict
+    from docclf.results.winner import export_trial_run, is_judged
     from docclf.sweeper.study import best_trial, folder_number
 
-    remove_run(folder / "best")
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
-    if best is None:
+    if best is None or (not is_final and is_judged(folder / "best")):
         return
     warning, floors = warning_of(study, folder, None)
-    if floors:
-        write_verdict(folder / "best", unjudged(best, trials, floors))
     lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
     run = folder / str(folder_number(best))
+    if len(study.directions) == 1:
+        keep = OmegaConf.select(config, "keep_checkpoints") == "all"
+        export_trial_run(folder, run, unjudged(best, trials, floors), keep=keep)
     _export_trial(study, best, run, folder / "best", config, lines)
 
 

@@ -157,6 +157,16 @@ def floors_text(floors: Mapping[str, Floor]) -> str:
     return ", ".join(f"{NAMES[name]} {f.mean:.3f}{_sampled(f, ' ({} pages)')}" for name, f in floors.items())
 
 
+def foretold_text(foretold: Mapping[str, float]) -> str:
+    """What to expect on other pages, see `docclf.refit.foretell`.
+
+    >>> foretold_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
+    'expected on as many other pages of the kind: 0.968 (95 % interval 0.940 to 0.990)'
+    """
+    value, low, high = (f"{foretold[name]:.3f}" for name in ("macro_f1", "low", "high"))
+    return f"expected on as many other pages of the kind: {value} (95 % interval {low} to {high})"
+
+
 def _sampled(floor: Floor, text: str) -> str:
     return text.format(f"{floor.pages:,}") if floor.pages else ""
 

@@ -7,7 +7,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Predictions:
         class_names: In the order of the class indices.
         probabilities: Shape (n, n_classes), in [0, 1].
         folds: The fold that validated each page, int64 of shape (n,); None in a file without that column.
+        groups: Number of the group of each page, int64 of shape (n,); None where each is a group of its own.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Predictions:
     class_names: list[str]
     probabilities: NDArray[np.float64]
     folds: NDArray[np.int64] | None
+    groups: NDArray[np.int64] | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -126,7 +128,14 @@ def read_run(folder: Path) -> Run:
     predictions = read_predictions(run / "oof.csv")
     test = read_predictions(run / "predictions_test.csv") if (run / "predictions_test.csv").is_file() else None
     if (run / "folds.csv").is_file():
-        folds = {row[0]: row[1] for row in _read_rows(run / "folds.csv", ["ID", "fold"])[1]}
+        header, rows = _read_rows(run / "folds.csv", ["ID", "fold"])
+        folds = {row[0]: row[1] for row in rows}
+        if header[2:3] == ["group"]:
+            number = {row[0]: i for i, row in enumerate(rows)}  # of pages that the file does not name, one of its own
+            first: dict[str, int] = {}
+            own = {row[0]: first.setdefault(row[2], number[row[0]]) for row in rows}
+            groups = [own.get(page, len(rows) + i) for i, page in enumerate(predictions.ids)]
+            predictions = replace(predictions, groups=np.array(groups, dtype=np.int64))
     elif predictions.folds is not None:
         folds = dict(zip(predictions.ids, map(str, predictions.folds.tolist()), strict=True))
     else:

@@ -19,12 +19,24 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
         partial.write_text(yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def write_folds(folder: Path, ids: Sequence[str], folds: NDArray[np.int64]) -> None:
-    """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes."""
+def write_folds(
+    folder: Path, ids: Sequence[str], folds: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> None:
+    """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes.
+
+    Args:
+        folder: The run's folder.
+        ids: Of the pages.
+        folds: Shape (n,).
+        groups: Which pages belong together; where any do, the column `group` numbers them.
+    """
+    columns: dict[str, Sequence[Any]] = {"ID": ids, "fold": folds.tolist()}
+    if groups is not None and len(set(groups)) < len(groups):
+        columns["group"] = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1].tolist()
     with replacing(folder / "folds.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["ID", "fold"])
-        writer.writerows(zip(ids, folds.tolist(), strict=True))
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 class LabelledPages(Protocol):

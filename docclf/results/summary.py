@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.floors import (
@@ -20,13 +21,36 @@ from docclf.results.floors import (
     best_floor,
     floors_of,
     floors_text,
+    foretold_text,
     macro_f1_of,
     search_warning,
 )
 from docclf.results.verdict import Verdict
 from docclf.sweeper.attributes import CAUSE, ROLE
+from docclf.sweeper.clock import seconds_spent
+from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.record import plain_params
-from docclf.sweeper.study import best_trial, folder_number
+from docclf.sweeper.study import best_trial, counted, folder_number
+
+# Part of a time budget after which nothing more was begun.
+_SPENT = 0.9
+
+
+def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
+    """Overrides that double what a search has come to the end of: its trials, its time budget, or none of both.
+
+    Args:
+        study: The search's.
+        config: Its composed config, `hydra` included.
+    """
+    n_trials, timeout = (OmegaConf.select(config, f"hydra.sweeper.{key}") for key in ("n_trials", "timeout"))
+    timeout = read_timeout(timeout)
+    found = []
+    if n_trials and len(counted(study.get_trials(deepcopy=False))) >= n_trials:
+        found.append(f"search.n_trials={2 * n_trials}")
+    if timeout and seconds_spent(study) > _SPENT * timeout:
+        found.append(f"search.timeout={2 * timeout:g}")
+    return found
 
 
 def summary(
@@ -173,6 +197,8 @@ def _finals(verdict: Verdict) -> list[str]:
         lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
+    if foretold := verdict.exported.user_attrs.get("foretold"):
+        lines.append(f"  {foretold_text(foretold)}")
     text = str(verdict)
     return [*lines, f"{text[0].upper()}{text[1:]}"]
 

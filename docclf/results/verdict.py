@@ -129,6 +129,7 @@ def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
         "macro_f1": trial.values[0],
         "macro_f1_pooled": trial.user_attrs.get("macro_f1_pooled"),
         "folds": trial.user_attrs.get("folds"),
+        **({"foretold": trial.user_attrs["foretold"]} if "foretold" in trial.user_attrs else {}),
     }
 
 
@@ -251,4 +252,4 @@ def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | N
     labels = np.array([index[target] for target in ours.targets])
     predicted, beaten = (found.probabilities.argmax(axis=1) for found in (ours, theirs))
     n = len(index)
-    return compare_scores(labels, predicted, beaten, n), chance_of_guessing(labels, predicted, n)
+    return compare_scores(labels, predicted, beaten, n, groups=ours.groups), chance_of_guessing(labels, predicted, n)

@@ -36,14 +36,66 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
     kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
     if _exported(former) != _exported(facts):
         kept = []
-    remove_run(best, but=kept)
+    _export(best, winner, facts, found, kept)
+    _drop_models(folder, but=None if keep == "all" else [])
+
+
+def is_judged(best: Path) -> bool:
+    """Whether finalists have said who is in `best/`."""
+    return str(_read(best).get("how", "")).startswith("scored again")
+
+
+def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
+    """Put the run of the best trial so far beside its exported config, and remove the models of the other trials.
+
+    Args:
+        folder: The search's folder.
+        run: The trial's.
+        facts: For `verdict.yaml`.
+        keep: Whether the other trials keep their models.
+    """
+    _export(folder / "best", run, facts, [path.name for path in run.glob("*")], [])
+    _drop_models(folder, but=None if keep else [run])
+
+
+def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], kept: list[str]) -> None:
+    """Put what was found in a run into `best/`, where what is kept of the former one stays and the rest goes.
+
+    Whoever predicts with `best/` meanwhile finds a model there at any moment.
+    """
+    former = _read(best).get("files", [])
+    for name in found:
+        _put(run / name, best)
     write_verdict(best, {**facts, "files": sorted([*found, *kept])})
-    for path in winner.glob("*"):
-        _remove(best / path.name)
-        if path.is_dir():
-            shutil.copytree(path, best / path.name, copy_function=link)
-        else:
-            link(path, best / path.name)
+    for name in former:
+        if name not in (*found, *kept):
+            _remove(best / Path(name).name)
+
+
+def _drop_models(folder: Path, but: list[Path] | None) -> None:
+    """Remove the models of a search's trials, but for those of some runs, or None for all."""
+    for model in folder.glob(f"[0-9]*/{_MODEL}") if but is not None else ():
+        if model.parent not in (but or []):
+            _remove(model)
+
+
+def _put(source: Path, folder: Path) -> None:
+    """Link a file or a folder into another folder, where it takes the place of what has its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, partial = folder / source.name, folder / f".{source.name}.partial"
+    _remove(partial)
+    if not source.is_dir():
+        link(source, partial)
+        partial.replace(target)
+        partial.unlink(missing_ok=True)  # which stays where both are links to one file
+        return
+    shutil.copytree(source, partial, copy_function=link)
+    former = folder / f".{source.name}.former"
+    _remove(former)
+    if target.exists():
+        target.rename(former)
+    partial.rename(target)
+    _remove(former)
 
 
 def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ CARRIED = "carried_from"  # number of the trial on the rung below whose values i
 DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
 OVERRIDES = "overrides"  # of its job, where other machines may need them to compose its config
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
+EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
 FLOORS = "floors"  # set by the task: name of a simple reference to its score where the trial was scored
 CAUSE = "cause"  # why a trial failed
@@ -22,6 +23,7 @@ PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to st
 WANTED = "wanted"
 CURRENT = "current"
 PRUNER = "pruner"
+RUN = "run "  # of the study, before the name of a process: when that began, and when it last said that it runs
 # Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input" or
 # "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which nobody asks for
 # any more.

@@ -205,6 +205,8 @@ class SweeperConfig:
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
     # if there, is the number of reports that a whole trial makes
     preflight: str | None = None
+    # dotted path of a function, called with the study, the sweep's folder and the config whenever a trial is the best
+    on_best: str | None = None
     # keys of the config that may differ when a study is continued, with all below them. null: the overrides that all
     # trials get may not, everything else may
     may_change: list[str] | None = None

@@ -21,6 +21,7 @@ from docclf.sweeper.attributes import (
     BEAT,
     CURRENT,
     DUPLICATE_OF,
+    EXPECTED,
     FINALIST,
     FLOORS,
     PRUNER,
@@ -57,9 +58,6 @@ from docclf.sweeper.study import (
 from docclf.sweeper.workers import Workers
 
 log = logging.getLogger(__name__)
-
-# Of the time budget, which a finalist that is under way at its end may use besides.
-_GRACE = 0.1
 
 
 def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
@@ -134,7 +132,10 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         return
     finalists = open_finalists(study, asked["race"])
     overrides = finalists_overrides(asked)
-    entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in wanted}
+    # The best one goes first: where there is no time for more, it wins without a comparison.
+    first = best_trials(wanted, study.direction)[:1]
+    in_turn = [*first, *(trial for trial in wanted if trial not in first)]
+    entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in in_turn}
     await_sign_of_life(finalists)
     with claim_lock(finalists._storage, finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
@@ -167,7 +168,8 @@ class _Entrant:
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> _Entrant:
-        return cls(trial.params, {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs})
+        kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
+        return cls(trial.params, kept | ({EXPECTED: trial.duration.total_seconds()} if trial.duration else {}))
 
 
 def _score(
@@ -246,16 +248,18 @@ class _Final(Search):
             if name in queued:
                 trial._suggest(name, distribution)
 
-    @property
-    def _stops_at(self) -> float:
-        """One that is under way gets a little more time than there is: what it has cost would be lost."""
-        return self.limits.deadline + _GRACE * (self.settings["timeout"] or 0.0)
-
     def _n_left(self) -> int:
-        """Those in the queue: beyond it, the loop would draw new ones."""
+        """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
         retry_interrupted(self.study)
         self._refresh()
-        return sum(trial.state == TrialState.WAITING for trial in self.trials)
+        waiting = [trial for trial in self.trials if trial.state == TrialState.WAITING]
+        needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
+        if time.time() + needed <= self._stops_at:
+            return len(waiting)
+        if not self.limits.is_reached:
+            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
+        self.limits.is_reached = True
+        return 0
 
     def _announce(self) -> None:
         log.info(f"Finalists, scored again with {' '.join(self.asked)}")
@@ -266,6 +270,9 @@ class _Final(Search):
 
     def _save(self) -> None:
         """Nothing: what the search came to is saved."""
+
+    def _on_best(self) -> None:
+        """Nothing: who wins is said when all are scored."""
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)

@@ -85,10 +85,11 @@ class Limits:
         return self.is_reached
 
     def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
-        if (left := self.deadline - time.time()) <= self.reserve:
+        # One trial begins in any case, so that even a budget that its start has spent says something.
+        if trials and (left := self.deadline - time.time()) <= self.reserve:
             kept = f", of which {format_seconds(left)} are left for the finalists" if left > 0 else ""
             log.info(
-                f"Stopped by timeout={self.settings['timeout']:g} seconds of this run{kept}; the same command goes on"
+                f"Stopped by timeout={self.settings['timeout']:g} seconds of the study{kept}; a larger one goes on"
             )
             return True
         patience = self.settings["stop_when_stagnant"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from docclf.sweeper.checks import (
     values_of,
 )
 from docclf.sweeper.climb import Climb, read_climb
+from docclf.sweeper.clock import Clock
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
@@ -53,11 +53,12 @@ class Opened:
         objectives: A name for each objective.
         labels: What lines on the screen call them.
         total: Finished trials in all; infinite for no limit.
-        deadline: When the time budget ends, in seconds since 1970; infinite for never.
+        clock: Counts the time budget.
         n_before: Trials of the study when it was opened.
         baseline: Draws of trial 0; None to let the sampler choose.
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
+        on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
         climb: Says which rung a trial is on; None without rungs.
     """
 
@@ -70,10 +71,11 @@ class Opened:
     labels: list[str]
     total: float
     n_before: int
-    deadline: float = math.inf
+    clock: Clock
     baseline: dict[str, Any] | None = None
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
+    on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
     climb: Climb | None = None
 
     def queue_entries(self) -> None:
@@ -86,6 +88,7 @@ def open_study(
     config: DictConfig,
     hydra_context: HydraContext,
     arguments: Sequence[str],
+    started: float,
     on_new: Callable[[], None] = lambda: None,
 ) -> Opened:
     """Read and check everything, then create the study or open it to continue.
@@ -95,13 +98,14 @@ def open_study(
         config: The composed config of the sweep, `hydra` included.
         hydra_context: Composes the jobs.
         arguments: Overrides of the command line.
+        started: When the run began, in seconds since 1970.
         on_new: Called before the preflight of a search that has not been here before.
 
     Raises:
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    hook, preflight = (_function(settings, key) for key in ("custom_search_space", "preflight"))
+    hook, preflight, on_best = (_function(settings, key) for key in ("custom_search_space", "preflight", "on_best"))
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
 
@@ -158,10 +162,11 @@ def open_study(
         labels=label(objectives, settings["labels"]),
         total=settings["n_trials"],
         n_before=n_before,
-        deadline=time.time() + (settings["timeout"] or math.inf),
+        clock=Clock(study, started, settings["timeout"]),
         baseline=first,
         entries=entries,
         hook=hook,
+        on_best=on_best,
         climb=climb,
     )
     if isinstance(study.sampler, Grid) and climb is not None:

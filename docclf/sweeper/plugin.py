@@ -1,5 +1,6 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
+import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,6 +39,7 @@ class DocclfSweeper(Sweeper):
         for key in ("storage", "warm_start_from"):
             self.settings[key] = OmegaConf.select(config, f"hydra.sweeper.{key}")
         loader = cast(ConfigLoader, SweepConfigs(hydra_context.config_loader))
+        self.started = time.time()
         self.config, self.hydra_context = config, replace(hydra_context, config_loader=loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=self.hydra_context, task_function=task_function
@@ -66,7 +68,7 @@ class DocclfSweeper(Sweeper):
             workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
             with EndingSignals(), closing(workers):
                 preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
-                opened = open_study(settings, self.config, self.hydra_context, arguments, preload)
+                opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)
         except DocclfError as error:

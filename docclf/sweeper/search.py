@@ -20,6 +20,7 @@ from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
 from docclf.sweeper.attributes import ATTEMPT, OVERRIDES, RUNG
 from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
+from docclf.sweeper.clock import TICK_S
 from docclf.sweeper.duplicates import find_twin, take_over
 from docclf.sweeper.forecast import make_plan
 from docclf.sweeper.helpers import Helpers, Job
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 # Seconds after which a search with jobs elsewhere looks at what else has happened.
 _LOOK_S = 1.0
+# Of the time budget, for export and report: so many seconds, or such a part of a short one.
+_CLOSING_S, _CLOSING = 3.0, 0.05
 
 
 class Search:
@@ -67,7 +70,7 @@ class Search:
         self.settings, self.opened, self.workers = settings, opened, workers
         self.study, self.space, self.total = opened.study, opened.space, opened.total
         last_rung = opened.climb.rungs[-1] if opened.climb is not None else None
-        self.limits = Limits(settings, opened.study.directions, opened.deadline, last_rung)
+        self.limits = Limits(settings, opened.study.directions, opened.clock.deadline, last_rung)
         self.asker = Asker(
             opened.study,
             known=opened.known,
@@ -105,7 +108,8 @@ class Search:
         """
         self._prepare()
         self._announce()
-        with self.signals as signals, Heartbeat(self._beat, BEAT_S), self.live:
+        clock = Heartbeat(self.opened.clock.tick, TICK_S)
+        with self.signals as signals, Heartbeat(self._beat, BEAT_S), clock, self.live:
             try:
                 self._run_trials()
             except BaseException as error:
@@ -141,10 +145,20 @@ class Search:
 
     def _end(self) -> None:
         fail_dead(self.study)
+        self.opened.clock.tick()
         self._save()
 
     def _beat(self) -> None:
         beat(self.study, list(self.running.values()))
+
+    def _on_best(self) -> None:
+        """Have what is exported of the best trial so far brought up to date; where that fails, the end does it."""
+        if self.opened.on_best is None or len(self.study.directions) > 1:
+            return
+        try:
+            self.opened.on_best(self.study, self.opened.directory, self.opened.config)
+        except Exception as error:  # of the disk: it is not worth a search
+            log.warning(f"Could not export the best trial so far: {type(error).__name__}: {error}")
 
     def _save(self) -> None:
         write_results(self.study, self.opened.directory)
@@ -186,9 +200,10 @@ class Search:
                     jobs[self.workers.submit(job.overrides, job.trial.number)] = job
 
     def _keep_time(self) -> None:
-        """Keep so much time for the finalists as they are expected to take."""
+        """Keep as much time as the finalists, and what is written after them, are expected to take."""
         self.tally.update(self.trials)
-        self.limits.reserve = self.tally.finalists_seconds(self.plan)
+        closing = min(_CLOSING_S, _CLOSING * (self.settings["timeout"] or 0.0))
+        self.limits.reserve = self.tally.finalists_seconds(self.plan) + closing
 
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
         """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; None for nothing.
@@ -347,7 +362,10 @@ class Search:
         except UpdateFinishedTrialError:  # another process took this one for dead
             log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
         self._refresh()
+        former = self.tally.best
         self._keep_time()
+        if self.tally.best != former:
+            self._on_best()
         line = progress.end_line(
             self.trials[trial.number],
             self.trials,

@@ -79,9 +79,10 @@ class Tally:
         elif is_complete and DUPLICATE_OF not in trial.user_attrs:
             insort(self._ranked, (self._signs[0] * trial.values[0], rung))
         if is_complete and all(excess <= 0 for excess in trial.constraints.values()):
-            for i, (best, sign) in enumerate(zip(self.best, self._signs, strict=True)):
-                if best is None or sign * trial.values[i] < sign * best.values[i]:
-                    self.best[i] = trial
+            self.best = [
+                trial if best is None or sign * trial.values[i] < sign * best.values[i] else best
+                for i, (best, sign) in enumerate(zip(self.best, self._signs, strict=True))
+            ]
 
     def finalists(self, n: int) -> list[str]:
         """Rungs of the trials that would run once more, the baseline and the best others.

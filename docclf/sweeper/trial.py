@@ -105,6 +105,21 @@ class JobTrial:
 
         return Standing(self._trial.study, self._trial.number)
 
+    def would_be_best(self, value: float) -> bool:
+        """Whether no finished trial of the search is as good; False with several objectives and outside a search.
+
+        Args:
+            value: Of this one, which the study does not know yet.
+        """
+        if self._trial is None or len(self._trial.study.directions) > 1:
+            return False
+        from docclf.sweeper.study import best_trial
+
+        study = self._trial.study
+        best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
+        sign = -1 if study.direction.name == "MAXIMIZE" else 1
+        return best is None or sign * value < sign * best.values[0]
+
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.
 

@@ -29,6 +29,7 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
+from docclf import quick_imports
 from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
 from docclf.sweeper.relay import Relay
@@ -273,9 +274,10 @@ def _begin(parent: int, path: Path) -> None:
 
 
 def _preload(modules: Sequence[str]) -> None:
-    for module in modules:
-        with suppress(Exception):
-            import_module(module)
+    with quick_imports():
+        for module in modules:
+            with suppress(Exception):
+                import_module(module)
 
 
 def _run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:

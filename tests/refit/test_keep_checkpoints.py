@@ -15,14 +15,27 @@ from docclf.train import train
 
 
 @pytest.mark.parametrize(
-    ("keep", "of_trials", "of_finalists"),
-    [("winner", False, True), ("finalists", False, True), ("all", True, True), ("none", False, False)],
+    ("keep", "best", "of_trials", "of_finalists"),
+    [
+        ("winner", 2.0, False, True),
+        ("winner", -1.0, True, True),  # the trial is the best so far
+        ("finalists", 2.0, False, True),
+        ("all", 2.0, True, True),
+        ("none", -1.0, False, False),
+    ],
 )
 def test_keep_checkpoints_says_whose_models_a_search_keeps(
-    keep: str, of_trials: bool, of_finalists: bool, cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keep: str,
+    best: float,
+    of_trials: bool,
+    of_finalists: bool,
+    cfg: DictConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cfg.validation.folds, cfg.keep_checkpoints, cfg.refit = 2, keep, "all"  # which concerns a run alone
     study = optuna.create_study(direction="maximize")
+    study.add_trial(optuna.trial.create_trial(value=best))
     for is_finalist, kept in ((False, of_trials), (True, of_finalists)):
         trial = study.ask({"optimizer.lr": FloatDistribution(1e-3, 1e-3)})
         if is_finalist:

@@ -237,7 +237,8 @@ def test_exporting_again_replaces_the_files(compose_config: Compose, cwd: Path, 
     sweep.study.tell(trial, 0.95)
     export(sweep.config, sweep.folder)
     assert "trial 4 of 5" in (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")
-    assert sorted(path.name for path in (sweep.folder / "best").iterdir()) == ["config.yaml", "params.yaml"]
+    names = {path.name for path in (sweep.folder / "best").iterdir()}
+    assert names == {"config.yaml", "params.yaml", "verdict.yaml", *(p.name for p in (sweep.folder / "4").iterdir())}
 
 
 # The callback

@@ -105,7 +105,7 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     long = ("validation.folds=3", "validation.epochs=4", "search.n_trials=2", "hydra/sweeper/pruner=none")
     # The first trial's import of torch alone takes longer
     output = search.run(*long, "search.timeout=0.5")
-    assert "Stopped by timeout=0.5 seconds of this run; the same command goes on" in output
+    assert "Stopped by timeout=0.5 seconds of the study; a larger one goes on" in output
     assert "out of time" in output and "No trial came to its end" in output
     (trial,) = search.trials
     assert (trial.state.name, trial.user_attrs["interrupted"]) == ("FAIL", "timeout")
@@ -119,3 +119,22 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     assert f"goes on from {search.folder / '0' / 'resume'}" in search.log(1)
     assert len(search.trials[1].intermediate_values) == 12
     assert not list(search.folder.glob("*/resume"))
+
+
+def test_the_best_trial_so_far_can_predict_whenever_the_search_is_killed(search: Any) -> None:
+    best = search.folder / "best"
+
+    def has_two() -> bool:
+        return (best / "verdict.yaml").is_file() and (search.folder / "2" / ".hydra").is_dir()
+
+    search.kill_when(has_two, "search.n_trials=30", "hydra/sweeper/pruner=none")
+    done = [trial for trial in search.trials if trial.state.name == "COMPLETE"]
+    assert len(done) >= 2
+    first = max(done, key=lambda trial: trial.value)
+    assert search.read("best/verdict.yaml")["trial"] == first.number
+    assert search.read("best/result.yaml")["mean"] == first.value
+    models = [path.parent.name for path in search.folder.glob("[0-9]*/model")]
+    assert models == [str(first.number)], "of the trials, the best one keeps its model"
+    assert "predictions.csv" in search.paste(
+        f"python -m docclf.predict run='{search.folder}' \"{search.pages}\"", search.cwd
+    )

@@ -74,7 +74,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
         output = toy.run(*command, "hydra.sweeper.timeout=4", "seconds=8").output
         assert toy.states() == (number + 1) * ["FAIL"]
         assert f"trial {number}/2  out of time" in output
-        assert "Stopped by timeout=4 seconds of this run; the same command goes on" in output
+        assert "Stopped by timeout=4 seconds of the study; a larger one goes on" in output
         assert "Traceback" not in output
     output = toy.run(*command).output
     assert "0 of 2 trials done" in output
@@ -152,9 +152,9 @@ def test_cheap_finalists_cost_little_however_dear_the_others_were() -> None:
 
 def test_no_trial_starts_in_the_time_of_the_finalists() -> None:
     limits = Limits({"timeout": 100.0, "stop_when_stagnant": None}, [StudyDirection.MINIMIZE], time.time() + 50)
-    assert not limits.end([])
+    assert not limits.end([ended(0, 1.0)])
     limits.reserve = 60.0
-    assert limits.end([])
+    assert limits.end([ended(0, 1.0)])
 
 
 SHORT = (
@@ -182,4 +182,4 @@ def test_finalists_without_time_are_stopped_the_best_trial_wins_and_later_they_a
 def test_a_search_without_a_total_ends_with_its_time(toy: Any) -> None:
     output = toy.run("hydra.sweeper.n_trials=null", "hydra.sweeper.timeout=0.05m").output
     assert len(toy.trials) >= 1
-    assert "trial 0  x=" in output and "Stopped by timeout=3 seconds of this run" in output
+    assert "trial 0  x=" in output and "Stopped by timeout=3 seconds of the study" in output

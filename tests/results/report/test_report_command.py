@@ -32,27 +32,32 @@ def test_it_reports_a_study_of_another_program_and_changes_nothing_of_it(
     assert {path.name for path in tmp_path.iterdir()} == {"x.db", "report.html"}
 
 
-def test_the_command_of_the_sweep_goes_on_with_its_search(search: tuple[optuna.Study, Path]) -> None:
+@pytest.mark.parametrize(("total", "said"), [(1, "search.n_trials=2"), (1000, "search.n_trials=1000")])
+def test_the_command_of_the_sweep_goes_on_with_its_search(
+    total: int, said: str, search: tuple[optuna.Study, Path]
+) -> None:
+    """To twice its total, where that was reached."""
     _, folder = search
     (folder / "multirun.yaml").write_text(f"""
 hydra:
   sweep: {{dir: multirun/x}}
   runtime: {{cwd: "/my project"}}
-  overrides: {{task: [hparams_search=optuna, search.n_trials=12, "data.root=my pages"]}}
+  overrides: {{task: [hparams_search=optuna, search.n_trials={total}, "data.root=my pages"]}}
   sweeper:
     study_name: "{NAME}"
     storage: null
-    n_trials: 12
+    n_trials: {total}
     metric: macro_f1
     direction: {{macro_f1: maximize}}
     labels: {{macro_f1: macro-F1}}
     preflight: docclf.preflight.preflight
 """)
-    (folder / "best").mkdir()
+    (folder / "best").mkdir(exist_ok=True)
     assert main([str(folder), "--output", str(folder / "elsewhere.html")]) == 0
     text = (folder / "elsewhere.html").read_text(encoding="utf-8")
     command = "cd &#39;/my project&#39; &amp;&amp; python -m docclf.train -m hparams_search=optuna"
-    assert f"{command} &#39;data.root=my pages&#39; search.n_trials=24" in text
+    given = ["&#39;data.root=my pages&#39;", said]
+    assert f"{command} {' '.join(given if total == 1 else given[::-1])}" in text
     assert "macro-F1, trial by trial" in text
 
 
