@@ -83,18 +83,16 @@ def refit_all(
     return weights
 
 
-def assess(data: PageDataModule, done: CrossValidation, folder: Path, heads: Heads) -> dict[str, Any]:
+def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[str, Any]:
     """What out-of-fold predictions say beside their score: how far to believe them, and which labels to look at.
 
     Args:
         data: All pages.
         done: Their folds.
         folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
-        heads: Tell how much more pages would help.
 
     Returns:
-        `calibration`, see `docclf.results.calibration.write_calibration`, the number of `label_issues`, and `foretold`,
-        see `foretell`.
+        `calibration`, see `docclf.results.calibration.write_calibration`, and the number of `label_issues`.
     """
     pages, rows = data.pages, done.scored
     calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])
@@ -107,7 +105,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path, heads: Hea
         probabilities=done.probabilities,
         images=data.data.train_images,
     )
-    return {"calibration": calibration, "label_issues": issues, "foretold": foretell(heads, done)}
+    return {"calibration": calibration, "label_issues": issues}
 
 
 def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:

@@ -99,7 +99,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         from docclf.crossval import cross_validate, cross_validate_heads, help_folds
         from docclf.fitting import FoldTrainer
         from docclf.models.floors import measure_floors
-        from docclf.refit import assess, score_test
+        from docclf.refit import assess, foretell, score_test
         from docclf.results.run import write_folds, write_predictions, write_result
 
     started = time.perf_counter()
@@ -183,11 +183,13 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         write_predictions(folder, data.pages, done.assignment, done.probabilities, picture=picture)
         if picture:
             trial.attach(folder / "confusion.png")
-        if is_shown:
-            result |= assess(data, done, folder, heads)
-            trial.set_user_attr("foretold", result["foretold"])
         value = [metrics[name] for name in objectives]
-        if keeps and (is_shown or cfg.keep_checkpoints == "all" or trial.would_be_best(value[0])):
+        is_best = trial.would_be_best(value[0])
+        if is_shown:
+            result |= assess(data, done, folder)
+        if is_shown or (is_best and tune != "head"):  # what takes a head longer than to be fitted
+            trial.set_user_attr("foretold", result.setdefault("foretold", foretell(heads, done)))
+        if keeps and (is_shown or is_best or cfg.keep_checkpoints == "all"):
             _keep(cfg, trainer, done, folder, heads, whole=keeps == "all")
             if trial.number is None:  # test pages must not guide a search
                 result["refit"] = score_test(data, folder, builders["build_trainer"])
