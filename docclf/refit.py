@@ -99,6 +99,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
         targets=pages.targets,
         probabilities=done.probabilities,
         images=data.data.train_images,
+        pairs=[(a, b) for a, b in data.data.pairs if b < len(done.labels)],
     )
     return {"calibration": calibration, "label_issues": issues}
 
