@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from docclf.calibration import calibration_error
+from docclf.calibration import calibration_error, with_temperature
 from docclf.crossval import CrossValidation
 from docclf.data.module import PageDataModule
+from docclf.doubt import Doubt, make_doubt
 from docclf.ensemble import FOLDER, Description, Ensemble, HeadDescription, load_ensemble, save_ensemble
 from docclf.fitting import fit_in_memory
-from docclf.fold_training import HEAD, NET
+from docclf.fold_training import AVERAGE, HEAD, NET
 from docclf.model import PageClassifier
 from docclf.models.backbone import make_net, normalisation
 from docclf.models.features import PIXELS, PooledStages
@@ -33,6 +34,7 @@ from docclf.validation import Validation
 log = logging.getLogger(__name__)
 
 _BATCH_SIZE = 64
+_FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
 def refit_all(
@@ -127,8 +129,9 @@ def keep_model(
             only help.
     """
     pages, images = data.pages, data.data.train_images.images
+    knows = heads is not None and heads.cache.backbone.weights.are_trained  # what is like what
     head = None
-    if heads is not None and done.kept != NET:
+    if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
     mean, std = ([0.5] * images.shape[3],) * 2
     if backbone != PIXELS:
@@ -147,18 +150,32 @@ def keep_model(
         mean=mean,
         std=std,
         fit="letterbox" if data.letterbox else "squeeze",
-        head=None if head is None or heads is None else _describe_head(heads, alone=done.kept == HEAD),
+        head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
+        doubt="doubt.npz",
     )
     frozen = None
     if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
         frozen = heads.cache.net.net.state_dict()
-    save_ensemble(folder / FOLDER, description, weights, head, frozen)
+    doubt = _doubt(done, temperature, heads if knows else None)
+    save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
 
 
-def _describe_head(heads: Heads, *, alone: bool) -> HeadDescription:
+def _doubt(done: CrossValidation, temperature: float, heads: Heads | None) -> Doubt:
+    rows = done.scored
+    probabilities = with_temperature(done.probabilities[rows], temperature)
+    novelty = None
+    if heads is not None:
+        confidence = np.full(len(done.labels), np.nan, np.float32)
+        confidence[rows] = probabilities.max(axis=1)
+        found, scores = heads.fit_novelty(done.assignment, confidence)
+        novelty = found, scores[rows]
+    return make_doubt(probabilities, done.labels[rows], novelty)
+
+
+def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
     backbone, options = heads.cache.backbone, heads.options
     return HeadDescription(
-        fraction=1.0 if alone else 0.5,
+        fraction=fraction,
         sides=backbone.sides(options.scales),
         stages=options.stages,
         aspect=options.aspect,

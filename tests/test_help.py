@@ -27,7 +27,7 @@ Compose = Callable[..., DictConfig]
 
 # Command: its primary config.
 HYDRA = {"train": "train", "data": "look", "predict": "predict", "export_model": "export_model"}
-ARGPARSE = ("compare", "merge", "report")
+ARGPARSE = ("compare", "labels", "merge", "report")
 COLUMNS = 100
 SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "KEYS", "EXAMPLES", "EXIT STATUS", "SEE ALSO")
 

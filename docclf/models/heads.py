@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from docclf.data.module import PageDataModule
 from docclf.models.feature_cache import FeatureCache, Features
 from docclf.models.head import Head, HeadOptions, Reduced, fit_head, reduce
+from docclf.models.novelty import Floats, Novelty, fit_novelty
 
 # Training pages of so many folds stay reduced in memory, for the next trials.
 _REMEMBERED = 8
@@ -94,6 +95,11 @@ class Heads:
         """A head on the backbone's last features alone, at the full size."""
         n = self._train[0].n_last
         return self._fit(rows, "last", lambda features: (features.values[rows, :n], features.weights[:n]))
+
+    def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
+        """What tells pages that are unlike the training pages, see `docclf.models.novelty.fit_novelty`."""
+        train = np.concatenate([features.values for features in self._train])
+        return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
     def _fit(
         self,
