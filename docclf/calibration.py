@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from docclf.errors import DataError
+from docclf.errors import ConfigError, DataError
 from docclf.scores import Indices, class_indices, ratio
 
 
@@ -116,6 +117,67 @@ def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np
     shares = np.asarray(probabilities, dtype=np.float64)
     powers = (shares / shares.max(axis=1, keepdims=True)) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+class Cut(NamedTuple):
+    """A place on the curve of `Selective`."""
+
+    confidence: float
+    coverage: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Selective:
+    """Accuracy over coverage: what is right of the pages that are answered, the surest first.
+
+    Attributes:
+        confidence: Least confidence that is answered, falling, shape (k,).
+        coverage: Fraction of the pages that are answered then, in (0, 1], shape (k,).
+        accuracy: Fraction of these that are right, shape (k,).
+    """
+
+    confidence: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    def at(self, accuracy: float) -> Cut:
+        """Where as many pages as may be are answered at this accuracy.
+
+        Raises:
+            ConfigError: No part of the pages was right so often.
+        """
+        enough = np.flatnonzero(self.accuracy >= accuracy)
+        if not len(enough):
+            best = int(self.accuracy.argmax()) if len(self.accuracy) else -1
+            most = "no page" if best < 0 else f"at most {self.accuracy[best]:.4f}, on {self.coverage[best]:.1%} of them"
+            raise ConfigError(
+                f"Expected an accuracy in `abstain` that the model had on some training pages out of fold, got "
+                f"{accuracy}; it had {most}. Ask for less, as with abstain=0.9, or train a better model."
+            )
+        place = enough[-1]
+        return Cut(float(self.confidence[place]), float(self.coverage[place]), float(self.accuracy[place]))
+
+
+def accuracy_over_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_], points: int = 200) -> Selective:
+    """The risk-coverage curve (Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017).
+
+    Args:
+        confidence: Of each page, shape (n,); those at 0 are never answered.
+        right: Whether the prediction is right, shape (n,).
+        points: Of the curve at most; pages of one confidence are answered together.
+
+    >>> found = accuracy_over_coverage(np.array([0.9, 0.8, 0.8, 0.0]), np.array([True, True, False, False]))
+    >>> found.coverage.tolist(), found.accuracy.round(2).tolist()
+    ([0.25, 0.75], [1.0, 0.67])
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sure = confidence[order]
+    ends = np.flatnonzero((sure > np.append(sure[1:], -1)) & (sure > 0))  # the last of each confidence
+    if len(ends) > points:
+        ends = ends[np.unique(np.linspace(0, len(ends) - 1, points).round().astype(int))]
+    hits = np.cumsum(right[order])[ends]
+    return Selective(sure[ends].astype(np.float64), (ends + 1) / len(sure), hits / (ends + 1))
 
 
 def _checked_probabilities(probabilities: ArrayLike, labels: Indices) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -7,15 +7,19 @@ anywhere: neither the run's config nor its data is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from docclf.description import Description as Description  # where others look for it
+from docclf.description import HeadDescription as HeadDescription
+from docclf.description import read_description
 from docclf.errors import DataError
 from docclf.models.backbone import make_net
 from docclf.models.features import Views, load_backbone
@@ -24,68 +28,6 @@ from docclf.results.files import link, replacing
 
 FOLDER = "model"
 _DESCRIPTION = "model.yaml"
-
-
-@dataclass(frozen=True)
-class HeadDescription:
-    """What is in `model.yaml` of a head.
-
-    Attributes:
-        fraction: Its part of the mean of head and nets, in (0, 1].
-        sides: Heights and widths in pixels of the views whose features it takes.
-        stages: Whether it takes features of earlier stages.
-        aspect: Whether it takes the pages' aspect ratio.
-        weights: File of its weights beside `model.yaml`.
-        backbone: File of the frozen backbone; None where the features are pixels.
-    """
-
-    fraction: float
-    sides: list[int]
-    stages: bool
-    aspect: bool
-    weights: str = "head.safetensors"
-    backbone: str | None = "backbone.safetensors"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is in `model.yaml`.
-
-    Attributes:
-        backbone: Name of a timm model.
-        targets: What the user writes for each class, in the order of the outputs.
-        class_names: What each class is called in tables and pictures.
-        image_size: Height and width in pixels that the backbone sees.
-        decoded_size: Height and width in pixels that pages are decoded to before.
-        channels: 3 for RGB, 1 for grey.
-        mean: Of each channel, to normalise pages in [0, 1] with.
-        std: Of each channel, likewise.
-        temperature: Divides the logits of each member; 1 leaves probabilities as they are.
-        members: Files of weights of fine-tuned nets beside `model.yaml`; none where there is a head alone.
-        fit: `squeeze` or `letterbox`, see `docclf.data.module.PageDataModule`.
-        head: A linear classifier on frozen features, which the nets are averaged with; None without one.
-        source: Where it comes from, for people.
-    """
-
-    backbone: str
-    targets: list[str]
-    class_names: list[str]
-    image_size: int
-    decoded_size: int
-    channels: int
-    mean: list[float]
-    std: list[float]
-    temperature: float = 1.0
-    members: list[str] = field(default_factory=list)
-    fit: str = "squeeze"
-    head: HeadDescription | None = None
-    source: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def files(self) -> list[str]:
-        """All files of weights beside `model.yaml`."""
-        of_head = [] if self.head is None else [self.head.weights, self.head.backbone]
-        return [*self.members, *(name for name in of_head if name is not None)]
 
 
 class FrozenHead(torch.nn.Module):
@@ -103,11 +45,6 @@ class FrozenHead(torch.nn.Module):
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(head.weight))
             self.linear.bias.copy_(torch.from_numpy(head.bias))
-
-    def forward(self, images: Tensor, aspects: Tensor) -> Tensor:
-        """Logits, see `docclf.models.features.Views`."""
-        logits: Tensor = self.linear(self.views(images, aspects))
-        return logits
 
 
 class Ensemble(torch.nn.Module):
@@ -135,9 +72,23 @@ class Ensemble(torch.nn.Module):
     @property
     def takes_aspects(self) -> bool:
         """Whether the aspect ratios of the pages matter."""
-        return self.description.head is not None and self.description.head.aspect
+        head = self.description.head
+        return head is not None and self.description.mixes_head and head.aspect
 
-    def forward(self, images: Tensor, aspects: Tensor | None = None, *, calibrated: bool = False) -> Tensor:
+    def features(self, images: Tensor, aspects: Tensor) -> Tensor:
+        """Frozen features of pages, see `docclf.models.features.Views`; there must be a head."""
+        assert self.head is not None
+        found: Tensor = self.head.views(images, aspects)
+        return found
+
+    def forward(
+        self,
+        images: Tensor,
+        aspects: Tensor | None = None,
+        *,
+        calibrated: bool = False,
+        features: Tensor | None = None,
+    ) -> Tensor:
         """Class probabilities.
 
         The temperature was fitted to out-of-fold predictions, each of one member alone, and so it is each member's. A
@@ -148,6 +99,7 @@ class Ensemble(torch.nn.Module):
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
             aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
+            features: Of the images, where they are known.
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
@@ -155,10 +107,11 @@ class Ensemble(torch.nn.Module):
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         temperature = self.description.temperature if calibrated else 1.0
         logits = [net(normalised).float() for net in self.nets]
-        if self.head is not None:
+        if self.head is not None and self.description.mixes_head:
             assert self.description.head is not None
             aspects = torch.ones_like(images[:, 0, 0, 0]) if aspects is None else aspects
-            own, fraction = self.head(images, aspects), self.description.head.fraction
+            features = self.features(images, aspects) if features is None else features
+            own, fraction = self.head.linear(features), self.description.head.fraction
             logits = [_mean_logits(one, own, fraction) for one in logits] or [own]
         return torch.stack([(one / temperature).softmax(dim=1) for one in logits]).mean(dim=0)
 
@@ -181,6 +134,7 @@ def save_ensemble(
     weights: Mapping[str, Mapping[str, Tensor] | Path],
     head: Head | None = None,
     backbone: Mapping[str, Tensor] | None = None,
+    doubt: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's folder; what a model of before left in it goes.
 
@@ -191,6 +145,7 @@ def save_ensemble(
             end, it may be needed again.
         head: A head that they are averaged with, or that stands alone.
         backbone: The frozen backbone that the head's features come from.
+        doubt: Arrays of the file of that name.
     """
     described = {**asdict(description), "members": [f"{name}.safetensors" for name in weights]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,6 +158,9 @@ def save_ensemble(
         save_weights(folder / description.head.weights, weights_of_head)
         if backbone is not None and description.head.backbone is not None:
             save_weights(folder / description.head.backbone, backbone)
+    if doubt is not None and description.doubt is not None:
+        with replacing(folder / description.doubt) as partial:
+            np.savez(partial, **dict(doubt))
     for name, content in weights.items():
         if isinstance(content, Path):
             link(content, folder / f"{name}.safetensors")
@@ -238,14 +196,14 @@ def load_ensemble(folder: Path) -> Ensemble:
         DataError: The folder is damaged, or timm does not know the backbone.
     """
     try:
-        described = _read_description(folder / _DESCRIPTION)
+        described = read_description(folder / _DESCRIPTION)
         nets = []
         for name in described.members:
             net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
             net.load_state_dict(load_file(folder / name))
             nets.append(net)
         head = None if described.head is None else _load_head(folder, described, described.head)
-        if not nets and head is None:
+        if not nets and not described.mixes_head:
             raise ValueError("no members")
         return Ensemble(nets, described, head)
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
@@ -253,12 +211,6 @@ def load_ensemble(folder: Path) -> Ensemble:
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
             "or install the versions that `source` in its model.yaml names."
         ) from error
-
-
-def _read_description(path: Path) -> Description:
-    found = {**yaml.safe_load(path.read_text(encoding="utf-8"))}
-    head = HeadDescription(**found.pop("head")) if found.get("head") else None
-    return Description(**{**found, "head": head})
 
 
 def _load_head(folder: Path, described: Description, head: HeadDescription) -> FrozenHead:

@@ -166,8 +166,8 @@ def _write_readme(path: Path, description: Description, agreement: str) -> None:
     mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
     names, n = description.class_names, len(description.members)
     members = ["one model" if n == 1 else f"{n} models whose probabilities are averaged"] if n else []
-    members += ["a classifier on its frozen features"] if description.head is not None else []
-    takes_aspects = description.head is not None and description.head.aspect
+    members += ["a classifier on its frozen features"] if description.mixes_head else []
+    takes_aspects = description.head is not None and description.mixes_head and description.head.aspect
     path.write_text(
         _README.format(
             backbone=description.backbone,

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from docclf.calibration import Cut
     from docclf.data.listing import Listing
+    from docclf.description import Description
+    from docclf.doubt import Doubt
     from docclf.prediction import Outcome
 
 log = logging.getLogger(__name__)
@@ -75,18 +78,24 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     if cfg.tta not in VIEWS:
         raise ConfigError(f"Expected `tta` to be one of {', '.join(VIEWS)}, got {cfg.tta}.")
     device = choose_device(cfg.device)
-    ensemble = load_ensemble(find_model(Path(str(cfg.run)))).to(device)
+    model = find_model(Path(str(cfg.run)))
+    ensemble = load_ensemble(model).to(device)
     described = ensemble.description
+    doubt, cut = (None, None) if cfg.abstain is None else _read_doubt(model, described, cfg.abstain)
     labels = listing.labels(described.targets, described.class_names)
-    predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated)
+    novelty = None if doubt is None else doubt.novelty
+    predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated, novelty=novelty)
     members = f", {len(ensemble.nets)} members" if len(ensemble.nets) > 1 else ""
-    members += "" if ensemble.head is None else ", a head on frozen features"
+    members += ", a head on frozen features" if described.mixes_head else ""
     log.info(f"{len(listing.pages)} pages of {listing.source} with {described.backbone}{members}, on {device}")
-    outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size)
+    least = None if cut is None else cut.confidence
+    outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:
         write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)
     log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
+    if cut is not None:
+        _tell_answered(outcome, labels, cut, compared=novelty is not None)
     if cfg.data.multi_page == "first":
         _tell_several(outcome.several)
     _tell_problems(outcome, output)
@@ -112,6 +121,41 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[Doubt, Cut]:
+    """What the model knows of its mistakes, and where it is right so often.
+
+    Raises:
+        ConfigError: It knows nothing of them, or was never right so often.
+    """
+    from docclf.doubt import read_doubt
+
+    if described.doubt is None:
+        raise ConfigError(
+            f"Expected a model in {model} that says how often it was right, got one of before. Train it again, or "
+            "predict every page with abstain=null."
+        )
+    doubt = read_doubt(model / described.doubt)
+    return doubt, doubt.selective.at(accuracy)
+
+
+def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, compared: bool) -> None:
+    """Coverage and accuracy of what is answered, as they were out of fold and as they are here."""
+    import numpy as np
+
+    answered, read = outcome.answered(cut.confidence), outcome.predicted >= 0
+    n = int(read.sum())
+    unlike = f", {outcome.unlike.sum()} of them unlike the training pages" if compared else ""
+    log.info(
+        f"Answered {answered.sum()} of {n} pages, {answered.sum() / max(n, 1):.1%} ({cut.coverage:.1%} out of fold); "
+        f"REVIEW for {n - answered.sum()}{unlike}"
+    )
+    known = answered & (labels >= 0)
+    found = f"; {np.mean(labels[known] == outcome.predicted[known]):.3f} on {known.sum()} here" if known.any() else ""
+    log.info(f"Accuracy of what is answered: {cut.accuracy:.3f} out of fold{found}")
+    if not compared:
+        log.info("Pages unlike the training pages are not looked for: the backbone has no trained weights.")
+
+
 def _tell_several(names: list[str]) -> None:
     if names:
         files = f"{len(names)} file{'s' if len(names) > 1 else ''}"
@@ -123,6 +167,15 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
     if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
         raise ConfigError(f"Expected `batch_size` to be at least 1, got {cfg.batch_size}.")
+    abstain = cfg.abstain
+    if abstain is not None and (isinstance(abstain, bool | str) or not 0 < abstain < 1):
+        raise ConfigError(
+            f"Expected `abstain` to be an accuracy between 0 and 1, such as abstain=0.95, or null, got {abstain}."
+        )
+    if abstain is not None and cfg.calibrated is False:
+        raise ConfigError(
+            "Expected `calibrated` to be true with `abstain`, whose confidences are calibrated, got false."
+        )
     if not isinstance(cfg.calibrated, bool):
         raise ConfigError(f"Expected `calibrated` to be true or false, got {cfg.calibrated}.")
 

@@ -4,7 +4,7 @@ import csv
 import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from docclf.data.listing import ListedPage, Listing
 from docclf.data.stream import Batch, read_batches
 from docclf.ensemble import Description, Ensemble
 from docclf.errors import ConfigError
+from docclf.models.novelty import Novelty
 from docclf.results.files import replacing
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,24 @@ VIEWS: dict[str, Callable[[Tensor], Iterator[tuple[Tensor, bool]]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of some pages.
+
+    Attributes:
+        probabilities: float32 of shape (n, n_classes); rows sum to 1.
+        novelty: Above 0 where a page is unlike the training pages, float32 of shape (n,); None where nobody asked.
+    """
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None = None
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the predicted class, shape (n,)."""
+        return np.asarray(self.probabilities.max(axis=1, initial=0), np.float32)
+
+
 class Predictor:
     """Probabilities of decoded pages. Where memory runs out, fewer pages at once from then on.
 
@@ -39,33 +58,37 @@ class Predictor:
         ensemble: The model, on the device that computes.
         tta: Key of `VIEWS`: the views of each page whose probabilities are averaged.
         calibrated: At the temperature of the model.
+        novelty: Tells pages that are unlike the training pages; None does not look for them.
     """
 
-    def __init__(self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True) -> None:
+    def __init__(
+        self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True, novelty: Novelty | None = None
+    ) -> None:
         self.description: Description = ensemble.description
         self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
+        self._novelty = novelty
         self._at_once: int | None = None
 
-    def __call__(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> Answers:
         """Predict a batch.
 
         Args:
             pages: Of shape (n, decoded_size, decoded_size, channels).
             aspects: Width of each page over its height, shape (n,).
 
-        Returns:
-            Of shape (n, n_classes); rows sum to 1.
-
         Raises:
             ConfigError: Memory does not hold a single page.
         """
-        parts = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
+        probabilities = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
+        features: list[NDArray[np.float32]] = []
         done = 0
         while done < len(pages):
             rows = slice(done, done + (self._at_once or len(pages)))
             part = pages[rows]
             try:
-                parts.append(self._predict(part, aspects[rows]))
+                found, seen = self._predict(part, aspects[rows])
+                probabilities.append(found)
+                features += [] if seen is None else [seen]
                 done += len(part)
                 continue
             except torch.OutOfMemoryError as error:
@@ -77,20 +100,28 @@ class Predictor:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        return np.concatenate(parts)
+        answers = Answers(np.concatenate(probabilities))
+        if self._novelty is None or not features:
+            return answers
+        return replace(answers, novelty=self._novelty(np.concatenate(features), answers.confidence))
 
     @torch.inference_mode()
-    def _predict(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _predict(
+        self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Probabilities, and frozen features where pages are to be compared by them."""
         device = self._ensemble.mean.device
         sides = torch.from_numpy(aspects).to(device)
         letterbox = sides if self.description.fit == "letterbox" else None
         images = resize(torch.from_numpy(pages).to(device), self.description.image_size, letterbox)
-        views = [
-            self._ensemble(view, 1 / sides if is_turned else sides, calibrated=self._calibrated)
-            for view, is_turned in self._views(images)
-        ]
+        features = None if self._novelty is None else self._ensemble.features(images, sides)
+        views = []
+        for view, is_turned in self._views(images):
+            known = {"features": features} if features is not None and view is images else {}
+            turned = 1 / sides if is_turned else sides
+            views.append(self._ensemble(view, turned, calibrated=self._calibrated, **known))
         found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()
-        return found
+        return found, None if features is None else features.float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -100,27 +131,45 @@ class Outcome:
     Attributes:
         predicted: Class index, int64 of shape (n,); -1 where the page cannot be read.
         confidence: Probability of that class, float32 of shape (n,).
+        unlike: Whether the page is unlike the training pages, shape (n,); False where nobody asked.
         problems: ID and reason of each page that cannot be read.
         several: IDs of the files that have more pages than the first.
     """
 
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float32]
+    unlike: NDArray[np.bool_]
     problems: list[tuple[str, str]]
     several: list[str]
 
+    def answered(self, least: float) -> NDArray[np.bool_]:
+        """Whether a page is like the training pages and predicted with this confidence at least, shape (n,)."""
+        return (self.predicted >= 0) & (self.confidence >= least) & ~self.unlike
 
-def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path, *, batch_size: int = 64) -> Outcome:
+
+def predict_pages(
+    pages: Sequence[ListedPage],
+    predictor: Predictor,
+    path: Path,
+    *,
+    batch_size: int = 64,
+    least: float | None = None,
+) -> Outcome:
     """Write a row for each page: ID, target, confidence, a probability a class, and what kept it from being read.
+
+    With `least` the columns `review`, `unlike` and `novelty` stand after the confidence: `REVIEW` where a person
+    should look, `unlike` where that is because the page is unlike the training pages, and how unlike it is.
 
     Args:
         pages: In the order of the rows.
         predictor: The model.
         path: CSV file to write; it appears when all pages are done.
         batch_size: Pages that go through the model at once.
+        least: Confidence below which a person should look; None for an answer to every page.
     """
-    described = predictor.description
-    outcome = Outcome(np.full(len(pages), -1), np.zeros(len(pages), dtype=np.float32), [], [])
+    described, n = predictor.description, len(pages)
+    outcome = Outcome(np.full(n, -1), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.bool_), [], [])
+    doubts = [] if least is None else ["review", "unlike", "novelty"]
     batches = read_batches(pages, batch_size, size=described.decoded_size, channels=described.channels)
     with (
         replacing(path) as partial,
@@ -129,33 +178,41 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
         tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
     ):
         writer = csv.writer(file)
-        writer.writerow(["ID", "target", "confidence", *described.class_names, "problem"])
+        writer.writerow(["ID", "target", "confidence", *doubts, *described.class_names, "problem"])
         start = 0
         for batch in batches:
-            probabilities = predictor(batch.images, batch.aspects)
-            writer.writerows(_rows(batch, probabilities, described.targets))
-            _note(outcome, start, batch, probabilities)
+            answers = predictor(batch.images, batch.aspects)
+            writer.writerows(_rows(batch, answers, described.targets, least))
+            _note(outcome, start, batch, answers)
             start += len(batch.pages)
             progress.update(len(batch.pages))
     return outcome
 
 
-def _rows(batch: Batch, probabilities: NDArray[np.float32], targets: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(probabilities)
+def _rows(batch: Batch, answers: Answers, targets: Sequence[str], least: float | None) -> Iterator[list[str]]:
+    remaining = iter(range(len(answers.probabilities)))
+    novelty = answers.novelty
     for page, problem in zip(batch.pages, batch.problems, strict=True):
         if problem:
-            yield [page.id, "", "", *[""] * len(targets), problem]
-        else:
-            shares = next(remaining)
-            texts = [f"{share:.6f}" for share in shares]
-            best = int(shares.argmax())
-            yield [page.id, targets[best], texts[best], *texts, ""]
+            yield [page.id, *[""] * (2 + 3 * (least is not None) + len(targets)), problem]
+            continue
+        row = next(remaining)
+        shares = answers.probabilities[row]
+        texts = [f"{share:.6f}" for share in shares]
+        best = int(shares.argmax())
+        doubts = []
+        if least is not None:
+            unlike = novelty is not None and bool(novelty[row] > 0)
+            doubts = ["REVIEW" if unlike or shares[best] < least else "", "unlike" if unlike else ""]
+            doubts.append("" if novelty is None else f"{novelty[row]:.4f}")
+        yield [page.id, targets[best], texts[best], *doubts, *texts, ""]
 
 
-def _note(outcome: Outcome, start: int, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+def _note(outcome: Outcome, start: int, batch: Batch, answers: Answers) -> None:
     read = start + np.flatnonzero([not problem for problem in batch.problems])
-    outcome.predicted[read] = probabilities.argmax(axis=1)
-    outcome.confidence[read] = probabilities.max(axis=1)
+    outcome.predicted[read] = answers.probabilities.argmax(axis=1)
+    outcome.confidence[read] = answers.confidence
+    outcome.unlike[read] = answers.novelty is not None and answers.novelty > 0
     outcome.problems.extend(
         (page.id, problem) for page, problem in zip(batch.pages, batch.problems, strict=True) if problem
     )

@@ -181,7 +181,9 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
-    options = make_options(cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING})
+    options = make_options(
+        cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING if key in cfg.data}
+    )
     data = open_data_set(root, instantiate(cfg.data.reader), options)
     pages = data.pages
     assignment = _split(cfg, pages)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from docclf.calibration import calibration_error, fit_temperature
+from docclf.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.crossval import CrossValidation
-from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
+from docclf.doubt import Doubt, make_doubt
 from docclf.ensemble import FOLDER, Description, Ensemble, HeadDescription, load_ensemble, save_ensemble
-from docclf.errors import DataError
 from docclf.fitting import fit_in_memory
-from docclf.fold_training import HEAD, NET
+from docclf.fold_training import AVERAGE, HEAD, NET
 from docclf.model import PageClassifier
 from docclf.models.backbone import make_net, normalisation
 from docclf.models.features import PIXELS, PooledStages
@@ -38,6 +36,7 @@ log = logging.getLogger(__name__)
 _BATCH_SIZE = 64
 # Of more pages than these, a third more does not help much, and heads take long.
 _FEW_PAGES = 3000
+_FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
 def refit_all(
@@ -104,6 +103,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
         targets=pages.targets,
         probabilities=done.probabilities,
         images=data.data.train_images,
+        pairs=[(a, b) for a, b in data.data.pairs if b < len(done.labels)],
     )
     return {"calibration": calibration, "label_issues": issues}
 
@@ -122,7 +122,7 @@ def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
     predicted = done.probabilities[rows].argmax(axis=1)
     score = macro_f1(labels[rows], predicted, n_classes)
     number = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
-    gain = _gain_of_pages(heads, done.assignment) if len(rows) == len(labels) <= _FEW_PAGES else 0.0
+    gain = heads.gain_of_folds(done.assignment) if len(rows) == len(labels) <= _FEW_PAGES else 0.0
     # Other pages differ as much from all pages as these do: the variances add up.
     low, high = (
         score + np.sqrt(2) * (bound - score) + gain
@@ -130,28 +130,6 @@ def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
     )
     found = {"macro_f1": score + gain, "low": low, "high": high}
     return {**{name: float(min(value, 1.0)) for name, value in found.items()}, "gain": gain}
-
-
-def _gain_of_pages(heads: Heads, assignment: NDArray[np.int64]) -> float:
-    """How much better heads are out of fold with more folds; 0 where they are not, or there are too few pages."""
-    pages, n = heads.data.pages, int(assignment.max()) + 1
-    for more in range(2 * n, n, -1):
-        with suppress(DataError):
-            finer = assign_folds(
-                heads.data.labels, n_folds=more, seed=0, class_names=pages.class_names, groups=pages.train.groups
-            )
-            return max(_score_of_heads(heads, finer) - _score_of_heads(heads, assignment), 0.0)
-    return 0.0
-
-
-def _score_of_heads(heads: Heads, assignment: NDArray[np.int64]) -> float:
-    splits = [
-        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in np.unique(assignment)
-    ]
-    predicted = np.empty(len(assignment), dtype=np.int64)
-    for (_, rows), fold in zip(splits, heads.folds(splits), strict=True):
-        predicted[rows] = fold.probabilities.argmax(axis=1)
-    return macro_f1(heads.data.labels, predicted, len(heads.data.pages.class_names))
 
 
 def keep_model(
@@ -175,8 +153,10 @@ def keep_model(
             only help.
     """
     pages, images = data.pages, data.data.train_images.images
+    temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
+    knows = heads is not None and heads.cache.backbone.weights.are_trained  # what is like what
     head = None
-    if heads is not None and done.kept != NET:
+    if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
     mean, std = ([0.5] * images.shape[3],) * 2
     if backbone != PIXELS:
@@ -190,23 +170,37 @@ def keep_model(
         image_size=data.image_size,
         decoded_size=images.shape[1],
         channels=images.shape[3],
-        temperature=fit_temperature(done.probabilities[done.scored], done.labels[done.scored]),
+        temperature=temperature,
         source=source,
         mean=mean,
         std=std,
         fit="letterbox" if data.letterbox else "squeeze",
-        head=None if head is None or heads is None else _describe_head(heads, alone=done.kept == HEAD),
+        head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
+        doubt="doubt.npz",
     )
     frozen = None
     if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
         frozen = heads.cache.net.net.state_dict()
-    save_ensemble(folder / FOLDER, description, weights, head, frozen)
+    doubt = _doubt(done, temperature, heads if knows else None)
+    save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
 
 
-def _describe_head(heads: Heads, *, alone: bool) -> HeadDescription:
+def _doubt(done: CrossValidation, temperature: float, heads: Heads | None) -> Doubt:
+    rows = done.scored
+    probabilities = with_temperature(done.probabilities[rows], temperature)
+    novelty = None
+    if heads is not None:
+        confidence = np.full(len(done.labels), np.nan, np.float32)
+        confidence[rows] = probabilities.max(axis=1)
+        found, scores = heads.fit_novelty(done.assignment, confidence)
+        novelty = found, scores[rows]
+    return make_doubt(probabilities, done.labels[rows], novelty)
+
+
+def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
     backbone, options = heads.cache.backbone, heads.options
     return HeadDescription(
-        fraction=1.0 if alone else 0.5,
+        fraction=fraction,
         sides=backbone.sides(options.scales),
         stages=options.stages,
         aspect=options.aspect,

@@ -65,7 +65,7 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
 
     Args:
         root: `data.root`.
-        page: ID of the page: its path below the root or below `root/train`, with `#N` for page N of a file.
+        page: ID of the page.
         side: Height and width in pixels.
 
     Returns:
@@ -75,14 +75,9 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
         Exception: It is not there, or cannot be read.
     """
     from docclf.data.formats import read_page
-    from docclf.data.tables import candidates
+    from docclf.data.tables import find_page
 
-    file, _, last = page.rpartition("#")
-    named = [(page, 0), *([(file, int(last) - 1)] if last.isdecimal() else [])]
-    places = ((path, number) for name, number in named for path in candidates(root, "train", name))
-    path, number = next((place for place in places if place[0].is_file()), (None, 0))
-    if path is None:
-        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
+    path, number = find_page(root, page)
     return read_page(path, side, page=number)
 
 

@@ -142,6 +142,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         "dropped": len(data.data.dropped),
         "targets": data.pages.targets,
         "class_names": data.pages.class_names,
+        **({"corrections": data.data.corrections} if data.data.corrections else {}),
     }
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts, "tune": tune}
     result["weights"] = {"name": cfg.model.name, "source": weights.source}

@@ -5,8 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from docclf.calibration import calibration_error, fit_temperature, reliability, with_temperature
-from docclf.errors import DataError
+from docclf.calibration import (
+    accuracy_over_coverage,
+    calibration_error,
+    fit_temperature,
+    reliability,
+    with_temperature,
+)
+from docclf.errors import ConfigError, DataError
 
 Indices = NDArray[np.int64]
 Shares = NDArray[np.float64]
@@ -143,3 +149,38 @@ def test_what_are_no_probabilities_is_refused(shares: list[list[float]], labels:
 def test_a_temperature_of_0_is_refused() -> None:
     with pytest.raises(DataError, match="Expected a temperature above 0, got 0"):
         with_temperature([[0.5, 0.5]], 0)
+
+
+# Accuracy over coverage
+
+
+def test_as_many_pages_as_may_be_are_answered_at_an_accuracy() -> None:
+    confidence = np.array([0.99, 0.9, 0.8, 0.7, 0.6, 0.5])
+    right = np.array([True, True, False, True, True, False])
+    curve = accuracy_over_coverage(confidence, right)
+    assert curve.at(0.8) == (0.6, 5 / 6, 0.8)
+    assert curve.at(0.9) == (0.9, 2 / 6, 1.0)
+    assert curve.at(0.1).coverage == 1
+
+
+def test_pages_of_one_confidence_are_answered_together_and_those_at_0_never() -> None:
+    confidence = np.array([0.9, 0.9, 0.9, 0.5, 0.0, 0.0])
+    curve = accuracy_over_coverage(confidence, np.array([True, False, True, True, True, True]))
+    assert curve.coverage.tolist() == [0.5, 4 / 6] and curve.accuracy.tolist() == [2 / 3, 3 / 4]
+
+
+def test_the_curve_of_many_pages_has_few_points_and_its_ends() -> None:
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.2, 1, 50_000)
+    curve = accuracy_over_coverage(confidence, random.random(50_000) < confidence)
+    assert len(curve.coverage) == 200 and curve.coverage[-1] == 1
+    assert (np.diff(curve.coverage) > 0).all() and (np.diff(curve.confidence) < 0).all()
+    assert curve.at(0.8).coverage == pytest.approx(0.5, abs=0.02), "of a calibrated model, the mean of what is above"
+
+
+def test_an_accuracy_that_was_never_reached_is_refused_with_the_best_one() -> None:
+    curve = accuracy_over_coverage(np.array([0.9, 0.8]), np.array([False, True]))
+    with pytest.raises(ConfigError, match=r"got 0\.9; it had at most 0\.5000, on 100\.0% of them"):
+        curve.at(0.9)
+    with pytest.raises(ConfigError, match=r"it had no page"):
+        accuracy_over_coverage(np.zeros(2), np.array([True, True])).at(0.5)

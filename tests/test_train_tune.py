@@ -124,7 +124,7 @@ def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
         np.testing.assert_allclose(oof[rows], expected, atol=1e-5)
 
     assert sorted(path.name for path in (run / "model").iterdir()) == [
-        "backbone.safetensors", "head.safetensors", "model.yaml",
+        "backbone.safetensors", "doubt.npz", "head.safetensors", "model.yaml",
     ]  # fmt: skip
     assert not (run / "resume").exists()
     temperature = result["calibration"]["temperature"]
@@ -141,7 +141,7 @@ def test_a_head_on_pixels_needs_no_backbone(tuned: DictConfig, compose_config: C
     train(tuned, run)
     result = result_of(run)
     assert list(result["floors"]) == ["pixels"] and result["metrics"]["parameters"] == 3 * (576 + 1 + 1)
-    assert sorted(path.name for path in (run / "model").iterdir()) == ["head.safetensors", "model.yaml"]
+    assert sorted(path.name for path in (run / "model").iterdir()) == ["doubt.npz", "head.safetensors", "model.yaml"]
     mine = predicted(compose_config, run, tuned.data.root, tmp_path / "here")
     np.testing.assert_allclose(mine, table(run / "predictions_test.csv", 2), atol=1e-5)
 
@@ -230,7 +230,7 @@ def test_what_is_kept_is_what_predicts(
     train(cfg, run)
     members = {"folds": [f"fold_{fold}.safetensors" for fold in range(3)], "all": ["all.safetensors"]}[refit]
     members = [] if kind == "head" else members
-    of_head = [] if kind == "net" else ["backbone.safetensors", "head.safetensors"]
+    of_head = ["backbone.safetensors", "head.safetensors"]  # of a net, to know pages that are unlike all others
     names = sorted(path.name for path in (run / "model").glob("*.safetensors"))
     assert names == sorted([*members, *of_head])
 

@@ -54,7 +54,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     root = Path(cfg.data.root)
     if draw := instantiate(cfg.data.draw):
         draw(root)
-    decoding = {key: cfg.data[key] for key in DECODING} | {"on_error": "drop"}
+    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"on_error": "drop"}
     data = open_data_set(root, instantiate(cfg.data.reader), make_options(_SIZE, 1.0, **decoding))
     log.info(describe(data))
     write_examples(folder / "examples.png", examples(data))

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache import DecodedPages, cache_size, load_pages, remember
-from docclf.data.duplicates import hash_pages, merge_groups, similar_pairs
+from docclf.data.cache import DecodedPages, cache_size, load_pages
+from docclf.data.corrections import correct
+from docclf.data.duplicates import known_pairs, merge_groups
 from docclf.data.folders import tell_once
-from docclf.data.formats import count_pages, quiet_decoders, reason
 from docclf.data.pages import Pages, PageSet
+from docclf.data.several import expand
 from docclf.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
 
 # The keys of the config that are fields of `DecodeOptions`.
-DECODING = ("channels", "multi_page", "on_error", "near_duplicates", "cache_dir", "cache_gb")
+DECODING = ("channels", "multi_page", "on_error", "near_duplicates", "corrections", "cache_dir", "cache_gb")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class DecodeOptions:
         on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
         near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
             page; None does not look for such pages.
+        corrections: CSV file with labels that a person has corrected, see `docclf.data.corrections`; None for none.
         cache_dir: Where decoded pages are kept; None for the user's cache folder.
         cache_gb: Size that the cache is kept below.
     """
@@ -47,6 +49,7 @@ class DecodeOptions:
     multi_page: str = "first"
     on_error: str = "raise"
     near_duplicates: int | None = None
+    corrections: Path | None = None
     cache_dir: Path | None = None
     cache_gb: float = 20.0
 
@@ -61,7 +64,12 @@ class DecodeOptions:
 
 
 def make_options(
-    image_size: int, margin: float, *, cache_dir: str | Path | None = None, **others: Any
+    image_size: int,
+    margin: float,
+    *,
+    cache_dir: str | Path | None = None,
+    corrections: str | Path | None = None,
+    **others: Any,
 ) -> DecodeOptions:
     """How pages are decoded for a training size.
 
@@ -69,9 +77,12 @@ def make_options(
         image_size: Height and width in pixels that the model sees.
         margin: Pages are kept this much larger.
         cache_dir: See `DecodeOptions`.
-        **others: See `DecodeOptions`.
+        corrections: Likewise.
+        **others: Likewise.
     """
-    return DecodeOptions(cache_size(image_size, margin), cache_dir=Path(cache_dir) if cache_dir else None, **others)
+    paths = {"cache_dir": cache_dir, "corrections": corrections}
+    others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
+    return DecodeOptions(cache_size(image_size, margin), **others)
 
 
 class PageArray:
@@ -116,6 +127,8 @@ class DataSet:
         dropped: The pages that cannot be used, each with the reason.
         pairs: Near-duplicates: indices of two pages, training pages first and test pages after them.
         digests: Hash of each page's content, in the same order.
+        corrections: How many labels a person has relabelled, dropped and kept, and as `uncorrected` the fingerprint
+            without that; None without corrections.
     """
 
     pages: PageSet
@@ -124,15 +137,20 @@ class DataSet:
     dropped: list[str]
     pairs: list[tuple[int, int]]
     digests: list[str]
+    corrections: dict[str, Any] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Identifies training pages and labels by their content."""
-        assert self.pages.train.labels is not None
-        digest = hashlib.sha256()
-        for page, label in zip(self.digests, self.pages.train.labels.tolist(), strict=False):
-            digest.update(f"{page} {self.pages.targets[label]}\n".encode())
-        return digest.hexdigest()[:16]
+        return _fingerprint(self.digests, self.pages.train, self.pages.targets)
+
+
+def _fingerprint(digests: Sequence[str], pages: Pages, targets: Sequence[str]) -> str:
+    assert pages.labels is not None
+    digest = hashlib.sha256()
+    for page, label in zip(digests, pages.labels.tolist(), strict=False):
+        digest.update(f"{page} {targets[label]}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: DecodeOptions) -> DataSet:
@@ -146,7 +164,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     splits: list[tuple[Pages, DecodedPages]] = []
     for split in (pages.train, pages.test):
         if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
-            expanded, found = _expand(split, options.multi_page)
+            expanded, found = expand(split, options.multi_page)
             decoded = _decode(expanded, options)
             problems += found
             problems += [f"{_place(root, expanded, i)}: {what}" for i, what in sorted(decoded.problems.items())]
@@ -165,6 +183,13 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
         _tell_several(root, several)
     usable = [_without(split, decoded) for split, decoded in splits]
+    corrections = None
+    if options.corrections is not None:
+        corrected = correct(splits[0][0], pages.targets, options.corrections)
+        uncorrected = _fingerprint(usable[0][2], usable[0][0], pages.targets)
+        corrections = {**corrected.counts, "uncorrected": uncorrected}
+        usable[0] = _without(corrected.pages, splits[0][1], corrected.left_out)
+        _tell_corrected(options.corrections, **corrected.counts)
     if not len(usable[0][0]):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
     usable = [part for part in usable if len(part[0])]
@@ -172,13 +197,15 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     pairs: list[tuple[int, int]] = []
     train = usable[0][0]
     if options.near_duplicates is not None:
-        pairs = _similar_pairs([images for _, images, _ in usable], digests, options)
+        decoded_as = f"{options.size} {options.channels}"
+        images = [images for _, images, _ in usable]
+        pairs = known_pairs(images, digests, options.near_duplicates, decoded_as, options.cache_dir)
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
     test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
     checked = replace(pages, train=train, test=test, problems=[])
-    return DataSet(checked, usable[0][1], test_images, problems, pairs, digests)
+    return DataSet(checked, usable[0][1], test_images, problems, pairs, digests, corrections)
 
 
 @cache  # once a process, not once a trial
@@ -188,17 +215,9 @@ def _tell_several(root: Path, n: int) -> None:
     )
 
 
-def _similar_pairs(
-    images: Sequence[PageArray], digests: Sequence[str], options: DecodeOptions
-) -> list[tuple[int, int]]:
-    assert options.near_duplicates is not None
-    asked = f"{options.size} {options.channels} {options.near_duplicates}"
-    seen = hashlib.sha256(f"{asked} {' '.join(digests)}".encode()).hexdigest()[:24]
-
-    def compute() -> list[tuple[int, int]]:
-        return similar_pairs(np.concatenate([hash_pages(part) for part in images]), options.near_duplicates or 0)
-
-    return [(a, b) for a, b in remember(options.cache_dir, f"pairs-v2-{seen}", compute)]
+@cache
+def _tell_corrected(path: Path, **counts: int) -> None:
+    log.info(f"Labels corrected by {path}: {', '.join(f'{n} {what}' for what, n in counts.items())}")
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:
@@ -219,32 +238,11 @@ def _decode(pages: Pages, options: DecodeOptions) -> DecodedPages:
     )
 
 
-def _expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
-    """One entry for every page of a file, and the files whose pages cannot be counted."""
-    if multi_page == "first":
-        return pages, []
-    counts, problems = [], []
-    for name, path in zip(pages.ids, pages.paths, strict=True):
-        try:
-            with quiet_decoders():
-                counts.append(count_pages(path))
-        except Exception as error:  # decoders of damaged files raise almost anything
-            counts.append(0)
-            problems.append(f"{name}: {reason(error)}")
-    if all(count == 1 for count in counts):
-        return pages, problems
-    rows = [i for i, count in enumerate(counts) for _ in range(count)]
-    numbers = [number for count in counts for number in range(count)]
-    several = pages.take(rows)
-    ids = [f"{name}#{n + 1}" if counts[i] > 1 else name for i, n, name in zip(rows, numbers, several.ids, strict=True)]
-    # All pages of a file are one group.
-    groups = several.groups or several.ids
-    return replace(several, ids=ids, groups=groups, numbers=numbers), problems
-
-
-def _without(pages: Pages, decoded: DecodedPages) -> tuple[Pages, PageArray, list[str]]:
-    """Leave out the pages that could not be decoded."""
-    if not decoded.problems:
+def _without(
+    pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()
+) -> tuple[Pages, PageArray, list[str]]:
+    """Leave out the pages that could not be decoded, and others."""
+    rows = [i for i in range(len(pages)) if i not in decoded.problems and i not in left_out]
+    if len(rows) == len(pages):
         return pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests
-    rows = [i for i in range(len(pages)) if i not in decoded.problems]
     return pages.take(rows), PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]

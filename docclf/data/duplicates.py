@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+
+from docclf.data.cache import remember
 
 _SIDE = 64  # pixels that pages are compared at
 _LOW = 16  # frequencies a side: a hash has 16 x 16 bits
@@ -98,6 +102,26 @@ def similar_pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, in
         rows, columns = np.nonzero(products >= _LOW * _LOW - 2 * max_bits)
         found += [(start + int(a), start + int(b)) for a, b in zip(rows, columns, strict=True) if a < b]
     return sorted(found)
+
+
+def known_pairs(
+    images: Sequence[Images], digests: Sequence[str], max_bits: int, decoded_as: str, cache_dir: Path | None
+) -> list[tuple[int, int]]:
+    """`similar_pairs` of pages, from the cache where they were looked for before.
+
+    Args:
+        images: Of each split.
+        digests: Hash of each page's content, of all splits.
+        max_bits: See `similar_pairs`.
+        decoded_as: Says how pages were decoded.
+        cache_dir: See `docclf.data.cache.remember`.
+    """
+    seen = hashlib.sha256(f"{decoded_as} {max_bits} {' '.join(digests)}".encode()).hexdigest()[:24]
+
+    def compute() -> list[tuple[int, int]]:
+        return similar_pairs(np.concatenate([hash_pages(part) for part in images]), max_bits)
+
+    return [(a, b) for a, b in remember(cache_dir, f"pairs-v2-{seen}", compute)]
 
 
 def merge_groups(n: int, groups: Sequence[str] | None, pairs: Sequence[tuple[int, int]]) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from docclf.data.formats import is_page_file
@@ -100,6 +100,27 @@ class PageFinder:
                 for file in filter(is_page_file, folder.iterdir()):
                     names.setdefault(file.stem, []).append(file.name)
         return [folder / name for name in self._names[folder].get(path.name, ())]
+
+
+def find_page(root: Path, page: str) -> tuple[Path, int]:
+    """File of a training page, and which of its pages it is, from 0.
+
+    Args:
+        root: `data.root`.
+        page: ID of the page: its path below the root or below `root/train`, with `#N` for page N of a file.
+
+    Raises:
+        FileNotFoundError: It is not there, or the ID leads out of the root.
+    """
+    file, _, last = page.rpartition("#")
+    named = [(page, 0), *([(file, int(last) - 1)] if last.isdecimal() else [])]
+    for name, number in named:
+        parts = PureWindowsPath(name)  # which knows both signs
+        if not parts.anchor and ".." not in parts.parts:
+            for path in candidates(root, "train", name):
+                if os.path.isfile(path):  # noqa: PTH113  # see `PageFinder.find`
+                    return path, number
+    raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
 
 
 def candidates(root: Path, split: str, name: str) -> list[Path]:

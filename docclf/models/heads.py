@@ -6,16 +6,22 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus
+from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
+from docclf.errors import DataError
 from docclf.models.feature_cache import FeatureCache, Features
 from docclf.models.head import Head, HeadOptions, Reduced, fit_head, reduce
+from docclf.models.novelty import Floats, Novelty, fit_novelty
+from docclf.scores import macro_f1
 
 # Training pages stay reduced in memory for the next trials, up to so many bytes.
 _REMEMBERED = 2**29
@@ -98,6 +104,33 @@ class Heads:
         probabilities = head.probabilities(self._validation.values[validation])
         return HeadFold(head, probabilities, self.fit_start(train) if is_start else head)
 
+    def score(self, assignment: NDArray[np.int64]) -> float:
+        """Macro-F1 of all out-of-fold predictions.
+
+        Args:
+            assignment: Fold of each page, shape (n,).
+        """
+        folds = np.unique(assignment)
+        splits = [(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in folds]
+        predicted = np.empty(len(assignment), dtype=np.int64)
+        for (_, rows), fold in zip(splits, self.folds(splits), strict=True):
+            predicted[rows] = fold.probabilities.argmax(axis=1)
+        return macro_f1(self.data.labels, predicted, len(self.data.pages.class_names))
+
+    def gain_of_folds(self, assignment: NDArray[np.int64]) -> float:
+        """How much better heads score with more folds, whose heads see more of the pages: up to twice as many.
+
+        At least 0, and 0 where there are too few pages of a class for more.
+        """
+        pages, n = self.data.pages, int(assignment.max()) + 1
+        options: dict[str, Any] = {"seed": 0, "class_names": pages.class_names, "groups": pages.train.groups}
+        for more in range(2 * n, n, -1):
+            with suppress(DataError):
+                return max(
+                    self.score(assign_folds(self.data.labels, n_folds=more, **options)) - self.score(assignment), 0.0
+                )
+        return 0.0
+
     def fit(self, rows: NDArray[np.int64]) -> Head:
         """A head for some training pages."""
         return self._fit(rows, "all", lambda features: (features.values[rows], features.weights))
@@ -106,6 +139,11 @@ class Heads:
         """A head on the backbone's last features alone, at the full size."""
         n = self._train[0].n_last
         return self._fit(rows, "last", lambda features: (features.values[rows, :n], features.weights[:n]))
+
+    def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
+        """What tells pages that are unlike the training pages, see `docclf.models.novelty.fit_novelty`."""
+        train = np.concatenate([features.values for features in self._train])
+        return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
     def _fit(
         self,

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +132,7 @@ def compare_runs(a: Path, b: Path, *, anyway: bool = False) -> str:
     parts = [f"{letter}  {_describe_run(run)}" for letter, run in zip("AB", runs, strict=True)]
     classes = [run.classes for run in runs]
     found = compare_predictions(runs[0].predictions, runs[1].predictions, *classes)
-    parts += ["", found.describe("out-of-fold pages"), ""]
+    parts += ["", *_tell_corrected(runs), found.describe("out-of-fold pages"), ""]
     if runs[0].test is not None and runs[1].test is not None:
         try:
             parts.append(compare_predictions(runs[0].test, runs[1].test, *classes).describe("test pages"))
@@ -147,18 +148,41 @@ def compare_runs(a: Path, b: Path, *, anyway: bool = False) -> str:
 def _refuse_others(a: Run, b: Run) -> None:
     way_out = "Or add --anyway to compare the pages that both have."
     prints = [run.data.get("fingerprint", "unknown") for run in (a, b)]
-    if prints[0] != prints[1] or "unknown" in prints:
+    if "unknown" in prints or not _prints(a) & _prints(b):
         raise DataError(
             f"Expected runs on the same data, got the fingerprints {prints[0]} of {a.folder} and {prints[1]} of "
             f"{b.folder}. Train both on the same pages and targets. {way_out}"
         )
-    if a.folds != b.folds:
-        moved = sum(a.folds.get(page) != b.folds.get(page) for page in {**a.folds, **b.folds})
+    # Pages that a person has dropped are in no fold.
+    pages = {**a.folds, **b.folds} if prints[0] == prints[1] else a.folds.keys() & b.folds.keys()
+    if moved := sum(a.folds.get(page) != b.folds.get(page) for page in pages):
         split = shlex.quote(f"validation.split_file='{a.folder / 'folds.csv'}'")
         raise DataError(
             f"Expected runs on the same folds, got others in {a.folder} and {b.folder} for {moved} pages. Train the "
             f"second with the folds of the first: {split} validation.folds={len(set(a.folds.values()))}. {way_out}"
         )
+
+
+def _prints(run: Run) -> set[str]:
+    """Fingerprints of a run's data, as it is and as it was before a person has corrected labels."""
+    return {str(run.data.get("fingerprint")), str(_corrections(run).get("uncorrected", run.data.get("fingerprint")))}
+
+
+def _corrections(run: Run) -> Mapping[str, Any]:
+    found = run.data.get("corrections")
+    return found if isinstance(found, dict) else {}
+
+
+def _tell_corrected(runs: Sequence[Run]) -> list[str]:
+    """What a person has done to the labels of one run or of both; empty where the labels are the same."""
+    if runs[0].data.get("fingerprint") == runs[1].data.get("fingerprint"):
+        return []
+    done = [
+        f"{', '.join(f'{_corrections(run).get(what, 0)} {what}' for what in ('relabelled', 'dropped'))} in {letter}"
+        for letter, run in zip("AB", runs, strict=True)
+        if _corrections(run)
+    ]
+    return [f"Corrected labels: {'; '.join(done)}. Pages whose label stands in both are compared."] if done else []
 
 
 def _describe_run(run: Run) -> str:

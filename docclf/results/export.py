@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Keys that hold paths: made absolute, so that the exported config works from any folder.
-PATH_KEYS = ("data.root", "data.cache_dir", "model.checkpoint_path")
+PATH_KEYS = ("data.root", "data.corrections", "data.cache_dir", "model.checkpoint_path")
 
 
 class ExportBest(Callback):

@@ -3,15 +3,20 @@
 import csv
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.cells import escaped, unescaped
+from docclf.errors import DataError
 from docclf.results.files import replacing
 from docclf.results.pictures import write_captioned
 
+NAME = "label_issues.csv"
+_COLUMNS = ("ID", "given", "suggested", "score", "same_as")
 _PICTURED = 25
 
 
@@ -19,6 +24,25 @@ class Images(Protocol):
     """Decoded pages, such as `docclf.data.dataset.PageArray`."""
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that looks wrong.
+
+    Attributes:
+        page: ID of the page.
+        given: Its target.
+        suggested: The likeliest target.
+        score: See `find_wrong_labels`.
+        same_as: ID of a page that is the same with another label; empty without one.
+    """
+
+    page: str
+    given: str
+    suggested: str
+    score: float
+    same_as: str = ""
 
 
 def write_label_issues(
@@ -29,11 +53,12 @@ def write_label_issues(
     targets: Sequence[str],
     probabilities: NDArray[np.floating[Any]],
     images: Images,
+    pairs: Sequence[tuple[int, int]] = (),
 ) -> int:
     """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
 
-    The table has the columns ID, given, suggested and score, the worst first: given and suggested as the user writes
-    the targets, the score as in `find_wrong_labels`.
+    The table has the columns of `Suspect`, the worst first, pages and targets as the user writes them. Both pages of a
+    pair of near-duplicates with two labels are among them.
 
     Args:
         folder: The run's folder.
@@ -43,17 +68,21 @@ def write_label_issues(
         targets: What the user writes for each class.
         probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
         images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels).
+        pairs: Near-duplicates, two indices each.
 
     Returns:
         The number of labels that look wrong.
     """
-    pages, scores = find_wrong_labels(labels, probabilities)
+    unlike = [pair for pair in pairs if labels[pair[0]] != labels[pair[1]]]
+    same = {page: ids[other] for a, b in reversed(unlike) for page, other in ((a, b), (b, a))}
+    pages, scores = find_wrong_labels(labels, probabilities, also=list(same))
     given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
-    with replacing(folder / "label_issues.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(folder / NAME) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["ID", "given", "suggested", "score"])
+        writer.writerow(_COLUMNS)
         for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
-            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}"])
+            texts = (ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""))
+            writer.writerow(map(escaped, texts))
     picture = folder / "label_issues.png"
     if not len(pages):
         picture.unlink(missing_ok=True)
@@ -67,8 +96,25 @@ def write_label_issues(
     return len(pages)
 
 
+def read_label_issues(run: Path) -> list[Suspect]:
+    """Content of a run's `label_issues.csv`; empty without one.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    path = run / NAME
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[*map(unescaped, row)] for row in csv.reader(file) if row][1:]
+        return [Suspect(row[0], row[1], row[2], float(row[3]), "".join(row[4:5])) for row in rows]
+    except (ValueError, IndexError, TypeError, csv.Error) as error:
+        raise DataError(f"Expected {path} as docclf writes it, got something else: {error}.") from error
+
+
 def find_wrong_labels(
-    labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]], also: Sequence[int] = ()
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pages whose labels look wrong by confident learning, and how good those labels are, the worst first.
 
@@ -81,6 +127,7 @@ def find_wrong_labels(
     Args:
         labels: Class index given to each page, shape (n,).
         probabilities: Out-of-fold ones, shape (n, n_classes), in [0, 1]; rows with NaN are left out.
+        also: Indices of pages to list whatever is said of them.
 
     Returns:
         Indices of the pages, int64 of shape (k,), and scores in [0, 1] of the same shape.
@@ -97,6 +144,6 @@ def find_wrong_labels(
         warnings.filterwarnings("ignore", "May not flag all label issues in class", UserWarning)
         wrong = find_label_issues(given, shares, n_jobs=1)
     scores = get_label_quality_scores(given, shares, method="normalized_margin").clip(0, 1)
-    rows = np.flatnonzero(wrong)
+    rows = np.flatnonzero(wrong | np.isin(predicted, list(also)))
     rows = rows[np.argsort(scores[rows], kind="stable")]
     return predicted[rows], scores[rows]

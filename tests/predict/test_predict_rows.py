@@ -11,7 +11,7 @@ from PIL import Image
 from predict_files import read, shares
 from small_models import TARGETS
 
-from docclf.prediction import Predictor
+from docclf.prediction import Answers, Predictor
 
 
 def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(
@@ -52,11 +52,11 @@ def test_predictions_of_before_stay_until_the_new_ones_are_whole(
     before = (tmp_path / "predictions.csv").read_bytes()
     calls: list[int] = []
 
-    def interrupted(self: Predictor, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+    def interrupted(self: Predictor, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> Answers:
         calls.append(len(pages))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return np.full((len(pages), 3), 1 / 3, dtype=np.float32)
+        return Answers(np.full((len(pages), 3), 1 / 3, dtype=np.float32))
 
     monkeypatch.setattr(Predictor, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):

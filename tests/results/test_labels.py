@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.dataset import PageArray
-from docclf.results.labels import find_wrong_labels, write_label_issues
+from docclf.results.labels import find_wrong_labels, read_label_issues, write_label_issues
 
 Simulated = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ def write(folder: Path, given: NDArray[np.int64], probabilities: NDArray[np.floa
     ids = [f"{i}.png" for i in range(n)]
     found = write_label_issues(folder, ids, given, names, targets, probabilities, blank(n))
     header, *rows = table(folder)
-    assert header == ["ID", "given", "suggested", "score"] and len(rows) == found
+    assert header == ["ID", "given", "suggested", "score", "same_as"] and len(rows) == found
     return rows
 
 
@@ -140,11 +140,25 @@ def test_the_table_has_what_the_user_calls_pages_and_classes(tmp_path: Path) -> 
     names = ["영수증, 작은 🧾", '$the$ "other"']
     assert write_label_issues(tmp_path, ids, given, names, ["10", "계약서"], probabilities, blank(40)) == 2
     assert table(tmp_path) == [
-        ["ID", "given", "suggested", "score"],
-        ["훈련/쪽 6, 앞.png", "10", "계약서", "0.020000"],
-        ["훈련/쪽 3, 앞.png", "계약서", "10", "0.050000"],
+        ["ID", "given", "suggested", "score", "same_as"],
+        ["훈련/쪽 6, 앞.png", "10", "계약서", "0.020000", ""],
+        ["훈련/쪽 3, 앞.png", "계약서", "10", "0.050000", ""],
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["label_issues.csv", "label_issues.png"]
+
+
+def test_pages_that_are_the_same_with_two_labels_are_listed_whatever_is_predicted(tmp_path: Path) -> None:
+    given = np.tile([0, 1], 20)
+    probabilities = np.where(given[:, None] == [0, 1], 0.9, 0.1)
+    ids = [f"={i}.png" for i in range(40)]
+    pairs = [(2, 4), (4, 5), (5, 6)]  # of one label, and of two
+    assert write_label_issues(tmp_path, ids, given, ["a", "b"], ["0", "1"], probabilities, blank(40), pairs) == 3
+    assert [row[:3] + row[4:] for row in table(tmp_path)[1:]] == [
+        ["'=4.png", "0", "0", "'=5.png"],
+        ["'=5.png", "1", "1", "'=4.png"],
+        ["'=6.png", "0", "0", "'=5.png"],
+    ]
+    assert [one.page for one in read_label_issues(tmp_path)] == ["=4.png", "=5.png", "=6.png"]
 
 
 def test_where_all_is_right_the_table_is_empty_and_an_older_picture_leaves(tmp_path: Path) -> None:
@@ -153,7 +167,7 @@ def test_where_all_is_right_the_table_is_empty_and_an_older_picture_leaves(tmp_p
     assert (tmp_path / "label_issues.png").exists()
     assert write(tmp_path, true, np.eye(3, dtype=np.float32)[true]) == []
     assert [path.name for path in tmp_path.iterdir()] == ["label_issues.csv"]
-    assert (tmp_path / "label_issues.csv").read_bytes() == b"ID,given,suggested,score\r\n"
+    assert (tmp_path / "label_issues.csv").read_bytes() == b"ID,given,suggested,score,same_as\r\n"
 
 
 def test_nothing_predicted_is_nothing_wrong(tmp_path: Path) -> None:

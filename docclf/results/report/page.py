@@ -21,7 +21,7 @@ from docclf.results.report.figure import Figure, brief, cut, plain, score
 from docclf.results.report.importance import importance_figure, importances
 from docclf.results.report.parameters import contour, ordered, parallel, slices
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
-from docclf.results.report.quality import calibration, class_scores, confusion
+from docclf.results.report.quality import calibration, class_scores, confusion, coverage
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
@@ -98,7 +98,7 @@ def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str,
         thumbnails = Thumbnails(read_page, pages_root(winner.run))
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
-        quality = [class_scores(winner, baseline), *matrices, calibration(winner)]
+        quality = [class_scores(winner, baseline), *matrices, calibration(winner), coverage(winner, baseline)]
         pairs, labels = most_confused(winner, baseline), suspected(winner)
         sections |= {
             "pairs": [(pair, [(page, thumbnails(page)) for page in pair.pages]) for pair in pairs],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
 from docclf.results.floors import classifier
+from docclf.results.labels import Suspect, read_label_issues
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
 from docclf.scores import f1_per_class
@@ -151,27 +151,16 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
     return found
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """A label that looks wrong."""
-
-    page: str
-    given: str
-    suggested: str
-    score: float
-
-
 def suspected(winner: Predicted) -> list[Suspect]:
-    """Content of the run's label_issues.csv, the worst first; empty without one."""
-    path, names = winner.run.folder / "label_issues.csv", winner.run.classes
-    if not path.is_file():
-        return []
+    """Content of the run's label_issues.csv with names of classes, the worst first; empty without one."""
+    names = winner.run.classes
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row][1:]
-        return [Suspect(row[0], names.get(row[1], row[1]), names.get(row[2], row[2]), float(row[3])) for row in rows]
-    except (ValueError, IndexError, csv.Error) as error:
-        log.warning(f"The report is without suspected labels: {path} is damaged: {error}")
+        return [
+            replace(one, given=names.get(one.given, one.given), suggested=names.get(one.suggested, one.suggested))
+            for one in read_label_issues(winner.run.folder)
+        ]
+    except DataError as error:
+        log.warning(f"The report is without suspected labels: {error}")
         return []
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.calibration import Reliability, reliability, with_temperature
+from docclf.calibration import Reliability, Selective, accuracy_over_coverage, reliability, with_temperature
 from docclf.results.report.figure import Figure, cut, label
 from docclf.results.report.predictions import Predicted
 
 _CLASSES = 40
 _MATRIX = 80
+_ACCURACIES = (0.95, 0.99)
 
 
 def class_scores(winner: Predicted, baseline: Predicted | None) -> Figure:
@@ -123,9 +124,9 @@ def calibration(winner: Predicted) -> Figure:
     """How often the winner is right against how sure it is, as it is and with its temperature."""
     given = winner.run.result.get("calibration")
     found = given if isinstance(given, dict) else {}
-    temperature = found.get("temperature")
+    temperature = _temperature(winner)
     drawn = [("as it is", winner.probabilities, "--orange", "diamond")]
-    if isinstance(temperature, float) and temperature > 0:
+    if temperature is not None:
         drawn.append(("calibrated", with_temperature(winner.probabilities, temperature), "--blue", "circle"))
     line = {"color": "--muted", "width": 1, "dash": "dot"}
     data: list[dict[str, Any]] = [
@@ -159,6 +160,52 @@ def calibration(winner: Predicted) -> Figure:
         },
         height=400,
     )
+
+
+def coverage(winner: Predicted, baseline: Predicted | None) -> Figure:
+    """Accuracy over coverage: what is right of the surest pages, however many of them are answered."""
+    data: list[dict[str, Any]] = []
+    for who, colour in ((baseline, "--orange"), (winner, "--blue")):
+        if who is not None:
+            curve = _selective(who)
+            line = {"color": colour, "width": 2, "shape": "hv"}
+            texts = [f"confidence from {least:.3f}" for least in curve.confidence]
+            x, y = curve.coverage.round(4).tolist(), curve.accuracy.round(4).tolist()
+            trace = {"x": x, "y": y, "mode": "lines+markers", "name": who.who, "line": line, "text": texts}
+            data.append(trace | {"hoverinfo": "x+y+text", "marker": {"size": 4, "color": colour}})
+    curve = _selective(winner)
+    reached = [
+        f"{accuracy:.0%} right on {curve.at(accuracy).coverage:.0%} of the pages"
+        for accuracy in _ACCURACIES
+        if (curve.accuracy >= accuracy).any()
+    ]
+    least = min(float(min(trace["y"])) for trace in data)
+    return Figure(
+        key="coverage",
+        title="What can be left to the model",
+        description="Accuracy over coverage: share of right predictions among the surest pages.",
+        caption="Out of fold, the surest pages first; predict abstain=0.95 leaves the others to a person. "
+        + (f"{winner.who}: {', '.join(reached)}." if reached else ""),
+        data=data,
+        layout={
+            "xaxis": {"range": [-0.02, 1.02], "title": {"text": "coverage: share of the pages that are answered"}},
+            "yaxis": {"range": [max(0.0, least - 0.05), 1.01], "title": {"text": "share of right answers"}},
+        },
+        height=400,
+    )
+
+
+def _selective(who: Predicted) -> Selective:
+    """Of calibrated probabilities, where the run has a temperature."""
+    temperature = _temperature(who)
+    shares = who.probabilities if temperature is None else with_temperature(who.probabilities, temperature)
+    return accuracy_over_coverage(shares.max(axis=1), who.predicted == who.labels)
+
+
+def _temperature(who: Predicted) -> float | None:
+    given = who.run.result.get("calibration")
+    found = given.get("temperature") if isinstance(given, dict) else None
+    return found if isinstance(found, float) and found > 0 else None
 
 
 def _bins(bins: Reliability, name: str, colour: str, symbol: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Labels that look wrong, reviewed by a person in a page of this machine."""

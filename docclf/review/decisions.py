@@ -1,0 +1,84 @@
+"""What a person decides of labels, in a file that `data.corrections` reads."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+
+from docclf.cells import escaped
+from docclf.data.corrections import Correction, read_corrections
+from docclf.results.files import replacing
+from docclf.results.labels import Suspect
+
+_HEADER = ("ID", *(field.name for field in fields(Correction)[1:]))
+
+
+class Decisions:
+    """A file of corrections that grows by one decision at a time, whoever else writes to it.
+
+    Args:
+        path: The CSV file; it need not be there.
+        who: Decides.
+    """
+
+    def __init__(self, path: Path, who: str) -> None:
+        self.path, self.who = path, who
+
+    def read(self) -> dict[str, Correction]:
+        """Each decision by the ID of its page.
+
+        Raises:
+            DataError: See `docclf.data.corrections.read_corrections`.
+        """
+        return read_corrections(self.path) if self.path.exists() else {}
+
+    def decide(self, page: str, given: str, new: str | None) -> Correction | None:
+        """Write a decision; it is on disk when this returns.
+
+        Args:
+            page: ID of the page.
+            given: Its target. Where there is a decision, what that calls the old one stays.
+            new: Its new target, or the one that it has; empty to leave the page out; None to take a decision back.
+
+        Returns:
+            The decision; None without one.
+
+        Raises:
+            DataError: See `read`.
+            OSError: The file cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            found = self.read()
+            before = found.pop(page, None)
+            one = None
+            if new is not None:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                one = found[page] = Correction(page, before.old if before else given, new, self.who, now)
+            with replacing(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(_HEADER)
+                writer.writerows(map(escaped, astuple(row)) for row in found.values())
+        return one
+
+
+def beside(suspects: Sequence[Suspect]) -> list[list[Suspect]]:
+    """Suspected labels in groups, the worst first; pages that are the same with two labels are one group.
+
+    >>> a, b, c = (Suspect(page, "0", "1", 0.1, same) for page, same in ("ac", "b ", "ca"))
+    >>> [[one.page for one in group] for group in beside([a, b, c])]
+    [['a', 'c'], ['b']]
+    """
+    by_page = {one.page: one for one in suspects}
+    groups: dict[str, list[Suspect]] = {}
+    for one in suspects:
+        other = by_page.get(one.same_as)
+        group = groups.get(one.page) or groups.get(one.same_as) or []
+        group += [found for found in (one, other) if found is not None and found not in group]
+        groups |= {found.page: group for found in group}
+    return list({id(group): group for group in groups.values()}.values())

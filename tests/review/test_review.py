@@ -1,0 +1,184 @@
+"""Labels are reviewed through the command's page, and trained on as they were decided."""
+
+import csv
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from review_command import WRONG, Review
+
+from docclf.labels import main
+from docclf.results.comparison import compare_runs
+from docclf.review.decisions import Decisions
+
+Start = Callable[..., Review]
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_wrong_labels_are_on_the_page_with_what_they_may_be(review: Start) -> None:
+    facts = review("run").facts()
+    found = {one["page"]: (one["given"], one["suggested"]) for one in facts["pages"]}
+    assert WRONG.items() <= found.items()
+    assert [target for target, _ in facts["classes"]] == ["0", "7", "10"]
+
+
+def test_each_decision_is_on_disk_at_once_and_the_command_goes_on_after_a_kill(review: Start, place: Path) -> None:
+    one = review("run")
+    first, second = WRONG
+    one.decide(first, "0")
+    one.kill()
+    (row,) = rows(place / "run" / "corrections.csv")
+    assert [row[key] for key in ("ID", "old", "new", "who")] == [first, "7", "0", "ann"]
+    assert row["when"].endswith("+00:00")
+    again = review("run")
+    assert again.facts()["pages"][again.number(first)]["new"] == "0"
+    again.decide(second, "")
+    again.decide(first, None)
+    again.decide(first, "10")
+    output = again.end()
+    assert "2 decisions in" in output
+    assert [(row["ID"], row["old"], row["new"]) for row in rows(place / "run" / "corrections.csv")] == [
+        (second, "0", ""),
+        (first, "7", "10"),
+    ]
+
+
+def test_the_printed_commands_train_on_corrected_labels_and_show_the_effect(review: Start, place: Path) -> None:
+    one = review("run")
+    for page, (_, own) in WRONG.items():
+        one.decide(page, own)
+    train, compare = (shlex.split(line) for line in one.end().splitlines()[-2:])
+    for command in (train, compare):
+        done = subprocess.run([sys.executable, *command[1:]], cwd=place, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+    assert (
+        "Corrected labels: 2 relabelled, 0 dropped in B. Pages whose label stands in both are compared." in done.stdout
+    )
+    assert "22 out-of-fold pages that both have (A has 2 more, B 2)" in done.stdout
+    text = compare_runs(place / "outputs" / "corrected", place / "run")
+    assert "2 relabelled, 0 dropped in A" in text
+
+    # The corrected run is reviewed with the same file, which grows.
+    after = place / "outputs" / "corrected"
+    (after / "label_issues.csv").write_text("ID,given,suggested,score\n0 쪽 2.png,0,7,0.1\n", encoding="utf-8")
+    assert main([str(after)]) == 2
+    again = review(str(after), "--file", "run/corrections.csv")
+    again.decide("0 쪽 2.png", "10")
+    again.kill()
+    decided = {row["ID"]: (row["old"], row["new"]) for row in rows(place / "run" / "corrections.csv")}
+    assert decided == {"0 쪽 2.png": ("7", "10"), "10 쪽 3.jpg": ("0", "10")}
+
+
+# Who may ask
+
+
+def ask(address: str, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str]]:
+    port = urlsplit(address).port
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    given = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", **headers}
+    connection.request(method, path, b'{"number": 0, "new": ""}' if method == "POST" else None, given)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, {key.lower(): value for key, value in answer.getheaders()}
+
+
+def test_the_page_answers_who_knows_its_address_alone(review: Start, place: Path) -> None:
+    address = review("run").address
+    path = urlsplit(address).path
+    assert urlsplit(address).hostname == "127.0.0.1" and len(path) > 24
+    status, headers = ask(address, path)
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    for other in ("/", "/facts", f"/x{path[1:]}facts", f"{path}../facts", f"{path}nothing"):
+        assert ask(address, other)[0] == 404
+    for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Origin": "http://evil.example"}):
+        assert ask(address, path, **headers)[0] == 403
+        assert ask(address, f"{path}decide", "POST", **headers)[0] == 403
+    assert ask(address, "/decide", "POST")[0] == 404
+    assert ask(address, f"{path}decide", "POST", **{"Content-Type": "text/plain"})[0] == 400
+    assert not (place / "run" / "corrections.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"number": 99, "new": ""}',
+        b'{"number": -1, "new": ""}',
+        b'{"number": 0, "new": "x"}',
+        b'{"number": 0, "new": ["0"]}',
+        b'{"number": 0, "new": "' + b"0" * 20_000 + b'"}',
+    ],
+)
+def test_what_the_page_would_not_send_is_refused(review: Start, place: Path, body: bytes) -> None:
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(Request(f"{review('run').address}decide", body, {"Content-Type": "application/json"}))
+    assert not (place / "run" / "corrections.csv").exists()
+
+
+def test_pages_are_shown_in_their_proportions_and_none_from_elsewhere(review: Start, place: Path) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    picture = place / "secret.png"
+    Image.new("L", (9, 9)).save(picture)
+    issues = place / "run" / "label_issues.csv"
+    lines = [issues.read_text(encoding="utf-8"), f"{picture},0,7,0.9,\n", f"../../{picture.name},0,7,0.9,\n"]
+    issues.write_text("".join(lines), encoding="utf-8")
+    one = review("run")
+    for size, side in (("small", 360), ("large", 1100)):
+        with urlopen(f"{one.address}{size}/{one.number('0 쪽 2.png')}") as answer:
+            image = Image.open(BytesIO(answer.read()))
+        assert image.size == (side * 3 // 4, side)
+    n = len(one.facts()["pages"])
+    for number in (n - 1, n - 2):
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{one.address}small/{number}")
+
+
+# What is said instead of a page
+
+
+def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = place / "run"
+    assert main([str(run), "--root", str(place / "away")]) == 2
+    assert "Expected the pages of" in capsys.readouterr().err
+    (run / "corrections.csv").write_text("ID,new\na,b\n")
+    assert main([str(run)]) == 2
+    assert "the columns ID,old,new" in capsys.readouterr().err
+    (run / "label_issues.csv").write_text("ID,given,suggested,score\n0 쪽 2.png,0\n", encoding="utf-8")
+    assert main([str(run)]) == 2
+    assert "label_issues.csv as docclf writes it" in capsys.readouterr().err
+    (run / "label_issues.csv").unlink()
+    assert main([str(run)]) == 0
+    assert "No label of" in capsys.readouterr().out
+
+
+def test_two_who_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def decide(i: int) -> Any:
+        return Decisions(tmp_path / "new" / "corrections.csv", "ann").decide(f"={i}.png", "0", "@1")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decide, range(40)))
+    found = rows(tmp_path / "new" / "corrections.csv")
+    assert sorted(row["ID"] for row in found) == sorted(f"'={i}.png" for i in range(40))
+    assert {row["new"] for row in found} == {"'@1"}
+    assert set(Decisions(tmp_path / "new" / "corrections.csv", "").read()) == {f"={i}.png" for i in range(40)}
