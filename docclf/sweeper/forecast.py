@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ def seconds_left(
 
 
 def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]) -> float:
-    """How long it takes to run some trials once more.
+    """How long it takes to run some trials once more: each as long as the median of those on its rung.
+
+    Where their mean is longer, it is that of a few which computed what all others find computed.
 
     Args:
         plan: Says whether they race, in which all but two are expected to stop half-way.
@@ -171,7 +173,7 @@ def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]
     46.0
     """
     paces = _paces(plan, done)
-    known = [paces[rung].whole for rung in finalists if rung in paces]
+    known = [paces[rung].again for rung in finalists if rung in paces]
     n_whole = _RACE_WHOLE if plan.is_race else len(known)
     return _makespan([*known[:n_whole], *(seconds / 2 for seconds in known[n_whole:])], [], plan.workers)
 
@@ -182,11 +184,13 @@ class _Pace:
 
     Attributes:
         whole: Seconds of one that runs to its end.
+        again: Seconds of one that runs to its end once more.
         mean: Seconds on average.
         until: Steps after which those that do not are stopped.
     """
 
     whole: float
+    again: float
     mean: float
     until: float
 
@@ -205,16 +209,17 @@ def _paces(plan: Plan, done: Sequence[Cost]) -> dict[str, _Pace]:
 
 def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
     steps = max(cost.steps for cost in done)
-    whole = _seconds_a_step(done, plan.workers) * steps
+    costs = _typical(done, plan.workers)
+    whole = sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs) * steps
+    again = median(cost.seconds / cost.steps for cost in costs if cost.steps) * steps
     share, stopped = _expected(plan, done, steps)
-    return _Pace(whole, whole * (share + (1 - share) * stopped), stopped * steps)
+    return _Pace(whole, min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps)
 
 
-def _seconds_a_step(done: Sequence[Cost], n_first: int) -> float:
-    """Mean of the latest trials, without the first ones where there are others."""
+def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:
+    """The latest trials, without the first ones where there are others."""
     later = done[n_first:][-_LATEST:]
-    costs = later if sum(cost.steps for cost in later) else done
-    return sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs)
+    return later if sum(cost.steps for cost in later) else done
 
 
 def _expected(plan: Plan, done: Sequence[Cost], whole: int) -> tuple[float, float]:

@@ -168,7 +168,7 @@ SHORT = (
 
 
 def test_finalists_without_time_are_stopped_the_best_trial_wins_and_later_they_are_scored(toy: Any) -> None:
-    output = toy.run(*SHORT, "hydra.sweeper.timeout=5").output
+    output = toy.run(*SHORT, "hydra.sweeper.timeout=12").output
     study = optuna.load_study(study_name="toy-finalists", storage=toy.storage)
     states = [(t.state.name, t.user_attrs.get("interrupted")) for t in study.get_trials()]
     assert states[:2] == [("FAIL", "timeout"), ("WAITING", None)], "the first was stopped, the second did not start"

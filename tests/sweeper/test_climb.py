@@ -251,7 +251,7 @@ def test_the_lines_of_a_trial_say_which_rung_it_is_on(climbed: Any) -> None:
     assert "trial 0/9  round  value 0.640 (best" in climbed.output
     assert "trial 5/9  square  n=" in climbed.output
     best = min(climbed.trials[1:], key=lambda t: t.value)
-    assert f"finalist 1/2  trial {best.number}: {best.user_attrs['rung']}  n=" in climbed.output
+    assert f"  trial {best.number}: {best.user_attrs['rung']}  n=" in climbed.output
 
 
 def test_more_trials_are_more_of_the_last_rung(toy: Any) -> None:
