@@ -78,9 +78,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     described = ensemble.description
     labels = listing.labels(described.targets, described.class_names)
     predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated)
-    members = f", {len(ensemble.nets)} members" if len(ensemble.nets) > 1 else ""
-    members += "" if ensemble.head is None else ", a head on frozen features"
-    log.info(f"{len(listing.pages)} pages of {listing.source} with {described.backbone}{members}, on {device}")
+    log.info(f"{len(listing.pages)} pages of {listing.source} with {described}, on {device}")
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size)
     if listing.columns:
         write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)

@@ -3,7 +3,7 @@
 import csv
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from docclf.data.augment import resize
 from docclf.data.formats import quiet_decoders
 from docclf.data.listing import ListedPage, Listing
 from docclf.data.stream import Batch, read_batches
-from docclf.ensemble import Description, Ensemble
+from docclf.description import Description
+from docclf.ensemble import Blend, Ensemble
 from docclf.errors import ConfigError
 from docclf.results.files import replacing
 
@@ -41,16 +42,21 @@ class Predictor:
         calibrated: At the temperature of the model.
     """
 
-    def __init__(self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True) -> None:
+    def __init__(self, ensemble: Ensemble | Blend, *, tta: str = "none", calibrated: bool = True) -> None:
         self.description: Description = ensemble.description
         self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
         self._at_once: int | None = None
 
-    def __call__(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def sizes(self) -> list[int]:
+        """Heights and widths in pixels that it takes pages at, each once."""
+        return list(dict.fromkeys(view.decoded_size for view in self.description.views))
+
+    def __call__(self, pages: Sequence[NDArray[np.uint8]], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict a batch.
 
         Args:
-            pages: Of shape (n, decoded_size, decoded_size, channels).
+            pages: The pages at each of `sizes`, of shape (n, size, size, channels).
             aspects: Width of each page over its height, shape (n,).
 
         Returns:
@@ -61,17 +67,17 @@ class Predictor:
         """
         parts = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
         done = 0
-        while done < len(pages):
-            rows = slice(done, done + (self._at_once or len(pages)))
-            part = pages[rows]
+        while done < len(aspects):
+            rows = slice(done, done + (self._at_once or len(aspects)))
+            n = len(aspects[rows])
             try:
-                parts.append(self._predict(part, aspects[rows]))
-                done += len(part)
+                parts.append(self._predict([some[rows] for some in pages], aspects[rows]))
+                done += n
                 continue
             except torch.OutOfMemoryError as error:
-                if len(part) == 1:
+                if n == 1:
                     raise ConfigError(f"Expected memory for one page at a time on `device`, got: {error}") from error
-                self._at_once = len(part) // 2
+                self._at_once = n // 2
                 log.warning(f"Out of memory, going on with at most {self._at_once} pages at once")
             # Here, where the exception and what its traceback holds are gone.
             gc.collect()
@@ -80,17 +86,32 @@ class Predictor:
         return np.concatenate(parts)
 
     @torch.inference_mode()
-    def _predict(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _predict(self, pages: Sequence[NDArray[np.uint8]], aspects: NDArray[np.float32]) -> NDArray[np.float32]:
         device = self._ensemble.mean.device
+        decoded = {size: torch.from_numpy(some).to(device) for size, some in zip(self.sizes, pages, strict=True)}
         sides = torch.from_numpy(aspects).to(device)
-        letterbox = sides if self.description.fit == "letterbox" else None
-        images = resize(torch.from_numpy(pages).to(device), self.description.image_size, letterbox)
-        views = [
-            self._ensemble(view, 1 / sides if is_turned else sides, calibrated=self._calibrated)
-            for view, is_turned in self._views(images)
-        ]
+        # Of each way to see a page its test-time views, which are the same for all.
+        seen = [self._views(images) for images in see(decoded, sides, self.description)]
+        views = []
+        for same in zip(*seen, strict=True):
+            turned = 1 / sides if same[0][1] else sides
+            views.append(self._ensemble(*(view for view, _ in same), turned, calibrated=self._calibrated))
         found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()
         return found
+
+
+def see(decoded: Mapping[int, Tensor], aspects: Tensor, description: Description) -> list[Tensor]:
+    """Pages as a model sees them, float32 of shape (n, channels, image_size, image_size) for each of its views.
+
+    Args:
+        decoded: Size to the pages at it, uint8 of shape (n, size, size, channels).
+        aspects: Width of each page over its height, shape (n,).
+        description: Of the model.
+    """
+    return [
+        resize(decoded[view.decoded_size], view.image_size, aspects if view.fit == "letterbox" else None)
+        for view in description.views
+    ]
 
 
 @dataclass(frozen=True)
@@ -121,7 +142,10 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
     """
     described = predictor.description
     outcome = Outcome(np.full(len(pages), -1), np.zeros(len(pages), dtype=np.float32), [], [])
-    batches = read_batches(pages, batch_size, size=described.decoded_size, channels=described.channels)
+    batches = zip(
+        *(read_batches(pages, batch_size, size=size, channels=described.channels) for size in predictor.sizes),
+        strict=True,
+    )
     with (
         replacing(path) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
@@ -131,8 +155,8 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
         writer = csv.writer(file)
         writer.writerow(["ID", "target", "confidence", *described.class_names, "problem"])
         start = 0
-        for batch in batches:
-            probabilities = predictor(batch.images, batch.aspects)
+        for batch, *others in batches:
+            probabilities = predictor([batch.images, *(other.images for other in others)], batch.aspects)
             writer.writerows(_rows(batch, probabilities, described.targets))
             _note(outcome, start, batch, probabilities)
             start += len(batch.pages)

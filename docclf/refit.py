@@ -15,7 +15,8 @@ from torch import Tensor
 from docclf.calibration import calibration_error
 from docclf.crossval import CrossValidation
 from docclf.data.module import PageDataModule
-from docclf.ensemble import FOLDER, Description, Ensemble, HeadDescription, load_ensemble, save_ensemble
+from docclf.description import FOLDER, Description, HeadDescription
+from docclf.ensemble import Blend, Ensemble, load_ensemble, save_ensemble
 from docclf.fitting import fit_in_memory
 from docclf.fold_training import HEAD, NET
 from docclf.model import PageClassifier
@@ -195,7 +196,7 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
 
 
 @torch.inference_mode()
-def _predict(ensemble: Ensemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
+def _predict(ensemble: Ensemble | Blend, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
     views = data.test_views
     parts = []
     for start in range(0, len(views.images), _BATCH_SIZE):

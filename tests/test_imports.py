@@ -25,10 +25,12 @@ RULES = {
     "data": {"errors", "demo"},  # for `data/synthetic.py`, where old configs look for the drawn pages
     "scores": {"errors"},
     "calibration": {"errors", "scores"},
-    "prediction": {"errors", "data", "ensemble", "results"},
-    "onnx": {"errors", "ensemble"},
+    "blend": {"errors", "scores"},
+    "description": {"results"},
+    "prediction": {"errors", "data", "description", "ensemble", "results"},
+    "onnx": {"errors", "description", "ensemble"},
     "models": {"errors", "data", "scores"},
-    "ensemble": {"errors", "models", "results"},
+    "ensemble": {"errors", "description", "models", "results"},
     "model": {"errors", "models"},
     "trainer": {"errors", "models"},
     "loggers": {"errors", "results", "sweeper"},
@@ -53,6 +55,7 @@ RULES = {
         "errors",
         "data",
         "calibration",
+        "description",
         "ensemble",
         "fitting",
         "fold_training",
@@ -64,7 +67,7 @@ RULES = {
         "validation",
     },
     "sweeper": {"errors"},
-    "results": {"errors", "calibration", "scores", "sweeper"},
+    "results": {"errors", "blend", "calibration", "description", "scores", "sweeper"},
 }
 HEAVY = (
     "torch",

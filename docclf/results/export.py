@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     if verdict is not None:
+        verdict = _with_ensemble(study, folder, verdict, config)
         _export_winner(study, verdict, folder, config)
     else:
         _export_best(study, folder, config)
@@ -119,6 +121,16 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         write_pickle(folder / "study.pkl", study)
 
 
+def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
+    from docclf.results.ensemble import export_ensemble
+
+    try:
+        return export_ensemble(study, folder, verdict, config)
+    except Exception:  # the winner is exported all the same
+        log.exception("Could not choose an ensemble of trials.")
+        return replace(verdict, ensemble={})
+
+
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
     """Export the winner of the finalists, or the floor that takes its place, with its run."""
     from docclf.results.winner import export_run
@@ -132,6 +144,8 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     run = folder / str(folder_number(trial))
     if verdict.warning:
         facts = {"warning": verdict.warning, **facts}
+    if verdict.ensemble:
+        facts["ensemble"] = str(verdict.ensemble["text"])
     facts |= training_lines(verdict.exported.user_attrs, verdict.floors)
     if verdict.reference is not None:
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)

@@ -28,7 +28,7 @@ def write_label_issues(
     class_names: Sequence[str],
     targets: Sequence[str],
     probabilities: NDArray[np.floating[Any]],
-    images: Images,
+    images: Images | None,
 ) -> int:
     """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
 
@@ -42,7 +42,7 @@ def write_label_issues(
         class_names: What each class is called in pictures.
         targets: What the user writes for each class.
         probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
-        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels).
+        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels); None draws no picture.
 
     Returns:
         The number of labels that look wrong.
@@ -55,9 +55,9 @@ def write_label_issues(
         for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
             writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}"])
     picture = folder / "label_issues.png"
-    if not len(pages):
+    if not len(pages) or images is None:
         picture.unlink(missing_ok=True)
-        return 0
+        return len(pages)
     worst = pages[:_PICTURED]
     captions = [
         (f"{class_names[label]} →", class_names[other], ids[page])

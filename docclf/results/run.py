@@ -19,12 +19,19 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
         partial.write_text(yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def write_folds(folder: Path, ids: Sequence[str], folds: NDArray[np.int64]) -> None:
-    """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes."""
+def write_folds(
+    folder: Path, ids: Sequence[str], folds: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> None:
+    """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes.
+
+    Args:
+        groups: Pages of one group are never apart; the third column, as numbers, where there are any.
+    """
+    columns = [["ID", *ids], ["fold", *folds.tolist()]]
+    if groups is not None:
+        columns.append(["group", *np.unique(list(groups), return_inverse=True)[1].tolist()])
     with replacing(folder / "folds.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["ID", "fold"])
-        writer.writerows(zip(ids, folds.tolist(), strict=True))
+        csv.writer(file).writerows(zip(*columns, strict=True))
 
 
 class LabelledPages(Protocol):

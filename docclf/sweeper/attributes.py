@@ -9,6 +9,7 @@ DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, 
 OVERRIDES = "overrides"  # of its job, where other machines may need them to compose its config
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
+MEMBER = "ensemble"  # the REFERENCE of a finalist that is a trial, but was scored again as a member of an ensemble
 FLOORS = "floors"  # set by the task: name of a simple reference to its score where the trial was scored
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it, see docclf.sweeper.process.this_process
