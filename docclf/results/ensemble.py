@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class Choice:
 
 
 def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> list[int]:
-    """Numbers of the trials that an ensemble needs, and that no finalist has scored again.
+    """Numbers of the trials that an ensemble needs, and that no finalist with a model has scored again.
 
     Args:
         study: Of the search, whose finalists are scored.
@@ -170,12 +171,27 @@ def _groups(path: Path, ids: Sequence[str]) -> NDArray[np.int64] | None:
 
 
 def _rescored(study: optuna.Study, folder: Path) -> dict[int, Path]:
-    """Number of each trial that a finalist has scored again to the folder of that finalist's run."""
+    """Number of each trial that a finalist has scored again to the folder of its run, where that has a model."""
     found: dict[int, Path] = {}
     for finalist in scored(study):
-        if finalist.user_attrs.get(REFERENCE) in (None, MEMBER):
-            found.setdefault(source_number(finalist), folder / FINALISTS / str(finalist.number))
+        run = folder / FINALISTS / str(finalist.number)
+        if finalist.user_attrs.get(REFERENCE) in (None, MEMBER) and (run / FOLDER).is_dir():
+            found.setdefault(source_number(finalist), run)
     return found
+
+
+def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
+    """Remove the runs of those that were scored again for an ensemble alone, and of an ensemble, if these do not count.
+
+    Not their models alone: without a run, who is wanted another time is scored another time.
+    """
+    needed = verdict.ensemble.get("folders", ())
+    for finalist in scored(study):
+        name = f"{FINALISTS}/{finalist.number}"
+        if finalist.user_attrs.get(REFERENCE) == MEMBER and name not in needed:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    if verdict.exported_as != ENSEMBLE:
+        shutil.rmtree(folder / FINALISTS / ENSEMBLE, ignore_errors=True)
 
 
 def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
@@ -224,8 +240,8 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
     Returns:
         Why it is not to be exported; empty where it was written.
     """
-    if lost := [n for n in choice.weights if n not in rescored or not (rescored[n] / FOLDER).is_dir()]:
-        return f"the time did not suffice to score trial {lost[0]} again, or its model is not here"
+    if lost := [number for number in choice.weights if number not in rescored]:
+        return f"trial {lost[0]} was not scored again, for want of time or since it failed, or its model is not here"
     of_winner = finalists / str(verdict.winner.number)
     run, runs = read_run(of_winner), [rescored[number] for number in choice.weights]
     read = [read_predictions(path / "oof.csv") for path in runs]

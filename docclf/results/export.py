@@ -133,6 +133,7 @@ def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: 
 
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
     """Export the winner of the finalists, or the floor that takes its place, with its run."""
+    from docclf.results.ensemble import remove_members
     from docclf.results.winner import export_run
     from docclf.sweeper.storage import FINALISTS
     from docclf.sweeper.study import folder_number
@@ -152,7 +153,10 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
     _export_trial(study, trial, run, folder / "best", config, facts)
-    export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
+    keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
+    export_run(folder, verdict, keep)
+    if keep in ("winner", "none"):
+        remove_members(study, folder, verdict)
 
 
 def _export_best(study: optuna.Study, folder: Path, config: DictConfig) -> None:
