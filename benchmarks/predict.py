@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from docclf.demo import draw_pages
-from docclf.ensemble import Description, save_ensemble
+from docclf.description import Description
+from docclf.ensemble import save_ensemble
 from docclf.models.backbone import make_net, normalisation
 
 PAGES = Path("data/synthetic")

@@ -7,27 +7,29 @@ anywhere: neither the run's config nor its data is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from docclf.description import Description as Description  # where others look for it
-from docclf.description import HeadDescription as HeadDescription
-from docclf.description import read_description
+from docclf.description import (
+    FOLDER,
+    NAME,
+    Description,
+    HeadDescription,
+    View,
+    read_description,
+    write_description,
+)
 from docclf.errors import DataError
 from docclf.models.backbone import make_net
-from docclf.models.features import Views, load_backbone
+from docclf.models.features import Passes, Views, load_backbone
 from docclf.models.head import Head
 from docclf.results.files import link, replacing
-
-FOLDER = "model"
-_DESCRIPTION = "model.yaml"
 
 
 class FrozenHead(torch.nn.Module):
@@ -69,16 +71,10 @@ class Ensemble(torch.nn.Module):
             self.register_buffer(name, values.reshape(-1, 1, 1), persistent=False)
         self.eval()
 
-    @property
-    def takes_aspects(self) -> bool:
-        """Whether the aspect ratios of the pages matter."""
-        head = self.description.head
-        return head is not None and self.description.mixes_head and head.aspect
-
-    def features(self, images: Tensor, aspects: Tensor) -> Tensor:
+    def features(self, images: Tensor, aspects: Tensor, passes: Passes | None = None) -> Tensor:
         """Frozen features of pages, see `docclf.models.features.Views`; there must be a head."""
         assert self.head is not None
-        found: Tensor = self.head.views(images, aspects)
+        found: Tensor = self.head.views(images, aspects, passes)
         return found
 
     def forward(
@@ -87,7 +83,7 @@ class Ensemble(torch.nn.Module):
         aspects: Tensor | None = None,
         *,
         calibrated: bool = False,
-        features: Tensor | None = None,
+        passes: Passes | None = None,
     ) -> Tensor:
         """Class probabilities.
 
@@ -99,7 +95,7 @@ class Ensemble(torch.nn.Module):
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
             aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
-            features: Of the images, where they are known.
+            passes: See `docclf.models.features.Views`.
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
@@ -110,10 +106,51 @@ class Ensemble(torch.nn.Module):
         if self.head is not None and self.description.mixes_head:
             assert self.description.head is not None
             aspects = torch.ones_like(images[:, 0, 0, 0]) if aspects is None else aspects
-            features = self.features(images, aspects) if features is None else features
-            own, fraction = self.head.linear(features), self.description.head.fraction
+            own, fraction = self.head.linear(self.features(images, aspects, passes)), self.description.head.fraction
             logits = [_mean_logits(one, own, fraction) for one in logits] or [own]
         return torch.stack([(one / temperature).softmax(dim=1) for one in logits]).mean(dim=0)
+
+
+class Blend(torch.nn.Module):
+    """The weighted mean of several models' probabilities, which may see pages at other sizes and in other proportions.
+
+    Those that share a frozen backbone and see pages alike share its features.
+
+    Args:
+        parts: The models, as `description.parts` has them.
+        description: Has their weights.
+    """
+
+    def __init__(self, parts: Sequence[Ensemble], description: Description) -> None:
+        super().__init__()
+        self.parts, self.description = torch.nn.ModuleList(parts), description
+        self.eval()
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the first part; it is on the device that computes."""
+        found: Tensor = self.parts[0].mean  # type: ignore[assignment]
+        return found
+
+    def forward(self, *inputs: Tensor, calibrated: bool = False) -> Tensor:
+        """Class probabilities.
+
+        Args:
+            inputs: Images as for `Ensemble`, one for each of `description.views`, and at last the aspect ratios of the
+                pages; without these, all are 1.
+            calibrated: At the temperature of the description, which was fitted to the mean.
+
+        Returns:
+            Of shape (n, n_classes); rows sum to 1.
+        """
+        views = self.description.views
+        aspects = inputs[len(views)] if len(inputs) > len(views) else None
+        seen: dict[View, tuple[Tensor, Passes]] = {view: (inputs[i], {}) for i, view in enumerate(views)}
+        mean = torch.zeros((), device=inputs[0].device)
+        for part, described in zip(self.parts, self.description.parts, strict=True):
+            images, passes = seen[described.view]
+            mean = mean + described.weight * part(images, aspects, passes=passes)
+        return (mean.clamp_min(1e-12).log() / self.description.temperature).softmax(dim=1) if calibrated else mean
 
 
 def _mean_logits(logits: Tensor, others: Tensor, fraction: float) -> Tensor:
@@ -147,9 +184,8 @@ def save_ensemble(
         backbone: The frozen backbone that the head's features come from.
         doubt: Arrays of the file of that name.
     """
-    described = {**asdict(description), "members": [f"{name}.safetensors" for name in weights]}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _DESCRIPTION).unlink(missing_ok=True)  # until all of its members are there
+    (folder / NAME).unlink(missing_ok=True)  # until all of its members are there
     for path in folder.glob("*.safetensors"):
         path.unlink()
     if head is not None:
@@ -166,8 +202,7 @@ def save_ensemble(
             link(content, folder / f"{name}.safetensors")
         else:
             save_weights(folder / f"{name}.safetensors", content)
-    with replacing(folder / _DESCRIPTION) as partial:
-        partial.write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_description(folder, replace(description, members=[f"{name}.safetensors" for name in weights]))
 
 
 def find_model(run: Path) -> Path:
@@ -177,7 +212,7 @@ def find_model(run: Path) -> Path:
         DataError: There is none; the message says how to make one.
     """
     for folder in (run, run / FOLDER, run / "best" / FOLDER):
-        if (folder / _DESCRIPTION).is_file():
+        if (folder / NAME).is_file():
             return folder
     if not run.is_dir():
         raise DataError(f"Expected the folder of a run or search in `run`, got {run}, which is no folder.")
@@ -189,23 +224,18 @@ def find_model(run: Path) -> Path:
     raise DataError(f"Expected a trained model in {run}, got none: its run kept no weights. Train them with {how}.")
 
 
-def load_ensemble(folder: Path) -> Ensemble:
-    """Load the model of a folder that `find_model` has found, on the CPU.
+def load_ensemble(folder: Path) -> Ensemble | Blend:
+    """Load the model of a folder that `find_model` has found, on the CPU; a `Blend` where it has parts.
 
     Raises:
         DataError: The folder is damaged, or timm does not know the backbone.
     """
     try:
-        described = read_description(folder / _DESCRIPTION)
-        nets = []
-        for name in described.members:
-            net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
-            net.load_state_dict(load_file(folder / name))
-            nets.append(net)
-        head = None if described.head is None else _load_head(folder, described, described.head)
-        if not nets and not described.mixes_head:
-            raise ValueError("no members")
-        return Ensemble(nets, described, head)
+        described = read_description(folder)
+        if described.parts:
+            backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
+            return Blend([_load(folder, part, backbones) for part in described.parts], described)
+        return _load(folder, described, {})
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
         raise DataError(
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
@@ -213,10 +243,25 @@ def load_ensemble(folder: Path) -> Ensemble:
         ) from error
 
 
-def _load_head(folder: Path, described: Description, head: HeadDescription) -> FrozenHead:
-    file = None if head.backbone is None else folder / head.backbone
-    backbone = load_backbone(described.backbone, described.image_size, described.channels, file)
-    views = Views(backbone, described.image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
+def _load(folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]) -> Ensemble:
+    nets = []
+    for name in described.members:
+        net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
+        net.load_state_dict(load_file(folder / name))
+        nets.append(net)
+    if not nets and not described.mixes_head:
+        raise ValueError("no members")
+    if described.head is None:
+        return Ensemble(nets, described)
+    key = (described.head.backbone, described.image_size)
+    if key not in backbones:
+        file = None if key[0] is None else folder / key[0]
+        backbones[key] = load_backbone(described.backbone, described.image_size, described.channels, file)
+    return Ensemble(nets, described, _load_head(folder, described.head, described.image_size, backbones[key]))
+
+
+def _load_head(folder: Path, head: HeadDescription, image_size: int, backbone: torch.nn.Module) -> FrozenHead:
+    views = Views(backbone, image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
     weights = load_file(folder / head.weights)
     n_last = weights["weight"].shape[1] - head.aspect
     if not head.stages:

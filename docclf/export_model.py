@@ -26,7 +26,7 @@ from docclf.typos import answer_typos
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from docclf.ensemble import Description
+    from docclf.description import Description
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def export_model(cfg: DictConfig) -> Path:
     ensemble = load_ensemble(folder)
     given = None if cfg.pages is None else Path(str(cfg.pages))
     images, aspects, root = _pages_to_check(given, folder, ensemble.description)
-    what = f"{len(images)} {'pages' if root else 'images of noise'}"
+    what = f"{len(aspects)} {'pages' if root else 'images of noise'}"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".exported-", dir=output.parent) as partial:
         write_onnx(ensemble, Path(partial, _ONNX))
@@ -110,7 +110,9 @@ def _move(partial: Path, output: Path) -> None:
         path.replace(output / path.name)
 
 
-def _pages_to_check(given: Path | None, folder: Path, description: Description) -> tuple[Tensor, Tensor, Path | None]:
+def _pages_to_check(
+    given: Path | None, folder: Path, description: Description
+) -> tuple[list[Tensor], Tensor, Path | None]:
     """Pages as the model sees them, aspect ratios, and where they are: in `given` or the run's data; None for noise."""
     import torch
 
@@ -121,9 +123,10 @@ def _pages_to_check(given: Path | None, folder: Path, description: Description) 
         if given is not None:
             raise
         log.warning(f"Found no pages of the run, so checking on noise; pages=DIR names some. {error}")
-    shape = (_N_CHECKED, description.channels, description.image_size, description.image_size)
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(shape, generator=generator), 0.5 + torch.rand(_N_CHECKED, generator=generator), None
+    generator, shape = torch.Generator().manual_seed(0), (_N_CHECKED, description.channels)
+    sides = [view.image_size for view in description.views]
+    images = [torch.rand(*shape, side, side, generator=generator) for side in sides]
+    return images, 0.5 + torch.rand(_N_CHECKED, generator=generator), None
 
 
 def _data_root(run: Path) -> Path:
@@ -140,44 +143,43 @@ def _data_root(run: Path) -> Path:
     raise DataError(f"Expected .hydra/config.yaml or config.yaml in {run}, got neither.")
 
 
-def _read_pages(root: Path, description: Description) -> tuple[Tensor, Tensor]:
-    """Up to 16 pages from anywhere in the list, of shape (n, channels, image_size, image_size), and aspect ratios."""
+def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Tensor]:
+    """Up to 16 pages from anywhere in the list, see `docclf.prediction.see`, and aspect ratios."""
     import numpy as np
     import torch
 
-    from docclf.data.augment import resize
     from docclf.data.formats import quiet_decoders
     from docclf.data.listing import list_pages
     from docclf.data.stream import read_batches
+    from docclf.prediction import see
 
     pages = list_pages(root).pages
     some = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, 4 * _N_CHECKED).round().astype(int))]
     some = sorted(some, key=lambda page: bool(page.problem))[:_N_CHECKED]
+    sizes, channels = {view.decoded_size for view in description.views}, description.channels
     with quiet_decoders():
-        batch = next(read_batches(some, len(some), size=description.decoded_size, channels=description.channels))
+        batches = {size: next(read_batches(some, len(some), size=size, channels=channels)) for size in sizes}
+    batch = next(iter(batches.values()))
     if not len(batch.images):
         raise DataError(f"Expected pages in {root} that can be read, got {some[0].id}: {batch.problems[0]}")
     aspects = torch.from_numpy(batch.aspects)
-    letterbox = aspects if description.fit == "letterbox" else None
-    return resize(torch.from_numpy(batch.images), description.image_size, letterbox), aspects
+    return see({size: torch.from_numpy(one.images) for size, one in batches.items()}, aspects, description), aspects
 
 
 def _write_readme(path: Path, description: Description, agreement: str) -> None:
     mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
-    names, n = description.class_names, len(description.members)
-    members = ["one model" if n == 1 else f"{n} models whose probabilities are averaged"] if n else []
-    members += ["a classifier on its frozen features"] if description.mixes_head else []
-    takes_aspects = description.head is not None and description.mixes_head and description.head.aspect
+    several = len(description.views) > 1
     path.write_text(
         _README.format(
-            backbone=description.backbone,
-            members=" and ".join(members),
-            fit=(_LETTERBOX if description.fit == "letterbox" else _SQUEEZE).format(mode=mode),
-            inputs='"images": images, "aspects": np.float32([aspect])' if takes_aspects else '"images": images',
-            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights." if takes_aspects else "",
+            model=description,
+            inputs='\ninputs["aspects"] = np.float32([page.width / page.height])' if description.takes_aspects else "",
+            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights."
+            if description.takes_aspects
+            else "",
+            several=" `images_1` and so on are the same pages in other sizes or proportions." if several else "",
             classes="\n".join(
                 f"- {json.dumps(target, ensure_ascii=False)}: {name}"
-                for target, name in zip(description.targets, names, strict=True)
+                for target, name in zip(description.targets, description.class_names, strict=True)
             ),
             size=description.image_size,
             mode=mode,
@@ -189,18 +191,10 @@ def _write_readme(path: Path, description: Description, agreement: str) -> None:
     )
 
 
-# A page as the model sees it, once it is decoded.
-_SQUEEZE = "page = page.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)"
-_LETTERBOX = """\
-width, height = (max(1, round(size * min(1, share))) for share in (aspect, 1 / aspect))
-frame = Image.new("{mode}", (size, size), "white")
-frame.paste(page.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2))
-page = frame"""
-
 _README = """\
 # A classifier of document pages
 
-{backbone}, {members}, made with docclf. What users write for each class, and its name:
+{model}, made with docclf. What users write for each class, and its name:
 
 {classes}
 
@@ -220,19 +214,25 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+def see(page, decoded_size, image_size, fit):
+    shares = [min(1, page.width / page.height), min(1, page.height / page.width)] if fit == "letterbox" else [1, 1]
+    page = page.resize((decoded_size, decoded_size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    width, height = (max(1, round(image_size * share)) for share in shares)
+    frame = Image.new("{mode}", (image_size, image_size), "white")
+    page = page.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    frame.paste(page, ((image_size - width) // 2, (image_size - height) // 2))
+    return np.asarray(frame, dtype=np.float32){axes} / 255
+
 session = onnxruntime.InferenceSession("model.onnx")
 facts = session.get_modelmeta().custom_metadata_map
-decoded, size = int(facts["decoded_size"]), int(facts["image_size"])
 page = Image.open("page.png").convert("{mode}")
-aspect = page.width / page.height
-page = page.resize((decoded, decoded), Image.Resampling.BILINEAR, reducing_gap=3.0)
-{fit}
-images = np.asarray(page, dtype=np.float32){axes} / 255
-(probabilities,) = session.run(None, {{{inputs}}})
+views = json.loads(facts["views"])
+inputs = {{f"images_{{i}}" if i else "images": see(page, **view) for i, view in enumerate(views)}}{inputs}
+(probabilities,) = session.run(None, inputs)
 print(json.loads(facts["class_names"])[probabilities[0].argmax()], probabilities[0].max())
 ```
 
-`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1].{aspects}
+`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1].{several}{aspects}
 `probabilities` are averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts
 transparent pages on white, and it reduces pages in other steps, JPEG files while they are decoded: its probabilities
 may differ by some hundredths.

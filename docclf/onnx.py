@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from docclf.ensemble import Ensemble
+from docclf.description import Description
+from docclf.ensemble import Blend, Ensemble
 from docclf.errors import ConfigError
 
 INPUT, ASPECTS, OUTPUT = "images", "aspects", "probabilities"
@@ -20,10 +22,12 @@ _IN_ONE_FILE = 1_900_000_000
 _BATCH_SIZES = (1, 5, 16)
 
 
-def write_onnx(ensemble: Ensemble, path: Path) -> None:
+def write_onnx(ensemble: Ensemble | Blend, path: Path) -> None:
     """Write an ONNX file: `images`, float32 of shape (n, channels, size, size) in [0, 1], to `probabilities`.
 
-    Where a head takes them, `aspects` is a second input, width over height, float32 of shape (n,).
+    Where a head takes them, `aspects` is the last input, width over height, float32 of shape (n,). An ensemble whose
+    models see pages in several ways takes the same pages in each of them, as `images`, `images_1` and so on; what these
+    are is in the metadata `views`, as JSON.
 
     Averaging and calibration are in the graph. Its metadata are what a caller needs of `Description`: `targets` and
     `class_names` as JSON, `image_size`, `decoded_size`, `channels` and `backbone`. Weights of more than 1.9 GB get a
@@ -38,9 +42,12 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
     """
     described = ensemble.description
     # Of 1 page, the number would become fixed.
-    examples = (torch.zeros(2, described.channels, described.image_size, described.image_size), torch.ones(2))
-    names, n = [INPUT, ASPECTS], torch.export.Dim("n")
-    n_inputs = 2 if ensemble.takes_aspects else 1
+    names, n = input_names(described), torch.export.Dim("n")
+    sides = [view.image_size for view in described.views]
+    images = [torch.zeros(2, described.channels, side, side) for side in sides]
+    examples = (*images, *([torch.ones(2)] if described.takes_aspects else []))
+    with torch.inference_mode():
+        ensemble(*examples)  # what the first pass notes in the model is no part of the graph
     try:
         # Traced with a faster kernel, whose results lie otherwise in memory, attention with a bias, as of BEiT, is not
         # decomposed (torch 2.14: "Cannot view a tensor"). To be removed when test_export_model.py passes without it.
@@ -48,10 +55,10 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
             warnings.filterwarnings("ignore", ".*The axis name: n will not be used")  # the second one, which is n too
             program = torch.onnx.export(
                 _Calibrated(ensemble).eval(),
-                examples[:n_inputs],
-                input_names=names[:n_inputs],
+                examples,
+                input_names=names,
                 output_names=[OUTPUT],
-                dynamic_shapes={name: {0: n} for name in names[:n_inputs]},
+                dynamic_shapes=(tuple({0: n} for _ in names),),
                 dynamo=True,
                 verbose=False,
             )
@@ -70,6 +77,7 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
             "decoded_size": str(described.decoded_size),
             "channels": str(described.channels),
             "fit": described.fit,
+            "views": json.dumps([view._asdict() for view in described.views]),
             "backbone": described.backbone,
         }
     )
@@ -78,13 +86,13 @@ def write_onnx(ensemble: Ensemble, path: Path) -> None:
 
 
 @torch.inference_mode()
-def difference(ensemble: Ensemble, path: Path, images: Tensor, aspects: Tensor) -> float:
+def difference(ensemble: Ensemble | Blend, path: Path, images: Sequence[Tensor], aspects: Tensor) -> float:
     """Largest difference between a probability of PyTorch and of ONNX Runtime, in batches of 1, 5 and up to 16 pages.
 
     Args:
         ensemble: What the file was made from, on the CPU.
         path: The ONNX file.
-        images: Of shape (n, channels, image_size, image_size) in [0, 1], n at least 1.
+        images: For each view of the model, of shape (n, channels, image_size, image_size) in [0, 1], n at least 1.
         aspects: Width of each page over its height, shape (n,).
     """
     import onnxruntime
@@ -92,8 +100,9 @@ def difference(ensemble: Ensemble, path: Path, images: Tensor, aspects: Tensor) 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    expected = ensemble(images, aspects, calibrated=True).numpy()
-    given = {INPUT: images.numpy()} | ({ASPECTS: aspects.float().numpy()} if ensemble.takes_aspects else {})
+    expected = ensemble(*images, aspects, calibrated=True).numpy()
+    names = input_names(ensemble.description)
+    given = {name: part.float().numpy() for name, part in zip(names, [*images, aspects], strict=False)}
     largest = 0.0
     for size in _BATCH_SIZES:
         found: NDArray[np.float32] = session.run([OUTPUT], {key: part[:size] for key, part in given.items()})[0]
@@ -102,13 +111,19 @@ def difference(ensemble: Ensemble, path: Path, images: Tensor, aspects: Tensor) 
     return largest
 
 
+def input_names(description: Description) -> list[str]:
+    """Of the inputs of the graph, in order."""
+    images = [f"{INPUT}_{i}" if i else INPUT for i in range(len(description.views))]
+    return [*images, *([ASPECTS] if description.takes_aspects else [])]
+
+
 class _Calibrated(torch.nn.Module):
-    def __init__(self, ensemble: Ensemble) -> None:
+    def __init__(self, ensemble: Ensemble | Blend) -> None:
         super().__init__()
         self.ensemble = ensemble
 
-    def forward(self, images: Tensor, aspects: Tensor | None = None) -> Any:
-        return self.ensemble(images, aspects, calibrated=True)
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.ensemble(*inputs, calibrated=True)
 
 
 def _leave_out_traces(model: Any) -> None:

@@ -85,9 +85,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     labels = listing.labels(described.targets, described.class_names)
     novelty = None if doubt is None else doubt.novelty
     predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated, novelty=novelty)
-    members = f", {len(ensemble.nets)} members" if len(ensemble.nets) > 1 else ""
-    members += ", a head on frozen features" if described.mixes_head else ""
-    log.info(f"{len(listing.pages)} pages of {listing.source} with {described.backbone}{members}, on {device}")
+    log.info(f"{len(listing.pages)} pages of {listing.source} with {described}, on {device}")
     least = None if cut is None else cut.confidence
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:
@@ -95,7 +93,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
     if cut is not None:
-        _tell_answered(outcome, labels, cut, compared=novelty is not None)
+        why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
+        _tell_answered(outcome, labels, cut, compared=novelty is not None, why_not=why_not)
     if cfg.data.multi_page == "first":
         _tell_several(outcome.several)
     _tell_problems(outcome, output)
@@ -138,7 +137,7 @@ def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[D
     return doubt, doubt.selective.at(accuracy)
 
 
-def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, compared: bool) -> None:
+def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, compared: bool, why_not: str) -> None:
     """Coverage and accuracy of what is answered, as they were out of fold and as they are here."""
     import numpy as np
 
@@ -153,7 +152,7 @@ def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, com
     found = f"; {np.mean(labels[known] == outcome.predicted[known]):.3f} on {known.sum()} here" if known.any() else ""
     log.info(f"Accuracy of what is answered: {cut.accuracy:.3f} out of fold{found}")
     if not compared:
-        log.info("Pages unlike the training pages are not looked for: the backbone has no trained weights.")
+        log.info(f"Pages unlike the training pages are not looked for: {why_not}.")
 
 
 def _tell_several(names: list[str]) -> None:

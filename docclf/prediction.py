@@ -3,7 +3,7 @@
 import csv
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from docclf.data.augment import resize
 from docclf.data.formats import quiet_decoders
 from docclf.data.listing import ListedPage, Listing
 from docclf.data.stream import Batch, read_batches
-from docclf.ensemble import Description, Ensemble
+from docclf.description import Description
+from docclf.ensemble import Blend, Ensemble
 from docclf.errors import ConfigError
+from docclf.models.features import Passes
 from docclf.models.novelty import Novelty
 from docclf.results.files import replacing
 
@@ -58,22 +60,27 @@ class Predictor:
         ensemble: The model, on the device that computes.
         tta: Key of `VIEWS`: the views of each page whose probabilities are averaged.
         calibrated: At the temperature of the model.
-        novelty: Tells pages that are unlike the training pages; None does not look for them.
+        novelty: Tells pages that are unlike the training pages, for an `Ensemble`; None does not look for them.
     """
 
     def __init__(
-        self, ensemble: Ensemble, *, tta: str = "none", calibrated: bool = True, novelty: Novelty | None = None
+        self, ensemble: Ensemble | Blend, *, tta: str = "none", calibrated: bool = True, novelty: Novelty | None = None
     ) -> None:
         self.description: Description = ensemble.description
         self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
         self._novelty = novelty
         self._at_once: int | None = None
 
-    def __call__(self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> Answers:
+    @property
+    def sizes(self) -> list[int]:
+        """Heights and widths in pixels that it takes pages at, each once."""
+        return list(dict.fromkeys(view.decoded_size for view in self.description.views))
+
+    def __call__(self, pages: Sequence[NDArray[np.uint8]], aspects: NDArray[np.float32]) -> Answers:
         """Predict a batch.
 
         Args:
-            pages: Of shape (n, decoded_size, decoded_size, channels).
+            pages: The pages at each of `sizes`, of shape (n, size, size, channels).
             aspects: Width of each page over its height, shape (n,).
 
         Raises:
@@ -82,19 +89,19 @@ class Predictor:
         probabilities = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
         features: list[NDArray[np.float32]] = []
         done = 0
-        while done < len(pages):
-            rows = slice(done, done + (self._at_once or len(pages)))
-            part = pages[rows]
+        while done < len(aspects):
+            rows = slice(done, done + (self._at_once or len(aspects)))
+            n = len(aspects[rows])
             try:
-                found, seen = self._predict(part, aspects[rows])
+                found, seen = self._predict([some[rows] for some in pages], aspects[rows])
                 probabilities.append(found)
                 features += [] if seen is None else [seen]
-                done += len(part)
+                done += n
                 continue
             except torch.OutOfMemoryError as error:
-                if len(part) == 1:
+                if n == 1:
                     raise ConfigError(f"Expected memory for one page at a time on `device`, got: {error}") from error
-                self._at_once = len(part) // 2
+                self._at_once = n // 2
                 log.warning(f"Out of memory, going on with at most {self._at_once} pages at once")
             # Here, where the exception and what its traceback holds are gone.
             gc.collect()
@@ -107,21 +114,39 @@ class Predictor:
 
     @torch.inference_mode()
     def _predict(
-        self, pages: NDArray[np.uint8], aspects: NDArray[np.float32]
+        self, pages: Sequence[NDArray[np.uint8]], aspects: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Probabilities, and frozen features where pages are to be compared by them."""
         device = self._ensemble.mean.device
+        decoded = {size: torch.from_numpy(some).to(device) for size, some in zip(self.sizes, pages, strict=True)}
         sides = torch.from_numpy(aspects).to(device)
-        letterbox = sides if self.description.fit == "letterbox" else None
-        images = resize(torch.from_numpy(pages).to(device), self.description.image_size, letterbox)
-        features = None if self._novelty is None else self._ensemble.features(images, sides)
+        seen = see(decoded, sides, self.description)
+        passes: Passes = {}
+        features = None
+        if self._novelty is not None and isinstance(self._ensemble, Ensemble):
+            features = self._ensemble.features(seen[0], sides, passes)
         views = []
-        for view, is_turned in self._views(images):
-            known = {"features": features} if features is not None and view is images else {}
-            turned = 1 / sides if is_turned else sides
-            views.append(self._ensemble(view, turned, calibrated=self._calibrated, **known))
+        # Of each way to see a page its test-time views, which are the same for all.
+        for same in zip(*map(self._views, seen), strict=True):
+            known = {"passes": passes} if features is not None and same[0][0] is seen[0] else {}
+            turned = 1 / sides if same[0][1] else sides
+            views.append(self._ensemble(*(view for view, _ in same), turned, calibrated=self._calibrated, **known))
         found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()
         return found, None if features is None else features.float().cpu().numpy()
+
+
+def see(decoded: Mapping[int, Tensor], aspects: Tensor, description: Description) -> list[Tensor]:
+    """Pages as a model sees them, float32 of shape (n, channels, image_size, image_size) for each of its views.
+
+    Args:
+        decoded: Size to the pages at it, uint8 of shape (n, size, size, channels).
+        aspects: Width of each page over its height, shape (n,).
+        description: Of the model.
+    """
+    return [
+        resize(decoded[view.decoded_size], view.image_size, aspects if view.fit == "letterbox" else None)
+        for view in description.views
+    ]
 
 
 @dataclass(frozen=True)
@@ -170,7 +195,10 @@ def predict_pages(
     described, n = predictor.description, len(pages)
     outcome = Outcome(np.full(n, -1), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.bool_), [], [])
     doubts = [] if least is None else ["review", "unlike", "novelty"]
-    batches = read_batches(pages, batch_size, size=described.decoded_size, channels=described.channels)
+    batches = zip(
+        *(read_batches(pages, batch_size, size=size, channels=described.channels) for size in predictor.sizes),
+        strict=True,
+    )
     with (
         replacing(path) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
@@ -180,8 +208,8 @@ def predict_pages(
         writer = csv.writer(file)
         writer.writerow(["ID", "target", "confidence", *doubts, *described.class_names, "problem"])
         start = 0
-        for batch in batches:
-            answers = predictor(batch.images, batch.aspects)
+        for batch, *others in batches:
+            answers = predictor([batch.images, *(other.images for other in others)], batch.aspects)
             writer.writerows(_rows(batch, answers, described.targets, least))
             _note(outcome, start, batch, answers)
             start += len(batch.pages)

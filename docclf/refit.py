@@ -15,8 +15,9 @@ from torch import Tensor
 from docclf.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.crossval import CrossValidation
 from docclf.data.module import PageDataModule
+from docclf.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.doubt import Doubt, make_doubt
-from docclf.ensemble import FOLDER, Description, Ensemble, HeadDescription, load_ensemble, save_ensemble
+from docclf.ensemble import Blend, Ensemble, load_ensemble, save_ensemble
 from docclf.fitting import fit_in_memory
 from docclf.fold_training import AVERAGE, HEAD, NET
 from docclf.model import PageClassifier
@@ -176,7 +177,7 @@ def keep_model(
         std=std,
         fit="letterbox" if data.letterbox else "squeeze",
         head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
-        doubt="doubt.npz",
+        doubt=DOUBT,
     )
     frozen = None
     if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
@@ -238,7 +239,7 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
 
 
 @torch.inference_mode()
-def _predict(ensemble: Ensemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
+def _predict(ensemble: Ensemble | Blend, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
     views = data.test_views
     parts = []
     for start in range(0, len(views.images), _BATCH_SIZE):

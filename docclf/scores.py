@@ -48,6 +48,23 @@ def macro_f1(labels: Indices, predicted: Indices, n_classes: int) -> float:
     return float(_mean(f1_per_class(labels, predicted, n_classes)))
 
 
+def macro_f1_each(labels: Indices, predicted: Indices, n_classes: int) -> NDArray[np.float64]:
+    """`macro_f1` of several sets of predictions at once, shape (sets,).
+
+    Args:
+        labels: True class indices, shape (n,), in [0, n_classes).
+        predicted: Predicted class indices of each set, shape (sets, n).
+
+    >>> macro_f1_each(np.array([0, 0, 1]), np.array([[0, 0, 1], [0, 1, 2]]), 5).round(3).tolist()
+    [1.0, 0.222]
+    """
+    sets = np.arange(len(predicted))[:, None] * n_classes
+    shape, n = (len(predicted), n_classes), len(predicted) * n_classes
+    called = np.bincount((sets + predicted).ravel(), minlength=n).reshape(shape)
+    hits = np.bincount((sets + predicted)[predicted == labels], minlength=n).reshape(shape)
+    return _mean(_f1(hits, np.bincount(labels, minlength=n_classes) + called).T)
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better one set of predictions is than another on the same pages.
@@ -105,8 +122,8 @@ def compare_scores(
 
     Args:
         labels: True class indices, shape (n,), in [0, n_classes).
-        predicted: Predicted class indices, shape (n,).
-        other: Those it is compared with, shape (n,).
+        predicted: Predicted class indices, shape (n,), or (repeats, n), of which the mean score counts.
+        other: Those it is compared with, likewise.
         groups: Number of the group of each page, shape (n,); None where each page is one of its own.
         draws: Bootstrap samples.
         level: Of the interval, in (0, 1).
@@ -118,10 +135,12 @@ def compare_scores(
     >>> str(compare_scores(np.repeat([0, 1], 50), np.repeat([0, 1], 50), np.zeros(100, dtype=int), 2))
     '+0.667 (95 % interval +0.667 to +0.667, better in >99.9 % of draws)'
     """
-    labels, predicted, other = class_indices(n_classes, labels, predicted, other)
-    value = macro_f1(labels, predicted, n_classes) - macro_f1(labels, other, n_classes)
-    mine, others = _resampled(labels, [predicted, other], n_classes, groups, draws, seed)
-    differences = mine - others
+    predicted, other = np.atleast_2d(predicted), np.atleast_2d(other)
+    labels, *sets = class_indices(n_classes, labels, *predicted, *other)
+    n, each = len(predicted), np.array([macro_f1(labels, one, n_classes) for one in sets])
+    value = float(each[:n].mean() - each[n:].mean())
+    resampled = _resampled(labels, sets, n_classes, groups, draws, seed)
+    differences = resampled[:n].mean(axis=0) - resampled[n:].mean(axis=0)
     low, high = _bounds(differences, level)
     # Equal scores may differ by a rounding error.
     wins = np.count_nonzero(differences > 1e-12) + np.count_nonzero(abs(differences) <= 1e-12) / 2
@@ -144,8 +163,8 @@ def interval(
     >>> round(low, 2), round(high, 2)
     (0.39, 0.57)
     """
-    labels, predicted = class_indices(n_classes, labels, predicted)
-    return _bounds(_resampled(labels, [predicted], n_classes, groups, draws, seed)[0], level)
+    labels, *sets = class_indices(n_classes, labels, *np.atleast_2d(predicted))
+    return _bounds(_resampled(labels, sets, n_classes, groups, draws, seed).mean(axis=0), level)
 
 
 def chance_of_guessing(

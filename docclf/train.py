@@ -178,6 +178,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["metrics"] = metrics
         for name, value in metrics.items():
             trial.set_user_attr(name, value)
+        result["passes"] = {"frozen": heads.passes, "net": 0 if tune == "head" else heads.cache.flops(data.image_size)}
         write_folds(folder, data.pages.train.ids, done.assignment, data.pages.train.groups)
         is_shown = trial.number is None or trial.is_finalist
         picture = is_shown or tune != "head"  # it would take longer to draw than the head to fit
@@ -240,7 +241,7 @@ def _keep(
     whole: bool,
 ) -> None:
     """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
-    from docclf.ensemble import FOLDER as MODEL
+    from docclf.description import FOLDER as MODEL
     from docclf.fold_training import HEAD
     from docclf.refit import keep_model, refit_all
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from docclf.ensemble import Description, save_ensemble
+from docclf.description import Description
+from docclf.ensemble import save_ensemble
 from docclf.models.backbone import make_net, normalisation
 
 TARGETS = ["0", "7", "10"]

@@ -173,8 +173,8 @@ def test_numbers_that_are_no_numbers_do_not_agree(tmp_path: Path) -> None:
     ensemble = load_ensemble(save_model(tmp_path / "model"))
     docclf.onnx.write_onnx(ensemble, tmp_path / "model.onnx")
     check = functools.partial(docclf.onnx.difference, ensemble, tmp_path / "model.onnx")
-    assert check(torch.zeros(2, 3, 32, 32), torch.ones(2)) < 1e-5
-    assert check(torch.full((2, 3, 32, 32), torch.nan), torch.ones(2)) == np.inf
+    assert check([torch.zeros(2, 3, 32, 32)], torch.ones(2)) < 1e-5
+    assert check([torch.full((2, 3, 32, 32), torch.nan)], torch.ones(2)) == np.inf
 
 
 # Other models

@@ -23,15 +23,16 @@ RULES = {
     "typos": {"console", "sweeper"},
     "demo": {"errors"},
     "cells": set(),
-    "description": set(),
+    "description": {"results"},
     "doubt": {"errors", "calibration", "models"},
     "data": {"errors", "cells", "demo"},  # for `data/synthetic.py`, where old configs look for the drawn pages
     "scores": {"errors"},
     "calibration": {"errors", "scores"},
-    "prediction": {"errors", "data", "ensemble", "models", "results"},
-    "onnx": {"errors", "ensemble"},
+    "blend": {"errors", "scores"},
+    "prediction": {"errors", "data", "description", "ensemble", "models", "results"},
+    "onnx": {"errors", "description", "ensemble"},
     "models": {"errors", "data", "scores"},
-    "ensemble": {"description", "errors", "models", "results"},
+    "ensemble": {"errors", "description", "models", "results"},
     "model": {"errors", "models"},
     "trainer": {"errors", "models"},
     "loggers": {"errors", "results", "sweeper"},
@@ -57,6 +58,7 @@ RULES = {
         "data",
         "doubt",
         "calibration",
+        "description",
         "ensemble",
         "fitting",
         "fold_training",
@@ -69,7 +71,7 @@ RULES = {
     },
     "sweeper": {"errors", "quick_imports"},  # the latter of docclf itself
     "review": {"errors", "cells", "data", "results"},
-    "results": {"errors", "calibration", "cells", "scores", "sweeper"},
+    "results": {"errors", "blend", "calibration", "cells", "description", "doubt", "scores", "sweeper"},
 }
 HEAVY = (
     "torch",

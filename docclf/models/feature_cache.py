@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.cache import load_array, remember
 from docclf.data.views import PageViews
@@ -84,6 +85,18 @@ class FeatureCache:
         key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
         n_last, n = remember(self._places["cache_dir"], f"widths-{key}", compute)
         return n_last, n
+
+    def flops(self, side: int) -> int:
+        """Floating-point operations of a forward pass for one page of this height and width in pixels."""
+
+        def compute() -> int:
+            images = torch.zeros(1, self.backbone.channels, side, side, device=self._device)
+            with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+                self.net(images)
+            return int(counter.get_total_flops())
+
+        key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
+        return int(remember(self._places["cache_dir"], f"flops-{side}px-{key}", compute))
 
     def load(self, views: PageViews, options: HeadOptions) -> Features:
         """Features of pages, computed now where they are not known.

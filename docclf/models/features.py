@@ -17,6 +17,8 @@ from docclf.models.backbone import make_net, normalisation, with_weights
 from docclf.models.memory import keep_memory
 from docclf.models.weights import Weights, find_weights
 
+# Features of one batch of images: by backbone and side of the view, so that heads on the same ones share them.
+Passes = dict[tuple[int, int], Tensor]
 # A "backbone" that knows nothing: grey pixels.
 PIXELS = "pixels"
 _PIXEL_SIDE = 24
@@ -122,7 +124,8 @@ class PooledStages(torch.nn.Module):
             return found
         final, stages = self.net.forward_intermediates(normalised, indices=self._stages(), output_fmt="NCHW")
         last = self.net.forward_head(final, pre_logits=True)
-        self.n_last = last.shape[1]
+        if self.n_last != last.shape[1]:  # torch.export warns of what changes in a forward pass
+            self.n_last = last.shape[1]
         means = [stage.mean(dim=(2, 3)) for stage in stages]
         return torch.cat([last, *means, stages[-1].amax(dim=(2, 3))], dim=1).float()
 
@@ -186,14 +189,19 @@ class Views(torch.nn.Module):
         weights = getattr(self, f"reduce_{side}")
         return torch.matmul(torch.matmul(weights, images), weights.T)
 
-    def forward(self, images: Tensor, aspects: Tensor) -> Tensor:
+    def forward(self, images: Tensor, aspects: Tensor, passes: Passes | None = None) -> Tensor:
         """Features of shape (n, n_features).
 
         Args:
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
             aspects: Width over height, shape (n,).
+            passes: What is known of these images; what is not is added.
         """
-        parts = [self.backbone(self.reduced(images, side)) for side in self.sides]
+        passes = {} if passes is None else passes
+        for side in self.sides:
+            if (key := (id(self.backbone), side)) not in passes:
+                passes[key] = self.backbone(self.reduced(images, side))
+        parts = [passes[id(self.backbone), side] for side in self.sides]
         if not self.has_stages:
             parts = [part[:, : self.backbone.n_last] for part in parts]
         if self.has_aspect:

@@ -92,6 +92,14 @@ class Heads:
         with ThreadPoolExecutor(n_cpus()) as pool:
             yield from pool.map(lambda split: self.fold(*split), splits)
 
+    @property
+    def passes(self) -> dict[str, int]:
+        """Forward passes that predicting a page takes: all that its features depend on, to operations."""
+        backbone, views = self.cache.backbone, self.data.train_views
+        seen = f"{views.images.images.shape[1]} to {views.image_size} letterbox {views.letterbox}"
+        sides = backbone.sides(self.options.scales)
+        return {f"{backbone.identity} {seen} at {side}": self.cache.flops(side) for side in sides}
+
     def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64], *, is_start: bool = False) -> HeadFold:
         """Fit the head of a fold.
 

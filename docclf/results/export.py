@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     if verdict is not None:
+        verdict = _with_ensemble(study, folder, verdict, config)
         _export_winner(study, verdict, folder, config)
     else:
         export_best(study, folder, config, is_final=True)
@@ -118,8 +120,19 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         write_pickle(folder / "study.pkl", study)
 
 
+def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
+    from docclf.results.ensemble import export_ensemble
+
+    try:
+        return export_ensemble(study, folder, verdict, config)
+    except Exception:  # the winner is exported all the same
+        log.exception("Could not choose an ensemble of trials.")
+        return replace(verdict, ensemble={})
+
+
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
     """Export the winner of the finalists, or the floor that takes its place, with its run."""
+    from docclf.results.ensemble import remove_members
     from docclf.results.winner import export_run
     from docclf.sweeper.storage import FINALISTS
     from docclf.sweeper.study import folder_number
@@ -131,13 +144,18 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     run = folder / str(folder_number(trial))
     if verdict.warning:
         facts = {"warning": verdict.warning, **facts}
+    if verdict.ensemble:
+        facts["ensemble"] = str(verdict.ensemble["text"])
     facts |= training_lines(verdict.exported.user_attrs, verdict.floors)
     if verdict.reference is not None:
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
     _export_trial(study, trial, run, folder / "best", config, facts)
-    export_run(folder, verdict, OmegaConf.select(config, "keep_checkpoints") or "winner")
+    keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
+    export_run(folder, verdict, keep)
+    if keep in ("winner", "none"):
+        remove_members(study, folder, verdict)
 
 
 def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool = False) -> None:

@@ -52,7 +52,7 @@ def write_label_issues(
     class_names: Sequence[str],
     targets: Sequence[str],
     probabilities: NDArray[np.floating[Any]],
-    images: Images,
+    images: Images | None,
     pairs: Sequence[tuple[int, int]] = (),
 ) -> int:
     """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
@@ -67,7 +67,7 @@ def write_label_issues(
         class_names: What each class is called in pictures.
         targets: What the user writes for each class.
         probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
-        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels).
+        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels); None draws no picture.
         pairs: Near-duplicates, two indices each.
 
     Returns:
@@ -84,9 +84,9 @@ def write_label_issues(
             texts = (ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""))
             writer.writerow(map(escaped, texts))
     picture = folder / "label_issues.png"
-    if not len(pages):
+    if not len(pages) or images is None:
         picture.unlink(missing_ok=True)
-        return 0
+        return len(pages)
     worst = pages[:_PICTURED]
     captions = [
         (f"{class_names[label]} →", class_names[other], ids[page])

@@ -182,7 +182,11 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
 
 
 def read_result(run: Path) -> dict[str, Any]:
-    path = run / "result.yaml"
+    return read_yaml(run / "result.yaml")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Keys and values of a file that docclf has written; empty where it is not there."""
     if not path.is_file():
         return {}
     try:

@@ -25,7 +25,7 @@ from docclf.results.floors import (
     macro_f1_of,
     search_warning,
 )
-from docclf.results.verdict import Verdict
+from docclf.results.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.attributes import CAUSE, ROLE
 from docclf.sweeper.clock import seconds_spent
 from docclf.sweeper.limits import read_timeout
@@ -169,6 +169,7 @@ def next_steps(
         verdict: On the finalists; None where none was scored again.
     """
     who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
+    whose = "the ensemble" if verdict is not None and verdict.exported_as == ENSEMBLE else f"{who}'s folds"
     where = shlex.quote(str(folder / "best"))
     train = "python -m docclf.train --config-dir {} --config-name config"
     if n_objectives > 1:
@@ -180,7 +181,7 @@ def next_steps(
     }
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
-        steps = {f"predict other pages with {who}'s folds": predict, **steps}
+        steps = {f"predict other pages with {whose}": predict, **steps}
     return steps
 
 
@@ -197,10 +198,10 @@ def _finals(verdict: Verdict) -> list[str]:
         lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
-    if foretold := verdict.exported.user_attrs.get("foretold"):
+    if (foretold := verdict.exported.user_attrs.get("foretold")) and verdict.exported_as != ENSEMBLE:
         lines.append(f"  {foretold_text(foretold)}")
-    text = str(verdict)
-    return [*lines, f"{text[0].upper()}{text[1:]}"]
+    texts = [str(verdict), *([str(verdict.ensemble["text"])] if verdict.ensemble else [])]
+    return [*lines, *(f"{text[0].upper()}{text[1:]}" for text in texts)]
 
 
 def _floors(floors: Mapping[str, Floor]) -> list[str]:

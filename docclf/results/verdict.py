@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 # Of the permutation test: with the difference's own 5 %, a winner among noise is rarer than 1 in 20.
 _GUESSING_P = 0.01
 
+# What is exported where it is the mean of several trials; its run's folder among the finalists; a key of verdict.yaml.
+ENSEMBLE = "ensemble"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -39,6 +42,7 @@ class Verdict:
         floors: On the winner's folds.
         reference: The floor that was run as a finalist and scores better than the winner, whose place it takes in
             `best/`; None without one.
+        ensemble: What `verdict.yaml` says of the mean of several trials; empty where none was asked for.
     """
 
     winner: FrozenTrial
@@ -49,15 +53,23 @@ class Verdict:
     is_elsewhere: bool = True
     floors: Mapping[str, Floor] = field(default_factory=dict)
     reference: FrozenTrial | None = None
+    ensemble: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def exported(self) -> FrozenTrial:
-        """The finalist whose run goes into `best/`."""
+        """The finalist whose config goes into `best/`, and its run, unless an ensemble is exported."""
         return self.winner if self.reference is None else self.reference
 
     @property
+    def run(self) -> str:
+        """Name of the folder among the finalists whose run goes into `best/`."""
+        return ENSEMBLE if self.exported_as == ENSEMBLE else str(self.exported.number)
+
+    @property
     def exported_as(self) -> str:
-        """`winner`, or the floor that takes its place."""
+        """`winner`, or what takes its place: `ensemble` or a floor."""
+        if self.ensemble.get("exported") is True:
+            return ENSEMBLE
         return "winner" if self.reference is None else str(self.reference.user_attrs[REFERENCE])
 
     @property
@@ -111,6 +123,8 @@ class Verdict:
         roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
         facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
         facts["floors"] = {name: floor.to_dict() for name, floor in self.floors.items()}
+        if self.ensemble:
+            facts[ENSEMBLE] = dict(self.ensemble)
         if self.difference is not None:
             facts["difference"] = {
                 "macro_f1_pooled": self.difference.value,
@@ -194,6 +208,7 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
         is_elsewhere=not _have_same_folds(run, folder / str(folder_number(trials[number]))),
         floors=_floors(winner, searched, references, folder / FINALISTS),
         reference=next((f for f in better if _can_be_exported(f, folder / FINALISTS)), None),
+        ensemble=_told_ensemble(folder / "best" / "verdict.yaml", number),
     )
     if baseline is None or winner.number == baseline.number:
         return verdict
@@ -221,6 +236,18 @@ def _floors(
         what = found[name].what if name in found else ""
         found[name] = Floor(macro_f1_of(trial), pooled, folds, what)
     return {name: found[name] for name in NAMES if name in found}
+
+
+def _told_ensemble(path: Path, winner: int) -> dict[str, Any]:
+    """What was said of an ensemble when this trial won; empty where nothing was."""
+    from docclf.results.reading import read_yaml
+
+    try:
+        facts = read_yaml(path)
+    except DataError:
+        return {}
+    found = facts.get(ENSEMBLE)
+    return found if facts.get("trial") == winner and isinstance(found, dict) else {}
 
 
 def _can_be_exported(finalist: FrozenTrial, runs: Path) -> bool:

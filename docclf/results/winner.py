@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from docclf.results.files import link, replacing
-from docclf.results.verdict import Verdict
+from docclf.results.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage import FINALISTS
 
 _MODEL = "model"
@@ -26,9 +26,14 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         verdict: Says who won, and whether a floor takes the winner's place.
         keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
     """
-    best, winner = folder / "best", folder / FINALISTS / str(verdict.exported.number)
+    best, winner = folder / "best", folder / FINALISTS / verdict.run
+    needed = {
+        verdict.run,
+        str(verdict.exported.number),
+        *(Path(name).name for name in verdict.ensemble.get("folders", ())),
+    }
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
-        if keep == "none" or (keep == "winner" and model.parent != winner):
+        if keep == "none" or (keep == "winner" and model.parent.name not in needed):
             _remove(model)
     facts, former = verdict.to_dict(), _read(best)
     found = [path.name for path in winner.glob("*")]
@@ -106,6 +111,8 @@ def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
 
 def _exported(facts: Mapping[str, Any]) -> str | None:
     """Folder of the run that is in `best/`."""
+    if facts.get("exported") == ENSEMBLE:
+        return ENSEMBLE
     found = facts.get("winner" if facts.get("exported", "winner") == "winner" else "reference", {}).get("folder")
     return None if found is None else str(found)
 

@@ -10,6 +10,7 @@ OVERRIDES = "overrides"  # of its job, where other machines may need them to com
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
 EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
+MEMBER = "ensemble"  # the REFERENCE of a finalist that is a trial, but was scored again as a member of an ensemble
 FLOORS = "floors"  # set by the task: name of a simple reference to its score where the trial was scored
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it, see docclf.sweeper.process.this_process

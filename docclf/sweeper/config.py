@@ -105,6 +105,9 @@ class FinalistsConfig:
     overrides: Any = None  # a mapping
     # one whose mean report falls behind the leader's stops
     race: bool = False
+    # dotted path of a function(study, folder, config of the sweep) -> numbers of trials that are scored again too, when
+    # the finalists are: as members of an ensemble, which cannot win
+    members: str | None = None
     # name to the overrides that make of the baseline the simple reference of that name. Where the winner is worse than
     # a reference by the score that the task gives in its user attribute `floors`, the best such reference runs too
     references: Any = None  # a mapping

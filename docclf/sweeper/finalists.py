@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.utils import get_method
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,6 +25,7 @@ from docclf.sweeper.attributes import (
     EXPECTED,
     FINALIST,
     FLOORS,
+    MEMBER,
     PRUNER,
     REFERENCE,
     RETRY_OF,
@@ -152,6 +154,8 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         _score(entrants, settings, opened, workers, finalists)
         if reference := _reference(settings, opened, wanted[0]):
             _score({**entrants, **reference}, settings, opened, workers, finalists)
+        if members := _members(asked, opened):
+            _score({**entrants, **reference, **members}, settings, opened, workers, finalists)
         if not scored(study):
             log.info("No finalist came to its end, so the best trial wins by its score in the search")
     except BaseException:
@@ -223,6 +227,27 @@ def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -
     return {mark(base.number, finalists_overrides(asked), name): _Entrant(params, {REFERENCE: name})}
 
 
+def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
+    """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
+    if not asked["members"]:
+        return {}
+    try:
+        numbers = get_method(asked["members"])(opened.study, opened.directory, opened.config)
+    except Exception:  # the winner is not to be lost by it
+        log.exception(f"Could not choose members of an ensemble by {asked['members']}")
+        return {}
+    found = {}
+    for trial in (opened.study.get_trials(deepcopy=False)[number] for number in numbers):
+        entrant = _Entrant.of(trial)
+        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
+        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
+    if found:
+        log.info(
+            f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"
+        )
+    return found
+
+
 class _Final(Search):
     """The search's loop over a queue that is filled already."""
 
@@ -276,12 +301,12 @@ class _Final(Search):
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
-        given = reference_overrides(self.settings["finalists"], name) if name is not None else []
+        given = reference_overrides(self.settings["finalists"], name) if name not in (None, MEMBER) else []
         own = apart([*super()._overrides(trial), *self.asked], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
-        if name := trial.user_attrs.get(REFERENCE):
+        if (name := trial.user_attrs.get(REFERENCE)) not in (None, MEMBER):
             return f"reference {name}: {super()._describe(trial)}"
         return f"trial {source_number(trial)}: {super()._describe(trial)}"
 

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import ROLE
+from docclf.sweeper.attributes import MEMBER, REFERENCE, ROLE
 from docclf.sweeper.study import how_scored
 
 # So many run to their end, whatever they score: of finalists the baseline and the best of the search.
@@ -25,10 +25,10 @@ class Race(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         steps = trial.intermediate_values.keys()
-        if not steps or trial.user_attrs.get(ROLE) == "baseline":
+        if not steps or trial.user_attrs.get(ROLE) == "baseline" or trial.user_attrs.get(REFERENCE) == MEMBER:
             return False
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        finished = [t for t in complete if how_scored(t) == how_scored(trial)]
+        finished = [t for t in complete if how_scored(t) == how_scored(trial) and t.user_attrs.get(REFERENCE) != MEMBER]
         rivals = [_mean(t, steps) for t in finished if t.intermediate_values.keys() >= steps]
         if len(finished) < _N_WHOLE or not rivals:
             return False

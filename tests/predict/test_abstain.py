@@ -120,7 +120,7 @@ def test_a_model_of_nets_alone_knows_what_it_has_seen(
     keep_model(data, replace(done, kept=NET), tmp_path, {"fold_0": net.state_dict()}, **options)
     ensemble = load_ensemble(tmp_path / "model")
     images, aspects = data.test_views(np.arange(9))
-    assert not ensemble.takes_aspects
+    assert not ensemble.description.takes_aspects
     with torch.no_grad():
         own = net.eval()((images - ensemble.mean) / ensemble.std).softmax(dim=1)
         assert torch.allclose(ensemble(images, aspects), own, atol=1e-5)

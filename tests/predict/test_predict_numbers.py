@@ -103,15 +103,15 @@ def test_where_memory_runs_out_the_batch_is_halved_and_stays_so(model: Path, cap
     ensemble = load_ensemble(model / "model")
     hungry, pages = Hungry(ensemble, 3), np.random.default_rng(0).integers(0, 256, (11, 40, 40, 3), dtype=np.uint8)
     predictor, aspects = Predictor(hungry), np.ones(11, np.float32)
-    found = predictor(pages, aspects).probabilities
+    found = predictor([pages], aspects).probabilities
     assert hungry.tried == [11, 5, 2, 2, 2, 2, 2, 1]
-    assert np.allclose(found, Predictor(ensemble)(pages, aspects).probabilities, atol=1e-6)
+    assert np.allclose(found, Predictor(ensemble)([pages], aspects).probabilities, atol=1e-6)
     hungry.tried.clear()
-    predictor(pages[:4], aspects[:4])
+    predictor([pages[:4]], aspects[:4])
     assert hungry.tried == [2, 2] and "at most 2 pages at once" in caplog.text
 
 
 def test_memory_for_no_page_at_all_is_an_error(model: Path) -> None:
     with pytest.raises(ConfigError, match=r"memory for one page at a time on `device`, got: CUDA out of memory"):
         predictor = Predictor(Hungry(load_ensemble(model / "model"), 0))
-        predictor(np.zeros((2, 40, 40, 3), dtype=np.uint8), np.ones(2, np.float32))
+        predictor([np.zeros((2, 40, 40, 3), dtype=np.uint8)], np.ones(2, np.float32))

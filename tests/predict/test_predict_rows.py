@@ -52,11 +52,11 @@ def test_predictions_of_before_stay_until_the_new_ones_are_whole(
     before = (tmp_path / "predictions.csv").read_bytes()
     calls: list[int] = []
 
-    def interrupted(self: Predictor, pages: NDArray[np.uint8], aspects: NDArray[np.float32]) -> Answers:
-        calls.append(len(pages))
+    def interrupted(self: Predictor, pages: list[NDArray[np.uint8]], aspects: NDArray[np.float32]) -> Answers:
+        calls.append(len(aspects))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return Answers(np.full((len(pages), 3), 1 / 3, dtype=np.float32))
+        return Answers(np.full((len(aspects), 3), 1 / 3, dtype=np.float32))
 
     monkeypatch.setattr(Predictor, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -22,6 +22,7 @@ from docclf.results.floors import (
 )
 from docclf.results.reading import shown
 from docclf.results.report.subject import Subject
+from docclf.results.verdict import ENSEMBLE
 
 # Facts about a training, and what they are called.
 _TRAINING = {TUNE: "trained", KEPT: "kept", WEIGHTS: "weights"}
@@ -68,6 +69,10 @@ def climb(subject: Subject) -> list[Step]:
     name = f"{'winner' if verdict is not None else 'best'}, trial {subject.chosen.number}"
     is_exported = replaced == "winner" and verdict is not None
     steps.append(Step(name, _trained(winner), macro_f1_of(winner), "winner", is_exported))
+    if verdict is not None and replaced == ENSEMBLE:
+        told = verdict.ensemble
+        name, detail = f"mean of {len(told['trials'])} trials", "on pages that did not choose them"
+        steps.append(Step(name, detail, float(told["macro_f1"]), "winner", is_exported=True))
     test = _test_score(subject)
     return steps if test is None else [*steps, Step("test pages", "of what is exported", test, "test")]
 

@@ -16,6 +16,7 @@ from docclf.results.floors import classifier
 from docclf.results.labels import Suspect, read_label_issues
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
+from docclf.results.verdict import ENSEMBLE
 from docclf.scores import f1_per_class
 from docclf.sweeper.storage import FINALISTS
 
@@ -74,11 +75,15 @@ def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None
         return None, None
     if verdict is not None:
         finals = subject.folder / FINALISTS
-        folders = [finals / str(t.number) if t is not None else None for t in (verdict.exported, verdict.baseline)]
+        folders = [
+            finals / verdict.run,
+            finals / str(verdict.baseline.number) if verdict.baseline is not None else None,
+        ]
     else:
         folders = [subject.folder_of(t) if t is not None else None for t in (subject.chosen, subject.baseline)]
-    is_floor = verdict is not None and verdict.reference is not None
-    who = classifier(verdict.exported_as) if verdict is not None and is_floor else _name(subject.chosen)
+    who = _name(subject.chosen)
+    if verdict is not None and verdict.exported_as != "winner":
+        who = "the ensemble" if verdict.exported_as == ENSEMBLE else classifier(verdict.exported_as)
     winner = _read(who, folders[0])
     baseline = _read("baseline", folders[1]) if folders[1] != folders[0] else None
     if winner is None or baseline is None or baseline.names != winner.names:

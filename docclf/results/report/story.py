@@ -20,7 +20,7 @@ from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
 from docclf.results.summary import steps_up
 from docclf.scores import Difference
-from docclf.sweeper.attributes import CAUSE, INTERRUPTED, REFERENCE
+from docclf.sweeper.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.finalists import source_number
 from docclf.sweeper.progress import format_seconds
 
@@ -53,6 +53,8 @@ def _headline(subject: Subject) -> Headline:
     if subject.verdict is not None:
         text, detail = _split(str(subject.verdict))
         how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
+        if told := subject.verdict.ensemble:
+            how = f"{how} {_sentence(shown(str(told['text'])))}."
         return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")
     running = subject.count(TrialState.RUNNING)
     if len(subject.directions) > 1 and subject.complete:
@@ -142,6 +144,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
+_ROLES = {**NAMES, MEMBER: "of the ensemble"}
 _WORDS = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped early",
@@ -179,10 +182,10 @@ def interval(difference: Difference | None) -> dict[str, Any] | None:
 def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
     folder = subject.folder / "finalists" / str(trial.number) if subject.folder else None
     folds = trial.user_attrs.get("folds")
-    first = None if REFERENCE in trial.user_attrs else subject.trials[source_number(trial)].value
+    first = None if trial.user_attrs.get(REFERENCE, MEMBER) != MEMBER else subject.trials[source_number(trial)].value
     return {
         "number": source_number(trial),
-        "role": str(trial.user_attrs.get("role", "")) or NAMES.get(trial.user_attrs.get(REFERENCE, ""), ""),
+        "role": str(trial.user_attrs.get("role", "")) or _ROLES.get(trial.user_attrs.get(REFERENCE, ""), ""),
         "state": _WORDS[trial.state],
         "is_complete": trial.state == TrialState.COMPLETE,
         "before": first,
