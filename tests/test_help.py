@@ -110,7 +110,7 @@ def test_every_key_of_the_help_exists_and_has_the_default_told(
 ) -> None:
     cfg = compose_config(config=HYDRA[command])
     told = rows(pages[command])
-    assert len(told) == {"train": 13, "data": 4, "predict": 9, "export_model": 3}[command]
+    assert len(told) == {"train": 13, "data": 4, "predict": 10, "export_model": 3}[command]
     for key, default in told:
         assert has_key(cfg, key), key
         if default == "???":
@@ -136,7 +136,7 @@ def test_every_example_of_the_help_composes(
     groups = ["augment", "validation", "data", "model"]
     write_config(Path("multirun/mine/best/config.yaml"), open_config(compose_config()), tmp_path, groups, "")
     found = examples(pages[command])
-    assert len(found) == {"train": 6, "data": 3, "predict": 3, "export_model": 2}[command]
+    assert len(found) == {"train": 6, "data": 3, "predict": 4, "export_model": 2}[command]
     for example in found:
         python, flag, module, *arguments = shlex.split(example)
         assert [python, flag, module] == ["python", "-m", f"docclf.{command}"]
