@@ -171,6 +171,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         reports that a whole trial makes.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.shift import tell_differences
 
     check_config(cfg)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
@@ -188,6 +189,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
     tell_duplicates(data)
+    tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
     return {
