@@ -31,7 +31,8 @@ _ABSENT = object()
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
-METRICS = (*SCORES, "train_seconds", "parameters")
+CLEAN = "macro_f1_clean"
+METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "refit": ("all", "folds", False),
     "keep_checkpoints": KEEP,
     "results.pickle": (True, False),
+    "validation.robust": (True, False),
     "data.fit": ("squeeze", "letterbox"),
     "model.tune": ("head", "last", "all"),
     "model.pretrained": ("auto", True, False),
@@ -156,6 +158,10 @@ def check_config(cfg: DictConfig) -> None:
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if unknown := [name for name in objective if name not in METRICS]:
         raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
+    if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
+        raise ConfigError(
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+        )
     check_loggers(cfg.get("logger"))
 
 

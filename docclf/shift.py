@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.data.shift import KINDS, Difference, find_differences, take_sample
-from docclf.results.shift import is_unlike, read_shift, shift_lines, write_shift
+from docclf.results.shift import is_unlike, read_shift, write_shift
 
 if TYPE_CHECKING:
     from docclf.data.dataset import DataSet
@@ -66,7 +66,7 @@ def answer(cfg: DictConfig, differences: Sequence[Difference]) -> str:
 
 def compare_test_pages(
     cfg: DictConfig, data: DataSet, cache: FeatureCache, folder: Path, validation: PageViews | None = None
-) -> list[str]:
+) -> dict[str, Any]:
     """Write how test pages differ from training pages into a folder, once for the same pages.
 
     Args:
@@ -77,7 +77,7 @@ def compare_test_pages(
         validation: The training pages as they are validated on; None where that is as they are.
 
     Returns:
-        What is new, in lines; empty where it is known already, or there are too few pages to compare.
+        What it wrote; empty where it is known already, or there are too few pages to compare.
     """
     from docclf.data.views import PageViews, digest_of
     from docclf.models.head import HeadOptions
@@ -86,7 +86,7 @@ def compare_test_pages(
     sample = take_sample(data)
     identity = hashlib.sha256("\n".join(data.digests).encode()).hexdigest()[:16]
     if sample is None or read_shift(folder).get("data") == identity:
-        return []
+        return {}
     options = HeadOptions(scales=(1.0,), stages=False, aspect=False)
     n, test, images, backbone = len(data.pages.train), data.pages.test, data.test_images, cache.backbone
     assert test is not None and images is not None
@@ -112,4 +112,4 @@ def compare_test_pages(
     unlike = sample.test[np.argsort(-told.unlike, kind="stable")[:_SHOWN]] if is_unlike(facts) else sample.test[:0]
     facts["most_unlike"] = [test.ids[row] for row in unlike]
     write_shift(folder, facts, list(images[unlike]), facts["most_unlike"])
-    return shift_lines(facts)
+    return facts

@@ -112,6 +112,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         cfg.data,
         augment=instantiate(cfg.augment),
         validation_augment=_read_augment(cfg.validation.augment),
+        is_robust=validation.robust,
     )
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
@@ -161,6 +162,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         else:
             done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+        result |= {"folds_clean": done.clean_scores} if done.clean_scores else {}
         halved = _what_was_halved(data)
         result |= halved
         for name, value in ({"folds": done.scores} | halved).items():
@@ -211,12 +213,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
 
 def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCache, folder: Path | None) -> None:
     """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
+    from docclf.results.shift import shift_lines
     from docclf.shift import compare_test_pages
 
     validation = data.validation_views if data.validation_augment is not None else None
     try:
-        for line in compare_test_pages(cfg, data.data, cache, folder, validation) if folder is not None else []:
-            log.info(line)
+        if folder is not None and (facts := compare_test_pages(cfg, data.data, cache, folder, validation)):
+            for line in shift_lines(facts, areas_alone=True):  # the rest was said before the first trial
+                log.info(line)
     except Exception:
         log.exception("Could not compare the test pages with the training pages; the search goes on.")
 
@@ -227,10 +231,11 @@ def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
 
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
-    pooled = result["metrics"]["macro_f1_pooled"]
+    pooled = f"{result['metrics']['macro_f1_pooled']:.3f}"
+    clean = f"; clean {result['metrics']['macro_f1_clean']:.3f}" if done.clean_scores else ""
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
-    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled:.3f}){kept}, in {folder}")
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")
 
 
 def _what_was_halved(data: PageDataModule) -> dict[str, int]:

@@ -54,7 +54,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     from docclf.data.overview import describe, examples
     from docclf.data.shift import take_sample
     from docclf.results.pictures import write_examples
-    from docclf.results.shift import PICTURE
+    from docclf.results.shift import PICTURE, read_shift, shift_lines
     from docclf.shift import compare_test_pages
 
     require_root(cfg)
@@ -70,7 +70,8 @@ def look(cfg: DictConfig, folder: Path) -> None:
     log.info(f"Examples of every class: {folder / 'examples.png'}")
     if take_sample(data) is not None:
         cache = make_feature_cache(cfg, cache_dir=options.cache_dir, limit_gb=options.cache_gb)
-        for line in compare_test_pages(cfg, data, cache, folder):
+        facts = compare_test_pages(cfg, data, cache, folder) or read_shift(folder)
+        for line in shift_lines(facts):
             log.info(line)
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")

@@ -53,11 +53,12 @@ def is_unlike(facts: Mapping[str, Any]) -> bool:
     return bool(facts["differences"]) or float(facts["auc"]["low"]) > _TOLD_APART
 
 
-def shift_lines(facts: Mapping[str, Any]) -> list[str]:
+def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[str]:
     """What is known of the test pages: how well they are told apart, in what they differ, what answers that.
 
     Args:
         facts: See `write_shift`.
+        areas_alone: Only how well they are told apart.
 
     >>> auc = {"value": 0.98, "low": 0.97, "high": 0.99, "features": "frozen features of resnet18, 96 px"}
     >>> skewed = {"text": "skewed (6.1°, training pages 0.4°)"}
@@ -70,7 +71,7 @@ def shift_lines(facts: Mapping[str, Any]) -> list[str]:
     lines = [f"test pages {words} training pages: {area_text(auc)}, {shown(str(auc['features']))}"]
     if "validation" in auc:
         lines.append(f"from training pages as validation.augment shows them: {area_text(auc['validation'])}")
-    if facts["differences"]:
+    if facts["differences"] and not areas_alone:
         what = ", ".join(str(difference["text"]) for difference in facts["differences"])
         lines.append(shown(f"they are {what}. {facts['answer']}"))
     return lines
