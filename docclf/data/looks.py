@@ -18,7 +18,7 @@ _AT_ONCE = 64
 _MOST = 288  # pixels a side: larger pages are reduced
 _LIGHT, _SHARP = 6, 8  # blocks a side
 _CELL, _FOLDS = 8, 3
-_C = 0.003  # inverse strength of the penalty, of 320 features that are much alike
+_C = 0.003  # inverse strength of the penalty, of 256 features that are much alike
 
 Values = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ def measure_looks(images: Images, aspects: NDArray[np.float32]) -> dict[str, Val
     """Light, sharpness, noise and skew of pages, each of shape (n,).
 
     `brightness`: of the brightest paper, in [0, 1]. `shading`: by how much the light falls off from the middle to an
-    edge. `sharpness`: how steep edges are, in [0, 1]. `noise`: standard deviation where a page is flattest. `skew`:
+    edge. `sharpness`: how much of an edge lies between two pixels, in [0, 1]. `noise`: standard deviation where a page is flattest. `skew`:
     degrees by which lines and edges are off the horizontal and vertical, in [0, 45].
 
     Args:
@@ -67,16 +67,14 @@ def _light(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
 
 
 def _sharpness(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Change from a pixel to the next one over that to the fourth, in the median of the blocks with the most change."""
-    energies = []
-    for step in (1, 4):
-        inner = grey[:, :-4, :-4]
-        across, down = grey[:, :-4, step : step - 4 or None], grey[:, step : step - 4 or None, :-4]
-        energies.append(_blocks((across - inner) ** 2 + (down - inner) ** 2, _SHARP).mean(axis=2))
-    near, far = energies
-    inked = np.argsort(far, axis=1)[:, far.shape[1] // 2 :]
-    ratios = np.sqrt(near / (far + 1e-5))
-    sharpness: NDArray[np.float32] = np.median(np.take_along_axis(ratios, inked, axis=1), axis=1)
+    """The steepest step from a pixel to the next over the range of its block, in the median of the most varied half."""
+    inner = grey[:, 1:, 1:]
+    steps = np.maximum(np.abs(inner - grey[:, 1:, :-1]), np.abs(inner - grey[:, :-1, 1:]))
+    blocks, steepest = _blocks(inner, _SHARP), _blocks(steps, _SHARP).max(axis=2)
+    ranges = blocks.max(axis=2) - blocks.min(axis=2)
+    varied = np.argsort(ranges, axis=1)[:, ranges.shape[1] // 2 :]
+    ratios = steepest / (ranges + 0.02)  # so that a blank page is not sharp
+    sharpness: NDArray[np.float32] = np.median(np.take_along_axis(ratios, varied, axis=1), axis=1)
     return sharpness
 
 
@@ -104,7 +102,7 @@ def _skew(grey: NDArray[np.float32], aspects: NDArray[np.float32]) -> NDArray[np
 def measure_turns(
     train: Images, test: Images, groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """How likely each page lies on its side or upside down, compared with how training pages mostly lie.
+    """How surely each page lies on its side or upside down, compared with how training pages mostly lie.
 
     A classifier learns from training pages in all four positions which one is theirs; each page is judged by one that
     has not seen it, nor another page of its group.
@@ -115,7 +113,8 @@ def measure_turns(
         groups: Of the training pages, shape (n,).
 
     Returns:
-        Probabilities of shapes (n,) and (m,); None where there are fewer than 3 groups.
+        Of shapes (n,) and (m,), in [0, 1]: twice by how much the probability of that is above a half, 0 where it is
+        not; None where there are fewer than 3 groups.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
@@ -137,18 +136,19 @@ def measure_turns(
         found[held_out] = 1 - model.predict_proba(turned[0, held_out])[:, 0]
         # One of the classifiers for each: the mean of all would be surer than any that judges training pages.
         others[fold::_FOLDS] = 1 - model.predict_proba(features[fold::_FOLDS])[:, 0]
-    return found, others
+    return 2 * (found - 0.5).clip(0), 2 * (others - 0.5).clip(0)
 
 
 def _edges(small: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ink and edges to the right, left, top and bottom in cells of 8 x 8 pixels, shape (n, 320)."""
+    """Edges to the right, left, top and bottom in cells of 8 x 8 pixels, whatever the contrast, shape (n, 256)."""
     across, down = np.zeros_like(small), np.zeros_like(small)
     across[:, :, 1:-1] = small[:, :, 2:] - small[:, :, :-2]
     down[:, 1:-1] = small[:, 2:] - small[:, :-2]
     n, cells = len(small), small.shape[1] // _CELL
-    maps = [np.maximum(edge, 0) for edge in (across, -across, down, -down, 1 - small)]
+    maps = [np.maximum(edge, 0) for edge in (across, -across, down, -down)]
     cut = [np.asarray(part).reshape(n, cells, _CELL, cells, _CELL).mean(axis=(2, 4)).reshape(n, -1) for part in maps]
-    found: NDArray[np.float32] = np.sqrt(np.concatenate(cut, axis=1))
+    energy = np.concatenate(cut, axis=1)
+    found: NDArray[np.float32] = np.sqrt(energy / (energy.mean(axis=1, keepdims=True) + 1e-6))
     return found
 
 

@@ -41,9 +41,12 @@ def write_shift(
 
 def read_shift(folder: Path | None) -> dict[str, Any]:
     """Content of a folder's `test_pages.yaml`; empty where there is none, or it is damaged."""
+    path = None if folder is None else folder / NAME
+    if path is None or path.is_symlink():  # which would lead out of somebody else's folder
+        return {}
     try:
-        found = yaml.safe_load((folder / NAME).read_text(encoding="utf-8")) if folder is not None else None
-        return found if isinstance(found, dict) and shift_lines(found) else {}
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) and shift_lines(found) and is_unlike(found) in (True, False) else {}
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return {}
 
@@ -62,7 +65,8 @@ def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[
 
     >>> auc = {"value": 0.98, "low": 0.97, "high": 0.99, "features": "frozen features of resnet18, 96 px"}
     >>> skewed = {"text": "skewed (6.1°, training pages 0.4°)"}
-    >>> print(*shift_lines({"auc": auc, "differences": [skewed], "answer": "Say augment=scan."}), sep="\n")
+    >>> for line in shift_lines({"auc": auc, "differences": [skewed], "answer": "Say augment=scan."}):
+    ...     print(line)
     test pages are told from training pages: AUC 0.98 (95 % interval 0.97 to 0.99), frozen features of resnet18, 96 px
     they are skewed (6.1°, training pages 0.4°). Say augment=scan.
     """
@@ -89,6 +93,6 @@ def area_text(area: Mapping[str, Any]) -> str:
 def picture_address(folder: Path | None) -> str:
     """`test_pages.png` of a folder as a data URI; empty without one."""
     path = None if folder is None else folder / PICTURE
-    if path is None or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+    if path is None or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return ""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
