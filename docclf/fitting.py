@@ -91,7 +91,8 @@ class FoldTrainer:
         train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
         self.data.use_split(train, validation)
         head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
-        watch.follow(self.data.labels[validation], None if head is None else head.probabilities)
+        seen = (None, None) if head is None else (head.probabilities, head.clean)
+        watch.follow(self.data.labels[validation], *seen)
         _, model = fit_in_memory(
             self.data,
             epochs=self.validation.epochs,

@@ -31,7 +31,8 @@ _ABSENT = object()
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
-METRICS = (*SCORES, "train_seconds", "parameters")
+CLEAN = "macro_f1_clean"
+METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "refit": ("all", "folds", False),
     "keep_checkpoints": KEEP,
     "results.pickle": (True, False),
+    "validation.robust": (True, False),
     "data.fit": ("squeeze", "letterbox"),
     "model.tune": ("head", "last", "all"),
     "model.pretrained": ("auto", True, False),
@@ -156,6 +158,10 @@ def check_config(cfg: DictConfig) -> None:
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if unknown := [name for name in objective if name not in METRICS]:
         raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
+    if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
+        raise ConfigError(
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+        )
     check_loggers(cfg.get("logger"))
 
 
@@ -171,6 +177,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         reports that a whole trial makes.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.shift import tell_differences
 
     check_config(cfg)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
@@ -190,6 +197,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
     tell_duplicates(data)
+    tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
     return {

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from docclf.data.module import PageDataModule
     from docclf.fitting import FoldTrainer
     from docclf.loggers.run import RunLoggers
+    from docclf.models.feature_cache import FeatureCache
     from docclf.models.heads import Heads
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
@@ -112,6 +113,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         cfg.data,
         augment=instantiate(cfg.augment),
         validation_augment=_read_augment(cfg.validation.augment),
+        is_robust=validation.robust,
     )
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
@@ -155,11 +157,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         attributes: dict[str, Any] = {"tune": tune, "weights": weights.source, "floors": means}
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
+        if trial.number is not None and not trial.is_finalist:
+            _compare_test_pages(cfg, data, heads.cache, trial.folder)
         if tune == "head":
             done = cross_validate_heads(heads, validation, assignment, trial)
         else:
             done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+        result |= {"folds_clean": done.clean_scores} if done.clean_scores else {}
         halved = _what_was_halved(data)
         result |= halved
         for name, value in ({"folds": done.scores} | halved).items():
@@ -210,17 +215,32 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         logger.finish(result)
 
 
+def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCache, folder: Path | None) -> None:
+    """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
+    from docclf.results.shift import shift_lines
+    from docclf.shift import compare_test_pages
+
+    validation = data.validation_views if data.validation_augment is not None else None
+    try:
+        if folder is not None and (facts := compare_test_pages(cfg, data.data, cache, folder, validation)):
+            for line in shift_lines(facts, areas_alone=True):  # the rest was said before the first trial
+                log.info(line)
+    except Exception:
+        log.exception("Could not compare the test pages with the training pages; the search goes on.")
+
+
 def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     """Say what a run came to."""
     from docclf.results.floors import floor_lines, foretold_text
 
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
-    pooled = result["metrics"]["macro_f1_pooled"]
+    pooled = f"{result['metrics']['macro_f1_pooled']:.3f}"
+    clean = f"; clean {result['metrics']['macro_f1_clean']:.3f}" if done.clean_scores else ""
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
     log.info(f"  {foretold_text(result['foretold'])}")
-    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled:.3f}){kept}, in {folder}")
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")
 
 
 def _what_was_halved(data: PageDataModule) -> dict[str, int]:
@@ -258,13 +278,19 @@ def _keep(
     keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, heads=heads)
 
 
-def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
-    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
+    """Features of the frozen backbone of a config.
+
+    Args:
+        cfg: The whole config.
+        **places: See `docclf.models.feature_cache.FeatureCache`.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
     from docclf.models.backbone import require_known
     from docclf.models.feature_cache import FeatureCache
     from docclf.models.features import PIXELS, FrozenBackbone
-    from docclf.models.head import HeadOptions
-    from docclf.models.heads import Heads
     from docclf.trainer import choose_device, choose_precision
 
     model = cfg.model
@@ -272,18 +298,22 @@ def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
         require_known(model.name)
     backbone = FrozenBackbone(
         model.name,
-        data.image_size,
+        cfg.data.image_size,
         cfg.data.channels,
         pretrained=model.get("pretrained", False),
         checkpoint_path=model.get("checkpoint_path"),
     )
     accelerator, precision = (cfg.trainer.get(key, "auto") for key in ("accelerator", "precision"))
-    cache = FeatureCache(
-        backbone,
-        precision=choose_precision(accelerator, precision),
-        device=choose_device(accelerator),
-        **data.places,
-    )
+    precision, device = choose_precision(accelerator, precision), choose_device(accelerator)
+    return FeatureCache(backbone, precision=precision, device=device, **places)
+
+
+def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
+    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+    from docclf.models.head import HeadOptions
+    from docclf.models.heads import Heads
+
+    model, cache = cfg.model, make_feature_cache(cfg, **data.places)
     options = instantiate(model.head) if model.get("head") else HeadOptions()
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)

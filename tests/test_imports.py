@@ -41,7 +41,8 @@ RULES = {
     "fold_average": {"fold_training"},
     "fitting": {"data", "ensemble", "fold_training", "model", "models", "resume", "validation"},
     "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
-    "preflight": {"errors", "data", "loggers"},
+    "preflight": {"errors", "data", "loggers", "shift"},
+    "shift": {"data", "models", "results"},
     "crossval": {
         "fitting",
         "fold_average",

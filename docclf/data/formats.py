@@ -71,6 +71,16 @@ def has_more_pages(path: Path) -> bool:
     return False
 
 
+def count_pixels(path: Path) -> int | None:
+    """Width times height as an image file's header says; None of a PDF and of a file that is damaged."""
+    with suppress(Exception), path.open("rb") as file:
+        head = file.read(1024)
+        if not _is_pdf(head):
+            with Image.open(path, formats=_formats(head)) as image:
+                return image.width * image.height
+    return None
+
+
 def reason(error: Exception) -> str:
     """What a decoder says, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

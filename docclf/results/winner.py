@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from docclf.results.files import link, replacing
+from docclf.results.shift import read_shift
 from docclf.results.verdict import Verdict
 from docclf.sweeper.storage import FINALISTS
 
@@ -99,7 +100,9 @@ def _put(source: Path, folder: Path) -> None:
 
 
 def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
-    """Write `verdict.yaml` into `best/`."""
+    """Write `verdict.yaml` into `best/`, with what is known of the test pages."""
+    if found := read_shift(best.parent):
+        facts = {**facts, "test_pages": {key: found[key] for key in ("auc", "differences", "answer")}}
     with replacing(best / _VERDICT) as partial:
         partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
 

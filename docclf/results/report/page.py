@@ -28,6 +28,7 @@ from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
 from docclf.results.report.workers import timeline
+from docclf.results.shift import picture_address, read_shift, shift_lines
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,9 @@ def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str,
             "labels": [(label, thumbnails(label.page)) for label in labels[:_SUSPECTS]],
             "n_labels": len(labels),
         }
+    shift = read_shift(subject.folder)
+    sections["test_pages"] = shift_lines(shift) if shift else []
+    sections["unlike"] = picture_address(subject.folder) if shift else ""
     groups: dict[str, Sequence[Figure | None]] = {
         "course": course,
         "shares": shares,
