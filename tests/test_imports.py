@@ -20,7 +20,10 @@ RULES = {
     "errors": set(),
     "api": {"errors", "results"},
     "console": {"errors"},
-    "typos": {"console", "sweeper"},
+    "typos": {"console", "errors", "foreign", "sweeper"},
+    "untrusted": {"errors"},
+    "composing": {"untrusted"},
+    "foreign": {"composing", "errors", "sweeper", "untrusted"},
     "demo": {"errors"},
     "data": {"errors", "demo"},  # for `data/synthetic.py`, where old configs look for the drawn pages
     "scores": {"errors"},
@@ -38,7 +41,8 @@ RULES = {
     "fold_average": {"fold_training"},
     "fitting": {"data", "ensemble", "fold_training", "model", "models", "resume", "validation"},
     "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
-    "preflight": {"errors", "data", "loggers"},
+    "targets": {"errors", "sweeper"},
+    "preflight": {"errors", "data", "loggers", "targets"},
     "crossval": {
         "fitting",
         "fold_average",
@@ -117,7 +121,10 @@ def test_a_room_imports_those_below_it_alone(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_hydra_is_imported_by_sweeper_export_and_commands_alone(module: str) -> None:
-    if room(module) in ("sweeper", "typos", "preflight", *COMMANDS) or module in ("results/export", "loggers/callback"):
+    if room(module) in ("sweeper", "typos", "composing", "foreign", *COMMANDS) or module in (
+        "results/export",
+        "loggers/callback",
+    ):
         return
     assert not outside(module) & {"hydra", "hydra_plugins"}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.errors import DocclfError
 from docclf.preflight import require_root
+from docclf.targets import build
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
 
@@ -52,10 +52,10 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
     require_root(cfg)
     root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
+    if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     decoding = {key: cfg.data[key] for key in DECODING} | {"on_error": "drop"}
-    data = open_data_set(root, instantiate(cfg.data.reader), make_options(_SIZE, 1.0, **decoding))
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), make_options(_SIZE, 1.0, **decoding))
     log.info(describe(data))
     write_examples(folder / "examples.png", examples(data))
     log.info(f"Examples of every class: {folder / 'examples.png'}")

@@ -19,6 +19,7 @@ from docclf.errors import InputError
 from docclf.results.files import replacing
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
+from docclf.sweeper.allow import require_allowed
 
 if TYPE_CHECKING:
     import optuna
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from docclf.results.verdict import Verdict
 
 log = logging.getLogger(__name__)
+
+# What may read pages for the report.
+_READS_PAGES = ("docclf.report.read_thumbnail",)
 
 # Keys that hold paths: made absolute, so that the exported config works from any folder.
 PATH_KEYS = ("data.root", "data.cache_dir", "model.checkpoint_path")
@@ -167,6 +171,8 @@ def _write_report(
     from docclf.results.report.page import write_report
 
     try:
+        if read_page is not None:
+            require_allowed(read_page, _READS_PAGES, "hydra.callbacks.export.read_page")
         read = get_method(read_page) if read_page else None
         write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read)
     except Exception:  # what it shows is exported already

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
+from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.attributes import RUNG
 from docclf.sweeper.checks import (
     baseline,
@@ -101,7 +102,8 @@ def open_study(
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    hook, preflight = (_function(settings, key) for key in ("custom_search_space", "preflight"))
+    listed = hydra_context.execution_whitelist
+    hook, preflight = (_function(settings, key, listed) for key in ("custom_search_space", "preflight"))
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
 
@@ -265,10 +267,11 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
     return replace(space, constants=values_of(named, config))
 
 
-def _function(settings: Mapping[str, Any], key: str) -> Callable[..., Any] | None:
-    """What a setting names by its dotted path."""
+def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
+    """What a setting names by its dotted path, if that may be called, see `docclf.sweeper.allow.require_allowed`."""
     if not settings[key]:
         return None
+    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
     try:
         return get_method(settings[key])
     except Exception as error:  # of whatever module is imported
