@@ -21,6 +21,7 @@ from docclf.models.backbone import make_net
 from docclf.models.features import Views, load_backbone
 from docclf.models.head import Head
 from docclf.results.files import link, replacing
+from docclf.untrusted import inside, read_yaml
 
 FOLDER = "model"
 _DESCRIPTION = "model.yaml"
@@ -239,6 +240,8 @@ def load_ensemble(folder: Path) -> Ensemble:
     """
     try:
         described = _read_description(folder / _DESCRIPTION)
+        for name in described.files:
+            inside(folder, name, is_plain=True)
         nets = []
         for name in described.members:
             net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
@@ -256,7 +259,7 @@ def load_ensemble(folder: Path) -> Ensemble:
 
 
 def _read_description(path: Path) -> Description:
-    found = {**yaml.safe_load(path.read_text(encoding="utf-8"))}
+    found = {**read_yaml(path)}
     head = HeadDescription(**found.pop("head")) if found.get("head") else None
     return Description(**{**found, "head": head})
 

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.composing import Composer, own_config, parsed, searchpath_of
 from docclf.errors import ConfigError
-from docclf.sweeper.allow import VARIABLE, allowed, is_listed, require_allowed
-from docclf.untrusted import inside, read_yaml
+from docclf.sweeper.allow import require_allowed
+from docclf.untrusted import VARIABLE, allowed, inside, is_listed, read_yaml, unsafe_interpolation
 
 # Hydra sets these itself.
 _OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")
@@ -27,10 +27,6 @@ _OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "overr
 # A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
 _PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
 _NAMES = ("hydra.sweeper.preload", "hydra.sweeper.preflight", "hydra.sweeper.custom_search_space")
-# Resolvers that neither read the environment nor run anything.
-_RESOLVERS = ("oc.select:", "docclf.larger:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
-_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
-_NODE = re.compile(r"\.*[\w.\[\]-]+\}")
 # Keys that no search may give its jobs, and what is below them.
 _NOT_SEARCHED = ("hydra", "study_name", "search", "data.cache_dir", "data.draw", "trainer.default_root_dir", "output")
 
@@ -106,7 +102,7 @@ def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Names
             require_allowed(value, (), key)
         elif key.startswith("hydra.") and not _is_free(key):
             _refuse(key, value, "what Hydra runs and where it writes")
-        if isinstance(value, str) and (wrong := _resolver(value)):
+        if isinstance(value, str) and (wrong := unsafe_interpolation(value)):
             _refuse(key, wrong, "what is read from the environment")
     for key in _keys_of_search(cfg):
         for name in key.lstrip("+~").split("@"):
@@ -191,19 +187,6 @@ def _keys_of_search(cfg: DictConfig) -> list[str]:
 
 def _name(key: str) -> str:
     return key.lstrip("+~").partition("@")[0]
-
-
-def _resolver(text: str) -> str:
-    """The first interpolation of a text that is neither of a key nor by one of `_RESOLVERS`; empty without one.
-
-    >>> _resolver("${oc.env:HOME}"), _resolver("a ${b.c} ${oc.select:d,e}"), _resolver("${${x}:y}")
-    ('${oc.env:HOME}', '', '${${x}')
-    """
-    for match in _INTERPOLATION.finditer(text):
-        name = match[1]
-        if not (_NODE.fullmatch(name) or name.startswith(_RESOLVERS)):
-            return f"${{{name}"
-    return ""
 
 
 def _refuse(key: str, value: Any, what: str) -> None:

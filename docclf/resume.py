@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from filelock import FileLock, Timeout
 
 from docclf.results.files import replacing
+from docclf.results.folders import symbolic_links
 from docclf.state import SUFFIX, load_state, save_state
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class FoldCheckpoints:
         partial = self._own.with_name(_PARTIAL)
         for path in (partial, self._own):
             shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(folder, partial, ignore=shutil.ignore_patterns("*.lock"))
+        locks = shutil.ignore_patterns("*.lock")
+        shutil.copytree(folder, partial, ignore=lambda at, names: locks(at, names) | symbolic_links(at, names))
         partial.rename(self._own)
 
     def opened(self) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
 from docclf.sweeper import allow
+from docclf.untrusted import allowed
 
 # Key to the names that may stand there. None of them runs, loads or writes what its arguments say.
 SLOTS: dict[str, tuple[str, ...]] = {
@@ -42,7 +43,7 @@ _OF_HYDRA = (
 def whitelist() -> tuple[str, ...]:
     """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
     try:
-        more = allow.allowed()
+        more = allowed()
     except ConfigError:
         more = ()
     return (*(name for names in SLOTS.values() for name in names), *_LOGGERS, *_OF_HYDRA, *more)
@@ -58,7 +59,7 @@ def check_targets(cfg: DictConfig) -> None:
     Raises:
         ConfigError: It does; nothing was imported.
     """
-    allow.allowed()
+    allowed()
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     plain.pop("hydra", None)
     for key, _ in allow.targets_in(plain, ""):

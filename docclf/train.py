@@ -25,9 +25,9 @@ from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
-from docclf.sweeper.allow import allowed
 from docclf.targets import build, whitelist
 from docclf.typos import answer_typos
+from docclf.untrusted import allowed
 
 if TYPE_CHECKING:
     from docclf.crossval import CrossValidation

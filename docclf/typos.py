@@ -24,6 +24,7 @@ from docclf.console import ended_by_ctrl_c
 from docclf.errors import DocclfError
 from docclf.foreign import check_foreign
 from docclf.sweeper.keys import has_key, leaves, nearest
+from docclf.sweeper.passwords import take_arguments
 
 Command = Callable[..., Any]
 
@@ -41,6 +42,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         @functools.wraps(main)
         def command(*args: Any, **kwargs: Any) -> Any:
             try:
+                take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
                     return main(*args, **kwargs)

@@ -1,15 +1,28 @@
-"""What comes out of somebody else's files: names as paths, YAML within limits, texts for terminals and spreadsheets."""
+"""What comes out of somebody else's files: names as paths, YAML within limits, texts to show; what the user allows."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
-from docclf.errors import DataError
+from docclf.errors import ConfigError, DataError
+
+# Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
+# environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
+VARIABLE = "DOCCLF_ALLOW"
+
+_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
+
+# Resolvers that neither read the environment nor run anything.
+_RESOLVERS = ("oc.select:", "docclf.larger:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
+_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
+_NODE = re.compile(r"\.*[\w.\[\]-]+\}")
 
 _MOST_BYTES = 64_000_000
 # YAML lets one line stand for a thousand: texts of these are refused that repeat more often than a config does.
@@ -19,6 +32,29 @@ _MOST_DEPTH = 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def allowed() -> tuple[str, ...]:
+    """The patterns of `DOCCLF_ALLOW`.
+
+    Raises:
+        ConfigError: One is neither a dotted name nor one that ends with `.*`.
+    """
+    patterns = tuple(text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip())
+    if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
+        raise ConfigError(
+            f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
+            f"got {wrong[0]!r}. Say {VARIABLE}=mine.*"
+        )
+    return patterns
+
+
+def is_listed(name: str, patterns: Collection[str]) -> bool:
+    """
+    >>> is_listed("mine.Model", ["mine.*"]), is_listed("mine", ["mine.*"]), is_listed("torch.optim.SGD", ["torch"])
+    (True, False, False)
+    """
+    return any(name == text or (text.endswith(".*") and name.startswith(text[:-1])) for text in patterns)
 
 
 def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
@@ -36,7 +72,7 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
     '/model/a.safetensors'
     """
     text = name if isinstance(name, str) else ""
-    is_bad = not text or "\0" in text or Path(text).is_absolute() or ".." in re.split(r"[/\\]", text)
+    is_bad = not Path(text).parts or "\0" in text or Path(text).is_absolute() or ".." in re.split(r"[/\\]", text)
     if not is_bad and not (is_plain and ("/" in text or "\\" in text)):
         path = folder / text
         if path.resolve().is_relative_to(folder.resolve()):
@@ -46,6 +82,23 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
         f"Expected {what} for what is in {folder}, got {plain(str(name))!r}, which leads elsewhere. "
         "Ask who made the folder for a copy that is whole, without links."
     )
+
+
+def require_whole(folder: Path) -> None:
+    """See that no link in the folder of a search leads out of it; models may be elsewhere, and are not followed.
+
+    Raises:
+        DataError: One does.
+    """
+    home = folder.resolve()
+    for place, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() and name != "model" and path.exists() and not path.resolve().is_relative_to(home):
+                raise DataError(
+                    f"Expected a folder without links that lead out of it, got {plain(str(path))}. "
+                    "Put what it leads to in its place, or remove it."
+                )
 
 
 def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
@@ -71,6 +124,47 @@ def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
         raise DataError(f"Expected YAML in {path}, got something else: {plain(str(error))}") from error
 
 
+def read_config(path: Path) -> DictConfig:
+    """A config as it is written, whose values say nothing of this machine when they are resolved.
+
+    Interpolations of the environment and the like become the text that they are.
+
+    Raises:
+        DataError: See `read_yaml`, or it is no mapping.
+        OSError: It cannot be read.
+    """
+    is_mapping = isinstance(read_yaml(path), dict)
+    try:
+        found = OmegaConf.create(_harmless(OmegaConf.to_container(OmegaConf.load(path)))) if is_mapping else None
+    except (yaml.YAMLError, ValueError) as error:  # what OmegaConf takes for none
+        raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
+    if not isinstance(found, DictConfig):
+        raise DataError(f"Expected keys and values in {path}, got something else.")
+    return found
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _harmless(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_harmless(child) for child in value]
+    return value.replace("${", "\\${") if isinstance(value, str) and unsafe_interpolation(value) else value
+
+
+def unsafe_interpolation(text: str) -> str:
+    """The first interpolation of a text that is neither of a key nor by a harmless resolver; empty without one.
+
+    >>> unsafe_interpolation("${oc.env:HOME}"), unsafe_interpolation("${b.c} ${oc.select:d,e}")
+    ('${oc.env:HOME}', '')
+    >>> unsafe_interpolation("${${x}:HOME}")
+    '${${x}'
+    """
+    for match in _INTERPOLATION.finditer(text):
+        if not (_NODE.fullmatch(match[1]) or match[1].startswith(_RESOLVERS)):
+            return f"${{{match[1]}"
+    return ""
+
+
 def _require_small(path: Path, events: Iterable[yaml.Event]) -> None:
     aliases = depth = 0
     for event in events:
@@ -86,7 +180,7 @@ def plain(text: str) -> str:
     >>> plain("a\\x1b[2Jb\\u202ec"), plain("서식 1")
     ('a\\\\x1b[2Jb\\\\u202ec', '서식 1')
     """
-    return "".join(c if c.isprintable() or c in "\\n\\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def cell(value: Any) -> Any:

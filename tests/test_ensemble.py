@@ -240,7 +240,7 @@ def empty(folder: Path) -> None:
         (cut, "SafetensorError: "),
         (lose, "FileNotFoundError: "),
         (exchange, "RuntimeError: Error"),
-        (garble, "ParserError: "),
+        (garble, "DataError: Expected YAML in "),
         (empty, "TypeError: "),
         (rewrite(backbone="resnet_of_tomorrow"), "RuntimeError: Unknown model"),
         (rewrite(members=[]), "ValueError: no members"),

@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import ConfigError
 from docclf.foreign import check_foreign
 from docclf.preflight import check_config
-from docclf.sweeper.allow import allowed
 from docclf.sweeper.samplers import make_pruner, make_sampler
 from docclf.sweeper.space import parse_space
 from docclf.targets import build
 from docclf.train import train
+from docclf.untrusted import allowed
 
 MINE = """
 from pathlib import Path

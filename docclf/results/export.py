@@ -116,7 +116,9 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     more = this_command(*([f"search.n_trials={2 * n_trials}"] if n_trials else []))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
-        _write_report(study, folder, labels, more, read_page)
+        root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
+        pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
+        _write_report(study, folder, labels, more, read_page, pages)
     log.info(summary(study, folder, labels, more, verdict))
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
@@ -166,7 +168,12 @@ def _export_best(study: optuna.Study, folder: Path, config: DictConfig) -> None:
 
 
 def _write_report(
-    study: optuna.Study, folder: Path, labels: list[str], continue_command: str, read_page: str | None
+    study: optuna.Study,
+    folder: Path,
+    labels: list[str],
+    continue_command: str,
+    read_page: str | None,
+    pages: Path | None,
 ) -> None:
     from docclf.results.report.page import write_report
 
@@ -174,7 +181,7 @@ def _write_report(
         if read_page is not None:
             require_allowed(read_page, _READS_PAGES, "hydra.callbacks.export.read_page")
         read = get_method(read_page) if read_page else None
-        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read)
+        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read, pages=pages)
     except Exception:  # what it shows is exported already
         log.exception("Could not write report.html; python -m docclf.report tries again.")
 

@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from docclf.results.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
-from docclf.sweeper.allow import VARIABLE, allowed
+from docclf.untrusted import VARIABLE, allowed
 
 if TYPE_CHECKING:
     import optuna

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.untrusted import inside, read_config, read_yaml
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ def read_run(folder: Path) -> Run:
         DataError: There is no finished run, or one of its files cannot be read.
     """
     run = next((place for place in (folder, folder / "best") if (place / "oof.csv").is_file()), folder)
+    for name in ("oof.csv", "result.yaml", "folds.csv", "predictions_test.csv", ".hydra/config.yaml", "config.yaml"):
+        inside(run, name)
     result = read_result(run)
     if not (run / "oof.csv").is_file():
         raise DataError(_why_unfinished(run, result))
@@ -146,10 +148,10 @@ def baseline_run(search: Path) -> Path:
             f"Expected two runs, or a search that has scored its finalists, got {search}, "
             "which has no best/verdict.yaml."
         )
-    verdict: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if "baseline" not in verdict:
+    verdict = read_yaml(path)
+    if not (isinstance(verdict, dict) and isinstance(verdict.get("baseline"), dict)):
         raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which has none.")
-    return search / str(verdict["baseline"]["folder"])
+    return inside(search, verdict["baseline"].get("folder"))
 
 
 def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]]:
@@ -176,10 +178,7 @@ def read_result(run: Path) -> dict[str, Any]:
     path = run / "result.yaml"
     if not path.is_file():
         return {}
-    try:
-        result = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # ten times as fast
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"Expected YAML in {path}, got something else: {error}") from error
+    result = read_yaml(path)
     if not isinstance(result, dict):
         raise DataError(f"Expected keys and values in {path}, got something else.")
     return result
@@ -206,12 +205,7 @@ def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
     path = next((run / name for name in (".hydra/config.yaml", "config.yaml") if (run / name).is_file()), None)
     if path is None:
         return {}, {}
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise DataError(f"Expected a config in {path}, got something else: {error}") from error
-    if not isinstance(config, DictConfig):
-        raise DataError(f"Expected keys and values in {path}, got something else.")
+    config = read_config(path)
     written = _flat(OmegaConf.to_container(config))
     try:
         return written, _flat(OmegaConf.to_container(config, resolve=True))

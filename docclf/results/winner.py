@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 
 from docclf.results.files import link, replacing
+from docclf.results.folders import link_folder
 from docclf.results.verdict import Verdict
 from docclf.sweeper.storage import FINALISTS
+from docclf.untrusted import inside, read_yaml
 
 _MODEL = "model"
 _VERDICT = "verdict.yaml"
@@ -31,17 +33,17 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         if keep == "none" or (keep == "winner" and model.parent != winner):
             _remove(model)
     facts, former = verdict.to_dict(), _read(best)
-    found = [path.name for path in winner.glob("*")]
+    found = [path.name for path in winner.glob("*") if not path.is_symlink()]
     # What is only here: the winner's run was moved, or is on another machine.
     kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
     if _exported(former) != _exported(facts):
         kept = []
     remove_run(best, but=kept)
     write_verdict(best, {**facts, "files": sorted([*found, *kept])})
-    for path in winner.glob("*"):
+    for path in (path for path in winner.glob("*") if path.name in found):
         _remove(best / path.name)
         if path.is_dir():
-            shutil.copytree(path, best / path.name, copy_function=link)
+            link_folder(path, best / path.name)
         else:
             link(path, best / path.name)
 
@@ -67,13 +69,13 @@ def remove_run(best: Path, but: list[str] | None = None) -> None:
     """
     for name in _read(best).get("files", []):
         if name not in (but or []):
-            _remove(best / Path(name).name)
+            _remove(inside(best, name, is_plain=True))
     (best / _VERDICT).unlink(missing_ok=True)
 
 
 def _read(best: Path) -> dict[str, Any]:
     path = best / _VERDICT
-    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found = read_yaml(path) if path.is_file() else None
     return found if isinstance(found, dict) else {}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -11,35 +9,7 @@ from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError
-
-# Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
-# environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
-VARIABLE = "DOCCLF_ALLOW"
-
-_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
-
-
-def allowed() -> tuple[str, ...]:
-    """The patterns of `DOCCLF_ALLOW`.
-
-    Raises:
-        ConfigError: One is neither a dotted name nor one that ends with `.*`.
-    """
-    patterns = tuple(text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip())
-    if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
-        raise ConfigError(
-            f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
-            f"got {wrong[0]!r}. Say {VARIABLE}=mine.*"
-        )
-    return patterns
-
-
-def is_listed(name: str, patterns: Collection[str]) -> bool:
-    """
-    >>> is_listed("mine.Model", ["mine.*"]), is_listed("mine", ["mine.*"]), is_listed("torch.optim.SGD", ["torch"])
-    (True, False, False)
-    """
-    return any(name == text or (text.endswith(".*") and name.startswith(text[:-1])) for text in patterns)
+from docclf.untrusted import VARIABLE, allowed, is_listed
 
 
 def require_allowed(name: Any, listed: Any, key: str) -> None:

@@ -37,6 +37,7 @@ from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, key_of, parse_space
 from docclf.sweeper.storage import study_name, study_storage, sweep_dir
 from docclf.sweeper.study import best_trial, require_same
+from docclf.untrusted import require_whole
 
 _CONFIG = "multirun.yaml"
 
@@ -124,6 +125,7 @@ def open_study(
     pruner = make_pruner(settings["pruner"])
 
     directory = sweep_dir(config.hydra)
+    require_whole(directory)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
     if not (directory / _CONFIG).exists():

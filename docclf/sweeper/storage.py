@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from docclf.errors import ConfigError
 from docclf.sweeper.allow import build
 from docclf.sweeper.claims import is_remote
-from docclf.sweeper.passwords import hide_password, with_password
+from docclf.sweeper.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
 from docclf.sweeper.patience import PatientStorage
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
@@ -162,9 +162,7 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
 
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
-    config = DictConfig(OmegaConf.create(text))
-    if isinstance(url := config.get("url"), str):
-        config.url = with_password(url)
+    config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
     storage = _created(lambda: build(config, "hydra.sweeper.storage", _STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
@@ -212,7 +210,9 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                     f"'psycopg[binary]', for MySQL PyMySQL. {error}"
                 ) from error
             if attempt == 4:
-                message = hide_password(f"{type(error).__name__}: {error}")
+                message = hide_secrets(f"{type(error).__name__}: {error}")
+                if os.environ.get(VARIABLE):
+                    message += f" ({VARIABLE} is sent to servers alone that were typed, or that {STORAGE}=URL names.)"
                 raise ConfigError(f"Could not open {what}: {message}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
