@@ -20,6 +20,7 @@ from docclf.data.stream import Batch, read_batches
 from docclf.ensemble import Description, Ensemble
 from docclf.errors import ConfigError
 from docclf.results.files import replacing
+from docclf.untrusted import CsvWriter
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def predict_pages(pages: Sequence[ListedPage], predictor: Predictor, path: Path,
         quiet_decoders(),
         tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
     ):
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["ID", "target", "confidence", *described.class_names, "problem"])
         start = 0
         for batch in batches:

@@ -32,7 +32,15 @@ def save_state(path: Path, state: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     header = json.dumps(_to_json(state, tensors))
-    save_file(tensors, path, {_HEADER: header})
+    write_tensors(path, tensors, {_HEADER: header})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """Write safetensors that others may read as far as the umask says, and not the user alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, header)
+    path.chmod(mode)
 
 
 def load_state(path: Path) -> Any:

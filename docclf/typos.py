@@ -25,6 +25,7 @@ from docclf.errors import DocclfError
 from docclf.foreign import check_foreign
 from docclf.sweeper.keys import has_key, leaves, nearest
 from docclf.sweeper.passwords import take_arguments
+from docclf.untrusted import escape_logs, plain
 
 Command = Callable[..., Any]
 
@@ -42,6 +43,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         @functools.wraps(main)
         def command(*args: Any, **kwargs: Any) -> Any:
             try:
+                escape_logs()
                 take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
@@ -68,7 +70,7 @@ def _check(config_name: str) -> None:
     try:
         check_foreign(given, config_name)
     except (DocclfError, OmegaConfBaseException) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     finally:
         GlobalHydra.instance().clear()
 

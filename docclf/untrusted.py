@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import logging
 import os
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +187,52 @@ def plain(text: str) -> str:
 
 
 def cell(value: Any) -> Any:
-    """A value as a spreadsheet shall show it: a text that would be a formula gets a ' before it.
+    """A value as a spreadsheet shall show it: a text that would be a formula gets a ' before it. `uncell` goes back.
 
-    >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a")
-    ("'=1+1", '-0.5', -0.5, 'a')
+    >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a"), uncell(cell("'=1"))
+    ("'=1+1", '-0.5', -0.5, 'a', "'=1")
     """
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
-        return f"'{value}"
-    return value
+    is_text = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
+    return f"'{value}" if is_text and not _is_number(value) else value
+
+
+def uncell(text: str) -> str:
+    """What a cell that `cell` made was made of."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+
+
+class CsvWriter:
+    """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
+
+    Args:
+        file: Opened with `newline=""`.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        self._writer.writerow([cell(value) for value in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def escape_logs() -> None:
+    """From now on, messages of this process have nothing that a terminal would act on."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "escapes", False):
+        return
+
+    def make_escaped(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        with suppress(Exception):  # arguments that do not fit are told of by logging
+            record.msg, record.args = plain(record.getMessage()), ()
+        return record
+
+    make_escaped.escapes = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_escaped)
 
 
 def _is_number(text: str) -> bool:

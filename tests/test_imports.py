@@ -31,7 +31,7 @@ RULES = {
     "prediction": {"errors", "data", "ensemble", "results"},
     "onnx": {"errors", "ensemble"},
     "models": {"errors", "data", "scores"},
-    "ensemble": {"errors", "models", "results"},
+    "ensemble": {"errors", "models", "results", "state"},
     "model": {"errors", "models"},
     "trainer": {"errors", "models"},
     "loggers": {"errors", "results", "sweeper"},

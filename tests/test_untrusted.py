@@ -1,6 +1,11 @@
 """Names, links and places out of somebody else's folder: nothing is read, written or removed outside of it."""
 
+import os
+import re
 import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +17,22 @@ from merged_studies import merge, new_study, tell
 from PIL import Image
 from small_models import save_model
 
+from docclf.data.folds import read_folds
+from docclf.data.formats import count_pages, has_more_pages
+from docclf.data.tables import candidates
 from docclf.ensemble import load_ensemble
 from docclf.errors import ConfigError, DataError
 from docclf.report import main as report
 from docclf.report import read_thumbnail
 from docclf.results.files import link
 from docclf.results.folders import link_folder
-from docclf.results.reading import baseline_run, read_run
+from docclf.results.reading import baseline_run, read_predictions, read_run
 from docclf.results.sources import read_source
 from docclf.results.studies import open_study, replayable
 from docclf.results.winner import remove_run
 from docclf.resume import FoldCheckpoints
 from docclf.state import save_state
-from docclf.untrusted import cell, inside, plain, read_config, read_yaml, require_whole
+from docclf.untrusted import CsvWriter, cell, inside, plain, read_config, read_yaml, require_whole
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 
@@ -288,3 +296,55 @@ def test_a_terminal_gets_nothing_to_obey(text: str) -> None:
 def test_a_spreadsheet_gets_no_formula(text: str) -> None:
     assert cell(text) == f"'{text}"
     assert [cell(value) for value in ("a=1", "-1.5", "+1e-3", -1, None)] == ["a=1", "-1.5", "+1e-3", -1, None]
+
+
+def test_tables_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    names = ["=1+1.png", "'=2.png", "@x", "-1", "plain", "+a", "''=3"]
+    with (tmp_path / "oof.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow(["ID", "target", "=class", "other"])
+        writer.writerows([name, "=class", "0.500000", "0.500000"] for name in names)
+    assert not re.search(r"(^|,)[=@+]", (tmp_path / "oof.csv").read_text(encoding="utf-8"), re.M)
+    found = read_predictions(tmp_path / "oof.csv")
+    assert found.ids == names and set(found.targets) == {"=class"} and found.class_names == ["=class", "other"]
+    with (tmp_path / "folds.csv").open("w", newline="", encoding="utf-8") as file:
+        CsvWriter(file).writerows([["ID", "fold"], *([name, i % 2] for i, name in enumerate(names))])
+    assert read_folds(tmp_path / "folds.csv", names, 2).tolist() == [i % 2 for i in range(len(names))]
+
+
+def test_messages_are_escaped_for_who_reads_them_on_a_terminal() -> None:
+    code = (
+        "import logging, sys; from docclf.untrusted import escape_logs; escape_logs(); escape_logs()\n"
+        "logging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
+        "logging.warning('a %s', '\\x1b[2J'); logging.warning('%d', 'x\\x1b')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("a \\x1b[2J\n") and "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "..\\x.png"])
+def test_lists_of_pages_name_none_outside_of_their_folder(name: str, tmp_path: Path) -> None:
+    assert candidates(tmp_path, "train", name) == []
+    assert candidates(tmp_path, "train", "a..b/x.png")
+
+
+def test_a_file_of_very_many_pages_is_refused_without_going_through_them(tmp_path: Path) -> None:
+    page = Image.new("L", (1, 1))
+    page.save(tmp_path / "many.tif", save_all=True, append_images=2000 * [page])
+    page.save(tmp_path / "some.tif", save_all=True, append_images=[page])
+    with pytest.raises(ValueError, match="more than 2000 pages"):
+        count_pages(tmp_path / "many.tif")
+    assert count_pages(tmp_path / "some.tif") == 2
+    assert has_more_pages(tmp_path / "many.tif") and has_more_pages(tmp_path / "some.tif")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_of_weights_are_as_readable_as_others(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        model = save_model(tmp_path / "model", members=1)
+        save_state(tmp_path / "state.safetensors", {"a": 1})
+    finally:
+        os.umask(before)
+    for path in (model / "fold_0.safetensors", model / "model.yaml", tmp_path / "state.safetensors"):
+        assert stat.S_IMODE(path.stat().st_mode) == mode, path

@@ -1,6 +1,5 @@
 """Training labels that look wrong, by what folds predicted for pages that they were not trained on."""
 
-import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from docclf.results.files import replacing
 from docclf.results.pictures import write_captioned
+from docclf.untrusted import CsvWriter
 
 _PICTURED = 25
 
@@ -50,7 +50,7 @@ def write_label_issues(
     pages, scores = find_wrong_labels(labels, probabilities)
     given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
     with replacing(folder / "label_issues.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["ID", "given", "suggested", "score"])
         for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
             writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}"])

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
-from docclf.untrusted import inside, read_config, read_yaml
+from docclf.untrusted import inside, read_config, read_yaml, uncell
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
             lines = [row for row in csv.reader(file) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"Expected {path} as CSV in UTF-8, got something else: {error}.") from error
-    header, rows = (lines[0] if lines else []), lines[1:]
+    header = [uncell(name) for name in lines[0]] if lines else []
+    rows = [[*map(uncell, row[:2]), *row[2:]] for row in lines[1:]]
     if header[: len(start)] != start:
         raise DataError(f"Expected {path} to begin with {','.join(start)}, got {shown(','.join(header)[:60])!r}.")
     for number, row in enumerate(rows, 2):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
 from docclf.sweeper import config as config  # registers the options
+from docclf.untrusted import plain
 
 
 class SweepError(CompactHydraException):
@@ -69,4 +70,4 @@ class DocclfSweeper(Sweeper):
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)
         except DocclfError as error:
-            raise SweepError(str(error)) from error
+            raise SweepError(plain(str(error))) from error

@@ -17,7 +17,7 @@ from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
 from docclf.scores import f1_per_class
 from docclf.sweeper.storage import FINALISTS
-from docclf.untrusted import read_yaml
+from docclf.untrusted import read_yaml, uncell
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ def suspected(winner: Predicted) -> list[Suspect]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if row][1:]
+        rows = [[*map(uncell, row[:3]), *row[3:]] for row in rows]
         return [Suspect(row[0], names.get(row[1], row[1]), names.get(row[2], row[2]), float(row[3])) for row in rows]
     except (ValueError, IndexError, csv.Error) as error:
         log.warning(f"The report is without suspected labels: {path} is damaged: {error}")
