@@ -98,22 +98,22 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
         return beside
     given = storage_named_by_user()
     if OmegaConf.is_config(named):
-        url = named.get("url")
-        if isinstance(url, str) and url in given:
+        url = named.get("url") or f"{named.get('host')}:{named.get('port')}"
+        if url in given:
             hydra: DictConfig = config.hydra
             return hydra
-        named = url or "a storage given as an object"
+        raise _elsewhere(folder, str(url))
     path = Path(str(config.hydra.runtime.cwd), str(named).removeprefix("sqlite:///"))
     if str(named) in given:
         return str(named) if "://" in str(named) else path
     if "://" in str(named).removeprefix("sqlite:///"):
-        raise _elsewhere(folder, str(named), str(named))
+        raise _elsewhere(folder, str(named))
     if str(path) in given and path.is_file():
         return path
     # Sent along with the folder.
     found = next((place for place in (folder / path.name, beside) if place.is_file()), None)
     if found is None:
-        raise _elsewhere(folder, str(path), str(path))
+        raise _elsewhere(folder, str(path))
     return inside(folder, found.name)
 
 
@@ -130,12 +130,12 @@ def replayable(given: Iterable[Any]) -> list[str]:
     return [text for text in texts if not _ACTS.match(text.lstrip("+~")) and "_target_" not in text]
 
 
-def _elsewhere(folder: Path, place: str, name: str) -> ConfigError:
+def _elsewhere(folder: Path, place: str) -> ConfigError:
     shown = plain(hide_password(place))
     return ConfigError(
         f"Expected the study of {folder} in that folder, got {shown}, which its multirun.yaml names. A folder from "
         f"others could name any place, so it is not looked at. If it is yours, say so where you type the command: "
-        f"{STORAGE}={shlex.quote(plain(hide_password(name)))}"
+        f"{STORAGE}={shlex.quote(shown)}"
     )
 
 

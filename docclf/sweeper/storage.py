@@ -23,7 +23,7 @@ from docclf.sweeper.patience import PatientStorage
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
 _STORAGES = (
-    *(f"optuna.storages.{name}" for name in ("InMemoryStorage", "JournalStorage", "RDBStorage")),
+    *(f"optuna.storages.{name}" for name in ("GrpcStorageProxy", "InMemoryStorage", "JournalStorage", "RDBStorage")),
     *(f"optuna.storages.{name}" for name in ("RetryFailedTrialCallback", "RetryHeartbeatStaleTrialCallback")),
     *(f"optuna.storages.journal.JournalFile{name}" for name in ("Backend", "OpenLock", "SymlinkLock")),
     *(f"optuna.storages.JournalFile{name}" for name in ("Storage", "OpenLock", "SymlinkLock")),
