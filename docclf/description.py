@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,15 @@ class Description:
         return self.head is not None and self.head.fraction > 0
 
 
-def read_description(path: Path) -> Description:
-    """Read a `model.yaml`.
+def described_by(content: Mapping[str, Any]) -> Description:
+    """What a `model.yaml` says.
+
+    Args:
+        content: Of the file.
 
     Raises:
-        Exception: It is damaged, or names files that are not beside it; YAML and dataclasses have one each for that.
+        Exception: It is damaged; dataclasses have one each for that.
     """
-    found = {**yaml.safe_load(path.read_text(encoding="utf-8"))}
+    found = {**content}
     head = HeadDescription(**found.pop("head")) if found.get("head") else None
-    described = Description(**{**found, "head": head})
-    if elsewhere := [name for name in described.files if Path(name).name != name]:
-        raise ValueError(f"files that are not in the folder: {', '.join(elsewhere)}")
-    return described
+    return Description(**{**found, "head": head})

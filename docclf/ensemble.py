@@ -6,6 +6,7 @@ anywhere: neither the run's config nor its data is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,20 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from docclf.description import Description as Description  # where others look for it
 from docclf.description import HeadDescription as HeadDescription
-from docclf.description import read_description
+from docclf.description import described_by
 from docclf.errors import DataError
-from docclf.models.backbone import make_net
-from docclf.models.features import Views, load_backbone
+from docclf.models.backbone import make_net, require_known
+from docclf.models.features import PIXELS, Views, load_backbone
 from docclf.models.head import Head
 from docclf.results.files import link, replacing
+from docclf.state import write_tensors
+from docclf.untrusted import inside, read_yaml
 
 FOLDER = "model"
 _DESCRIPTION = "model.yaml"
+# Of what a folder may ask for.
+_MOST_BYTES, _MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 8_000_000, 4096, 20_000, 100
 
 
 class FrozenHead(torch.nn.Module):
@@ -125,7 +130,7 @@ def _mean_logits(logits: Tensor, others: Tensor, fraction: float) -> Tensor:
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a backbone's weights as safetensors."""
     with replacing(path) as partial:
-        save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial)
+        write_tensors(partial, {key: value.detach().cpu().contiguous() for key, value in weights.items()})
 
 
 def save_ensemble(
@@ -196,7 +201,9 @@ def load_ensemble(folder: Path) -> Ensemble:
         DataError: The folder is damaged, or timm does not know the backbone.
     """
     try:
-        described = read_description(folder / _DESCRIPTION)
+        described = _read_description(folder / _DESCRIPTION)
+        for name in described.files:
+            inside(folder, name, is_plain=True)
         nets = []
         for name in described.members:
             net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
@@ -211,6 +218,35 @@ def load_ensemble(folder: Path) -> Ensemble:
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
             "or install the versions that `source` in its model.yaml names."
         ) from error
+
+
+def _read_description(path: Path) -> Description:
+    described = described_by(read_yaml(path, _MOST_BYTES))
+    _require_within_limits(described)
+    return described
+
+
+def _require_within_limits(described: Description) -> None:
+    """Refuse numbers that no model of a page has, which would fill the memory of whoever opens the folder.
+
+    Raises:
+        ValueError: There are some.
+        ConfigError: timm does not know the backbone; a name that stands for a place on a hub is none.
+    """
+    head = described.head
+    sides = [described.image_size, described.decoded_size, *(head.sides if head is not None else [])]
+    numbers = [described.temperature, *described.mean, *described.std, *([head.fraction] if head is not None else [])]
+    if not all(type(side) is int and 8 <= side <= _MOST_SIDE for side in sides):
+        raise ValueError(f"sides of images from 8 to {_MOST_SIDE} pixels were expected, not {sides[:9]}")
+    if described.channels not in (1, 3) or not len(described.mean) == len(described.std) == described.channels:
+        raise ValueError("1 or 3 channels were expected, with a mean and std of each")
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ValueError("finite numbers were expected for mean, std, temperature and fraction")
+    counts = (len(described.targets), len(described.members), len(sides))
+    if not (1 <= counts[0] <= _MOST_CLASSES and max(counts[1:]) <= _MOST_MEMBERS):
+        raise ValueError(f"at most {_MOST_CLASSES} classes and {_MOST_MEMBERS} members were expected, not {counts}")
+    if described.backbone != PIXELS:
+        require_known(str(described.backbone))
 
 
 def _load_head(folder: Path, described: Description, head: HeadDescription) -> FrozenHead:

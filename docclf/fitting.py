@@ -19,6 +19,7 @@ from docclf.model import PageClassifier
 from docclf.models.head import Head
 from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints
+from docclf.state import StateIO
 from docclf.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -145,10 +146,11 @@ def fit_in_memory(
             max_epochs=epochs,
             accumulate_grad_batches=data.accumulate,
             callbacks=[] if watch is None else [watch],
+            plugins=[StateIO()],
             **options,
         )
         last_epoch = None if watch is None else watch.last_epoch
-        trainer.fit(model, datamodule=data, ckpt_path=last_epoch, weights_only=False)
+        trainer.fit(model, datamodule=data, ckpt_path=last_epoch)
         return trainer, model
 
     while True:

@@ -21,6 +21,7 @@ from docclf.ensemble import Description, Ensemble
 from docclf.errors import ConfigError
 from docclf.models.novelty import Novelty
 from docclf.results.files import replacing
+from docclf.untrusted import CsvWriter
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ def predict_pages(
         quiet_decoders(),
         tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
     ):
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["ID", "target", "confidence", *doubts, *described.class_names, "problem"])
         start = 0
         for batch in batches:

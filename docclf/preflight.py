@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
+from docclf.targets import build, check_targets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,8 +141,10 @@ def check_config(cfg: DictConfig) -> None:
     """Refuse what no option of a group could check, before anything is loaded.
 
     Raises:
-        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range.
+        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range, or names
+            what may not be called.
     """
+    check_targets(cfg)
     require_root(cfg)
     require_checkpoint(cfg)
     for key, number in NUMBERS.items():
@@ -186,12 +188,12 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
             "folds that they were chosen by, finalists would score as before."
         )
     root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
+    if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     options = make_options(
         cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING if key in cfg.data}
     )
-    data = open_data_set(root, instantiate(cfg.data.reader), options)
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     pages = data.pages
     assignment = _split(cfg, pages)
     if finalist is not None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
@@ -26,7 +25,9 @@ from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
+from docclf.targets import build, whitelist
 from docclf.typos import answer_typos
+from docclf.untrusted import allowed
 
 if TYPE_CHECKING:
     from docclf.crossval import CrossValidation
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
 
-# What a config may call. Hydra refuses every other `_target_`.
-TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
+# What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/targets.py.
+TARGETS = whitelist()
 
 
 def _larger(size: int) -> int:
@@ -105,13 +106,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
 
     started = time.perf_counter()
     trial = current_trial()
-    validation = instantiate(cfg.validation)
+    validation = build(cfg.validation, "validation")
     if cfg.search.objective not in SCORES:
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = instantiate(
+    data = build(
         cfg.data,
-        augment=instantiate(cfg.augment),
+        "data",
+        augment=build(cfg.augment, "augment"),
         validation_augment=_read_augment(cfg.validation.augment),
         is_robust=validation.robust,
     )
@@ -122,7 +124,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             tell_few_steps(cfg, len(data.labels))
     heads = _make_heads(cfg, data)
     weights = heads.cache.backbone.weights
-    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
+    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": build(cfg.trainer, "trainer")}
     keeps = _may_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
@@ -147,6 +149,8 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         **({"corrections": data.data.corrections} if data.data.corrections else {}),
     }
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts, "tune": tune}
+    if names := allowed():
+        result["allowed"] = list(names)
     result["weights"] = {"name": cfg.model.name, "source": weights.source}
     trial.set_user_attr("hardware", result.setdefault("hardware", _hardware()))
     try:
@@ -314,7 +318,7 @@ def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
     from docclf.models.heads import Heads
 
     model, cache = cfg.model, make_feature_cache(cfg, **data.places)
-    options = instantiate(model.head) if model.get("head") else HeadOptions()
+    options = build(model.head, "model.head") if model.get("head") else HeadOptions()
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
     weights = None
@@ -367,7 +371,7 @@ def _read_augment(name: str | None) -> Any:
     merged = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
     assert isinstance(merged, DictConfig)
     merged.pop("defaults", None)
-    return instantiate(merged)
+    return build(merged, "augment")
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
@@ -376,14 +380,15 @@ def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
         from docclf.data.module import class_weights
 
         weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
-    return instantiate(
+    return build(
         cfg.model,
+        "model",
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
         channels=cfg.data.channels,
         class_weights=weights,
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
+        optimizer=build(cfg.optimizer, "optimizer"),
+        scheduler=build(cfg.scheduler, "scheduler"),
     )
 
 
@@ -399,7 +404,8 @@ def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     objective = cfg.search.objective if isinstance(cfg.search.objective, str) else None
     run = RunInfo(folder=folder, group=cfg.study_name, config=config, objective=objective, **described)
-    return RunLoggers({name: instantiate(node) for name, node in chosen_loggers(cfg.get("logger")).items()}, run)
+    loggers = chosen_loggers(cfg.get("logger"))
+    return RunLoggers({name: build(node, f"logger.{name}") for name, node in loggers.items()}, run)
 
 
 if __name__ == "__main__":

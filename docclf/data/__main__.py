@@ -11,12 +11,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.errors import DocclfError
 from docclf.preflight import require_root
+from docclf.targets import build
 from docclf.train import TARGETS, make_feature_cache
 from docclf.typos import answer_typos
 
@@ -59,12 +59,12 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
     require_root(cfg)
     root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
+    if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"on_error": "drop"}
     size = (_SIZE, 1.0) if cfg.data.image_size < _SIZE else (cfg.data.image_size, cfg.data.margin)
     options = make_options(*size, **decoding)
-    data = open_data_set(root, instantiate(cfg.data.reader), options)
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     log.info(describe(data))
     write_examples(folder / "examples.png", examples(data))
     log.info(f"Examples of every class: {folder / 'examples.png'}")

@@ -1,7 +1,7 @@
 """Training labels that look wrong, by what folds predicted for pages that they were not trained on."""
 
-import csv
 import warnings
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,11 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
+from docclf.errors import DataError
 from docclf.results.export import ExportBest, write_config
 from docclf.results.files import replacing
 from docclf.results.floors import FLOORS, classifier, floors_text, read_floors
@@ -24,6 +23,7 @@ from docclf.sweeper.progress import format_params
 from docclf.sweeper.record import plain_params
 from docclf.sweeper.storage import FINALISTS
 from docclf.sweeper.study import folder_number
+from docclf.untrusted import read_config
 
 # The callback by which docclf's own searches are known.
 _EXPORT = f"{ExportBest.__module__}.{ExportBest.__qualname__}"
@@ -92,10 +92,10 @@ def _read_config(run: Path | None) -> tuple[DictConfig, DictConfig] | None:
     if run is None:
         return None
     try:
-        config, hydra = OmegaConf.load(run / ".hydra" / "config.yaml"), OmegaConf.load(run / ".hydra" / "hydra.yaml")
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+        config, hydra = (read_config(run / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
+    except (OSError, DataError):
         return None
-    return (config, hydra.hydra) if isinstance(config, DictConfig) and "hydra" in hydra else None
+    return (config, hydra.hydra) if "hydra" in hydra else None
 
 
 def _export(

@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from docclf.results.files import link, replacing
+from docclf.results.folders import link_folder
 from docclf.results.shift import read_shift
 from docclf.results.verdict import Verdict
 from docclf.sweeper.storage import FINALISTS
+from docclf.untrusted import inside, read_yaml
 
 _MODEL = "model"
 _VERDICT = "verdict.yaml"
@@ -32,7 +34,7 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         if keep == "none" or (keep == "winner" and model.parent != winner):
             _remove(model)
     facts, former = verdict.to_dict(), _read(best)
-    found = [path.name for path in winner.glob("*")]
+    found = [path.name for path in winner.glob("*") if not path.is_symlink()]
     # What is only here: the winner's run was moved, or is on another machine.
     kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
     if _exported(former) != _exported(facts):
@@ -55,7 +57,7 @@ def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep:
         facts: For `verdict.yaml`.
         keep: Whether the other trials keep their models.
     """
-    _export(folder / "best", run, facts, [path.name for path in run.glob("*")], [])
+    _export(folder / "best", run, facts, [path.name for path in run.glob("*") if not path.is_symlink()], [])
     _drop_models(folder, but=None if keep else [run])
 
 
@@ -90,7 +92,7 @@ def _put(source: Path, folder: Path) -> None:
         partial.replace(target)
         partial.unlink(missing_ok=True)  # which stays where both are links to one file
         return
-    shutil.copytree(source, partial, copy_function=link)
+    link_folder(source, partial)
     former = folder / f".{source.name}.former"
     _remove(former)
     if target.exists():
@@ -122,13 +124,13 @@ def remove_run(best: Path, but: list[str] | None = None) -> None:
     """
     for name in _read(best).get("files", []):
         if name not in (but or []):
-            _remove(best / Path(name).name)
+            _remove(inside(best, name, is_plain=True))
     (best / _VERDICT).unlink(missing_ok=True)
 
 
 def _read(best: Path) -> dict[str, Any]:
     path = best / _VERDICT
-    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found = read_yaml(path) if path.is_file() else None
     return found if isinstance(found, dict) else {}
 
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.grammar import to_text
-from docclf.sweeper.passwords import hide_password
+from docclf.sweeper.passwords import hide_secrets
 from docclf.sweeper.space import key_of
 from docclf.sweeper.study import best_trial
 
@@ -107,5 +107,5 @@ def this_command(*overrides: str) -> str:
         *overrides: Each as `key=value`.
     """
     keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
-    arguments = [hide_password(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
+    arguments = [hide_secrets(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"
