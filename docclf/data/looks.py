@@ -27,8 +27,8 @@ def measure_looks(images: Images, aspects: NDArray[np.float32]) -> dict[str, Val
     """Light, sharpness, noise and skew of pages, each of shape (n,).
 
     `brightness`: of the brightest paper, in [0, 1]. `shading`: by how much the light falls off from the middle to an
-    edge. `sharpness`: how much of an edge lies between two pixels, in [0, 1]. `noise`: standard deviation where a page is flattest. `skew`:
-    degrees by which lines and edges are off the horizontal and vertical, in [0, 45].
+    edge. `sharpness`: how much of an edge lies between two pixels, in [0, 1]. `noise`: standard deviation where a page
+    is flattest. `skew`: degrees by which lines and edges are off the horizontal and vertical, in [0, 45].
 
     Args:
         images: uint8 pages of shape (n, size, size, channels), squeezed.

@@ -77,7 +77,7 @@ class Kind:
 KINDS = {
     "turned": Kind(0.1, more="turned by quarters", key="quarter_turns"),
     "skew": Kind(1.0, more="skewed", key="degrees", unit="{:.1f}°"),
-    "sharpness": Kind(0.05, less="blurred", key="blur", unit="{:.2f}"),
+    "sharpness": Kind(0.08, less="blurred", key="blur", unit="{:.2f}"),
     "brightness": Kind(0.05, more="brighter", less="darker", key="brightness", unit="{:.2f}"),
     "shading": Kind(0.03, more="unevenly lit", key="shading", unit="{:.2f}"),
     "noise": Kind(0.001, more="noisy", key="noise", unit="{:.4f}"),
