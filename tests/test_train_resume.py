@@ -88,7 +88,11 @@ def test_a_pruned_run_leaves_nothing_to_go_on_with(searching: Searching) -> None
 
 def test_a_run_out_of_time_goes_on_in_another_trial(searching: Searching) -> None:
     assert searching.run(deadline=time.time() - 1) is None
-    assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == ["fold_0.ckpt", "folds.pt"]
+    assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == [
+        "fold_0.ckpt",
+        "fold_0_net.safetensors",
+        "folds.pt",
+    ]
     assert searching.trial.user_attrs["interrupted"] == "timeout"
     again = searching.run(earlier=(0,))
     assert searching.kept(0) == searching.kept(1) == []
