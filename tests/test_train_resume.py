@@ -90,6 +90,7 @@ def test_a_run_out_of_time_goes_on_in_another_trial(searching: Searching) -> Non
     assert searching.run(deadline=time.time() - 1) is None
     assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == [
         "fold_0_epoch.safetensors",
+        "fold_0_net.safetensors",
         "folds.safetensors",
     ]
     assert searching.trial.user_attrs["interrupted"] == "timeout"
