@@ -28,7 +28,16 @@ _OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "overr
 _PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
 _NAMES = ("hydra.sweeper.preload", "hydra.sweeper.preflight", "hydra.sweeper.custom_search_space")
 # Keys that no search may give its jobs, and what is below them.
-_NOT_SEARCHED = ("hydra", "study_name", "search", "data.cache_dir", "data.draw", "trainer.default_root_dir", "output")
+_NOT_SEARCHED = (
+    "hydra",
+    "study_name",
+    "search",
+    "data.cache_dir",
+    "data.draw",
+    "trainer.default_root_dir",
+    "trainer.profiler",
+    "output",
+)
 
 
 def check_foreign(arguments: Namespace, config_name: str) -> None:
@@ -127,8 +136,9 @@ def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> Non
     cache = given("data.cache_dir")
     if cache is not None and not Path(str(cache), "contents.db").is_file():
         _refuse("data.cache_dir", cache, "where decoded pages are written, unless they have been before")
-    if given("trainer.default_root_dir") is not None:
-        _refuse("trainer.default_root_dir", given("trainer.default_root_dir"), "where a trainer writes")
+    for key in ("trainer.default_root_dir", "trainer.profiler"):
+        if given(key) is not None:
+            _refuse(key, given(key), "where a trainer writes")
     output = given("output")
     if output is not None and not _is_below(str(output)):
         _refuse("output", output, "which file is written, outside the folder where the command runs")

@@ -50,6 +50,8 @@ def whitelist() -> tuple[str, ...]:
 
 
 def _listed(key: str) -> tuple[str, ...]:
+    if key == "search.storage" or key.startswith("search.storage."):  # which the sweeper looks at again
+        return allow.STORAGES
     return _LOGGERS if key.startswith("logger.") and key.count(".") == 1 else SLOTS.get(key, ())
 
 

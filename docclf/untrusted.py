@@ -88,13 +88,18 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
 
 
 def require_whole(folder: Path) -> None:
-    """See that no link in the folder of a search leads out of it; models may be elsewhere, and are not followed.
+    """See that no link in the folder of a search leads out of it.
+
+    Models may be elsewhere, and are not followed. What W&B keeps in `wandb` has links of its own, and is not read.
 
     Raises:
         DataError: One does.
     """
     home = folder.resolve()
     for place, folders, files in os.walk(home):
+        if Path(place).name == "wandb":
+            folders.clear()
+            continue
         for name in (*folders, *files):
             path = Path(place, name)
             if path.is_symlink() and name != "model" and path.exists() and not path.resolve().is_relative_to(home):

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -155,6 +156,25 @@ def test_wandb_is_imported_by_loggers_alone(module: str) -> None:
 def test_these_rules_see_what_is_imported() -> None:
     assert {"docclf.data.folds", "torch"} <= set(imports("fitting"))
     assert "docclf.crossval" in set(imports("train")), "an import inside a function too"
+
+
+# What opens or calls what a file names: each in the one place that looks at it first.
+DOORS = {
+    r"\binstantiate\(": {"sweeper/allow"},
+    r"\b(get_method|get_class|get_object)\(": {"sweeper/opening", "results/export"},
+    r"\bimport_module\(": {"sweeper/workers"},
+    r"torch\.load\((?!path, weights_only=True)": set(),
+    r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {"sweeper/workers"},
+    r"yaml\.(safe_|full_|unsafe_)?load(_all)?\(": {"untrusted", "results/report/trial_page"},
+    r"OmegaConf\.load\(": {"untrusted", "composing", "train", "results/export", "sweeper/known"},
+    r"(?<![.\w])(eval|exec|compile)\(|os\.system|shell=True": set(),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_files_name_is_opened_and_called_in_one_place(door: str) -> None:
+    found = {m for m in MODULES if re.search(door, (PACKAGE / f"{m}.py").read_text(encoding="utf-8"))}
+    assert found <= DOORS[door], "see docclf/targets.py, docclf/untrusted.py and docclf/state.py for how"
 
 
 # What the commands load

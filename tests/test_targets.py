@@ -191,6 +191,7 @@ SEARCH = ("-m", "hparams_search=optuna")
         ("data: {cache_dir: /x}", "data.cache_dir"),
         ("data: {root: /nowhere/x}", "data.root"),
         ("trainer: {default_root_dir: /x}", "trainer.default_root_dir"),
+        ("trainer: {profiler: pytorch}", "trainer.profiler"),
         ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
         ("search: {storage: x.log}", "search.storage"),
         ("search: {warm_start_from: /x}", "search.warm_start_from"),

@@ -71,6 +71,8 @@ def test_links_out_of_a_search_are_refused_and_models_may_be_elsewhere(folder: P
     (folder / "leads").rename(folder / "model")
     (folder / "out").unlink()
     (folder / "broken").symlink_to("nowhere")
+    (folder / "wandb").mkdir()
+    (folder / "wandb" / "debug.log").symlink_to(folder.parent / "secret" / "x")
     require_whole(folder)
     require_whole(folder / "nowhere")
 
@@ -139,7 +141,9 @@ def test_what_an_earlier_run_kept_is_taken_over_without_its_links(tmp_path: Path
     assert [path.name for path in (tmp_path / "1" / "resume").iterdir()] == ["folds.safetensors"]
 
 
-@pytest.mark.parametrize("place", ["0/secret", "0/index.html", "finalists/0", "artifacts/x", "0/.hydra", "0", "best"])
+@pytest.mark.parametrize(
+    "place", ["0/secret", "0/index.html", "finalists/0", "artifacts/x", "0/.hydra", "0", "best", "wandb"]
+)
 def test_a_search_with_a_link_out_of_it_is_neither_reported_nor_merged(
     place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +157,7 @@ def test_a_search_with_a_link_out_of_it_is_neither_reported_nor_merged(
     if path.is_dir():
         shutil.rmtree(path)
     path.parent.mkdir(exist_ok=True)
-    is_folder = place in ("finalists/0", "0", "0/.hydra", "best")
+    is_folder = place in ("finalists/0", "0", "0/.hydra", "best", "wandb")
     path.symlink_to(tmp_path / "home" if is_folder else tmp_path / "id_rsa")
     assert report([str(theirs)]) == 2
     assert "links that lead out" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from docclf.results.files import replacing
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
 from docclf.sweeper.allow import require_allowed
+from docclf.untrusted import unsafe_interpolation
 
 if TYPE_CHECKING:
     import optuna
@@ -249,11 +250,18 @@ def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictCon
         found = OmegaConf.load(path)
     else:
         loader = GlobalHydra.instance().config_loader()
-        found = loader.load_sweep_config(config, list(trial.user_attrs[OVERRIDES]))
+        typed = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+        kept = [text for text in map(str, trial.user_attrs[OVERRIDES]) if text in typed or _is_about_training(text)]
+        found = loader.load_sweep_config(config, kept)
         OmegaConf.set_struct(found, False)
         found.pop("hydra")
     assert isinstance(found, DictConfig)
     return found
+
+
+def _is_about_training(override: str) -> bool:
+    """Whether an override that a shared study holds may be composed: others may have written it."""
+    return not (override.lstrip("+~").startswith(("hydra.", "hydra/")) or unsafe_interpolation(override))
 
 
 def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:

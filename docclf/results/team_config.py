@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def export_team_best(
     by = verdict.how if verdict is not None else "by the score of the search"
     for entry in chosen:
         name = f"{entry.origin.who}-{entry.origin.number}" if entry.number is None else str(entry.number)
-        place = Path() if len(study.directions) == 1 else Path(name)
+        # Who it comes from is what a study says.
+        place = Path() if len(study.directions) == 1 else Path(re.sub(r"[/\\\0]", "_", name))
         origin = f"{entry.origin.who}, study {entry.origin.study}, trial {entry.origin.number}"
         trial, run = entry.trial, _folder(entry)
         if verdict is not None and verdict.reference is not None:

@@ -11,6 +11,14 @@ from omegaconf import OmegaConf
 from docclf.errors import ConfigError
 from docclf.untrusted import VARIABLE, allowed, is_listed
 
+# What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
+STORAGES = (
+    *(f"optuna.storages.{name}" for name in ("GrpcStorageProxy", "InMemoryStorage", "JournalStorage", "RDBStorage")),
+    *(f"optuna.storages.{name}" for name in ("RetryFailedTrialCallback", "RetryHeartbeatStaleTrialCallback")),
+    *(f"optuna.storages.journal.JournalFile{name}" for name in ("Backend", "OpenLock", "SymlinkLock")),
+    *(f"optuna.storages.JournalFile{name}" for name in ("Storage", "OpenLock", "SymlinkLock")),
+)
+
 
 def require_allowed(name: Any, listed: Any, key: str) -> None:
     """Refuse a name that neither the program lists nor `DOCCLF_ALLOW` matches.

@@ -16,18 +16,11 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
-from docclf.sweeper.allow import build
+from docclf.sweeper.allow import STORAGES, build
 from docclf.sweeper.claims import is_remote
 from docclf.sweeper.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
 from docclf.sweeper.patience import PatientStorage
 
-# What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
-_STORAGES = (
-    *(f"optuna.storages.{name}" for name in ("GrpcStorageProxy", "InMemoryStorage", "JournalStorage", "RDBStorage")),
-    *(f"optuna.storages.{name}" for name in ("RetryFailedTrialCallback", "RetryHeartbeatStaleTrialCallback")),
-    *(f"optuna.storages.journal.JournalFile{name}" for name in ("Backend", "OpenLock", "SymlinkLock")),
-    *(f"optuna.storages.JournalFile{name}" for name in ("Storage", "OpenLock", "SymlinkLock")),
-)
 # Folder of the finalists' runs in that of the search.
 FINALISTS = "finalists"
 # Folder of the files that are attached to trials, in that of the search.
@@ -163,7 +156,7 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
     config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
-    storage = _created(lambda: build(config, "hydra.sweeper.storage", _STORAGES), "the storage")
+    storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
     cached = optuna.storages.get_storage(storage)
