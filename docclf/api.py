@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError, SearchError
+from docclf.sweeper.passwords import take_argument
+from docclf.untrusted import read_config, read_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -59,7 +61,13 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> SearchRes
     given = [*overrides] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
     given += [text for text in overrides if text not in given]
     place = _sweep_dir(given, Path(cwd).absolute())
-    command = [sys.executable, "-m", "docclf.train", "-m", *given]
+    command = [
+        sys.executable,
+        "-m",
+        "docclf.train",
+        "-m",
+        *(take_argument(text, Path(cwd).absolute()) for text in given),
+    ]
     with subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
     ) as process:
@@ -84,11 +92,9 @@ def read_search(folder: str | Path) -> SearchResult:
     Raises:
         DataError: There is none, or it has no winner.
     """
-    import yaml
-
     folder = Path(folder)
     verdict = folder / "best" / "verdict.yaml"
-    found = yaml.safe_load(verdict.read_text(encoding="utf-8")) if verdict.is_file() else {}
+    found = read_yaml(verdict) if verdict.is_file() else {}
     return SearchResult(folder, best_config_path(folder), found)
 
 
@@ -123,10 +129,7 @@ def best_config(folder: str | Path) -> DictConfig:
     Raises:
         DataError: The search has none.
     """
-    from omegaconf import DictConfig, OmegaConf
-
-    config = OmegaConf.load(best_config_path(folder))
-    assert isinstance(config, DictConfig)
+    config = read_config(best_config_path(folder))
     config.pop("defaults")
     return config
 

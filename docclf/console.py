@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from docclf.errors import DocclfError
+from docclf.untrusted import escape_logs, plain
 
 
 @contextmanager
@@ -62,6 +63,7 @@ def run(
         SystemExit: See `ended_by_ctrl_c`.
     """
     options = parser.parse_args(arguments)
+    escape_logs()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
@@ -69,7 +71,7 @@ def run(
         with ended_by_ctrl_c():
             text = act(options)
     except (DocclfError, OSError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(plain(f"{type(error).__name__}: {error}\n"))
         return 2
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(plain(f"{text}\n"))
     return 0

@@ -55,6 +55,11 @@ class CrossValidation:
         return [fold.score for fold in self.folds]
 
     @property
+    def clean_scores(self) -> list[float]:
+        """Score of each fold on its pages as they are; empty where that was not measured."""
+        return [fold.clean for fold in self.folds if fold.clean is not None]
+
+    @property
     def mean(self) -> float:
         """Mean of the folds' scores; NaN before the first."""
         return float(np.mean(self.scores)) if self.folds else math.nan
@@ -79,13 +84,15 @@ class CrossValidation:
         """What a search can have as its objectives.
 
         `macro_f1` is the mean over folds, `macro_f1_pooled` the one score of all out-of-fold predictions,
-        `train_seconds` the time of all folds, `parameters` the size of the model.
+        `macro_f1_clean` the mean over folds of their pages as they are, where that was measured, `train_seconds` the
+        time of all folds, `parameters` the size of the model.
         """
         predicted = self.probabilities[self.scored].argmax(axis=1)
         pooled = macro_f1(self.labels[self.scored], predicted, self.probabilities.shape[1])
         return {
             "macro_f1": self.mean,
             "macro_f1_pooled": pooled,
+            **({"macro_f1_clean": float(np.mean(self.clean_scores))} if self.clean_scores else {}),
             "train_seconds": sum(fold.seconds for fold in self.folds),
             "parameters": float(self.n_parameters),
         }
@@ -132,9 +139,7 @@ def cross_validate(
             score, by = average.folds[-1], ", by another worker" if fold in shared.by_others else ""
             parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
             of = f" ({parts})" if len(average.by_kind) > 1 else ""
-            log.info(
-                f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score.score:.3f}{of}  {score.seconds:.1f} s{by}"
-            )
+            log.info(f"{_fold_line(score, validation.n_runs)}{of}  {score.seconds:.1f} s{by}")
             if average.pruned or average.out_of_time:
                 break
     return CrossValidation(
@@ -170,14 +175,24 @@ def cross_validate_heads(
     started = time.perf_counter()
     for fold, ((_, rows), found) in enumerate(zip(splits, heads.folds(splits), strict=True)):
         probabilities[rows] = found.probabilities
-        score = macro_f1(labels[rows], probabilities[rows].argmax(axis=1), n_classes)
+        score = macro_f1(labels[rows], found.probabilities.argmax(axis=1), n_classes)
+        clean = None if found.clean is None else macro_f1(labels[rows], found.clean.argmax(axis=1), n_classes)
         ended = time.perf_counter()
-        folds.append(FoldScore(fold, score, 0, ended - started))
+        folds.append(FoldScore(fold, score, 0, ended - started, clean))
         started = ended
         if validation.report == "fold":
             trial.report(score, fold)
-        log.info(f"  fold {fold + 1}/{validation.n_runs}  macro-F1 {score:.3f}  {folds[-1].seconds:.1f} s")
+        log.info(f"{_fold_line(folds[-1], validation.n_runs)}  {folds[-1].seconds:.1f} s")
     return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
+
+
+def _fold_line(score: FoldScore, n_runs: int) -> str:
+    """
+    >>> _fold_line(FoldScore(0, 0.8, 0, 1.0), 3), _fold_line(FoldScore(0, 0.8, 0, 1.0, clean=0.9), 3)
+    ('  fold 1/3  macro-F1 0.800', '  fold 1/3  macro-F1 0.800, clean 0.900')
+    """
+    clean = "" if score.clean is None else f", clean {score.clean:.3f}"
+    return f"  fold {score.fold + 1}/{n_runs}  macro-F1 {score.score:.3f}{clean}"
 
 
 def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:

@@ -14,10 +14,12 @@ import numpy as np
 import yaml
 
 from docclf.results.files import link, replacing
+from docclf.untrusted import inside, read_yaml
 
 FOLDER = "model"
 NAME = "model.yaml"
 DOUBT = "doubt.npz"
+_MOST_BYTES = 8_000_000
 # What the parts of an ensemble have in common.
 _SHARED = ("targets", "class_names", "channels")
 
@@ -136,17 +138,17 @@ def read_description(folder: Path) -> Description:
     Raises:
         Exception: It is damaged, or names files that are not beside it; YAML and dataclasses have one each for that.
     """
-    return _described(yaml.safe_load((folder / NAME).read_text(encoding="utf-8")))
+    described = _described(read_yaml(folder / NAME, _MOST_BYTES))
+    for name in described.files:
+        inside(folder, name, is_plain=True)
+    return described
 
 
 def _described(found: Mapping[str, Any]) -> Description:
     shared = {key: found[key] for key in _SHARED}
     parts = [_described({**shared, **part}) for part in found.get("parts") or ()]
     head = HeadDescription(**found["head"]) if found.get("head") else None
-    described = Description(**{**found, "head": head, "parts": parts})
-    if elsewhere := [name for name in described.files if Path(name).name != name]:
-        raise ValueError(f"files that are not in the folder: {', '.join(elsewhere)}")
-    return described
+    return Description(**{**found, "head": head, "parts": parts})
 
 
 def write_description(folder: Path, description: Description) -> None:

@@ -6,6 +6,7 @@ anywhere: neither the run's config nor its data is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from docclf.description import (
@@ -26,10 +27,14 @@ from docclf.description import (
     write_description,
 )
 from docclf.errors import DataError
-from docclf.models.backbone import make_net
-from docclf.models.features import Passes, Views, load_backbone
+from docclf.models.backbone import make_net, require_known
+from docclf.models.features import PIXELS, Passes, Views, load_backbone
 from docclf.models.head import Head
 from docclf.results.files import link, replacing
+from docclf.state import write_tensors
+
+# Of what a folder may ask for.
+_MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
 
 
 class FrozenHead(torch.nn.Module):
@@ -162,7 +167,7 @@ def _mean_logits(logits: Tensor, others: Tensor, fraction: float) -> Tensor:
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a backbone's weights as safetensors."""
     with replacing(path) as partial:
-        save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial)
+        write_tensors(partial, {key: value.detach().cpu().contiguous() for key, value in weights.items()})
 
 
 def save_ensemble(
@@ -232,6 +237,10 @@ def load_ensemble(folder: Path) -> Ensemble | Blend:
     """
     try:
         described = read_description(folder)
+        if len(described.parts) > _MOST_MEMBERS:
+            raise ValueError(f"at most {_MOST_MEMBERS} parts were expected, not {len(described.parts)}")
+        for one in (described, *described.parts):
+            _require_within_limits(one)
         if described.parts:
             backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
             return Blend([_load(folder, part, backbones) for part in described.parts], described)
@@ -241,6 +250,29 @@ def load_ensemble(folder: Path) -> Ensemble | Blend:
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
             "or install the versions that `source` in its model.yaml names."
         ) from error
+
+
+def _require_within_limits(described: Description) -> None:
+    """Refuse numbers that no model of a page has, which would fill the memory of whoever opens the folder.
+
+    Raises:
+        ValueError: There are some.
+        ConfigError: timm does not know the backbone; a name that stands for a place on a hub is none.
+    """
+    head = described.head
+    sides = [described.image_size, described.decoded_size, *(head.sides if head is not None else [])]
+    numbers = [described.temperature, *described.mean, *described.std, *([head.fraction] if head is not None else [])]
+    if not all(type(side) is int and 8 <= side <= _MOST_SIDE for side in sides):
+        raise ValueError(f"sides of images from 8 to {_MOST_SIDE} pixels were expected, not {sides[:9]}")
+    if described.channels not in (1, 3) or not len(described.mean) == len(described.std) == described.channels:
+        raise ValueError("1 or 3 channels were expected, with a mean and std of each")
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ValueError("finite numbers were expected for mean, std, temperature and fraction")
+    counts = (len(described.targets), len(described.members), len(sides))
+    if not (1 <= counts[0] <= _MOST_CLASSES and max(counts[1:]) <= _MOST_MEMBERS):
+        raise ValueError(f"at most {_MOST_CLASSES} classes and {_MOST_MEMBERS} members were expected, not {counts}")
+    if described.backbone != PIXELS:
+        require_known(str(described.backbone))
 
 
 def _load(folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]) -> Ensemble:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from docclf import CONF_DIR
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
+from docclf.untrusted import inside, read_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ def export_model(cfg: DictConfig) -> Path:
             raise ConfigError(f"Expected agreement within {_TOLERANCE:g}, got: {agreement}. Nothing was written.")
         _write_readme(Path(partial, "README.md"), ensemble.description, agreement)
         for name in [*ensemble.description.files, _DESCRIPTION]:
-            shutil.copyfile(folder / name, Path(partial, name))
+            shutil.copyfile(inside(folder, name, is_plain=True), inside(Path(partial), name, is_plain=True))
         _move(Path(partial), output)
     log.info(f"Checked: {agreement}{f' of {root}' if root else ''}")
     log.info(f"Exported: {output}")
@@ -134,11 +134,11 @@ def _data_root(run: Path) -> Path:
     for path in (run / ".hydra" / "config.yaml", run / "config.yaml"):
         if path.is_file():
             try:
-                root = Path(str(OmegaConf.select(OmegaConf.load(path), "data.root", throw_on_missing=True)))
+                root = Path(str(OmegaConf.select(read_config(path), "data.root", throw_on_missing=True)))
                 began = run / ".hydra" / "hydra.yaml"
-                cwd = OmegaConf.select(OmegaConf.load(began), "hydra.runtime.cwd") if began.is_file() else None
+                cwd = OmegaConf.select(read_config(began), "hydra.runtime.cwd") if began.is_file() else None
                 return Path(cwd or ".", root)
-            except (OmegaConfBaseException, YAMLError) as error:
+            except OmegaConfBaseException as error:
                 raise DataError(f"Expected a config in {path}, got {type(error).__name__}: {error}") from error
     raise DataError(f"Expected .hydra/config.yaml or config.yaml in {run}, got neither.")
 

@@ -19,6 +19,7 @@ from docclf.model import PageClassifier
 from docclf.models.head import Head
 from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints
+from docclf.state import StateIO
 from docclf.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class FoldTrainer:
         train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
         self.data.use_split(train, validation)
         head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
-        watch.follow(self.data.labels[validation], None if head is None else head.probabilities)
+        seen = (None, None) if head is None else (head.probabilities, head.clean)
+        watch.follow(self.data.labels[validation], *seen)
         _, model = fit_in_memory(
             self.data,
             epochs=self.validation.epochs,
@@ -144,10 +146,11 @@ def fit_in_memory(
             max_epochs=epochs,
             accumulate_grad_batches=data.accumulate,
             callbacks=[] if watch is None else [watch],
+            plugins=[StateIO()],
             **options,
         )
         last_epoch = None if watch is None else watch.last_epoch
-        trainer.fit(model, datamodule=data, ckpt_path=last_epoch, weights_only=False)
+        trainer.fit(model, datamodule=data, ckpt_path=last_epoch)
         return trainer, model
 
     while True:

@@ -30,12 +30,14 @@ class FoldScore:
         score: Validation macro-F1 of the epoch that is kept, the best one.
         epoch: That epoch, from 0; of a head 0.
         seconds: Wall-clock time of the training with its validations.
+        clean: Macro-F1 of the validation pages as they are, where that is scored besides; else None.
     """
 
     fold: int
     score: float
     epoch: int
     seconds: float
+    clean: float | None = None
 
 
 class FoldAverage(FoldTraining):
@@ -85,7 +87,9 @@ class FoldAverage(FoldTraining):
         """
         self.reset()
         found = {kind: Candidate(**one) for kind, one in candidates.items()}
-        self.candidates = {kind: Candidate(one.scores if kind == HEAD else []) for kind, one in found.items()}
+        self.candidates = {
+            kind: Candidate(one.scores if kind == HEAD else [], clean=one.clean) for kind, one in found.items()
+        }
         for epoch in range(len(found[NET].scores)):
             for kind in found.keys() - {HEAD}:
                 self.candidates[kind].scores.append(found[kind].scores[epoch])
@@ -98,7 +102,8 @@ class FoldAverage(FoldTraining):
 
     def _finish(self, seconds: float) -> None:
         for kind, one in self.candidates.items():
-            self.by_kind.setdefault(kind, []).append(FoldScore(self.fold, one.score, one.best_epoch, seconds))
+            found = FoldScore(self.fold, one.score, one.best_epoch, seconds, one.clean_score)
+            self.by_kind.setdefault(kind, []).append(found)
         self.fold += 1
         if self.each == "fold":
             self._report(self.folds[-1].score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)

@@ -30,11 +30,13 @@ class Candidate:
         scores: Validation macro-F1 after each epoch; of a head one, as of before the first epoch.
         probabilities: Of the validation pages at the best of them, float32 of shape (n, n_classes).
         weights: Of the backbone then, where they are kept.
+        clean: Macro-F1 of the same pages as they are after each epoch, where that is scored besides.
     """
 
     scores: list[float] = field(default_factory=list)
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    clean: list[float] = field(default_factory=list)
 
     @property
     def score(self) -> float:
@@ -45,6 +47,11 @@ class Candidate:
     def best_epoch(self) -> int:
         """The first epoch that had it, from 0."""
         return self.scores.index(self.score)
+
+    @property
+    def clean_score(self) -> float | None:
+        """That of the pages as they are, in the best epoch; None where it was not scored."""
+        return self.clean[self.best_epoch] if self.clean else None
 
 
 class FoldTraining(pl.Callback):
@@ -77,27 +84,37 @@ class FoldTraining(pl.Callback):
         self.fold, self.n_runs, self.epochs, self.seed, self.tell = fold, n_runs, epochs, seed, tell
         self.checkpoints, self.keep_weights = checkpoints, keep_weights
         self.head: NDArray[np.float32] | None = None  # probabilities of the validation pages, where there is a head
+        self.clean: NDArray[np.float32] | None = None  # likewise, of the pages as they are
         self.labels = np.empty(0, np.int64)  # of the validation pages
         self.reset()
 
-    def follow(self, labels: NDArray[np.int64], head: NDArray[np.float32] | None) -> None:
+    def follow(
+        self, labels: NDArray[np.int64], head: NDArray[np.float32] | None, clean: NDArray[np.float32] | None = None
+    ) -> None:
         """Be told of the next fold.
 
         Args:
             labels: Class of each validation page, shape (n,).
             head: Probabilities of its head, shape (n, n_classes); None where there is none.
+            clean: Likewise, of the pages as they are; None where that is not scored.
         """
-        self.labels, self.head = labels, head
+        self.labels, self.head, self.clean = labels, head, clean
 
     def reset(self) -> None:
         """Forget what was trained."""
         self.candidates = {NET: Candidate()}
         if self.head is not None:
-            score = macro_f1(self.labels, self.head.argmax(axis=1), self.head.shape[1])
-            self.candidates = {HEAD: Candidate([score], self.head), AVERAGE: Candidate(), NET: Candidate()}
+            head = Candidate([self._score(self.head)], self.head, clean=self._clean_scores(self.clean))
+            self.candidates = {HEAD: head, AVERAGE: Candidate(), NET: Candidate()}
         self._logged_before: list[Call] = []  # by another process, which did not come to its end
         self._seconds_before, self._started = 0.0, time.perf_counter()
         self._epoch_started, self._first_step, self._pace = self._started, 0, ""
+
+    def _score(self, probabilities: NDArray[np.float32]) -> float:
+        return macro_f1(self.labels, probabilities.argmax(axis=1), probabilities.shape[1])
+
+    def _clean_scores(self, probabilities: NDArray[np.float32] | None) -> list[float]:
+        return [] if probabilities is None else [self._score(probabilities)]
 
     @property
     def state_key(self) -> str:
@@ -147,10 +164,14 @@ class FoldTraining(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PageClassifier)
         probabilities = pl_module.logits.cpu().softmax(dim=1).numpy()
+        clean = None if pl_module.clean_logits is None else pl_module.clean_logits.cpu().softmax(dim=1).numpy()
         self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, pl_module)
+        self.candidates[NET].clean += self._clean_scores(clean)
         if self.head is not None:
             mean = (self.head + probabilities) / 2
-            self._offer(AVERAGE, macro_f1(self.labels, mean.argmax(axis=1), mean.shape[1]), mean, pl_module)
+            self._offer(AVERAGE, self._score(mean), mean, pl_module)
+            both = None if clean is None or self.clean is None else (self.clean + clean) / 2
+            self.candidates[AVERAGE].clean += self._clean_scores(both)
 
     def _offer(self, kind: str, score: float, probabilities: NDArray[np.float32], module: PageClassifier) -> None:
         candidate = self.candidates[kind]
@@ -170,6 +191,6 @@ class FoldTraining(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.candidates = {kind: Candidate(**one) for kind, one in state_dict["candidates"].items()}
         for candidate in self.candidates.values():
-            candidate.scores = list(candidate.scores)
+            candidate.scores, candidate.clean = list(candidate.scores), list(candidate.clean)
         self._seconds_before = state_dict["seconds"]
         self._logged_before = state_dict.get("logged", [])

@@ -36,6 +36,7 @@ examples:
   python -m docclf.labels multirun/invoices --no-browser     prints the address alone
   python -m docclf.labels multirun/invoices --who kim        the name that goes into the file
   python -m docclf.labels RUN --file corrections.csv         another file, or one to go on with
+  python -m docclf.labels RUN --root DIR --who ann           the pages were moved; decided by ann
 
 exit status: 0 after a review, 2 if there is nothing to review, with the reason
 """

@@ -99,9 +99,10 @@ class PageClassifier(pl.LightningModule):
         self.mean: Tensor
         self.std: Tensor
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        self._outputs: list[tuple[Tensor, Tensor]] = []
+        self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
         self._n_averaged = 0
         self.logits = torch.empty(0, num_classes)
+        self.clean_logits: Tensor | None = None
 
     def start(self, head: Head) -> None:
         """Take a head that was fitted to the frozen net's last features as the classifier to start from.
@@ -174,28 +175,35 @@ class PageClassifier(pl.LightningModule):
                 "A smaller optimizer.lr or a longer scheduler.warmup may help."
             )
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int, dataloader_idx: int = 0) -> None:
         images, labels = batch
-        self._outputs.append((self(images), labels))
+        if dataloader_idx == len(self._outputs):
+            self._outputs.append([])
+        self._outputs[dataloader_idx].append((self(images), labels))
 
     def on_validation_epoch_start(self) -> None:
         self._outputs.clear()
 
     def on_validation_epoch_end(self) -> None:
-        """Score all pages at once; `self.logits` keeps their logits, float32 of shape (n, num_classes), in order."""
+        """Score all pages at once; `self.logits` keeps their logits, float32 of shape (n, num_classes), in order.
+
+        Of a second loader, the same pages as they are, `self.clean_logits` keeps them; it is None without one.
+        """
         # Lightning validates before the training epoch ends: no score of a broken model may be reported.
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._require_finite(float(self._loss), "training")
-        logits = torch.cat([logits for logits, _ in self._outputs]).float()
-        labels = torch.cat([labels for _, labels in self._outputs])
+        labels = torch.cat([labels for _, labels in self._outputs[0]])
+        logits, *clean = (torch.cat([logits for logits, _ in outputs]).float() for outputs in self._outputs)
         self._outputs.clear()
-        self.logits = logits
+        self.logits, self.clean_logits = logits, clean[0] if clean else None
         split = "test" if self.trainer.testing else "val"
         loss = F.cross_entropy(logits, labels)
         self._require_finite(float(loss), {"val": "validation"}.get(split, split))  # the last step may have broken it
         self.log(f"{split}/loss", loss)
         self.log(f"{split}/accuracy", multiclass_accuracy(logits, labels, self.num_classes, average="micro"))
         self.log(f"{split}/macro_f1", macro_f1(logits, labels, self.num_classes))
+        if self.clean_logits is not None:
+            self.log(f"{split}/macro_f1_clean", macro_f1(self.clean_logits, labels, self.num_classes))
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start

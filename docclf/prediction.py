@@ -23,6 +23,7 @@ from docclf.errors import ConfigError
 from docclf.models.features import Passes
 from docclf.models.novelty import Novelty
 from docclf.results.files import replacing
+from docclf.untrusted import CsvWriter
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ def predict_pages(
         quiet_decoders(),
         tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
     ):
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["ID", "target", "confidence", *doubts, *described.class_names, "problem"])
         start = 0
         for batch, *others in batches:

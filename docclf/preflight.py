@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
+from docclf.targets import build, check_targets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,8 @@ _ABSENT = object()
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
 SCORES = ("macro_f1", "macro_f1_pooled")
-METRICS = (*SCORES, "train_seconds", "parameters")
+CLEAN = "macro_f1_clean"
+METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "keep_checkpoints": KEEP,
     "results.pickle": (True, False),
     "search.ensemble": ("auto", True, False),
+    "validation.robust": (True, False),
     "data.fit": ("squeeze", "letterbox"),
     "model.tune": ("head", "last", "all"),
     "model.pretrained": ("auto", True, False),
@@ -141,8 +143,10 @@ def check_config(cfg: DictConfig) -> None:
     """Refuse what no option of a group could check, before anything is loaded.
 
     Raises:
-        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range.
+        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range, or names
+            what may not be called.
     """
+    check_targets(cfg)
     require_root(cfg)
     require_checkpoint(cfg)
     for key, number in NUMBERS.items():
@@ -158,6 +162,10 @@ def check_config(cfg: DictConfig) -> None:
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if unknown := [name for name in objective if name not in METRICS]:
         raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
+    if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
+        raise ConfigError(
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+        )
     check_loggers(cfg.get("logger"))
 
 
@@ -173,6 +181,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         reports that a whole trial makes.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.shift import tell_differences
 
     check_config(cfg)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
@@ -181,17 +190,18 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
             "folds that they were chosen by, finalists would score as before."
         )
     root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
+    if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     options = make_options(
         cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING if key in cfg.data}
     )
-    data = open_data_set(root, instantiate(cfg.data.reader), options)
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     pages = data.pages
     assignment = _split(cfg, pages)
     if finalist is not None:
         _check_folds(finalist, pages, assignment)
     tell_duplicates(data)
+    tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
     return {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.console import make_parser, run
 from docclf.errors import DocclfError
+from docclf.untrusted import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ study.
 _EXAMPLES = """\
 examples:
   python -m docclf.report multirun/invoices                       multirun/invoices/report.html
+  python -m docclf.report multirun/invoices --pages DIR           with pictures of the pages in DIR
   python -m docclf.report multirun/invoices --output /tmp/a.html  another file
   python -m docclf.report sqlite:///study.db#invoices             report.html here, of any study
   python -m docclf.report postgresql://me@host/studies#invoices   the same from a server
@@ -56,6 +58,7 @@ def _report(options: argparse.Namespace) -> Path:
         objectives=_objectives(config) if config is not None else None,
         continue_command=_command(study, config) if config is not None else "",
         read_page=read_thumbnail,
+        pages=options.pages,
         output=options.output,
     )
 
@@ -78,7 +81,14 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
     from docclf.data.tables import find_page
 
     path, number = find_page(root, page)
+    if not _is_page(root, path):
+        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
     return read_page(path, side, page=number)
+
+
+def _is_page(root: Path, path: Path) -> bool:
+    """Whether a file is there, below the root: an ID may come from somebody else's file."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def _objectives(config: DictConfig) -> list[str] | None:
@@ -98,6 +108,7 @@ def _command(study: optuna.Study, config: DictConfig) -> str:
     """What goes on with a search of docclf; empty where it is another application's."""
     from omegaconf import OmegaConf
 
+    from docclf.results.studies import replayable
     from docclf.results.summary import larger_limits
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
@@ -105,15 +116,18 @@ def _command(study: optuna.Study, config: DictConfig) -> str:
     given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
     more = larger_limits(study, config)
     replaced = tuple(f"{override.partition('=')[0]}=" for override in more)
-    overrides = [text for text in map(str, given) if not (more and text.startswith(replaced))]
+    overrides = [text for text in replayable(given) if not (more and text.startswith(replaced))]
     command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, *more])
-    return f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}"
+    return plain(f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("report", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "study", metavar="STUDY", help="folder of a search, or storage URL, with #NAME where it holds several studies"
+    )
+    parser.add_argument(
+        "--pages", type=Path, metavar="DIR", help="folder of the pages (data.root), to show some of them"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="another file than report.html in the folder")
     return parser

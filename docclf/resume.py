@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from filelock import FileLock, Timeout
 
 from docclf.results.files import replacing
+from docclf.results.folders import symbolic_links
+from docclf.state import SUFFIX, load_state, save_state
 
 log = logging.getLogger(__name__)
 
-_FOLDS, _PARTIAL = "folds.pt", ".resume.partial"
+_FOLDS, _PARTIAL = f"folds{SUFFIX}", ".resume.partial"
 
 
 class NoLocksError(Exception):
@@ -66,7 +67,8 @@ class FoldCheckpoints:
         partial = self._own.with_name(_PARTIAL)
         for path in (partial, self._own):
             shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(folder, partial, ignore=shutil.ignore_patterns("*.lock"))
+        locks = shutil.ignore_patterns("*.lock")
+        shutil.copytree(folder, partial, ignore=lambda at, names: locks(at, names) | symbolic_links(at, names))
         partial.rename(self._own)
 
     def opened(self) -> dict[str, Any] | None:
@@ -81,7 +83,7 @@ class FoldCheckpoints:
     def save_folds(self, state: dict[str, Any]) -> None:
         """Keep the finished folds of each candidate, `state["folds"]`; what was kept of each alone goes."""
         with replacing(self._own / _FOLDS) as partial:
-            torch.save({**state, "key": self.key}, partial)
+            save_state(partial, {**state, "key": self.key})
         for fold in range(max(map(len, state["folds"].values()), default=0)):
             for path in (self._checkpoint(fold), self._finished(fold)):
                 path.unlink(missing_ok=True)
@@ -98,9 +100,12 @@ class FoldCheckpoints:
         return self._own / f"fold_{fold}_{kind}.safetensors"
 
     def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
-        """Keep the model, optimizer and callbacks of a fold under way."""
-        with replacing(self._checkpoint(fold)) as partial:
-            trainer.save_checkpoint(partial)
+        """Keep the model, optimizer and callbacks of a fold under way, if they are of a kind that can be."""
+        try:
+            with replacing(self._checkpoint(fold)) as partial:
+                trainer.save_checkpoint(partial)
+        except TypeError as error:  # of a user's own parts
+            log.warning(f"The epoch is not kept, an interruption would cost the fold: {error}")
         self._drop_if_ended()
 
     def epoch(self, fold: int) -> Path | None:
@@ -116,7 +121,7 @@ class FoldCheckpoints:
     def save_fold(self, fold: int, done: dict[str, Any]) -> None:
         """Keep a finished fold for the process that opened the run."""
         with replacing(self._finished(fold)) as partial:
-            torch.save({**done, "key": self.key}, partial)
+            save_state(partial, {**done, "key": self.key})
         self._checkpoint(fold).unlink(missing_ok=True)
         self._drop_if_ended()
 
@@ -158,10 +163,10 @@ class FoldCheckpoints:
             self.discard()
 
     def _checkpoint(self, fold: int) -> Path:
-        return self._own / f"fold_{fold}.ckpt"
+        return self._own / f"fold_{fold}_epoch{SUFFIX}"
 
     def _finished(self, fold: int) -> Path:
-        return self._own / f"fold_{fold}.pt"
+        return self._own / f"fold_{fold}_done{SUFFIX}"
 
     def _load(self, path: Path, otherwise: str) -> dict[str, Any] | None:
         """A file of this run; None if it is missing, damaged or of another run."""
@@ -171,7 +176,7 @@ class FoldCheckpoints:
 
 def _read(path: Path, otherwise: str) -> dict[str, Any] | None:
     try:
-        state = torch.load(path, weights_only=False, map_location="cpu")
+        state = load_state(path)
         if not isinstance(state, dict):
             raise TypeError(f"expected a mapping, got {type(state).__name__}")
     except FileNotFoundError:

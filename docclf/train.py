@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
@@ -26,19 +25,22 @@ from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
+from docclf.targets import build, whitelist
 from docclf.typos import answer_typos
+from docclf.untrusted import allowed
 
 if TYPE_CHECKING:
     from docclf.crossval import CrossValidation
     from docclf.data.module import PageDataModule
     from docclf.fitting import FoldTrainer
     from docclf.loggers.run import RunLoggers
+    from docclf.models.feature_cache import FeatureCache
     from docclf.models.heads import Heads
     from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
 
-# What a config may call. Hydra refuses every other `_target_`.
-TARGETS = ("docclf.*", "torch.*", "timm.*", "pytorch_lightning.*", "optuna.*", "logging.*")
+# What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/targets.py.
+TARGETS = whitelist()
 
 
 def _larger(size: int) -> int:
@@ -104,14 +106,16 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
 
     started = time.perf_counter()
     trial = current_trial()
-    validation = instantiate(cfg.validation)
+    validation = build(cfg.validation, "validation")
     if cfg.search.objective not in SCORES:
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = instantiate(
+    data = build(
         cfg.data,
-        augment=instantiate(cfg.augment),
+        "data",
+        augment=build(cfg.augment, "augment"),
         validation_augment=_read_augment(cfg.validation.augment),
+        is_robust=validation.robust,
     )
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
@@ -120,7 +124,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             tell_few_steps(cfg, len(data.labels))
     heads = _make_heads(cfg, data)
     weights = heads.cache.backbone.weights
-    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": instantiate(cfg.trainer)}
+    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": build(cfg.trainer, "trainer")}
     keeps = _may_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
@@ -145,6 +149,8 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         **({"corrections": data.data.corrections} if data.data.corrections else {}),
     }
     result: dict[str, Any] = {"state": "INTERRUPTED", "params": trial.params, "data": facts, "tune": tune}
+    if names := allowed():
+        result["allowed"] = list(names)
     result["weights"] = {"name": cfg.model.name, "source": weights.source}
     trial.set_user_attr("hardware", result.setdefault("hardware", _hardware()))
     try:
@@ -155,11 +161,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         attributes: dict[str, Any] = {"tune": tune, "weights": weights.source, "floors": means}
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
+        if trial.number is not None and not trial.is_finalist:
+            _compare_test_pages(cfg, data, heads.cache, trial.folder)
         if tune == "head":
             done = cross_validate_heads(heads, validation, assignment, trial)
         else:
             done = cross_validate(trainer, trial, logger.fold, is_shared=trial.may_be_helped)
         result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+        result |= {"folds_clean": done.clean_scores} if done.clean_scores else {}
         halved = _what_was_halved(data)
         result |= halved
         for name, value in ({"folds": done.scores} | halved).items():
@@ -211,17 +220,32 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         logger.finish(result)
 
 
+def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCache, folder: Path | None) -> None:
+    """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
+    from docclf.results.shift import shift_lines
+    from docclf.shift import compare_test_pages
+
+    validation = data.validation_views if data.validation_augment is not None else None
+    try:
+        if folder is not None and (facts := compare_test_pages(cfg, data.data, cache, folder, validation)):
+            for line in shift_lines(facts, areas_alone=True):  # the rest was said before the first trial
+                log.info(line)
+    except Exception:
+        log.exception("Could not compare the test pages with the training pages; the search goes on.")
+
+
 def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     """Say what a run came to."""
     from docclf.results.floors import floor_lines, foretold_text
 
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
-    pooled = result["metrics"]["macro_f1_pooled"]
+    pooled = f"{result['metrics']['macro_f1_pooled']:.3f}"
+    clean = f"; clean {result['metrics']['macro_f1_clean']:.3f}" if done.clean_scores else ""
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
     log.info(f"  {foretold_text(result['foretold'])}")
-    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled:.3f}){kept}, in {folder}")
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")
 
 
 def _what_was_halved(data: PageDataModule) -> dict[str, int]:
@@ -259,13 +283,19 @@ def _keep(
     keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, heads=heads)
 
 
-def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
-    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
+    """Features of the frozen backbone of a config.
+
+    Args:
+        cfg: The whole config.
+        **places: See `docclf.models.feature_cache.FeatureCache`.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
     from docclf.models.backbone import require_known
     from docclf.models.feature_cache import FeatureCache
     from docclf.models.features import PIXELS, FrozenBackbone
-    from docclf.models.head import HeadOptions
-    from docclf.models.heads import Heads
     from docclf.trainer import choose_device, choose_precision
 
     model = cfg.model
@@ -273,19 +303,23 @@ def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
         require_known(model.name)
     backbone = FrozenBackbone(
         model.name,
-        data.image_size,
+        cfg.data.image_size,
         cfg.data.channels,
         pretrained=model.get("pretrained", False),
         checkpoint_path=model.get("checkpoint_path"),
     )
     accelerator, precision = (cfg.trainer.get(key, "auto") for key in ("accelerator", "precision"))
-    cache = FeatureCache(
-        backbone,
-        precision=choose_precision(accelerator, precision),
-        device=choose_device(accelerator),
-        **data.places,
-    )
-    options = instantiate(model.head) if model.get("head") else HeadOptions()
+    precision, device = choose_precision(accelerator, precision), choose_device(accelerator)
+    return FeatureCache(backbone, precision=precision, device=device, **places)
+
+
+def _make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
+    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+    from docclf.models.head import HeadOptions
+    from docclf.models.heads import Heads
+
+    model, cache = cfg.model, make_feature_cache(cfg, **data.places)
+    options = build(model.head, "model.head") if model.get("head") else HeadOptions()
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
     weights = None
@@ -338,7 +372,7 @@ def _read_augment(name: str | None) -> Any:
     merged = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
     assert isinstance(merged, DictConfig)
     merged.pop("defaults", None)
-    return instantiate(merged)
+    return build(merged, "augment")
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
@@ -347,14 +381,15 @@ def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
         from docclf.data.module import class_weights
 
         weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
-    return instantiate(
+    return build(
         cfg.model,
+        "model",
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
         channels=cfg.data.channels,
         class_weights=weights,
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
+        optimizer=build(cfg.optimizer, "optimizer"),
+        scheduler=build(cfg.scheduler, "scheduler"),
     )
 
 
@@ -370,7 +405,8 @@ def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     objective = cfg.search.objective if isinstance(cfg.search.objective, str) else None
     run = RunInfo(folder=folder, group=cfg.study_name, config=config, objective=objective, **described)
-    return RunLoggers({name: instantiate(node) for name, node in chosen_loggers(cfg.get("logger")).items()}, run)
+    loggers = chosen_loggers(cfg.get("logger"))
+    return RunLoggers({name: build(node, f"logger.{name}") for name, node in loggers.items()}, run)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR
 from docclf.console import ended_by_ctrl_c
+from docclf.errors import DocclfError
+from docclf.foreign import check_foreign
 from docclf.sweeper.keys import has_key, leaves, nearest
+from docclf.sweeper.passwords import take_arguments
+from docclf.untrusted import escape_logs, plain
 
 Command = Callable[..., Any]
 
@@ -38,7 +43,10 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         @functools.wraps(main)
         def command(*args: Any, **kwargs: Any) -> Any:
             try:
+                escape_logs()
+                take_arguments()
                 with ended_by_ctrl_c():
+                    _check(config_name)
                     return main(*args, **kwargs)
             except SystemExit as stop:
                 if isinstance(stop.__context__, OverrideParseException):
@@ -52,6 +60,19 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def _check(config_name: str) -> None:
+    """See `docclf.foreign.check_foreign`."""
+    given = get_args(sys.argv[1:])
+    if given.shell_completion:
+        return
+    try:
+        check_foreign(given, config_name)
+    except (DocclfError, OmegaConfBaseException) as error:
+        raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def quoting_hint(override: str) -> str:

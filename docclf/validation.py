@@ -18,6 +18,7 @@ class Validation:
         prune_after: Epochs of its first fold that every trial gets before it may be stopped.
         report: `epoch` or `fold`, see `docclf.fold_average.FoldAverage`.
         augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
+        robust: Score the validation pages as they are too, besides as `augment` shows them.
         split_file: CSV with the columns ID and fold to take the split from.
         seed: Of the split and of each training.
     """
@@ -29,6 +30,7 @@ class Validation:
     prune_after: int = 1
     report: str = "epoch"
     augment: str | None = None
+    robust: bool = False
     split_file: str | None = None
     seed: int = 42
 
@@ -37,6 +39,11 @@ class Validation:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"Expected `validation.{name}` to be at least 1, got {value}.")
+        if self.robust and self.augment is None:
+            raise ConfigError(
+                "Expected `validation.augment` to name an option of augment with validation.robust=true, which scores "
+                "pages as they are and as it shows them, got null. Say validation.augment=photo, or scan."
+            )
         if self.report not in ("epoch", "fold"):
             raise ConfigError(f"Expected `validation.report` to be epoch or fold, got {self.report}.")
 

@@ -88,7 +88,11 @@ def test_a_pruned_run_leaves_nothing_to_go_on_with(searching: Searching) -> None
 
 def test_a_run_out_of_time_goes_on_in_another_trial(searching: Searching) -> None:
     assert searching.run(deadline=time.time() - 1) is None
-    assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == ["fold_0.ckpt", "folds.pt"]
+    assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == [
+        "fold_0_epoch.safetensors",
+        "fold_0_net.safetensors",
+        "folds.safetensors",
+    ]
     assert searching.trial.user_attrs["interrupted"] == "timeout"
     again = searching.run(earlier=(0,))
     assert searching.kept(0) == searching.kept(1) == []
@@ -105,7 +109,7 @@ def test_an_interrupted_run_goes_on_in_another_attempt_of_its_trial(searching: S
     result = searching.result(0)
     assert list(result) == ["state", "params", "data", "tune", "weights", "hardware", "floors", "seconds"]
     assert (result["state"], result["params"]) == ("INTERRUPTED", {"optimizer.lr": EPOCH_LR})
-    assert searching.kept(0) == ["fold_0.ckpt", "folds.pt"]
+    assert searching.kept(0) == ["fold_0_epoch.safetensors", "folds.safetensors"]
     again = searching.run(trial=searching.trial)
     assert searching.result(0)["state"] == "COMPLETE" and searching.kept(0) == []
     assert searching.run() == again
@@ -167,7 +171,7 @@ def test_what_was_kept_of_another_split_is_not_gone_on_with(searching: Searching
     split.write_bytes((tmp_path / "0" / "folds.csv").read_bytes())
     searching.cfg.validation.split_file = str(split)
     searching.break_off()
-    assert searching.kept(1) == ["fold_0.ckpt", "folds.pt"]
+    assert searching.kept(1) == ["fold_0_epoch.safetensors", "folds.safetensors"]
     with split.open(newline="", encoding="utf-8") as file:
         rows = [{**row, "fold": str(1 - int(row["fold"]))} for row in csv.DictReader(file)]
     with split.open("w", newline="", encoding="utf-8") as file:

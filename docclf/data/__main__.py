@@ -1,6 +1,7 @@
 """Look at a data set before training on it.
 
-python -m docclf.data data=csv data.root=DIR        what there is, what is wrong with it, and a picture of each class
+python -m docclf.data data=csv data.root=DIR        what there is, what is wrong with it, how test pages differ from
+                                                    training pages, and a picture of each class
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.errors import DocclfError
 from docclf.preflight import require_root
-from docclf.train import TARGETS
+from docclf.targets import build
+from docclf.train import TARGETS, make_feature_cache
 from docclf.typos import answer_typos
 
 log = logging.getLogger(__name__)
 
-# Pixels; larger than pages are trained at, to be looked at.
+# Pixels at least, to be looked at.
 _SIZE = 192
 
 
@@ -38,9 +39,12 @@ def main(cfg: DictConfig) -> None:
 def look(cfg: DictConfig, folder: Path) -> None:
     """Describe a data set, leaving out what cannot be used, and write `examples.png`.
 
+    Where there are enough test pages, how they differ from the training pages goes into `test_pages.yaml` and
+    `test_pages.png`.
+
     Args:
-        cfg: The whole config, see conf/look.yaml; of `data` alone.
-        folder: Where the picture goes.
+        cfg: The whole config, see conf/look.yaml.
+        folder: Where the pictures go.
 
     Raises:
         DataError: There is no data set.
@@ -48,17 +52,29 @@ def look(cfg: DictConfig, folder: Path) -> None:
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.data.overview import describe, examples
+    from docclf.data.shift import take_sample
     from docclf.results.pictures import write_examples
+    from docclf.results.shift import PICTURE, read_shift, shift_lines
+    from docclf.shift import compare_test_pages
 
     require_root(cfg)
     root = Path(cfg.data.root)
-    if draw := instantiate(cfg.data.draw):
+    if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"on_error": "drop"}
-    data = open_data_set(root, instantiate(cfg.data.reader), make_options(_SIZE, 1.0, **decoding))
+    size = (_SIZE, 1.0) if cfg.data.image_size < _SIZE else (cfg.data.image_size, cfg.data.margin)
+    options = make_options(*size, **decoding)
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     log.info(describe(data))
     write_examples(folder / "examples.png", examples(data))
     log.info(f"Examples of every class: {folder / 'examples.png'}")
+    if take_sample(data) is not None:
+        cache = make_feature_cache(cfg, cache_dir=options.cache_dir, limit_gb=options.cache_gb)
+        facts = compare_test_pages(cfg, data, cache, folder) or read_shift(folder)
+        for line in shift_lines(facts):
+            log.info(line)
+        if (folder / PICTURE).is_file():
+            log.info(f"The test pages that are most unlike: {folder / PICTURE}")
     if data.dropped:
         raise SystemExit(1)
 

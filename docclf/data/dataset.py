@@ -97,7 +97,7 @@ class PageArray:
     def __init__(
         self,
         images: NDArray[np.uint8],
-        rows: Sequence[int] | None = None,
+        rows: Sequence[int] | NDArray[np.int64] | None = None,
         aspects: NDArray[np.float32] | None = None,
     ) -> None:
         self.images, self.rows = images, None if rows is None else np.asarray(rows, dtype=np.int64)
@@ -114,6 +114,10 @@ class PageArray:
     def aspects(self) -> NDArray[np.float32]:
         """Width of each page over its height, shape (n,)."""
         return self._aspects if self.rows is None else self._aspects[self.rows]
+
+    def take(self, rows: NDArray[np.int64]) -> PageArray:
+        """Some of the pages, in a new order."""
+        return PageArray(self.images, rows if self.rows is None else self.rows[rows], self._aspects)
 
 
 @dataclass(frozen=True)

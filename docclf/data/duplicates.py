@@ -46,21 +46,28 @@ def hash_pages(images: Images) -> NDArray[np.int8]:
 
 
 def _shrink(pages: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = _luminance(pages)
-    weights = _area_weights(grey.shape[1])
+    grey = luminance(pages)
+    weights = area_weights(grey.shape[1], _SIDE)
     return (weights @ grey @ weights.T).astype(np.float32)
 
 
-def _luminance(pages: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """As Pillow makes grey pages of coloured ones (ITU-R BT.601), so that a copy in grey is the same page."""
+def luminance(pages: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As Pillow makes grey pages of coloured ones (ITU-R BT.601), so that a copy in grey is the same page.
+
+    Args:
+        pages: uint8 of shape (n, height, width, channels).
+
+    Returns:
+        float32 of shape (n, height, width) in [0, 255].
+    """
     weights = np.ones(1) if pages.shape[-1] == 1 else np.array([0.299, 0.587, 0.114])
     grey: NDArray[np.float32] = np.einsum("nyxc,c->nyx", pages, weights.astype(np.float32), dtype=np.float32)
     return grey
 
 
-def _area_weights(size: int) -> NDArray[np.float32]:
-    """Matrix of shape (64, size) that averages by area."""
-    edges = np.linspace(0, size, _SIDE + 1)
+def area_weights(size: int, smaller: int) -> NDArray[np.float32]:
+    """Matrix of shape (smaller, size) that averages by area."""
+    edges = np.linspace(0, size, smaller + 1)
     pixels = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     weights = overlap.clip(0)

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from docclf.data.pages import Pages
 from docclf.errors import ConfigError, DataError
+from docclf.untrusted import uncell
 
 
 def split_pages(
@@ -46,7 +47,7 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(row["ID"], row["fold"]) for row in csv.DictReader(file)]
+            rows = [(uncell(row["ID"]), row["fold"]) for row in csv.DictReader(file)]
         if not rows:
             raise ValueError("no rows")
     except (OSError, KeyError, ValueError, csv.Error) as error:

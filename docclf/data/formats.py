@@ -18,6 +18,7 @@ _NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff w
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+_MOST_PAGES = 2000  # of one file
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
 # PDFium is not thread-safe.
 _pdfium_lock = threading.Lock()
@@ -42,6 +43,7 @@ def count_pages(path: Path) -> int:
     """Number of pages in a file: more than one in TIFF and PDF only.
 
     Raises:
+        ValueError: There are more than are read: to go through those of a file takes time by their square.
         Exception: The file is missing or damaged; the decoders have many kinds.
     """
     suffix = path.suffix.lower()
@@ -57,18 +59,44 @@ def count_pages(path: Path) -> int:
         with _pdfium_lock:
             document = pypdfium2.PdfDocument(path)
             try:
-                return len(document)
+                return _require_few(len(document))
             finally:
                 document.close()
+    with Image.open(path, formats=_formats(head)) as image, suppress(EOFError):
+        image.seek(_MOST_PAGES)  # after which Pillow would count wrongly
+        _require_few(_MOST_PAGES + 1)
     with Image.open(path, formats=_formats(head)) as image:
         return int(getattr(image, "n_frames", 1))
 
 
+def _require_few(n: int) -> int:
+    if n > _MOST_PAGES:
+        raise ValueError(f"the file has more than {_MOST_PAGES} pages, split it")
+    return n
+
+
 def has_more_pages(path: Path) -> bool:
     """Whether a file whose first page could be read has others, which may be damaged."""
+    if path.suffix.lower() not in _MULTI_PAGE_SUFFIXES:
+        return False
     with suppress(Exception):
-        return count_pages(path) > 1
+        with path.open("rb") as file:
+            if _is_pdf(file.read(1024)):
+                return count_pages(path) > 1
+        with Image.open(path, formats=_PILLOW_FORMATS) as image:
+            image.seek(1)  # no further: there may be very many
+            return True
     return False
+
+
+def count_pixels(path: Path) -> int | None:
+    """Width times height as an image file's header says; None of a PDF and of a file that is damaged."""
+    with suppress(Exception), path.open("rb") as file:
+        head = file.read(1024)
+        if not _is_pdf(head):
+            with Image.open(path, formats=_formats(head)) as image:
+                return image.width * image.height
+    return None
 
 
 def reason(error: Exception) -> str:

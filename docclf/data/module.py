@@ -30,6 +30,7 @@ class PageDataModule(pl.LightningDataModule):
     Args:
         root: Folder of the data set.
         reader: Reads `root` into a `PageSet`, see `docclf.data.pages`.
+        is_robust: Validate on the pages as they are too, after those that `validation_augment` shows.
         draw: Makes the pages of `root` if they are not there; None where they are real.
         augment: Applied to training batches.
         validation_augment: Applied to validation batches, the same for each page in every epoch and trial; None to
@@ -52,6 +53,7 @@ class PageDataModule(pl.LightningDataModule):
         reader: Callable[[Path], PageSet],
         augment: BatchAugment,
         validation_augment: BatchAugment | None = None,
+        is_robust: bool = False,
         draw: Callable[[Path], None] | None = None,
         batch_size: int = 32,
         image_size: int = 96,
@@ -73,6 +75,7 @@ class PageDataModule(pl.LightningDataModule):
         self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
         self.augment, self.validation_augment = augment, validation_augment
+        self.is_robust = is_robust and validation_augment is not None
         self.max_batch_size: int | None = None
         self.halved = 0  # how often memory ran out
         if draw is not None:
@@ -136,8 +139,10 @@ class PageDataModule(pl.LightningDataModule):
         batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights)
         return self._loader(self.data.train_images, self.labels, batches)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.validation_views.images, self.labels, self._in_order(self._validation))
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        shown = [self.validation_views.images, *([self.data.train_images] if self.is_robust else [])]
+        loaders = [self._loader(images, self.labels, self._in_order(self._validation)) for images in shown]
+        return loaders if self.is_robust else loaders[0]
 
     def test_dataloader(self) -> DataLoader[Batch]:
         test = self.pages.test
@@ -152,7 +157,8 @@ class PageDataModule(pl.LightningDataModule):
             images, _ = self.augment.view(pages, self.image_size, aspects, letterbox=self.letterbox)
             return self.augment.mix(images, labels, len(self.pages.class_names))
         # `validating` holds inside a fit as well: the folds' validation pages, never the test pages.
-        is_drawn = self.validation_augment is not None and trainer is not None and trainer.validating
+        is_validation = trainer is not None and trainer.validating and dataloader_idx == 0
+        is_drawn = is_validation and self.validation_augment is not None
         return resize(pages, self.image_size, aspects if self.letterbox and not is_drawn else None), labels
 
     def _in_order(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
@@ -126,8 +127,11 @@ def find_page(root: Path, page: str) -> tuple[Path, int]:
 def candidates(root: Path, split: str, name: str) -> list[Path]:
     r"""Where a page may be.
 
-    macOS writes a syllable of Hangul as several characters (NFD), others as one (NFC), and Windows writes \ for /.
+    Nowhere for a name that leads out of the folder. macOS writes a syllable of Hangul as several characters (NFD),
+    others as one (NFC), and Windows writes \ for /.
     """
+    if Path(name).is_absolute() or ".." in re.split(r"[/\\]", name):  # the list may be somebody else's
+        return []
     spelled = [form for text in (name, name.replace("\\", "/")) for form in (text, *_composed_and_decomposed(text))]
     return [folder / form for form in dict.fromkeys(spelled) for folder in (root / split, root)]
 

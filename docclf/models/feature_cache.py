@@ -63,6 +63,12 @@ class FeatureCache:
         self.backbone, self._precision, self._device = backbone, precision, device
         self._places: dict[str, Any] = {"cache_dir": cache_dir, "limit_gb": limit_gb}
 
+    @property
+    def folder(self) -> Path | None:
+        """Where features are kept; None for the user's cache folder."""
+        found: Path | None = self._places["cache_dir"]
+        return found
+
     def of(self, backbone: FrozenBackbone) -> FeatureCache:
         """Features of another backbone, computed and kept in the same way."""
         return FeatureCache(backbone, precision=self._precision, device=self._device, **self._places)

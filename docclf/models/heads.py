@@ -36,11 +36,13 @@ class HeadFold:
         head: Fitted to the training pages.
         probabilities: Of the validation pages, float32 of shape (n, n_classes).
         start: Fitted to the last features alone, as a net's classifier starts.
+        clean: Probabilities of the validation pages as they are, where those are scored besides; else None.
     """
 
     head: Head
     probabilities: NDArray[np.float32]
     start: Head
+    clean: NDArray[np.float32] | None = None
 
 
 class Heads:
@@ -110,7 +112,8 @@ class Heads:
         """
         head = self.fit(train)
         probabilities = head.probabilities(self._validation.values[validation])
-        return HeadFold(head, probabilities, self.fit_start(train) if is_start else head)
+        clean = head.probabilities(self._train[0].values[validation]) if self.data.is_robust else None
+        return HeadFold(head, probabilities, self.fit_start(train) if is_start else head, clean)
 
     def score(self, assignment: NDArray[np.int64]) -> float:
         """Macro-F1 of all out-of-fold predictions.

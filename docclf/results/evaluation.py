@@ -1,6 +1,5 @@
 """How good predictions of labelled pages are: in a few lines, as a table and as a picture."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from docclf.results.comparison import table
 from docclf.results.files import replacing
 from docclf.results.pictures import write_confusion
 from docclf.scores import f1_per_class, interval, macro_f1
+from docclf.untrusted import CsvWriter
 
 _MOST = 20  # classes on the screen
 
@@ -40,7 +40,7 @@ def write_evaluation(
     rows = _per_class(labels, predicted, class_names)
     classes = output.with_name(f"{output.stem}_classes.csv")
     with replacing(classes) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["class_name", "precision", "recall", "f1", "pages"])
         writer.writerows([name, *(_text(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
     write_confusion(output.with_name(f"{output.stem}_confusion.png"), labels, predicted, class_names)

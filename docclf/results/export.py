@@ -20,6 +20,8 @@ from docclf.errors import InputError
 from docclf.results.files import replacing
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
+from docclf.sweeper.allow import require_allowed
+from docclf.untrusted import unsafe_interpolation
 
 if TYPE_CHECKING:
     import optuna
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from docclf.results.verdict import Verdict
 
 log = logging.getLogger(__name__)
+
+# What may read pages for the report.
+_READS_PAGES = ("docclf.report.read_thumbnail",)
 
 # Keys that hold paths: made absolute, so that the exported config works from any folder.
 PATH_KEYS = ("data.root", "data.corrections", "data.cache_dir", "model.checkpoint_path")
@@ -113,7 +118,9 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     more = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
-        _write_report(study, folder, labels, more, read_page)
+        root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
+        pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
+        _write_report(study, folder, labels, more, read_page, pages)
     log.info(summary(study, folder, labels, more, verdict))
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
@@ -189,13 +196,20 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
 
 
 def _write_report(
-    study: optuna.Study, folder: Path, labels: list[str], continue_command: str, read_page: str | None
+    study: optuna.Study,
+    folder: Path,
+    labels: list[str],
+    continue_command: str,
+    read_page: str | None,
+    pages: Path | None,
 ) -> None:
     from docclf.results.report.page import write_report
 
     try:
+        if read_page is not None:
+            require_allowed(read_page, _READS_PAGES, "hydra.callbacks.export.read_page")
         read = get_method(read_page) if read_page else None
-        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read)
+        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read, pages=pages)
     except Exception:  # what it shows is exported already
         log.exception("Could not write report.html; python -m docclf.report tries again.")
 
@@ -254,11 +268,18 @@ def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictCon
         found = OmegaConf.load(path)
     else:
         loader = GlobalHydra.instance().config_loader()
-        found = loader.load_sweep_config(config, list(trial.user_attrs[OVERRIDES]))
+        typed = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+        kept = [text for text in map(str, trial.user_attrs[OVERRIDES]) if text in typed or _is_about_training(text)]
+        found = loader.load_sweep_config(config, kept)
         OmegaConf.set_struct(found, False)
         found.pop("hydra")
     assert isinstance(found, DictConfig)
     return found
+
+
+def _is_about_training(override: str) -> bool:
+    """Whether an override that a shared study holds may be composed: others may have written it."""
+    return not (override.lstrip("+~").startswith(("hydra.", "hydra/")) or unsafe_interpolation(override))
 
 
 def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:

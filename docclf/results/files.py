@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from docclf.errors import DataError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -28,7 +30,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Put a file into a second place, without a second copy where the disk allows that. `target` must not be there."""
+    """Put a file into a second place, without a second copy where the disk allows that. `target` must not be there.
+
+    Raises:
+        DataError: The file is a symbolic link, which may lead anywhere.
+    """
+    if Path(source).is_symlink():
+        raise DataError(f"Expected a file to keep, got the link {source}. Put what it leads to in its place.")
     try:
         os.link(source, target)
     except OSError:  # not on this disk

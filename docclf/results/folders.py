@@ -1,7 +1,7 @@
 """Folders that appear whole or not at all."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,8 +31,13 @@ def replacing_folder(out: Path) -> Iterator[Path]:
 
 
 def link_folder(source: Path, target: Path) -> None:
-    """Copy a folder; its files are linked where the disk allows it."""
-    shutil.copytree(source, target, copy_function=link)
+    """Copy a folder without its symbolic links; its files are linked where the disk allows it."""
+    shutil.copytree(source, target, copy_function=link, ignore=symbolic_links)
+
+
+def symbolic_links(folder: str, names: Iterable[str]) -> set[str]:
+    """What `shutil.copytree` is to leave out: it would follow links to whatever they lead to."""
+    return {name for name in names if Path(folder, name).is_symlink()}
 
 
 def _tidy(out: Path) -> None:

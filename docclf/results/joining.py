@@ -251,7 +251,9 @@ def _origins(sources: Sequence[Source]) -> dict[tuple[int, int], Origin]:
             machine = host(trial)
             known = trial.user_attrs.get(MERGED_FROM)
             own = Origin(who=source.who or machine, host=machine, study=study, number=trial.number)
-            found[place, trial.number] = Origin(**known) if isinstance(known, dict) else own
+            found[place, trial.number] = own
+            if isinstance(known, dict) and known.keys() == vars(own).keys():
+                found[place, trial.number] = Origin(**known)
     return found
 
 

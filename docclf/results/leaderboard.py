@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from docclf.sweeper.attributes import OWNER
 from docclf.sweeper.process import host_of
 from docclf.sweeper.progress import format_seconds
 from docclf.sweeper.study import folder_number
+from docclf.untrusted import CsvWriter
 
 _MOST = 10  # rows on the screen
 _NOTHING = "-"
@@ -143,7 +143,7 @@ def write_leaderboard(
     where = ["who", "host", "study", "trial", "number"]
     columns = ["rank", *where, *scores, "spread", *again, "folds", "tune", "hardware"]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow([*columns, "hours", "study_hours", "comparable"])
         for rank, row in enumerate(rows, 1):
             origin = (row.origin.who, row.origin.host, row.origin.study, row.origin.number)

@@ -23,6 +23,7 @@ from docclf.results.joining import MERGED_FROM, Entry, Joined, join
 from docclf.results.leaderboard import Row
 from docclf.results.provenance import git_commit, versions
 from docclf.results.sources import RECORDS, read_source
+from docclf.results.studies import replayable
 from docclf.results.tables import write_trials
 from docclf.results.team_config import TeamBest, export_team_best
 from docclf.results.verdict import Verdict, judge
@@ -149,7 +150,8 @@ class _Merge:
         (self.partial / ARTIFACTS).mkdir()
         for folder in (source.folder for source in self.joined.sources if source.folder is not None):
             for path in (folder / ARTIFACTS).glob("*"):
-                if not (target := self.partial / ARTIFACTS / path.name).exists():  # as it does after a merge of merges
+                is_known = (target := self.partial / ARTIFACTS / path.name).exists()
+                if path.is_file() and not path.is_symlink() and not is_known:  # as it does after a merge of merges
                     link(path, target)
 
     def _rows(self) -> list[Row]:
@@ -227,7 +229,7 @@ class _Merge:
         """The command that searches on, that of the first study under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
             return []
-        given = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+        given = replayable([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
         total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)

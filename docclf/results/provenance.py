@@ -13,6 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from docclf.results.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
+from docclf.untrusted import VARIABLE, allowed
 
 if TYPE_CHECKING:
     import optuna
@@ -22,15 +23,16 @@ _PACKAGES = ("docclf", "hydra-core", "optuna", "torch", "timm", "pytorch-lightni
 
 
 def versions() -> str:
-    """Of the packages that numbers depend on."""
-    return ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    """Of the packages that numbers depend on, and the names of other code that was allowed."""
+    more = [f"{VARIABLE}={','.join(allowed())}"] if allowed() else []
+    return ", ".join([*(f"{name} {version(name)}" for name in _PACKAGES), *more])
 
 
 def git_commit() -> str:
     """Of the checkout that the command runs in."""
     if shutil.which("git") is None:
         return "unknown"
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "none: not in a git checkout"
 

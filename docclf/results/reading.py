@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.untrusted import inside, read_config, read_yaml, uncell
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ def read_run(folder: Path) -> Run:
         DataError: There is no finished run, or one of its files cannot be read.
     """
     run = next((place for place in (folder, folder / "best") if (place / "oof.csv").is_file()), folder)
+    for name in ("oof.csv", "result.yaml", "folds.csv", "predictions_test.csv", ".hydra/config.yaml", "config.yaml"):
+        inside(run, name)
     result = read_result(run)
     if not (run / "oof.csv").is_file():
         raise DataError(_why_unfinished(run, result))
@@ -155,10 +157,10 @@ def baseline_run(search: Path) -> Path:
             f"Expected two runs, or a search that has scored its finalists, got {search}, "
             "which has no best/verdict.yaml."
         )
-    verdict: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if "baseline" not in verdict:
+    verdict = read_yaml(path)
+    if not (isinstance(verdict, dict) and isinstance(verdict.get("baseline"), dict)):
         raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which has none.")
-    return search / str(verdict["baseline"]["folder"])
+    return inside(search, verdict["baseline"].get("folder"))
 
 
 def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]]:
@@ -170,7 +172,8 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
             lines = [row for row in csv.reader(file) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"Expected {path} as CSV in UTF-8, got something else: {error}.") from error
-    header, rows = (lines[0] if lines else []), lines[1:]
+    header = [uncell(name) for name in lines[0]] if lines else []
+    rows = [[*map(uncell, row[:2]), *row[2:]] for row in lines[1:]]
     if header[: len(start)] != start:
         raise DataError(f"Expected {path} to begin with {','.join(start)}, got {shown(','.join(header)[:60])!r}.")
     for number, row in enumerate(rows, 2):
@@ -182,17 +185,14 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
 
 
 def read_result(run: Path) -> dict[str, Any]:
-    return read_yaml(run / "result.yaml")
+    return read_facts(run / "result.yaml")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
     """Keys and values of a file that docclf has written; empty where it is not there."""
     if not path.is_file():
         return {}
-    try:
-        result = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # ten times as fast
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"Expected YAML in {path}, got something else: {error}") from error
+    result = read_yaml(path)
     if not isinstance(result, dict):
         raise DataError(f"Expected keys and values in {path}, got something else.")
     return result
@@ -219,12 +219,7 @@ def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
     path = next((run / name for name in (".hydra/config.yaml", "config.yaml") if (run / name).is_file()), None)
     if path is None:
         return {}, {}
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise DataError(f"Expected a config in {path}, got something else: {error}") from error
-    if not isinstance(config, DictConfig):
-        raise DataError(f"Expected keys and values in {path}, got something else.")
+    config = read_config(path)
     written = _flat(OmegaConf.to_container(config))
     try:
         return written, _flat(OmegaConf.to_container(config, resolve=True))

@@ -1,6 +1,5 @@
 """What every run leaves in its folder: result.yaml, oof.csv, confusion.png."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from docclf.results.files import replacing
 from docclf.results.pictures import write_confusion
+from docclf.untrusted import CsvWriter
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def write_folds(
     if groups is not None and len(set(groups)) < len(groups):
         columns["group"] = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1].tolist()
     with replacing(folder / "folds.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
 
@@ -104,7 +104,7 @@ def _write_probabilities(
     columns: Mapping[str, Sequence[Any]],
 ) -> None:
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["ID", "target", *columns, *pages.class_names])
         for page in rows:
             more = (values[page] for values in columns.values())

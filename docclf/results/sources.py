@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -23,20 +23,19 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
-from docclf.results.studies import read_sweep_config
+from docclf.results.studies import JOURNALS, read_sweep_config, storage_of
 from docclf.sweeper.attributes import INTERRUPTED
 from docclf.sweeper.finalists import scored
 from docclf.sweeper.passwords import hide_password
 from docclf.sweeper.storage import choose_study, open_storage, study_name, study_storage
 from docclf.sweeper.study import counted
+from docclf.untrusted import require_whole
 
 # What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.require_same`.
 RECORDS = ("space", "objective", "facts", "config")
 
 # What later releases made keys of: a record without them is of a study that did this.
 _BEFORE = {"model.tune": "all", "data.fit": "squeeze"}
-
-_JOURNALS = (".log", ".journal")
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,8 @@ def read_source(given: str) -> Source:
     who, place, name = split_source(given)
     text = hide_password(place) + (f"#{name}" if name else "")
     folder = Path(place) if Path(place).is_dir() else None
+    if folder is not None:
+        require_whole(folder)
     config = read_sweep_config(folder) if folder else None
     with tempfile.TemporaryDirectory(prefix="docclf-merge-") as scratch:
         try:
@@ -161,24 +162,18 @@ def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: P
         if not path.is_file():
             raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
         return _open_copy(path, scratch)
-    storage = OmegaConf.select(config, "hydra.sweeper.storage") if config is not None else None
-    if OmegaConf.is_config(storage):
-        return study_storage(config.hydra)  # type: ignore[union-attr]
-    places = [folder / "study.db"]
-    if config is not None and storage is not None:
-        path = _file(str(storage))
-        if path is None:
-            return open_storage(str(storage))
-        # As it was there, or sent along with the folder.
-        places = [Path(config.hydra.runtime.cwd) / path, folder / path.name, *places]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        which = f"the study's file {places[0]}, which multirun.yaml names," if storage is not None else "study.db"
+    where = storage_of(folder, config)
+    if isinstance(where, DictConfig):
+        return study_storage(where)
+    if isinstance(where, str):
+        path = _file(where)
+        return open_storage(where) if path is None else _open_copy(path, scratch)
+    if not where.is_file():
         raise ConfigError(
-            f"Expected {which} for the search in {folder}, got no such file. Copy it into that folder, or name the "
+            f"Expected study.db for the search in {folder}, got no such file. Copy it into that folder, or name the "
             "study by its storage URL, as in sqlite:///study.db#NAME."
         )
-    return _open_copy(found, scratch)
+    return _open_copy(where, scratch)
 
 
 def _file(place: str) -> Path | None:
@@ -199,7 +194,7 @@ def _open_copy(path: Path, scratch: Path) -> BaseStorage:
 def _copy(path: Path, scratch: Path) -> str:
     """Copy a study's file, with what SQLite has not written into it yet; the URL or path of the copy."""
     copy = scratch / path.name
-    if path.suffix in _JOURNALS:
+    if path.suffix in JOURNALS:
         shutil.copyfile(path, copy)
         return str(copy)
     beside = [found for end in ("-wal", "-shm", "-journal") if (found := Path(f"{path}{end}")).is_file()]

@@ -25,6 +25,7 @@ from docclf.results.floors import (
     macro_f1_of,
     search_warning,
 )
+from docclf.results.shift import is_unlike, read_shift, shift_lines
 from docclf.results.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.attributes import CAUSE, ROLE
 from docclf.sweeper.clock import seconds_spent
@@ -90,6 +91,8 @@ def summary(
     else:
         lines += _finals(verdict)
     lines += _params(plain_params(chosen))
+    if (found := read_shift(folder)) and is_unlike(found):
+        lines += shift_lines(found)
     if (folder / "report.html").is_file():
         lines.append(f"report: {folder / 'report.html'}")
     steps = next_steps(folder, len(objectives), continue_command, verdict)

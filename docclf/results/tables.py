@@ -1,6 +1,5 @@
 """trials.csv: one row a trial."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from docclf.sweeper.finalists import source_number
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.space import key_of
 from docclf.sweeper.study import folder_number
+from docclf.untrusted import CsvWriter
 
 
 def write_trials(
@@ -42,7 +42,7 @@ def write_trials(
     rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
         writer.writerow([*known, "seconds", "cause", "folder"])
         for trial, row, its in zip(trials, rows, trained, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
+from docclf.errors import DataError
 from docclf.results.export import ExportBest, write_config
 from docclf.results.files import replacing
 from docclf.results.floors import FLOORS, classifier, floors_text, read_floors
@@ -24,6 +24,7 @@ from docclf.sweeper.progress import format_params
 from docclf.sweeper.record import plain_params
 from docclf.sweeper.storage import FINALISTS
 from docclf.sweeper.study import folder_number
+from docclf.untrusted import read_config
 
 # The callback by which docclf's own searches are known.
 _EXPORT = f"{ExportBest.__module__}.{ExportBest.__qualname__}"
@@ -62,7 +63,8 @@ def export_team_best(
     by = verdict.how if verdict is not None else "by the score of the search"
     for entry in chosen:
         name = f"{entry.origin.who}-{entry.origin.number}" if entry.number is None else str(entry.number)
-        place = Path() if len(study.directions) == 1 else Path(name)
+        # Who it comes from is what a study says.
+        place = Path() if len(study.directions) == 1 else Path(re.sub(r"[/\\\0]", "_", name))
         origin = f"{entry.origin.who}, study {entry.origin.study}, trial {entry.origin.number}"
         trial, run = entry.trial, _folder(entry)
         if verdict is not None and verdict.reference is not None:
@@ -92,10 +94,10 @@ def _read_config(run: Path | None) -> tuple[DictConfig, DictConfig] | None:
     if run is None:
         return None
     try:
-        config, hydra = OmegaConf.load(run / ".hydra" / "config.yaml"), OmegaConf.load(run / ".hydra" / "hydra.yaml")
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+        config, hydra = (read_config(run / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
+    except (OSError, DataError):
         return None
-    return (config, hydra.hydra) if isinstance(config, DictConfig) and "hydra" in hydra else None
+    return (config, hydra.hydra) if "hydra" in hydra else None
 
 
 def _export(

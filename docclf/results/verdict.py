@@ -240,10 +240,10 @@ def _floors(
 
 def _told_ensemble(path: Path, winner: int) -> dict[str, Any]:
     """What was said of an ensemble when this trial won; empty where nothing was."""
-    from docclf.results.reading import read_yaml
+    from docclf.results.reading import read_facts
 
     try:
-        facts = read_yaml(path)
+        facts = read_facts(path)
     except DataError:
         return {}
     found = facts.get(ENSEMBLE)

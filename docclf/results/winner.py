@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from docclf.results.files import link, replacing
+from docclf.results.folders import link_folder
+from docclf.results.shift import read_shift
 from docclf.results.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage import FINALISTS
+from docclf.untrusted import inside, read_yaml
 
 _MODEL = "model"
 _VERDICT = "verdict.yaml"
@@ -36,7 +39,7 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         if keep == "none" or (keep == "winner" and model.parent.name not in needed):
             _remove(model)
     facts, former = verdict.to_dict(), _read(best)
-    found = [path.name for path in winner.glob("*")]
+    found = [path.name for path in winner.glob("*") if not path.is_symlink()]
     # What is only here: the winner's run was moved, or is on another machine.
     kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
     if _exported(former) != _exported(facts):
@@ -59,7 +62,7 @@ def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep:
         facts: For `verdict.yaml`.
         keep: Whether the other trials keep their models.
     """
-    _export(folder / "best", run, facts, [path.name for path in run.glob("*")], [])
+    _export(folder / "best", run, facts, [path.name for path in run.glob("*") if not path.is_symlink()], [])
     _drop_models(folder, but=None if keep else [run])
 
 
@@ -94,7 +97,7 @@ def _put(source: Path, folder: Path) -> None:
         partial.replace(target)
         partial.unlink(missing_ok=True)  # which stays where both are links to one file
         return
-    shutil.copytree(source, partial, copy_function=link)
+    link_folder(source, partial)
     former = folder / f".{source.name}.former"
     _remove(former)
     if target.exists():
@@ -104,7 +107,9 @@ def _put(source: Path, folder: Path) -> None:
 
 
 def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
-    """Write `verdict.yaml` into `best/`."""
+    """Write `verdict.yaml` into `best/`, with what is known of the test pages."""
+    if found := read_shift(best.parent):
+        facts = {**facts, "test_pages": {key: found[key] for key in ("auc", "differences", "answer")}}
     with replacing(best / _VERDICT) as partial:
         partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
@@ -126,13 +131,13 @@ def remove_run(best: Path, but: list[str] | None = None) -> None:
     """
     for name in _read(best).get("files", []):
         if name not in (but or []):
-            _remove(best / Path(name).name)
+            _remove(inside(best, name, is_plain=True))
     (best / _VERDICT).unlink(missing_ok=True)
 
 
 def _read(best: Path) -> dict[str, Any]:
     path = best / _VERDICT
-    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found = read_yaml(path) if path.is_file() else None
     return found if isinstance(found, dict) else {}
 
 

@@ -76,7 +76,7 @@ def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known
     )
-    study.set_user_attr(PRUNER, {"_target_": "docclf.sweeper.race.Race" if race else "optuna.pruners.NopPruner"})
+    study.set_user_attr(PRUNER, "race" if race else "none")
     return study
 
 
@@ -255,7 +255,8 @@ class _Final(Search):
 
     def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
         unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        none_after = {"pruner": opened.study.user_attrs[PRUNER], "finalists": {**settings["finalists"], "top_k": 0}}
+        pruner = {"_target_": "Race" if settings["finalists"]["race"] else "NopPruner"}
+        none_after = {"pruner": pruner, "finalists": {**settings["finalists"], "top_k": 0}}
         # Who was allowed by the constraints is so here, where another validation may take longer.
         super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
         self.asked = finalists_overrides(settings["finalists"])

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
+from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.attributes import RUNG
 from docclf.sweeper.checks import (
     baseline,
@@ -36,6 +37,7 @@ from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, key_of, parse_space
 from docclf.sweeper.storage import study_name, study_storage, sweep_dir
 from docclf.sweeper.study import best_trial, require_same
+from docclf.untrusted import require_whole
 
 _CONFIG = "multirun.yaml"
 
@@ -105,7 +107,9 @@ def open_study(
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    hook, preflight, on_best = (_function(settings, key) for key in ("custom_search_space", "preflight", "on_best"))
+    listed = hydra_context.execution_whitelist
+    named = ("custom_search_space", "preflight", "on_best")
+    hook, preflight, on_best = (_function(settings, key, listed) for key in named)
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
 
@@ -126,6 +130,7 @@ def open_study(
     pruner = make_pruner(settings["pruner"])
 
     directory = sweep_dir(config.hydra)
+    require_whole(directory)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
     if not (directory / _CONFIG).exists():
@@ -270,10 +275,11 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
     return replace(space, constants=values_of(named, config))
 
 
-def _function(settings: Mapping[str, Any], key: str) -> Callable[..., Any] | None:
-    """What a setting names by its dotted path."""
+def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
+    """What a setting names by its dotted path, if that may be called, see `docclf.sweeper.allow.require_allowed`."""
     if not settings[key]:
         return None
+    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
     try:
         return get_method(settings[key])
     except Exception as error:  # of whatever module is imported

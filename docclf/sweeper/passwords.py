@@ -1,65 +1,201 @@
-"""The password of a database: taken out of the config before anything is written, handed on in the environment."""
+"""Secrets of databases: taken out of arguments and configs before anything is written, and kept in the environment.
+
+A password is bound to the one place that it was typed for. What a folder or a config names is asked with none.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
+# The password of the place that was typed, or that the next one names.
 VARIABLE = "DOCCLF_STORAGE_PASSWORD"
+# A storage URL without its secrets, or the path of a file: it may be used where a folder names it too.
+STORAGE = "DOCCLF_STORAGE"
+# For the jobs: URL or object without its secrets, to the same with them.
+_WHOLE = "DOCCLF_STORAGE_SECRETS"
 
+_WORDS = "password|passwd|passphrase|pwd|secret|token|credential|api_?key|access_?key"
+_SECRET = rf"(?:[\w.-]*(?:{_WORDS})[\w.-]*|pass)"
 # As SQLAlchemy reads it, a password ends at the first @. One that holds an @ is wrong, and hidden up to the last.
 _IN_FRONT = re.compile(r"(://[^:/@?\s]*):([^@]+(?:@[^@/?\s]*(?=@))*)@")
-_IN_QUERY = re.compile(r"([?&])password=([^&#'\"\s]+)(&|)")
+_IN_QUERY = re.compile(rf"([?&]){_SECRET}=([^&#'\"\s]+)(&|)", re.IGNORECASE)
 _USER_ALONE = re.compile(r"^([\w+]+://[^:/@?]+)@")
+_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"{}#]*")
+# A key of an object, as an override has it.
+_IN_OBJECT = re.compile(
+    rf"({_SECRET}['\"]?\s*[:=]\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,}}\s&'\"]+)", re.IGNORECASE
+)
+_KEY = re.compile(_SECRET, re.IGNORECASE)
+_HIDDEN = "***"
+# Keys of the command line whose values are storages.
+_STORAGES = ("search.storage", "hydra.sweeper.storage", "search.warm_start_from", "hydra.sweeper.warm_start_from")
 
-# Of this process: URL without its password, and the password.
-_taken: dict[str, str] = {}
+
+def take_arguments() -> None:
+    """Take the secrets of storages out of what was typed, before anyone else sees it.
+
+    Whatever records `sys.argv`, as W&B does, finds none.
+    """
+    sys.argv[:] = [take_argument(text, Path.cwd()) for text in sys.argv]
+    _clean_arguments()
+
+
+def take_argument(text: str, cwd: Path) -> str:
+    """Take note of a storage that is typed, and take its secrets.
+
+    Args:
+        text: An override.
+        cwd: Where its paths begin.
+
+    Returns:
+        It without secrets; one of another key as it is.
+    """
+    key, _, value = text.partition("=")
+    if key.lstrip("+") not in _STORAGES:
+        return text
+    urls = [url.rstrip(",]") for url in _URL.findall(value)]
+    for url in urls:
+        _keep(url)
+    place = value.strip("'\"")
+    _name(*map(hide_password, urls), *([] if urls or not place else [str(cwd / place)]))
+    return text if "{" in value else hide_password(text)
+
+
+def _name(*places: str) -> None:
+    """Let the jobs know what was typed."""
+    known = [place for place in os.environ.get(STORAGE, "").split("\n") if place]
+    if more := [place for place in places if place not in known]:
+        os.environ[STORAGE] = "\n".join([*known, *more])
+
+
+def _clean_arguments() -> None:
+    sys.orig_argv[:] = [hide_secrets(text) for text in sys.orig_argv]
 
 
 def take_passwords(config: DictConfig, *copies: Any) -> None:
-    """Move the passwords of databases out of a config, that of `hydra.sweeper.storage` into the environment.
+    """Move the secrets of databases out of a config, those of `hydra.sweeper.storage` into the environment.
 
-    Jobs inherit it from there. It leaves every place of the config, the overrides of the command line among them, so
-    that no file, log or printed command can hold it.
+    Jobs inherit them from there. They leave every place of the config, the overrides of the command line among them, so
+    that no file, log or printed command can hold one.
 
     Args:
         config: The composed config of a sweep, changed in place.
         *copies: Of it, or of a part: changed as well. Hydra keeps one, which launchers send to their jobs.
     """
-    found = [url for url in _values(OmegaConf.select(config, "hydra.sweeper.storage")) if passwords_of(url)]
+    storage = OmegaConf.select(config, "hydra.sweeper.storage")
+    found = [url for url in _values(storage) if passwords_of(url)]
     for url in found:
-        os.environ[VARIABLE] = unquote(passwords_of(url)[0])
+        _keep(url)
+    secrets = {secret for url in found for secret in passwords_of(url)}
+    hidden = _secrets_of(storage) if OmegaConf.is_config(storage) else set()
+    if hidden:
+        plain = OmegaConf.to_container(storage, resolve=True)
+        _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
     source = OmegaConf.select(config, "hydra.sweeper.warm_start_from")
     if isinstance(source, str) and passwords_of(source):
-        place = source.partition("#")[0]
-        _taken[hide_password(place)] = unquote(passwords_of(source)[0])
-        found.append(source)
-    secrets = {secret for url in found for secret in passwords_of(url)}
-    everywhere = [place for copy in (config, *copies) for place in _texts(copy)] if secrets else []
+        _keep(source.partition("#")[0])
+        secrets |= set(passwords_of(source))
+    typed = storage_named_by_user()
+    _name(*(url for url in map(hide_password, _values(storage)) if url in typed))
+    everywhere = [place for copy in (config, *copies) for place in _texts(copy)] if secrets or hidden else []
     for node, key, text in everywhere:
-        if any(secret in text for secret in secrets) and (clean := hide_password(text)) != text:
+        clean = hide_password(text) if any(secret in text for secret in secrets) else text
+        if hidden and any(secret in text for secret in hidden):
+            clean = _HIDDEN if text in hidden else hide_secrets(clean)
+        if clean != text:
             with flag_override(node, "readonly", False):
                 node[key] = clean
+    sys.argv[1:] = [hide_secrets(text) if secrets or hidden else text for text in sys.argv[1:]]
+    _clean_arguments()
+
+
+def _keep(url: str) -> None:
+    if passwords_of(url):
+        _remember(hide_password(url), url)
+
+
+def _remember(clean: str, whole: str) -> None:
+    os.environ[_WHOLE] = json.dumps(json.loads(os.environ.get(_WHOLE) or "{}") | {clean: whole})
+
+
+def _whole(clean: str) -> str | None:
+    found = json.loads(os.environ.get(_WHOLE) or "{}").get(clean)
+    return None if found is None else str(found)
+
+
+def storage_named_by_user() -> set[str]:
+    """Storage URLs without their secrets, and paths of files, that were typed or stand in `DOCCLF_STORAGE`."""
+    typed = {hide_password(url) for text in sys.argv[1:] for url in _URL.findall(text)}
+    return {*typed, *(url.partition(",")[0] for url in typed), *os.environ.get(STORAGE, "").split("\n")}
 
 
 def with_password(url: str) -> str:
-    """A URL as the database is asked, with the password of the environment if it names a user alone.
+    """A URL as the database is asked: with the secrets that it was typed with.
+
+    One that was typed without a password, or that `DOCCLF_STORAGE` names, gets that of `DOCCLF_STORAGE_PASSWORD` if it
+    names a user.
 
     >>> with_password("sqlite:///study.db")
     'sqlite:///study.db'
     """
-    password = _taken.get(url) or os.environ.get(VARIABLE)
-    if not password or passwords_of(url):
+    if (whole := _whole(url)) is not None:
+        return whole
+    password = os.environ.get(VARIABLE)
+    if not password or passwords_of(url) or url not in storage_named_by_user():
         return url
     quoted = quote(password, safe="")
     if re.search(r"[?&]user=", url):
         return f"{url}&password={quoted}"
     return _USER_ALONE.sub(lambda match: f"{match[1]}:{quoted}@", url)
+
+
+def with_secrets(storage: dict[str, Any]) -> dict[str, Any]:
+    """A storage that is an object, as it was typed: with its secrets."""
+    whole = _whole(_object_key(storage))
+    found = storage if whole is None else json.loads(whole)
+    url = found.get("url")
+    return {**found, "url": with_password(url)} if isinstance(url, str) else found
+
+
+def _object_key(plain: Any) -> str:
+    without_url = {key: value for key, value in plain.items() if key != "url"}
+    return json.dumps(without_url, sort_keys=True)
+
+
+def _secrets_of(node: Any) -> set[str]:
+    """Values in an object whose keys say that they are secret."""
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    items = list(plain.items()) if isinstance(plain, dict) else []
+    found = {str(v) for key, v in items if _KEY.fullmatch(str(key)) and isinstance(v, str | int) and str(v)}
+    children = [value for _, value in items] + (plain if isinstance(plain, list) else [])
+    return found.union(*(_secrets_of(child) for child in children if isinstance(child, dict | list)))
+
+
+def _without(plain: Any, hidden: set[str]) -> Any:
+    if isinstance(plain, dict):
+        return {key: _without(value, hidden) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_without(value, hidden) for value in plain]
+    return _HIDDEN if str(plain) in hidden else plain
+
+
+def hide_secrets(text: str) -> str:
+    """A text without the secrets of URLs and of objects in it.
+
+    >>> hide_secrets("hydra.sweeper.storage={url:'mysql://me@h/x',engine_kwargs:{connect_args:{password:'s, 3'}}}")
+    "hydra.sweeper.storage={url:'mysql://me@h/x',engine_kwargs:{connect_args:{password:***}}}"
+    """
+    text = hide_password(text)
+    return _IN_OBJECT.sub(rf"\1{_HIDDEN}", text) if "{" in text else text
 
 
 def hide_password(text: str) -> str:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
 from docclf.sweeper import config as config  # registers the options
+from docclf.untrusted import plain
 
 
 class SweepError(CompactHydraException):
@@ -55,6 +56,7 @@ class DocclfSweeper(Sweeper):
             SweepError: The space, the data or the study to continue is not as it must be, the first trial shows that
                 none can succeed, or too many failed.
         """
+        from docclf.sweeper.allow import require_allowed
         from docclf.sweeper.finalists import run_finalists
         from docclf.sweeper.machine import n_workers
         from docclf.sweeper.opening import check_settings, open_study
@@ -65,6 +67,8 @@ class DocclfSweeper(Sweeper):
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
             settings = check_settings(self.settings)
+            for module in settings["preload"] or []:
+                require_allowed(module, self.hydra_context.execution_whitelist, "hydra.sweeper.preload")
             workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
             with EndingSignals(), closing(workers):
                 preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
@@ -72,4 +76,4 @@ class DocclfSweeper(Sweeper):
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)
         except DocclfError as error:
-            raise SweepError(str(error)) from error
+            raise SweepError(plain(str(error))) from error

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.grammar import to_text
-from docclf.sweeper.passwords import hide_password
+from docclf.sweeper.passwords import hide_secrets
 from docclf.sweeper.space import key_of
 from docclf.sweeper.study import best_trial
 
@@ -39,6 +39,7 @@ def end_line(
     noun: str,
     objectives: Sequence[str],
     seconds_left: float | None,
+    others: Mapping[str, str] | None = None,
 ) -> str:
     """What came of a trial, the best so far, how long it took and how long the rest will take.
 
@@ -50,9 +51,12 @@ def end_line(
         noun: What a trial is called.
         objectives: Their names.
         seconds_left: That the rest will take; None if nobody knows.
+        others: What a trial measures besides, each with what it is called; None for nothing.
     """
     if trial.state == TrialState.COMPLETE:
         outcome = ", ".join(f"{name} {value:.3f}" for name, value in zip(objectives, trial.values, strict=True))
+        found = {name: trial.user_attrs.get(key) for key, name in (others or {}).items()}
+        outcome += "".join(f", {name} {value:.3f}" for name, value in found.items() if isinstance(value, float))
     elif trial.state == TrialState.PRUNED:
         value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
         outcome = f"pruned at {objectives[0]} {value:.3f}"
@@ -103,5 +107,5 @@ def this_command(*overrides: str) -> str:
         *overrides: Each as `key=value`.
     """
     keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
-    arguments = [hide_password(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
+    arguments = [hide_secrets(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"

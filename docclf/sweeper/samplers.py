@@ -8,18 +8,31 @@ import warnings
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 
 from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.allow import build
 from docclf.sweeper.grammar import describe
+from docclf.sweeper.race import Race
 from docclf.sweeper.space import Space
 
-_SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
-_PRUNERS = ("optuna.pruners.*", "docclf.sweeper.*")
-
+_CROSSOVERS = ("BLXAlpha", "SBX", "SPX", "UNDX", "Uniform", "VSBX")
+# What the options of `hydra/sweeper/sampler` and their arguments may be: by name, with plain values.
+_SAMPLERS = (
+    *(f"optuna.samplers.{kind}Sampler" for kind in ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII")),
+    *(f"optuna.samplers.{kind}Sampler" for kind in ("PartialFixed", "QMC", "Random", "TPE")),
+    *(f"hydra_plugins.hydra_optuna_sweeper._impl.create_{kind}_sampler" for kind in ("nsgaii", "nsgaiii")),
+    "hydra_plugins.hydra_optuna_sweeper.config.raise_motpe_removed",
+    *(f"optuna.samplers.nsgaii.{kind}Crossover" for kind in _CROSSOVERS),
+    "optuna.samplers.nsgaii.PolynomialMutation",
+)
+_PRUNERS = (
+    *(f"optuna.pruners.{kind}Pruner" for kind in ("Hyperband", "Median", "Nop", "Patient", "Percentile")),
+    *(f"optuna.pruners.{kind}Pruner" for kind in ("SuccessiveHalving", "Threshold", "Wilcoxon")),
+    "docclf.sweeper.race.Race",
+)
 
 # Samplers that look up in the study what is next, and so must be asked by one process at a time.
 IN_TURN = (optuna.samplers.BruteForceSampler, optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
@@ -86,23 +99,37 @@ def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 
         chosen["n_startup_trials"] = math.ceil(part * chosen["n_startup_trials"])
     if "seed" in chosen:
         chosen["seed"] += n_before
-    sampler: optuna.samplers.BaseSampler = _instantiate(chosen, _SAMPLERS)
+    sampler: optuna.samplers.BaseSampler = _build(chosen, "hydra.sweeper.sampler", _SAMPLERS)
     return sampler
 
 
 def make_pruner(config: DictConfig) -> optuna.pruners.BasePruner:
-    """Build the pruner from the option of `hydra/sweeper/pruner`."""
-    pruner: optuna.pruners.BasePruner = _instantiate(config, _PRUNERS)
+    """Build the pruner from the option of `hydra/sweeper/pruner`.
+
+    Raises:
+        ConfigError: It is none that may be called.
+    """
+    pruner: optuna.pruners.BasePruner = _build(config, "hydra.sweeper.pruner", _PRUNERS)
     return pruner
 
 
-def _instantiate(config: Any, whitelist: tuple[str, ...]) -> Any:
+def make_finalists_pruner(name: Any) -> optuna.pruners.BasePruner:
+    """Build the pruner that a study of finalists names.
+
+    The name is compared and never called: whoever may write to the storage may write it.
+
+    Args:
+        name: The study's attribute: `race`, or anything else for none.
+    """
+    is_race = name in ("race", {"_target_": "docclf.sweeper.race.Race"})  # the latter of studies from before
+    return Race() if is_race else optuna.pruners.NopPruner()
+
+
+def _build(config: Any, key: str, listed: tuple[str, ...]) -> Any:
     with warnings.catch_warnings():
         # Who names an option has chosen it, and some of ours are experimental in Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        # Alone: of a node, Hydra copies the whole config that it is part of, which takes 5 ms.
-        alone = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
-        return instantiate(alone, _execution_whitelist_=whitelist)
+        return build(config, key, listed)
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:

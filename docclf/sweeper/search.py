@@ -374,6 +374,7 @@ class Search:
             noun=self.noun,
             objectives=self.opened.labels,
             seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
+            others={k: v for k, v in (self.settings["labels"] or {}).items() if k not in self.opened.objectives},
         )
         log.info(line)
         self.live.look()

@@ -10,19 +10,17 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
+from docclf.sweeper.allow import STORAGES, build
 from docclf.sweeper.claims import is_remote
-from docclf.sweeper.passwords import hide_password, with_password
+from docclf.sweeper.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
 from docclf.sweeper.patience import PatientStorage
 
-# What a storage given as an object may be.
-_STORAGES = ("optuna.storages.*",)
 # Folder of the finalists' runs in that of the search.
 FINALISTS = "finalists"
 # Folder of the files that are attached to trials, in that of the search.
@@ -157,10 +155,8 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
 
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
-    config = DictConfig(OmegaConf.create(text))
-    if isinstance(url := config.get("url"), str):
-        config.url = with_password(url)
-    storage = _created(lambda: instantiate(config, _execution_whitelist_=_STORAGES), "the storage")
+    config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
+    storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
     cached = optuna.storages.get_storage(storage)
@@ -198,6 +194,8 @@ def _created(open_it: Any, what: str) -> BaseStorage:
         try:
             storage: BaseStorage = open_it()
             return storage
+        except ConfigError:
+            raise
         except Exception as error:  # each database has its own
             if isinstance(error, ImportError):
                 raise ConfigError(
@@ -205,7 +203,9 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                     f"'psycopg[binary]', for MySQL PyMySQL. {error}"
                 ) from error
             if attempt == 4:
-                message = hide_password(f"{type(error).__name__}: {error}")
+                message = hide_secrets(f"{type(error).__name__}: {error}")
+                if os.environ.get(VARIABLE):
+                    message += f" ({VARIABLE} is sent to servers alone that were typed, or that {STORAGE}=URL names.)"
                 raise ConfigError(f"Could not open {what}: {message}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError

@@ -60,9 +60,9 @@ def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froz
 
 
 def folder_number(trial: FrozenTrial) -> int:
-    """Number of the trial in whose folder its results are."""
-    number: int = trial.user_attrs.get(DUPLICATE_OF, trial.number)
-    return number
+    """Number of the trial in whose folder its results are; what others wrote into the study is no path."""
+    number = trial.user_attrs.get(DUPLICATE_OF)
+    return number if type(number) is int and number >= 0 else trial.number
 
 
 def how_scored(trial: FrozenTrial) -> str:

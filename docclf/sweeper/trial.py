@@ -230,14 +230,15 @@ def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
     from docclf.sweeper.patience import patient
-    from docclf.sweeper.samplers import make_pruner
+    from docclf.sweeper.samplers import make_finalists_pruner, make_pruner
     from docclf.sweeper.storage import job_study_name, study_storage, sweep_dir
     from docclf.sweeper.study import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = patient(lambda: study_storage(hydra), "to find the trial")
     study = copy.copy(_load_study(job_study_name(hydra), storage))
-    study.pruner = make_pruner(study.user_attrs.get(PRUNER) or hydra.sweeper.pruner)
+    named = study.user_attrs.get(PRUNER)
+    study.pruner = make_pruner(hydra.sweeper.pruner) if named is None else make_finalists_pruner(named)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, int(hydra.job.num))
     trial = optuna.Trial(study, trial_id)

@@ -34,6 +34,7 @@ from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
 from docclf.sweeper.relay import Relay
 from docclf.sweeper.trial import in_worker
+from docclf.untrusted import escape_logs
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0
@@ -267,6 +268,7 @@ def _begin(parent: int, path: Path) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     setup_globals()
+    escape_logs()
     launcher, state = pickle.loads(path.read_bytes())
     path.unlink()
     Singleton.set_state(state)

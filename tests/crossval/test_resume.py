@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from docclf.resume import FoldCheckpoints
+from docclf.state import load_state, save_state
 
 ENDS = [(fold, epoch) for fold in range(3) for epoch in range(3)]
 
@@ -115,7 +116,7 @@ def test_an_interruption_goes_on_with_one_report_a_fold(slow: Any, tmp_path: Pat
 
 def test_the_seconds_before_an_interruption_count(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"), callback=Break("saved", 0, 2))
-    state = torch.load(tmp_path / "resume" / "fold_0.ckpt", weights_only=False)["callbacks"]["FoldTraining"]
+    state = load_state(tmp_path / "resume" / "fold_0_epoch.safetensors")["callbacks"]["FoldTraining"]
     result, _ = slow.run(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"))
     assert result.folds[0].seconds > state["seconds"] > 0.1
 
@@ -135,9 +136,9 @@ def test_checkpoints_of_another_configuration_are_left_alone(slow: Any, tmp_path
 def test_of_several_folders_the_first_of_use_counts(slow: Any, tmp_path: Path) -> None:
     """An own checkpoint of another key is not taken for the other folder's."""
     slow.break_off(slow.folds.Recorder(break_at=3), FoldCheckpoints(tmp_path / "0", "key"))
-    assert not (tmp_path / "0" / "resume" / "fold_1.ckpt").exists()
+    assert not (tmp_path / "0" / "resume" / "fold_1_epoch.safetensors").exists()
     slow.break_off(slow.folds.Recorder(break_at=5), FoldCheckpoints(tmp_path / "1", "another key"))
-    assert (tmp_path / "1" / "resume" / "fold_1.ckpt").exists()
+    assert (tmp_path / "1" / "resume" / "fold_1_epoch.safetensors").exists()
     trial = slow.folds.Recorder()
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]))
     slow.require_same(result, trial)
@@ -154,13 +155,29 @@ def empty(path: Path) -> None:
 
 
 def confuse(path: Path) -> None:
-    torch.save([1, 2], path)
+    save_state(path, [1, 2])
 
 
-@pytest.mark.parametrize("damage", [halve, empty, confuse])
+def pickle(path: Path) -> None:
+    """What earlier releases kept, and what runs code where it is opened."""
+    torch.save({"key": "key", "gadget": Gadget(path.with_name("ran"))}, path)
+
+
+class Gadget:
+    def __init__(self, seen: Path) -> None:
+        self.seen = seen
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.seen,))
+
+
+@pytest.mark.parametrize("damage", [halve, empty, confuse, pickle])
 @pytest.mark.parametrize(
     ("name", "lengths", "warning"),
-    [("folds.pt", [3, 3, 3], "starting over"), ("fold_1.ckpt", [3, 3], "going on from the finished folds")],
+    [
+        ("folds.safetensors", [3, 3, 3], "starting over"),
+        ("fold_1_epoch.safetensors", [3, 3], "going on from the finished folds"),
+    ],
 )
 def test_a_damaged_file_costs_what_it_held_and_is_told(
     slow: Any,
@@ -179,6 +196,7 @@ def test_a_damaged_file_costs_what_it_held_and_is_told(
     slow.require_same(result, trial)
     assert epochs.lengths == lengths
     assert f"Cannot read {tmp_path / 'resume' / name}, {warning}: " in caplog.text
+    assert not list(tmp_path.rglob("ran"))
 
 
 def test_a_damaged_own_file_leaves_the_earlier_folder_s(
@@ -187,7 +205,9 @@ def test_a_damaged_own_file_leaves_the_earlier_folder_s(
     """As a process leaves it that was killed while it copied."""
     slow.break_off(slow.folds.Recorder(break_at=5), FoldCheckpoints(tmp_path / "0", "key"))
     (tmp_path / "1" / "resume").mkdir(parents=True)
-    (tmp_path / "1" / "resume" / "folds.pt").write_bytes((tmp_path / "0" / "resume" / "folds.pt").read_bytes()[:1000])
+    (tmp_path / "1" / "resume" / "folds.safetensors").write_bytes(
+        (tmp_path / "0" / "resume" / "folds.safetensors").read_bytes()[:1000]
+    )
     trial = slow.folds.Recorder()
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]))
     slow.require_same(result, trial)
@@ -197,7 +217,7 @@ def test_a_damaged_own_file_leaves_the_earlier_folder_s(
 def test_what_is_cleared_is_gone_everywhere(tmp_path: Path) -> None:
     for folder in ("0", "1"):
         (tmp_path / folder / "resume").mkdir(parents=True)
-        (tmp_path / folder / "resume" / "folds.pt").touch()
+        (tmp_path / folder / "resume" / "folds.safetensors").touch()
         (tmp_path / folder / "result.yaml").touch()
     FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0", tmp_path / "none"]).clear()
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [

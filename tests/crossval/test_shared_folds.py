@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import pytorch_lightning as pl
-import torch
 from filelock import FileLock
 from pytorch_lightning.loggers import CSVLogger
 
@@ -23,6 +22,7 @@ from docclf.models.features import FrozenBackbone
 from docclf.models.head import HeadOptions
 from docclf.models.heads import Heads
 from docclf.resume import FoldCheckpoints
+from docclf.state import load_state, save_state
 from docclf.trainer import make_trainer
 from docclf.validation import Validation
 
@@ -190,9 +190,9 @@ def test_a_fold_that_cannot_be_read_is_trained_again(
 ) -> None:
     shared.open()
     shared.help()
-    damaged, other = (shared.resume / f"fold_{fold}.pt" for fold in (1, 2))
-    damaged.write_bytes(damaged.read_bytes()[:1000])
-    torch.save({**torch.load(other, weights_only=False), "key": "another"}, other)
+    damaged, other = (shared.resume / f"fold_{fold}_done.safetensors" for fold in (1, 2))
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    save_state(other, {**load_state(other), "key": "another"})
     shared.trained.clear()
     trial = slow.folds.Recorder()
     with caplog.at_level(logging.WARNING):
@@ -260,7 +260,7 @@ def test_folds_that_start_from_heads_come_to_the_same_whoever_trains_them(
 def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, slow: Any) -> None:
     shared.open()
     shared.help(epochs=1)
-    state = torch.load(shared.resume / "fold_0.ckpt", weights_only=False)["callbacks"][
+    state = load_state(shared.resume / "fold_0_epoch.safetensors")["callbacks"][
         FoldTraining(n_runs=3, epochs=3).state_key
     ]
     assert len(state["candidates"]["net"]["scores"]) == 1 and len(state["logged"]) > 0

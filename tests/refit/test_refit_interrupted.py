@@ -64,7 +64,7 @@ def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_b
     at: int, interrupted: Interrupted, runs: dict[str, Path]
 ) -> None:
     interrupted.break_off(at)
-    assert [name for name in interrupted.kept if name.endswith(".safetensors")] == [
+    assert [name for name in interrupted.kept if name.endswith("_net.safetensors")] == [
         f"fold_{fold}_net.safetensors" for fold in range(at // EPOCHS)
     ]
     train(interrupted.cfg, interrupted.run)
@@ -78,7 +78,7 @@ def test_a_run_that_kept_no_weights_is_not_gone_on_with_by_one_that_must(
 ) -> None:
     interrupted.cfg.refit = False
     interrupted.break_off(5)
-    assert interrupted.kept == ["fold_1.ckpt", "folds.pt"]
+    assert interrupted.kept == ["fold_1_epoch.safetensors", "folds.safetensors"]
     interrupted.cfg.refit = "folds"
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"])
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when
         train(interrupted.cfg, interrupted.run)
     assert interrupted.fits == FOLDS and result_of(interrupted.run)["state"] == "FAIL"
     assert result_of(interrupted.run)["cause"].startswith("FileExistsError")
-    assert interrupted.kept == [*(f"fold_{fold}_net.safetensors" for fold in range(FOLDS)), "folds.pt"]
+    assert interrupted.kept == [*(f"fold_{fold}_net.safetensors" for fold in range(FOLDS)), "folds.safetensors"]
     (interrupted.run / "model").unlink()
     train(interrupted.cfg, interrupted.run)
     assert interrupted.fits == FOLDS, "nothing is trained again"
@@ -135,6 +135,6 @@ def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
         patch.setattr(fitting, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
             train(interrupted.cfg, interrupted.run)
-    assert interrupted.kept == ["fold_0_net.safetensors", "fold_1.ckpt", "folds.pt"]
+    assert interrupted.kept == ["fold_0_net.safetensors", "fold_1_epoch.safetensors", "folds.safetensors"]
     train(interrupted.cfg, interrupted.run)
     assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()

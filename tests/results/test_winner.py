@@ -163,7 +163,8 @@ def test_a_winner_whose_run_is_on_another_machine_has_a_verdict_and_no_files(won
 
 
 def test_models_that_were_moved_and_linked_are_not_followed(won: Won, tmp_path: Path) -> None:
-    """A link to another disk goes; what it leads to is the user's."""
+    """A link to another disk goes; what it leads to is the user's, and is not copied."""
+    won.export("all")
     for number in ("0", "1"):
         model = won.finals.folder / "finalists" / number / "model"
         model.rename(tmp_path / number)

@@ -74,9 +74,9 @@ def test_a_search_that_is_ended_in_a_fold_prints_the_command_that_goes_on_to_its
 def test_a_search_killed_in_the_second_fold_goes_on_from_there_to_the_same_scores(
     search: Any, make_search: Callable[..., Any], tmp_path: Path
 ) -> None:
-    epoch = search.folder / "1" / "resume" / "fold_1.ckpt"
+    epoch = search.folder / "1" / "resume" / "fold_1_epoch.safetensors"
     search.kill_when(lambda: "fold 1/3" in search.log(1) and epoch.is_file(), *LONG)
-    assert search.states == ["COMPLETE", "RUNNING"] and (search.folder / "1" / "resume" / "folds.pt").is_file()
+    assert search.states == ["COMPLETE", "RUNNING"] and (search.folder / "1" / "resume" / "folds.safetensors").is_file()
     before = search.written(0)
 
     search.run(*LONG)
@@ -110,7 +110,7 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     (trial,) = search.trials
     assert (trial.state.name, trial.user_attrs["interrupted"]) == ("FAIL", "timeout")
     assert search.read("0/result.yaml")["state"] == "INTERRUPTED"
-    assert (search.folder / "0" / "resume" / "fold_0.ckpt").is_file()
+    assert (search.folder / "0" / "resume" / "fold_0_epoch.safetensors").is_file()
     assert list(trial.intermediate_values) == [0], "one epoch, which then has its end"
 
     search.run(*long)

@@ -233,7 +233,7 @@ def test_a_finalist_that_is_killed_goes_on_from_its_last_epoch_to_the_same_model
     search: Any, make_search: Callable[..., Any], tmp_path: Path
 ) -> None:
     long = (*AGAIN, "validation.folds=3", "validation.epochs=12", "search.n_trials=2", "finalists.top_k=1")
-    log, epoch = search.folder / "finalists/1/train.log", search.folder / "finalists/1/resume/fold_1.ckpt"
+    log, epoch = search.folder / "finalists/1/train.log", search.folder / "finalists/1/resume/fold_1_epoch.safetensors"
     search.kill_when(lambda: log.is_file() and "fold 1/3" in log.read_text() and epoch.is_file(), *long)
     assert [trial.state.name for trial in finalists(search)] == ["COMPLETE", "RUNNING"]
     assert (epoch.parent / "fold_0.safetensors").is_file() and not (search.folder / "finalists/1/model").exists()

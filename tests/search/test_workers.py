@@ -108,7 +108,7 @@ def holds(pid: int, path: Path) -> bool:
 
 def test_ctrl_c_leaves_no_process_and_no_shared_memory(search: Any) -> None:
     process = search.start("search.workers=2", "search.n_trials=20", "validation.epochs=30")
-    helped = search.folder / "0" / "resume" / "fold_1.ckpt"  # by the other worker
+    helped = search.folder / "0" / "resume" / "fold_1_epoch.safetensors"  # by the other worker
     wait_until(lambda: process.poll() is not None or helped.is_file(), 120)
     everyone = [process.pid, *descendants(process.pid)]
     for pid in everyone:

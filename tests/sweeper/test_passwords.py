@@ -1,20 +1,33 @@
 """The password of a database leaves the config. In real searches on PostgreSQL: test_postgres.py."""
 
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy import make_url
 
-from docclf.sweeper import passwords
-from docclf.sweeper.passwords import VARIABLE, hide_password, passwords_of, take_passwords, with_password
+from docclf.sweeper.passwords import (
+    STORAGE,
+    VARIABLE,
+    hide_password,
+    hide_secrets,
+    passwords_of,
+    take_arguments,
+    take_passwords,
+    with_password,
+    with_secrets,
+)
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "")
-    monkeypatch.setattr(passwords, "_taken", {})
+    for name in (VARIABLE, STORAGE, "DOCCLF_STORAGE_SECRETS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "docclf.train"])
 
 
 # URL, its password as written, the URL without it
@@ -58,6 +71,8 @@ def test_the_database_is_asked_with_the_password_of_the_environment(
     password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, password)
+    monkeypatch.setattr(sys, "argv", ["x", "search.storage='postgresql://me@host:5432/db?connect_timeout=3'"])
+    monkeypatch.setenv(STORAGE, "postgresql:///db?user=me\nsqlite:////home/me@work/a.db\npostgresql://host/db")
     url = make_url(with_password("postgresql://me@host:5432/db?connect_timeout=3"))
     assert (url.username, url.password, url.host, url.port, url.database) == ("me", password, "host", 5432, "db")
     assert make_url(with_password("postgresql:///db?user=me")).query["password"] == password
@@ -90,27 +105,24 @@ def test_a_password_leaves_every_place_of_the_config(url: str, password: str, cl
     assert composed.hydra.overrides.task == [f"search.storage='{clean}'", "optimizer.lr=1"]
     assert composed.search.note == "see https://me:other@wiki/page", "what is no database's stays"
     assert OmegaConf.is_readonly(composed.hydra)
-    assert make_url(with_password(clean)).render_as_string(hide_password=False) in (
-        make_url(url).render_as_string(hide_password=False),
-        f"{clean}&password={password}",
-    )
+    assert with_password(clean) == url
 
 
 def test_the_password_of_a_storage_that_is_an_object_is_taken_too() -> None:
     composed = config({"_target_": "optuna.storages.RDBStorage", "url": "postgresql://me:secret@host/db"})
     take_passwords(composed)
     assert composed.search.storage.url == "postgresql://me@host/db"
-    assert os.environ[VARIABLE] == "secret"
+    plain = OmegaConf.to_container(composed.search.storage)
+    assert with_secrets(plain)["url"] == "postgresql://me:secret@host/db"
 
 
-def test_a_study_to_start_from_keeps_its_own_password_in_this_process_alone() -> None:
+def test_a_study_to_start_from_keeps_its_own_password() -> None:
     source = "postgresql://you:other@elsewhere/db#invoices"
     composed = config("postgresql://me:secret@host/db", warm_start_from=source)
     take_passwords(composed)
     assert composed.hydra.sweeper.warm_start_from == "postgresql://you@elsewhere/db#invoices"
     assert with_password("postgresql://you@elsewhere/db") == "postgresql://you:other@elsewhere/db"
     assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
-    assert os.environ[VARIABLE] == "secret"
 
 
 def test_a_copy_of_the_config_is_cleaned_too() -> None:
@@ -136,4 +148,76 @@ def test_a_password_that_comes_from_the_environment_is_in_no_text_anyway(monkeyp
     composed = config("${oc.env:MY_DATABASE}")
     take_passwords(composed)
     assert "secret" not in OmegaConf.to_yaml(composed)
-    assert os.environ[VARIABLE] == "secret"
+    assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
+
+
+OBJECT = {
+    "_target_": "optuna.storages.RDBStorage",
+    "url": "postgresql://me@host/db",
+    "engine_kwargs": {"connect_args": {"password": "s3:cr, et", "sslmode": "require", "timeout": 3}},
+}
+
+
+def test_secrets_within_a_storage_that_is_an_object_leave_every_place_too() -> None:
+    text = "{_target_:optuna.storages.RDBStorage,engine_kwargs:{connect_args:{password:'s3:cr, et',sslmode:require}}}"
+    composed = config(OBJECT, f"hydra.sweeper.storage={text}")
+    sys.argv += [f"hydra.sweeper.storage={text}"]
+    sys.orig_argv += [f"hydra.sweeper.storage={text}"]
+    take_passwords(composed, copy := composed.copy())
+    written = OmegaConf.to_yaml(composed) + OmegaConf.to_yaml(copy) + str([sys.argv, sys.orig_argv])
+    assert "s3:cr" not in written and "sslmode" in written
+    assert with_secrets(OmegaConf.to_container(composed.search.storage)) == OBJECT, "as the database is asked"
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "sslpassword", "passwd", "pwd", "token", "secret_key", "api_key", "X-Token"]
+)
+def test_other_parameters_of_a_url_are_secrets_by_their_names(name: str) -> None:
+    url = f"postgresql://me@host/db?application_name=x&{name}=s3cret&sslmode=require"
+    clean = "postgresql://me@host/db?application_name=x&sslmode=require"
+    composed = config(url, f"search.storage='{url}'")
+    take_passwords(composed)
+    assert "s3cret" not in OmegaConf.to_yaml(composed) and composed.search.storage == clean
+    assert with_password(clean) == url
+    assert hide_secrets(f"cannot ask {url}") == f"cannot ask {clean}"
+
+
+@pytest.mark.parametrize(("url", "password", "clean"), [row for row in URLS if "sign" not in row[0]])
+def test_what_was_typed_loses_its_secrets_before_anyone_looks(url: str, password: str, clean: str) -> None:
+    for key in ("search.storage", "hydra.sweeper.storage", "+search.storage", "search.warm_start_from"):
+        sys.argv[1:] = ["-m", f"{key}='{url}'", "optimizer.lr=1", "note=https://me:other@wiki/page"]
+        sys.orig_argv[3:] = sys.argv[1:]
+        take_arguments()
+        assert sys.argv[1:] == ["-m", f"{key}='{clean}'", "optimizer.lr=1", "note=https://me:other@wiki/page"]
+        assert password not in " ".join(sys.orig_argv).replace("?password", "") or password == "other"
+        assert with_password(clean) == url
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "postgresql://me@evil/db",
+        "postgresql://me@host.evil/db",
+        "postgresql://me@host:5433/db",
+        "postgresql://me@host/db?host=evil",
+        "postgresql://me@host/db?hostaddr=6.6.6.6",
+        "postgresql://host@evil/db",
+        "mysql://me@host/db",
+    ],
+)
+def test_a_password_is_sent_nowhere_but_where_it_was_typed_for(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_passwords(config("postgresql://me:secret@host/db"))
+    monkeypatch.setenv(VARIABLE, "other")
+    monkeypatch.setattr(sys, "argv", ["report.py", "theirs", "search.storage=postgresql://you@host2/db"])
+    assert with_password(named) == named
+    assert with_secrets({"_target_": "optuna.storages.RDBStorage", "url": named})["url"] == named
+    assert with_password("postgresql://you@host2/db") == "postgresql://you:other@host2/db"
+
+
+def test_jobs_find_the_place_that_was_typed_in_their_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "secret")
+    monkeypatch.setattr(sys, "argv", ["x", "search.storage=postgresql://me@host/db"])
+    take_passwords(config("postgresql://me@host/db"))
+    monkeypatch.setattr(sys, "argv", ["job"])
+    assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
+    assert json.dumps("secret") not in os.environ[STORAGE]

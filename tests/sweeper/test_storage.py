@@ -78,14 +78,15 @@ def test_a_search_in_a_journal_that_was_killed_goes_on(toy: Any) -> None:
         ("study", "Expected a storage URL such as sqlite:///study.db"),
         ("'nosuchdb://me:secret@host/name'", "Could not open nosuchdb://me@host/name"),
         ("'postgresql://me:secret@localhost:1/name'", "Could not open postgresql://me@localhost:1/name"),
-        ("{_target_:optuna.storages.NoStorage}", "Could not open the storage"),
-        ("{_target_:optuna.storages.get_storage}", "Could not open the storage"),
+        ("{_target_:optuna.storages.RDBStorage,url:'nosuchdb://h/x'}", "Could not open the storage"),
+        ("{_target_:optuna.storages.get_storage}", "Expected `hydra.sweeper.storage._target_` to be one of"),
+        ("{_target_:optuna.storages.journal.JournalRedisBackend,url:r}", "to be one of"),
         (
             "{_target_:optuna.storages.journal.JournalFileBackend,file_path:a.log}",
             "to be an Optuna storage, got JournalFileBackend",
         ),
         ("{url:'sqlite:///a.db'}", "to be an Optuna storage"),
-        ("{_target_:os.system,command:'touch seen'}", "Could not open the storage"),
+        ("{_target_:os.system,command:'touch seen'}", "Expected `hydra.sweeper.storage._target_` to be one of"),
     ],
 )
 def test_what_is_no_storage_is_refused(storage: str, message: str, toy: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,8 @@ from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
 from docclf.results.report.workers import timeline
+from docclf.results.shift import picture_address, read_shift, shift_lines
+from docclf.untrusted import plain as plain_text
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ def write_report(
     objectives: Sequence[str] | None = None,
     continue_command: str = "",
     read_page: PageReader | None = None,
+    pages: Path | None = None,
     output: Path | None = None,
 ) -> Path:
     """Write the report of a study, and a page into every trial's folder.
@@ -52,6 +56,8 @@ def write_report(
         objectives: What each objective is called; None for what the study says.
         continue_command: Searches on from here; empty where it is not known.
         read_page: Reads pages for small pictures; None for a report without.
+        pages: Folder of the pages; None for those that lie in the search's folder itself. What the folder says of
+            them is not followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
         output: File to write; None for `report.html` in the folder.
 
     Returns:
@@ -60,9 +66,9 @@ def write_report(
     subject = read_subject(study, folder, objectives)
     target = (output or (folder if folder is not None else Path()) / NAME).absolute()
     environment = _environment()
-    pages = write_trial_pages(subject, environment, target)
-    links = {number: _address(path, target.parent) for number, path in pages.items()}
-    figures, sections = _sections(subject, read_page)
+    written = write_trial_pages(subject, environment, target)
+    links = {number: _address(path, target.parent) for number, path in written.items()}
+    figures, sections = _sections(subject, read_page, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
     text = environment.get_template("report.html.j2").render(
         subject=subject,
@@ -82,7 +88,9 @@ def write_report(
     return target
 
 
-def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str, Figure], dict[str, Any]]:
+def _sections(
+    subject: Subject, read_page: PageReader | None, pages: Path | None
+) -> tuple[dict[str, Figure], dict[str, Any]]:
     """All pictures by key, and for each section which of them, and what else it needs."""
     several = range(len(subject.directions))
     found = [importances(subject, i) for i in several]
@@ -95,7 +103,8 @@ def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str,
     quality: list[Figure | None] = []
     sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
     if winner is not None:
-        thumbnails = Thumbnails(read_page, pages_root(winner.run))
+        root = pages or _own_pages(subject, pages_root(winner.run))
+        thumbnails = Thumbnails(read_page, root)
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
         quality = [class_scores(winner, baseline), *matrices, calibration(winner), coverage(winner, baseline)]
@@ -105,6 +114,9 @@ def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str,
             "labels": [(label, thumbnails(label.page)) for label in labels[:_SUSPECTS]],
             "n_labels": len(labels),
         }
+    shift = read_shift(subject.folder)
+    sections["test_pages"] = shift_lines(shift) if shift else []
+    sections["unlike"] = picture_address(subject.folder) if shift else ""
     groups: dict[str, Sequence[Figure | None]] = {
         "course": course,
         "shares": shares,
@@ -114,6 +126,14 @@ def _sections(subject: Subject, read_page: PageReader | None) -> tuple[dict[str,
     }
     sections |= {key: [figure.key for figure in group if figure is not None] for key, group in groups.items()}
     return {figure.key: figure for group in groups.values() for figure in group if figure is not None}, sections
+
+
+def _own_pages(subject: Subject, root: Path | None) -> Path | None:
+    """The folder of pages that a run names, if it lies in that of the search; None, with a hint, if it does not."""
+    if root is None or subject.folder is None or root.is_relative_to(subject.folder.resolve()):
+        return root if subject.folder is not None else None
+    log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain_text(str(root)))}")
+    return None
 
 
 def _specification(figure: Figure) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
@@ -19,6 +18,7 @@ from docclf.results.report.subject import Subject
 from docclf.results.verdict import ENSEMBLE
 from docclf.scores import f1_per_class
 from docclf.sweeper.storage import FINALISTS
+from docclf.untrusted import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -176,8 +176,7 @@ def pages_root(run: Run) -> Path | None:
         return None
     path = run.folder / ".hydra" / "hydra.yaml"
     try:
-        hydra = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        place = Path(hydra["hydra"]["runtime"]["cwd"], root)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        place = Path(read_yaml(path)["hydra"]["runtime"]["cwd"], root)
+    except (OSError, KeyError, TypeError, DataError):
         place = Path(root)
-    return place if place.is_dir() else None
+    return place.resolve() if place.is_dir() else None

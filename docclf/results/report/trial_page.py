@@ -30,6 +30,7 @@ PAGE = "index.html"
 # Keys that say where things lie and how a search goes, not what is trained.
 _NO_MATTER = ("study_name", "search", "finalists", "keep_checkpoints", "hydra", "defaults")
 # Where a top-level key of plain YAML begins; items of a list may stand as far to the left.
+_ANCHOR = re.compile(r"[\s\[{,]&[^\s&]")
 _BLOCKS = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 # Of the drawing of curves, in its own units.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 420, 200, 44, 28, 12
@@ -131,6 +132,8 @@ def read_config(folder: Path) -> dict[str, str]:
     """The config of a run as it is written, each key with all keys above it; empty where there is none."""
     try:
         text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8")
+        if _ANCHOR.search(text):  # which Hydra never writes, and by which a line may stand for a million
+            return {}
         return {key: value for block in _BLOCKS.split(text) for key, value in _read_block(block).items()}
     except (OSError, ValueError, yaml.YAMLError):
         return {}

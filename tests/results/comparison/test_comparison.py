@@ -1,5 +1,6 @@
 """Two runs compared, on the files that runs write."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_what_differs_in_the_configs_is_listed_once(tmp_path: Path, predicted: t
         "study_name": "other",
         "seed": 7,
         "optimizer": {"lr": 1e-5, "_target_": "torch.optim.AdamW", "betas": [0.9, 0.99]},
-        "validation": {"seed": "${seed}", "epochs": "${oc.decode:'3'}"},
+        "validation": {"seed": "${seed}", "epochs": "${oc.select:nothing,3}"},
         "data": {"root": "/elsewhere"},
         "search": {"n_trials": 50},
         "hydra": {"job": {"num": 3}},
@@ -75,6 +76,8 @@ def test_what_differs_in_the_configs_is_listed_once(tmp_path: Path, predicted: t
     ]
     (b / ".hydra" / "config.yaml").write_text("seed: 42\nx: ${theirs:%H}\n")
     assert "\nx  " in compare_runs(a, b) and "${theirs:%H}" in compare_runs(a, b), "what only another program resolves"
+    (b / ".hydra" / "config.yaml").write_text("seed: 42\nx: ${oc.env:PATH}\ny: '${oc.env:${x}}'\n")
+    assert "${oc.env:PATH}" in compare_runs(a, b) and os.environ["PATH"] not in compare_runs(a, b)
     (b / ".hydra" / "config.yaml").unlink()
     assert f"The configs are not compared: no .hydra/config.yaml in {b}." in compare_runs(a, b)
 

@@ -12,7 +12,7 @@ from docclf.errors import ConfigError
 from docclf.results.sources import read_source
 
 
-def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path) -> None:
+def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a = make("a", 0.3)
     places = {
         "journal": str(tmp_path / "j.log"),
@@ -30,13 +30,15 @@ def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path) -> None
             yaml.safe_dump({"hydra": named | {"sweeper": {"storage": storage, "study_name": None}}})
         )
     shutil.move(tmp_path / "here" / "x.db", tmp_path / "here" / "renamed" / "x.db")
+    elsewhere = tmp_path / "gone" / "x.db"
+    monkeypatch.setenv("DOCCLF_STORAGE", str(elsewhere))
     given = [a, places["journal"], f"{places['url']}#url", tmp_path / "here" / "renamed", tmp_path / "gone" / "renamed"]
     text = merge(*given, out=tmp_path / "team")
     assert [who for who, _ in origins(tmp_path / "team")] == ["hosta", "hosta", "journal", "url", "here", "gone"]
     assert f"{places['journal']}: the folders of 1 trials are not there, and so not here." in text
     assert (tmp_path / "team" / "5" / "result.yaml").is_file()
-    (tmp_path / "gone" / "x.db").unlink()
-    with pytest.raises(ConfigError, match=r"which multirun.yaml names,.* got no such file. Copy it into that folder"):
+    monkeypatch.delenv("DOCCLF_STORAGE")
+    with pytest.raises(ConfigError, match=rf"which its multirun.yaml names.* DOCCLF_STORAGE={elsewhere}$"):
         read_source(str(tmp_path / "gone" / "renamed"))
 
 

@@ -228,12 +228,15 @@ def counts_of_mistakes(path: Path) -> list[int]:
 
 def test_pages_have_thumbnails_while_they_are_there(search: tuple[optuna.Study, Path]) -> None:
     study, folder = search
+    pages = folder.parents[1] / "pages"
     text = write_report(study, folder, read_page=read_thumbnail).read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in text, "of a folder that only the search's folder names"
+    text = write_report(study, folder, read_page=read_thumbnail, pages=pages).read_text(encoding="utf-8")
     pictures = re.findall(r'src="(data:image/jpeg;base64,[^"]+)"', text)
     assert len(pictures) >= 3
     assert sum(map(len, pictures)) < 1.1e6
     (folder.parents[1] / "pages").rename(folder.parents[1] / "moved")
-    text = write_report(study, folder, read_page=read_thumbnail).read_text(encoding="utf-8")
+    text = write_report(study, folder, read_page=read_thumbnail, pages=pages).read_text(encoding="utf-8")
     assert "data:image/jpeg" not in text
     assert "taken for" in text, "the pairs are still told"
 

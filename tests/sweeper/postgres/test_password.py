@@ -40,6 +40,11 @@ FORMS = {
     "url": ("'{front}'", {}),
     "object": ("{{_target_:optuna.storages.RDBStorage,url:'{front}'}}", {}),
     "query": ("'{query}'", {}),
+    "engine": (
+        "{{_target_:optuna.storages.RDBStorage,url:'{bare}',engine_kwargs:{{connect_args:{{password:'{secret}'}}}}}}",
+        {},
+    ),
+    "another parameter": ("'{front}&sslpassword={encoded}'", {}),
     "interpolation": ("${{oc.env:MY_DATABASE}}", {"MY_DATABASE": "{front}"}),
     "DOCCLF_STORAGE_PASSWORD": ("'{bare}'", {"DOCCLF_STORAGE_PASSWORD": SECRET}),
     "PGPASSWORD": ("'{bare}'", {"PGPASSWORD": SECRET}),
@@ -55,6 +60,8 @@ def test_the_password_of_a_storage_is_in_no_file_and_in_no_line(
     places = {
         "front": guarded.replace("guard@", f"guard:{encoded}@"),
         "bare": guarded,
+        "secret": SECRET,
+        "encoded": encoded,
         "query": guarded.replace("guard@", "") + f"&user=guard&password={encoded}",
     }
     storage, environment = FORMS[form]

@@ -1,0 +1,114 @@
+"""A command's config, composed apart from the command: to look at what a folder of configs does to it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from docclf import CONF_DIR
+from docclf.untrusted import inside
+
+_SEARCHPATH = "hydra.searchpath"
+
+
+class Composer:
+    """Composes as Hydra will, with nothing run, logged or written.
+
+    Args:
+        config_name: Of the command.
+        arguments: Those of Hydra's command line.
+    """
+
+    def __init__(self, config_name: str, arguments: Namespace) -> None:
+        self.own_name, self.name = config_name, arguments.config_name or config_name
+        self.mode = RunMode.MULTIRUN if arguments.multirun else RunMode.RUN
+        given = [Path(CONF_DIR.parent, path) for path in (arguments.config_path,) if path is not None]
+        given += [Path(path).absolute() for path in (arguments.config_dir,) if path is not None]
+        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == _SEARCHPATH]
+        values = [override.value() for override in typed]
+        self.typed = [str(path) for value in values if isinstance(value, list) for path in value]
+        listed = [Path(path.removeprefix("file://")).absolute() for path in self.typed if _is_folder(path)]
+        self.folders = [folder for folder in (*given, *listed) if folder.resolve() != CONF_DIR.resolve()]
+        """Those that are not docclf's own; packages that were typed as `pkg://` are installed code."""
+
+    @property
+    def primary(self) -> Path | None:
+        """The file of a foreign folder that the command begins with; None where it is docclf's own."""
+        places = (folder / f"{self.name}.yaml" for folder in (CONF_DIR, *self.folders))
+        found = next((path for path in places if path.is_file()), None)
+        return None if found is None or found.parent == CONF_DIR else found
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Where `compose` may be called."""
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF_DIR if self.primary is None else self.primary.parent)):
+            yield
+
+    @property
+    def searchpath(self) -> list[str]:
+        """The override that makes Hydra look into all folders; empty where it does."""
+        first = CONF_DIR if self.primary is None else self.primary.parent
+        others = [f"file://{folder}" for folder in (CONF_DIR, *self.folders) if folder != first]
+        packages = [path for path in self.typed if not _is_folder(path)]
+        quoted = ",".join(f"'{path}'" for path in (*others, *packages))
+        return [f"{_SEARCHPATH}=[{quoted}]"] if quoted else []
+
+    def compose(self, overrides: Sequence[str], last: str = "") -> DictConfig:
+        """The config with all folders.
+
+        Args:
+            overrides: As typed.
+            last: One more, in place of those of its key.
+        """
+        kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
+        given = [*self.searchpath, *kept, *([last] if last else [])]
+        return GlobalHydra.instance().config_loader().load_configuration(self.name, given, self.mode)
+
+    def options(self, group: str) -> Iterator[tuple[str, Path]]:
+        """Options of a group that foreign folders have and docclf has not, each with its file."""
+        for folder in self.folders:
+            for path in sorted((folder / group).rglob("*.yaml")):
+                name = path.relative_to(folder / group).with_suffix("").as_posix()
+                if not (CONF_DIR / group / f"{name}.yaml").is_file():
+                    yield name, inside(folder, path.relative_to(folder).as_posix())
+
+
+def own_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """A config of docclf's own folder alone."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR)):
+        return GlobalHydra.instance().config_loader().load_configuration(config_name, [*overrides], RunMode.MULTIRUN)
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Overrides of the command line.
+
+    Raises:
+        OverrideParseException: Hydra will say so too.
+    """
+    found: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
+    return found
+
+
+def searchpath_of(path: Path) -> Any:
+    """What a primary config adds to the places of configs, read as Hydra does."""
+    return OmegaConf.select(OmegaConf.load(path), _SEARCHPATH)
+
+
+def _is_folder(path: str) -> bool:
+    return path.startswith("file://") or "://" not in path
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")

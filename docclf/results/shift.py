@@ -1,0 +1,98 @@
+"""The files test_pages.yaml and test_pages.png: how a data set's test pages differ from its training pages."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from docclf.results.files import replacing
+from docclf.results.reading import shown
+
+NAME, PICTURE = "test_pages.yaml", "test_pages.png"
+_TOLD_APART = 0.55  # lower bound of the area from which on pages are called unlike
+_MOST_BYTES = 4_000_000  # of a picture that a report takes in
+
+
+def write_shift(
+    folder: Path, facts: Mapping[str, Any], pages: Sequence[NDArray[np.uint8]], captions: Sequence[str]
+) -> None:
+    """Write `test_pages.yaml`, and `test_pages.png` where there are pages to show.
+
+    Args:
+        folder: Of a search.
+        facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`; see `docclf.shift`.
+        pages: The most unlike ones, uint8 of shape (size, size, channels).
+        captions: Of each.
+    """
+    from docclf.results.pictures import write_captioned
+
+    (folder / PICTURE).unlink(missing_ok=True)
+    if len(pages):
+        write_captioned(folder / PICTURE, pages, [(caption,) for caption in captions])
+    with replacing(folder / NAME) as partial:
+        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_shift(folder: Path | None) -> dict[str, Any]:
+    """Content of a folder's `test_pages.yaml`; empty where there is none, or it is damaged."""
+    path = None if folder is None else folder / NAME
+    if path is None or path.is_symlink():  # which would lead out of somebody else's folder
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) and shift_lines(found) and is_unlike(found) in (True, False) else {}
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return {}
+
+
+def is_unlike(facts: Mapping[str, Any]) -> bool:
+    """Whether test pages are told from training pages, or look otherwise."""
+    return bool(facts["differences"]) or float(facts["auc"]["low"]) > _TOLD_APART
+
+
+def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[str]:
+    """What is known of the test pages: how well they are told apart, in what they differ, what answers that.
+
+    Args:
+        facts: See `write_shift`.
+        areas_alone: Only how well they are told apart.
+
+    >>> auc = {"value": 0.98, "low": 0.97, "high": 0.99, "features": "frozen features of resnet18, 96 px"}
+    >>> skewed = {"text": "skewed (6.1°, training pages 0.4°)"}
+    >>> for line in shift_lines({"auc": auc, "differences": [skewed], "answer": "Say augment=scan."}):
+    ...     print(line)
+    test pages are told from training pages: AUC 0.98 (95 % interval 0.97 to 0.99), frozen features of resnet18, 96 px
+    they are skewed (6.1°, training pages 0.4°). Say augment=scan.
+    """
+    auc = facts["auc"]
+    words = "are told from" if float(auc["low"]) > _TOLD_APART else "look like"
+    lines = [f"test pages {words} training pages: {area_text(auc)}, {shown(str(auc['features']))}"]
+    if "validation" in auc:
+        lines.append(f"from training pages as validation.augment shows them: {area_text(auc['validation'])}")
+    if facts["differences"] and not areas_alone:
+        what = ", ".join(str(difference["text"]) for difference in facts["differences"])
+        lines.append(shown(f"they are {what}. {facts['answer']}"))
+    return lines
+
+
+def area_text(area: Mapping[str, Any]) -> str:
+    """
+    >>> area_text({"value": 0.5, "low": 0.42, "high": 0.58})
+    'AUC 0.50 (95 % interval 0.42 to 0.58)'
+    """
+    value, low, high = (float(area[key]) for key in ("value", "low", "high"))
+    return f"AUC {value:.2f} (95 % interval {low:.2f} to {high:.2f})"
+
+
+def picture_address(folder: Path | None) -> str:
+    """`test_pages.png` of a folder as a data URI; empty without one."""
+    path = None if folder is None else folder / PICTURE
+    if path is None or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

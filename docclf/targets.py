@@ -1,0 +1,84 @@
+"""What a config may call, and where: these names alone, unless `DOCCLF_ALLOW` in the environment names more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.sweeper import allow
+from docclf.untrusted import allowed
+
+# Key to the names that may stand there. None of them runs, loads or writes what its arguments say.
+SLOTS: dict[str, tuple[str, ...]] = {
+    "augment": ("docclf.data.augment.BatchAugment", "docclf.data.augraphy.AugraphyAugment"),
+    "data": ("docclf.data.module.PageDataModule",),
+    "data.reader": ("docclf.data.pages.read_csv", "docclf.data.pages.read_folder"),
+    "data.draw": ("docclf.demo.draw_pages", "docclf.data.synthetic.draw_pages"),
+    "model": ("docclf.model.PageClassifier",),
+    "model.head": ("docclf.models.head.HeadOptions",),
+    "optimizer": ("torch.optim.AdamW", "torch.optim.SGD"),
+    "scheduler": ("docclf.model.constant", "docclf.model.cosine"),
+    "trainer": ("docclf.trainer.make_trainer",),
+    "validation": ("docclf.crossval.Validation",),
+    # of configs from before there could be several
+    "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
+}
+_LOGGERS = (
+    "docclf.loggers.csv_files.CsvLogger",
+    "docclf.loggers.tensorboard_events.TensorBoardRunLogger",
+    "docclf.loggers.wandb_run.WandbRunLogger",
+)
+# What `hydra` names in conf/: callbacks, and functions of the search.
+_OF_HYDRA = (
+    "docclf.loggers.callback.LogStudy",
+    "docclf.results.export.ExportBest",
+    "docclf.preflight.preflight",
+    "docclf.crossval",
+    "docclf.report.read_thumbnail",
+)
+
+
+def whitelist() -> tuple[str, ...]:
+    """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
+    try:
+        more = allowed()
+    except ConfigError:
+        more = ()
+    return (*(name for names in SLOTS.values() for name in names), *_LOGGERS, *_OF_HYDRA, *more)
+
+
+def _listed(key: str) -> tuple[str, ...]:
+    if key == "search.storage" or key.startswith("search.storage."):  # which the sweeper looks at again
+        return allow.STORAGES
+    return _LOGGERS if key.startswith("logger.") and key.count(".") == 1 else SLOTS.get(key, ())
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Refuse a config that names what it may not call, wherever that stands.
+
+    Raises:
+        ConfigError: It does; nothing was imported.
+    """
+    allowed()
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    plain.pop("hydra", None)
+    for key, _ in allow.targets_in(plain, ""):
+        allow.require_allowed(OmegaConf.select(cfg, f"{key}._target_"), _listed(key), f"{key}._target_")
+
+
+def build(node: Any, key: str, **given: Any) -> Any:
+    """Make what a part of the config describes, see `docclf.sweeper.allow.build`.
+
+    Args:
+        node: The part.
+        key: Where it stands in the whole config.
+        **given: Further arguments.
+
+    Raises:
+        ConfigError: It names what it may not call there.
+    """
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
+    return allow.build(plain, key, listed, **given)

@@ -1,0 +1,248 @@
+"""What comes out of somebody else's files: names as paths, YAML within limits, texts to show; what the user allows."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError, DataError
+
+# Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
+# environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
+VARIABLE = "DOCCLF_ALLOW"
+
+_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
+
+# Resolvers that neither read the environment nor run anything.
+_RESOLVERS = ("oc.select:", "docclf.larger:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
+_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
+_NODE = re.compile(r"\.*[\w.\[\]-]+\}")
+
+_MOST_BYTES = 64_000_000
+# YAML lets one line stand for a thousand: texts of these are refused that repeat more often than a config does.
+_MOST_ALIASES = 100
+_MOST_DEPTH = 50
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def allowed() -> tuple[str, ...]:
+    """The patterns of `DOCCLF_ALLOW`.
+
+    Raises:
+        ConfigError: One is neither a dotted name nor one that ends with `.*`.
+    """
+    patterns = tuple(text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip())
+    if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
+        raise ConfigError(
+            f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
+            f"got {wrong[0]!r}. Say {VARIABLE}=mine.*"
+        )
+    return patterns
+
+
+def is_listed(name: str, patterns: Collection[str]) -> bool:
+    """
+    >>> is_listed("mine.Model", ["mine.*"]), is_listed("mine", ["mine.*"]), is_listed("torch.optim.SGD", ["torch"])
+    (True, False, False)
+    """
+    return any(name == text or (text.endswith(".*") and name.startswith(text[:-1])) for text in patterns)
+
+
+def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
+    """The path in a folder that a file means by a name.
+
+    Args:
+        folder: Where it must be.
+        name: As the file has it.
+        is_plain: Whether it must be in the folder itself.
+
+    Raises:
+        DataError: It is outside, or a link leads out.
+
+    >>> inside(Path("/model"), "a.safetensors").as_posix()
+    '/model/a.safetensors'
+    """
+    text = name if isinstance(name, str) else ""
+    is_bad = not Path(text).parts or "\0" in text or Path(text).is_absolute() or ".." in re.split(r"[/\\]", text)
+    if not is_bad and not (is_plain and ("/" in text or "\\" in text)):
+        path = folder / text
+        if path.resolve().is_relative_to(folder.resolve()):
+            return path
+    what = "a plain file name" if is_plain else "the name of a file in it"
+    raise DataError(
+        f"Expected {what} for what is in {folder}, got {plain(str(name))!r}, which leads elsewhere. "
+        "Ask who made the folder for a copy that is whole, without links."
+    )
+
+
+def require_whole(folder: Path) -> None:
+    """See that no link in the folder of a search leads out of it.
+
+    Models may be elsewhere, and are not followed. What W&B keeps in `wandb` has links of its own, and is not read.
+
+    Raises:
+        DataError: One does.
+    """
+    home = folder.resolve()
+    for place, folders, files in os.walk(home):
+        if Path(place).name == "wandb":
+            folders.clear()
+            continue
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() and name != "model" and path.exists() and not path.resolve().is_relative_to(home):
+                raise DataError(
+                    f"Expected a folder without links that lead out of it, got {plain(str(path))}. "
+                    "Put what it leads to in its place, or remove it."
+                )
+
+
+def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
+    """What a YAML file holds: plain values, and no more than was written.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        DataError: It is too large, repeats itself too often, or is no YAML.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DataError(f"Expected at most {most:,} bytes in {path}, got more. Is it the right file?")
+    try:
+        text = content.decode("utf-8")
+        _require_small(path, yaml.parse(text, _LOADER))
+        return yaml.load(text, _LOADER)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"Expected YAML in {path}, got something else: {plain(str(error))}") from error
+
+
+def read_config(path: Path) -> DictConfig:
+    """A config as it is written, whose values say nothing of this machine when they are resolved.
+
+    Interpolations of the environment and the like become the text that they are.
+
+    Raises:
+        DataError: See `read_yaml`, or it is no mapping.
+        OSError: It cannot be read.
+    """
+    is_mapping = isinstance(read_yaml(path), dict)
+    try:
+        found = OmegaConf.create(_harmless(OmegaConf.to_container(OmegaConf.load(path)))) if is_mapping else None
+    except (yaml.YAMLError, ValueError) as error:  # what OmegaConf takes for none
+        raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
+    if not isinstance(found, DictConfig):
+        raise DataError(f"Expected keys and values in {path}, got something else.")
+    return found
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _harmless(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_harmless(child) for child in value]
+    return value.replace("${", "\\${") if isinstance(value, str) and unsafe_interpolation(value) else value
+
+
+def unsafe_interpolation(text: str) -> str:
+    """The first interpolation of a text that is neither of a key nor by a harmless resolver; empty without one.
+
+    >>> unsafe_interpolation("${oc.env:HOME}"), unsafe_interpolation("${b.c} ${oc.select:d,e}")
+    ('${oc.env:HOME}', '')
+    >>> unsafe_interpolation("${${x}:HOME}")
+    '${${x}'
+    """
+    for match in _INTERPOLATION.finditer(text):
+        if not (_NODE.fullmatch(match[1]) or match[1].startswith(_RESOLVERS)):
+            return f"${{{match[1]}"
+    return ""
+
+
+def _require_small(path: Path, events: Iterable[yaml.Event]) -> None:
+    aliases = depth = 0
+    for event in events:
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if aliases > _MOST_ALIASES or depth > _MOST_DEPTH:
+            raise DataError(f"Expected plain YAML in {path}, got one that repeats or nests itself too often.")
+
+
+def plain(text: str) -> str:
+    """A text without what a terminal would act on.
+
+    >>> plain("a\\x1b[2Jb\\u202ec"), plain("서식 1")
+    ('a\\\\x1b[2Jb\\\\u202ec', '서식 1')
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def cell(value: Any) -> Any:
+    """A value as a spreadsheet shall show it: a text that would be a formula gets a ' before it. `uncell` goes back.
+
+    >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a"), uncell(cell("'=1"))
+    ("'=1+1", '-0.5', -0.5, 'a', "'=1")
+    """
+    is_text = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
+    return f"'{value}" if is_text and not _is_number(value) else value
+
+
+def uncell(text: str) -> str:
+    """What a cell that `cell` made was made of."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+
+
+class CsvWriter:
+    """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
+
+    Args:
+        file: Opened with `newline=""`.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        self._writer.writerow([cell(value) for value in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def escape_logs() -> None:
+    """From now on, messages of this process have nothing that a terminal would act on."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "escapes", False):
+        return
+
+    def make_escaped(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        with suppress(Exception):  # arguments that do not fit are told of by logging
+            record.msg, record.args = plain(record.getMessage()), ()
+        return record
+
+    make_escaped.escapes = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_escaped)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""A study that others write to: what they write is data."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from docclf.sweeper.race import Race
+from docclf.sweeper.samplers import make_finalists_pruner
+
+
+def gadget(seen: Path) -> dict[str, Any]:
+    return {"_target_": "torch.utils.collect_env.run", "command": f"touch {seen}"}
+
+
+@pytest.mark.parametrize("name", ["pruner", "sampler", "preflight", "preload", "custom_search_space"])
+def test_attributes_of_a_study_are_never_called(name: str, toy: Any) -> None:
+    toy.run("n_trials=2", "hydra.sweeper.n_jobs=1")
+    seen = toy.cwd / "seen"
+    toy.study.set_user_attr(name, gadget(seen))
+    toy.study._storage.set_study_system_attr(toy.study._study_id, name, gadget(seen))
+    toy.run("n_trials=4", "hydra.sweeper.finalists.top_k=1", "hydra.sweeper.finalists.race=true")
+    assert toy.states() == 4 * ["COMPLETE"]
+    finalists = optuna.load_study(study_name="toy-finalists", storage=toy.storage)
+    finalists.set_user_attr(name, gadget(seen))
+    toy.run("n_trials=6", "hydra.sweeper.finalists.top_k=2", "hydra.sweeper.finalists.race=true")
+    assert not seen.exists()
+
+
+def test_finalists_have_one_of_two_pruners_whatever_the_study_says() -> None:
+    assert isinstance(make_finalists_pruner("race"), Race)
+    assert isinstance(make_finalists_pruner({"_target_": "docclf.sweeper.race.Race"}), Race), "a study of before"
+    for other in ("none", None, 7, [], "mine.Pruner", gadget(Path("x")), {"_target_": "optuna.pruners.NopPruner"}):
+        assert type(make_finalists_pruner(other)) is optuna.pruners.NopPruner

@@ -1,0 +1,290 @@
+"""What a config may call, and what a folder of configs may decide. Nothing in one that was sent runs code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.utils import get_args
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.foreign import check_foreign
+from docclf.preflight import check_config
+from docclf.sweeper.samplers import make_pruner, make_sampler
+from docclf.sweeper.space import parse_space
+from docclf.targets import build
+from docclf.train import train
+from docclf.untrusted import allowed
+
+MINE = """
+from pathlib import Path
+Path({seen!r}).touch()
+import torch
+class Turned:
+    def __init__(self, by=1): self.by, self.mixup = by, None
+"""
+
+# Each runs code, loads a pickle or writes a file where its arguments say.
+GADGETS = [
+    {"_target_": "torch.utils.collect_env.run", "command": "touch {seen}"},
+    {"_target_": "torch.utils.collect_env.run", "command": "touch {seen}", "_partial_": True},
+    {"_target_": "torch.distributed.run.main", "args": ["--nproc_per_node=1", "{code}"]},
+    {"_target_": "torch.hub.load", "repo_or_dir": "{folder}", "model": "x", "source": "local"},
+    {"_target_": "torch.utils.cpp_extension.load_inline", "name": "x", "cpp_sources": "int x;"},
+    {"_target_": "torch.load", "f": "{pickle}", "weights_only": False},
+    {"_target_": "torch.save", "obj": 1, "f": "{seen}"},
+    {"_target_": "torch.hub.load_state_dict_from_url", "url": "file://{pickle}", "weights_only": False},
+    {"_target_": "torch.package.PackageImporter", "file_or_buffer": "{pickle}"},
+    {"_target_": "torch.jit.load", "f": "{pickle}"},
+    {"_target_": "torch.compile", "model": {"_target_": "torch.load", "f": "{pickle}"}},
+    {"_target_": "timm.models.load_checkpoint", "checkpoint_path": "{pickle}"},
+    {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "{folder}"},
+    {"_target_": "pytorch_lightning.Trainer", "default_root_dir": "{folder}"},
+    {"_target_": "logging.FileHandler", "filename": "{seen}"},
+    {"_target_": "logging.config.fileConfig", "fname": "{code}"},
+    {"_target_": "optuna.storages.JournalStorage", "log_storage": 1},
+    {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
+    {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
+    {"_target_": "docclf.results.pickled.write_pickle", "path": "{seen}"},
+    {"_target_": "docclf.sweeper.workers._begin", "parent": 1, "path": "{pickle}"},
+    {"_target_": "docclf.ensemble.save_weights", "path": "{seen}", "weights": {}},
+    {"_target_": "os.system", "command": "touch {seen}"},
+    {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},
+    {"_target_": "mine.Turned"},
+    {"_target_": "${{oc.decode:mine.Turned}}"},
+]
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that appears where something ran; a module, a script and a pickle that make it."""
+    path = tmp_path / "seen"
+    (tmp_path / "mine.py").write_text(MINE.format(seen=str(path)))
+    (tmp_path / "code.py").write_text(f"open({str(path)!r}, 'w')")
+    (tmp_path / "a.pickle").write_bytes(f"cposix\nsystem\n(S'touch {path}'\ntR.".encode())
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return path
+
+
+def filled(gadget: Any, seen: Path) -> Any:
+    names = {"seen": seen, "folder": seen.parent, "code": seen.parent / "code.py", "pickle": seen.parent / "a.pickle"}
+    if isinstance(gadget, dict):
+        return {key: filled(value, seen) for key, value in gadget.items()}
+    return gadget.format(**names) if isinstance(gadget, str) else gadget
+
+
+@pytest.mark.parametrize("gadget", GADGETS, ids=lambda gadget: gadget["_target_"])
+def test_nothing_else_is_called_wherever_it_stands(gadget: dict[str, Any], cfg: DictConfig, seen: Path) -> None:
+    before = set(seen.parent.iterdir())
+    gadget = filled(gadget, seen)
+    nested = OmegaConf.create({"_target_": "docclf.data.augment.BatchAugment", "strength": [gadget]})
+    keys = ("augment", "data.reader", "data.draw", "model.head", "optimizer", "logger.mine", "validation", "trainer")
+    for key in keys:
+        for value in (gadget, nested):
+            if value.get("_target_") == "docclf.demo.draw_pages" and key == "data.draw":
+                continue  # where it draws is looked at apart
+            changed = cfg.copy()
+            OmegaConf.update(changed, key, value, merge=False, force_add=True)
+            with pytest.raises(ConfigError, match=r"_target_` to be .*, got"):
+                check_config(changed)
+            with pytest.raises(ConfigError, match=r"_target_` to be .*, got"):
+                build(OmegaConf.select(changed, key), key)
+    assert set(seen.parent.iterdir()) == before, "nothing ran, nothing was written"
+    assert "mine" not in sys.modules
+
+
+def test_what_may_stand_at_one_key_may_not_at_another(cfg: DictConfig) -> None:
+    cfg.augment = {"_target_": "torch.optim.SGD", "params": []}
+    with pytest.raises(ConfigError, match=r"`augment._target_` to be one of docclf.data.augment.BatchAugment"):
+        train(cfg, Path())
+
+
+def test_a_whitelist_cannot_come_with_the_config(cfg: DictConfig) -> None:
+    cfg.augment = {"_target_": "docclf.data.augment.BatchAugment", "_execution_whitelist_": "*"}
+    with pytest.raises(Exception, match="_execution_whitelist_"):
+        build(cfg.augment, "augment")
+
+
+def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pattern in ("mine.Turned", "other, mine.*"):
+        monkeypatch.setenv("DOCCLF_ALLOW", pattern)
+        assert build({"_target_": "mine.Turned", "by": 2}, "augment").by == 2
+    monkeypatch.setenv("DOCCLF_ALLOW", "min.*,mine.Turne")
+    with pytest.raises(ConfigError, match=r"allow it where you type the command: DOCCLF_ALLOW=mine\.Turned$"):
+        build({"_target_": "mine.Turned", "by": 2}, "augment")
+
+
+@pytest.mark.parametrize("pattern", ["*", "mine*", "mine.*.x", "a b", "mine.", ".mine"])
+def test_a_pattern_that_says_too_much_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCCLF_ALLOW", pattern)
+    with pytest.raises(ConfigError, match="Expected DOCCLF_ALLOW to hold dotted names"):
+        allowed()
+
+
+@pytest.mark.parametrize("gadget", GADGETS, ids=lambda gadget: gadget["_target_"])
+def test_samplers_and_pruners_are_chosen_by_name(gadget: dict[str, Any], seen: Path) -> None:
+    gadget = filled(gadget, seen)
+    space = parse_space({"x": "interval(0, 1)"})
+    for config in (gadget, {"_target_": "optuna.samplers.TPESampler", "gamma": gadget}):
+        with pytest.raises(ConfigError, match=r"hydra\.sweeper\.sampler"):
+            make_sampler(OmegaConf.create(config), space, 0)
+    for config in (gadget, {"_target_": "optuna.pruners.PatientPruner", "patience": 1, "wrapped_pruner": gadget}):
+        with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner"):
+            make_pruner(OmegaConf.create(config))
+    assert not seen.exists()
+
+
+# A folder of configs
+
+
+def refused(folder: Path, content: str, *arguments: str, file: str = "config.yaml") -> str:
+    """What is said of a command with a config of somebody else; empty where it is taken."""
+    path = folder / "theirs" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "defaults:\n  - train\n  - _self_\n" if file == "config.yaml" and "defaults:" not in content else ""
+    path.write_text(head + content, encoding="utf-8")
+    name = ["--config-name", "config"] if file == "config.yaml" else []
+    try:
+        check_foreign(get_args(["--config-dir", str(folder / "theirs"), *name, *arguments]), "train")
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+SEARCH = ("-m", "hparams_search=optuna")
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("hydra: {job_logging: {handlers: {file: {filename: /x}}}}", "hydra.job_logging.handlers.file.filename"),
+        ("hydra: {job_logging: {handlers: {x: {(): os.system, command: x}}}}", "hydra.job_logging.handlers.x"),
+        ("hydra: {hydra_logging: {formatters: {x: {class: mine.Turned}}}}", "hydra.hydra_logging.formatters.x"),
+        ("hydra: {run: {dir: /x}}", "hydra.run.dir"),
+        ("hydra: {sweep: {subdir: ../../x}}", "hydra.sweep.subdir"),
+        ("hydra: {output_subdir: ../../x}", "hydra.output_subdir"),
+        ("hydra: {callbacks: {x: {_target_: mine.Turned}}}", "hydra.callbacks.x"),
+        ("hydra: {callbacks: {export: {read_page: mine.Turned}}}", "hydra.callbacks.export.read_page"),
+        ("hydra: {launcher: {_target_: mine.Turned}}", "hydra.launcher._target_"),
+        ("hydra: {job: {env_set: {LD_PRELOAD: /x}}}", "hydra.job.env_set"),
+        ("hydra: {searchpath: ['pkg://mine']}", "hydra.searchpath"),
+        ("hydra: {sweeper: {_target_: mine.Turned}}", "hydra.sweeper._target_"),
+        ("hydra: {sweeper: {preload: [mine]}}", "hydra.sweeper.preload"),
+        ("hydra: {sweeper: {preflight: mine.Turned}}", "hydra.sweeper.preflight"),
+        ("hydra: {sweeper: {custom_search_space: mine.Turned}}", "hydra.sweeper.custom_search_space"),
+        ("hydra: {sweeper: {storage: 'sqlite:////x.db'}}", "hydra.sweeper.storage"),
+        ("hydra: {sweeper: {warm_start_from: 'mysql://me@host/x'}}", "hydra.sweeper.warm_start_from"),
+        ("hydra: {sweeper: {params: {hydra.run.dir: /x}}}", "hydra.run.dir"),
+        ("hydra: {sweeper: {params: {+hydra.job.env_set.X: y}}}", "hydra.job.env_set"),
+        ("hydra: {sweeper: {params: {'+augment@hydra.callbacks': x}}}", "hydra.callbacks"),
+        ("hydra: {sweeper: {params: {hydra/launcher: x}}}", "hydra/launcher"),
+        ("hydra: {sweeper: {conditional: [{when: {a: 1}, params: {data.cache_dir: /x}}]}}", "data.cache_dir"),
+        ("hydra: {sweeper: {finalists: {overrides: {study_name: /x}}}}", "study_name"),
+        ("a: $\nhydra: {sweeper: {params: {model.name: '${a}{oc.env:HOME}'}}}", "hydra.sweeper.params.model.name"),
+        ("study_name: ../x", "study_name"),
+        ("x: ../y\nstudy_name: ${x}", "study_name"),
+        ("study_name: /x", "study_name"),
+        ("data: {cache_dir: /x}", "data.cache_dir"),
+        ("data: {root: /nowhere/x}", "data.root"),
+        ("trainer: {default_root_dir: /x}", "trainer.default_root_dir"),
+        ("trainer: {profiler: pytorch}", "trainer.profiler"),
+        ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
+        ("search: {storage: x.log}", "search.storage"),
+        ("search: {warm_start_from: /x}", "search.warm_start_from"),
+        ("model: {name: '${oc.env:HOME}'}", "model.name"),
+        ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),
+        ("optimizer: {lr: '${oc.select:a,${oc.env:HOME}}'}", "optimizer.lr"),
+        ("model: {name: '\\${oc.env:HOME}'}", "model.name"),
+    ],
+)
+def test_a_folder_of_configs_decides_nothing_that_is_not_about_training(content: str, key: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, content, *SEARCH)
+    assert key in message.partition("got")[0], message
+
+
+def test_options_that_a_sweep_could_choose_are_looked_at_too(tmp_path: Path) -> None:
+    content = "# @package _global_\nhydra: {run: {dir: /x}}\n"
+    assert "hydra.run.dir" in refused(tmp_path, content, "-m", "experiment=basic,evil", file="experiment/evil.yaml")
+    assert "hydra.run.dir" in refused(tmp_path, content, *SEARCH, file="experiment/evil.yaml")
+    (tmp_path / "theirs" / "experiment" / "evil.yaml").unlink()
+    (tmp_path / "theirs" / "experiment" / "aaa.yaml").write_text("defaults: [nothing_of_the_kind]\n")
+    hidden = "defaults: [{'/experiment/deep/x@_global_.hydra.callbacks.x': y}]\n"
+    (tmp_path / "theirs" / "experiment" / "deep" / "x").mkdir(parents=True)
+    (tmp_path / "theirs" / "experiment" / "deep" / "x" / "y.yaml").write_text("_target_: mine.Turned\n")
+    assert "hydra.callbacks.x" in refused(tmp_path, hidden, *SEARCH, file="experiment/evil.yaml")
+    (tmp_path / "theirs" / "experiment" / "evil.yaml").unlink()
+    mixed = "defaults: [{'/experiment/${experiment}@_global_': x}]\n"
+    assert "interpolated defaults" in refused(tmp_path, mixed, *SEARCH, file="augment/evil.yaml")
+
+
+def test_a_launcher_of_the_folder_does_not_shadow_the_installed_one(tmp_path: Path) -> None:
+    content = "_target_: mine.Turned\n"
+    assert "hydra.launcher" in refused(
+        tmp_path, content, "hydra/launcher=basic", "-m", file="hydra/launcher/basic.yaml"
+    )
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("password: x\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "more.yaml").symlink_to(tmp_path / "secret.yaml")
+    with pytest.raises(Exception, match="leads elsewhere"):
+        refused(tmp_path, "seed: 1")
+
+
+def test_reruns_of_somebody_elses_command_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--experimental-rerun"):
+        check_foreign(get_args(["--experimental-rerun", "x"]), "train")
+
+
+@pytest.mark.parametrize(
+    ("content", "file", "arguments"),
+    [
+        ("optimizer: {lr: 0.1}\nstudy_name: 서식 2", "config.yaml", SEARCH),
+        ("hydra: {sweeper: {baseline: false, params: {optimizer.lr: 'interval(1e-4, 1e-3)'}}}", "config.yaml", SEARCH),
+        ("hydra: {sweeper: {sampler: {n_startup_trials: 3}}}", "config.yaml", SEARCH),
+        ("logger: {wandb: {project: '${oc.env:WANDB_PROJECT,docclf}'}}", "config.yaml", ()),
+        ("{{optuna}}", "hparams_search/mine.yaml", ("-m", "hparams_search=mine")),
+        ("# @package _global_\nsearch: {n_trials: 3}", "experiment/mine.yaml", (*SEARCH, "experiment=mine")),
+        ("strength: 2\ndefaults: [light, _self_]", "augment/mine.yaml", ("augment=mine",)),
+        ("hydra: {run: {dir: /x}}", "config.yaml", ("hydra.run.dir=/y",)),
+        ("data: {cache_dir: /x}", "config.yaml", ("data.cache_dir=y",)),
+        ("search: {storage: x.log}", "config.yaml", ("search.storage=y.log", *SEARCH)),
+    ],
+)  # fmt: skip
+def test_what_is_about_training_and_what_was_typed_is_taken(
+    content: str, file: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    own = Path("conf/hparams_search/optuna.yaml").read_text(encoding="utf-8")
+    assert refused(tmp_path, content.replace("{{optuna}}", own), *arguments, file=file) == ""
+
+
+def test_keys_may_be_allowed_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCCLF_ALLOW", "hydra.launcher.*")
+    content = "hydra: {launcher: {setup: [module load cuda]}}"
+    assert refused(tmp_path, content) == ""
+    assert "hydra.run.dir" in refused(tmp_path, "hydra: {run: {dir: /x}}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, seen: Path, pages_root: Path) -> None:
+    module = "from docclf.data.augment import BatchAugment\nclass Mine(BatchAugment): pass\n"
+    (seen.parent / "mine.py").write_text(module)
+    command = [sys.executable, "-m", "docclf.train", "-m", "hparams_search=head", "search.n_trials=2", "report=false"]
+    command += [f"hydra/launcher={launcher}", "augment._target_=mine.Mine", "data=csv", f"data.root='{pages_root}'"]
+    command += ["model.name=test_resnet", "data.image_size=32", "search.workers=2", "finalists.top_k=0", "logger=none"]
+    path = os.pathsep.join([str(seen.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode and "DOCCLF_ALLOW=mine.Mine" in done.stdout + done.stderr
+    environment["DOCCLF_ALLOW"] = "mine.*"
+    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = seen.parent / "multirun" / "search"
+    assert OmegaConf.load(folder / "1" / "result.yaml").allowed == ["mine.*"]
+    assert "DOCCLF_ALLOW=mine.*" in (folder / "best" / "config.yaml").read_text(encoding="utf-8")
