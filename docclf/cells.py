@@ -1,24 +1,50 @@
-"""Text of others in CSV files: no cell that a spreadsheet program would take for a formula."""
+"""Cells of CSV files that no spreadsheet program takes for a formula."""
 
-import re
+from __future__ import annotations
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+import csv
+from collections.abc import Iterable
+from typing import Any
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def escaped(text: str) -> str:
-    """The text with an apostrophe before it where a spreadsheet would run it; numbers stay as they are.
+def cell(value: Any) -> Any:
+    """A value as a spreadsheet shall show it: a text that would be a formula gets a ' before it. `uncell` goes back.
 
-    >>> escaped("=1+1.png"), escaped("'=1.png"), escaped("-1"), escaped("bill")
-    ("'=1+1.png", "''=1.png", '-1', 'bill')
+    >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a"), uncell(cell("'=1"))
+    ("'=1+1", '-0.5', -0.5, 'a', "'=1")
     """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    is_text = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
+    return f"'{value}" if is_text and not _is_number(value) else value
 
 
-def unescaped(text: str) -> str:
-    """What `escaped` was given.
+def uncell(text: str) -> str:
+    """What a cell that `cell` made was made of."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
-    >>> unescaped("'=1+1.png"), unescaped("''=1.png"), unescaped("-1"), unescaped("'bill'")
-    ('=1+1.png', "'=1.png", '-1', "'bill'")
+
+class CsvWriter:
+    """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
+
+    Args:
+        file: Opened with `newline=""`.
     """
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+    def __init__(self, file: Any) -> None:
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        self._writer.writerow([cell(value) for value in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

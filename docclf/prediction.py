@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from docclf.cells import CsvWriter
 from docclf.data.augment import resize
 from docclf.data.formats import quiet_decoders
 from docclf.data.listing import ListedPage, Listing
@@ -23,7 +24,6 @@ from docclf.errors import ConfigError
 from docclf.models.features import Passes
 from docclf.models.novelty import Novelty
 from docclf.results.files import replacing
-from docclf.untrusted import CsvWriter
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import re
@@ -33,8 +32,6 @@ _MOST_ALIASES = 100
 _MOST_DEPTH = 50
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def allowed() -> tuple[str, ...]:
@@ -191,39 +188,6 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
-def cell(value: Any) -> Any:
-    """A value as a spreadsheet shall show it: a text that would be a formula gets a ' before it. `uncell` goes back.
-
-    >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a"), uncell(cell("'=1"))
-    ("'=1+1", '-0.5', -0.5, 'a', "'=1")
-    """
-    is_text = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
-    return f"'{value}" if is_text and not _is_number(value) else value
-
-
-def uncell(text: str) -> str:
-    """What a cell that `cell` made was made of."""
-    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
-
-
-class CsvWriter:
-    """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
-
-    Args:
-        file: Opened with `newline=""`.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._writer = csv.writer(file)
-
-    def writerow(self, row: Iterable[Any]) -> None:
-        self._writer.writerow([cell(value) for value in row])
-
-    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
-        for row in rows:
-            self.writerow(row)
-
-
 def escape_logs() -> None:
     """From now on, messages of this process have nothing that a terminal would act on."""
     make = logging.getLogRecordFactory()
@@ -238,11 +202,3 @@ def escape_logs() -> None:
 
     make_escaped.escapes = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make_escaped)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -17,6 +17,7 @@ from merged_studies import merge, new_study, tell
 from PIL import Image
 from small_models import save_model
 
+from docclf.cells import CsvWriter, cell
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.tables import candidates
@@ -32,7 +33,7 @@ from docclf.results.studies import open_study, replayable
 from docclf.results.winner import remove_run
 from docclf.resume import FoldCheckpoints
 from docclf.state import save_state
-from docclf.untrusted import CsvWriter, cell, inside, plain, read_config, read_yaml, require_whole
+from docclf.untrusted import inside, plain, read_config, read_yaml, require_whole
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docclf.cells import unescaped
+from docclf.cells import uncell
 from docclf.data.pages import Pages
 from docclf.data.tables import read_table
 from docclf.errors import DataError
@@ -65,7 +65,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
             "python -m docclf.labels RUN writes one; without one say data.corrections=null."
         )
     rows = read_table(path, COLUMNS)
-    found = [Correction(*(unescaped(row.get(key) or "") for key in (*COLUMNS, "who", "when"))) for row in rows]
+    found = [Correction(*(uncell(row.get(key) or "") for key in (*COLUMNS, "who", "when"))) for row in rows]
     if twice := [page for page, n in Counter(one.page for one in found).items() if n > 1]:
         raise DataError(f"Expected each ID once in {path}, got {_some(twice)} several times. Keep one row for each.")
     return {one.page: one for one in found}

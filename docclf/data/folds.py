@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from docclf.cells import uncell
 from docclf.data.pages import Pages
 from docclf.errors import ConfigError, DataError
-from docclf.untrusted import uncell
 
 
 def split_pages(

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.calibration import calibration_error
+from docclf.cells import CsvWriter
 from docclf.results.comparison import table
 from docclf.results.files import replacing
 from docclf.results.pictures import write_confusion
 from docclf.scores import f1_per_class, interval, macro_f1
-from docclf.untrusted import CsvWriter
 
 _MOST = 20  # classes on the screen
 

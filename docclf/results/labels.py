@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.cells import escaped, unescaped
+from docclf.cells import CsvWriter, uncell
 from docclf.errors import DataError
 from docclf.results.files import replacing
 from docclf.results.pictures import write_captioned
@@ -78,11 +78,10 @@ def write_label_issues(
     pages, scores = find_wrong_labels(labels, probabilities, also=list(same))
     given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
     with replacing(folder / NAME) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(_COLUMNS)
         for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
-            texts = (ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""))
-            writer.writerow(map(escaped, texts))
+            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, "")])
     picture = folder / "label_issues.png"
     if not len(pages) or images is None:
         picture.unlink(missing_ok=True)
@@ -107,7 +106,7 @@ def read_label_issues(run: Path) -> list[Suspect]:
         return []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[*map(unescaped, row)] for row in csv.reader(file) if row][1:]
+            rows = [[*map(uncell, row)] for row in csv.reader(file) if row][1:]
         return [Suspect(row[0], row[1], row[2], float(row[3]), "".join(row[4:5])) for row in rows]
     except (ValueError, IndexError, TypeError, csv.Error) as error:
         raise DataError(f"Expected {path} as docclf writes it, got something else: {error}.") from error

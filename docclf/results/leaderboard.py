@@ -11,6 +11,7 @@ from statistics import stdev
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.cells import CsvWriter
 from docclf.errors import DataError
 from docclf.results.comparison import table
 from docclf.results.files import replacing
@@ -20,7 +21,6 @@ from docclf.sweeper.attributes import OWNER
 from docclf.sweeper.process import host_of
 from docclf.sweeper.progress import format_seconds
 from docclf.sweeper.study import folder_number
-from docclf.untrusted import CsvWriter
 
 _MOST = 10  # rows on the screen
 _NOTHING = "-"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from docclf.cells import escaped
+from docclf.cells import CsvWriter
 from docclf.data.corrections import Correction, read_corrections
 from docclf.results.files import replacing
 from docclf.results.labels import Suspect
@@ -61,9 +60,8 @@ class Decisions:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 one = found[page] = Correction(page, before.old if before else given, new, self.who, now)
             with replacing(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(_HEADER)
-                writer.writerows(map(escaped, astuple(row)) for row in found.values())
+                writer = CsvWriter(file)
+                writer.writerows([_HEADER, *map(astuple, found.values())])
         return one
 
 

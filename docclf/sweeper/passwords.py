@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
 # The password of the place that was typed, or that the next one names.
@@ -46,7 +48,7 @@ def take_arguments() -> None:
     Whatever records `sys.argv`, as W&B does, finds none.
     """
     sys.argv[:] = [take_argument(text, Path.cwd()) for text in sys.argv]
-    _clean_arguments()
+    sys.orig_argv[:] = map(hide_secrets, sys.orig_argv)
 
 
 def take_argument(text: str, cwd: Path) -> str:
@@ -67,7 +69,19 @@ def take_argument(text: str, cwd: Path) -> str:
         _keep(url)
     place = value.strip("'\"")
     _name(*map(hide_password, urls), *([] if urls or not place else [str(cwd / place)]))
-    return text if "{" in value else hide_password(text)
+    if "{" in value:
+        _keep_object(text)
+    return hide_secrets(text)
+
+
+def _keep_object(override: str) -> None:
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+        plain = parsed.value()
+    except HydraException:  # which will say so
+        return
+    if isinstance(plain, dict) and (hidden := _secrets_of(plain)):
+        _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
 
 
 def _name(*places: str) -> None:
@@ -75,10 +89,6 @@ def _name(*places: str) -> None:
     known = [place for place in os.environ.get(STORAGE, "").split("\n") if place]
     if more := [place for place in places if place not in known]:
         os.environ[STORAGE] = "\n".join([*known, *more])
-
-
-def _clean_arguments() -> None:
-    sys.orig_argv[:] = [hide_secrets(text) for text in sys.orig_argv]
 
 
 def take_passwords(config: DictConfig, *copies: Any) -> None:
@@ -114,8 +124,9 @@ def take_passwords(config: DictConfig, *copies: Any) -> None:
         if clean != text:
             with flag_override(node, "readonly", False):
                 node[key] = clean
-    sys.argv[1:] = [hide_secrets(text) if secrets or hidden else text for text in sys.argv[1:]]
-    _clean_arguments()
+    if secrets or hidden:
+        sys.argv[1:] = map(hide_secrets, sys.argv[1:])
+    sys.orig_argv[:] = map(hide_secrets, sys.orig_argv)
 
 
 def _keep(url: str) -> None:
@@ -123,13 +134,12 @@ def _keep(url: str) -> None:
         _remember(hide_password(url), url)
 
 
+def _known() -> dict[str, str]:
+    return dict(json.loads(os.environ.get(_WHOLE) or "{}"))
+
+
 def _remember(clean: str, whole: str) -> None:
-    os.environ[_WHOLE] = json.dumps(json.loads(os.environ.get(_WHOLE) or "{}") | {clean: whole})
-
-
-def _whole(clean: str) -> str | None:
-    found = json.loads(os.environ.get(_WHOLE) or "{}").get(clean)
-    return None if found is None else str(found)
+    os.environ[_WHOLE] = json.dumps(_known() | {clean: whole})
 
 
 def storage_named_by_user() -> set[str]:
@@ -147,7 +157,7 @@ def with_password(url: str) -> str:
     >>> with_password("sqlite:///study.db")
     'sqlite:///study.db'
     """
-    if (whole := _whole(url)) is not None:
+    if (whole := _known().get(url)) is not None:
         return whole
     password = os.environ.get(VARIABLE)
     if not password or passwords_of(url) or url not in storage_named_by_user():
@@ -160,15 +170,13 @@ def with_password(url: str) -> str:
 
 def with_secrets(storage: dict[str, Any]) -> dict[str, Any]:
     """A storage that is an object, as it was typed: with its secrets."""
-    whole = _whole(_object_key(storage))
-    found = storage if whole is None else json.loads(whole)
+    found = json.loads(_known().get(_object_key(storage), json.dumps(storage)))
     url = found.get("url")
     return {**found, "url": with_password(url)} if isinstance(url, str) else found
 
 
 def _object_key(plain: Any) -> str:
-    without_url = {key: value for key, value in plain.items() if key != "url"}
-    return json.dumps(without_url, sort_keys=True)
+    return json.dumps({key: value for key, value in plain.items() if key != "url"}, sort_keys=True)
 
 
 def _secrets_of(node: Any) -> set[str]:
@@ -176,6 +184,7 @@ def _secrets_of(node: Any) -> set[str]:
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     items = list(plain.items()) if isinstance(plain, dict) else []
     found = {str(v) for key, v in items if _KEY.fullmatch(str(key)) and isinstance(v, str | int) and str(v)}
+    found.discard(_HIDDEN)
     children = [value for _, value in items] + (plain if isinstance(plain, list) else [])
     return found.union(*(_secrets_of(child) for child in children if isinstance(child, dict | list)))
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy import make_url
 
@@ -167,6 +168,19 @@ def test_secrets_within_a_storage_that_is_an_object_leave_every_place_too() -> N
     written = OmegaConf.to_yaml(composed) + OmegaConf.to_yaml(copy) + str([sys.argv, sys.orig_argv])
     assert "s3:cr" not in written and "sslmode" in written
     assert with_secrets(OmegaConf.to_container(composed.search.storage)) == OBJECT, "as the database is asked"
+
+
+def test_an_object_that_is_typed_loses_them_before_anyone_looks() -> None:
+    text = "{_target_:x.Y,url:'postgresql://me@host/db',engine_kwargs:{connect_args:{password:'s3:cr, et',timeout:3}}}"
+    sys.argv[1:] = sys.orig_argv[3:] = [f"search.storage={text}"]
+    take_arguments()
+    assert "s3:cr" not in str([sys.argv, sys.orig_argv])
+    (override,) = OverridesParser.create().parse_overrides(sys.argv[1:])
+    composed = config(override.value())
+    take_passwords(composed)
+    found = with_secrets(OmegaConf.to_container(composed.search.storage))
+    assert found["engine_kwargs"]["connect_args"] == {"password": "s3:cr, et", "timeout": 3}
+    assert found["url"] == "postgresql://me@host/db" and "s3:cr" not in OmegaConf.to_yaml(composed)
 
 
 @pytest.mark.parametrize(
