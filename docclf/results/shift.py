@@ -11,8 +11,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from docclf.errors import DataError
 from docclf.results.files import replacing
 from docclf.results.reading import shown
+from docclf.untrusted import read_yaml
 
 NAME, PICTURE = "test_pages.yaml", "test_pages.png"
 _TOLD_APART = 0.55  # lower bound of the area from which on pages are called unlike
@@ -45,9 +47,9 @@ def read_shift(folder: Path | None) -> dict[str, Any]:
     if path is None or path.is_symlink():  # which would lead out of somebody else's folder
         return {}
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = read_yaml(path)
         return found if isinstance(found, dict) and shift_lines(found) and is_unlike(found) in (True, False) else {}
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (DataError, OSError, ValueError, TypeError, KeyError):
         return {}
 
 
