@@ -38,4 +38,8 @@ def __getattr__(name: str) -> object:
         from docclf import api
 
         return getattr(api, name)
+    if name == "load_model":
+        from docclf.loaded import load_model
+
+        return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

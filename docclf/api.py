@@ -44,7 +44,7 @@ class SearchResult:
         return self.study.best_value
 
 
-def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> SearchResult:
+def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequence[str] = ()) -> SearchResult:
     """Search as `python -m docclf.train -m` does, in a process of its own; what it prints is printed.
 
     Called again with the same overrides it goes on to the study's total, as the command does. An interruption ends the
@@ -54,6 +54,7 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> SearchRes
         overrides: As on the command line: `["data=csv", "data.root=pages", "search.n_trials=50"]`. Without one of
             `hparams_search` the default search is taken.
         cwd: Where the command would run; results are in `multirun/` there.
+        allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
 
     Raises:
         SearchError: The search ended with an error, which is in the message.
@@ -66,6 +67,7 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> SearchRes
         "-m",
         "docclf.train",
         "-m",
+        *(f"--allow={name}" for name in allow),
         *(take_argument(text, Path(cwd).absolute()) for text in given),
     ]
     with subprocess.Popen(

@@ -75,6 +75,7 @@ class Description:
         parts: Of an ensemble of trials its models, whose probabilities are averaged at temperature 1; what stands
             beside them of backbone, sizes and normalisation is that of the first one.
         weight: Of a part, its fraction of that mean, in (0, 1].
+        own: What makes the fine-tuned nets where they are not timm's, as `model` of the config; None for timm's.
     """
 
     backbone: str
@@ -93,6 +94,7 @@ class Description:
     source: dict[str, Any] = field(default_factory=dict)
     parts: list[Description] = field(default_factory=list)
     weight: float = 1.0
+    own: dict[str, Any] | None = None
 
     @property
     def files(self) -> list[str]:
@@ -129,7 +131,9 @@ class Description:
             texts = (f"{n} x {text}" if n > 1 else text for text, n in kinds.items())
             return f"an ensemble of {len(self.parts)} models ({'; '.join(texts)})"
         nets = f", {len(self.members)} members" if len(self.members) > 1 else ""
-        return f"{self.backbone}{nets}{', a head on frozen features' if self.mixes_head else ''}"
+        own = self.own or {}
+        name = (own.get("net") or own).get("_target_") if self.members else None
+        return f"{name or self.backbone}{nets}{', a head on frozen features' if self.mixes_head else ''}"
 
 
 def read_description(folder: Path) -> Description:
@@ -159,6 +163,9 @@ def write_description(folder: Path, description: Description) -> None:
     for part in found.get("parts", ()):
         for key in (*_SHARED, "parts"):
             del part[key]
+    for one in (found, *found.get("parts", ())):
+        if one["own"] is None:
+            del one["own"]
     with replacing(folder / NAME) as partial:
         partial.write_text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

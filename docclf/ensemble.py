@@ -26,12 +26,13 @@ from docclf.description import (
     read_description,
     write_description,
 )
-from docclf.errors import DataError
+from docclf.errors import ConfigError, DataError
 from docclf.models.backbone import make_net, require_known
 from docclf.models.features import PIXELS, Passes, Views, load_backbone
 from docclf.models.head import Head
 from docclf.results.files import link, replacing
 from docclf.state import write_tensors
+from docclf.targets import build_model
 
 # Of what a folder may ask for.
 _MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
@@ -245,6 +246,8 @@ def load_ensemble(folder: Path) -> Ensemble | Blend:
             backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
             return Blend([_load(folder, part, backbones) for part in described.parts], described)
         return _load(folder, described, {})
+    except ConfigError as error:  # other code than may be called
+        raise DataError(f"{folder / NAME}: {error}") from error
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
         raise DataError(
             f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
@@ -278,7 +281,7 @@ def _require_within_limits(described: Description) -> None:
 def _load(folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]) -> Ensemble:
     nets = []
     for name in described.members:
-        net = make_net(described.backbone, len(described.targets), described.image_size, described.channels)
+        net = _make_net(described)
         net.load_state_dict(load_file(folder / name))
         nets.append(net)
     if not nets and not described.mixes_head:
@@ -290,6 +293,34 @@ def _load(folder: Path, described: Description, backbones: dict[tuple[str | None
         file = None if key[0] is None else folder / key[0]
         backbones[key] = load_backbone(described.backbone, described.image_size, described.channels, file)
     return Ensemble(nets, described, _load_head(folder, described.head, described.image_size, backbones[key]))
+
+
+def _make_net(described: Description) -> Any:
+    sizes = (len(described.targets), described.image_size, described.channels)
+    return make_net(described.backbone, *sizes) if described.own is None else _make_own(described.own, *sizes).kept
+
+
+def _make_own(own: Mapping[str, Any], n_classes: int, image_size: int, channels: int) -> Any:
+    """The LightningModule of a model that is not timm's.
+
+    Raises:
+        ConfigError: It is other code than this process may call.
+    """
+    sizes = {"num_classes": n_classes, "image_size": image_size, "channels": channels}
+    return build_model(own, **sizes, optimizer=None, scheduler=None)
+
+
+def normalisation_of(
+    own: Mapping[str, Any], n_classes: int, image_size: int, channels: int
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel that a model that is not timm's normalises pages with.
+
+    Args:
+        own: See `docclf.targets.own_model`.
+    """
+    model = _make_own(own, n_classes, image_size, channels)
+    mean, std = (getattr(model, name).flatten().tolist() for name in ("mean", "std"))
+    return mean, std
 
 
 def _load_head(folder: Path, head: HeadDescription, image_size: int, backbone: torch.nn.Module) -> FrozenHead:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -162,14 +162,14 @@ class FoldTraining(pl.Callback):
         self.tell(f"fold {self.fold + 1}/{self.n_runs}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PageClassifier)
-        probabilities = pl_module.logits.cpu().softmax(dim=1).numpy()
-        clean = None if pl_module.clean_logits is None else pl_module.clean_logits.cpu().softmax(dim=1).numpy()
-        self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, pl_module)
+        model = cast(PageClassifier, pl_module)  # or one that has the same, see there
+        probabilities = model.logits.cpu().softmax(dim=1).numpy()
+        clean = None if model.clean_logits is None else model.clean_logits.cpu().softmax(dim=1).numpy()
+        self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, model)
         self.candidates[NET].clean += self._clean_scores(clean)
         if self.head is not None:
             mean = (self.head + probabilities) / 2
-            self._offer(AVERAGE, self._score(mean), mean, pl_module)
+            self._offer(AVERAGE, self._score(mean), mean, model)
             both = None if clean is None or self.clean is None else (self.clean + clean) / 2
             self.candidates[AVERAGE].clean += self._clean_scores(both)
 

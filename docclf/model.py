@@ -16,14 +16,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from docclf.errors import ConfigError, NonFiniteLossError
-from docclf.models.backbone import make_net, normalisation, with_weights
+from docclf.models.backbone import make_net, make_own_net, normalisation, with_weights
 from docclf.models.head import Head, HeadOptions
 from docclf.models.tuning import batch_norms, freeze_first, keep_depthwise_in_32_bit, parameter_groups, scale_rates
 from docclf.models.weights import find_weights
 
 
 class PageClassifier(pl.LightningModule):
-    """Classifies page images with any timm backbone.
+    """Classifies page images with any timm backbone, or with a net of one's own.
+
+    Of a LightningModule that stands in its place docclf needs: `net` and `kept`, the nets that are trained and kept,
+    which take images that `mean` and `std` have normalised; `start`; and of every validation `logits` and
+    `clean_logits`, and that it logs `val/macro_f1`. A class derived from this one has all that.
 
     Args:
         name: Name of a timm model, see `timm.list_models()`.
@@ -46,6 +50,9 @@ class PageClassifier(pl.LightningModule):
             trainings of few steps; `auto`: frozen for trained weights, epoch for random ones.
         ema: Decay of the exponential moving average of the weights that is validated and kept, in [0, 1); 0: none.
         epoch_batch_norm: What `batch_norm` was called before: True is `epoch`, False `running`.
+        net: Makes a net that takes the place of the backbone, see `docclf.models.backbone.make_own_net`; its weights
+            count as trained where `pretrained` is True.
+        loss: Mean loss of logits of shape (n, num_classes) and class indices of shape (n,); None for cross-entropy.
         optimizer: Makes the optimizer from parameter groups.
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 
@@ -73,6 +80,8 @@ class PageClassifier(pl.LightningModule):
         batch_norm: str = "auto",
         ema: float = 0.0,
         epoch_batch_norm: bool | None = None,
+        net: Callable[..., torch.nn.Module] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         _require("tune", tune, ("last", "all"))
@@ -80,8 +89,11 @@ class PageClassifier(pl.LightningModule):
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
         weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
-        self.net = with_weights(make, name, **weights)
-        is_trained = find_weights(name, **weights).are_trained
+        if net is None:
+            self.net, is_trained = with_weights(make, name, **weights), find_weights(name, **weights).are_trained
+        else:
+            self.net, is_trained = make_own_net(net, num_classes, image_size, channels), pretrained is True
+        self.loss = loss
         if epoch_batch_norm is not None:
             batch_norm = "epoch" if epoch_batch_norm else "running"
         self.batch_norm = ("frozen" if is_trained else "epoch") if batch_norm == "auto" else batch_norm
@@ -110,7 +122,7 @@ class PageClassifier(pl.LightningModule):
         Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" (LP-FT, arXiv
         2202.10054). A net whose classifier is not one linear layer of these shapes starts from its own.
         """
-        classifier = self.net.get_classifier()
+        classifier = self.net.get_classifier() if hasattr(self.net, "get_classifier") else None
         weight = torch.from_numpy(head.weight)
         if not isinstance(classifier, torch.nn.Linear) or classifier.weight.shape != weight.shape:
             return
@@ -158,7 +170,11 @@ class PageClassifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        loss = F.cross_entropy(self(images), labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
+        logits = self(images)
+        if self.loss is not None:
+            loss = self.loss(logits, labels)
+        else:
+            loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         self._loss += loss.detach()  # on the device: to look at it would stop the GPU at every step
         self._n_batches += 1
         return loss

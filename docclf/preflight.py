@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.targets import build, check_targets
+from docclf.trainer_arguments import check_trainer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,6 +148,7 @@ def check_config(cfg: DictConfig) -> None:
             what may not be called.
     """
     check_targets(cfg)
+    check_trainer(cfg)
     require_root(cfg)
     require_checkpoint(cfg)
     for key, number in NUMBERS.items():

@@ -17,7 +17,7 @@ from docclf.crossval import CrossValidation
 from docclf.data.module import PageDataModule
 from docclf.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.doubt import Doubt, make_doubt
-from docclf.ensemble import Blend, Ensemble, load_ensemble, save_ensemble
+from docclf.ensemble import Blend, Ensemble, load_ensemble, normalisation_of, save_ensemble
 from docclf.fitting import fit_in_memory
 from docclf.fold_training import AVERAGE, HEAD, NET
 from docclf.model import PageClassifier
@@ -141,6 +141,7 @@ def keep_model(
     *,
     backbone: str,
     heads: Heads | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the folder `model` of a run.
 
@@ -152,6 +153,7 @@ def keep_model(
         backbone: Name of the timm model.
         heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
             only help.
+        own: What makes a net that is not timm's, see `docclf.targets.own_model`.
     """
     pages, images = data.pages, data.data.train_images.images
     temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
@@ -160,7 +162,9 @@ def keep_model(
     if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
     mean, std = ([0.5] * images.shape[3],) * 2
-    if backbone != PIXELS:
+    if own is not None:
+        mean, std = normalisation_of(own, len(pages.targets), data.image_size, images.shape[3])
+    elif backbone != PIXELS:
         net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
         mean, std = normalisation(net, images.shape[3])
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
@@ -178,6 +182,7 @@ def keep_model(
         fit="letterbox" if data.letterbox else "squeeze",
         head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
         doubt=DOUBT,
+        own=None if own is None else dict(own),
     )
     frozen = None
     if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):

@@ -1,4 +1,4 @@
-"""What a config may call, and where: these names alone, unless `DOCCLF_ALLOW` in the environment names more."""
+"""What a config may call, and where: these names alone, unless `--allow` or `DOCCLF_ALLOW` names more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
 from docclf.sweeper import allow
-from docclf.untrusted import allowed
+from docclf.untrusted import allowed, take_allowed
 
 # Key to the names that may stand there. None of them runs, loads or writes what its arguments say.
 SLOTS: dict[str, tuple[str, ...]] = {
@@ -18,7 +18,10 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "data.draw": ("docclf.demo.draw_pages", "docclf.data.synthetic.draw_pages"),
     "model": ("docclf.model.PageClassifier",),
     "model.head": ("docclf.models.head.HeadOptions",),
-    "optimizer": ("torch.optim.AdamW", "torch.optim.SGD"),
+    "optimizer": tuple(
+        f"torch.optim.{name}"
+        for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+    ),
     "scheduler": ("docclf.model.constant", "docclf.model.cosine"),
     "trainer": ("docclf.trainer.make_trainer",),
     "validation": ("docclf.crossval.Validation",),
@@ -43,6 +46,7 @@ _OF_HYDRA = (
 def whitelist() -> tuple[str, ...]:
     """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
     try:
+        take_allowed()
         more = allowed()
     except ConfigError:
         more = ()
@@ -82,3 +86,28 @@ def build(node: Any, key: str, **given: Any) -> Any:
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
     return allow.build(plain, key, listed, **given)
+
+
+def build_model(config: Any, **given: Any) -> Any:
+    """Make the model of a config; its `net`, where it has one of its own, is made by the model.
+
+    Args:
+        config: `model` of the config.
+        **given: Further arguments.
+
+    Raises:
+        ConfigError: See `build`.
+    """
+    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else {**config}
+    assert isinstance(plain, dict)
+    if isinstance(plain.get("net"), dict):
+        plain["net"] = {**plain["net"], "_partial_": True}
+    return build(plain, "model", **given)
+
+
+def own_model(config: DictConfig) -> dict[str, Any] | None:
+    """What makes the net of a model that is not timm's anew, as `model` of the config; None for a timm backbone."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    if plain["_target_"] in SLOTS["model"] and not plain.get("net"):
+        return None
+    return {key: value for key, value in plain.items() if key not in ("tune", "head", "loss", "class_weights")}

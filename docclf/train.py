@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
-from docclf.targets import build, whitelist
+from docclf.targets import build, build_model, own_model, whitelist
 from docclf.typos import answer_typos
 from docclf.untrusted import allowed
 
@@ -124,7 +125,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             tell_few_steps(cfg, len(data.labels))
     heads = _make_heads(cfg, data)
     weights = heads.cache.backbone.weights
-    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": build(cfg.trainer, "trainer")}
+    builders = {"build_model": lambda: _make_model(cfg, data), "build_trainer": _trainer_builder(cfg)}
     keeps = _may_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
     checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
@@ -280,7 +281,8 @@ def _keep(
     elif done.kept != HEAD:
         assert trainer.checkpoints is not None
         weights = {f"fold_{fold.fold}": trainer.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
-    keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, heads=heads)
+    own = own_model(cfg.model) if weights else None
+    keep_model(trainer.data, done, folder, weights, backbone=cfg.model.name, heads=heads, own=own)
 
 
 def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
@@ -353,7 +355,15 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], 
 
     # What an interrupted run trained is of use to one that trains the same.
     trained = [
-        OmegaConf.to_yaml(cfg[key], resolve=True) for key in ("data", "augment", "model", "optimizer", "scheduler")
+        OmegaConf.to_yaml(cfg[key], resolve=True)
+        for key in (
+            "data",
+            "augment",
+            "model",
+            "optimizer",
+            "scheduler",
+            *(["callbacks"] if cfg.get("callbacks") else []),
+        )
     ]
     validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
     key = hashlib.sha256("".join([*trained, str(validation), *map(str, facts)]).encode()).hexdigest()
@@ -375,15 +385,25 @@ def _read_augment(name: str | None) -> Any:
     return build(merged, "augment")
 
 
+def _trainer_builder(cfg: DictConfig) -> Callable[..., Any]:
+    """Makes trainers, each with fresh callbacks of the config behind those that it is given."""
+    make, nodes = build(cfg.trainer, "trainer"), cfg.get("callbacks") or {}
+
+    def make_with_callbacks(*, callbacks: Sequence[Any] = (), **options: Any) -> Any:
+        own = [build(node, f"callbacks.{name}") for name, node in nodes.items() if node is not None]
+        return make(callbacks=[*callbacks, *own], **options)
+
+    return make_with_callbacks
+
+
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
     weights = None
     if cfg.model.class_weights:
         from docclf.data.module import class_weights
 
         weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
-    return build(
+    return build_model(
         cfg.model,
-        "model",
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
         channels=cfg.data.channels,

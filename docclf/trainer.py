@@ -11,12 +11,13 @@ import torch
 from docclf.models.memory import keep_memory
 
 
-def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **options: Any) -> pl.Trainer:
+def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices: int = 1, **options: Any) -> pl.Trainer:
     """A trainer that neither prints nor writes by itself.
 
     Args:
         accelerator: As Lightning has it; `auto` takes a GPU where there is one.
         precision: As Lightning has it, or `auto`: see `choose_precision`.
+        devices: Always 1; here to be refused by name, see `docclf.trainer_arguments`.
         **options: Further arguments of `pytorch_lightning.Trainer`.
     """
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
@@ -30,7 +31,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", **option
     return pl.Trainer(
         accelerator=accelerator,
         precision=choose_precision(accelerator, precision),  # type: ignore[arg-type]
-        devices=1,
+        devices=devices,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

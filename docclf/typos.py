@@ -25,7 +25,7 @@ from docclf.errors import DocclfError
 from docclf.foreign import check_foreign
 from docclf.sweeper.keys import has_key, leaves, nearest
 from docclf.sweeper.passwords import take_arguments
-from docclf.untrusted import escape_logs, plain
+from docclf.untrusted import escape_logs, plain, take_allowed
 
 Command = Callable[..., Any]
 
@@ -44,6 +44,8 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
         def command(*args: Any, **kwargs: Any) -> Any:
             try:
                 escape_logs()
+                take_allowed()
+                _show_searches()
                 take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
@@ -73,6 +75,13 @@ def _check(config_name: str) -> None:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     finally:
         GlobalHydra.instance().clear()
+
+
+def _show_searches() -> None:
+    """Let `--cfg` and `--info` show what a search is made of, too: Hydra takes them without -m alone."""
+    given = get_args(sys.argv[1:])
+    if given.multirun and (given.cfg or given.info):
+        sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
 
 
 def quoting_hint(override: str) -> str:

@@ -1,6 +1,7 @@
 """A timm backbone: its name, its weights from the hub or from a file, and what its input is normalised with."""
 
 import difflib
+import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Mapping
@@ -9,16 +10,36 @@ from typing import Any
 
 import timm
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
 
+_IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+
 
 def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel that a timm backbone was made for; grey gets the colours' mean."""
-    mean, std = (list(map(float, net.pretrained_cfg[key])) for key in ("mean", "std"))
+    """Mean and standard deviation of each channel that a net was made for; grey gets the colours' mean.
+
+    A timm backbone says so; of another net it is what ImageNet's pictures have, as torchvision's expect.
+    """
+    known = getattr(net, "pretrained_cfg", _IMAGENET)
+    mean, std = (list(map(float, known[key])) for key in ("mean", "std"))
     return (mean, std) if len(mean) == channels else ([fmean(mean)] * channels, [fmean(std)] * channels)
+
+
+def make_own_net(
+    make: Callable[..., torch.nn.Module], n_classes: int, image_size: int, channels: int
+) -> torch.nn.Module:
+    """A net that is not timm's.
+
+    Args:
+        make: Makes it, from `num_classes` and, where it names these arguments, `image_size` and `channels`.
+    """
+    named = inspect.signature(make).parameters
+    more = {"image_size": image_size, "channels": channels}
+    return make(num_classes=n_classes, **{key: value for key, value in more.items() if key in named})
 
 
 def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **options: Any) -> Any:

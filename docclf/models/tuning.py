@@ -15,7 +15,13 @@ _LAST = 0.4
 
 
 def stages(net: Any) -> list[list[str]]:
-    """Names of a timm backbone's parameters, stage by stage, from stem to classifier."""
+    """Names of a net's parameters, stage by stage, from stem to classifier.
+
+    Those of a timm backbone are what timm takes for stages, those of another net its children in their order.
+    """
+    if not hasattr(net, "group_matcher"):
+        children = dict.fromkeys(name.partition(".")[0] for name, _ in net.named_parameters())
+        return [[name for name, _ in net.named_parameters() if name.partition(".")[0] == child] for child in children]
     grouped = group_parameters(net, net.group_matcher(coarse=True))
     return [grouped[key] for key in sorted(grouped)]
 

@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from docclf.results.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
-from docclf.untrusted import VARIABLE, allowed
+from docclf.untrusted import VARIABLE, allow_options, allowed
 
 if TYPE_CHECKING:
     import optuna
@@ -73,7 +73,8 @@ def header_of(study: optuna.Study, trial: FrozenTrial, target: Path, more: Mappi
         "versions": versions(),
         "commit": git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config",
+        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config"
+        + allow_options(),
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
 

@@ -32,6 +32,7 @@ from docclf.sweeper.clock import seconds_spent
 from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.record import plain_params
 from docclf.sweeper.study import best_trial, counted, folder_number
+from docclf.untrusted import allow_options
 
 # Part of a time budget after which nothing more was begun.
 _SPENT = 0.9
@@ -174,7 +175,7 @@ def next_steps(
     who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
     whose = "the ensemble" if verdict is not None and verdict.exported_as == ENSEMBLE else f"{who}'s folds"
     where = shlex.quote(str(folder / "best"))
-    train = "python -m docclf.train --config-dir {} --config-name config"
+    train = f"python -m docclf.train --config-dir {{}} --config-name config{allow_options()}"
     if n_objectives > 1:
         return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
     steps = {
@@ -183,7 +184,7 @@ def next_steps(
         "search on from here": continue_command,
     }
     if (folder / "best" / "model").is_dir():
-        predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR"
+        predict = f"python -m docclf.predict run={shlex.quote(str(folder))} data.root=DIR{allow_options()}"
         steps = {f"predict other pages with {whose}": predict, **steps}
     return steps
 

@@ -9,7 +9,7 @@ from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError
-from docclf.untrusted import VARIABLE, allowed, is_listed
+from docclf.untrusted import allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
 STORAGES = (
@@ -37,7 +37,7 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
     known = f"one of {', '.join(listed)}" if listed else "none"
     raise ConfigError(
         f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
-        f"is called. If it is code of your own, allow it where you type the command: {VARIABLE}={name}"
+        f"is called. If it is code of your own, allow it where you type the command: --allow {name}"
     )
 
 

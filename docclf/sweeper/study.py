@@ -202,6 +202,8 @@ def causes(trials: Sequence[FrozenTrial]) -> str:
 def require_same(study: optuna.Study, key: str, facts: Mapping[str, Any], *, what: str, way_out: str) -> None:
     """Keep facts with a new study, and compare them when it is continued.
 
+    A fact that one of both has not is the same as one that is null or false: keys of a later release, which are off.
+
     Args:
         key: User attribute of the study.
         facts: JSON-serialisable values by name.
@@ -214,17 +216,23 @@ def require_same(study: optuna.Study, key: str, facts: Mapping[str, Any], *, wha
     known, value = study.user_attrs.get(key), json.dumps(dict(facts), sort_keys=True)
     if known is None:
         study.set_user_attr(key, value)
-    elif known != value:
-        before, now = json.loads(known), json.loads(value)
-        changed = "".join(
-            f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        )
+        return
+    before, now = json.loads(known), json.loads(value)
+    changed = "".join(
+        f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name) and not _is_new(name, before, now)
+    )
+    if changed:
         raise SpaceError(
             f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
             f"Set it back to continue, or begin another study with {way_out}."
         )
+
+
+def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether one of both has not this fact, and the other has it switched off."""
+    return (name in before) != (name in now) and str({**before, **now}[name]) in ("None", "False")
 
 
 def _show(fact: Any) -> str:

@@ -1,0 +1,41 @@
+"""Arguments of Lightning's trainer that docclf sets itself. Loads no Lightning."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+
+_DEVICES = "A training runs on one device, a search on all of them: search.workers=auto"
+_EPOCHS = "Trainings are counted in epochs: validation.epochs=N"
+_SCREEN = "The screen shows the progress, the run's log the rest"
+_VALIDATION = "Each epoch is validated once, on all pages of its fold"
+# Each with what to say instead.
+OWNED = {
+    **dict.fromkeys(("devices", "num_nodes", "strategy"), _DEVICES),
+    **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps"), _EPOCHS),
+    "max_time": "Say search.timeout=30m, which is spent on all that a search needs",
+    "accumulate_grad_batches": "Say validation.max_batch_size=N: gradients of larger batches are accumulated",
+    "callbacks": "Say +callbacks.my_name._target_=mine.Callback --allow mine.Callback",
+    "logger": "Say logger=csv, logger=wandb or 'logger=[csv,wandb]'",
+    "enable_checkpointing": "The best epoch of each fold is kept: refit=folds, or refit=all",
+    **dict.fromkeys(("enable_progress_bar", "enable_model_summary"), _SCREEN),
+    **dict.fromkeys(
+        ("num_sanity_val_steps", "limit_val_batches", "check_val_every_n_epoch", "val_check_interval"), _VALIDATION
+    ),
+    "plugins": "They would have to follow a training that goes on after an interruption, which others do not",
+    "fast_dev_run": "Say validation.epochs=1 validation.run_folds=1",
+    "default_root_dir": "Say hydra.run.dir=DIR or study_name=NAME for the folder of results",
+}
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Refuse arguments of the trainer that docclf sets itself.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    found = OmegaConf.select(cfg, "trainer", default=None)
+    for name in found if OmegaConf.is_dict(found) else ():
+        if name in OWNED and (name, found[name]) != ("devices", 1):
+            raise ConfigError(f"Expected no `trainer.{name}`, which docclf sets, got {found[name]}. {OWNED[name]}.")

@@ -1,0 +1,139 @@
+"""Parts of the user's own, as examples/my_project has them: a net, a model, a loss, a reader, callbacks, a search."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.preflight import check_config
+from docclf.trainer_arguments import OWNED
+
+PROJECT = Path(__file__).parent.parent / "examples" / "my_project"
+ALLOWED = ("--allow", "parts.*")
+TINY = (
+    "data=json_lines",
+    "data.near_duplicates=null",
+    "data.image_size=32",
+    "data.batch_size=8",
+    "model=small",
+    "model.pretrained=false",
+    "validation.epochs=1",
+    "trainer.precision=32-true",
+)
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of docclf in a folder from which the project's parts can be imported."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
+    environment.pop("DOCCLF_ALLOW", None)
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def root(pages_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages with a list that only the project's reader knows."""
+    root = tmp_path_factory.mktemp("own") / "pages"
+    shutil.copytree(pages_root, root)
+    with (root / "train.csv").open(encoding="utf-8") as file:
+        rows = [{"file": f"train/{row['ID']}", "label": row["target"]} for row in csv.DictReader(file)]
+    (root / "pages.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of all parts of the project together."""
+    folder = tmp_path_factory.mktemp("own")
+    parts = ("augment=inverted", "callbacks=gradient_norm", "logger=[csv,lines]", "scheduler=one_cycle")
+    places = (f"data.root={root}", "hydra.run.dir=run", "refit=folds", "optimizer=radam", "model.net.width=8")
+    configs = ("--config-dir", str(PROJECT / "conf"))
+    done = command(folder, "docclf.train", *configs, *ALLOWED, *TINY, *parts, *places)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder / "run"
+
+
+def test_parts_of_ones_own_train_together(run: Path) -> None:
+    result = yaml.safe_load((run / "result.yaml").read_text(encoding="utf-8"))
+    assert result["state"] == "COMPLETE" and result["allowed"] == ["parts.*"]
+    assert (
+        result["params"] == {} and result["metrics"]["parameters"] == 3 * 8 * 25 + 3 * 8 + 8 * 16 * 9 + 3 * 16 + 17 * 3
+    )
+    assert (run / "line.txt").read_text(encoding="utf-8").startswith("run COMPLETE ")
+    with (run / "fold_0" / "metrics.csv").open(encoding="utf-8") as file:
+        assert any(float(row["train/gradient_norm"] or 0) > 0 for row in csv.DictReader(file))
+
+
+def test_a_net_of_ones_own_predicts_where_it_is_allowed(run: Path, root: Path) -> None:
+    refused = command(run.parent, "docclf.predict", "run=run", f"data.root={root / 'test'}")
+    assert refused.returncode and "Traceback" not in refused.stderr
+    assert "--allow parts.SmallNet" in refused.stderr + refused.stdout
+    done = command(run.parent, "docclf.predict", "run=run", f"data.root={root / 'test'}", "--allow=parts.SmallNet")
+    assert done.returncode == 0, done.stderr
+    assert "parts.SmallNet" in done.stdout
+    with (run.parent / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9 and {row["target"] for row in rows} <= {"0", "7", "10"}
+
+
+@pytest.mark.parametrize("allow", [(), ("--allow", "other.*"), ("--allow", "part")])
+def test_nothing_runs_that_is_not_allowed(root: Path, tmp_path: Path, allow: tuple[str, ...]) -> None:
+    configs = ("--config-dir", str(PROJECT / "conf"), *allow)
+    done = command(tmp_path, "docclf.train", *configs, *TINY, f"data.root={root}")
+    assert done.returncode and "Traceback" not in done.stderr
+    assert "--allow parts." in done.stderr + done.stdout
+
+
+def test_a_search_of_ones_own_space_and_sampler_in_two_processes(root: Path, tmp_path: Path) -> None:
+    totals = ("search.n_trials=3", "finalists.top_k=0", "search.workers=2", "report=false", "search.ensemble=false")
+    arguments = ("-m", "--config-dir", str(PROJECT / "conf"), *ALLOWED, "hparams_search=mine", *totals, *TINY)
+    done = command(tmp_path, "docclf.train", *arguments, f"data.root={root}")
+    assert done.returncode == 0, done.stderr + done.stdout
+    best = tmp_path / "multirun" / "search" / "best"
+    found = yaml.safe_load((best / "params.yaml").read_text(encoding="utf-8"))
+    assert found["model.net.width"] in (8, 16) and 0 <= found["model.loss.gamma"] <= 3
+    with (best.parent / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["COMPLETE"] * 3
+
+
+def test_a_model_of_ones_own_is_a_lightning_module(root: Path, tmp_path: Path) -> None:
+    tiny = [text for text in TINY if not text.startswith("model=")]
+    arguments = ("--config-dir", str(PROJECT / "conf"), *ALLOWED, *tiny, "model=noisy", "model.name=test_resnet")
+    done = command(tmp_path, "docclf.train", *arguments, f"data.root={root}", "hydra.run.dir=run", "refit=folds")
+    assert done.returncode == 0, done.stderr + done.stdout
+    described = yaml.safe_load((tmp_path / "run" / "model" / "model.yaml").read_text(encoding="utf-8"))
+    assert described["own"]["_target_"] == "parts.NoisyClassifier"
+
+
+@pytest.mark.parametrize("name", sorted(OWNED))
+def test_what_docclf_sets_of_the_trainer_is_refused_with_what_to_say_instead(cfg: DictConfig, name: str) -> None:
+    OmegaConf.set_struct(cfg, False)
+    cfg.trainer[name] = 2
+    with pytest.raises(ConfigError, match=rf"`trainer.{name}`, which docclf sets, got 2. \w"):
+        check_config(cfg)
+
+
+def test_other_arguments_of_the_trainer_are_lightnings(root: Path, tmp_path: Path) -> None:
+    arguments = ("+trainer.detect_anomaly=true", "trainer.deterministic=true", "+trainer.limit_train_batches=1")
+    tiny = [text for text in TINY if not text.startswith(("model=", "data="))]
+    own = ("data=csv", "model.name=test_resnet", "model.tune=all", f"data.root={root}", "hydra.run.dir=run")
+    done = command(tmp_path, "docclf.train", *tiny, *own, *arguments)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "more", [("--cfg", "job"), ("--cfg", "hydra"), ("--cfg", "all", "--resolve"), ("--info", "config")]
+)
+def test_a_search_shows_its_config(tmp_path: Path, more: tuple[str, ...]) -> None:
+    done = command(tmp_path, "docclf.train", "-m", "hparams_search=optuna", *more, "search.n_trials=7")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert "n_trials" in done.stdout or more[0] == "--info"
