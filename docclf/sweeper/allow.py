@@ -19,6 +19,8 @@ STORAGES = (
     *(f"optuna.storages.JournalFile{name}" for name in ("Storage", "OpenLock", "SymlinkLock")),
 )
 
+_MANY = 25
+
 
 def require_allowed(name: Any, listed: Any, key: str) -> None:
     """Refuse a name that neither the program lists nor `DOCCLF_ALLOW` matches.
@@ -34,7 +36,7 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
     """
     if not isinstance(listed, tuple | list) or (isinstance(name, str) and is_listed(name, (*listed, *allowed()))):
         return
-    known = f"one of {', '.join(listed)}" if listed else "none"
+    known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
     raise ConfigError(
         f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
         f"is called. If it is code of your own, allow it where you type the command: --allow {name}"
