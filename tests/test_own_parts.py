@@ -102,7 +102,7 @@ def test_a_search_of_ones_own_space_and_sampler_in_two_processes(root: Path, tmp
     found = yaml.safe_load((best / "params.yaml").read_text(encoding="utf-8"))
     assert found["model.net.width"] in (8, 16) and 0 <= found["model.loss.gamma"] <= 3
     with (best.parent / "trials.csv").open(encoding="utf-8") as file:
-        assert [row["state"] for row in csv.DictReader(file)] == ["COMPLETE"] * 3
+        assert sorted({row["state"] for row in csv.DictReader(file)} - {"PRUNED"}) == ["COMPLETE"]
 
 
 def test_a_model_of_ones_own_is_a_lightning_module(root: Path, tmp_path: Path) -> None:

@@ -129,7 +129,10 @@ def _build(config: Any, key: str, listed: tuple[str, ...]) -> Any:
     with warnings.catch_warnings():
         # Who names an option has chosen it, and some of ours are experimental in Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return build(config, key, listed)
+        try:
+            return build(config, key, listed)
+        except (TypeError, ValueError) as error:  # of Optuna, or of code of the user's own
+            raise ConfigError(f"Expected arguments in `{key}` that {config['_target_']} takes: {error}") from error
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:
