@@ -184,6 +184,11 @@ class SweeperConfig:
     warm_start_from: str | None = None
     # best: its best trial is run again; all: its trials that fit the space inform the sampler
     warm_start: str = "best"
+    # winners of earlier searches are tried first, a quarter of the trials at most. auto: of the searches in folders
+    # beside this one; or a folder of searches; none: no winners
+    memory: Any = "none"
+    # keys of the config that such a winner must have in common with this search, such as the name of the model
+    memory_of: list[str] | None = None
     # of discrete parameters that were tried already the known result is told; false runs them again
     skip_duplicates: bool = True
 

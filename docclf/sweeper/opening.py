@@ -32,6 +32,7 @@ from docclf.sweeper.grammar import to_text
 from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.limits import read_timeout
+from docclf.sweeper.memory import remembered
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.space import Space, key_of, parse_space
@@ -160,6 +161,16 @@ def open_study(
         best = best_trial(known, study.directions[0])
         entries |= {f"best of {settings['warm_start_from']}": best.params} if best else {}
         known = []
+    if n_before == 0:
+        entries |= remembered(
+            settings["memory"],
+            directory,
+            space,
+            configs[0],
+            same=_plain(settings["memory_of"]) or (),
+            n_trials=settings["n_trials"],
+            **({"complete": climb.on_a_rung} if climb is not None else {}),
+        )
     opened = Opened(
         study=study,
         known=known,
