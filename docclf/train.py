@@ -49,7 +49,13 @@ def _larger(size: int) -> int:
     return 32 * round(size * 10 / 7 / 32)
 
 
+def _other_seed(seed: int) -> int:
+    """The seed of finalists, whose folds must be other ones."""
+    return int(seed) + 1000
+
+
 OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
+OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
 
 # OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
 # 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.

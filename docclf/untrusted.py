@@ -25,7 +25,7 @@ _OPTION = "--allow"
 _PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
 
 # Resolvers that neither read the environment nor run anything.
-_RESOLVERS = ("oc.select:", "docclf.larger:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
+_RESOLVERS = ("oc.select:", "docclf.larger:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
 _INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
 _NODE = re.compile(r"\.*[\w.\[\]-]+\}")
 
