@@ -14,8 +14,7 @@ from PIL import Image, ImageOps
 from docclf.data.formats import quiet_decoders, read_with_aspect, reason
 from docclf.ensemble import find_model, load_ensemble
 from docclf.errors import DataError
-from docclf.predict import choose_device
-from docclf.prediction import Predictor
+from docclf.prediction import Predictor, choose_device
 
 _AT_ONCE = 64
 Page = str | Path | Image.Image

@@ -20,7 +20,6 @@ from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from docclf.calibration import Cut
@@ -73,7 +72,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
 
     with quick_imports():
         from docclf.ensemble import find_model, load_ensemble
-        from docclf.prediction import VIEWS, Predictor, predict_pages, write_submission
+        from docclf.prediction import VIEWS, Predictor, choose_device, predict_pages, write_submission
 
     if cfg.tta not in VIEWS:
         raise ConfigError(f"Expected `tta` to be one of {', '.join(VIEWS)}, got {cfg.tta}.")
@@ -99,25 +98,6 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         _tell_several(outcome.several)
     _tell_problems(outcome, output)
     return len(outcome.problems)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a GPU where there is one.
-
-    Raises:
-        ConfigError: torch does not know it, or this machine does not have it.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(f"Expected `device` to be auto or one of this machine, got {name}: {reason}") from error
-    return device
 
 
 def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[Doubt, Cut]:

@@ -54,6 +54,23 @@ class Answers:
         return np.asarray(self.probabilities.max(axis=1, initial=0), np.float32)
 
 
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: torch does not know it, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"Expected `device` to be auto or one of this machine, got {name}: {reason}") from error
+    return device
+
+
 class Predictor:
     """Probabilities of decoded pages. Where memory runs out, fewer pages at once from then on.
 

@@ -17,7 +17,7 @@ MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path i
 COMMANDS = ("train", "data/__main__", "predict", "report", "merge", "compare", "export_model", "labels")
 # Room: the rooms that it may import besides itself. The commands may import all.
 RULES = {
-    "__init__": {"api"},
+    "__init__": {"api", "loaded"},
     "errors": set(),
     "api": {"errors", "results", "sweeper"},
     "console": {"errors"},
@@ -33,10 +33,11 @@ RULES = {
     "scores": {"errors"},
     "calibration": {"errors", "scores"},
     "blend": {"errors", "scores"},
-    "prediction": {"errors", "data", "description", "ensemble", "models", "results"},
+    "prediction": {"errors", "cells", "data", "description", "ensemble", "models", "results"},
+    "loaded": {"errors", "data", "ensemble", "prediction"},
     "onnx": {"errors", "description", "ensemble"},
     "models": {"errors", "data", "scores"},
-    "ensemble": {"errors", "description", "models", "results", "state"},
+    "ensemble": {"errors", "description", "models", "results", "state", "targets"},
     "model": {"errors", "models"},
     "trainer": {"errors", "models"},
     "loggers": {"errors", "results", "sweeper"},
@@ -48,7 +49,8 @@ RULES = {
     "fitting": {"data", "ensemble", "fold_training", "model", "models", "resume", "state", "validation"},
     "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
     "targets": {"errors", "sweeper"},
-    "preflight": {"errors", "data", "loggers", "shift", "targets"},
+    "trainer_arguments": {"errors"},
+    "preflight": {"errors", "data", "loggers", "shift", "targets", "trainer_arguments"},
     "shift": {"data", "models", "results", "targets"},
     "crossval": {
         "fitting",

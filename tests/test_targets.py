@@ -116,7 +116,7 @@ def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("DOCCLF_ALLOW", pattern)
         assert build({"_target_": "mine.Turned", "by": 2}, "augment").by == 2
     monkeypatch.setenv("DOCCLF_ALLOW", "min.*,mine.Turne")
-    with pytest.raises(ConfigError, match=r"allow it where you type the command: DOCCLF_ALLOW=mine\.Turned$"):
+    with pytest.raises(ConfigError, match=r"allow it where you type the command: --allow mine\.Turned$"):
         build({"_target_": "mine.Turned", "by": 2}, "augment")
 
 
@@ -285,7 +285,7 @@ def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, s
     path = os.pathsep.join([str(seen.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode and "DOCCLF_ALLOW=mine.Mine" in done.stdout + done.stderr
+    assert done.returncode and "--allow mine.Mine" in done.stdout + done.stderr
     environment["DOCCLF_ALLOW"] = "mine.*"
     done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

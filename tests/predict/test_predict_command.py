@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from predict_files import read
 
 from docclf.errors import ConfigError, DocclfError
-from docclf.predict import choose_device, predict
+from docclf.predict import predict
+from docclf.prediction import choose_device
 
 Compose = Callable[..., DictConfig]
 
