@@ -18,6 +18,7 @@ from docclf.data.corrections import correct
 from docclf.data.duplicates import known_pairs, merge_groups
 from docclf.data.folders import tell_once
 from docclf.data.pages import Pages, PageSet
+from docclf.data.problems import Problem
 from docclf.data.several import expand
 from docclf.errors import ConfigError, DataError
 
@@ -138,7 +139,7 @@ class DataSet:
     pages: PageSet
     train_images: PageArray
     test_images: PageArray | None
-    dropped: list[str]
+    dropped: list[Problem]
     pairs: list[tuple[int, int]]
     digests: list[str]
     corrections: dict[str, Any] | None = None
@@ -164,14 +165,16 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
         DataError: See the readers; or with `on_error=raise` pages that cannot be used, all of them named; or no others.
     """
     pages = reader(root)
-    problems = list(pages.problems)
+    problems = [Problem.of(text) for text in pages.problems]
     splits: list[tuple[Pages, DecodedPages]] = []
     for split in (pages.train, pages.test):
         if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
             expanded, found = expand(split, options.multi_page)
             decoded = _decode(expanded, options)
             problems += found
-            problems += [f"{_place(root, expanded, i)}: {what}" for i, what in sorted(decoded.problems.items())]
+            problems += [
+                Problem(_place(root, expanded, i), text, "decoding") for i, text in sorted(decoded.problems.items())
+            ]
             splits.append((expanded, decoded))
     if problems and options.on_error == "raise":
         raise DataError(

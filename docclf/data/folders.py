@@ -3,11 +3,12 @@
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
+from docclf.data.names import near_equal, normal, some
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,8 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     Folders without pages have empty lists. A warning tells what is not read.
 
     Raises:
-        DataError: `root` is no folder, or the name of a folder is not UTF-8.
+        DataError: The name of a folder is not UTF-8.
     """
-    if not root.is_dir():
-        raise DataError(f"Expected a folder at `data.root`, got {root}, which is not one.")
     entries = sorted(path for path in root.iterdir() if not _is_hidden(path.name))
     pages, unread = dict[str, list[Path]](), list[Path]()
     for folder in entries:
@@ -121,6 +120,48 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
     if classes:
         tell_loose(root, loose)
     return classes
+
+
+def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Page files of each class, by the normal form of its folders' names; a warning tells what is one, or nearly one.
+
+    Args:
+        root: Folder of the class folders.
+        folders: Page files by the name of their folder.
+
+    Raises:
+        DataError: A name has nothing that can be seen.
+    """
+    joined: dict[str, list[Path]] = {}
+    for name, pages in folders.items():
+        if not normal(name):
+            raise DataError(f"Expected class folders with names, got {str(root / name)!a}. Rename it.")
+        joined.setdefault(normal(name), []).extend(pages)
+    if len(joined) < len(folders):
+        tell_joined(root, folders)
+    tell_near_equal(root, joined)
+    return {name: sorted(joined[name]) for name in sorted(joined)}
+
+
+def tell_joined(where: Path, names: Iterable[str]) -> None:
+    """Warn of names that are one in another spelling."""
+    forms: dict[str, set[str]] = {}
+    for name in names:
+        forms.setdefault(normal(name), set()).add(name)
+    if twice := [name for name, written in forms.items() if len(written) > 1]:
+        tell_once(
+            f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
+            f"and are taken for one class each: {some(twice)}."
+        )
+
+
+def tell_near_equal(where: Path, names: Iterable[str]) -> None:
+    """Warn of classes that may be one."""
+    if alike := near_equal(names):
+        tell_once(
+            f"{where} has names that are nearly equal, and are taken for two classes: {some(alike)}. "
+            "Write them alike if they are one class."
+        )
 
 
 def is_utf_8(name: str) -> bool:
