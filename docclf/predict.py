@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DocclfError
+from docclf.preflight import NUMBERS
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
 
@@ -60,8 +61,10 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
+    from docclf.data.formats import limit_pixels
     from docclf.data.listing import list_pages
 
+    limit_pixels(cfg.data.max_megapixels)
     sample = cfg.data.sample_submission
     listing = list_pages(
         Path(str(cfg.data.root)),
@@ -166,6 +169,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
     if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
         raise ConfigError(f"Expected `batch_size` to be at least 1, got {cfg.batch_size}.")
+    NUMBERS["data.max_megapixels"].require("data.max_megapixels", cfg.data.max_megapixels)
     abstain = cfg.abstain
     if abstain is not None and (isinstance(abstain, bool | str) or not 0 < abstain < 1):
         raise ConfigError(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from docclf.data.folders import tell_joined, tell_near_equal
+from docclf.data.folders import no_folder, tell_joined, tell_near_equal
 from docclf.data.names import normal, some
 from docclf.data.tables import read_table
 from docclf.errors import DataError
@@ -39,9 +39,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         DataError: It has not; and see `docclf.data.tables.read_table`.
     """
     if not path.is_file():
+        got = "no such file. Use data=folder for a folder per class."
+        if not path.parent.is_dir():
+            got = f"a folder, {no_folder(path.parent)}"
         raise DataError(
-            f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got no such file. "
-            "Use data=folder for a folder per class."
+            f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got {got}"
         )
     rows = read_table(path, columns)
     if not rows:

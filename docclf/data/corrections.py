@@ -1,7 +1,7 @@
 """Labels that a person has corrected: which pages get another label, and which are left out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,19 +73,22 @@ def read_corrections(path: Path) -> dict[str, Correction]:
     return {one.page: one for one in found}
 
 
-def correct(pages: Pages, targets: Sequence[str], path: Path) -> Corrected:
+def correct(
+    pages: Pages, targets: Sequence[str], path: Path, is_excluded: Callable[[str], bool] = lambda page: False
+) -> Corrected:
     """Training pages with the labels that a file of corrections gives them.
 
     Args:
         pages: With labels.
         targets: What the user writes for each class.
         path: The file.
+        is_excluded: Whether a page is left out, whatever the file says of it.
 
     Raises:
         DataError: See `read_corrections`; or an ID, an old or a new label in it is not that of a page.
     """
     assert pages.labels is not None
-    corrections = read_corrections(path)
+    corrections = {page: one for page, one in read_corrections(path).items() if not is_excluded(page)}
     rows = {composed(name): row for row, name in enumerate(pages.ids)}
     given = [targets[label] for label in pages.labels.tolist()]
     _check(corrections, rows, given, targets, path)

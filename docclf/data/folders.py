@@ -164,6 +164,13 @@ def tell_near_equal(where: Path, names: Iterable[str]) -> None:
         )
 
 
+def no_folder(root: Path) -> str:
+    """What is the matter with a root that is no folder, and the way out."""
+    where = "" if root.is_absolute() else f" (looked for in {Path.cwd()})"
+    what = "which is no folder" if root.exists() else f"which is not there{where}"
+    return f"{what}. Say where the pages are: data.root=DIR."
+
+
 def is_utf_8(name: str) -> bool:
     try:
         name.encode()

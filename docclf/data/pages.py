@@ -14,6 +14,7 @@ from docclf.data.folders import (
     files_of_classes,
     is_utf_8,
     join_folders,
+    no_folder,
     readable,
     tell_loose,
     tell_once,
@@ -92,7 +93,8 @@ def read_folder(root: Path) -> PageSet:
     Raises:
         DataError: Fewer than 2 class folders, an empty one, or a test class that training does not have.
     """
-    _require_folder(root)
+    if not root.is_dir():
+        raise DataError(f"Expected a folder at `data.root`, got {root}, {no_folder(root)}")
     train_root = root / "train" if (root / "train").is_dir() else root
     if train_root == root and (root / "test").is_dir():
         tell_once(
@@ -112,15 +114,6 @@ def read_folder(root: Path) -> PageSet:
         tell_validation(root)
     test, more = _read_test_folder(root, train_root, names)
     return PageSet(names, names, train, test, problems + more, written_of(list(folders)))
-
-
-def _require_folder(root: Path) -> None:
-    if not root.is_dir():
-        where = "" if root.is_absolute() else f", looked for in {Path.cwd()}"
-        what = "which is not one" if root.exists() else "which is not there"
-        raise DataError(
-            f"Expected a folder at `data.root`, got {root}, {what}{where}. Say where the pages are: data.root=DIR."
-        )
 
 
 def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tuple[Pages | None, list[Problem]]:
@@ -170,7 +163,6 @@ def read_csv(root: Path) -> PageSet:
     Raises:
         DataError: A file or a column is missing, or there are fewer than 2 classes.
     """
-    _require_folder(root)
     rows = read_rows(root / "train.csv", ("ID", "target"))
     classes = read_classes(root, rows)
     train, problems = _pages_of_rows(root, "train.csv", rows, classes.targets)

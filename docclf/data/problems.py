@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from docclf.cells import CsvWriter, uncell
-from docclf.data.names import composed, some
+from docclf.data.names import composed
 from docclf.data.tables import read_table
 from docclf.errors import DataError
 
@@ -73,18 +73,10 @@ class Exclusions:
         """Whether a problem is that of a page or row that is left out."""
         return (composed(problem.page), problem.found_by) in self.rows or self.has(problem.page)
 
-    def tell_unknown(self, path: Path, seen: Sequence[str], tell: Callable[[str], None]) -> None:
-        """Say which pages there are not.
-
-        Args:
-            path: The file.
-            seen: Names of all pages that it could mean.
-            tell: Takes the message.
-        """
+    def unknown(self, seen: Sequence[str]) -> list[str]:
+        """The pages to leave out that are none of these names."""
         known = {composed(name) for name in seen}
-        known |= {name.rpartition("#")[0] for name in known}
-        if unknown := sorted(self.pages - known):
-            tell(f"{path}, which data.exclude names, has pages that the data set has not: {some(unknown)}.")
+        return sorted(self.pages - known - {name.rpartition("#")[0] for name in known})
 
 
 def read_exclusions(path: Path | None) -> Exclusions:
