@@ -3,6 +3,8 @@
 import functools
 import logging
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,14 @@ log = logging.getLogger(__name__)
 
 # What lies beside pages and is meant to be none.
 _NOTES = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml"})
-_SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
+_SYSTEM = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+# Folders that file systems, NAS boxes and programs make by themselves: thumbnails, bins, snapshots, what was lost.
+_SYSTEM_FOLDER = re.compile(
+    r"[.].*|__.*|@\w.*|~.*|\$(recycle.*|extend|getcurrent|sysreset|winreagent|windows.*)|recycle([rd]|\.bin)|"
+    r"#(recycle|snapshot|trash)|lost\+found|lost\.dir|found\.\d+|system volume information|"
+    r"network trash folder|temporary items|thevolumesettingsfolder|resource\.frk|msdownld\.tmp|config\.msi",
+    re.IGNORECASE,
+)
 _VALIDATION = ("val", "valid", "validation")
 _MOST = 8  # suffixes in a message
 
@@ -27,14 +36,16 @@ class Found:
     Attributes:
         pages: Page files, in the order of the parts of their paths.
         unread: Files that look like no page and no note, of formats that are not read.
+        system: Folders that a system has made, which are not looked at.
     """
 
     pages: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
+    system: list[Path] = field(default_factory=list)
 
 
 def find_files(root: Path) -> Found:
-    """Files below a folder, through links too; hidden files and folders are left out.
+    """Files below a folder, through links too; hidden files and folders, and those of a system, are left out.
 
     Raises:
         DataError: A folder cannot be read.
@@ -48,9 +59,10 @@ def find_files(root: Path) -> Found:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(folder for folder in folders if not _is_hidden(folder))
+        found.system += [folder / name for name in folders if _is_system(name)]
+        folders[:] = sorted(name for name in folders if not _is_system(name))
         _sort_out([folder / file for file in files], found)
-    return Found(sorted(found.pages), sorted(found.unread))
+    return Found(sorted(found.pages), sorted(found.unread), found.system)
 
 
 def _sort_out(files: Sequence[Path], found: Found) -> None:
@@ -65,8 +77,18 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"Expected folders that can be read below `data.root`, got {error.strerror}: {error.filename}.")
 
 
-def _is_hidden(folder: str) -> bool:
-    return folder.startswith((".", "__"))
+def _is_system(folder: str) -> bool:
+    return _SYSTEM_FOLDER.fullmatch(folder) is not None
+
+
+def tell_system(root: Path, folders: Sequence[Path]) -> None:
+    """Say which folders of a system are not looked at; the hidden ones need no word."""
+    names = Counter(readable(folder.name) for folder in folders if not folder.name.startswith((".", "__")))
+    if names:
+        shown = ", ".join(f"{name}{f' ({n} times)' if n > 1 else ''}" for name, n in names.most_common(_MOST))
+        tell_once(
+            f"Not looked at in {root}, since systems call folders of their own so: {shown}. Rename what holds pages."
+        )
 
 
 def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
@@ -77,7 +99,9 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     Raises:
         DataError: The name of a folder is not UTF-8.
     """
-    entries = sorted(path for path in root.iterdir() if not _is_hidden(path.name))
+    everything = sorted(root.iterdir())
+    system = [path for path in everything if _is_system(path.name) and path.is_dir()]
+    entries = [path for path in everything if not path.name.startswith((".", "__")) and path not in system]
     pages, unread = dict[str, list[Path]](), list[Path]()
     for folder in entries:
         if folder.is_dir():
@@ -86,7 +110,9 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
             found = find_files(folder)
             pages[folder.name] = found.pages
             unread += found.unread
+            system += found.system
     tell_unread(root, unread)
+    tell_system(root, system)
     return pages, [path for path in entries if is_page_file(path)]
 
 
@@ -110,7 +136,7 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
         folder = root / name
         if any(page.parent == folder for page in pages) or (deep and pages):
             classes[name] = pages
-        elif any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir()):
+        elif any(entry.is_dir() and not _is_system(entry.name) for entry in folder.iterdir()):
             tell_once(
                 f"Skipped {folder}: it holds other folders, no page images of its own. "
                 f"Below {root if deep else root / 'train'} a folder with pages at any depth is a class."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from docclf.data.classes import SAMPLE, why_no_labels
 from docclf.data.contents import n_cpus, shown
-from docclf.data.folders import find_files, is_utf_8, readable, tell_unread
+from docclf.data.folders import find_files, is_utf_8, readable, tell_system, tell_unread
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
 from docclf.data.names import nearest, normal, some
 from docclf.data.tables import PageFinder, delimiter_of, read_table
@@ -139,6 +139,7 @@ def _of_folder(root: Path) -> Listing:
         return Listing([_page_of_file(root, root)], root)
     found = find_files(root)
     tell_unread(root, found.unread)
+    tell_system(root, found.system)
     return Listing([_page_of_file(root, path) for path in found.pages], root)
 
 
