@@ -39,12 +39,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         DataError: It has not; and see `docclf.data.tables.read_table`.
     """
     if not path.is_file():
-        got = "no such file. Use data=folder for a folder per class."
+        got = "got no such file. Use data=folder for a folder per class."
         if not path.parent.is_dir():
-            got = f"a folder, {no_folder(path.parent)}"
-        raise DataError(
-            f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got {got}"
-        )
+            got = no_folder(path.parent)
+        raise DataError(f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, {got}")
     rows = read_table(path, columns)
     if not rows:
         raise DataError(f"Expected at least one row in {path}, got none.")
