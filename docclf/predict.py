@@ -92,8 +92,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     least = None if cut is None else cut.confidence
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:
-        write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)
-    log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
+        write_submission(_submission(output), listing, outcome.predicted, described.targets)
+    log.info(f"Predictions: {output}{f' and {_submission(output).name}' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
     if cut is not None:
         why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
@@ -183,10 +183,19 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `calibrated` to be true or false, got {cfg.calibrated}.")
 
 
+def _submission(output: Path) -> Path:
+    """Where the filled-in sample submission goes: `submission.csv` beside `predictions.csv`, else under its name.
+
+    >>> _submission(Path("predictions.csv")).name, _submission(Path("flips.csv")).name
+    ('submission.csv', 'flips_submission.csv')
+    """
+    return output.with_name("submission.csv" if output.stem == "predictions" else f"{output.stem}_submission.csv")
+
+
 def _spare_sources(output: Path, listing: Listing) -> None:
     """Refuse to write over the CSV file that names the pages."""
     written = [output, output.with_name(f"{output.stem}_classes.csv")]
-    written += [output.with_name("submission.csv")] if listing.columns else []
+    written += [_submission(output)] if listing.columns else []
     if listing.source.resolve() in [path.resolve() for path in written]:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():
