@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DocclfError
+from docclf.preflight import NUMBERS
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
 
@@ -59,8 +60,10 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
+    from docclf.data.formats import limit_pixels
     from docclf.data.listing import list_pages
 
+    limit_pixels(cfg.data.max_megapixels)
     sample = cfg.data.sample_submission
     listing = list_pages(
         Path(str(cfg.data.root)),
@@ -88,8 +91,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     least = None if cut is None else cut.confidence
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:
-        write_submission(output.with_name("submission.csv"), listing, outcome.predicted, described.targets)
-    log.info(f"Predictions: {output}{' and submission.csv' if listing.columns else ''}")
+        write_submission(_submission(output), listing, outcome.predicted, described.targets)
+    log.info(f"Predictions: {output}{f' and {_submission(output).name}' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
     if cut is not None:
         why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
@@ -146,6 +149,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
     if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
         raise ConfigError(f"Expected `batch_size` to be at least 1, got {cfg.batch_size}.")
+    NUMBERS["data.max_megapixels"].require("data.max_megapixels", cfg.data.max_megapixels)
     abstain = cfg.abstain
     if abstain is not None and (isinstance(abstain, bool | str) or not 0 < abstain < 1):
         raise ConfigError(
@@ -159,10 +163,19 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `calibrated` to be true or false, got {cfg.calibrated}.")
 
 
+def _submission(output: Path) -> Path:
+    """Where the filled-in sample submission goes: `submission.csv` beside `predictions.csv`, else under its name.
+
+    >>> _submission(Path("predictions.csv")).name, _submission(Path("flips.csv")).name
+    ('submission.csv', 'flips_submission.csv')
+    """
+    return output.with_name("submission.csv" if output.stem == "predictions" else f"{output.stem}_submission.csv")
+
+
 def _spare_sources(output: Path, listing: Listing) -> None:
     """Refuse to write over the CSV file that names the pages."""
     written = [output, output.with_name(f"{output.stem}_classes.csv")]
-    written += [output.with_name("submission.csv")] if listing.columns else []
+    written += [_submission(output)] if listing.columns else []
     if listing.source.resolve() in [path.resolve() for path in written]:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():

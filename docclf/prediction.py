@@ -23,7 +23,7 @@ from docclf.ensemble import Blend, Ensemble
 from docclf.errors import ConfigError
 from docclf.models.features import Passes
 from docclf.models.novelty import Novelty
-from docclf.results.files import replacing
+from docclf.results.files import replacing, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -268,6 +268,8 @@ def _note(outcome: Outcome, start: int, batch: Batch, answers: Answers) -> None:
 def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64], targets: Sequence[str]) -> None:
     """Write a sample submission with its targets filled in; empty where a page cannot be read.
 
+    An earlier one that differs is kept under another name, see `docclf.results.files.set_aside`.
+
     Args:
         path: CSV file to write.
         listing: Of the sample submission.
@@ -279,3 +281,6 @@ def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64],
         writer.writeheader()
         for row, label in zip(listing.rows, predicted.tolist(), strict=True):
             writer.writerow({**row, "target": targets[label] if label >= 0 else ""})
+        file.close()
+        if path.exists() and path.read_bytes() != partial.read_bytes():
+            log.info(f"The {path.name} that was there is {set_aside(path).name} now")

@@ -77,6 +77,7 @@ NUMBERS = {
     "data.batch_size": _Number(int, 1),
     "data.image_size": _Number(int, 8),
     "data.margin": _Number(float, 1),
+    "data.max_megapixels": _Number(float, 1),
     "model.drop_rate": _Number(float, 0, below=1, is_nullable=True),
     "model.label_smoothing": _Number(float, 0, below=1),
     "model.layer_decay": _Number(float, 0.01, below=1.0001),

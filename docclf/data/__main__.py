@@ -7,6 +7,8 @@ python -m docclf.data data=csv data.root=DIR        what there is, what is wrong
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 from pathlib import Path
 
 import hydra
@@ -37,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def look(cfg: DictConfig, folder: Path) -> None:
-    """Describe a data set, leaving out what cannot be used, and write `examples.png`.
+    """Describe a data set, leaving out what cannot be used, and write `examples.png`, and `problems.csv` if there are.
 
     Where there are enough test pages, how they differ from the training pages goes into `test_pages.yaml` and
     `test_pages.png`.
@@ -52,6 +54,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.data.overview import describe, examples
+    from docclf.data.problems import write_problems
     from docclf.data.shift import take_sample
     from docclf.results.pictures import write_examples
     from docclf.results.shift import PICTURE, read_shift, shift_lines
@@ -76,7 +79,16 @@ def look(cfg: DictConfig, folder: Path) -> None:
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")
     if data.dropped:
+        path = folder / "problems.csv"
+        write_problems(path, data.dropped)
+        n = f"{len(data.dropped)} page{'s' if len(data.dropped) > 1 else ''}"
+        log.info(f"All {n} that cannot be used: {path}; {shlex.quote(f'data.exclude={_quoted(path)}')} leaves them out")
         raise SystemExit(1)
+
+
+def _quoted(path: Path) -> str:
+    """A path as Hydra reads it in an override."""
+    return str(path) if re.fullmatch(r"[\w./-]+", str(path), re.ASCII) else f"'{path}'"
 
 
 if __name__ == "__main__":

@@ -21,15 +21,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from PIL import Image
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.formats import has_more_pages, quiet_decoders, read_with_aspect, reason
+from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_aspect, reason
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
 
-# Raised when the same files would decode to other numbers than before.
-_VERSION = 3
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
@@ -102,7 +101,7 @@ def load_pages(
             for digest, number in zip(content_digests(paths, folder), numbers or [0] * len(paths), strict=True)
         ]
         name = hashlib.sha256("\n".join(digests).encode()).hexdigest()[:24]
-        target = folder / f"pages-v{_VERSION}-{size}px-{channels}ch-{name}.npy"
+        target = folder / f"pages-v{DECODER}-{size}px-{channels}ch-{name}.npy"
         with FileLock(target.with_suffix(".lock")):
             shape = (len(paths), size, size, channels)
             if not _is_sound(target, shape):
@@ -144,7 +143,7 @@ def _is_sound(target: Path, shape: tuple[int, ...]) -> bool:
         note = json.loads(_note(target).read_text(encoding="utf-8"))
         crc = _checksum(target, stat.st_size, stat.st_mtime_ns)
         if isinstance(note, dict) and (note.get("shape"), note.get("crc32")) == (list(shape), crc):
-            return not note.get("passing")
+            return not note.get("passing") and note.get("most_pixels", math.inf) >= (Image.MAX_IMAGE_PIXELS or 0)
     log.warning(f"The cache {target} is damaged, decoding its pages again")
     return False
 
@@ -167,7 +166,7 @@ def _checksum(target: Path, size: int, changed: int) -> int:
 def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[int, ...], target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     problems: dict[int, str] = {}
-    passing, several = list[int](), list[int]()
+    passing, too_large, several = list[int](), list[int](), list[int]()
     aspects = [1.0] * len(paths)
     try:
         _reserve(partial, shape)
@@ -182,6 +181,8 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                     several.append(index)
             except Exception as error:  # decoders of damaged files raise almost anything
                 problems[index] = reason(error)
+                if isinstance(error, Image.DecompressionBombError):
+                    too_large.append(index)
                 # Of the machine and not of the file: tried again the next time.
                 if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
                     passing.append(index)
@@ -192,7 +193,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 pass
         images.flush()
         said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects}
-        _write_note(target, partial, shape, **said)
+        _write_note(target, partial, shape, **said, **({"most_pixels": Image.MAX_IMAGE_PIXELS} if too_large else {}))
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,13 +1,14 @@
 """Labels that a person has corrected: which pages get another label, and which are left out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from docclf.cells import uncell
+from docclf.data.names import composed, normal
 from docclf.data.pages import Pages
 from docclf.data.tables import read_table
 from docclf.errors import DataError
@@ -65,26 +66,30 @@ def read_corrections(path: Path) -> dict[str, Correction]:
             "python -m docclf.labels RUN writes one; without one say data.corrections=null."
         )
     rows = read_table(path, COLUMNS)
-    found = [Correction(*(uncell(row.get(key) or "") for key in (*COLUMNS, "who", "when"))) for row in rows]
+    cells = [[uncell(row.get(key) or "") for key in (*COLUMNS, "who", "when")] for row in rows]
+    found = [Correction(page, normal(old), normal(new), *others) for page, old, new, *others in cells]
     if twice := [page for page, n in Counter(one.page for one in found).items() if n > 1]:
         raise DataError(f"Expected each ID once in {path}, got {_some(twice)} several times. Keep one row for each.")
     return {one.page: one for one in found}
 
 
-def correct(pages: Pages, targets: Sequence[str], path: Path) -> Corrected:
+def correct(
+    pages: Pages, targets: Sequence[str], path: Path, is_excluded: Callable[[str], bool] = lambda page: False
+) -> Corrected:
     """Training pages with the labels that a file of corrections gives them.
 
     Args:
         pages: With labels.
         targets: What the user writes for each class.
         path: The file.
+        is_excluded: Whether a page is left out, whatever the file says of it.
 
     Raises:
         DataError: See `read_corrections`; or an ID, an old or a new label in it is not that of a page.
     """
     assert pages.labels is not None
-    corrections = read_corrections(path)
-    rows = {name.strip(): row for row, name in enumerate(pages.ids)}
+    corrections = {page: one for page, one in read_corrections(path).items() if not is_excluded(page)}
+    rows = {composed(name): row for row, name in enumerate(pages.ids)}
     given = [targets[label] for label in pages.labels.tolist()]
     _check(corrections, rows, given, targets, path)
     index = {target: label for label, target in enumerate(targets)}
@@ -92,7 +97,7 @@ def correct(pages: Pages, targets: Sequence[str], path: Path) -> Corrected:
     left_out = set()
     counts = {"relabelled": 0, "dropped": 0, "kept": 0}
     for page, one in corrections.items():
-        row = rows[page.strip()]
+        row = rows[composed(page)]
         if not one.new:
             left_out.add(row)
         labels[row] = index.get(one.new, labels[row])
@@ -107,12 +112,12 @@ def _check(
     targets: Sequence[str],
     path: Path,
 ) -> None:
-    if unknown := [page for page in corrections if page.strip() not in rows]:
+    if unknown := [page for page in corrections if composed(page) not in rows]:
         raise DataError(
             f"Expected IDs of training pages in {path}, got {_some(unknown)}, which the data set has not. "
             "Remove these rows, or name the file of this data set in data.corrections."
         )
-    label_of = {page: given[rows[page.strip()]] for page in corrections}
+    label_of = {page: given[rows[composed(page)]] for page in corrections}
     if others := [
         f"{page} ({one.old}, not {label_of[page]})" for page, one in corrections.items() if one.old != label_of[page]
     ]:

@@ -17,7 +17,10 @@ from docclf.data.cache import DecodedPages, cache_size, load_pages
 from docclf.data.corrections import correct
 from docclf.data.duplicates import known_pairs, merge_groups
 from docclf.data.folders import tell_once
+from docclf.data.formats import DECODER, limit_pixels
+from docclf.data.names import some
 from docclf.data.pages import Pages, PageSet
+from docclf.data.problems import Exclusions, Problem, read_exclusions
 from docclf.data.several import expand
 from docclf.errors import ConfigError, DataError
 
@@ -25,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 # The keys of the config that are fields of `DecodeOptions`.
-DECODING = ("channels", "multi_page", "on_error", "near_duplicates", "corrections", "cache_dir", "cache_gb")
+DECODING = (
+    *("channels", "multi_page", "max_megapixels", "on_error", "exclude"),
+    *("near_duplicates", "corrections", "cache_dir", "cache_gb"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,9 @@ class DecodeOptions:
         size: Height and width in pixels that pages are kept at.
         channels: 3 for RGB, 1 for grey.
         multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
+        max_megapixels: Of an image file; larger ones cannot be used.
         on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
+        exclude: CSV file of pages to leave out, see `docclf.data.problems`; None for none.
         near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
             page; None does not look for such pages.
         corrections: CSV file with labels that a person has corrected, see `docclf.data.corrections`; None for none.
@@ -47,7 +55,9 @@ class DecodeOptions:
     size: int
     channels: int = 3
     multi_page: str = "first"
+    max_megapixels: float = 179.0
     on_error: str = "raise"
+    exclude: Path | None = None
     near_duplicates: int | None = None
     corrections: Path | None = None
     cache_dir: Path | None = None
@@ -69,6 +79,7 @@ def make_options(
     *,
     cache_dir: str | Path | None = None,
     corrections: str | Path | None = None,
+    exclude: str | Path | None = None,
     **others: Any,
 ) -> DecodeOptions:
     """How pages are decoded for a training size.
@@ -78,9 +89,10 @@ def make_options(
         margin: Pages are kept this much larger.
         cache_dir: See `DecodeOptions`.
         corrections: Likewise.
+        exclude: Likewise.
         **others: Likewise.
     """
-    paths = {"cache_dir": cache_dir, "corrections": corrections}
+    paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
     others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
     return DecodeOptions(cache_size(image_size, margin), **others)
 
@@ -138,7 +150,7 @@ class DataSet:
     pages: PageSet
     train_images: PageArray
     test_images: PageArray | None
-    dropped: list[str]
+    dropped: list[Problem]
     pairs: list[tuple[int, int]]
     digests: list[str]
     corrections: dict[str, Any] | None = None
@@ -163,33 +175,17 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     Raises:
         DataError: See the readers; or with `on_error=raise` pages that cannot be used, all of them named; or no others.
     """
+    limit_pixels(options.max_megapixels)
+    excluded = read_exclusions(options.exclude)
     pages = reader(root)
-    problems = list(pages.problems)
-    splits: list[tuple[Pages, DecodedPages]] = []
-    for split in (pages.train, pages.test):
-        if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
-            expanded, found = expand(split, options.multi_page)
-            decoded = _decode(expanded, options)
-            problems += found
-            problems += [f"{_place(root, expanded, i)}: {what}" for i, what in sorted(decoded.problems.items())]
-            splits.append((expanded, decoded))
-    if problems and options.on_error == "raise":
-        raise DataError(
-            f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
-            + "\n  ".join(problems)
-            + "\nPut them right, or leave them out with data.on_error=drop."
-        )
-    if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[:20])
-        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        n = f"{len(problems)} page{'s' if len(problems) > 1 else ''}"
-        tell_once(f"Left out {n} of {root} that cannot be used:{shown}{more}")
+    splits, problems = _decode_splits(root, pages, options, excluded)
+    _refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
         _tell_several(root, several)
     usable = [_without(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:
-        corrected = correct(splits[0][0], pages.targets, options.corrections)
+        corrected = correct(splits[0][0], pages.targets, options.corrections, is_excluded=excluded.has)
         uncorrected = _fingerprint(usable[0][2], usable[0][0], pages.targets)
         corrections = {**corrected.counts, "uncorrected": uncorrected}
         usable[0] = _without(corrected.pages, splits[0][1], corrected.left_out)
@@ -201,7 +197,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     pairs: list[tuple[int, int]] = []
     train = usable[0][0]
     if options.near_duplicates is not None:
-        decoded_as = f"{options.size} {options.channels}"
+        decoded_as = f"{DECODER} {options.size} {options.channels}"
         images = [images for _, images, _ in usable]
         pairs = known_pairs(images, digests, options.near_duplicates, decoded_as, options.cache_dir)
         inside = [(a, b) for a, b in pairs if b < len(train)]
@@ -210,6 +206,44 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
     checked = replace(pages, train=train, test=test, problems=[])
     return DataSet(checked, usable[0][1], test_images, problems, pairs, digests, corrections)
+
+
+def _decode_splits(
+    root: Path, pages: PageSet, options: DecodeOptions, excluded: Exclusions
+) -> tuple[list[tuple[Pages, DecodedPages]], list[Problem]]:
+    """Training pages and test pages without those that are to be left out, decoded, and what cannot be used."""
+    problems = [Problem.of(text) for text in pages.problems]
+    splits: list[tuple[Pages, DecodedPages]] = []
+    seen = [problem.page for problem in problems]
+    for split in (pages.train, pages.test):
+        if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
+            expanded, found = expand(split, options.multi_page)
+            names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
+            seen += [name for pair in names for name in pair]
+            expanded = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
+            decoded = _decode(expanded, options)
+            problems += found
+            problems += [
+                Problem(_place(root, expanded, i), text, "decoding") for i, text in sorted(decoded.problems.items())
+            ]
+            splits.append((expanded, decoded))
+    if options.exclude is not None and (unknown := excluded.unknown(seen)):
+        tell_once(f"{options.exclude}, in data.exclude, has pages that the data set has not: {some(unknown)}.")
+    return splits, [problem for problem in problems if not excluded.covers(problem)]
+
+
+def _refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> None:
+    if problems and on_error == "raise":
+        raise DataError(
+            f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
+            + "\n  ".join(problems)
+            + "\nPut them right, or leave them out with data.on_error=drop."
+        )
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[:20])
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        n = f"{len(problems)} page{'s' if len(problems) > 1 else ''}"
+        tell_once(f"Left out {n} of {root} that cannot be used:{shown}{more}")
 
 
 @cache  # once a process, not once a trial

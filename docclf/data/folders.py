@@ -3,18 +3,28 @@
 import functools
 import logging
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
+from docclf.data.names import near_equal, normal, some
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
 
 # What lies beside pages and is meant to be none.
 _NOTES = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml"})
-_SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
+_SYSTEM = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+# Folders that file systems, NAS boxes and programs make by themselves: thumbnails, bins, snapshots, what was lost.
+_SYSTEM_FOLDER = re.compile(
+    r"[.].*|__.*|@\w.*|~.*|\$(recycle.*|extend|getcurrent|sysreset|winreagent|windows.*)|recycle([rd]|\.bin)|"
+    r"#(recycle|snapshot|trash)|lost\+found|lost\.dir|found\.\d+|system volume information|"
+    r"network trash folder|temporary items|thevolumesettingsfolder|resource\.frk|msdownld\.tmp|config\.msi",
+    re.IGNORECASE,
+)
 _VALIDATION = ("val", "valid", "validation")
 _MOST = 8  # suffixes in a message
 
@@ -26,14 +36,16 @@ class Found:
     Attributes:
         pages: Page files, in the order of the parts of their paths.
         unread: Files that look like no page and no note, of formats that are not read.
+        system: Folders that a system has made, which are not looked at.
     """
 
     pages: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
+    system: list[Path] = field(default_factory=list)
 
 
 def find_files(root: Path) -> Found:
-    """Files below a folder, through links too; hidden files and folders are left out.
+    """Files below a folder, through links too; hidden files and folders, and those of a system, are left out.
 
     Raises:
         DataError: A folder cannot be read.
@@ -47,9 +59,10 @@ def find_files(root: Path) -> Found:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(folder for folder in folders if not _is_hidden(folder))
+        found.system += [folder / name for name in folders if _is_system(name)]
+        folders[:] = sorted(name for name in folders if not _is_system(name))
         _sort_out([folder / file for file in files], found)
-    return Found(sorted(found.pages), sorted(found.unread))
+    return Found(sorted(found.pages), sorted(found.unread), found.system)
 
 
 def _sort_out(files: Sequence[Path], found: Found) -> None:
@@ -64,8 +77,18 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"Expected folders that can be read below `data.root`, got {error.strerror}: {error.filename}.")
 
 
-def _is_hidden(folder: str) -> bool:
-    return folder.startswith((".", "__"))
+def _is_system(folder: str) -> bool:
+    return _SYSTEM_FOLDER.fullmatch(folder) is not None
+
+
+def tell_system(root: Path, folders: Sequence[Path]) -> None:
+    """Say which folders of a system are not looked at; the hidden ones need no word."""
+    names = Counter(readable(folder.name) for folder in folders if not folder.name.startswith((".", "__")))
+    if names:
+        shown = ", ".join(f"{name}{f' ({n} times)' if n > 1 else ''}" for name, n in names.most_common(_MOST))
+        tell_once(
+            f"Not looked at in {root}, since systems call folders of their own so: {shown}. Rename what holds pages."
+        )
 
 
 def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
@@ -74,11 +97,11 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     Folders without pages have empty lists. A warning tells what is not read.
 
     Raises:
-        DataError: `root` is no folder, or the name of a folder is not UTF-8.
+        DataError: The name of a folder is not UTF-8.
     """
-    if not root.is_dir():
-        raise DataError(f"Expected a folder at `data.root`, got {root}, which is not one.")
-    entries = sorted(path for path in root.iterdir() if not _is_hidden(path.name))
+    everything = sorted(root.iterdir())
+    system = [path for path in everything if _is_system(path.name) and path.is_dir()]
+    entries = [path for path in everything if not path.name.startswith((".", "__")) and path not in system]
     pages, unread = dict[str, list[Path]](), list[Path]()
     for folder in entries:
         if folder.is_dir():
@@ -87,7 +110,9 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
             found = find_files(folder)
             pages[folder.name] = found.pages
             unread += found.unread
+            system += found.system
     tell_unread(root, unread)
+    tell_system(root, system)
     return pages, [path for path in entries if is_page_file(path)]
 
 
@@ -111,7 +136,7 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
         folder = root / name
         if any(page.parent == folder for page in pages) or (deep and pages):
             classes[name] = pages
-        elif any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir()):
+        elif any(entry.is_dir() and not _is_system(entry.name) for entry in folder.iterdir()):
             tell_once(
                 f"Skipped {folder}: it holds other folders, no page images of its own. "
                 f"Below {root if deep else root / 'train'} a folder with pages at any depth is a class."
@@ -121,6 +146,55 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
     if classes:
         tell_loose(root, loose)
     return classes
+
+
+def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Page files of each class, by the normal form of its folders' names; a warning tells what is one, or nearly one.
+
+    Args:
+        root: Folder of the class folders.
+        folders: Page files by the name of their folder.
+
+    Raises:
+        DataError: A name has nothing that can be seen.
+    """
+    joined: dict[str, list[Path]] = {}
+    for name, pages in folders.items():
+        if not normal(name):
+            raise DataError(f"Expected class folders with names, got {str(root / name)!a}. Rename it.")
+        joined.setdefault(normal(name), []).extend(pages)
+    if len(joined) < len(folders):
+        tell_joined(root, folders)
+    tell_near_equal(root, joined)
+    return {name: sorted(joined[name]) for name in sorted(joined)}
+
+
+def tell_joined(where: Path, names: Iterable[str]) -> None:
+    """Warn of names that are one in another spelling."""
+    forms: dict[str, set[str]] = {}
+    for name in names:
+        forms.setdefault(normal(name), set()).add(name)
+    if twice := [name for name, written in forms.items() if len(written) > 1]:
+        tell_once(
+            f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
+            f"and are taken for one class each: {some(twice)}."
+        )
+
+
+def tell_near_equal(where: Path, names: Iterable[str]) -> None:
+    """Warn of classes that may be one."""
+    if alike := near_equal(names):
+        tell_once(
+            f"{where} has names that are nearly equal, and are taken for two classes: {some(alike)}. "
+            "Write them alike if they are one class."
+        )
+
+
+def no_folder(root: Path) -> str:
+    """What is the matter with a root that is no folder, and the way out."""
+    where = "" if root.is_absolute() else f" (looked for in {Path.cwd()})"
+    what = "which is no folder" if root.exists() else f"which is not there{where}"
+    return f"{what}. Say where the pages are: data.root=DIR."
 
 
 def is_utf_8(name: str) -> bool:

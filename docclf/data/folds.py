@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from docclf.cells import uncell
+from docclf.data.names import composed
 from docclf.data.pages import Pages
 from docclf.errors import ConfigError, DataError
 
@@ -47,7 +48,7 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(uncell(row["ID"]), row["fold"]) for row in csv.DictReader(file)]
+            rows = [(composed(uncell(row["ID"])), row["fold"]) for row in csv.DictReader(file)]
         if not rows:
             raise ValueError("no rows")
     except (OSError, KeyError, ValueError, csv.Error) as error:
@@ -59,13 +60,14 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64
         name, fold = twice[0]
         raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
     allowed = {str(fold) for fold in range(n_folds)}
-    lost = [f"{name} ({fold_of.get(name, 'none')})" for name in ids if fold_of.get(name) not in allowed]
+    given = [fold_of.get(composed(name), "none") for name in ids]
+    lost = [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]
     if lost:
         raise DataError(
             f"Expected a fold from 0 to {n_folds - 1} for every page in {path}, "
             f"got others for {len(lost)} of {len(ids)}: {', '.join(lost[:10])}."
         )
-    folds = np.array([int(fold_of[name]) for name in ids], dtype=np.int64)
+    folds = np.array([int(fold) for fold in given], dtype=np.int64)
     if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
         raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}.")
     return folds

@@ -3,6 +3,7 @@
 import functools
 import io
 import math
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,14 +12,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from docclf.data.depth import brightened, deepened, is_deep, to_8_bits
+from docclf.data.metadata import slim, upright
 
 _NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+# Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
+DECODER = 4
 _MOST_PAGES = 2000  # of one file
+_FEW = 16  # of 256 grey levels
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
 # PDFium is not thread-safe.
 _pdfium_lock = threading.Lock()
@@ -99,9 +107,17 @@ def count_pixels(path: Path) -> int | None:
     return None
 
 
+def limit_pixels(megapixels: float) -> None:
+    """From now on, images of up to so many megapixels are read in this process. Pillow has one limit for all."""
+    Image.MAX_IMAGE_PIXELS = round(megapixels * 1e6 / 2)  # of which it warns, and refuses twice as many
+
+
 def reason(error: Exception) -> str:
     """What a decoder says, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    told = " ".join(str(error).split())
+    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels\)", told)):
+        told += f" It is read with data.max_megapixels={math.ceil(int(found[1]) / 1e6)}."
+    return f"{type(error).__name__}: {told}"
 
 
 def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
@@ -129,14 +145,21 @@ def read_with_aspect(
     Raises:
         Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
     """
+    name = content.name if isinstance(content, Path) else ""
     content = content.read_bytes() if isinstance(content, Path) else content
     if not content:
         raise ValueError("the file is empty")
-    image = _render(content, page, size) if _is_pdf(content) else _open(content, page, size)
-    reduced = image.convert("RGB" if channels == 3 else "L").resize(
-        (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
-    )
-    return np.asarray(reduced).reshape(size, size, channels), image.width / image.height
+    image = _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
+    reduced = _reduce(image, size, channels)
+    if reduced.max() < _FEW and (brighter := brightened(image, name)) is not image:
+        reduced = _reduce(brighter, size, channels)
+    return reduced, image.width / image.height
+
+
+def _reduce(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+    image = image.convert("RGB" if channels == 3 else "L")
+    reduced = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(reduced).reshape(size, size, channels)
 
 
 def _is_pdf(content: bytes) -> bool:
@@ -163,17 +186,25 @@ def _heif() -> tuple[str]:
     return ("HEIF",)
 
 
-def _open(content: bytes, page: int, size: int) -> Image.Image:
-    image = _identify(content)
-    if page:
-        image.seek(page)
+def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
+    def turned_to() -> Image.Image:
+        image = _identify(content)
+        if page:
+            image.seek(page)
+        return image
+
+    image = turned_to()
+    deep = is_deep(image)
+    is_negative = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
     if isinstance(image, Jpeg2KImageFile):
         image = _reduced(image, content, size)
     image.draft("RGB", (size, size))
     image.load()
-    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # more than 8 bits, which Pillow would clip and not scale
-        image = Image.fromarray(_to_8_bits(np.asarray(image)))
+        grey = to_8_bits(np.asarray(image), name)
+        image = upright(Image.fromarray(255 - grey if is_negative else grey), image)
+    else:
+        image = upright(deepened(image, turned_to, name) if deep else image, image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -192,14 +223,6 @@ def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:
         else:
             break
     return image
-
-
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Scale by the 16 bits that scanners write, or by the largest value if there are larger or fractional ones."""
-    if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
-        return (values.clip(0).astype(np.uint16) >> 8).astype(np.uint8)
-    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
-    return (finite * (255 / (finite.max(initial=0) or 1.0))).astype(np.uint8)
 
 
 def _render(content: bytes, page: int, size: int) -> Image.Image:

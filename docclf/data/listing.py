@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,18 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.classes import SAMPLE, why_no_labels
 from docclf.data.contents import n_cpus, shown
-from docclf.data.folders import find_files, is_utf_8, readable, tell_unread
+from docclf.data.folders import find_files, is_utf_8, readable, tell_system, tell_unread
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
+from docclf.data.names import nearest, normal, some
 from docclf.data.tables import PageFinder, delimiter_of, read_table
 from docclf.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
 _TEST = "test"
-_SAMPLE = "sample_submission.csv"
 _SAMPLE_COLUMNS = ("ID", "target")
-_MOST = 5  # names in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +75,23 @@ class Listing:
         Raises:
             DataError: A CSV file names other classes.
         """
-        index = {_composed(name): i for i, name in enumerate(class_names)}
-        index |= {_composed(target): i for i, target in enumerate(targets)}
-        found = [index.get(_composed(page.label), -1) for page in self.pages]
+        index = {normal(name): i for i, name in enumerate(class_names)}
+        index |= {normal(target): i for i, target in enumerate(targets)}
+        given = {page.id: page.label for page in self.pages}
+        is_listed = self.source.is_file() and any(given.values())
+        if is_listed and (why := why_no_labels(given, [*index], self.source.with_name(SAMPLE))):
+            log.warning(f"The targets in {self.source} are taken for place-holders, since {why}: no page is scored.")
+            return np.full(len(self.pages), -1)
+        found = [index.get(normal(page.label), -1) for page in self.pages]
         others = sorted({page.label for page, label in zip(self.pages, found, strict=True) if label < 0} - {""})
         if others and self.source.is_file():
             raise DataError(
-                f"Expected targets in {self.source} out of the model's {_some(targets)}, got {_some(others)}. "
+                f"Expected targets in {self.source} out of the model's {some(targets)}, got "
+                f"{some(f'{other}{nearest(other, index)}' for other in others)}. "
                 "Without the column target, pages are predicted and not scored."
             )
         if others and max(found) >= 0:
-            log.warning(f"Folders that are called like no class, their pages are not scored: {_some(others)}")
+            log.warning(f"Folders that are called like no class, their pages are not scored: {some(others)}")
         return np.asarray(found, dtype=np.int64)
 
 
@@ -106,7 +111,7 @@ def list_pages(root: Path, *, sample_submission: Path | None = None, multi_page:
     """
     if multi_page not in ("first", "all"):
         raise ConfigError(f"Expected `data.multi_page` to be first or all, got {multi_page}.")
-    usual = root if root.name == _SAMPLE else root / _SAMPLE
+    usual = root if root.name == SAMPLE else root / SAMPLE
     sample = sample_submission or (usual if usual.is_file() else None)
     if not root.is_dir() and not root.is_file():
         raise DataError(f"Expected a folder or a CSV file at `data.root`, got {root}, which is neither.")
@@ -134,6 +139,7 @@ def _of_folder(root: Path) -> Listing:
         return Listing([_page_of_file(root, root)], root)
     found = find_files(root)
     tell_unread(root, found.unread)
+    tell_system(root, found.system)
     return Listing([_page_of_file(root, path) for path in found.pages], root)
 
 
@@ -202,11 +208,3 @@ def _nothing(listing: Listing) -> str:
         f"Expected the pages of {listing.source} beside it or in a folder of its name, got none of all "
         f"{len(listing.pages)}; the first is {first.id}: {first.problem}."
     )
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")

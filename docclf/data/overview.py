@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def _disagreement(data: DataSet, a: int, b: int) -> str:
     return f": labelled {data.pages.class_names[labels[a]]} and {data.pages.class_names[labels[b]]}"
 
 
-def _listed(title: str, items: list[str]) -> list[str]:
+def _listed(title: str, items: Sequence[str]) -> list[str]:
     if not items:
         return []
     more = [f"  and {len(items) - _MOST} more"] if len(items) > _MOST else []

@@ -1,23 +1,27 @@
 """What a data set is: pages with labels, read from a folder per class or from CSV files."""
 
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.classes import SAMPLE, read_classes, read_rows, why_no_labels, written_of
 from docclf.data.folders import (
     class_folders,
     files_of_classes,
     is_utf_8,
+    join_folders,
+    no_folder,
     readable,
     tell_loose,
     tell_once,
     tell_validation,
 )
+from docclf.data.names import nearest, normal
+from docclf.data.problems import Problem
 from docclf.data.tables import PageFinder, read_table
 from docclf.errors import DataError
 
@@ -63,36 +67,41 @@ class PageSet:
     """A data set.
 
     Attributes:
-        targets: What the user writes for each class, in the order of the class indices.
+        targets: What the user writes for each class, in normal form, in the order of the class indices.
         class_names: What each class is called in tables and pictures.
         train: Pages with labels.
         test: Pages apart, never used for a search; None where there are none.
         problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
+        written: Target to what is really written, where that is another text, as earlier releases took it.
     """
 
     targets: list[str]
     class_names: list[str]
     train: Pages
     test: Pages | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: Sequence[str] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)
 
 
 def read_folder(root: Path) -> PageSet:
     """Read a folder per class, either directly below `root` or below `root/train` and `root/test`.
 
-    Class names are the folders' names, in sorted order; pages in folders below them are pages of the class too. Pages
-    of `root/test` may lie there without class folders: they have no labels. `root/test` is no class beside others
-    either. What is left out, a warning tells.
+    Class names are the folders' names in normal form, in sorted order; pages in folders below them are pages of the
+    class too. Pages of `root/test` may lie there without class folders: they have no labels. `root/test` is no class
+    beside others either. What is left out, a warning tells.
 
     Raises:
         DataError: Fewer than 2 class folders, an empty one, or a test class that training does not have.
     """
+    if not root.is_dir():
+        raise DataError(f"Expected a folder at `data.root`, got {root}, {no_folder(root)}")
     train_root = root / "train" if (root / "train").is_dir() else root
     if train_root == root and (root / "test").is_dir():
         tell_once(
             f"{root / 'test'} is taken for test pages. If it is a class, put all class folders into {root / 'train'}."
         )
-    classes = class_folders(train_root, deep=train_root != root, apart="test" if train_root == root else None)
+    folders = class_folders(train_root, deep=train_root != root, apart="test" if train_root == root else None)
+    classes = join_folders(train_root, folders)
     names = list(classes)
     if len(names) < 2:
         raise DataError(
@@ -104,19 +113,20 @@ def read_folder(root: Path) -> PageSet:
     if train_root != root:
         tell_validation(root)
     test, more = _read_test_folder(root, train_root, names)
-    return PageSet(names, names, train, test, problems + more)
+    return PageSet(names, names, train, test, problems + more, written_of(list(folders)))
 
 
-def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tuple[Pages | None, list[str]]:
+def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tuple[Pages | None, list[Problem]]:
     """The pages of `root/test`; None where it holds none."""
     folder = root / "test"
     if not folder.is_dir():
         return None, []
     found, loose = files_of_classes(folder)
-    classes = {name: pages for name, pages in found.items() if pages}
+    classes = join_folders(folder, {name: pages for name, pages in found.items() if pages})
     if unknown := sorted(classes.keys() - set(names)):
         raise DataError(
-            f"Expected the classes of {train_root} in {folder}, got others too: {', '.join(unknown)}. "
+            f"Expected the classes of {train_root} in {folder}, got others too: "
+            f"{', '.join(f'{name}{nearest(name, names)}' for name in unknown)}. "
             f"Pages without labels lie in {folder} itself."
         )
     if classes:
@@ -128,30 +138,9 @@ def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tup
     return replace(pages, labels=None), problems
 
 
-def read_csv(root: Path) -> PageSet:
-    """Read `train.csv` (ID, target, optional group), `meta.csv` (target, class_name) and `test.csv` where it exists.
-
-    Files are looked for in `train/` and `test/` and beside the CSV files. A `test.csv` without a target column is kept
-    as pages without labels. Rows that cannot be used are problems of the data set.
-
-    Raises:
-        DataError: A file or a column is missing, or there are fewer than 2 classes.
-    """
-    rows = _rows(root / "train.csv", ("ID", "target"))
-    targets, names = _classes(root, rows)
-    train, problems = _pages_of_rows(root, "train", rows, targets)
-    test = None
-    if (root / "test.csv").is_file():
-        test, more = _pages_of_rows(root, "test", _rows(root / "test.csv", ("ID",)), targets)
-        problems += more
-    elif (root / "test").is_dir():
-        tell_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
-    return PageSet(targets, names, train, test, problems)
-
-
-def _pages_of_files(root: Path, classes: Sequence[Sequence[Path]]) -> tuple[Pages, list[str]]:
+def _pages_of_files(root: Path, classes: Sequence[Sequence[Path]]) -> tuple[Pages, list[Problem]]:
     """The pages of each class, and the files whose names no CSV file could hold."""
-    ids, paths, labels, problems = list[str](), list[Path](), list[int](), list[str]()
+    ids, paths, labels, problems = list[str](), list[Path](), list[int](), list[Problem]()
     for label, files in enumerate(classes):
         for path in files:
             page = path.relative_to(root).as_posix()
@@ -160,113 +149,83 @@ def _pages_of_files(root: Path, classes: Sequence[Sequence[Path]]) -> tuple[Page
                 paths.append(path)
                 labels.append(label)
             else:
-                problems.append(f"{readable(page)}: the name is not UTF-8, rename it")
+                problems.append(Problem(readable(page), "the name is not UTF-8, rename it", "listing"))
     return Pages(ids, paths, np.asarray(labels, dtype=np.int64)), problems
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise DataError(
-            f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, got no such file. "
-            "Use data=folder for a folder per class."
-        )
-    rows = read_table(path, columns)
-    if not rows:
-        raise DataError(f"Expected at least one row in {path}, got none.")
-    return rows
+def read_csv(root: Path) -> PageSet:
+    """Read `train.csv` (ID, target, optional group), `meta.csv` (target, class_name) and `test.csv` where it exists.
 
+    Files are looked for in `train/` and `test/` and beside the CSV files. A `test.csv` without a target column, or
+    with place-holders in it, is kept as pages without labels, and so is `sample_submission.csv` where there is no
+    `test.csv`. Rows that cannot be used are problems of the data set.
 
-def _classes(root: Path, rows: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:
-    """Targets and class names, in the order of the class indices."""
-    used = {row["target"] for row in rows} - {""}
-    names = {target: target for target in used}
-    if (root / "meta.csv").is_file():
-        meta = read_table(root / "meta.csv", ("target", "class_name"))
-        names = {row["target"]: row["class_name"] for row in meta}
-    elif alike := _alike(sorted(used, key=_in_order)):
-        tell_once(
-            f"{root / 'train.csv'} has targets that are one number written in two ways, and are taken for two classes: "
-            f"{', '.join(alike)}. Write them alike if they are one class."
-        )
-    if len(used & names.keys()) < 2:
-        raise DataError(
-            f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
-            f"{_unlike(used, set(names))}."
-        )
-    if len(set(names.values())) < len(names):
-        raise DataError(f"Expected different class names in {root / 'meta.csv'}, got one twice.")
-    targets = sorted(names, key=_in_order)
-    return targets, [names[target] for target in targets]
-
-
-def _alike(targets: Sequence[str]) -> list[str]:
-    """Targets that are the number that another one is.
-
-    >>> _alike(["0", "00", "1", "1.0", "a"]), _alike(["0", "1_1", "11", "1e1", "10"])
-    (['0', '00', '1', '1.0'], [])
+    Raises:
+        DataError: A file or a column is missing, or there are fewer than 2 classes.
     """
-    numbers: dict[Decimal, list[str]] = {}
-    for target in targets:
-        if re.fullmatch(r"[0-9]+(\.[0-9]*)?", target):
-            numbers.setdefault(Decimal(target), []).append(target)
-    return [target for group in numbers.values() if len(group) > 1 for target in group]
+    rows = read_rows(root / "train.csv", ("ID", "target"))
+    classes = read_classes(root, rows)
+    train, problems = _pages_of_rows(root, "train.csv", rows, classes.targets)
+    test, more = _read_test_rows(root, classes.targets)
+    return PageSet(classes.targets, classes.names, train, test, problems + more, classes.written)
 
 
-def _unlike(used: set[str], named: set[str]) -> str:
-    """What train.csv and meta.csv do not have in common, and why; empty where meta.csv names all targets.
-
-    >>> _unlike({"00", "01"}, {"0", "1"})
-    ': meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files; write targets alike in both'
-    """
-    strange, unused = used - named, named - used
-    if not strange:
-        return ""
-    zeros = {target.lstrip("0") for target in strange} & {target.lstrip("0") for target in unused}
-    why = "Leading zeros were lost in one of the two files; write" if zeros else "Write"
-    return f": meta.csv has no {_some(strange)}, but {_some(unused) or 'no other'}. {why} targets alike in both"
-
-
-def _some(targets: set[str]) -> str:
-    return ", ".join(sorted(targets, key=_in_order)[:5]) + (", ..." if len(targets) > 5 else "")
-
-
-def _in_order(target: str) -> tuple[int, int, str]:
-    """Sorting key: whole numbers by value, words after them, and by the text what is equal: 0 before 00."""
-    return (0, int(target), target) if re.fullmatch(r"-?\d+", target) else (1, 0, target)
+def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, list[Problem]]:
+    """The pages of `test.csv`, or else those of a sample submission that are there."""
+    path = root / "test.csv"
+    if path.is_file():
+        rows = read_rows(path, ("ID",))
+        held = {row["ID"]: row["target"] for row in rows if "target" in row}
+        if held and (why := why_no_labels(held, targets, root / SAMPLE)):
+            tell_once(f"The targets in {path} are taken for place-holders, since {why}: the test pages are not scored.")
+            rows = [{key: value for key, value in row.items() if key != "target"} for row in rows]
+        return _pages_of_rows(root, path.name, rows, targets)
+    if (root / SAMPLE).is_file():
+        with suppress(DataError):  # of another kind than `predict` takes
+            rows = [{"ID": row["ID"]} for row in read_table(root / SAMPLE, ("ID", "target"))]
+            pages, problems = _pages_of_rows(root, SAMPLE, rows, targets) if rows else (Pages([], [], None), [])
+            if problems:
+                tell_once(f"Of {root / SAMPLE} {len(problems)} pages cannot be used, the first is {problems[0]}.")
+            return (pages, []) if len(pages) else (None, [])
+    if (root / "test").is_dir():
+        tell_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
+    return None, []
 
 
 def _pages_of_rows(
-    root: Path, split: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
-) -> tuple[Pages, list[str]]:
+    root: Path, file: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
+) -> tuple[Pages, list[Problem]]:
     """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
     has_labels, has_groups = "target" in rows[0], "group" in rows[0]
+    known = "meta.csv" if (root / "meta.csv").is_file() else "train.csv"
+    finder = PageFinder(root, ("train" if file == "train.csv" else "test",))
+    found = [finder.find(row["ID"]) for row in rows]
+    keys = [str(path or row["ID"]) for path, row in zip(found, rows, strict=True)]  # a name may be spelled in two ways
     labels_of: dict[str, set[str]] = {}
-    for row in rows:
-        labels_of.setdefault(row["ID"], set()).add(row.get("target", ""))
-    problems: list[str] = []
+    for key, row in zip(keys, rows, strict=True):
+        labels_of.setdefault(key, set()).add(normal(row.get("target", "")))
+    problems: list[Problem] = []
     ids, paths, labels, groups = list[str](), list[Path](), list[int](), list[str]()
     seen: set[str] = set()
-    finder = PageFinder(root, (split,))
-    for line, row in enumerate(rows, 2):
-        name, target = row["ID"], row.get("target", "")
-        path = finder.find(name)
+    for line, (row, path, key) in enumerate(zip(rows, found, keys, strict=True), 2):
+        name, target = row["ID"], normal(row.get("target", ""))
         what = None
         if not name:
             what = "no ID"
         elif has_labels and not target:
             what = "no target"
         elif has_labels and target not in index:
-            what = f"target {target} is not in {'meta.csv' if (root / 'meta.csv').is_file() else 'train.csv'}"
-        elif len(labels_of[name]) > 1:
-            what = f"the ID stands in several rows, with the targets {', '.join(sorted(labels_of[name]))}"
-        elif name in seen:
+            what = f"target {target} is not in {known}{nearest(target, targets)}"
+        elif len(labels_of[key]) > 1:
+            what = f"the ID stands in several rows, with the targets {', '.join(sorted(labels_of[key]))}"
+        elif key in seen:
             what = "the ID stands in several rows"
         elif path is None:
             what = finder.missing(name)
-        seen.add(name)
+        seen.add(key)
         if what is not None or path is None:
-            problems.append(f"{split}.csv, row {line}{f', {name}' if name else ''}: {what}")
+            problems.append(Problem(name, what or "", f"{file}, row {line}"))
             continue
         ids.append(name)
         paths.append(path)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from docclf.data.formats import count_pages, quiet_decoders, reason
 from docclf.data.pages import Pages
+from docclf.data.problems import Problem
 
 
-def expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
+def expand(pages: Pages, multi_page: str) -> tuple[Pages, list[Problem]]:
     """One entry for every page of a file, called NAME#1, NAME#2 ..., and the files whose pages cannot be counted.
 
     Args:
@@ -15,14 +16,14 @@ def expand(pages: Pages, multi_page: str) -> tuple[Pages, list[str]]:
     """
     if multi_page == "first":
         return pages, []
-    counts, problems = [], []
+    counts, problems = list[int](), list[Problem]()
     for name, path in zip(pages.ids, pages.paths, strict=True):
         try:
             with quiet_decoders():
                 counts.append(count_pages(path))
         except Exception as error:  # decoders of damaged files raise almost anything
             counts.append(0)
-            problems.append(f"{name}: {reason(error)}")
+            problems.append(Problem(name, reason(error), "counting pages"))
     if all(count == 1 for count in counts):
         return pages, problems
     rows = [i for i, count in enumerate(counts) for _ in range(count)]

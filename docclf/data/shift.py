@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from docclf.data.cache import remember
 from docclf.data.dataset import DataSet, PageArray
 from docclf.data.duplicates import merge_groups
+from docclf.data.formats import DECODER
 from docclf.data.looks import VERSION, Values, measure_looks, measure_sizes, measure_turns
 
 _MOST_PAGES = 500  # of each split that are looked at
@@ -129,7 +130,14 @@ def find_differences(data: DataSet, sample: Sample, cache_dir: Path | None) -> l
     assert test is not None
     rows = [*sample.train.tolist(), *(n + sample.test).tolist()]
     decoded = "x".join(map(str, data.train_images.images.shape[1:]))
-    facts = [VERSION, decoded, len(sample.train), *(data.digests[row] for row in rows), *sample.groups.tolist()]
+    facts = [
+        VERSION,
+        DECODER,
+        decoded,
+        len(sample.train),
+        *(data.digests[row] for row in rows),
+        *sample.groups.tolist(),
+    ]
     key = hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest()[:24]
     found = remember(cache_dir, f"differences-{key}", lambda: [asdict(one) for one in _find(data, sample)])
     return [Difference(**one) for one in found]

@@ -4,32 +4,39 @@ import csv
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from docclf.data.formats import is_page_file
+from docclf.data.names import normal, some
 from docclf.errors import DataError
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) -> list[dict[str, str]]:
     """Rows of a CSV file that has at least these columns, without blanks around names and values.
 
     The delimiter is a comma, a semicolon or a tab, whichever gives the columns; values that a short row lacks are
     empty.
 
+    Args:
+        path: The file.
+        columns: What it must have.
+        or_else: What it may have instead.
+
     Raises:
-        DataError: A column is missing, the file is not UTF-8, or damaged.
+        DataError: A column is missing or stands there twice, the file is not UTF-8, or damaged.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = file.readline()
             file.seek(0)
             reader = csv.DictReader(file, restval="", delimiter=_delimiter(header, columns))
-            found = [name.strip() for name in reader.fieldnames or ()]
+            found = [normal(name) for name in reader.fieldnames or ()]
             reader.fieldnames = found
             rows = [{name: _stripped(value) for name, value in row.items()} for row in reader]
     except UnicodeDecodeError as error:
@@ -38,8 +45,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise DataError(
             f"Expected {path} as CSV, got {error}. Look for a quotation mark that is not closed."
         ) from error
-    if not set(columns) <= set(found):
+    if not (set(columns) <= set(found) or (or_else and set(or_else) <= set(found))):
         raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
+    if twice := [name for name, n in Counter(found).items() if n > 1 and name]:
+        raise DataError(
+            f"Expected every column once in {path}, got {some(twice)} several times. Rename or remove all but one."
+        )
     return rows
 
 
@@ -57,7 +68,7 @@ def _delimiter(header: str, columns: Sequence[str]) -> str:
     """
     for delimiter in _DELIMITERS:
         names = next(csv.reader([header], delimiter=delimiter), [])
-        if set(columns) <= {name.strip() for name in names}:
+        if set(columns) <= {normal(name) for name in names}:
             return delimiter
     return ","
 

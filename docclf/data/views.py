@@ -16,6 +16,7 @@ from torch import Tensor
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.cache import load_array
 from docclf.data.dataset import PageArray
+from docclf.data.formats import DECODER
 
 # Raised when the same pages would give other views than before.
 _VERSION = 1
@@ -47,7 +48,7 @@ class PageViews:
         """Says all that these views depend on."""
         changed = f"{self.augment.identity} seed {self.seed}" if self.augment is not None else "as they are"
         decoded = self.images.images.shape[1]
-        return f"{_VERSION} {self.digest} {decoded} to {self.image_size} letterbox {self.letterbox} {changed}"
+        return f"{_VERSION} {DECODER} {self.digest} {decoded} to {self.image_size} letterbox {self.letterbox} {changed}"
 
     def __call__(self, rows: NDArray[np.int64], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Some pages.

@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 # What may read pages for the report.
 _READS_PAGES = ("docclf.report.read_thumbnail",)
 
-# Keys that hold paths: made absolute, so that the exported config works from any folder.
-PATH_KEYS = ("data.root", "data.corrections", "data.cache_dir", "model.checkpoint_path")
+# Keys of paths that are made absolute, so that the exported config works from any folder. Not the root of the pages,
+# which is another one wherever the config goes: as it was given, it is that of a clone with its pages beside it.
+PATH_KEYS = ("data.corrections", "data.exclude", "data.cache_dir", "model.checkpoint_path")
 
 
 class ExportBest(Callback):

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and files that stand in two places."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file the first name that is free, `submission_1.csv` for `submission.csv`; that name."""
+    free = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.stem}_{n}{path.suffix}")).exists())
+    return path.rename(free)
 
 
 def link(source: str | Path, target: str | Path) -> None:

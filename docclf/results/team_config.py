@@ -138,7 +138,7 @@ def _export(
     config.study_name = study.study_name
     cwd = Path(hydra.runtime.cwd)
     groups = [key for key in hydra.runtime.choices if not key.startswith("hydra/")]
-    root = cwd / str(OmegaConf.select(config, "data.root"))
+    root = Path(str(OmegaConf.select(config, "data.root")))
     write_config(folder / "config.yaml", config, cwd, list(reversed(groups)), header)
     return train if root.exists() else f"{train} data.root=DIR"
 

@@ -143,3 +143,45 @@ def test_a_validation_folder_beside_train_is_not_read(
 def test_a_class_may_be_called_like_a_validation_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_folder(make(tmp_path, "val/1.png", "b/1.png")).class_names == ["b", "val"]
     assert caplog.text == ""
+
+
+# Folders that a system makes
+
+SYSTEM = (
+    *("@eaDir", "@Recycle", "@tmp", "@Recently-Snapshot", "#recycle", "#snapshot", "~snapshot"),
+    *("$RECYCLE.BIN", "RECYCLER", "RECYCLED", "Recycle.Bin", "$Extend", "FOUND.000", "system volume information"),
+    *("lost+found", "LOST.DIR", "System Volume Information", "Network Trash Folder", "Temporary Items"),
+    *(".Trash-1000", "__MACOSX"),
+)
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_folders_that_a_system_makes_are_no_classes_and_stop_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    root = make(tmp_path, "train/a/1.png", "train/b/1.png", f"train/{name}/", f"test/{name}/x.png", "test/2.png")
+    make(root, f"train/{name}/thumb.png", f"train/a/{name}/1.png/thumb.jpg", f"train/b/deep/{name}/x.bin")
+    pages = read_folder(root)
+    assert (pages.class_names, len(pages.train)) == (["a", "b"], 2)
+    assert pages.test is not None and pages.test.ids == ["test/2.png"]
+    assert [page.id for page in list_pages(root).pages] == ["test/2.png", "train/a/1.png", "train/b/1.png"]
+    is_hidden = name.startswith((".", "__"))
+    assert (f"systems call folders of their own so: {name} (3 times). Rename" in caplog.text) is not is_hidden
+    assert "formats that are not read" not in caplog.text
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_an_empty_folder_of_a_system_stops_nothing(tmp_path: Path, name: str) -> None:
+    root = make(tmp_path, "a/1.png", "b/1.png", f"{name}/")
+    (root / name).chmod(0)
+    try:
+        assert read_folder(root).class_names == ["a", "b"]
+    finally:
+        (root / name).chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "name", ["recycled paper", "lost", "found", "temporary", "a@b", "100$", "No. #1", "#1", "$100"]
+)
+def test_a_class_may_be_called_nearly_so(tmp_path: Path, name: str) -> None:
+    assert read_folder(make(tmp_path, "a/1.png", f"{name}/1.png")).class_names == sorted(["a", name])

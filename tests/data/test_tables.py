@@ -152,3 +152,37 @@ def test_an_id_without_its_suffix_is_a_problem_that_names_the_file(root: Path, n
     missing = f"no such file in {root / 'train'} or {root}{hint}"
     assert read_csv(root).problems == [f"train.csv, row 4, {name}: {missing}"]
     assert list_pages(root / "train.csv").pages[2].problem.endswith(f" or {root}{hint}")
+
+
+@pytest.mark.parametrize(
+    ("file", "lines", "message"),
+    [
+        ("train.csv", ("ID,target,target", "0.png,a,b"), "every column once in {root}/train.csv, got target several"),
+        ("train.csv", ("ID,target, ID", "0.png,a,1.png"), "every column once in {root}/train.csv, got ID several"),
+        ("test.csv", ("ID;group;group", "t0.png;1;2"), "every column once in {root}/test.csv, got group several"),
+        ("meta.csv", ("target,class_name", "a,x", "b,y", "a,z"), "every target once in {root}/meta.csv, got a several"),
+        (
+            "meta.csv",
+            ("target,class_name", "a,x", "b,y", "b ,z"),
+            "every target once in {root}/meta.csv, got b several",
+        ),
+        ("meta.csv", ("target,class_name", "a,x", "b,x"), "different class names in {root}/meta.csv, got one twice: x"),
+        ("meta.csv", ("target,class_name", "a,", "b,y"), "a class name in every row of {root}/meta.csv, got a alone"),
+        ("meta.csv", ("target,class_name", "a,x", "b,y", ",z"), "in every row of {root}/meta.csv, got z alone"),
+        ("meta.csv", ("target,class_name", "a,\u200b", "b,y"), "in every row of {root}/meta.csv, got a alone"),
+    ],
+)
+def test_keys_that_stand_twice_and_empty_names_are_refused(
+    root: Path, file: str, lines: tuple[str, ...], message: str
+) -> None:
+    write(root / file, *lines)
+    with pytest.raises(DataError) as refused:
+        read_csv(root)
+    assert message.format(root=root) in str(refused.value)
+
+
+def test_columns_without_a_name_and_empty_rows_of_a_spreadsheet_do_no_harm(root: Path) -> None:
+    write(root / "train.csv", ",ID,target,,", "0,0.png,a,,", "1,1.png,b,,")
+    write(root / "meta.csv", "target,class_name,", "a,x,", "b,y,", ",,")
+    pages = read_csv(root)
+    assert (pages.class_names, pages.problems) == (["x", "y"], [])

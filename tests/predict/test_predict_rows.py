@@ -11,6 +11,7 @@ from PIL import Image
 from predict_files import read, shares
 from small_models import TARGETS
 
+from docclf.errors import ConfigError
 from docclf.prediction import Answers, Predictor
 
 
@@ -98,6 +99,39 @@ def test_a_submission_has_the_delimiter_of_its_sample(run_predict: Any, pages_ro
     sample.write_text(f"ID;target\n{name};0\n", encoding="utf-8")
     ((_, target, *_),) = run_predict(pages_root, f"data.sample_submission='{sample}'")
     assert (tmp_path / "submission.csv").read_text(encoding="utf-8") == f"ID;target\n{name};{target}\n"
+
+
+@pytest.mark.parametrize("held", ["mine", "ID,target\nx,0\n"])
+def test_no_submission_replaces_another_one(
+    run_predict: Any, pages_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, held: str
+) -> None:
+    caplog.set_level("INFO")
+    names = sorted(path.name for path in (pages_root / "test").iterdir())[:2]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("\n".join(["ID,target", *(f"{name},0" for name in names)]), encoding="utf-8")
+    sampled = f"data.sample_submission='{sample}'"
+    (tmp_path / "submission.csv").write_text(held, encoding="utf-8")
+    run_predict(pages_root, sampled, "output=other.csv")
+    assert (tmp_path / "submission.csv").read_text(encoding="utf-8") == held
+    assert len(read(tmp_path / "other_submission.csv")) == 3
+    run_predict(pages_root, sampled)
+    assert (tmp_path / "submission_1.csv").read_text(encoding="utf-8") == held
+    assert "The submission.csv that was there is submission_1.csv now" in caplog.text
+    first = (tmp_path / "submission.csv").read_bytes()
+    run_predict(pages_root, sampled)
+    assert not (tmp_path / "submission_2.csv").exists(), "the same again"
+    (tmp_path / "submission.csv").write_text("edited", encoding="utf-8")
+    run_predict(pages_root, sampled)
+    assert (tmp_path / "submission_2.csv").read_text(encoding="utf-8") == "edited"
+    assert (tmp_path / "submission.csv").read_bytes() == first
+
+
+def test_the_list_of_the_pages_is_not_what_is_written(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:
+    (name, *_) = (path.name for path in (pages_root / "test").iterdir())
+    sample = tmp_path / "mine_submission.csv"
+    sample.write_text(f"ID,target\n{name},0\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"Expected an `output` beside other files than .*mine_submission"):
+        run_predict(pages_root, f"data.sample_submission='{sample}'", "output=mine.csv")
 
 
 # Several pages a file

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 import docclf
+from docclf.errors import DataError
 from docclf.results.export import ExportBest, _reference_config, export
 from docclf.train import train
 
@@ -114,20 +115,23 @@ def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
     assert trial["optimizer.lr"] == 4.5678901234567e-3 and trial["data.batch_size"] == 64
     assert sorted(exported) == sorted(trial)
     assert {key: (trial[key], exported[key]) for key in trial if trial[key] != exported[key]} == {
-        "data.root": ("내 문서/pages", str(cwd / "내 문서/pages")),
         "refit": (False, "folds"),
     }
     assert flat(compose_best(compose_config, sweep)) == exported, "so that the tests below may compose in this process"
 
 
-def test_every_path_is_absolute_and_absolute_ones_stay(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:
+@pytest.mark.parametrize("root", ["/data/pages", "pages", "../pages"])
+def test_paths_are_absolute_but_the_root_is_as_it_was_given(
+    compose_config: Compose, cwd: Path, elsewhere: Path, root: str
+) -> None:
     sweep = Sweep(
-        cwd, compose_config, "data=folder", "data.root=/data/pages", "data.cache_dir=cache",
+        cwd, compose_config, "data=folder", f"data.root={root}", "data.cache_dir=cache", "data.exclude=out.csv",
         "model.checkpoint_path=../weights.pth",
     )  # fmt: skip
     export(sweep.config, sweep.folder)
     exported = compose_best(compose_config, sweep)
-    assert exported.data.root == "/data/pages" and exported.data.cache_dir == str(cwd / "cache")
+    assert exported.data.root == root and exported.data.cache_dir == str(cwd / "cache")
+    assert exported.data.exclude == str(cwd / "out.csv")
     assert exported.model.checkpoint_path == str(cwd / "../weights.pth")
 
 
@@ -157,7 +161,19 @@ def test_any_override_works_after_the_exported_config(
     others = [name for name in plain if name not in (part, "seed", "validation", "augment", "data")]
     assert all(plain[name] == changed[name] for name in others), "the rest stays as the trial had it"
     assert changed.data.root == plain.data.root
-    assert Path(changed.data.root).is_absolute()
+
+
+@pytest.mark.parametrize("data", ["csv", "folder"])
+def test_without_its_pages_the_exported_config_asks_for_their_root(
+    compose_config: Compose, cwd: Path, elsewhere: Path, data: str
+) -> None:
+    sweep = Sweep(cwd, compose_config, f"data={data}", "data.root=pages")
+    export(sweep.config, sweep.folder)
+    with pytest.raises(DataError) as refused:
+        train(compose_best(compose_config, sweep), elsewhere)
+    assert "`data.root`" in str(refused.value) and str(refused.value).endswith(
+        f"pages, which is not there (looked for in {elsewhere}). Say where the pages are: data.root=DIR."
+    )
 
 
 def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:

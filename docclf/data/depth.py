@@ -1,0 +1,113 @@
+"""Pages of fewer bits than their files have room for, such as scans of 12 bits in files of 16."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+log = logging.getLogger(__name__)
+
+# What scanners and programs write. Above 8, Pillow gives 16 bits, or the upper 8 of 16.
+_BITS = (1, 2, 4, 8, 10, 12, 14, 16)
+_DARK = 64  # of 256: brighter pages have the bits of their file
+_LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_told: set[tuple[int, int]] = set()
+
+
+def bits_of(top: int) -> int:
+    """The least number of bits, of those in use, that holds a value.
+
+    >>> bits_of(1023), bits_of(4000), bits_of(0xC000), bits_of(1)
+    (10, 12, 16, 1)
+    """
+    return next(bits for bits in _BITS if top < 1 << bits)
+
+
+def to_8_bits(values: NDArray[Any], name: str = "") -> NDArray[np.uint8]:
+    """Grey values of more than 8 bits, scaled by the bits that they have.
+
+    Args:
+        values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white.
+        name: Of the file, for a message.
+    """
+    if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
+        return _scaled(values.clip(0).astype(np.uint16), 16, name)
+    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+    return (finite * (255 / (finite.max(initial=0) or 1.0))).astype(np.uint8)
+
+
+def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
+    bits = bits_of(int(values.max(initial=0)))
+    if bits < room and values.any():
+        _tell(bits, room, name)
+    if bits > 8:
+        return (values >> (bits - 8)).astype(np.uint8)
+    return (values * (255 // ((1 << bits) - 1))).astype(np.uint8)
+
+
+def _tell(bits: int, room: int, name: str) -> None:
+    if (bits, room) not in _told:  # once a process
+        _told.add((bits, room))
+        log.info(
+            f"Pages of {bits} bits in files of {room}, such as {name or 'the first'}, are taken for what they are."
+        )
+
+
+def brightened(image: Image.Image, name: str = "") -> Image.Image:
+    """A page of 8 bits whose values are those of 1, 2 or 4 bits, as masks of 0 and 1 are, in full range."""
+    if image.mode not in ("L", "RGB"):
+        return image
+    values = np.asarray(image)
+    if values.max() >= 1 << 4 or values.min() == values.max():  # one dark colour is what it is
+        return image
+    return Image.fromarray(_scaled(values, 8, name))
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has colours of 16 bits, of which Pillow will keep the upper 8."""
+    return image.mode in ("RGB", "RGBA", "CMYK") and any(";16" in _raw_mode(tile) for tile in image.tile)  # type: ignore[attr-defined]
+
+
+def _raw_mode(tile: Any) -> str:
+    return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
+
+
+def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = "") -> Image.Image:
+    """A page of 16 bits a colour that has fewer, scaled by these; others are as they are.
+
+    Args:
+        image: As Pillow has loaded it.
+        reopen: Opens it again.
+        name: Of the file, for a message.
+    """
+    colours = 3 if image.mode == "RGBA" else None
+    if np.asarray(image)[..., :colours].max(initial=0) >= _DARK:
+        return image
+    again = reopen()
+    with suppress(ValueError, LookupError):  # the lower 8 bits cannot be had
+        is_grey = _raw_mode(again.tile[0]).startswith("LA")  # type: ignore[attr-defined]
+        again.tile = [_lower(tile) for tile in again.tile]  # type: ignore[attr-defined]
+        again.load()
+        low, high = (np.asarray(part).astype(np.uint16) for part in (again, image))
+        values = high << 8 | low
+        if is_grey:
+            grey, alpha = low[..., 0] << 8 | low[..., 1], low[..., 2] << 8 | low[..., 3]
+            values = np.dstack([grey, grey, grey, alpha])
+        parts = [values] if colours is None else [values[..., :3], values[..., 3:]]
+        return Image.fromarray(np.dstack([_scaled(part, 16, name) for part in parts]), image.mode)
+    return image
+
+
+def _lower(tile: Any) -> Any:
+    """A tile whose decoder gives the lower 8 bits of 16; of grey and alpha, all of them as four colours."""
+    mode = _raw_mode(tile)
+    kind, _, order = mode.partition(";16")
+    lower = "RGBA" if kind == "LA" else f"{kind};16{_LOWER[order]}"
+    return tile._replace(args=lower if isinstance(tile[3], str) else (lower, *tile[3][1:]))

@@ -1,0 +1,72 @@
+"""One form for a name that is written in several ways, and names that are nearly equal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
+
+# Signs that never show: a soft hyphen, marks of direction, blanks without width, a byte order mark. Not those that join
+# letters and emoji, which do.
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
+_JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
+_MOST = 5  # names in a message
+
+
+def composed(page: str) -> str:
+    """The form in which IDs of pages are compared, which name files: two blanks are not one."""
+    return unicodedata.normalize("NFC", page.strip())
+
+
+def normal(name: str) -> str:
+    """The form of a name that is compared: letters composed (NFC), blanks single and between words only.
+
+    macOS writes a syllable of Hangul as several characters, others as one; spreadsheets leave blanks and marks that
+    cannot be seen.
+
+    >>> normal("\\ufeff id\\u00a0card\\u200b "), normal("e\\u0301") == "\\u00e9"
+    ('id card', True)
+    """
+    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", name)).split())
+
+
+def near(name: str) -> str:
+    """What names have in common that a person may take for one: case, width, separators and the way of a number.
+
+    >>> near("ID_Card") == near("id card"), near("00") == near("0.0"), near("-1") == near("1")
+    (True, True, False)
+    """
+    text = unicodedata.normalize("NFKC", _JOINERS.sub("", normal(name))).casefold()
+    if re.fullmatch(r"[+-]?[0-9]+([.,][0-9]*)?", text):
+        number = Decimal(text.replace(",", "."))
+        return str(number.normalize() if number else 0)
+    return re.sub(r"[\s_-]+", " ", text).strip()
+
+
+def near_equal(names: Iterable[str]) -> list[str]:
+    """The names that are nearly equal to another one, side by side.
+
+    >>> near_equal(["0", "00", "1", "1.0", "a"]), near_equal(["letter", "memo", "Letter"]), near_equal(["1e1", "10"])
+    (['0', '00', '1', '1.0'], ['letter', 'Letter'], [])
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(near(name), []).append(name)
+    return [name for group in groups.values() if len(group) > 1 for name in group]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What may be meant by a name that is not among others: ", but NAME", or nothing.
+
+    >>> nearest("0.0", ["0", "1"]), nearest("b", ["a", "c"])
+    (', but 0', '')
+    """
+    found = [other for other in names if near(other) == near(name)]
+    return f", but {some(found)}" if found else ""
+
+
+def some(names: Iterable[str]) -> str:
+    """The first names of many, with what cannot be seen in them written out."""
+    shown = [name if name.isprintable() else repr(name)[1:-1] for name in names]
+    return ", ".join(shown[:_MOST]) + (f" and {len(shown) - _MOST} more" if len(shown) > _MOST else "")

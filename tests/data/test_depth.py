@@ -1,0 +1,112 @@
+"""Scans of fewer bits than their files have room for are as bright as they are, and a message says so."""
+
+import io
+import logging
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from docclf.data import depth
+from docclf.data.formats import read_page
+
+RAMP = np.tile(np.linspace(0, 255, 64).astype(np.int64), (64, 1))
+
+
+def png(values: NDArray[Any]) -> bytes:
+    """A PNG file of 16 bits, of shape (h, w) or (h, w, channels)."""
+    height, width = values.shape[:2]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if values.ndim == 2 else values.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff(values: NDArray[Any], compression: int) -> bytes:
+    found, content = cv2.imencode(".tif", values, [cv2.IMWRITE_TIFF_COMPRESSION, compression])
+    assert found
+    return content.tobytes()
+
+
+def colours(values: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Grey values in so many channels, the last of 2 or 4 opaque."""
+    stacked = np.repeat(values[..., None], channels, axis=2)
+    if channels in (2, 4):
+        stacked[..., -1] = values.max()
+    return stacked
+
+
+def bright(content: bytes) -> NDArray[Any]:
+    page = read_page(content, 64)
+    assert np.abs(page.astype(int) - RAMP[..., None]).max() <= 3
+    assert len(np.unique(page)) > 60, "all grey levels are there"
+    return page
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_of_16_bits_may_hold_fewer(bits: int, channels: int) -> None:
+    values = RAMP * ((1 << bits) - 1) // 255 if bits > 8 else RAMP
+    bright(png(values if channels == 1 else colours(values, channels)))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("compression", [1, 5, 8])  # none, LZW, deflate
+def test_a_tiff_of_16_bits_may_hold_fewer(bits: int, channels: int, compression: int) -> None:
+    values = (RAMP * ((1 << bits) - 1) // 255).astype(np.uint16)
+    bright(tiff(values if channels == 1 else colours(values, channels), compression))
+
+
+def test_a_tiff_whose_zero_is_white_is_no_negative(tmp_path: Path) -> None:
+    Image.fromarray((4095 - RAMP * 4095 // 255).astype(np.uint16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    bright((tmp_path / "a.tif").read_bytes())
+
+
+@pytest.mark.parametrize("top", [1, 3, 15])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_mask_of_small_numbers_is_black_and_white(top: int, mode: str) -> None:
+    values = np.where(RAMP > 127, top, 0).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(values).convert(mode).save(file, "PNG")
+    page = read_page(file.getvalue(), 64)
+    assert (page.min(), page.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("grey", [0, 1, 10, 40])
+def test_a_page_of_one_dark_grey_is_what_it_is(grey: int) -> None:
+    file = io.BytesIO()
+    Image.new("L", (20, 30), grey).save(file, "PNG")
+    assert (read_page(file.getvalue(), 16) == grey).all()
+
+
+def test_a_dark_photo_is_left_alone() -> None:
+    file = io.BytesIO()
+    Image.fromarray((RAMP // 8).astype(np.uint8)).save(file, "PNG")
+    assert read_page(file.getvalue(), 64).max() == 31
+
+
+def test_a_message_says_once_which_bits_were_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depth, "_told", set())
+    caplog.set_level(logging.INFO)
+    (tmp_path / "scan.png").write_bytes(png(RAMP * 16))
+    for _ in range(2):
+        read_page(tmp_path / "scan.png", 16)
+    (message,) = caplog.messages
+    assert "12 bits in files of 16" in message and "scan.png" in message
+    caplog.clear()
+    (tmp_path / "whole.png").write_bytes(png(RAMP * 257))
+    read_page(tmp_path / "whole.png", 16)
+    assert not caplog.messages
