@@ -6,11 +6,12 @@
     │   │   └── SpaceError     the search space, or its fit with the study that is continued
     │   └── DataError          the pages, their labels or their files
     ├── SearchError            too many trials failed
+    ├── MachineError           a disk, a database or the pages are away or full
     └── TrainingError          this one configuration could not be trained to the end
         └── NonFiniteLossError the loss became NaN or infinite
 
-A search ends at an `InputError` of its first trials, because no other trial could do better; any other exception
-fails its trial alone.
+A search ends at an `InputError` of its first trials, because no other trial could do better, and at any
+`MachineError`, which counts no trial; any other exception fails its trial alone.
 """
 
 
@@ -36,6 +37,10 @@ class DataError(InputError):
 
 class SearchError(DocclfError):
     """So many trials of a search failed that going on is no use."""
+
+
+class MachineError(DocclfError):
+    """The machine failed, and not what it was asked to do: the same command goes on when it is mended."""
 
 
 class TrainingError(DocclfError):

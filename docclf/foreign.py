@@ -26,7 +26,9 @@ _OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")
 _OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "override_dirname", "id", "num"))
 # A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
 _PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
-_NAMES = ("hydra.sweeper.preload", "hydra.sweeper.preflight", "hydra.sweeper.custom_search_space")
+_NAMES = tuple(
+    f"hydra.sweeper.{key}" for key in ("preload", "preflight", "custom_search_space", "on_best", "finalists.members")
+)
 # Keys that no search may give its jobs, and what is below them.
 _NOT_SEARCHED = (
     "hydra",

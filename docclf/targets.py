@@ -34,6 +34,8 @@ _LOGGERS = (
 _OF_HYDRA = (
     "docclf.loggers.callback.LogStudy",
     "docclf.results.export.ExportBest",
+    "docclf.results.export.export_best",
+    "docclf.results.ensemble.missing_members",
     "docclf.preflight.preflight",
     "docclf.crossval",
     "docclf.report.read_thumbnail",

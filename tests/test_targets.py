@@ -10,12 +10,14 @@ import pytest
 from hydra._internal.utils import get_args
 from omegaconf import DictConfig, OmegaConf
 
+from docclf import CONF_DIR
 from docclf.errors import ConfigError
 from docclf.foreign import check_foreign
 from docclf.preflight import check_config
+from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.samplers import make_pruner, make_sampler
 from docclf.sweeper.space import parse_space
-from docclf.targets import build
+from docclf.targets import build, whitelist
 from docclf.train import train
 from docclf.untrusted import allowed
 
@@ -175,6 +177,8 @@ SEARCH = ("-m", "hparams_search=optuna")
         ("hydra: {sweeper: {_target_: mine.Turned}}", "hydra.sweeper._target_"),
         ("hydra: {sweeper: {preload: [mine]}}", "hydra.sweeper.preload"),
         ("hydra: {sweeper: {preflight: mine.Turned}}", "hydra.sweeper.preflight"),
+        ("hydra: {sweeper: {on_best: mine.Turned}}", "hydra.sweeper.on_best"),
+        ("hydra: {sweeper: {finalists: {members: mine.Turned}}}", "hydra.sweeper.finalists.members"),
         ("hydra: {sweeper: {custom_search_space: mine.Turned}}", "hydra.sweeper.custom_search_space"),
         ("hydra: {sweeper: {storage: 'sqlite:////x.db'}}", "hydra.sweeper.storage"),
         ("hydra: {sweeper: {warm_start_from: 'mysql://me@host/x'}}", "hydra.sweeper.warm_start_from"),
@@ -288,3 +292,13 @@ def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, s
     folder = seen.parent / "multirun" / "search"
     assert OmegaConf.load(folder / "1" / "result.yaml").allowed == ["mine.*"]
     assert "DOCCLF_ALLOW=mine.*" in (folder / "best" / "config.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", sorted(path.stem for path in (CONF_DIR / "hparams_search").glob("*.yaml")))
+def test_what_a_search_of_conf_calls_is_listed(option: str, compose_config: Any) -> None:
+    hydra = compose_config(f"hparams_search={option}", hydra=True).hydra
+    sweeper = hydra.sweeper
+    named = [sweeper.preflight, sweeper.on_best, sweeper.finalists.members, *sweeper.preload]
+    named += [callback._target_ for callback in hydra.callbacks.values()]
+    for name in filter(None, named):
+        require_allowed(name, whitelist(), "hydra")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.utils import get_method
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -229,10 +228,10 @@ def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -
 
 def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
-    if not asked["members"]:
+    if opened.members is None:
         return {}
     try:
-        numbers = get_method(asked["members"])(opened.study, opened.directory, opened.config)
+        numbers = opened.members(opened.study, opened.directory, opened.config)
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked['members']}")
         return {}

@@ -61,6 +61,7 @@ class Opened:
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
         on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
+        members: Says which trials are scored again too, see `docclf.sweeper.config.FinalistsConfig`.
         climb: Says which rung a trial is on; None without rungs.
     """
 
@@ -78,6 +79,7 @@ class Opened:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
+    members: Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None = None
     climb: Climb | None = None
 
     def queue_entries(self) -> None:
@@ -110,6 +112,7 @@ def open_study(
     listed = hydra_context.execution_whitelist
     named = ("custom_search_space", "preflight", "on_best")
     hook, preflight, on_best = (_function(settings, key, listed) for key in named)
+    members = _function(settings["finalists"], "members", listed, "hydra.sweeper.finalists")
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
 
@@ -172,6 +175,7 @@ def open_study(
         entries=entries,
         hook=hook,
         on_best=on_best,
+        members=members,
         climb=climb,
     )
     if isinstance(study.sampler, Grid) and climb is not None:
@@ -275,15 +279,17 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
     return replace(space, constants=values_of(named, config))
 
 
-def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
+def _function(
+    settings: Mapping[str, Any], key: str, listed: Any, where: str = "hydra.sweeper"
+) -> Callable[..., Any] | None:
     """What a setting names by its dotted path, if that may be called, see `docclf.sweeper.allow.require_allowed`."""
     if not settings[key]:
         return None
-    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
+    require_allowed(settings[key], listed, f"{where}.{key}")
     try:
         return get_method(settings[key])
     except Exception as error:  # of whatever module is imported
-        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {settings[key]}: {error}") from error
+        raise ConfigError(f"Expected `{where}.{key}` to name a function, got {settings[key]}: {error}") from error
 
 
 def _require_same(

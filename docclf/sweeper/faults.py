@@ -1,0 +1,68 @@
+"""Faults of the machine: what no other hyper-parameters would have mended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from docclf.errors import MachineError
+
+# Room, disks that fail or are away, open files. Not memory, which a smaller batch may mend.
+_NUMBERS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
+    *(errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO, errno.EHOSTDOWN),
+)
+# Of what is a file, a connection that is lost is a disk's.
+_NUMBERS_OF_FILES = (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.EACCES)
+# Libraries that write by themselves raise errors of their own, with these words; the last one's own.
+_TEXTS = (*map(os.strerror, _NUMBERS[:8]), "database or disk is full", "disk I/O error", "PytorchStreamWriter failed")
+# Of databases, whichever the driver: the connection or its file failed, and not what was asked.
+_OF_STORAGES = ("OperationalError", "InterfaceError", "StorageInternalError")
+# Bytes below which a disk is taken for full.
+_LEAST_FREE = 100_000
+
+
+def fault_of(error: BaseException | None, folder: Path | None = None) -> MachineError | None:
+    """The fault of the machine that an exception tells of, itself or by what it came from; None for another one.
+
+    Args:
+        error: What was raised; None to look at the disk alone.
+        folder: Where results go. A disk without room is a fault whatever was raised.
+    """
+    if isinstance(error, MachineError):
+        return error
+    cause = next(filter(None, map(_reason, _chain(error))), "")
+    if not cause and folder is not None:
+        with suppress(OSError):
+            if shutil.disk_usage(folder).free < _LEAST_FREE:
+                cause = f"{os.strerror(errno.ENOSPC)}: {folder}"
+    if not cause:
+        return None
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    said = first if error is None or cause in first else f"{first}: {cause}"
+    return MachineError(
+        f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. "
+        "No trial is counted for it. When it is mended, give the same command again: it goes on."
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str:
+    """What the machine says of itself; empty where it says nothing."""
+    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    if number in _NUMBERS or (number in _NUMBERS_OF_FILES and getattr(error, "filename", None)):
+        return f"{error}"
+    if any(cls.__name__ in _OF_STORAGES for cls in type(error).__mro__):
+        return f"the storage of the study, {getattr(error, 'orig', None) or error.__cause__ or error}".splitlines()[0]
+    return next((text for text in _TEXTS if text in str(error)), "")
