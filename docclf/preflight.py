@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _FEW_STEPS = 20  # of a training's optimizer
 _ABSENT = object()
+_SUBDIR = "${hydra.job.num}"
 
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
@@ -186,6 +187,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.shift import tell_differences
 
+    require_folders(cfg)
     check_config(cfg)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
@@ -214,6 +216,21 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
         "steps": _n_steps(cfg.validation),
     }
+
+
+def require_folders(cfg: DictConfig) -> None:
+    """See that folders of trials are called by their numbers, by which export, report and a team's merge find them.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    hydra = cfg.get("hydra")
+    found: Any = OmegaConf.to_container(hydra.sweep, resolve=False) if hydra is not None else {}
+    if (subdir := found.get("subdir", _SUBDIR)) != _SUBDIR:
+        raise ConfigError(
+            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
+            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
+        )
 
 
 def _split(cfg: DictConfig, pages: PageSet) -> NDArray[np.int64]:

@@ -22,10 +22,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
-from docclf.errors import ConfigError, DocclfError, TrainingError
+from docclf.errors import ConfigError, DataError, DocclfError, MachineError, TrainingError
 from docclf.loggers.choice import chosen_loggers
 from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
+from docclf.sweeper.faults import fault_of
 from docclf.targets import build, build_model, own_model, whitelist
 from docclf.typos import answer_typos
 from docclf.untrusted import allowed
@@ -66,6 +67,13 @@ _VIEWS = 2
 
 log = logging.getLogger(__name__)
 
+# Keys of `data` that say which pages there are, and with what labels.
+_WHICH_PAGES = ("root", "reader", "multi_page", "on_error", "corrections")
+_PAGES_BACK = (
+    "All pages could be read when the search began. No trial is counted for it: when they are back, as they were, "
+    "give the same command again."
+)
+
 
 @answer_typos("train")
 @hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
@@ -81,10 +89,14 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         if hydra_cfg.mode == RunMode.RUN:
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
-    except DocclfError as error:
-        if hydra_cfg.mode == RunMode.MULTIRUN:
+    except Exception as error:
+        fault = fault_of(error)  # here, since what an exception came from is lost between processes
+        told = fault or error
+        if hydra_cfg.mode == RunMode.MULTIRUN and fault not in (None, error):
+            raise told from error
+        if hydra_cfg.mode == RunMode.MULTIRUN or not isinstance(told, DocclfError):
             raise  # the trial's failure, with its cause
-        log.error(f"{type(error).__name__}: {error}")
+        log.error(f"{type(told).__name__}: {told}")
         raise SystemExit(1) from error
 
 
@@ -117,13 +129,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     if cfg.search.objective not in SCORES:
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = build(
-        cfg.data,
-        "data",
-        augment=build(cfg.augment, "augment"),
-        validation_augment=_read_augment(cfg.validation.augment),
-        is_robust=validation.robust,
-    )
+    data = _open_data(cfg, trial, _read_augment(cfg.validation.augment), is_robust=validation.robust)
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
         tell_duplicates(data.data)
@@ -225,6 +231,26 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         result["seconds"] = time.perf_counter() - started
         write_result(folder, result)
         logger.finish(result)
+
+
+def _open_data(cfg: DictConfig, trial: JobTrial, views: Any, *, is_robust: bool) -> PageDataModule:
+    """The pages; in a search, those that it began with.
+
+    Raises:
+        MachineError: They were there when the search began, and are not now.
+    """
+    began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
+    augment = build(cfg.augment, "augment")
+    try:
+        data: PageDataModule = build(cfg.data, "data", augment=augment, validation_augment=views, is_robust=is_robust)
+        found = data.data.fingerprint
+    except DataError as error:
+        if not began or chosen & trial.params.keys():
+            raise
+        raise MachineError(f"{error}\n{_PAGES_BACK}") from error
+    if began and found != began["data"] and not chosen & trial.params.keys():
+        raise MachineError(f"Expected the pages with the fingerprint {began['data']}, got {found}.\n{_PAGES_BACK}")
+    return data
 
 
 def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCache, folder: Path | None) -> None:

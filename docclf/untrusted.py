@@ -217,7 +217,11 @@ def plain(text: str) -> str:
 
 
 def escape_logs() -> None:
-    """From now on, messages of this process have nothing that a terminal would act on."""
+    """From now on, messages of this process have nothing that a terminal would act on.
+
+    One that a full disk does not take is dropped without a traceback: the search will say so.
+    """
+    logging.raiseExceptions = False
     make = logging.getLogRecordFactory()
     if getattr(make, "escapes", False):
         return

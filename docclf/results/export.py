@@ -16,11 +16,12 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.errors import InputError
+from docclf.errors import DocclfError, InputError
 from docclf.results.files import replacing
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
 from docclf.sweeper.allow import require_allowed
+from docclf.sweeper.faults import fault_of
 from docclf.untrusted import unsafe_interpolation
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ PATH_KEYS = ("data.corrections", "data.exclude", "data.cache_dir", "model.checkp
 
 
 class ExportBest(Callback):
-    """Exports the best trial at the end of a search, also of one that was interrupted.
+    """Exports the best trial at the end of a search, also of one that was interrupted. Where it fails, so does the
+    command.
 
     Args:
         read_page: Dotted path of a function that reads a page for the report, see `docclf.results.report.page`; None
@@ -54,10 +56,16 @@ class ExportBest(Callback):
         folder = search_folder(config)
         if folder is None:
             return
+        is_ending = sys.exception() is not None  # the search was not successful anyway
         try:
             export(config, folder, self.read_page)
-        except Exception:  # Hydra would reduce it to a one-line warning
-            log.exception("Could not export the best trial. The study itself is intact; run the same command again.")
+        except Exception as error:  # Hydra would reduce it to a warning, and end well
+            told = fault_of(error) or error
+            is_known = isinstance(told, DocclfError | OSError)
+            said = f": {told}" if is_known else ""
+            log.error(f"Could not export the best trial, give the same command again{said}", exc_info=not is_known)
+            if not is_ending:
+                raise SystemExit(1) from error
 
 
 def search_folder(config: DictConfig) -> Path | None:
@@ -262,7 +270,7 @@ def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -
 
 
 def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictConfig:
-    """The config that a trial had; composed anew where it ran on a machine that does not share the search's folder."""
+    """The config that a trial had; composed anew where its folder has none: it was removed, or is elsewhere."""
     from docclf.sweeper.attributes import OVERRIDES
 
     if path.is_file() or OVERRIDES not in trial.user_attrs:

@@ -38,12 +38,8 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
         if keep == "none" or (keep == "winner" and model.parent.name not in needed):
             _remove(model)
-    facts, former = verdict.to_dict(), _read(best)
-    found = [path.name for path in winner.glob("*") if not path.is_symlink()]
-    # What is only here: the winner's run was moved, or is on another machine.
-    kept = [name for name in former.get("files", []) if name not in found and (name, keep) != (_MODEL, "none")]
-    if _exported(former) != _exported(facts):
-        kept = []
+    facts, found = verdict.to_dict(), [path.name for path in winner.glob("*") if not path.is_symlink()]
+    kept = [name for name in _only_here(best, facts, found) if (name, keep) != (_MODEL, "none")]
     _export(best, winner, facts, found, kept)
     _drop_models(folder, but=None if keep == "all" else [])
 
@@ -62,7 +58,8 @@ def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep:
         facts: For `verdict.yaml`.
         keep: Whether the other trials keep their models.
     """
-    _export(folder / "best", run, facts, [path.name for path in run.glob("*") if not path.is_symlink()], [])
+    best, found = folder / "best", [path.name for path in run.glob("*") if not path.is_symlink()]
+    _export(best, run, facts, found, _only_here(best, facts, found))
     _drop_models(folder, but=None if keep else [run])
 
 
@@ -78,6 +75,12 @@ def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], k
     for name in former:
         if name not in (*found, *kept):
             _remove(best / Path(name).name)
+
+
+def _only_here(best: Path, facts: Mapping[str, Any], found: list[str]) -> list[str]:
+    """What `best/` has of this same run, and its folder has not: that was removed, or is on another machine."""
+    former = _read(best)
+    return [n for n in former.get("files", []) if n not in found] if _exported(former) == _exported(facts) else []
 
 
 def _drop_models(folder: Path, but: list[Path] | None) -> None:

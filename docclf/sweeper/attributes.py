@@ -6,7 +6,7 @@ RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this o
 RUNG = "rung"  # of a search that climbs, see docclf.sweeper.climb
 CARRIED = "carried_from"  # number of the trial on the rung below whose values it takes over; null without one
 DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
-OVERRIDES = "overrides"  # of its job, where other machines may need them to compose its config
+OVERRIDES = "overrides"  # of its job, to compose its config where its folder is gone, or on another machine
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.finalists
 EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
@@ -25,9 +25,9 @@ WANTED = "wanted"
 CURRENT = "current"
 PRUNER = "pruner"
 RUN = "run "  # of the study, before the name of a process: when that began, and when it last said that it runs
-# Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input" or
-# "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which nobody asks for
-# any more.
+# Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input",
+# "machine" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which
+# nobody asks for any more.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it

@@ -17,7 +17,7 @@ _NUMBERS = (
     *(errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO, errno.EHOSTDOWN),
 )
 # Of what is a file, a connection that is lost is a disk's.
-_NUMBERS_OF_FILES = (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.EACCES)
+_NUMBERS_OF_FILES = (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.EACCES, errno.EPERM)
 # Libraries that write by themselves raise errors of their own, with these words; the last one's own.
 _TEXTS = (*map(os.strerror, _NUMBERS[:8]), "database or disk is full", "disk I/O error", "PytorchStreamWriter failed")
 # Of databases, whichever the driver: the connection or its file failed, and not what was asked.

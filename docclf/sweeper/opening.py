@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,16 +27,16 @@ from docclf.sweeper.checks import (
 )
 from docclf.sweeper.climb import Climb, read_climb
 from docclf.sweeper.clock import Clock
+from docclf.sweeper.continuing import has_content, require_known_folders, require_same_search
 from docclf.sweeper.grammar import to_text
-from docclf.sweeper.keys import leaves
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.memory import remembered
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
-from docclf.sweeper.space import Space, key_of, parse_space
+from docclf.sweeper.space import Space, parse_space
 from docclf.sweeper.storage import study_name, study_storage, sweep_dir
-from docclf.sweeper.study import best_trial, require_same
+from docclf.sweeper.study import best_trial
 from docclf.untrusted import require_whole
 
 _CONFIG = "multirun.yaml"
@@ -141,6 +140,8 @@ def open_study(
         on_new()
     facts = dict(preflight(*configs)) if preflight else {}
     check_pruner(pruner, len(directions), facts.get("steps"))
+    if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
+        require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
     study = optuna.create_study(
         study_name=study_name(config.hydra),
         storage=study_storage(config.hydra),
@@ -148,8 +149,8 @@ def open_study(
         load_if_exists=True,
         pruner=pruner,
     )
-    _require_same(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
-    n_before = len(study.get_trials(deepcopy=False))
+    require_same_search(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
+    n_before = require_known_folders(study, directory, config)
     study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
 
@@ -301,45 +302,3 @@ def _function(
         return get_method(settings[key])
     except Exception as error:  # of whatever module is imported
         raise ConfigError(f"Expected `{where}.{key}` to name a function, got {settings[key]}: {error}") from error
-
-
-def _require_same(
-    study: optuna.Study,
-    space: Space,
-    facts: Mapping[str, Any],
-    objectives: Mapping[str, str],
-    settings: Mapping[str, Any],
-    config: DictConfig,
-    compose: Callable[[Sequence[str]], DictConfig],
-) -> None:
-    way_out = "study_name=NEW_NAME" if "study_name" in config else "hydra.sweep.dir=NEW_FOLDER"
-    fixed = _fixed(space, config) if settings["may_change"] is None else {}
-    constants = _constants(space, compose, settings["may_change"]) if settings["may_change"] is not None else {}
-    records = {
-        "space": ("the search space", space.to_json()),
-        "objective": ("the objectives", objectives),
-        "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
-        "facts": ("the data and the validation", facts),
-    }
-    for key, (what, values) in records.items():
-        require_same(study, key, values, what=what, way_out=way_out)
-
-
-def _constants(
-    space: Space, compose: Callable[[Sequence[str]], DictConfig], may_change: Sequence[str]
-) -> dict[str, str]:
-    """What every trial has in common and must keep: the config but for what is searched or may change."""
-    config = compose(space.fixed)
-    free = (*may_change, *(key_of(key) for key in space.keys))
-    return {
-        key: str(OmegaConf.select(config, key, throw_on_missing=False))
-        for key in leaves(config)
-        if not any(key == name or key.startswith(f"{name}.") for name in free)
-    }
-
-
-def _fixed(space: Space, config: DictConfig) -> dict[str, str]:
-    """The overrides that every trial gets, but for those that only set the sweeper, as in `n_trials: ${n_trials}`."""
-    used = set(re.findall(r"\$\{([\w.]+)\}", OmegaConf.to_yaml(config.hydra)))
-    split = (text.partition("=") for text in space.fixed)
-    return {key: value for key, _, value in split if key not in used}

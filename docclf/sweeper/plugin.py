@@ -54,9 +54,10 @@ class DocclfSweeper(Sweeper):
 
         Raises:
             SweepError: The space, the data or the study to continue is not as it must be, the first trial shows that
-                none can succeed, or too many failed.
+                none can succeed, too many failed, or the machine did.
         """
         from docclf.sweeper.allow import require_allowed
+        from docclf.sweeper.faults import fault_of
         from docclf.sweeper.finalists import run_finalists
         from docclf.sweeper.machine import n_workers
         from docclf.sweeper.opening import check_settings, open_study
@@ -77,3 +78,7 @@ class DocclfSweeper(Sweeper):
                 run_finalists(settings, opened, workers)
         except DocclfError as error:
             raise SweepError(plain(str(error))) from error
+        except Exception as error:
+            if (fault := fault_of(error)) is None:
+                raise
+            raise SweepError(plain(str(fault))) from fault

@@ -8,20 +8,21 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 from hydra.core.utils import JobReturn
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import InputError, SearchError
+from docclf.errors import InputError, MachineError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
 from docclf.sweeper.attributes import ATTEMPT, OVERRIDES, RUNG
-from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
+from docclf.sweeper.claims import ClaimLostError, claim_lock
 from docclf.sweeper.clock import TICK_S
 from docclf.sweeper.duplicates import find_twin, take_over
+from docclf.sweeper.faults import fault_of
 from docclf.sweeper.forecast import make_plan
 from docclf.sweeper.helpers import Helpers, Job
 from docclf.sweeper.launchers import death
@@ -103,6 +104,7 @@ class Search:
 
         Raises:
             InputError: The first trial shows that none can succeed.
+            MachineError: The machine failed, which counts no trial.
             SearchError: Too many trials failed.
             SystemExit: A signal ended it; everything that finished is saved.
         """
@@ -116,6 +118,8 @@ class Search:
                 self.workers.close()
                 # A signal that comes while a config is composed may be raised as another error.
                 if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
+                    if (fault := fault_of(error, self.opened.directory)) is not None:
+                        self._give_up(fault)
                     self._end()
                     raise
                 log.warning(progress.interrupted_line())
@@ -132,6 +136,17 @@ class Search:
                     f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: put the cause right, "
                     f"and give the command again with a larger n_trials, or another study."
                 )
+
+    def _give_up(self, fault: MachineError) -> NoReturn:
+        """End the search with a fault of the machine, which may keep that from being recorded."""
+        try:
+            with in_a_hurry():
+                for trial_id in list(self.running.values()):
+                    interrupt(self.study, trial_id, "machine", str(fault))
+                self._end()
+        except Exception as error:
+            log.warning(f"What was running is found to be dead by who goes on: {type(error).__name__}")
+        raise fault
 
     def _prepare(self) -> None:
         """Fill the queue with what is tried first."""
@@ -220,8 +235,7 @@ class Search:
             log.info(f"{self.noun} {trial.number}{progress.of(self.total)}  {self._describe(trial)}".rstrip())
             if not self._is_known(trial):
                 job = Job(trial, self._overrides(trial))
-                if is_remote(self.study._storage):
-                    trial.set_user_attr(OVERRIDES, job.overrides)
+                trial.set_user_attr(OVERRIDES, job.overrides)
                 return job
         return None if self.limits.is_reached else self.helpers.next(jobs)
 
@@ -317,6 +331,8 @@ class Search:
         except Exception as error:
             if (cause := death(error)) is None:
                 raise
+            if (fault := fault_of(None, self.opened.directory)) is not None:
+                raise fault from error
             self._bury(trial, stored, cause)
             return False
         outcome = judge(job, stored, self.opened.objectives)
@@ -336,6 +352,8 @@ class Search:
                 outcome = Outcome(TrialState.FAIL, cause=str(error))
         if outcome.state == TrialState.FAIL:
             self.signals.raise_dropped()  # which may be what it failed of
+            if (fault := fault_of(outcome.error, self.opened.directory)) is not None:
+                raise fault
         promising = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
         hopeless = outcome.error if isinstance(outcome.error, InputError) and not promising else None
         if hopeless is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from functools import lru_cache
@@ -180,6 +181,7 @@ def _open_sqlite(url: str) -> BaseStorage:
             storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT_S}})
             event.listen(storage.engine, "connect", set_pragmas)
             storage.engine.dispose()  # connections opened before the pragmas
+            atexit.register(storage.engine.dispose)  # so that study.db is whole without what stands beside it
             cached = optuna.storages.get_storage(storage)
             cached.get_all_studies()
     except (SQLAlchemyError, StorageInternalError, OSError) as error:

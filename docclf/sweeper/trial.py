@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -95,6 +96,12 @@ class JobTrial:
         from docclf.sweeper.space import key_of
 
         return {key_of(name): decode(value) for name, value in self._trial.params.items()}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the preflight of the search found; empty outside a search, and of a finalist."""
+        found = {} if self._trial is None else json.loads(self._trial.study.user_attrs.get("facts", "{}"))
+        return found if isinstance(found, dict) else {}
 
     @property
     def standing(self) -> Standing | None:

@@ -25,11 +25,12 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
 from docclf import quick_imports
+from docclf.sweeper.faults import fault_of
 from docclf.sweeper.launchers import prepare, stop
 from docclf.sweeper.machine import worker_environment
 from docclf.sweeper.relay import Relay
@@ -299,13 +300,16 @@ def _run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
     logging.setLogRecordFactory(lambda *args, **kwargs: _marked(plain(*args, **kwargs), number))
     try:
         with in_worker(helps):
-            return run_job(
+            job = run_job(
                 hydra_context=context,
                 task_function=task,
                 config=config,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
+        if job.status == JobStatus.FAILED and (fault := fault_of(job._return_value)) is not None:
+            job.return_value = fault  # what an exception came from is lost between processes
+        return job
     except SystemExit as error:  # of the task; loky takes for ever to pickle what Hydra hangs on it
         raise SystemExit(error.code) from None
     finally:

@@ -283,8 +283,11 @@ def test_an_export_that_fails_is_told_and_leaves_the_study(
 ) -> None:
     sweep = Sweep(cwd, compose_config)
     (sweep.folder / "2" / ".hydra" / "config.yaml").unlink()
-    ExportBest().on_multirun_end(sweep.config)
-    assert "Could not export the best trial" in caplog.text and "FileNotFoundError" in caplog.text
+    with pytest.raises(SystemExit) as end:
+        ExportBest().on_multirun_end(sweep.config)
+    assert end.value.code == 1
+    assert "Could not export the best trial" in caplog.text and "config.yaml" in caplog.text
+    assert "Traceback" not in caplog.text
     assert len(sweep.study.trials) == 4
 
 

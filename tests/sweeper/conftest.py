@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 APP = Path(__file__).parent / "toy" / "app.py"
 # What the tests vary from one run of a study to the next
 MAY_CHANGE = (
-    "hydra.sweeper.may_change=[raise_at,refuse_at,nan_at,text_at,pair_at,prune_at,repeat_at,break_at,signal_at,signal,"
+    "hydra.sweeper.may_change=[raise_at,fault_at,refuse_at,nan_at,text_at,pair_at,prune_at,repeat_at,break_at,signal_at,signal,"
     "in_finaliser,seconds,n_trials]"
 )
 

@@ -3,6 +3,7 @@
 python tests/sweeper/toy/app.py -m n_trials=5
 """
 
+import errno
 import logging
 import math
 import os
@@ -117,9 +118,21 @@ def misbehave(cfg: DictConfig, trial: JobTrial):
         raise TrialPruned
     if number in cfg.exit_at:
         sys.exit("asked to exit")
+    if (fault := dict(cfg.fault_at).get(number)) is not None:
+        fail_by_machine(fault)
     if number in cfg.raise_at:
         raise ArithmeticError(f"asked to fail, number {number}")
     return next((end for name, end in ENDS.items() if number in cfg[name]), None)
+
+
+def fail_by_machine(fault: int | str):
+    """Raise what a disk raises: with its number, or within what a library makes of it."""
+    try:
+        raise OSError(fault, os.strerror(fault), "page.png") if isinstance(fault, int) else RuntimeError(fault)
+    except OSError as error:
+        if fault == errno.ESTALE:
+            raise ValueError("cannot decode") from error
+        raise
 
 
 ENDS = {"nan_at": math.nan, "text_at": "blue", "pair_at": (0.5, 0.5)}

@@ -1,0 +1,41 @@
+"""A study whose file was lost or replaced beside the folders of its trials: nothing of these is overwritten."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty", "older", "emptied by another"])
+def test_folders_that_the_study_does_not_know_are_not_overwritten(toy: Any, tmp_path: Path, loss: str) -> None:
+    file, copy = toy.folder / "study.db", tmp_path / "older.db"
+    toy.run("n_trials=1")
+    shutil.copy(file, copy)
+    toy.run("n_trials=3")
+    before = toy.files(0, 1, 2)
+    for path in toy.folder.glob("study.db*"):
+        path.unlink()
+    if loss == "empty":
+        file.touch()
+    elif loss == "older":
+        shutil.copy(copy, file)
+    elif loss == "emptied by another":
+        shutil.copy(copy, file)
+        from optuna import delete_study
+
+        delete_study(study_name="toy", storage=toy.storage)
+    output = toy.run("n_trials=4", code=1).output
+    assert "Expected a study that knows the trials" in output
+    assert ("beyond: 1, 2." if loss == "older" else "beyond: 0, 1, 2.") in output
+    assert "Traceback" not in output
+    assert toy.files(0, 1, 2) == before
+
+
+def test_put_back_it_goes_on(toy: Any, tmp_path: Path) -> None:
+    toy.run("n_trials=2")
+    shutil.move(toy.folder / "study.db", tmp_path / "kept.db")
+    toy.run("n_trials=3", code=1)
+    shutil.move(tmp_path / "kept.db", toy.folder / "study.db")
+    toy.run("n_trials=3")
+    assert toy.states() == ["COMPLETE"] * 3
