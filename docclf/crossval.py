@@ -34,6 +34,7 @@ class CrossValidation:
         probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
         n_parameters: Of the model.
         pruned: Whether the trial advised to stop.
+        paused: Whether the trial advised to pause; the folds go on if the search wants that.
         out_of_time: Whether the time of the search ended; the folds go on another time.
         kept: The candidate that scored best, see `docclf.fold_training.Candidate`.
         kept_scores: Mean score of each candidate.
@@ -45,6 +46,7 @@ class CrossValidation:
     probabilities: NDArray[np.float32]
     n_parameters: int
     pruned: bool = False
+    paused: bool = False
     out_of_time: bool = False
     kept: str = NET
     kept_scores: dict[str, float] = field(default_factory=dict)
@@ -140,7 +142,7 @@ def cross_validate(
             parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
             of = f" ({parts})" if len(average.by_kind) > 1 else ""
             log.info(f"{_fold_line(score, validation.n_runs)}{of}  {score.seconds:.1f} s{by}")
-            if average.pruned or average.out_of_time:
+            if average.pruned or average.paused or average.out_of_time:
                 break
     return CrossValidation(
         average.folds,
@@ -149,6 +151,7 @@ def cross_validate(
         state["probabilities"][average.kept],
         state["n_parameters"],
         pruned=average.pruned,
+        paused=average.paused,
         out_of_time=average.out_of_time,
         kept=average.kept,
         kept_scores={kind: average.mean(kind) for kind in average.by_kind} if trainer.heads is not None else {},

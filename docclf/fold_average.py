@@ -16,6 +16,8 @@ class Trial(Protocol):
 
     def should_prune(self) -> bool: ...
 
+    def should_pause(self) -> bool: ...
+
     def out_of_time(self) -> bool: ...
 
     def tell_progress(self, text: str) -> None: ...
@@ -60,21 +62,21 @@ class FoldAverage(FoldTraining):
         self.by_kind: dict[str, list[FoldScore]] = {}
         """Finished folds of each candidate, see `docclf.fold_training.Candidate`."""
         self.reports: dict[int, float] = {}
-        self.pruned = self.out_of_time = False
+        self.pruned = self.paused = self.out_of_time = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
         self._report_epoch()
         if not self.pruned and self.fold + 1 < self.n_runs and self.trial.out_of_time():
             self.out_of_time = True
-        trainer.should_stop = self.pruned or self.out_of_time
+        trainer.should_stop = self.pruned or self.paused or self.out_of_time
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.pruned:
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.out_of_time and trainer.current_epoch < self.epochs:
+        if (self.paused or self.out_of_time) and trainer.current_epoch < self.epochs:
             return  # goes on another time
         self._finish(self.seconds)
 
@@ -94,7 +96,7 @@ class FoldAverage(FoldTraining):
             for kind in found.keys() - {HEAD}:
                 self.candidates[kind].scores.append(found[kind].scores[epoch])
             self._report_epoch()
-            if self.pruned:
+            if self.pruned or self.paused:
                 break
         for kind, one in found.items():
             self.candidates[kind].probabilities = one.probabilities
@@ -120,6 +122,7 @@ class FoldAverage(FoldTraining):
             last = self.n_runs * (self.epochs if self.each == "epoch" else 1) - 1
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
             self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
+            self.paused = step < last and not self.pruned and not self.out_of_time and self.trial.should_pause()
 
     def _mean_until(self, n_epochs: int) -> float:
         """Mean of the finished folds and the best of this one in its first epochs, of the best candidate."""

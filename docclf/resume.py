@@ -5,7 +5,7 @@ An interrupted run goes on from there, and processes that train folds of one run
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,24 @@ _FOLDS, _PARTIAL = f"folds{SUFFIX}", ".resume.partial"
 
 class NoLocksError(Exception):
     """No process can claim a fold: each run trains its own."""
+
+
+def drop_worst(folder: Path, scores: Mapping[int, float], limit_gb: float) -> None:
+    """Remove what paused runs keep, the worst first, until the rest takes no more than that.
+
+    One that goes on all the same starts over.
+
+    Args:
+        folder: Holds the runs' folders.
+        scores: Number of a run, which is its folder's name, to its score; more is better.
+        limit_gb: In GB.
+    """
+    kept = {number: folder / str(number) / "resume" for number in sorted(scores, key=lambda number: -scores[number])}
+    total = 0.0
+    for place in kept.values():
+        total += sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) / 1e9
+        if total > limit_gb:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 class FoldCheckpoints:

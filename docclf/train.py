@@ -122,6 +122,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         from docclf.models.floors import measure_floors
         from docclf.refit import assess, foretell, score_test
         from docclf.results.run import write_folds, write_predictions, write_result
+        from docclf.resume import drop_worst
 
     started = time.perf_counter()
     trial = current_trial()
@@ -190,6 +191,10 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
             result |= {"kept": done.kept, "kept_scores": done.kept_scores}
             trial.set_user_attr("kept", done.kept)
         if done.out_of_time:
+            return None
+        if done.paused:
+            result["state"] = "PAUSED"
+            drop_worst(folder.parent, trial.paused, float(cfg.search.keep_gb))
             return None
         if done.pruned:
             result["state"] = "PRUNED"

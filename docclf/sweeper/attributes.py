@@ -18,6 +18,7 @@ BEAT = "heartbeat"  # when that process last said that it lives, in seconds sinc
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
 DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
 PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.telling
+BUDGET = "budget"  # reports after which it pauses, see docclf.sweeper.ladder
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
 # Of the study of finalists: the values of FINALIST that the last run asked for; those of all that were scored in the
 # same way as the last ones to come to their end; its pruner

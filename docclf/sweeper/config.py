@@ -172,6 +172,9 @@ class SweeperConfig:
     conditional: list[Any] | None = None
     # cheap trials first, as in {key: tune, order: [head, all], carry: [image_size]}; null: in any order
     climb: ClimbConfig | None = None
+    # trials pause after few reports, and the best of so many go on where they paused; null: none pauses. The preflight
+    # must tell `steps`, and the task keep what it has done where `current_trial().should_pause()` is true
+    ladder: int | None = None
     # dotted path of a function(config, trial) that draws more with trial.suggest_...
     custom_search_space: str | None = None
 

@@ -188,7 +188,8 @@ def _score(
     missing = _queue(finalists, entrants, opened.directory)
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
-        again = replace(opened, study=finalists, known=[], baseline=None, entries={}, total=total, climb=None)
+        alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
+        again = replace(opened, study=finalists, total=total, **alone)
         _Final(settings, again, workers).run()
     # Until here, those of before count. They still do where they were scored in the same way: that a trial found
     # since took their place by its score in the search says nothing against them.

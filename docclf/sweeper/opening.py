@@ -30,6 +30,7 @@ from docclf.sweeper.clock import Clock
 from docclf.sweeper.continuing import has_content, require_known_folders, require_same_search
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
+from docclf.sweeper.ladder import Ladder, read_ladder
 from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.memory import remembered
 from docclf.sweeper.outcome import read_bound
@@ -81,6 +82,7 @@ class Opened:
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
     members: Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None = None
     climb: Climb | None = None
+    ladder: Ladder | None = None
 
     def queue_entries(self) -> None:
         """Queue the entries that the study does not know yet."""
@@ -189,6 +191,7 @@ def open_study(
         on_best=on_best,
         members=members,
         climb=climb,
+        ladder=read_ladder(settings, facts.get("steps"), directions),
     )
     if isinstance(study.sampler, Grid) and climb is not None:
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
+from docclf.sweeper.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.passwords import hide_secrets
 from docclf.sweeper.space import key_of
@@ -59,7 +59,7 @@ def end_line(
         outcome += "".join(f", {name} {value:.3f}" for name, value in found.items() if isinstance(value, float))
     elif trial.state == TrialState.PRUNED:
         value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
-        outcome = f"pruned at {objectives[0]} {value:.3f}"
+        outcome = f"{'paused' if BUDGET in trial.user_attrs else 'pruned'} at {objectives[0]} {value:.3f}"
     elif trial.user_attrs.get(INTERRUPTED) == "timeout":
         outcome = "out of time"
     else:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import InputError, MachineError, SearchError
 from docclf.sweeper import progress
 from docclf.sweeper.asker import Asker
-from docclf.sweeper.attributes import ATTEMPT, OVERRIDES, RUNG
+from docclf.sweeper.attributes import ATTEMPT, BUDGET, OVERRIDES, RETRY_OF, RUNG
 from docclf.sweeper.claims import ClaimLostError, claim_lock
 from docclf.sweeper.clock import TICK_S
 from docclf.sweeper.duplicates import find_twin, take_over
@@ -251,9 +251,12 @@ class Search:
                     # What was interrupted goes first: of it, a new trial would take the place.
                     retry_interrupted(self.study, self.opened.baseline, self.trials)
                     drop_doubles(self.study, self.trials)
+                    if self.opened.ladder is not None:
+                        self.opened.ladder.prepare(self.study, self.trials, self._n_left())
                     self.asker.deadline = self._stops_at
                     trial_id = self.asker.take(self.limits.spent)
                     self._seed(trial_id)
+                    self._set_budget(trial_id)
                     if isinstance(self.asker.sampler, IN_TURN):
                         trial = self._ask()
             except ClaimLostError:
@@ -276,6 +279,14 @@ class Search:
             part = self.opened.climb.fraction if self.opened.climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.settings["sampler"], self.space, number, part)
         self.asker.sampler = self.study.sampler = self.samplers[rung]
+
+    def _set_budget(self, trial_id: int) -> None:
+        """Say when a new trial pauses."""
+        if (ladder := self.opened.ladder) is None:
+            return
+        trial = self.study._storage.get_trial(trial_id)
+        if BUDGET not in trial.user_attrs and (budget := ladder.budget(trial)) is not None:
+            self.study._storage.set_trial_user_attr(trial_id, BUDGET, budget)
 
     @property
     def _stops_at(self) -> float:
@@ -311,7 +322,8 @@ class Search:
 
     def _is_known(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""
-        twin = find_twin(trial, self.trials) if self.settings["skip_duplicates"] else None
+        is_new = RETRY_OF not in trial.user_attrs
+        twin = find_twin(trial, self.trials) if is_new and self.settings["skip_duplicates"] else None
         if twin is None:
             return False
         outcome = take_over(trial, twin)

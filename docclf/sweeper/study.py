@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import SpaceError
 from docclf.sweeper.attributes import (
     BEAT,
+    BUDGET,
     CARRIED,
     CAUSE,
     DUPLICATE_OF,
@@ -38,7 +39,7 @@ from docclf.sweeper.process import is_here, runs_here
 BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
 # What a trial that is tried again keeps
-_KEPT = (CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
+_KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from docclf.sweeper.attributes import ATTEMPT, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, PRUNER, RETRY_OF, RUNG
+from docclf.sweeper.attributes import (
+    ATTEMPT,
+    BUDGET,
+    DEADLINE,
+    FINALIST,
+    INTERRUPTED,
+    PRUNED_AT,
+    PRUNER,
+    RETRY_OF,
+    RUNG,
+)
 from docclf.sweeper.telling import Teller
 
 if TYPE_CHECKING:
@@ -104,6 +115,19 @@ class JobTrial:
         return found if isinstance(found, dict) else {}
 
     @property
+    def paused(self) -> dict[int, float]:
+        """Number of each trial of the search that has paused, or does now, to its last report, better if larger."""
+        if self._trial is None:
+            return {}
+        sign = 1 if self._trial.study.direction.name == "MAXIMIZE" else -1
+        trials = self._trial.study.get_trials(deepcopy=False)
+        return {
+            t.number: sign * t.intermediate_values[t.last_step]
+            for t in trials
+            if BUDGET in t.user_attrs and PRUNED_AT in t.user_attrs and t.last_step is not None
+        }
+
+    @property
     def standing(self) -> Standing | None:
         """The trial among those of its study; None outside a search."""
         if self._trial is None:
@@ -153,6 +177,19 @@ class JobTrial:
     def should_prune(self) -> bool:
         """Whether the trial should stop now. A task that follows the advice returns None, which is not an error."""
         if self._trial is None or len(self._trial.study.directions) > 1 or not self._is_behind():
+            return False
+        self._trial.set_user_attr(PRUNED_AT, self._last_step)
+        return True
+
+    def should_pause(self) -> bool:
+        """Whether the trial has made the reports that it may make for now, see `hydra.sweeper.ladder`.
+
+        A task that follows keeps what it has done and returns None. If the trial is to go on, another one has its
+        parameters, and its number in `retry_of`.
+        """
+        if self._trial is None or self._last_step is None:
+            return False
+        if self._last_step + 1 < self._trial.user_attrs.get(BUDGET, math.inf):
             return False
         self._trial.set_user_attr(PRUNED_AT, self._last_step)
         return True

@@ -30,15 +30,21 @@ class Recorder:
         prune_at: Step at which it advises to stop.
         out_of_time_at: Step from which on the time is over.
         break_at: Step whose report ends in an interruption.
+        pause_at: Step at which it advises to pause.
     """
 
     def __init__(
-        self, prune_at: int | None = None, out_of_time_at: int | None = None, break_at: int | None = None
+        self,
+        prune_at: int | None = None,
+        out_of_time_at: int | None = None,
+        break_at: int | None = None,
+        pause_at: int | None = None,
     ) -> None:
         self.reports: list[tuple[int, float]] = []
         self.asked: list[int] = []
         self.told: list[str] = []
         self.prune_at, self.out_of_time_at, self.break_at = prune_at, out_of_time_at, break_at
+        self.pause_at = pause_at
 
     def report(self, value: float, step: int) -> None:
         self.reports.append((step, value))
@@ -48,6 +54,9 @@ class Recorder:
     def should_prune(self) -> bool:
         self.asked.append(self.reports[-1][0])
         return self.reports[-1][0] == self.prune_at
+
+    def should_pause(self) -> bool:
+        return self.reports[-1][0] == self.pause_at
 
     def out_of_time(self) -> bool:
         return self.out_of_time_at is not None and self.reports[-1][0] >= self.out_of_time_at

@@ -1,0 +1,89 @@
+"""Trials pause after a budget, and the best of them go on."""
+
+import math
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from docclf.errors import ConfigError
+from docclf.sweeper.attributes import BUDGET, RETRY_OF
+from docclf.sweeper.ladder import Ladder, read_ladder
+
+LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
+SETTINGS = {"ladder": 3, "climb": None}
+
+
+def paused(number: int, score: float, budget: int = 1, of: int | None = None) -> FrozenTrial:
+    trial = create_trial(
+        state=TrialState.PRUNED,
+        params={"x": 0.1 * number},
+        distributions={"x": FloatDistribution(0, 9)},
+        intermediate_values=dict.fromkeys(range(budget), score),
+        user_attrs={BUDGET: budget, **({} if of is None else {RETRY_OF: of})},
+    )
+    trial.number = number
+    return trial
+
+
+def test_the_best_of_three_goes_on_and_only_once() -> None:
+    trials = [paused(0, 0.3), paused(1, 0.5)]
+    assert LADDER.promoted(trials) is None
+    trials.append(paused(2, 0.4))
+    assert LADDER.promoted(trials) == (trials[1], 3)
+    trials.append(paused(3, 0.6, budget=3, of=1))
+    assert LADDER.promoted(trials) is None, "one of one that paused at the second budget"
+    trials += [paused(4, 0.1), paused(5, 0.2), paused(6, 0.9)]
+    assert LADDER.promoted(trials) == (trials[6], 3)
+
+
+def test_the_highest_budget_goes_first() -> None:
+    trials = [*(paused(i, 0.1 * i) for i in range(9)), *(paused(9 + i, 0.5 + 0.1 * i, 3, of=8 - i) for i in range(3))]
+    assert LADDER.promoted(trials) == (trials[11], 9)
+
+
+def test_with_the_last_trials_the_best_goes_on_to_the_end() -> None:
+    trials = [paused(0, 0.3), paused(1, 0.5)]
+    assert LADDER.promoted(trials, n_left=3) is None
+    assert LADDER.promoted(trials, n_left=2) == (trials[1], 3)
+    trials.append(paused(2, 0.5, budget=3, of=1))
+    assert LADDER.promoted(trials, n_left=1) == (trials[2], 9)
+
+
+def test_what_goes_on_is_queued_once_with_its_parameters() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials([paused(i, 0.1 * i) for i in range(3)])
+    for _ in range(2):
+        LADDER.prepare(study, study.get_trials(), math.inf)
+    (queued,) = (trial for trial in study.get_trials() if trial.state == TrialState.WAITING)
+    assert queued.user_attrs == {RETRY_OF: 2, BUDGET: 3} and queued.system_attrs["fixed_params"] == {"x": 0.2}
+
+
+def test_the_baseline_does_not_pause() -> None:
+    assert LADDER.budget(paused(0, 0.1)) is None and LADDER.budget(paused(1, 0.1)) == 1
+
+
+@pytest.mark.parametrize(("steps", "budgets"), [(9, (1, 3, 9)), (10, (2, 4, 10)), (3, (1, 3)), (50, (2, 6, 17, 50))])
+def test_budgets_rise_to_a_whole_trial(steps: int, budgets: tuple[int, ...]) -> None:
+    ladder = read_ladder(SETTINGS, steps, ["minimize"])
+    assert ladder is not None and ladder.budgets == budgets
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "directions"),
+    [
+        ({"ladder": 1}, 9, ["minimize"]),
+        ({"ladder": "3"}, 9, ["minimize"]),
+        ({"climb": {"key": "x"}}, 9, ["minimize"]),
+        ({}, 9, ["minimize", "maximize"]),
+        ({}, 2, ["minimize"]),
+        ({}, None, ["minimize"]),
+    ],
+)
+def test_what_cannot_be_climbed_is_told(settings: dict[str, Any], steps: int | None, directions: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"Expected .*hydra\.sweeper\.ladder"):
+        read_ladder({**SETTINGS, **settings}, steps, directions)
+    assert read_ladder({**SETTINGS, "ladder": None}, steps, directions) is None
