@@ -84,8 +84,8 @@ class Composer:
                     yield name, inside(folder, path.relative_to(folder).as_posix())
 
 
-def own_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
-    """A config of docclf's own folder alone."""
+def own_config(config_name: str | None, overrides: Sequence[str]) -> DictConfig:
+    """A config of docclf's own folder alone; of None what Hydra sets by itself."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR)):
         return GlobalHydra.instance().config_loader().load_configuration(config_name, [*overrides], RunMode.MULTIRUN)

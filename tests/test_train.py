@@ -73,6 +73,7 @@ def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[flo
         "mean",
         "spread",
         "metrics",
+        "passes",
         *MORE,
         "seconds",
     ]

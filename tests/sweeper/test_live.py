@@ -67,7 +67,7 @@ def test_lines_push_it_down_and_it_is_never_there_twice(watched: OnTerminal) -> 
 @pytest.mark.parametrize("preload", ["null", "[json]"], ids=["started for a trial", "started before the display"])
 def test_lines_of_two_workers_are_not_torn(toy: Any, preload: str) -> None:
     command = ("n_trials=6", "seconds=2", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
-    seen = start(toy, *command, columns=300, rows=12)
+    seen = start(toy, *command, columns=300, rows=12, environment={"DOCCLF_ALLOW": "json"})
     lines = seen.end()
     assert [line for line in lines if not any(re.fullmatch(said, line) for said in SAID)] == []
     assert sorted(re.findall(r"(\d+): begin x=", "\n".join(lines)), key=int) == [str(n) for n in range(6)]
