@@ -116,6 +116,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         augment=build(cfg.augment, "augment"),
         validation_augment=_read_augment(cfg.validation.augment),
         is_robust=validation.robust,
+        **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
     )
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
@@ -144,6 +145,11 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         "fingerprint": data.data.fingerprint,
         "pages": len(data.labels),
         "dropped": len(data.data.dropped),
+        **(
+            {"fingerprint_of_rows": before}
+            if (before := data.data.fingerprint_of_rows) != data.data.fingerprint
+            else {}
+        ),
         "targets": data.pages.targets,
         "class_names": data.pages.class_names,
         **({"corrections": data.data.corrections} if data.data.corrections else {}),

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from docclf.errors import ConfigError
 from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.attributes import RUNG
+from docclf.sweeper.before import FACTS, Before
 from docclf.sweeper.checks import (
     baseline,
     check_finalists,
@@ -136,6 +137,7 @@ def open_study(
     if not (directory / _CONFIG).exists():
         on_new()
     facts = dict(preflight(*configs)) if preflight else {}
+    before = Before(**facts.pop("before", {}))
     check_pruner(pruner, len(directions), facts.get("steps"))
     study = optuna.create_study(
         study_name=study_name(config.hydra),
@@ -144,7 +146,10 @@ def open_study(
         load_if_exists=True,
         pruner=pruner,
     )
+    facts |= before.facts if before.fits(study, facts) else {}
     _require_same(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
+    if before.fits(study, facts):
+        space = replace(space, fixed=(*space.fixed, *before.overrides))
     n_before = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
@@ -302,7 +307,7 @@ def _require_same(
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
         "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
-        "facts": ("the data and the validation", facts),
+        FACTS: ("the data and the validation", facts),
     }
     for key, (what, values) in records.items():
         require_same(study, key, values, what=what, way_out=way_out)
