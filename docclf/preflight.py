@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
+from docclf.members import tell_seed
 from docclf.targets import build, check_targets
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     assignment = _split(cfg, data, by_content=_by_content(cfg))
     if finalist is not None:
         _check_folds(finalist, data, assignment)
+    tell_seed(cfg)
     tell_duplicates(data)
     tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":

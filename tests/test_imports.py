@@ -48,7 +48,8 @@ RULES = {
     "fitting": {"data", "ensemble", "fold_training", "model", "models", "resume", "state", "validation"},
     "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
     "targets": {"errors", "sweeper"},
-    "preflight": {"errors", "data", "loggers", "shift", "targets"},
+    "members": set(),
+    "preflight": {"errors", "data", "loggers", "members", "shift", "targets"},
     "shift": {"data", "models", "results", "targets"},
     "crossval": {
         "fitting",
