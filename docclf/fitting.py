@@ -65,6 +65,8 @@ class FoldTrainer:
             seed=self.validation.seed,
             class_names=self.data.pages.class_names,
             split_file=self.validation.split_file,
+            order=self.data.data.order if self.validation.order == "content" else None,
+            rare=self.data.rare_classes,
         )
 
     @property

@@ -111,7 +111,7 @@ def next_steps(found: Run, root: Path, file: Path) -> list[str]:
     command = ["python", "-m", "docclf.train", "--config-dir", str(config), "--config-name", "config"]
     # A path with other signs wants quotes for Hydra.
     command += [f"{key}={path}" if _PLAIN.fullmatch(str(path)) else f"{key}='{path}'" for key, path in paths.items()]
-    command += [f"validation.folds={len(set(found.folds.values()))}", f"hydra.run.dir={_AFTER}"]
+    command += [f"validation.folds={found.n_folds}", f"hydra.run.dir={_AFTER}"]
     return [shlex.join(command), shlex.join(["python", "-m", "docclf.compare", str(folder), _AFTER])]
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
+from docclf.members import tell_seed
 from docclf.targets import build, check_targets
 from docclf.trainer_arguments import check_trainer
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from docclf.data.dataset import DataSet
-    from docclf.data.pages import PageSet
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "search.ensemble": ("auto", True, False),
     "validation.robust": (True, False),
     "data.fit": ("squeeze", "letterbox"),
+    "data.rare_classes": ("raise", "drop", "train"),
+    "validation.order": ("content", "rows"),
     "model.tune": ("head", "last", "all"),
     "model.pretrained": ("auto", True, False),
     "model.batch_norm": ("auto", "frozen", "running", "epoch"),
@@ -182,7 +184,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
 
     Returns:
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
-        reports that a whole trial makes.
+        reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.shift import tell_differences
@@ -197,25 +199,28 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
-    options = make_options(
-        cfg.data.image_size, cfg.data.margin, **{key: cfg.data[key] for key in DECODING if key in cfg.data}
-    )
+    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"n_folds": cfg.validation.folds}
+    options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
     data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     pages = data.pages
-    assignment = _split(cfg, pages)
+    assignment = _split(cfg, data, by_content=_by_content(cfg))
     if finalist is not None:
-        _check_folds(finalist, pages, assignment)
+        _check_folds(finalist, data, assignment)
+    tell_seed(cfg)
     tell_duplicates(data)
     tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
-    return {
+    facts: dict[str, Any] = {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
-        "data": data.fingerprint,
-        "folds": hashlib.sha256(assignment.tobytes()).hexdigest()[:16],
         "steps": _n_steps(cfg.validation),
     }
+    if not _by_content(cfg):
+        return facts | {"data": data.fingerprint_of_rows, "folds": _hash(assignment)}
+    before = {"data": data.fingerprint_of_rows, "folds": _hash(_split(cfg, data, by_content=False))}
+    facts |= {"data": data.fingerprint, "folds": _hash(assignment[data.order])}
+    return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"]}}
 
 
 def require_folders(cfg: DictConfig) -> None:
@@ -233,22 +238,33 @@ def require_folders(cfg: DictConfig) -> None:
         )
 
 
-def _split(cfg: DictConfig, pages: PageSet) -> NDArray[np.int64]:
+def _hash(assignment: NDArray[np.int64]) -> str:
+    return hashlib.sha256(assignment.tobytes()).hexdigest()[:16]
+
+
+def _by_content(cfg: DictConfig) -> bool:
+    return bool(OmegaConf.select(cfg, "validation.order", default="content") == "content")
+
+
+def _split(cfg: DictConfig, data: DataSet, *, by_content: bool) -> NDArray[np.int64]:
     from docclf.data.folds import split_pages
 
+    pages = data.pages
     return split_pages(
         pages.train,
         n_folds=cfg.validation.folds,
         seed=cfg.validation.seed,
         class_names=pages.class_names,
         split_file=cfg.validation.split_file,
+        order=data.order if by_content else None,
+        rare=OmegaConf.select(cfg, "data.rare_classes", default="raise"),
     )
 
 
-def _check_folds(finalist: DictConfig, pages: PageSet, assignment: NDArray[np.int64]) -> None:
+def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64]) -> None:
     """See that there can be the folds of finalists, and say so if they are those of the trials."""
     try:
-        again = _split(finalist, pages)
+        again = _split(finalist, data, by_content=_by_content(finalist))
     except InputError as error:
         raise type(error)(f"{error} So it is with the finalists, `finalists.validation`; trials could run.") from error
     if (again == assignment).all():

@@ -130,7 +130,14 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     if cfg.search.objective not in SCORES:
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = _open_data(cfg, trial, _read_augment(cfg.validation.augment), is_robust=validation.robust)
+    data = _open_data(
+        cfg,
+        trial,
+        augment=build(cfg.augment, "augment"),
+        validation_augment=_read_augment(cfg.validation.augment),
+        is_robust=validation.robust,
+        **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
+    )
     tune = cfg.model.get("tune", "all")
     if trial.number is None:  # a search has told
         tell_duplicates(data.data)
@@ -158,6 +165,11 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         "fingerprint": data.data.fingerprint,
         "pages": len(data.labels),
         "dropped": len(data.data.dropped),
+        **(
+            {"fingerprint_of_rows": before}
+            if (before := data.data.fingerprint_of_rows) != data.data.fingerprint
+            else {}
+        ),
         "targets": data.pages.targets,
         "class_names": data.pages.class_names,
         **({"corrections": data.data.corrections} if data.data.corrections else {}),
@@ -238,23 +250,25 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         logger.finish(result)
 
 
-def _open_data(cfg: DictConfig, trial: JobTrial, views: Any, *, is_robust: bool) -> PageDataModule:
+def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:
     """The pages; in a search, those that it began with.
+
+    Args:
+        **given: Further arguments of `docclf.data.module.PageDataModule`.
 
     Raises:
         MachineError: They were there when the search began, and are not now.
     """
     began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
-    augment = build(cfg.augment, "augment")
     try:
-        data: PageDataModule = build(cfg.data, "data", augment=augment, validation_augment=views, is_robust=is_robust)
-        found = data.data.fingerprint
+        data: PageDataModule = build(cfg.data, "data", **given)
+        found = [data.data.fingerprint, data.data.fingerprint_of_rows]  # the latter of a study from before
     except DataError as error:
         if not began or chosen & trial.params.keys():
             raise
         raise MachineError(f"{error}\n{_PAGES_BACK}") from error
-    if began and found != began["data"] and not chosen & trial.params.keys():
-        raise MachineError(f"Expected the pages with the fingerprint {began['data']}, got {found}.\n{_PAGES_BACK}")
+    if began and began["data"] not in found and not chosen & trial.params.keys():
+        raise MachineError(f"Expected the pages with the fingerprint {began['data']}, got {found[0]}.\n{_PAGES_BACK}")
     return data
 
 

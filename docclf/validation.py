@@ -20,6 +20,7 @@ class Validation:
         augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
         robust: Score the validation pages as they are too, besides as `augment` shows them.
         split_file: CSV with the columns ID and fold to take the split from.
+        order: Of the pages, by which they get their folds: `content`, or that of their `rows`, as in earlier releases.
         seed: Of the split and of each training.
     """
 
@@ -32,6 +33,7 @@ class Validation:
     augment: str | None = None
     robust: bool = False
     split_file: str | None = None
+    order: str = "content"
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -44,6 +46,8 @@ class Validation:
                 "Expected `validation.augment` to name an option of augment with validation.robust=true, which scores "
                 "pages as they are and as it shows them, got null. Say validation.augment=photo, or scan."
             )
+        if self.order not in ("content", "rows"):
+            raise ConfigError(f"Expected `validation.order` to be content or rows, got {self.order}.")
         if self.report not in ("epoch", "fold"):
             raise ConfigError(f"Expected `validation.report` to be epoch or fold, got {self.report}.")
 

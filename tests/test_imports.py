@@ -50,7 +50,8 @@ RULES = {
     "shared_folds": {"fitting", "fold_average", "fold_training", "loggers", "resume"},
     "targets": {"errors", "sweeper"},
     "trainer_arguments": {"errors"},
-    "preflight": {"errors", "data", "loggers", "shift", "targets", "trainer_arguments"},
+    "members": set(),
+    "preflight": {"errors", "data", "loggers", "members", "shift", "targets", "trainer_arguments"},
     "shift": {"data", "models", "results", "targets"},
     "crossval": {
         "fitting",

@@ -206,6 +206,40 @@ def test_a_pickle_that_holds_no_weights_is_not_opened(tmp_path: Path) -> None:
             build(checkpoint_path=str(tmp_path / name))
 
 
+PREFIXES = ["net.", "model.", "model.net.", "backbone.", "module.model.", "_forward_module.net.", "a.b.c."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_checkpoint_of_lightning_gives_the_weights_whatever_their_module_is_called(
+    tmp_path: Path, prefix: str, suffix: str
+) -> None:
+    path = tmp_path / f"epoch=3{suffix}"
+    state = saved(tmp_path / "plain.pth", 5)
+    prefixed = {f"{prefix}{key}": value for key, value in state.items()}
+    prefixed |= {"loss.weight": torch.rand(5), f"ema_{prefix}{next(iter(state))}": torch.zeros(2, 2)}
+    if suffix == ".ckpt":
+        torch.save({"state_dict": prefixed, "epoch": 3, "hyper_parameters": {"lr": 1e-3}}, path)
+    else:
+        save_file(prefixed, path)
+    loaded = build(checkpoint_path=str(path)).net.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state if not key.startswith("fc."))
+
+
+def test_a_checkpoint_behind_a_prefix_may_be_of_another_model_too(tmp_path: Path) -> None:
+    state = {f"net.{key}": value for key, value in saved(tmp_path / "plain.pth", 5).items()}
+    torch.save({"state_dict": state}, tmp_path / "a.ckpt")
+    with pytest.raises(ConfigError, match=r"of `test_vit`, the `model\.name`, .* another model"):
+        build(name="test_vit", image_size=160, checkpoint_path=str(tmp_path / "a.ckpt"))
+
+
+def test_a_checkpoint_that_holds_objects_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    state = {f"net.{key}": value for key, value in saved(tmp_path / "plain.pth", 5).items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"root": tmp_path}}, tmp_path / "a.ckpt")
+    with pytest.raises(ConfigError, match=r"a\.ckpt, which cannot be read .*could run code.*'state_dict'\], 'weights"):
+        build(checkpoint_path=str(tmp_path / "a.ckpt"))
+
+
 # Weights of other names, which timm skips in silence, and of other shapes, which it does not
 @pytest.mark.parametrize(
     ("name", "cause"), [("test_vit", ""), ("test_efficientnet", r" \(RuntimeError: .*size mismatch")]

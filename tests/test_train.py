@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 import yaml
+from flat_pages import opened
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
@@ -88,13 +89,14 @@ def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[flo
 def test_every_page_is_predicted_once_by_the_fold_that_did_not_train_on_it(
     trained: tuple[float, Path], pages_root: Path
 ) -> None:
-    rows, train_pages = oof_of(trained[1]), read_csv(pages_root).train
+    data = opened(pages_root)
+    rows, train_pages, order = oof_of(trained[1]), data.pages.train, data.order
     assert list(rows[0]) == ["ID", "target", "fold", *NAMES]
     assert [row["ID"] for row in rows] == train_pages.ids
     assert train_pages.labels is not None
     assert [row["target"] for row in rows] == [TARGETS[label] for label in train_pages.labels]
-    folds = assign_folds(train_pages.labels, n_folds=3, seed=42, class_names=NAMES)
-    assert [int(row["fold"]) for row in rows] == folds.tolist()
+    folds = assign_folds(train_pages.labels[order], n_folds=3, seed=42, class_names=NAMES)
+    assert [int(rows[i]["fold"]) for i in order] == folds.tolist(), "by the contents of the pages"
     probabilities = np.array([[float(row[name]) for name in NAMES] for row in rows])
     assert (probabilities >= 0).all() and probabilities.sum(axis=1) == pytest.approx(np.ones(24), abs=3e-6)
 
@@ -327,3 +329,30 @@ def test_preflight_refuses_what_no_trial_could_train_on(cfg: DictConfig) -> None
     cfg.validation.folds = 9
     with pytest.raises(DataError, match="at least 9 pages of every class"):
         preflight(cfg)
+
+
+@pytest.mark.parametrize("tune", ["all", "head"])
+def test_a_class_of_one_page_is_in_training_alone_and_never_scored(
+    cfg: DictConfig, pages_root: Path, tmp_path: Path, tune: str
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(pages_root, root)
+    Image.effect_noise((60, 80), 90).save(root / "train" / "alone.png")
+    with (root / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("\nalone.png,99")
+    with (root / "meta.csv").open("a", encoding="utf-8") as file:
+        file.write("\n99,alone")
+    cfg.data.root, cfg.refit, cfg.model.tune = str(root), "folds", tune
+    with pytest.raises(DataError, match=r"got fewer of alone \(1\)\..*data\.rare_classes=train"):
+        train(cfg, tmp_path / "refused")
+    cfg.data.rare_classes = "train"
+    train(cfg, tmp_path / "run")
+    rows = oof_of(tmp_path / "run")
+    assert len(rows) == 24 and "alone.png" not in {row["ID"] for row in rows} and "alone" in rows[0]
+    assert "alone.png,-1" in (tmp_path / "run" / "folds.csv").read_text(encoding="utf-8")
+    cfg.validation.split_file = str(tmp_path / "run" / "folds.csv")
+    train(cfg, tmp_path / "again")
+    assert oof_of(tmp_path / "again") == rows
+    cfg.validation.split_file, cfg.data.rare_classes = None, "drop"
+    train(cfg, tmp_path / "dropped")
+    assert "alone" not in oof_of(tmp_path / "dropped")[0]

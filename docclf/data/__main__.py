@@ -65,6 +65,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
     decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"on_error": "drop"}
+    decoding["n_folds"] = cfg.validation.folds
     size = (_SIZE, 1.0) if cfg.data.image_size < _SIZE else (cfg.data.image_size, cfg.data.margin)
     options = make_options(*size, **decoding)
     data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)

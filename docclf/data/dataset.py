@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,123 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache import DecodedPages, cache_size, load_pages
+from docclf.data.array import PageArray
+from docclf.data.cache import DecodedPages, load_pages
+from docclf.data.content import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.corrections import correct
 from docclf.data.duplicates import known_pairs, merge_groups
 from docclf.data.folders import tell_once
 from docclf.data.formats import DECODER, limit_pixels
 from docclf.data.names import some
+from docclf.data.options import DECODING, DecodeOptions, make_options
 from docclf.data.pages import Pages, PageSet
 from docclf.data.problems import Exclusions, Problem, read_exclusions
+from docclf.data.rare import rare_classes, without_classes
 from docclf.data.several import expand
-from docclf.errors import ConfigError, DataError
+from docclf.errors import DataError
+
+__all__ = ["DECODING", "DataSet", "DecodeOptions", "PageArray", "make_options", "open_data_set"]
 
 log = logging.getLogger(__name__)
-
-
-# The keys of the config that are fields of `DecodeOptions`.
-DECODING = (
-    *("channels", "multi_page", "max_megapixels", "on_error", "exclude"),
-    *("near_duplicates", "corrections", "cache_dir", "cache_gb"),
-)
-
-
-@dataclass(frozen=True)
-class DecodeOptions:
-    """How files become pages.
-
-    Attributes:
-        size: Height and width in pixels that pages are kept at.
-        channels: 3 for RGB, 1 for grey.
-        multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
-        max_megapixels: Of an image file; larger ones cannot be used.
-        on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
-        exclude: CSV file of pages to leave out, see `docclf.data.problems`; None for none.
-        near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
-            page; None does not look for such pages.
-        corrections: CSV file with labels that a person has corrected, see `docclf.data.corrections`; None for none.
-        cache_dir: Where decoded pages are kept; None for the user's cache folder.
-        cache_gb: Size that the cache is kept below.
-    """
-
-    size: int
-    channels: int = 3
-    multi_page: str = "first"
-    max_megapixels: float = 179.0
-    on_error: str = "raise"
-    exclude: Path | None = None
-    near_duplicates: int | None = None
-    corrections: Path | None = None
-    cache_dir: Path | None = None
-    cache_gb: float = 20.0
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("channels", self.channels, (1, 3)),
-            ("multi_page", self.multi_page, ("first", "all")),
-            ("on_error", self.on_error, ("raise", "drop")),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"Expected `data.{name}` to be {' or '.join(map(str, allowed))}, got {value}.")
-
-
-def make_options(
-    image_size: int,
-    margin: float,
-    *,
-    cache_dir: str | Path | None = None,
-    corrections: str | Path | None = None,
-    exclude: str | Path | None = None,
-    **others: Any,
-) -> DecodeOptions:
-    """How pages are decoded for a training size.
-
-    Args:
-        image_size: Height and width in pixels that the model sees.
-        margin: Pages are kept this much larger.
-        cache_dir: See `DecodeOptions`.
-        corrections: Likewise.
-        exclude: Likewise.
-        **others: Likewise.
-    """
-    paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
-    others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
-    return DecodeOptions(cache_size(image_size, margin), **others)
-
-
-class PageArray:
-    """Decoded pages without those that cannot be used, still in the memory-mapped array.
-
-    Args:
-        images: uint8 of shape (m, size, size, channels).
-        rows: Which of them, in order; None for all.
-        aspects: Width of each of the m pages over its height, shape (m,); None for 1.
-    """
-
-    def __init__(
-        self,
-        images: NDArray[np.uint8],
-        rows: Sequence[int] | NDArray[np.int64] | None = None,
-        aspects: NDArray[np.float32] | None = None,
-    ) -> None:
-        self.images, self.rows = images, None if rows is None else np.asarray(rows, dtype=np.int64)
-        self._aspects = np.ones(len(images), np.float32) if aspects is None else aspects
-
-    def __len__(self) -> int:
-        return len(self.images) if self.rows is None else len(self.rows)
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """A copy of some pages, shape (len(rows), size, size, channels)."""
-        return self.images[rows if self.rows is None else self.rows[rows]]
-
-    @property
-    def aspects(self) -> NDArray[np.float32]:
-        """Width of each page over its height, shape (n,)."""
-        return self._aspects if self.rows is None else self._aspects[self.rows]
-
-    def take(self, rows: NDArray[np.int64]) -> PageArray:
-        """Some of the pages, in a new order."""
-        return PageArray(self.images, rows if self.rows is None else self.rows[rows], self._aspects)
 
 
 @dataclass(frozen=True)
@@ -157,16 +57,18 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies training pages and labels by their content."""
-        return _fingerprint(self.digests, self.pages.train, self.pages.targets)
+        """Identifies training pages and labels by their content, in whatever order."""
+        return fingerprint(self.digests, self.pages.train, self.pages.targets)
 
+    @cached_property
+    def fingerprint_of_rows(self) -> str:
+        """The fingerprint that earlier releases gave."""
+        return fingerprint_of_rows(self.digests, self.pages.train, self.pages.targets, self.pages.written)
 
-def _fingerprint(digests: Sequence[str], pages: Pages, targets: Sequence[str]) -> str:
-    assert pages.labels is not None
-    digest = hashlib.sha256()
-    for page, label in zip(digests, pages.labels.tolist(), strict=False):
-        digest.update(f"{page} {targets[label]}\n".encode())
-    return digest.hexdigest()[:16]
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The training pages in an order of their contents: indices, shape (n,)."""
+        return content_order(self.digests, self.pages.train, self.pages.targets)
 
 
 def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: DecodeOptions) -> DataSet:
@@ -186,7 +88,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     corrections = None
     if options.corrections is not None:
         corrected = correct(splits[0][0], pages.targets, options.corrections, is_excluded=excluded.has)
-        uncorrected = _fingerprint(usable[0][2], usable[0][0], pages.targets)
+        uncorrected = fingerprint(usable[0][2], usable[0][0], pages.targets)
         corrections = {**corrected.counts, "uncorrected": uncorrected}
         usable[0] = _without(corrected.pages, splits[0][1], corrected.left_out)
         _tell_corrected(options.corrections, **corrected.counts)
@@ -205,7 +107,48 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
     test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
     checked = replace(pages, train=train, test=test, problems=[])
-    return DataSet(checked, usable[0][1], test_images, problems, pairs, digests, corrections)
+    data = DataSet(checked, usable[0][1], test_images, problems, pairs, digests, corrections)
+    return drop_rare_classes(data, options.n_folds) if options.rare_classes == "drop" else data
+
+
+def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
+    """A data set without the classes that have fewer pages than folds, in training and test; a warning names them.
+
+    Raises:
+        DataError: Fewer than 2 classes are left.
+    """
+    pages, train, test = data.pages, data.pages.train, data.pages.test
+    assert train.labels is not None
+    n = len(pages.targets)
+    rare = rare_classes(train.labels, train.groups, n_folds, n)
+    if not rare:
+        return data
+    names = some(f"{pages.class_names[label]} ({count})" for label, count in rare.items())
+    kept = [label for label in range(n) if label not in rare]
+    if len(kept) < 2:
+        raise DataError(
+            f"Expected at least 2 classes with {n_folds} pages each, got fewer: data.rare_classes=drop would leave out "
+            f"{names}. Add pages, or use fewer folds."
+        )
+    parts = [without_classes(part, list(rare), n) for part in (train, test) if part is not None]
+    tell_once(f"Left out the classes with fewer pages than validation.folds={n_folds}, in the test too: {names}.")
+    rows = np.concatenate([parts[0][1], *(len(train) + part for _, part in parts[1:])])
+    place = {int(row): i for i, row in enumerate(rows)}
+    left = replace(
+        pages,
+        targets=[pages.targets[label] for label in kept],
+        class_names=[pages.class_names[label] for label in kept],
+        train=parts[0][0],
+        test=parts[1][0] if test is not None else None,
+    )
+    return replace(
+        data,
+        pages=left,
+        train_images=data.train_images.take(parts[0][1]),
+        test_images=None if data.test_images is None else data.test_images.take(parts[1][1]),
+        pairs=[(place[a], place[b]) for a, b in data.pairs if a in place and b in place],
+        digests=[data.digests[row] for row in rows],
+    )
 
 
 def _decode_splits(

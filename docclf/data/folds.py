@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,36 +12,64 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from docclf.cells import uncell
-from docclf.data.names import composed
+from docclf.data.folders import tell_once
+from docclf.data.names import composed, some
 from docclf.data.pages import Pages
+from docclf.data.rare import in_training_only, rare_classes
 from docclf.errors import ConfigError, DataError
 
 
 def split_pages(
-    pages: Pages, *, n_folds: int, seed: int, class_names: Sequence[str], split_file: str | Path | None = None
+    pages: Pages,
+    *,
+    n_folds: int,
+    seed: int,
+    class_names: Sequence[str],
+    split_file: str | Path | None = None,
+    order: NDArray[np.int64] | None = None,
+    rare: str = "raise",
 ) -> NDArray[np.int64]:
     """The fold of each page: as a file says, or else by `assign_folds`.
 
     Args:
         pages: With labels.
         split_file: CSV with the columns ID and fold, such as the `folds.csv` of another run.
+        order: Of the pages, by which they get their folds, such as that of `docclf.data.content.content_order`; None
+            for the order that they are in, by which earlier releases went.
+        rare: See `assign_folds`.
 
     Raises:
         ConfigError, DataError: See `assign_folds` and `read_folds`.
     """
     if split_file is not None and n_folds >= 2:
-        return read_folds(Path(split_file), pages.ids, n_folds)
+        return read_folds(Path(split_file), pages.ids, n_folds, rare)
     assert pages.labels is not None
-    return assign_folds(pages.labels, n_folds=n_folds, seed=seed, class_names=class_names, groups=pages.groups)
+    rows = np.arange(len(pages)) if order is None else order
+    groups = pages.groups
+    if groups is not None and order is not None:  # called by the order in which they come
+        numbers: dict[str, int] = {}
+        groups = [f"{numbers.setdefault(groups[row], len(numbers)):09}" for row in rows]
+    folds = np.empty(len(pages), dtype=np.int64)
+    folds[rows] = assign_folds(
+        pages.labels[rows], n_folds=n_folds, seed=seed, class_names=class_names, groups=groups, rare=rare
+    )
+    if (alone := folds < 0).any():
+        counts = Counter(class_names[label] for label in pages.labels[alone].tolist())
+        shown = some(f"{name} ({n})" for name, n in sorted(counts.items()))
+        tell_once(
+            f"In training only, and never scored, since there are fewer pages than validation.folds={n_folds}: {shown}."
+        )
+    return folds
 
 
-def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64]:
+def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise") -> NDArray[np.int64]:
     """Read the fold of each page.
 
     Args:
         path: CSV with the columns ID and fold, folds from 0.
         ids: The pages.
         n_folds: Number of folds.
+        rare: With `train`, -1 is the fold of pages that are in training only.
 
     Raises:
         ConfigError: There is no such file, or it lacks a column.
@@ -59,7 +88,7 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int) -> NDArray[np.int64
     if twice := [(name, fold) for name, fold in rows if fold != fold_of[name]]:
         name, fold = twice[0]
         raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
-    allowed = {str(fold) for fold in range(n_folds)}
+    allowed = {str(fold) for fold in range(-1 if rare == "train" else 0, n_folds)}
     given = [fold_of.get(composed(name), "none") for name in ids]
     lost = [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]
     if lost:
@@ -80,6 +109,7 @@ def assign_folds(
     seed: int,
     class_names: Sequence[str],
     groups: Sequence[str] | None = None,
+    rare: str = "raise",
 ) -> NDArray[np.int64]:
     """Assign every page to the fold that validates it.
 
@@ -89,9 +119,11 @@ def assign_folds(
         seed: Of the shuffle.
         class_names: For error messages, in the order of the class indices.
         groups: Pages of one group get the same fold; classes are then balanced as well as that allows.
+        rare: What becomes of a class of too few pages: `train` has them in no fold, so that all train on them; anything
+            else refuses them.
 
     Returns:
-        Fold index in [0, n_folds) of each page, int64 of shape (n,).
+        Fold index in [0, n_folds) of each page, int64 of shape (n,); -1 for those in training only.
 
     Raises:
         ConfigError: Fewer than 2 folds.
@@ -104,18 +136,30 @@ def assign_folds(
         raise ConfigError(
             f"Expected `validation.folds` to be at least 2, got {n_folds}. Use validation=holdout for a single split."
         )
-    # A group with pages of several classes counts for each of them.
-    units = labels if groups is None else [label for label, _ in set(zip(labels.tolist(), groups, strict=True))]
-    counts = np.bincount(units, minlength=len(class_names))
-    scarce = [f"{class_names[c]} ({n})" for c, n in enumerate(counts) if 0 < n < n_folds]
-    if scarce:
+    alone = np.zeros(len(labels), np.bool_) if rare != "train" else in_training_only(labels, groups, n_folds)
+    if scarce := rare_classes(labels[~alone], _taken(groups, ~alone), n_folds, len(class_names)):
         what = "pages" if groups is None else "groups (near-duplicates are one)"
         apart = "" if groups is None else " With data.near_duplicates=null, near-duplicates are pages of their own."
+        fewer = "" if min(scarce.values()) < 2 else "use fewer folds, "
         raise DataError(
-            f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, "
-            f"got fewer of {', '.join(scarce)}. Add pages, merge classes, or use fewer folds.{apart}"
+            f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, got fewer of "
+            f"{', '.join(f'{class_names[label]} ({n})' for label, n in scarce.items())}. Add pages, merge classes, "
+            f"{fewer}or say data.rare_classes=drop to leave these classes out, or data.rare_classes=train to have them "
+            f"in training only.{apart}"
         )
-    return _assign(tuple(labels.tolist()), None if groups is None else tuple(groups), n_folds, seed).copy()
+    if len(np.unique(labels[~alone])) < 2:
+        raise DataError(
+            f"Expected at least 2 classes with {n_folds} pages each for validation.folds={n_folds}, got fewer: there "
+            "would be nothing to tell apart. Add pages, or use fewer folds."
+        )
+    groups = _taken(groups, ~alone)
+    folds = np.full(len(labels), -1, dtype=np.int64)
+    folds[~alone] = _assign(tuple(labels[~alone].tolist()), None if groups is None else tuple(groups), n_folds, seed)
+    return folds
+
+
+def _taken(groups: Sequence[str] | None, rows: NDArray[np.bool_]) -> list[str] | None:
+    return None if groups is None else [group for group, row in zip(groups, rows, strict=True) if row]
 
 
 @lru_cache(maxsize=8)  # every trial of a search asks for the same

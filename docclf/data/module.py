@@ -81,6 +81,7 @@ class PageDataModule(pl.LightningDataModule):
         if draw is not None:
             draw(Path(root))
         options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
+        self.rare_classes = options.rare_classes
         self.data = open_data_set(Path(root), reader, options)
         self.pages = self.data.pages
         assert self.pages.train.labels is not None

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from docclf.data.formats import is_page_file
+from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.names import normal, some
 from docclf.errors import DataError
 
@@ -87,7 +87,7 @@ class PageFinder:
 
     def __init__(self, root: Path, splits: Sequence[str]) -> None:
         self.root, self.splits = root, splits
-        self._names: dict[Path, dict[str, list[str]]] = {}
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
         """The file of an ID; None where there is none."""
@@ -95,23 +95,53 @@ class PageFinder:
         return next((path for path in self._places(name) if os.path.isfile(path)), None)  # noqa: PTH113
 
     def missing(self, name: str) -> str:
-        """Why an ID has no file, with the file that it may mean if only its suffix is missing."""
+        """Why an ID has no file, with the one that it may mean: it lacks a suffix, or is nearly called so."""
         reason = f"no such file in {', '.join(str(self.root / split) for split in self.splits)} or {self.root}"
-        meant = list(dict.fromkeys(file for path in self._places(name) for file in self._of_stem(path)))
-        return f"{reason}, but one such as {meant[0].name}: give IDs their suffix" if len(meant) == 1 else reason
+        bases = [self.root / split for split in self.splits] + [self.root] if self._places(name) else []
+        meant = list(dict.fromkeys(file for base in bases for file in self._nearly(base, name)))
+        if len(meant) != 1:
+            return reason
+        is_short = meant[0].stem == PureWindowsPath(name).name
+        way_out = "give IDs their suffix" if is_short else "write IDs as the files are called"
+        return f"{reason}, but one such as {meant[0].name}: {way_out}"
 
     def _places(self, name: str) -> list[Path]:
         return [path for split in self.splits for path in candidates(self.root, split, name)]
 
-    def _of_stem(self, path: Path) -> list[Path]:
-        """Page files that are called like this and a suffix; folders are read once, there may be many such IDs."""
-        folder = path.parent
-        if folder not in self._names:
-            names = self._names[folder] = {}
+    def _nearly(self, base: Path, name: str) -> list[Path]:
+        """Page files below a folder that differ from an ID in their suffix, leading zeros, blanks or case alone."""
+        *folders, last = PureWindowsPath(name).parts or ("",)
+        found = [base]
+        for part in folders:
+            found = [path for folder in found for path in self._entries(folder).get(_loose(part), ())]
+        files = [path for folder in found for path in self._entries(folder).get(_loose(last), ())]
+        return [path for path in files if _suffix(last) in ("", _suffix(path.name)) and is_page_file(path)]
+
+    def _entries(self, folder: Path) -> dict[str, list[Path]]:
+        """What a folder holds, by names without what may differ; read once, there may be many such IDs."""
+        if folder not in self._listed:
+            self._listed[folder] = {}
             with suppress(OSError, ValueError):  # there is no such folder, or its name is none
-                for file in filter(is_page_file, folder.iterdir()):
-                    names.setdefault(file.stem, []).append(file.name)
-        return [folder / name for name in self._names[folder].get(path.name, ())]
+                for path in sorted(folder.iterdir()):
+                    self._listed[folder].setdefault(_loose(path.name), []).append(path)
+        return self._listed[folder]
+
+
+def _suffix(name: str) -> str:
+    """The kind of image that a name says, if any."""
+    suffix = Path(name).suffix.lower()
+    return {".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix) if suffix in IMAGE_SUFFIXES else ""
+
+
+def _loose(name: str) -> str:
+    """What names have in common that differ in an image's suffix, leading zeros, blanks or case alone.
+
+    >>> _loose("Page 007.PNG") == _loose("page_7"), _loose("1.0") == _loose("1.jpg"), _loose("70") == _loose("7")
+    (True, True, False)
+    """
+    stem = name[: -len(Path(name).suffix)] if _suffix(name) else re.sub(r"\.0+$", "", name)
+    stem = re.sub(r"(?<![0-9])0+(?=[0-9])", "", normal(stem).casefold())
+    return re.sub(r"[\s_-]+", "", stem)
 
 
 def find_page(root: Path, page: str) -> tuple[Path, int]:

@@ -4,9 +4,11 @@ import difflib
 import inspect
 import itertools
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pickle import UnpicklingError
 from statistics import fmean
 from typing import Any
+from zipfile import is_zipfile
 
 import timm
 import torch
@@ -17,6 +19,10 @@ from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
 
 _IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+_STATE_ALONE = (
+    " One that holds more than weights could run code. If it is your own, take them out with "
+    """python -c "import torch; torch.save(torch.load('FILE', weights_only=False)['state_dict'], 'weights.pth')"."""
+)
 
 
 def normalisation(net: Any, channels: int) -> tuple[list[float], list[float]]:
@@ -95,32 +101,50 @@ def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str)
     try:
         weights = timm.models.load_state_dict(checkpoint_path)
     except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
+        has_more = isinstance(error.__cause__, UnpicklingError) and is_zipfile(checkpoint_path)
         raise ConfigError(
             f"{expected} {checkpoint_path}, which cannot be read ({_cause(error)}). Give the whole file of a state "
-            "dict, .safetensors or .pth."
+            f"dict, .safetensors or .pth.{_STATE_ALONE if has_more else ''}"
         ) from error
-    try:
-        net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, checkpoint_path, weights))
-    except Exception as error:  # of timm, torch and the model's own filter of weights
-        make(pretrained=False)  # as above
-        raise ConfigError(
-            f"{expected} those of another model, {checkpoint_path} ({_cause(error)}). Say the `model.name` that they "
-            "are of, or another file."
-        ) from error
-    # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and scales
-    # and biases may begin alike in every model.
-    some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
-    if not any(torch.equal(p, w) for p in some for w in weights.values() if isinstance(w, Tensor)):
-        raise ConfigError(
-            f"{expected} those of another model, {checkpoint_path}. Say the `model.name` that they are of, or another "
-            "file: a run of docclf keeps those of its backbone in model/*.safetensors."
-        )
-    return net
+    cause = ""
+    for state, source in _candidates(make, weights, checkpoint_path):
+        try:
+            net = make(pretrained=True, pretrained_cfg_overlay=_overlay(name, source, state))
+        except Exception as error:  # of timm, torch and the model's own filter of weights
+            make(pretrained=False)  # as above
+            cause = cause or f" ({_cause(error)})"
+            continue
+        # timm skips weights of other names in silence. The first ones may have been fitted to other channels, and
+        # scales and biases may begin alike in every model.
+        some = itertools.islice((p for p in net.parameters() if p.ndim > 1), 8)
+        if any(torch.equal(p, w) for p in some for w in state.values() if isinstance(w, Tensor)):
+            return net
+    raise ConfigError(
+        f"{expected} those of another model, {checkpoint_path}{cause}. Say the `model.name` that they are of, or "
+        "another file: a run of docclf keeps those of its backbone in model/*.safetensors."
+    )
 
 
-def _overlay(name: str, checkpoint_path: str, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm is to know of a file of weights."""
-    overlay: dict[str, Any] = {"file": checkpoint_path}
+def _candidates(
+    make: Callable[..., Any], weights: Mapping[str, Any], checkpoint_path: str
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Weights that a file may hold, and what timm is to know of them: its own names, or these behind a prefix.
+
+    Lightning calls the weights of a module `net.conv_stem.weight`, `model.conv_stem.weight` or the like.
+    """
+    yield weights, {"file": checkpoint_path}
+    names = list(make(pretrained=False).state_dict())
+    ends = [key.removesuffix(f".{name}") for name in names[:1] for key in weights if key.endswith(f".{name}")]
+    found = {end: sum(f"{end}.{name}" in weights for name in names) for end in ends}
+    if found and max(found.values()) > len(names) / 2:
+        prefix = f"{max(found, key=lambda end: found[end])}."
+        state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        yield state, {"state_dict": state}
+
+
+def _overlay(name: str, source: dict[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm is to know of weights."""
+    overlay = dict(source)
     pretrained_cfg = timm.get_pretrained_cfg(name)
     if pretrained_cfg is not None and (classifier := weights.get(f"{pretrained_cfg.classifier}.weight")) is not None:
         overlay["num_classes"] = len(classifier)  # timm leaves a classifier of other classes out, and supposes 1000

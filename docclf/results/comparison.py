@@ -159,13 +159,15 @@ def _refuse_others(a: Run, b: Run) -> None:
         split = shlex.quote(f"validation.split_file='{a.folder / 'folds.csv'}'")
         raise DataError(
             f"Expected runs on the same folds, got others in {a.folder} and {b.folder} for {moved} pages. Train the "
-            f"second with the folds of the first: {split} validation.folds={len(set(a.folds.values()))}. {way_out}"
+            f"second with the folds of the first: {split} validation.folds={a.n_folds}. {way_out}"
         )
 
 
 def _prints(run: Run) -> set[str]:
-    """Fingerprints of a run's data, as it is and as it was before a person has corrected labels."""
-    return {str(run.data.get("fingerprint")), str(_corrections(run).get("uncorrected", run.data.get("fingerprint")))}
+    """Fingerprints of a run's data: as it is, as earlier releases gave it, and before a person has corrected labels."""
+    known = str(run.data.get("fingerprint"))
+    others = (run.data.get("fingerprint_of_rows", known), _corrections(run).get("uncorrected", known))
+    return {known, *map(str, others)}
 
 
 def _corrections(run: Run) -> Mapping[str, Any]:

@@ -105,6 +105,11 @@ class Run:
         return data if isinstance(data, dict) else {}
 
     @property
+    def n_folds(self) -> int:
+        """How many folds there are; -1 is that of pages in training only."""
+        return len(set(self.folds.values()) - {"-1"})
+
+    @property
     def classes(self) -> dict[str, str]:
         """Target to class name, in the order of the class indices.
 

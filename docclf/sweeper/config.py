@@ -214,7 +214,7 @@ class SweeperConfig:
     max_failure_rate: float = 0.5
     # dotted path of a function(config of a trial[, config of a finalist]) -> dict, called before the first trial; what
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
-    # if there, is the number of reports that a whole trial makes
+    # if there, is the number of reports that a whole trial makes; `before` is no fact, see `docclf.sweeper.before`
     preflight: str | None = None
     # dotted path of a function, called with the study, the sweep's folder and the config whenever a trial is the best
     on_best: str | None = None

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from docclf.errors import ConfigError
 from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.attributes import RUNG
+from docclf.sweeper.before import Before
 from docclf.sweeper.checks import (
     baseline,
     check_finalists,
@@ -141,6 +142,7 @@ def open_study(
     if not (directory / _CONFIG).exists():
         on_new()
     facts = dict(preflight(*configs)) if preflight else {}
+    before = Before(**facts.pop("before", {}))
     check_pruner(pruner, len(directions), facts.get("steps"))
     if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
@@ -151,7 +153,10 @@ def open_study(
         load_if_exists=True,
         pruner=pruner,
     )
+    facts |= before.facts if before.fits(study, facts) else {}
     require_same_search(study, space, facts, dict(zip(objectives, directions, strict=True)), settings, config, compose)
+    if before.fits(study, facts):
+        space = replace(space, fixed=(*space.fixed, *before.overrides))
     n_before = require_known_folders(study, directory, config)
     study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / _CONFIG)

@@ -85,8 +85,9 @@ def test_the_refusal_of_too_few_groups_says_how_to_have_no_near_duplicates() -> 
         fold(np.repeat([0, 1], 3), groups=["a", "b", "c", "d", "d", "e"])
     assert str(refused.value) == (
         "Expected at least 3 groups (near-duplicates are one) of every class for validation.folds=3, got fewer of "
-        "계약서 (2). Add pages, merge classes, or use fewer folds. With data.near_duplicates=null, near-duplicates are "
-        "pages of their own."
+        "계약서 (2). Add pages, merge classes, use fewer folds, or say data.rare_classes=drop to leave these classes "
+        "out, or data.rare_classes=train to have them in training only. With data.near_duplicates=null, "
+        "near-duplicates are pages of their own."
     )
 
 

@@ -186,3 +186,40 @@ def test_columns_without_a_name_and_empty_rows_of_a_spreadsheet_do_no_harm(root:
     write(root / "meta.csv", "target,class_name,", "a,x,", "b,y,", ",,")
     pages = read_csv(root)
     assert (pages.class_names, pages.problems) == (["x", "y"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("7.png", "0007.png"),
+        ("0007.png", "7.png"),
+        ("7", "0007.png"),
+        ("7.0", "0007.png"),
+        ("page 7.png", "page_007.png"),
+        ("Page7.png", "page7.png"),
+        ("page7.png", "page7.PNG"),
+        ("page  7.png", "page 7.png"),
+        ("page7 .png", "page7.png"),
+        ("page7.jpeg", "page7.jpg"),
+        ("Sub/7.png", "sub/007.png"),
+        (r"SUB\7.png", "sub/007.png"),
+        ("\u200b7.png", "007.png"),
+    ],
+)
+def test_an_id_that_nearly_is_a_file_is_a_problem_that_names_it(root: Path, name: str, file: str) -> None:
+    (root / "train" / "sub").mkdir(parents=True)
+    picture(root / "train" / file, 30)
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
+    hint = f", but one such as {Path(file).name}: write IDs as the files are called"
+    (problem,) = read_csv(root).problems
+    assert problem.endswith(f" or {root}{hint}")
+    assert list_pages(root / "train.csv").pages[2].problem.endswith(hint)
+
+
+@pytest.mark.parametrize("name", ["70.png", "7.jpg", "../7.png", "/7.png", "7a.png", "sub/7.png", "8.png", "twice.png"])
+def test_an_id_that_may_mean_several_files_or_none_gets_no_hint(root: Path, name: str) -> None:
+    (root / "train" / "sub").mkdir(parents=True)
+    for file in ("7.png", "Twice.png", "TWICE.png"):
+        picture(root / "train" / file, 30)
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
+    assert "but one such as" not in read_csv(root).problems[0]

@@ -58,7 +58,7 @@ DATA_MISTAKES = {
     "one fold": (("{pages}", "validation.folds=1"), ("`validation.folds`", "at least 2, got 1", "validation=holdout")),
     "a class with fewer pages than folds": (
         ("data.root={root}/scarce",),
-        ("at least 2 pages", "validation.folds=2", "letter of intent (1)", "use fewer folds"),
+        ("at least 2 pages", "validation.folds=2", "letter of intent (1)", "data.rare_classes=drop"),
     ),
 }
 SPACE_MISTAKES = {
