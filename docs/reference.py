@@ -15,16 +15,13 @@ from typing import Any, NamedTuple
 import optuna
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.sweeper import config as schema
 
 PAGE = Path(__file__).parent / "reference" / "config.md"
-# Groups whose keys are in a table, as the defaults of conf/train.yaml have them; the others are shown as they are.
-GROUPS = ("data", "model", "optimizer", "scheduler", "augment", "validation", "trainer", "logger")
-DEFAULTS = {"data": "synthetic", "model": "efficientnet_lite0", "optimizer": "adamw", "scheduler": "cosine"}
-DEFAULTS |= {"augment": "light", "validation": "quick", "trainer": "auto", "logger": "csv"}
+# Group to its default option. Those that have none are shown as they are.
+DEFAULTS = dict(re.findall(r"^  - (\w+): (?!null)(\w+)", (CONF_DIR / "train.yaml").read_text(encoding="utf-8"), re.M))
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^#\s].*?))?(?: +# (?P<comment>.*))?$")
 
 
@@ -53,8 +50,7 @@ def read_keys(path: Path, prefix: str = "") -> list[Key]:
         parents.append((len(match["indent"]), match["key"]))
         if match["value"] is None:
             block = ""
-        if match["value"] or match["comment"]:
-            found.append(Key(f"{prefix}{name}", match["value"] or "", match["comment"] or block))
+        found.append(Key(f"{prefix}{name}", match["value"] or "", match["comment"] or block))
     return found
 
 
@@ -80,6 +76,7 @@ def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
 def group_section(group: str) -> Iterator[str]:
     """Options of a group, and all keys below its name with the value that each option gives them."""
     first = DEFAULTS[group]
+    extended = re.findall(r"^  - ([a-z]\w*)$", (CONF_DIR / group / f"{first}.yaml").read_text(encoding="utf-8"), re.M)
     paths = sorted((CONF_DIR / group).glob("*.yaml"), key=lambda path: (path.stem != first, path.stem))
     yield f"\n## {group}"
     heads = {path.stem: head(path) for path in paths}
@@ -94,37 +91,25 @@ def group_section(group: str) -> Iterator[str]:
             keys[key.name] = key._replace(meaning=meaning)
             values.setdefault(key.name, {})[path.stem] = key.value
     for name, key in keys.items():
-        if name.endswith(("._target_", "._partial_")):
+        if name.endswith(("._target_", "._partial_")) or not (key.meaning or any(values[name].values())):
             del values[name]
-        elif not key.meaning and any(other.startswith(f"{name}.") for other in keys):
-            del values[name]  # a mapping
-    rows = [[code(name), by_option(its, first), keys[name].meaning] for name, its in values.items()]
+    rows = [[code(name), by_option(its, ["", first, *extended]), keys[name].meaning] for name, its in values.items()]
     yield from table(["Key", "Value", "Meaning"], rows)
 
 
-def by_option(values: dict[str, str], first: str) -> str:
-    """The value of a key; where options differ, that of each.
-
-    Args:
-        values: By the name of the option; that of conf/train.yaml, which holds for all options, by an empty name.
-        first: The default option.
-    """
-    usual = next((name for name in ("", first, *extended(first)) if name in values), None)
+def by_option(values: dict[str, str], order: list[str]) -> str:
+    """The value of a key, the first one in this order of options; and those of options that have another one."""
+    usual = next((name for name in order if name in values), None)
     others = {name: value for name, value in values.items() if usual is None or value != values[usual]}
-    told = [] if usual is None else [code(values[usual])]
+    told = [code(values[usual])] if usual is not None and values[usual] else []
     return "; ".join([*told, *(f"{name}: {code(value)}" for name, value in others.items())])
-
-
-def extended(option: str) -> list[str]:
-    """The siblings that a default option extends."""
-    (path,) = (CONF_DIR / group / f"{option}.yaml" for group, name in DEFAULTS.items() if name == option)
-    return re.findall(r"^  - ([a-z]\w*)$", path.read_text(encoding="utf-8"), re.M)
 
 
 def file_section(title: str, path: Path, *, only: tuple[str, ...] | None = None) -> Iterator[str]:
     """A table of the keys of one file."""
     yield f"\n## {title}"
-    keys = [key for key in read_keys(path) if only is None or key.name.partition(".")[0] in only]
+    keys = [key for key in read_keys(path) if (key.value or key.meaning) and not key.name.startswith("hydra.")]
+    keys = [key for key in keys if only is None or key.name.partition(".")[0] in only]
     yield from table(["Key", "Value", "Meaning"], [[code(k.name), code(k.value), k.meaning] for k in keys])
 
 
@@ -183,7 +168,7 @@ def options_of_sweeper(group: str, module: Any) -> Iterator[str]:
     documented = {option: optuna_arguments(option, module) for option in options}
     anywhere = {argument: text for _, said in documented.values() for argument, text in said.items()}
     for option, (name, said) in documented.items():
-        config = composed("hydra/sweeper=docclf", f"hydra/sweeper/{group}={option}")
+        chosen = compose("train", ["hydra/sweeper=docclf", f"hydra/sweeper/{group}={option}"], return_hydra_config=True)
         link = f"https://optuna.readthedocs.io/en/stable/reference/{module.__name__.partition('.')[2]}.html"
         yield from (f"\n### hydra/sweeper/{group}={option}", "")
         yield f"[optuna.{module.__name__.partition('.')[2]}.{name}]({link})" if name else NAMELESS[option]
@@ -193,31 +178,18 @@ def options_of_sweeper(group: str, module: Any) -> Iterator[str]:
                 code(shown(value)),
                 said.get(str(key), anywhere.get(str(key), UNSAID)),
             ]
-            for key, value in config.items_ex(resolve=False)
+            for key, value in chosen.hydra.sweeper[group].items_ex(resolve=False)
             if key not in ("_target_", "_partial_")
         ]
         if rows:
             yield from table(["Key", "Value", "Meaning"], rows)
 
 
-UNSAID = "Optuna does not document it."
-NAMELESS = {
-    "none": "No trial is pruned.",
-    "motpe": "Removed from Optuna: `tpe` takes several objectives.",
-}
-
-
-def composed(*overrides: str) -> DictConfig:
-    group = overrides[-1].partition("=")[0].rpartition("/")[2]
-    found: DictConfig = compose("train", [*overrides], return_hydra_config=True).hydra.sweeper[group]
-    return found
-
-
 def pages() -> Iterator[str]:
     """The lines of the page."""
     yield INTRODUCTION
     yield from file_section("Top level", CONF_DIR / "train.yaml", only=TOP)
-    for group in GROUPS:
+    for group in DEFAULTS:
         yield from group_section(group)
     for group, text in WHOLE.items():
         yield from whole_section(group, text, sorted((CONF_DIR / group).glob("*.yaml")))
@@ -250,6 +222,8 @@ WHOLE = {
     "hparams_search": "Searches. Each is one file that sets the space, the pruner and the budget.",
     "experiment": "Model, augmentation and image size that belong together.",
 }
+UNSAID = "Optuna does not document it."
+NAMELESS = {"none": "No trial is pruned.", "motpe": "Removed from Optuna: `tpe` takes several objectives."}
 INTRODUCTION = """\
 # Config keys
 
@@ -258,14 +232,14 @@ INTRODUCTION = """\
 Every key of docclf with its value and its meaning, as `conf/` gives them. Set a key with `KEY=VALUE` and choose an
 option with `GROUP=OPTION` on the command line. `python -m docclf.train --cfg job` prints the whole config. Where an
 option gives a key another value than the usual one, its name stands before the value. A value in `${...}` comes from
-another key, and `???` must be given."""
+another key, and `???` must be given. `_target_` and `_partial_`, which say what an option builds, are left out."""
 SWEEPER = """\
 The settings of the search, with the defaults of the schema. [hparams_search/optuna](#hparams_searchoptuna) sets most of
 them, and takes the everyday ones from `search.` and `finalists.`"""
 SAMPLERS = "A sampler proposes the values of the next trial. `null` leaves the choice to Optuna."
 PRUNERS = """\
-A pruner stops a bad trial early. Steps are epochs, counted through all folds: 3 folds of 3 epochs make 9 steps. No trial
-is pruned before step `validation.prune_after`."""
+A pruner stops a bad trial early. Steps are epochs, counted through all folds: 3 folds of 3 epochs make 9 steps. No
+trial is pruned before step `validation.prune_after`."""
 
 on_pre_build = write  # as a hook of mkdocs
 

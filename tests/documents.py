@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # All of these signs mean something to a shell, to Hydra, or to a database.
 FOLDER = "실험 lr=0.1 (b)"
-# Those that are written by hand; reference/config.md shows the first lines of options, which tests/test_conf.py composes.
+# Those that are written by hand. reference/config.md has commands of conf/, which tests/test_conf.py composes.
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES.remove(ROOT / "docs" / "reference" / "config.md")
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -58,7 +58,7 @@ def commands(page: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
         start = next((i for i, word in enumerate(words) if word.startswith("docclf.")), None)
         if start is not None:
             before = [word.split("=", 1) for word in words[:start] if re.match(r"[A-Z_]+=", word)]
-            yield {name: value for name, value in before}, words[start:]
+            yield dict(before), words[start:]
 
 
 def overrides(page: Path) -> Iterator[tuple[str, ...]]:

@@ -30,7 +30,20 @@ Compose = Callable[..., DictConfig]
 # Command: its primary config.
 HYDRA = {"train": "train", "data": "look", "predict": "predict", "export_model": "export_model"}
 # What else stands in blocks: how things are installed and looked at, what a server or a cluster needs.
-PROGRAMS = {"pip", "python3", "ls", "head", "cat", "sed", "sudo", "echo", "read", "ray", "optuna-dashboard", "tensorboard"}
+PROGRAMS = {
+    "pip",
+    "python3",
+    "ls",
+    "head",
+    "cat",
+    "sed",
+    "sudo",
+    "echo",
+    "read",
+    "ray",
+    "optuna-dashboard",
+    "tensorboard",
+}
 # Inline code that only looks like an override.
 NO_OVERRIDES = {"key=null,1"}
 TYPED_AFTER = ("train -m hparams_search=optuna", "predict run=RUN data.root=DIR", "train", "export_model run=RUN")
