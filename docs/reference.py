@@ -70,7 +70,8 @@ def code(text: object) -> str:
 def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield from ("", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}")
     for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        cells = [cell if "`" in cell else cell.replace("<", r"\<") for cell in row]
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def group_section(group: str) -> Iterator[str]:
@@ -170,8 +171,8 @@ def options_of_sweeper(group: str, module: Any) -> Iterator[str]:
     for option, (name, said) in documented.items():
         chosen = compose("train", ["hydra/sweeper=docclf", f"hydra/sweeper/{group}={option}"], return_hydra_config=True)
         link = f"https://optuna.readthedocs.io/en/stable/reference/{module.__name__.partition('.')[2]}.html"
-        yield from (f"\n### hydra/sweeper/{group}={option}", "")
-        yield f"[optuna.{module.__name__.partition('.')[2]}.{name}]({link})" if name else NAMELESS[option]
+        kind = f"[optuna.{module.__name__.partition('.')[2]}.{name}]({link})" if name else NAMELESS[option]
+        yield from (f"\n### {group}={option}", "", f"`hydra/sweeper/{group}={option}`: {kind}")
         rows = [
             [
                 code(f"hydra.sweeper.{group}.{key}"),

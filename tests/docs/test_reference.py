@@ -62,7 +62,7 @@ def test_no_key_of_a_sampler_or_pruner_is_missing(page: str, compose_config: Com
         options = GlobalHydra.instance().config_loader().get_group_options(group)
     assert len(options) > 5
     for option in options:
-        _, _, section = page.partition(f"### {group}={option}\n")
+        _, _, section = page.partition(f"### {kind}={option}\n")
         section = section.partition("\n##")[0]
         chosen = compose_config("hydra/sweeper=docclf", f"{group}={option}", hydra=True).hydra.sweeper[kind]
         assert section and all(f"`hydra.sweeper.{kind}.{key}`" in section for key in chosen if key[0] != "_"), option
