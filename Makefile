@@ -16,13 +16,17 @@ test: .venv/dev ## the tests, offline, a few minutes
 test-slow: .venv/dev ## the longest tests: many kills, every pruner and sampler in a whole search
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
-check: .venv/dev ## style and types
+check: .venv/dev docs ## style, types, spelling and documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+
+docs: .venv/dev ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean: ## remove what was made here: environment, drawn pages, results
-	rm -rf .venv data multirun outputs
+	rm -rf .venv data multirun outputs site
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -33,4 +37,4 @@ clean: ## remove what was made here: environment, drawn pages, results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: help search test test-slow check clean
+.PHONY: help search test test-slow check docs clean

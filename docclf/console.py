@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from docclf import __version__
 from docclf.errors import DocclfError
 from docclf.untrusted import escape_logs, plain
 
@@ -38,12 +39,14 @@ def make_parser(command: str, description: str, examples: str) -> argparse.Argum
         description: What it does.
         examples: One command a line, and the exit status.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"python -m docclf.{command}",
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"docclf {__version__}")
+    return parser
 
 
 def run(

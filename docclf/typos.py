@@ -19,7 +19,7 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from docclf import CONF_DIR
+from docclf import CONF_DIR, __version__
 from docclf.console import ended_by_ctrl_c
 from docclf.errors import DocclfError
 from docclf.foreign import check_foreign
@@ -42,6 +42,9 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
     def decorate(main: Command) -> Command:
         @functools.wraps(main)
         def command(*args: Any, **kwargs: Any) -> Any:
+            if "--version" in sys.argv[1:]:  # Hydra would say its own
+                sys.stdout.write(f"docclf {__version__}\n")
+                raise SystemExit(0)
             try:
                 escape_logs()
                 take_allowed()

@@ -1,4 +1,4 @@
-"""Tab completion in real shells, set up as docs/command-line.md says."""
+"""Tab completion in real shells, set up as docs/how-to/command-line.md says."""
 
 import os
 import re

@@ -89,6 +89,15 @@ def variants(overrides: Sequence[str]) -> Iterator[list[str]]:
         ]
 
 
+@pytest.mark.parametrize("command", [*HYDRA, *ARGPARSE])
+def test_version_is_that_of_docclf(command: str, tmp_path: Path) -> None:
+    name = f"docclf.{command}"
+    done = subprocess.run(
+        [sys.executable, "-m", name, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"docclf {docclf.__version__}\n"
+
+
 @pytest.mark.parametrize("command", HYDRA)
 def test_help_is_a_page_of_a_manual(pages: dict[str, str], command: str) -> None:
     page = pages[command]

@@ -1,4 +1,4 @@
-"""optuna-dashboard opens a search by the command that docs/looking.md tells."""
+"""optuna-dashboard opens a search by the command that docs/how-to/looking.md tells."""
 
 import json
 import re

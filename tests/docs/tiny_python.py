@@ -1,0 +1,61 @@
+"""Stands for `python` where documented commands are run: docclf trains so small that a search ends in seconds.
+
+What is typed stays, but for numbers that cost time. `python -m docclf.labels` gets its Ctrl-C once its page is open.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+# Keys that cost time, and what they get, whether they are given or not ...
+SMALL = {
+    "data.image_size": "32",
+    "validation.folds": "2",
+    "validation.epochs": "1",
+    "search.n_trials": "4",
+    "finalists.top_k": "1",
+}
+# ... and those that are given where nothing else is. An exported config has them from its search.
+USUAL = {
+    "data.near_duplicates": "null",
+    "data.batch_size": "8",
+    "model.name": "test_resnet",
+    "model.pretrained": "false",
+    "logger": "none",
+}
+DRAWN = {"data.draw.pages_per_class": "4", "data.draw.test_pages_per_class": "2"}
+
+
+def tiny(words: Sequence[str]) -> list[str]:
+    """The words behind `python` as they are run."""
+    module = words[1] if words[:1] == ["-m"] and len(words) > 1 else ""
+    if module not in ("docclf.train", "docclf.data") or {"--help", "--version", "--cfg"} & {*words}:
+        return [*words]
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words[2:] if "=" in word}
+    small = {key: value for key, value in SMALL.items() if "(" not in given.get(key, "")}
+    if "--config-name" in words:
+        more = {key: value for key, value in small.items() if key in given}
+    else:
+        more = small | {key: value for key, value in USUAL.items() if key not in given}
+        more = {} if module == "docclf.data" else more
+        more |= DRAWN if given.get("data", "synthetic") == "synthetic" else {}
+    kept = [word for word in words if word.partition("=")[0] not in more]
+    return [*kept, *(f"{key}={value}" for key, value in more.items())]
+
+
+def main(words: list[str]) -> None:
+    if words[:2] != ["-m", "docclf.labels"]:
+        os.execv(sys.executable, [sys.executable, *tiny(words)])
+    with subprocess.Popen([sys.executable, *words, "--no-browser"], stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        for line in page.stdout:
+            sys.stdout.write(line)
+            if line.startswith("Ctrl-C ends"):
+                page.send_signal(signal.SIGINT)
+    raise SystemExit(page.returncode)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
