@@ -58,7 +58,15 @@ def commands(page: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
         start = next((i for i, word in enumerate(words) if word.startswith("docclf.")), None)
         if start is not None:
             before = [word.split("=", 1) for word in words[:start] if re.match(r"[A-Z_]+=", word)]
-            yield dict(before), words[start:]
+            words, allowed = _without_allow(words[start:])
+            yield {**dict(before), **({"DOCCLF_ALLOW": allowed} if allowed else {})}, words
+
+
+def _without_allow(words: list[str]) -> tuple[list[str], str]:
+    """Words of a command without `--allow NAME`, and the names."""
+    at = [i for i, word in enumerate(words) if word == "--allow"]
+    kept = [word for i, word in enumerate(words) if i not in at and i - 1 not in at]
+    return kept, ",".join(words[i + 1] for i in at)
 
 
 def overrides(page: Path) -> Iterator[tuple[str, ...]]:
