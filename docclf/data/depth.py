@@ -39,8 +39,9 @@ def to_8_bits(values: NDArray[Any], name: str = "") -> NDArray[np.uint8]:
     """
     if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
         return _scaled(values.clip(0).astype(np.uint16), 16, name)
-    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
-    return (finite * (255 / (finite.max(initial=0) or 1.0))).astype(np.uint8)
+    with np.errstate(all="ignore"):  # what a damaged file may hold
+        finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+        return (finite / (finite.max(initial=0) or 1.0) * 255).astype(np.uint8)
 
 
 def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
