@@ -17,8 +17,8 @@ from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
 
 _STATE_ALONE = (
-    " One that holds more than weights could run code. If it is your own, take them out with "
-    """python -c "import torch; torch.save(torch.load('FILE', weights_only=False)['state_dict'], 'weights.pth')"."""
+    " A file that holds more than weights could run code and is not opened. If it is your own, write its weights alone: "
+    "torch.save(checkpoint['state_dict'], 'weights.pth')."
 )
 
 
