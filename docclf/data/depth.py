@@ -34,22 +34,33 @@ def to_8_bits(values: NDArray[Any], name: str = "") -> NDArray[np.uint8]:
     """Grey values of more than 8 bits, scaled by the bits that they have.
 
     Args:
-        values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white.
+        values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white, but for a
+            few, such as dead pixels of a camera.
         name: Of the file, for a message.
     """
     if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
         return _scaled(values.clip(0).astype(np.uint16), 16, name)
-    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
-    return (finite * (255 / (finite.max(initial=0) or 1.0))).astype(np.uint8)
+    with np.errstate(all="ignore"):  # what a damaged file may hold
+        finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+        return ((finite / (_top(finite) or 1.0)).clip(0, 1) * 255).astype(np.uint8)
+
+
+def _top(values: NDArray[Any]) -> float:
+    """The largest value, but for one in a thousand, which would make all others black."""
+    if not values.size:
+        return 0.0
+    some = values.ravel()[:: max(1, values.size >> 20)]
+    return float(np.quantile(some, 0.999, method="lower")) or float(values.max())
 
 
 def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
-    bits = bits_of(int(values.max(initial=0)))
+    bits = bits_of(int(_top(values)))
     if bits < room and values.any():
         _tell(bits, room, name)
+    within = values.clip(0, (1 << bits) - 1)
     if bits > 8:
-        return (values >> (bits - 8)).astype(np.uint8)
-    return (values * (255 // ((1 << bits) - 1))).astype(np.uint8)
+        return (within >> (bits - 8)).astype(np.uint8)
+    return (within * (255 // ((1 << bits) - 1))).astype(np.uint8)
 
 
 def _tell(bits: int, room: int, name: str) -> None:
@@ -88,7 +99,7 @@ def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = 
         name: Of the file, for a message.
     """
     colours = 3 if image.mode == "RGBA" else None
-    if np.asarray(image)[..., :colours].max(initial=0) >= _DARK:
+    if _top(np.asarray(image)[..., :colours]) >= _DARK:
         return image
     again = reopen()
     with suppress(ValueError, LookupError):  # the lower 8 bits cannot be had

@@ -20,8 +20,8 @@ from docclf.models.weights import find_weights, read_packaged
 
 _IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 _STATE_ALONE = (
-    " One that holds more than weights could run code. If it is your own, take them out with "
-    """python -c "import torch; torch.save(torch.load('FILE', weights_only=False)['state_dict'], 'weights.pth')"."""
+    " A file that holds more than weights could run code and is not opened. If it is your own, write its weights alone: "
+    "torch.save(checkpoint['state_dict'], 'weights.pth')."
 )
 
 

@@ -110,3 +110,21 @@ def test_a_message_says_once_which_bits_were_found(
     (tmp_path / "whole.png").write_bytes(png(RAMP * 257))
     read_page(tmp_path / "whole.png", 16)
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_dead_pixel_makes_no_page_dark(bits: int, channels: int) -> None:
+    values = RAMP * ((1 << bits) - 1) // 255
+    values[5, 5] = 65535
+    page = read_page(png(values if channels == 1 else colours(values, channels)), 64)
+    assert np.abs(page.astype(int) - RAMP[..., None]).max(axis=(1, 2))[np.arange(64) != 5].max() <= 3
+
+
+def test_a_dead_pixel_makes_no_page_of_32_bits_dark(tmp_path: Path) -> None:
+    for mode, values in (("I", RAMP * (1 << 14)), ("F", RAMP / 255)):
+        spoilt = values.astype(np.int32 if mode == "I" else np.float32)
+        spoilt[5, 5] = 2**31 - 1
+        Image.fromarray(spoilt).save(tmp_path / "a.tif")
+        page = read_page(tmp_path / "a.tif", 64)
+        assert np.abs(page.astype(int) - RAMP[..., None]).max(axis=(1, 2))[np.arange(64) != 5].max() <= 3
