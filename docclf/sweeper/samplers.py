@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import optuna
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -129,7 +130,11 @@ def _build(config: Any, key: str, listed: tuple[str, ...]) -> Any:
     with warnings.catch_warnings():
         # Who names an option has chosen it, and some of ours are experimental in Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return build(config, key, listed)
+        try:
+            return build(config, key, listed)
+        except (HydraException, ValueError, TypeError, AttributeError) as error:
+            reason = error.__cause__ or error
+            raise ConfigError(f"Expected options of `{key}` that Optuna takes, got others: {reason}") from error
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:
