@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from docclf import __version__
 from docclf.errors import DocclfError
@@ -29,6 +32,28 @@ def ended_by_ctrl_c() -> Iterator[None]:
             raise
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
+
+
+def settle_in() -> None:
+    """Give a command what containers and services may lack: streams, and a home folder that can be written.
+
+    Who has no home gets one in the folder of temporary files, the same the next time, which nobody else can write.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: what is opened next would be in its place, and be written to as a screen
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    try:
+        Path.home()
+    except RuntimeError:
+        home = Path(tempfile.gettempdir(), f"docclf-{os.getuid()}")
+        home.mkdir(mode=0o700, exist_ok=True)
+        stat = home.lstat()
+        is_ours = stat.st_uid == os.getuid() and stat.st_mode & 0o40077 == 0o40000
+        os.environ["HOME"] = str(home) if is_ours else tempfile.mkdtemp(prefix="docclf-")
 
 
 def make_parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -66,6 +91,7 @@ def run(
         SystemExit: See `ended_by_ctrl_c`.
     """
     options = parser.parse_args(arguments)
+    settle_in()
     escape_logs()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

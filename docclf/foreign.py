@@ -27,7 +27,8 @@ _OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "overr
 # A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
 _PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
 _NAMES = tuple(
-    f"hydra.sweeper.{key}" for key in ("preload", "preflight", "custom_search_space", "on_best", "finalists.members")
+    f"hydra.sweeper.{key}"
+    for key in ("preload", "preflight", "custom_search_space", "check", "on_best", "finalists.members")
 )
 # Keys that no search may give its jobs, and what is below them.
 _NOT_SEARCHED = (
@@ -42,12 +43,15 @@ _NOT_SEARCHED = (
 )
 
 
-def check_foreign(arguments: Namespace, config_name: str) -> None:
+def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
     """Refuse a command whose folder of configs decides more than a folder may.
 
     Args:
         arguments: Those of Hydra's command line.
         config_name: Of the command.
+
+    Returns:
+        The command's config; None where Hydra cannot compose it, and will say so.
 
     Raises:
         ConfigError: It does. Nothing was written, imported or asked for on a network.
@@ -63,9 +67,9 @@ def check_foreign(arguments: Namespace, config_name: str) -> None:
         with composer.open():
             found = composer.compose(arguments.overrides)
     except HydraException:  # which Hydra tells of, composing it again
-        return
+        return None
     if not composer.folders:
-        return
+        return found
     for folder in composer.folders:
         for path in folder.glob("*.yaml"):
             inside(folder, path.name)
@@ -78,6 +82,7 @@ def check_foreign(arguments: Namespace, config_name: str) -> None:
         with composer.open():
             for one in _options(composer, found, arguments):
                 _check(one, known, arguments)
+    return found
 
 
 def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Iterator[DictConfig]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DocclfError
-from docclf.preflight import NUMBERS
+from docclf.leaves import PREDICT, check_leaves
 from docclf.train import TARGETS
 from docclf.typos import answer_typos
 
@@ -75,10 +75,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
 
     with quick_imports():
         from docclf.ensemble import find_model, load_ensemble
-        from docclf.prediction import VIEWS, Predictor, choose_device, predict_pages, write_submission
+        from docclf.prediction import Predictor, choose_device, predict_pages, write_submission
 
-    if cfg.tta not in VIEWS:
-        raise ConfigError(f"Expected `tta` to be one of {', '.join(VIEWS)}, got {cfg.tta}.")
     device = choose_device(cfg.device)
     model = find_model(Path(str(cfg.run)))
     ensemble = load_ensemble(model).to(device)
@@ -147,20 +145,11 @@ def _tell_several(names: list[str]) -> None:
 def _check(cfg: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
-    if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
-        raise ConfigError(f"Expected `batch_size` to be at least 1, got {cfg.batch_size}.")
-    NUMBERS["data.max_megapixels"].require("data.max_megapixels", cfg.data.max_megapixels)
-    abstain = cfg.abstain
-    if abstain is not None and (isinstance(abstain, bool | str) or not 0 < abstain < 1):
-        raise ConfigError(
-            f"Expected `abstain` to be an accuracy between 0 and 1, such as abstain=0.95, or null, got {abstain}."
-        )
-    if abstain is not None and cfg.calibrated is False:
+    check_leaves(cfg, PREDICT)
+    if cfg.abstain is not None and cfg.calibrated is False:
         raise ConfigError(
             "Expected `calibrated` to be true with `abstain`, whose confidences are calibrated, got false."
         )
-    if not isinstance(cfg.calibrated, bool):
-        raise ConfigError(f"Expected `calibrated` to be true or false, got {cfg.calibrated}.")
 
 
 def _submission(output: Path) -> Path:

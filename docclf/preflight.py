@@ -6,13 +6,13 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError, InputError
+from docclf.leaves import CLEAN, check_leaves
 from docclf.loggers.choice import check_loggers
 from docclf.members import tell_seed
 from docclf.targets import build, check_targets
@@ -27,89 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FEW_STEPS = 20  # of a training's optimizer
-_ABSENT = object()
 _SUBDIR = "${hydra.job.num}"
 
-KEEP = ("winner", "finalists", "all", "none")
-# What `search.objective` can name: see docclf.crossval.CrossValidation.metrics.
-SCORES = ("macro_f1", "macro_f1_pooled")
-CLEAN = "macro_f1_clean"
-METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
-
-
-@dataclass(frozen=True)
-class _Number:
-    """What a number of the config may be.
-
-    Attributes:
-        kind: int for a whole number, float for any.
-        least: Its least value.
-        below: What it must be below.
-        is_nullable: It may be null.
-        way_out: What to do instead of a number out of range.
-    """
-
-    kind: type
-    least: float
-    below: float = math.inf
-    is_nullable: bool = False
-    way_out: str = ""
-
-    def require(self, key: str, value: Any) -> None:
-        """Refuse what it may not be.
-
-        Raises:
-            ConfigError: It is no such number, or out of range.
-        """
-        if value is None and self.is_nullable:
-            return
-        got = "null" if value is None else value
-        of_kind = isinstance(value, int if self.kind is int else int | float) and not isinstance(value, bool)
-        if not of_kind or not math.isfinite(value):
-            raise ConfigError(f"Expected `{key}` to be a {'whole ' if self.kind is int else ''}number, got {got}.")
-        if not self.least <= value < self.below:
-            lower = f"at least {self.least}"
-            upper = "" if self.below == math.inf else f" and below {self.below}"
-            raise ConfigError(f"Expected `{key}` to be {lower}{upper}, got {got}.{self.way_out}")
-
-
-# A key that a config has not, as another optimizer may have none, is not asked for.
-NUMBERS = {
-    "data.batch_size": _Number(int, 1),
-    "data.image_size": _Number(int, 8),
-    "data.margin": _Number(float, 1),
-    "data.max_megapixels": _Number(float, 1),
-    "model.drop_rate": _Number(float, 0, below=1, is_nullable=True),
-    "model.label_smoothing": _Number(float, 0, below=1),
-    "model.layer_decay": _Number(float, 0.01, below=1.0001),
-    "model.ema": _Number(float, 0, below=1),
-    "model.head.C": _Number(float, 1e-9),
-    "model.head.views": _Number(int, 0, is_nullable=True),
-    "optimizer.lr": _Number(float, 0),
-    "optimizer.weight_decay": _Number(float, 0),
-    "search.max_predict_cost": _Number(float, 1),
-    "validation.folds": _Number(int, 2, way_out=" Use validation=holdout for a single split."),
-    "validation.run_folds": _Number(int, 1, is_nullable=True),
-    "validation.epochs": _Number(int, 1),
-    "validation.prune_after": _Number(int, 1),  # after epochs, which it is by default
-    "validation.max_batch_size": _Number(int, 1, is_nullable=True),
-}
-
-
-# A key that a config has not, as one of before may have none, is not asked for.
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "refit": ("all", "folds", False),
-    "keep_checkpoints": KEEP,
-    "results.pickle": (True, False),
-    "search.ensemble": ("auto", True, False),
-    "validation.robust": (True, False),
-    "data.fit": ("squeeze", "letterbox"),
-    "data.rare_classes": ("raise", "drop", "train"),
-    "validation.order": ("content", "rows"),
-    "model.tune": ("head", "last", "all"),
-    "model.pretrained": ("auto", True, False),
-    "model.batch_norm": ("auto", "frozen", "running", "epoch"),
-}
 # What changes nothing where a head alone is fitted.
 OF_NETS = (
     *("optimizer", "scheduler", "data.batch_size", "data.balance", "validation.epochs", "validation.max_batch_size"),
@@ -155,19 +74,12 @@ def check_config(cfg: DictConfig) -> None:
     check_trainer(cfg)
     require_root(cfg)
     require_checkpoint(cfg)
-    for key, number in NUMBERS.items():
-        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT:
-            number.require(key, value)
-    for key, allowed in CHOICES.items():
-        if (value := OmegaConf.select(cfg, key, default=_ABSENT)) is not _ABSENT and value not in allowed:
-            raise ConfigError(f"Expected `{key}` to be one of {', '.join(map(str, allowed)).lower()}, got {value}.")
+    check_leaves(cfg)
     if OmegaConf.select(cfg, "model.name") == "pixels" and OmegaConf.select(cfg, "model.tune") != "head":
         raise ConfigError(
             "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
         )
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
-    if unknown := [name for name in objective if name not in METRICS]:
-        raise ConfigError(f"Expected `search.objective` out of {', '.join(METRICS)}, got {', '.join(unknown)}.")
     if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
         raise ConfigError(
             f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."

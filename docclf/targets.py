@@ -40,6 +40,7 @@ _OF_HYDRA = (
     "docclf.results.export.export_best",
     "docclf.results.ensemble.missing_members",
     "docclf.preflight.preflight",
+    "docclf.leaves.check_leaves",
     "docclf.crossval",
     "docclf.report.read_thumbnail",
 )

@@ -23,8 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
 from docclf.errors import ConfigError, DataError, DocclfError, MachineError, TrainingError
+from docclf.leaves import SCORES
 from docclf.loggers.choice import chosen_loggers
-from docclf.preflight import SCORES, check_config, tell_duplicates, tell_few_steps, tell_unused
+from docclf.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
 from docclf.sweeper.faults import fault_of
 from docclf.targets import build, build_model, own_model, whitelist

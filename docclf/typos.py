@@ -16,18 +16,21 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from docclf import CONF_DIR, __version__
-from docclf.console import ended_by_ctrl_c
-from docclf.errors import DocclfError
+from docclf.console import ended_by_ctrl_c, settle_in
+from docclf.errors import ConfigError, DocclfError
 from docclf.foreign import check_foreign
+from docclf.leaves import TABLES, check_leaves
 from docclf.sweeper.keys import has_key, leaves, nearest
 from docclf.sweeper.passwords import take_arguments
 from docclf.untrusted import escape_logs, plain, take_allowed
 
 Command = Callable[..., Any]
+
+_OURS = "docclf.sweeper.plugin.DocclfSweeper"
 
 
 def answer_typos(config_name: str) -> Callable[[Command], Command]:
@@ -46,6 +49,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                 sys.stdout.write(f"docclf {__version__}\n")
                 raise SystemExit(0)
             try:
+                settle_in()
                 escape_logs()
                 take_allowed()
                 _show_searches()
@@ -68,12 +72,18 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
 
 
 def _check(config_name: str) -> None:
-    """See `docclf.foreign.check_foreign`."""
+    """See `docclf.foreign.check_foreign` and `docclf.leaves.check_leaves`."""
     given = get_args(sys.argv[1:])
     if given.shell_completion:
         return
     try:
-        check_foreign(given, config_name)
+        config = check_foreign(given, config_name)
+        if config is not None and config.hydra.job.chdir:
+            _stay_here(given.overrides)
+        if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
+            check_leaves(config, TABLES[config_name])
+            if given.multirun:
+                _require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     finally:
@@ -85,6 +95,28 @@ def _show_searches() -> None:
     given = get_args(sys.argv[1:])
     if given.multirun and (given.cfg or given.info):
         sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
+
+
+def _require_resolvable(config: DictConfig) -> None:
+    """See that the settings of a search name keys that there are; Hydra would end in a traceback.
+
+    Raises:
+        ConfigError, OmegaConfBaseException: They do not, or one has no value.
+    """
+    try:
+        OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        if config.hydra.sweeper._target_ == _OURS and (missing := sorted(OmegaConf.missing_keys(config.hydra.sweeper))):
+            raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
+    except OmegaConfBaseException as error:  # others may be known in a job alone
+        if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
+            raise
+
+
+def _stay_here(overrides: Sequence[str]) -> None:
+    """Leave out `hydra.job.chdir`, which would make all paths of the config those of each run's folder."""
+    sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
+    at = sys.argv.index(overrides[-1], 1) + 1 if overrides else len(sys.argv)
+    sys.argv.insert(at, "hydra.job.chdir=false")
 
 
 def quoting_hint(override: str) -> str:

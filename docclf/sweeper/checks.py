@@ -75,15 +75,20 @@ def baseline(space: Space, config: DictConfig) -> dict[str, Any]:
     return space.to_names(values)
 
 
-def check_values(space: Space, compose: Callable[[Sequence[str]], Any]) -> None:
+def check_values(
+    space: Space, compose: Callable[[Sequence[str]], Any], check: Callable[[Any], object] | None = None
+) -> None:
     """Compose the config with every choice and both ends of every range.
 
     Args:
         compose: Makes the config of a job from its overrides.
+        check: Raises ConfigError for a config with a value that cannot be.
 
     Raises:
-        SpaceError: A value cannot be composed.
+        SpaceError: A value cannot be composed, or is refused.
     """
+    if check is not None:
+        compose = _checked(compose, check)
     _compose(space, compose, {})
     lowest: dict[str, Any] = {}
     highest: dict[str, Any] = {}
@@ -105,6 +110,15 @@ def check_values(space: Space, compose: Callable[[Sequence[str]], Any]) -> None:
             raise
 
 
+def _checked(compose: Callable[[Sequence[str]], Any], check: Callable[[Any], object]) -> Callable[[Sequence[str]], Any]:
+    def composed(overrides: Sequence[str]) -> Any:
+        config = compose(overrides)
+        check(config)
+        return config
+
+    return composed
+
+
 def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """Draws under which a condition holds."""
     values: dict[str, Any] = {}
@@ -119,9 +133,11 @@ def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapp
     overrides = space.overrides(space.to_names(values))
     try:
         compose(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
         drawn = ", ".join(f"{key}={to_text(value)}" for key, value in values.items())
         what = f"`{drawn}`" if drawn else f"the config with {' '.join(overrides)}"
+        if isinstance(error, ConfigError):
+            raise SpaceError(f"{error} It comes from the search space, with {what}.") from error
         message = f"Expected every value of the search space to compose, but {what} does not: {error}"
         raise SpaceError(message) from error
 

@@ -216,6 +216,9 @@ class SweeperConfig:
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
     # if there, is the number of reports that a whole trial makes; `before` is no fact, see `docclf.sweeper.before`
     preflight: str | None = None
+    # dotted path of a function(config of a job), called with every choice and both ends of every range of the space,
+    # before anything starts; it raises docclf.errors.ConfigError where a value cannot be
+    check: str | None = None
     # dotted path of a function, called with the study, the sweep's folder and the config whenever a trial is the best
     on_best: str | None = None
     # keys of the config that may differ when a study is continued, with all below them. null: the overrides that all

@@ -229,10 +229,10 @@ def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -
 
 def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
-    if opened.members is None:
-        return {}
     try:
-        numbers = opened.members(opened.study, opened.directory, opened.config)
+        if (members := opened.load_members()) is None:
+            return {}
+        numbers = members(opened.study, opened.directory, opened.config)
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked['members']}")
         return {}

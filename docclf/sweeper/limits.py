@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import ConfigError, SearchError
+from docclf.errors import SearchError
 from docclf.sweeper.attributes import RUNG
 from docclf.sweeper.progress import format_seconds
 from docclf.sweeper.study import causes, counted, last_improvement
@@ -21,33 +20,6 @@ log = logging.getLogger(__name__)
 
 # A failure rate says little about fewer trials.
 _FAILURES_JUDGED_AFTER = 5
-
-
-def read_timeout(given: Any) -> float | None:
-    """Seconds of a time budget; None for none.
-
-    Args:
-        given: Seconds, or a text of hours, minutes and seconds.
-
-    Raises:
-        ConfigError: It is neither, or not above 0.
-
-    >>> read_timeout(90), read_timeout("30m"), read_timeout("1h30m"), read_timeout("0.5s"), read_timeout(None)
-    (90.0, 1800.0, 5400.0, 0.5, None)
-    """
-    if given is None:
-        return None
-    number = r"(\d+(?:\.\d*)?|\.\d+)"
-    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", str(given).replace(" ", ""))
-    seconds = (
-        sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
-    )
-    if isinstance(given, bool) or not seconds:
-        raise ConfigError(
-            f"Expected the timeout to be seconds, or a text such as 90s, 30m or 1h30m, above 0, or null for none, "
-            f"got timeout={given}."
-        )
-    return seconds
 
 
 class Limits:

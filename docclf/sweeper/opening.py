@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from docclf.sweeper.checks import (
 from docclf.sweeper.climb import Climb, read_climb
 from docclf.sweeper.clock import Clock
 from docclf.sweeper.continuing import has_content, require_known_folders, require_same_search
+from docclf.sweeper.duration import read_timeout
 from docclf.sweeper.grammar import to_text
 from docclf.sweeper.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.ladder import Ladder, read_ladder
-from docclf.sweeper.limits import read_timeout
 from docclf.sweeper.memory import remembered
 from docclf.sweeper.outcome import read_bound
 from docclf.sweeper.samplers import Grid, make_pruner, make_sampler
@@ -42,6 +43,12 @@ from docclf.sweeper.study import best_trial
 from docclf.untrusted import require_whole
 
 _CONFIG = "multirun.yaml"
+_RANGES = {
+    "stop_when_stagnant": (1, math.inf),
+    "helpers": (0, math.inf),
+    "retries": (0, math.inf),
+    "max_failure_rate": (0, 1),
+}
 
 
 @dataclass
@@ -63,7 +70,7 @@ class Opened:
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
         on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
-        members: Says which trials are scored again too, see `docclf.sweeper.config.FinalistsConfig`.
+        load_members: Imports what says which trials are scored again too, which takes long; None where nothing does.
         climb: Says which rung a trial is on; None without rungs.
     """
 
@@ -81,7 +88,7 @@ class Opened:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
-    members: Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None = None
+    load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
     climb: Climb | None = None
     ladder: Ladder | None = None
 
@@ -113,9 +120,10 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     listed = hydra_context.execution_whitelist
-    named = ("custom_search_space", "preflight", "on_best")
-    hook, preflight, on_best = (_function(settings, key, listed) for key in named)
-    members = _function(settings["finalists"], "members", listed, "hydra.sweeper.finalists")
+    named = ("custom_search_space", "check", "preflight", "on_best")
+    hook, check, preflight, on_best = (_function(settings, key, listed) for key in named)
+    if members := settings["finalists"]["members"]:
+        require_allowed(members, listed, "hydra.sweeper.finalists.members")
     loader = hydra_context.config_loader
     cwd = Path(config.hydra.runtime.cwd)
 
@@ -126,8 +134,10 @@ def open_study(
     check_keys(space.keys, config)
     space = _with_constants(space, compose)
     first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
-    check_values(space, compose)
+    check_values(space, compose, check)
     final = check_finalists(settings["finalists"], space, compose)
+    if check is not None and final is not None:
+        check(final)
     objectives, directions = read_objectives(settings["metric"], settings["direction"])
     climb = read_climb(settings, space, compose(space.fixed), directions)
     complete = [climb.on_a_rung] if climb is not None else []
@@ -194,7 +204,7 @@ def open_study(
         entries=entries,
         hook=hook,
         on_best=on_best,
-        members=members,
+        load_members=partial(_function, settings["finalists"], "members", listed),
         climb=climb,
         ladder=read_ladder(settings, facts.get("steps"), directions),
     )
@@ -232,6 +242,10 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
     if (top_k := settings["finalists"]["top_k"]) < 0:
         raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
+    for key, (least, most) in _RANGES.items():
+        if (value := settings[key]) is not None and not least <= value <= most:
+            upper = "" if math.isinf(most) else f" and at most {most}"
+            raise ConfigError(f"Expected `hydra.sweeper.{key}` to be at least {least}{upper}, got {value}.")
     if settings["warm_start"] not in ("best", "all"):
         raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings['warm_start']}.")
     for name, bound in (settings["constraints"] or {}).items():
@@ -299,14 +313,12 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
     return replace(space, constants=values_of(named, config))
 
 
-def _function(
-    settings: Mapping[str, Any], key: str, listed: Any, where: str = "hydra.sweeper"
-) -> Callable[..., Any] | None:
+def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
     """What a setting names by its dotted path, if that may be called, see `docclf.sweeper.allow.require_allowed`."""
     if not settings[key]:
         return None
-    require_allowed(settings[key], listed, f"{where}.{key}")
+    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
     try:
         return get_method(settings[key])
     except Exception as error:  # of whatever module is imported
-        raise ConfigError(f"Expected `{where}.{key}` to name a function, got {settings[key]}: {error}") from error
+        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {settings[key]}: {error}") from error

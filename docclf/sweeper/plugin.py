@@ -79,6 +79,7 @@ class DocclfSweeper(Sweeper):
         except DocclfError as error:
             raise SweepError(plain(str(error))) from error
         except Exception as error:
-            if (fault := fault_of(error)) is None:
+            told = fault_of(error) or (error if isinstance(error, OSError) else None)
+            if told is None:
                 raise
-            raise SweepError(plain(str(fault))) from fault
+            raise SweepError(plain(str(told))) from told

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import optuna
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -131,8 +132,9 @@ def _build(config: Any, key: str, listed: tuple[str, ...]) -> Any:
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
             return build(config, key, listed)
-        except (TypeError, ValueError) as error:  # of Optuna, or of code of the user's own
-            raise ConfigError(f"Expected arguments in `{key}` that {config['_target_']} takes: {error}") from error
+        except (HydraException, ValueError, TypeError, AttributeError) as error:  # of code of the user's own, too
+            reason = error.__cause__ or error
+            raise ConfigError(f"Expected options of `{key}` that Optuna takes, got others: {reason}") from error
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:

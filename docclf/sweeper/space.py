@@ -221,9 +221,10 @@ def _possible(parameter: Parameter, choices: Mapping[str, BaseDistribution | Non
 
 
 def _branch(block: Values, loader: ConfigLoader | None) -> Iterable[Parameter]:
-    if set(block) != {"when", "params"} or not block["when"] or not block["params"]:
+    is_block = isinstance(block, Mapping) and set(block) == {"when", "params"}
+    if not is_block or not all(isinstance(part, Mapping) and part for part in block.values()):
         raise SpaceError(
-            f"Expected entries of `conditional` with `when` and `params`, got {dict(block)}. "
+            f"Expected entries of `conditional` with `when` and `params`, got {block}. "
             "Write for example {when: {model: swin_tiny}, params: {optimizer.lr: 'interval(1e-5, 1e-3)'}}."
         )
     when = {
