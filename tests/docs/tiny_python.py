@@ -4,9 +4,11 @@ What is typed stays, but for numbers that cost time. `python -m docclf.labels` g
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 
 # Keys that cost time, and what they get, whether they are given or not ...
@@ -52,7 +54,8 @@ def main(words: list[str]) -> None:
         assert page.stdout is not None
         for line in page.stdout:
             sys.stdout.write(line)
-            if line.startswith("Ctrl-C ends"):
+            if address := re.search(r"http://\S+", line):
+                urllib.request.urlopen(address[0]).close()  # once it answers, as a browser's
                 page.send_signal(signal.SIGINT)
     raise SystemExit(page.returncode)
 
