@@ -24,7 +24,7 @@ from docclf import CONF_DIR
 from docclf.data.augment import resize
 from docclf.data.folds import split_pages
 from docclf.data.module import EvenBatches, PageDataModule
-from docclf.model import PageClassifier, macro_f1
+from docclf.models.classifier import PageClassifier, macro_f1
 from docclf.train import TARGETS, train
 
 ROUNDS = 3

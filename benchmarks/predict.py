@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from docclf.demo import draw_pages
-from docclf.description import Description
-from docclf.ensemble import save_ensemble
+from docclf.inference.description import Description
+from docclf.inference.ensemble import save_ensemble
 from docclf.models.backbone import make_net, normalisation
 
 PAGES = Path("data/synthetic")

@@ -27,7 +27,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from docclf.sweeper import current_trial
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.places import open_storage
 
 SIZES = (10, 100, 500, 2000)
 RUNS, TRIALS = 3, 20

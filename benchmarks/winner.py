@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 
 from docclf.demo import draw_pages
+from docclf.metrics.scores import compare_scores, macro_f1
 from docclf.results.reading import read_predictions
-from docclf.scores import compare_scores, macro_f1
 
 TRAIN = [sys.executable, "-m", "docclf.train"]
 SMALL = ["data.image_size=48", "validation.epochs=2", "search.n_trials=6", "search.timeout=null"]

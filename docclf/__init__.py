@@ -39,7 +39,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(api, name)
     if name == "load_model":
-        from docclf.loaded import load_model
+        from docclf.inference.loaded import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError, SearchError
-from docclf.sweeper.passwords import take_argument
+from docclf.sweeper.storage.passwords import take_argument
 from docclf.untrusted import read_config, read_yaml
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docclf.console import make_parser, run
+from docclf.cli.console import make_parser, run
 
 _DESCRIPTION = """\
 Compare two runs by their out-of-fold predictions of the same pages, and by those of the test pages
@@ -30,7 +30,7 @@ exit status: 0 after a comparison, 2 if there is none, with the reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, see `docclf.console.run`."""
+    """Run the command, see `docclf.cli.console.run`."""
     return run(_parser(), _compare, arguments)
 
 

@@ -18,15 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR
+from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.train import TARGETS
-from docclf.typos import answer_typos
 from docclf.untrusted import inside, read_config
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from docclf.description import Description
+    from docclf.inference.description import Description
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ def export_model(cfg: DictConfig) -> Path:
     run = Path(str(cfg.run))
     output = run / "exported" if cfg.output is None else Path(str(cfg.output))
     _require(output)
-    from docclf.ensemble import find_model, load_ensemble
-    from docclf.onnx import difference, write_onnx
+    from docclf.inference.ensemble import find_model, load_ensemble
+    from docclf.inference.onnx import difference, write_onnx
 
     folder = find_model(run)
     ensemble = load_ensemble(folder)
@@ -144,14 +144,14 @@ def _data_root(run: Path) -> Path:
 
 
 def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Tensor]:
-    """Up to 16 pages from anywhere in the list, see `docclf.prediction.see`, and aspect ratios."""
+    """Up to 16 pages from anywhere in the list, see `docclf.inference.prediction.see`, and aspect ratios."""
     import numpy as np
     import torch
 
-    from docclf.data.formats import quiet_decoders
-    from docclf.data.listing import list_pages
-    from docclf.data.stream import read_batches
-    from docclf.prediction import see
+    from docclf.data.reading.formats import quiet_decoders
+    from docclf.data.reading.listing import list_pages
+    from docclf.data.reading.stream import read_batches
+    from docclf.inference.prediction import see
 
     pages = list_pages(root).pages
     some = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, 4 * _N_CHECKED).round().astype(int))]

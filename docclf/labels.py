@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docclf.console import make_parser, run
+from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ exit status: 0 after a review, 2 if there is nothing to review, with the reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, see `docclf.console.run`."""
+    """Run the command, see `docclf.cli.console.run`."""
     return run(_parser(), _review, arguments)
 
 
 def _review(options: argparse.Namespace) -> str:
-    from docclf.data.formats import quiet_decoders
+    from docclf.data.reading.formats import quiet_decoders
     from docclf.results.labels import read_label_issues
     from docclf.results.reading import read_run
     from docclf.results.report.predictions import pages_root

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docclf.console import make_parser, run
+from docclf.cli.console import make_parser, run
 
 _DESCRIPTION = """\
 Merge searches of several people or machines into one study: all finished trials, each with where it
@@ -36,12 +36,12 @@ exit status: 0 after a merge, 2 if there is none, with the reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, see `docclf.console.run`."""
+    """Run the command, see `docclf.cli.console.run`."""
     return run(_parser(), _merge, arguments)
 
 
 def _merge(options: argparse.Namespace) -> str:
-    from docclf.results.merge import merge_studies
+    from docclf.results.team.merge import merge_studies
 
     is_path = any(separator in options.out for separator in {"/", os.sep})
     out = Path(options.out) if is_path else Path("multirun", options.out)

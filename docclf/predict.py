@@ -14,20 +14,20 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
+from docclf.cli.leaves import PREDICT, check_leaves
+from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
-from docclf.leaves import PREDICT, check_leaves
 from docclf.train import TARGETS
-from docclf.typos import answer_typos
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.calibration import Cut
-    from docclf.data.listing import Listing
-    from docclf.description import Description
-    from docclf.doubt import Doubt
-    from docclf.prediction import Outcome
+    from docclf.data.reading.listing import Listing
+    from docclf.inference.description import Description
+    from docclf.inference.doubt import Doubt
+    from docclf.inference.prediction import Outcome
+    from docclf.metrics.calibration import Cut
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
-    from docclf.data.formats import limit_pixels
-    from docclf.data.listing import list_pages
+    from docclf.data.reading.formats import limit_pixels
+    from docclf.data.reading.listing import list_pages
 
     limit_pixels(cfg.data.max_megapixels)
     sample = cfg.data.sample_submission
@@ -74,8 +74,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     _spare_sources(output, listing)
 
     with quick_imports():
-        from docclf.ensemble import find_model, load_ensemble
-        from docclf.prediction import Predictor, choose_device, predict_pages, write_submission
+        from docclf.inference.ensemble import find_model, load_ensemble
+        from docclf.inference.prediction import Predictor, choose_device, predict_pages, write_submission
 
     device = choose_device(cfg.device)
     model = find_model(Path(str(cfg.run)))
@@ -107,7 +107,7 @@ def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[D
     Raises:
         ConfigError: It knows nothing of them, or was never right so often.
     """
-    from docclf.doubt import read_doubt
+    from docclf.inference.doubt import read_doubt
 
     if described.doubt is None:
         raise ConfigError(

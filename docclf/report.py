@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docclf.console import make_parser, run
+from docclf.cli.console import make_parser, run
 from docclf.errors import DocclfError
 from docclf.untrusted import plain
 
@@ -40,7 +40,7 @@ exit status: 0 after a report, 2 if there is no study, with the reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, see `docclf.console.run`."""
+    """Run the command, see `docclf.cli.console.run`."""
     return run(_parser(), _report, arguments)
 
 
@@ -77,8 +77,8 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
     Raises:
         Exception: It is not there, or cannot be read.
     """
-    from docclf.data.formats import read_page
-    from docclf.data.tables import find_page
+    from docclf.data.reading.formats import read_page
+    from docclf.data.reading.tables import find_page
 
     path, number = find_page(root, page)
     if not _is_page(root, path):
@@ -95,7 +95,7 @@ def _objectives(config: DictConfig) -> list[str] | None:
     """What each objective of a sweep is called."""
     from omegaconf.errors import OmegaConfBaseException
 
-    from docclf.sweeper.opening import label, read_objectives
+    from docclf.sweeper.run.opening import label, read_objectives
 
     try:
         sweeper = config.hydra.sweeper

@@ -16,17 +16,25 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "data": ("docclf.data.module.PageDataModule",),
     "data.reader": ("docclf.data.pages.read_csv", "docclf.data.pages.read_folder"),
     "data.draw": ("docclf.demo.draw_pages", "docclf.data.synthetic.draw_pages"),
-    "model": ("docclf.model.PageClassifier",),
+    "model": ("docclf.models.classifier.PageClassifier",),
     "model.head": ("docclf.models.head.HeadOptions",),
     "optimizer": tuple(
         f"torch.optim.{name}"
         for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
     ),
-    "scheduler": ("docclf.model.constant", "docclf.model.cosine"),
-    "trainer": ("docclf.trainer.make_trainer",),
-    "validation": ("docclf.crossval.Validation",),
+    "scheduler": ("docclf.models.classifier.constant", "docclf.models.classifier.cosine"),
+    "trainer": ("docclf.training.trainer.make_trainer",),
+    "validation": ("docclf.training.crossval.Validation",),
     # of configs from before there could be several
     "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
+}
+# Names in configs and studies of before, and what they are called now.
+FORMER = {
+    "docclf.crossval.Validation": "docclf.training.crossval.Validation",
+    "docclf.model.PageClassifier": "docclf.models.classifier.PageClassifier",
+    "docclf.model.constant": "docclf.models.classifier.constant",
+    "docclf.model.cosine": "docclf.models.classifier.cosine",
+    "docclf.trainer.make_trainer": "docclf.training.trainer.make_trainer",
 }
 _LOGGERS = (
     "docclf.loggers.csv_files.CsvLogger",
@@ -39,9 +47,9 @@ _OF_HYDRA = (
     "docclf.results.export.ExportBest",
     "docclf.results.export.export_best",
     "docclf.results.ensemble.missing_members",
-    "docclf.preflight.preflight",
-    "docclf.leaves.check_leaves",
-    "docclf.crossval",
+    "docclf.cli.preflight.preflight",
+    "docclf.cli.leaves.check_leaves",
+    "docclf.training.crossval",
     "docclf.report.read_thumbnail",
 )
 
@@ -72,7 +80,8 @@ def check_targets(cfg: DictConfig) -> None:
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     plain.pop("hydra", None)
     for key, _ in allow.targets_in(plain, ""):
-        allow.require_allowed(OmegaConf.select(cfg, f"{key}._target_"), _listed(key), f"{key}._target_")
+        name = OmegaConf.select(cfg, f"{key}._target_")
+        allow.require_allowed(FORMER.get(str(name), name), _listed(key), f"{key}._target_")
 
 
 def build(node: Any, key: str, **given: Any) -> Any:
@@ -86,9 +95,19 @@ def build(node: Any, key: str, **given: Any) -> Any:
     Raises:
         ConfigError: It names what it may not call there.
     """
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    plain = _today(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
     listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
     return allow.build(plain, key, listed, **given)
+
+
+def _today(value: Any) -> Any:
+    """A plain value of a config with names as they are now."""
+    if isinstance(value, list):
+        return [_today(child) for child in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _today(child) for key, child in value.items()}
+    return found | ({"_target_": FORMER.get(str(value["_target_"]), value["_target_"])} if "_target_" in value else {})
 
 
 def build_model(config: Any, **given: Any) -> Any:
@@ -110,7 +129,7 @@ def build_model(config: Any, **given: Any) -> Any:
 
 def own_model(config: DictConfig) -> dict[str, Any] | None:
     """What makes the net of a model that is not timm's anew, as `model` of the config; None for a timm backbone."""
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain = _today(OmegaConf.to_container(config, resolve=True))
     if plain["_target_"] in SLOTS["model"] and not plain.get("net"):
         return None
     return {key: value for key, value in plain.items() if key not in ("tune", "head", "loss", "class_weights")}

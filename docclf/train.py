@@ -22,25 +22,25 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, quick_imports
+from docclf.cli.leaves import SCORES
+from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
+from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError, MachineError, TrainingError
-from docclf.leaves import SCORES
 from docclf.loggers.choice import chosen_loggers
-from docclf.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.sweeper import current_trial
-from docclf.sweeper.faults import fault_of
+from docclf.sweeper.run.faults import fault_of
 from docclf.targets import build, build_model, own_model, whitelist
-from docclf.typos import answer_typos
 from docclf.untrusted import allowed
 
 if TYPE_CHECKING:
-    from docclf.crossval import CrossValidation
     from docclf.data.module import PageDataModule
-    from docclf.fitting import FoldTrainer
     from docclf.loggers.run import RunLoggers
     from docclf.models.feature_cache import FeatureCache
     from docclf.models.heads import Heads
-    from docclf.resume import FoldCheckpoints
     from docclf.sweeper.trial import JobTrial
+    from docclf.training.crossval import CrossValidation
+    from docclf.training.fitting import FoldTrainer
+    from docclf.training.resume import FoldCheckpoints
 
 # What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/targets.py.
 TARGETS = whitelist()
@@ -118,12 +118,12 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     """
     check_config(cfg)
     with quick_imports():
-        from docclf.crossval import cross_validate, cross_validate_heads, help_folds
-        from docclf.fitting import FoldTrainer
         from docclf.models.floors import measure_floors
-        from docclf.refit import assess, foretell, score_test
         from docclf.results.run import write_folds, write_predictions, write_result
-        from docclf.resume import drop_worst
+        from docclf.training.crossval import cross_validate, cross_validate_heads, help_folds
+        from docclf.training.fitting import FoldTrainer
+        from docclf.training.refit import assess, foretell, score_test
+        from docclf.training.resume import drop_worst
 
     started = time.perf_counter()
     trial = current_trial()
@@ -276,7 +276,7 @@ def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule
 def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCache, folder: Path | None) -> None:
     """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
     from docclf.results.shift import shift_lines
-    from docclf.shift import compare_test_pages
+    from docclf.training.shift import compare_test_pages
 
     validation = data.validation_views if data.validation_augment is not None else None
     try:
@@ -318,9 +318,9 @@ def _keep(
     whole: bool,
 ) -> None:
     """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
-    from docclf.description import FOLDER as MODEL
-    from docclf.fold_training import HEAD
-    from docclf.refit import keep_model, refit_all
+    from docclf.inference.description import FOLDER as MODEL
+    from docclf.training.fold_training import HEAD
+    from docclf.training.refit import keep_model, refit_all
 
     weights: dict[str, Any] = {}
     if done.kept != HEAD and whole:
@@ -350,7 +350,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
     from docclf.models.backbone import require_known
     from docclf.models.feature_cache import FeatureCache
     from docclf.models.features import PIXELS, FrozenBackbone
-    from docclf.trainer import choose_device, choose_precision
+    from docclf.training.trainer import choose_device, choose_precision
 
     model = cfg.model
     if model.name != PIXELS:
@@ -403,7 +403,7 @@ def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
 
 
 def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
-    from docclf.resume import FoldCheckpoints
+    from docclf.training.resume import FoldCheckpoints
 
     # What an interrupted run trained is of use to one that trains the same.
     trained = [

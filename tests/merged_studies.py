@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, dis
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
-from docclf.results.merge import merge_studies
+from docclf.results.team.merge import merge_studies
 
 LR, SIZE = FloatDistribution(1e-5, 1e-1, log=True), CategoricalDistribution([16, 32])
 SPACE = {"optimizer.lr": LR, "data.batch_size": SIZE}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docclf.blend import WAYS, Library, estimate
 from docclf.errors import DataError
-from docclf.scores import macro_f1
+from docclf.inference.blend import WAYS, Library, estimate
+from docclf.metrics.scores import macro_f1
 
 N, N_CLASSES = 120, 3
 LABELS = np.arange(N) % N_CLASSES

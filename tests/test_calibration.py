@@ -5,14 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from docclf.calibration import (
+from docclf.errors import ConfigError, DataError
+from docclf.metrics.calibration import (
     accuracy_over_coverage,
     calibration_error,
     fit_temperature,
     reliability,
     with_temperature,
 )
-from docclf.errors import ConfigError, DataError
 
 Indices = NDArray[np.int64]
 Shares = NDArray[np.float64]

@@ -16,7 +16,7 @@ import docclf
 from docclf.data.augment import BatchAugment
 from docclf.loggers.choice import chosen_loggers
 from docclf.loggers.run import RunInfo, RunLogger
-from docclf.trainer import choose_precision
+from docclf.training.trainer import choose_precision
 
 Compose = Callable[..., DictConfig]
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from docclf.console import ended_by_ctrl_c
+from docclf.cli.console import ended_by_ctrl_c
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
     act = "lambda _: signal.raise_signal(signal.SIGINT)"
-    code = f"import signal\nfrom docclf.console import make_parser, run\nrun(make_parser('x', '', ''), {act}, [])"
+    code = f"import signal\nfrom docclf.cli.console import make_parser, run\nrun(make_parser('x', '', ''), {act}, [])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "Interrupted\n")
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from small_models import CLASS_NAMES, TARGETS, save_model
 
-import docclf.onnx
-from docclf.ensemble import load_ensemble
+import docclf.inference.onnx
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.export_model import export_model
+from docclf.inference.ensemble import load_ensemble
 from docclf.predict import predict
 
 Compose = Callable[..., DictConfig]
@@ -154,7 +154,7 @@ def test_without_pages_it_is_checked_on_noise_and_says_so(
 def test_a_file_that_does_not_agree_is_not_left(
     run: Path, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = docclf.onnx.write_onnx
+    real = docclf.inference.onnx.write_onnx
 
     def write_other(ensemble: Any, path: Path) -> None:
         """The file of a model with one weight changed."""
@@ -163,7 +163,7 @@ def test_a_file_that_does_not_agree_is_not_left(
             other.nets[0].get_classifier().bias[1] += 0.01
         real(other, path)
 
-    monkeypatch.setattr(docclf.onnx, "write_onnx", write_other)
+    monkeypatch.setattr(docclf.inference.onnx, "write_onnx", write_other)
     with pytest.raises(ConfigError, match=r"agreement within 0\.0001, got: .* differ by at most \d\.\de-0[234] on 9 p"):
         export_model(compose_config(f"run='{run}'", f"output='{tmp_path / 'out'}'", config="export_model"))
     assert not list(tmp_path.iterdir())
@@ -171,8 +171,8 @@ def test_a_file_that_does_not_agree_is_not_left(
 
 def test_numbers_that_are_no_numbers_do_not_agree(tmp_path: Path) -> None:
     ensemble = load_ensemble(save_model(tmp_path / "model"))
-    docclf.onnx.write_onnx(ensemble, tmp_path / "model.onnx")
-    check = functools.partial(docclf.onnx.difference, ensemble, tmp_path / "model.onnx")
+    docclf.inference.onnx.write_onnx(ensemble, tmp_path / "model.onnx")
+    check = functools.partial(docclf.inference.onnx.difference, ensemble, tmp_path / "model.onnx")
     assert check([torch.zeros(2, 3, 32, 32)], torch.ones(2)) < 1e-5
     assert check([torch.full((2, 3, 32, 32), torch.nan)], torch.ones(2)) == np.inf
 
@@ -215,7 +215,7 @@ def test_other_backbones_can_be_exported(
 def test_large_weights_get_a_file_of_their_own(
     run: Path, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docclf.onnx, "_IN_ONE_FILE", 10_000)
+    monkeypatch.setattr(docclf.inference.onnx, "_IN_ONE_FILE", 10_000)
     out = export_model(compose_config(f"run='{run}'", f"output='{tmp_path / 'out'}'", config="export_model"))
     assert {path.name for path in out.iterdir()} == FILES | {"model.onnx.data"}
     assert (out / "model.onnx").stat().st_size < (out / "model.onnx.data").stat().st_size

@@ -20,8 +20,8 @@ from processes import cpu_seconds
 
 import docclf
 from docclf.results.export import write_config
-from docclf.sweeper.grammar import extremes, parse_override, to_distribution, to_text
-from docclf.sweeper.keys import has_key
+from docclf.sweeper.space.grammar import extremes, parse_override, to_distribution, to_text
+from docclf.sweeper.space.keys import has_key
 
 Compose = Callable[..., DictConfig]
 
@@ -132,7 +132,7 @@ def test_every_key_of_the_help_exists_and_has_the_default_told(
 def test_the_help_of_a_small_command_tells_every_key(
     pages: dict[str, str], compose_config: Compose, command: str
 ) -> None:
-    from docclf.sweeper.keys import leaves
+    from docclf.sweeper.space.keys import leaves
 
     assert {key for key, _ in rows(pages[command])} == set(leaves(compose_config(config=command)))
 
@@ -162,8 +162,8 @@ def test_every_example_of_the_help_composes(
 
 def test_the_ranges_of_the_examples_contain_the_defaults(pages: dict[str, str], compose_config: Compose) -> None:
     """Or the search would refuse its own example."""
-    from docclf.sweeper.checks import baseline
-    from docclf.sweeper.space import parse_space
+    from docclf.sweeper.space.checks import baseline
+    from docclf.sweeper.space.parameters import parse_space
 
     searches = [get_args(shlex.split(text)[3:]) for text in examples(pages["train"]) if " -m hparams" in text]
     with_ranges = [[text for text in given.overrides if "(" in text] for given in searches]

@@ -17,12 +17,12 @@ from predict_files import read, shares
 from small_models import CLASS_NAMES, TARGETS, save_model
 from torch import Tensor
 
-from docclf.calibration import with_temperature
-from docclf.description import Description, HeadDescription, join_models, read_description, write_description
-from docclf.doubt import make_doubt
-from docclf.ensemble import Blend, load_ensemble, save_ensemble
 from docclf.errors import ConfigError, DataError
 from docclf.export_model import export_model
+from docclf.inference.description import Description, HeadDescription, join_models, read_description, write_description
+from docclf.inference.doubt import make_doubt
+from docclf.inference.ensemble import Blend, load_ensemble, save_ensemble
+from docclf.metrics.calibration import with_temperature
 from docclf.models.features import FrozenBackbone, PooledStages
 from docclf.models.head import Head
 from docclf.predict import predict

@@ -8,12 +8,12 @@ import pytest
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
+from docclf.cli.leaves import EXPORT, PREDICT, TABLES, TRAIN, check_leaves
+from docclf.cli.rules import number, one_of
 from docclf.errors import ConfigError, SpaceError
-from docclf.leaves import EXPORT, PREDICT, TABLES, TRAIN, check_leaves
-from docclf.rules import number, one_of
-from docclf.sweeper.checks import check_values
-from docclf.sweeper.keys import leaves
-from docclf.sweeper.space import parse_space
+from docclf.sweeper.space.checks import check_values
+from docclf.sweeper.space.keys import leaves
+from docclf.sweeper.space.parameters import parse_space
 
 Compose = Callable[..., DictConfig]
 

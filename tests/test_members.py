@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.members import own_seed, tell_seed
+from docclf.cli.members import own_seed, tell_seed
 
 Compose = Callable[..., DictConfig]
 

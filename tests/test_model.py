@@ -17,8 +17,8 @@ from sklearn.metrics import f1_score
 from torch.optim import SGD, AdamW
 
 from docclf.errors import ConfigError
-from docclf.model import PageClassifier, constant, cosine, macro_f1
 from docclf.models import weights as found_weights
+from docclf.models.classifier import PageClassifier, constant, cosine, macro_f1
 from docclf.models.tuning import parameter_groups
 
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from docclf.cli.preflight import check_config
+from docclf.cli.trainer_arguments import OWNED
 from docclf.errors import ConfigError
-from docclf.preflight import check_config
-from docclf.trainer_arguments import OWNED
 
 PROJECT = Path(__file__).parent.parent / "examples" / "my_project"
 ALLOWED = ("--allow", "parts.*")

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from docclf import scores
 from docclf.errors import DataError
-from docclf.scores import (
+from docclf.metrics import scores
+from docclf.metrics.scores import (
     Difference,
     chance_of_guessing,
     compare_scores,

@@ -13,7 +13,7 @@ from other_pages import blur, same, skew, write_letters
 
 from docclf.data.shift import KINDS, Difference
 from docclf.results.shift import read_shift
-from docclf.shift import answer
+from docclf.training.shift import answer
 
 SMALL = ("data=csv", "model.name=test_resnet", "model.pretrained=false", "data.image_size=96", "logger=none")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from docclf.state import load_state, save_state
+from docclf.models.state import load_state, save_state
 
 
 def kept(value: Any, folder: Path) -> Any:

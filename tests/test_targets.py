@@ -11,12 +11,12 @@ from hydra._internal.utils import get_args
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
+from docclf.cli.foreign import check_foreign
+from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
-from docclf.foreign import check_foreign
-from docclf.preflight import check_config
 from docclf.sweeper.allow import require_allowed
-from docclf.sweeper.samplers import make_pruner, make_sampler
-from docclf.sweeper.space import parse_space
+from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
 from docclf.targets import build, whitelist
 from docclf.train import train
 from docclf.untrusted import allowed
@@ -51,8 +51,8 @@ GADGETS = [
     {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
     {"_target_": "docclf.results.pickled.write_pickle", "path": "{seen}"},
-    {"_target_": "docclf.sweeper.workers._begin", "parent": 1, "path": "{pickle}"},
-    {"_target_": "docclf.ensemble.save_weights", "path": "{seen}", "weights": {}},
+    {"_target_": "docclf.sweeper.run.workers._begin", "parent": 1, "path": "{pickle}"},
+    {"_target_": "docclf.inference.ensemble.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},
     {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},
     {"_target_": "mine.Turned"},

@@ -19,13 +19,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
+from docclf.cli.preflight import preflight
 from docclf.data.augment import BatchAugment
 from docclf.data.cache import cache_size, load_pages
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError, DataError, NonFiniteLossError
-from docclf.preflight import preflight
 from docclf.train import TARGETS as ALLOWED
 from docclf.train import train
 

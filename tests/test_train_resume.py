@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import FloatDistribution
 
 from docclf import train as module
+from docclf.cli.preflight import preflight
 from docclf.errors import NonFiniteLossError
-from docclf.preflight import preflight
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
 

@@ -23,16 +23,16 @@ from scipy.special import softmax
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.ensemble import load_ensemble
 from docclf.errors import ConfigError
 from docclf.export_model import export_model
-from docclf.fold_average import FoldAverage
+from docclf.inference.ensemble import load_ensemble
 from docclf.models.feature_cache import FeatureCache
 from docclf.models.features import FrozenBackbone
 from docclf.models.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
+from docclf.training.fold_average import FoldAverage
 
 Compose = Callable[..., DictConfig]
 Floats = NDArray[np.float64]

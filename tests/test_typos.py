@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docclf.typos import quoting_hint, suggestions
+from docclf.cli.typos import quoting_hint, suggestions
 
 SEARCH = "hparams_search=optuna"
 

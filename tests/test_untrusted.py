@@ -19,20 +19,20 @@ from small_models import save_model
 
 from docclf.cells import CsvWriter, cell
 from docclf.data.folds import read_folds
-from docclf.data.formats import count_pages, has_more_pages
-from docclf.data.tables import candidates
-from docclf.ensemble import load_ensemble
+from docclf.data.reading.formats import count_pages, has_more_pages
+from docclf.data.reading.tables import candidates
 from docclf.errors import ConfigError, DataError
+from docclf.files import link
+from docclf.inference.ensemble import load_ensemble
+from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.report import read_thumbnail
-from docclf.results.files import link
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_predictions, read_run
-from docclf.results.sources import read_source
 from docclf.results.studies import open_study, replayable
+from docclf.results.team.sources import read_source
 from docclf.results.winner import remove_run
-from docclf.resume import FoldCheckpoints
-from docclf.state import save_state
+from docclf.training.resume import FoldCheckpoints
 from docclf.untrusted import inside, plain, read_config, read_yaml, require_whole
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]

@@ -16,11 +16,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
+from docclf.cli.preflight import require_root
+from docclf.cli.typos import answer_typos
 from docclf.errors import DocclfError
-from docclf.preflight import require_root
 from docclf.targets import build
 from docclf.train import TARGETS, make_feature_cache
-from docclf.typos import answer_typos
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,11 @@ def look(cfg: DictConfig, folder: Path) -> None:
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.data.overview import describe, examples
-    from docclf.data.problems import write_problems
+    from docclf.data.reading.problems import write_problems
     from docclf.data.shift import take_sample
     from docclf.results.pictures import write_examples
     from docclf.results.shift import PICTURE, read_shift, shift_lines
-    from docclf.shift import compare_test_pages
+    from docclf.training.shift import compare_test_pages
 
     require_root(cfg)
     root = Path(cfg.data.root)

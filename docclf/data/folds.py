@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from docclf.cells import uncell
-from docclf.data.folders import tell_once
-from docclf.data.names import composed, some
 from docclf.data.pages import Pages
 from docclf.data.rare import in_training_only, rare_classes
+from docclf.data.reading.folders import tell_once
+from docclf.data.reading.names import composed, some
 from docclf.errors import ConfigError, DataError
 
 

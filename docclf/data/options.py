@@ -26,13 +26,13 @@ class DecodeOptions:
         multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
         max_megapixels: Of an image file; larger ones cannot be used.
         on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
-        exclude: CSV file of pages to leave out, see `docclf.data.problems`; None for none.
+        exclude: CSV file of pages to leave out, see `docclf.data.reading.problems`; None for none.
         rare_classes: `drop` leaves out classes with fewer pages than `n_folds`; `raise` and `train` leave that to
             `docclf.data.folds`.
         n_folds: Number of folds, for that.
         near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
             page; None does not look for such pages.
-        corrections: CSV file with labels that a person has corrected, see `docclf.data.corrections`; None for none.
+        corrections: CSV file of corrected labels, see `docclf.data.reading.corrections`; None for none.
         cache_dir: Where decoded pages are kept; None for the user's cache folder.
         cache_gb: Size that the cache is kept below.
     """

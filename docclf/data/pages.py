@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.classes import SAMPLE, read_classes, read_rows, why_no_labels, written_of
-from docclf.data.folders import (
+from docclf.data.reading.classes import SAMPLE, read_classes, read_rows, why_no_labels, written_of
+from docclf.data.reading.folders import (
     class_folders,
     files_of_classes,
     is_utf_8,
@@ -20,9 +20,9 @@ from docclf.data.folders import (
     tell_once,
     tell_validation,
 )
-from docclf.data.names import nearest, normal
-from docclf.data.problems import Problem
-from docclf.data.tables import PageFinder, read_table
+from docclf.data.reading.names import nearest, normal
+from docclf.data.reading.problems import Problem
+from docclf.data.reading.tables import PageFinder, read_table
 from docclf.errors import DataError
 
 

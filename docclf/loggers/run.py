@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import LightningModule
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from docclf.sweeper.standing import Standing
+if TYPE_CHECKING:
+    from docclf.sweeper.study.standing import Standing
 
 log = logging.getLogger(__name__)
 

@@ -13,16 +13,16 @@ from typing import Any
 import wandb
 from omegaconf import DictConfig, OmegaConf
 
+from docclf.files import link
 from docclf.loggers.wandb_session import WandbSession
-from docclf.results.files import link
 from docclf.results.floors import training_facts
 from docclf.results.report.importance import importances
 from docclf.results.report.subject import Subject, is_better, read_subject
 from docclf.results.studies import open_study
-from docclf.sweeper.attributes import CAUSE, INTERRUPTED
-from docclf.sweeper.grammar import to_text
-from docclf.sweeper.ownership import is_for_another
-from docclf.sweeper.record import plain_params
+from docclf.sweeper.space.grammar import to_text
+from docclf.sweeper.storage.ownership import is_for_another
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED
+from docclf.sweeper.study.record import plain_params
 
 # Kind of an artifact to its files in the search's folder.
 _ARTIFACTS = {

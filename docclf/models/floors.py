@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from docclf.data.cache import remember
 from docclf.data.module import PageDataModule
+from docclf.metrics.scores import macro_f1
 from docclf.models.feature_cache import FeatureCache
 from docclf.models.features import PIXELS
 from docclf.models.head import HeadOptions
 from docclf.models.heads import Heads
-from docclf.scores import macro_f1
 
 # Pages that a floor is measured on at most.
 _MOST_PAGES = 5000

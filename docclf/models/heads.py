@@ -18,10 +18,10 @@ from docclf.data.contents import n_cpus
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.errors import DataError
+from docclf.metrics.scores import macro_f1
 from docclf.models.feature_cache import FeatureCache, Features
 from docclf.models.head import Head, HeadOptions, Reduced, fit_head, reduce
 from docclf.models.novelty import Floats, Novelty, fit_novelty
-from docclf.scores import macro_f1
 
 # Training pages stay reduced in memory for the next trials, up to so many bytes.
 _REMEMBERED = 2**29

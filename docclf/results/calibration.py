@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.calibration import calibration_error, fit_temperature, reliability, with_temperature
+from docclf.metrics.calibration import calibration_error, fit_temperature, reliability, with_temperature
 from docclf.results.pictures import write_reliability
 
 

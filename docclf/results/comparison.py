@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
+from docclf.metrics.scores import Difference, compare_scores, f1_per_class, macro_f1
 from docclf.results.floors import FLOORS, read_floors
 from docclf.results.provenance import training_lines
 from docclf.results.reading import Predictions, Run, read_run, shown
-from docclf.scores import Difference, compare_scores, f1_per_class, macro_f1
 
 # Keys that say where things lie and how a search goes: no score of a run depends on them.
 _SEARCH = ("hydra", "defaults", "study_name", "search", "finalists", "keep_checkpoints", "logger")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.blend import Estimate, Library, estimate
-from docclf.calibration import with_temperature
-from docclf.description import FOLDER, join_models
-from docclf.doubt import make_doubt
 from docclf.errors import DataError
+from docclf.files import link
+from docclf.inference.blend import Estimate, Library, estimate
+from docclf.inference.description import FOLDER, join_models
+from docclf.inference.doubt import make_doubt
+from docclf.metrics.calibration import with_temperature
+from docclf.metrics.scores import macro_f1
 from docclf.results.calibration import write_calibration
-from docclf.results.files import link
 from docclf.results.floors import result_of
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.labels import read_label_issues, write_label_issues
@@ -27,11 +28,10 @@ from docclf.results.provenance import versions
 from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
 from docclf.results.verdict import ENSEMBLE, Verdict, judge
-from docclf.scores import macro_f1
-from docclf.sweeper.attributes import DUPLICATE_OF, MEMBER, REFERENCE
-from docclf.sweeper.finalists import scored, source_number
-from docclf.sweeper.storage import FINALISTS
-from docclf.sweeper.study import best_trials, folder_number
+from docclf.sweeper.run.finalists import scored, source_number
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE
+from docclf.sweeper.study.trials import best_trials, folder_number
 
 if TYPE_CHECKING:
     import optuna

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.calibration import calibration_error
 from docclf.cells import CsvWriter
+from docclf.files import replacing
+from docclf.metrics.calibration import calibration_error
+from docclf.metrics.scores import f1_per_class, interval, macro_f1
 from docclf.results.comparison import table
-from docclf.results.files import replacing
 from docclf.results.pictures import write_confusion
-from docclf.scores import f1_per_class, interval, macro_f1
 
 _MOST = 20  # classes on the screen
 

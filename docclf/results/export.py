@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.errors import DocclfError, InputError
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
 from docclf.sweeper.allow import require_allowed
-from docclf.sweeper.faults import fault_of
+from docclf.sweeper.run.faults import fault_of
 from docclf.untrusted import unsafe_interpolation
 
 if TYPE_CHECKING:
@@ -96,12 +96,12 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.results.summary import larger_limits, summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
-    from docclf.sweeper.finalists import scored
-    from docclf.sweeper.opening import label, read_objectives
-    from docclf.sweeper.ownership import is_for_another, release
-    from docclf.sweeper.progress import this_command
-    from docclf.sweeper.storage import study_name, study_storage
-    from docclf.sweeper.study import folder_number
+    from docclf.sweeper.run.finalists import scored
+    from docclf.sweeper.run.opening import label, read_objectives
+    from docclf.sweeper.screen.progress import this_command
+    from docclf.sweeper.storage.ownership import is_for_another, release
+    from docclf.sweeper.storage.places import study_name, study_storage
+    from docclf.sweeper.study.trials import folder_number
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
@@ -150,8 +150,8 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     """Export the winner of the finalists, or the floor that takes its place, with its run."""
     from docclf.results.ensemble import remove_members
     from docclf.results.winner import export_run
-    from docclf.sweeper.storage import FINALISTS
-    from docclf.sweeper.study import folder_number
+    from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.trials import folder_number
 
     trial, facts = (
         study.get_trials(deepcopy=False)[verdict.number],
@@ -189,7 +189,7 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     from docclf.results.summary import warning_of
     from docclf.results.verdict import unjudged
     from docclf.results.winner import export_trial_run, is_judged
-    from docclf.sweeper.study import best_trial, folder_number
+    from docclf.sweeper.study.trials import best_trial, folder_number
 
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
@@ -237,8 +237,8 @@ def _export_trial(
         run: The trial's folder.
         facts: What more the headers say, by what it is about.
     """
-    from docclf.sweeper.attributes import FINALIST
-    from docclf.sweeper.record import plain_params
+    from docclf.sweeper.study.attributes import FINALIST
+    from docclf.sweeper.study.record import plain_params
 
     if FINALIST in trial.user_attrs:  # a reference
         source = _reference_config(trial, run.parents[1], config)
@@ -255,8 +255,8 @@ def _export_trial(
 
 def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -> DictConfig:
     """The config of a reference that wins, without what finalists have other than trials."""
-    from docclf.sweeper.finalists import source_number
-    from docclf.sweeper.storage import FINALISTS
+    from docclf.sweeper.run.finalists import source_number
+    from docclf.sweeper.storage.places import FINALISTS
 
     path = folder / FINALISTS / str(finalist.number) / ".hydra" / "config.yaml"
     found = _trial_config(finalist, path, config)
@@ -271,7 +271,7 @@ def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -
 
 def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictConfig:
     """The config that a trial had; composed anew where its folder has none: it was removed, or is elsewhere."""
-    from docclf.sweeper.attributes import OVERRIDES
+    from docclf.sweeper.study.attributes import OVERRIDES
 
     if path.is_file() or OVERRIDES not in trial.user_attrs:
         found = OmegaConf.load(path)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docclf.results.files import link
-from docclf.sweeper.process import is_here, is_of_an_earlier_boot, runs_here, this_process
+from docclf.files import link
+from docclf.sweeper.study.process import is_here, is_of_an_earlier_boot, runs_here, this_process
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from docclf.cells import CsvWriter, uncell
 from docclf.errors import DataError
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.pictures import write_captioned
 
 NAME = "label_issues.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import InMemoryStorage
 
-from docclf.results.files import replacing
+from docclf.files import replacing
 
 log = logging.getLogger(__name__)
 

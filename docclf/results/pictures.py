@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from docclf.results.files import replacing
+from docclf.files import replacing
 
 
 @functools.cache

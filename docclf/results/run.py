@@ -9,7 +9,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.cells import CsvWriter
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.pictures import write_confusion
 
 

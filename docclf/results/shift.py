@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.reading import shown
 from docclf.untrusted import read_yaml
 
@@ -28,7 +28,7 @@ def write_shift(
 
     Args:
         folder: Of a search.
-        facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`; see `docclf.shift`.
+        facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`; see `docclf.training.shift`.
         pages: The most unlike ones, uint8 of shape (size, size, channels).
         captions: Of each.
     """

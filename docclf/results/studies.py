@@ -14,8 +14,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError, DataError
-from docclf.sweeper.passwords import STORAGE, hide_password, storage_named_by_user
-from docclf.sweeper.storage import choose_study, open_storage, study_name, study_storage
+from docclf.sweeper.storage.passwords import STORAGE, hide_password, storage_named_by_user
+from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
 from docclf.untrusted import inside, plain, read_config, read_yaml, require_whole
 
 # Overrides that are not about training.

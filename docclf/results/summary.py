@@ -27,11 +27,11 @@ from docclf.results.floors import (
 )
 from docclf.results.shift import is_unlike, read_shift, shift_lines
 from docclf.results.verdict import ENSEMBLE, Verdict
-from docclf.sweeper.attributes import CAUSE, ROLE
-from docclf.sweeper.clock import seconds_spent
-from docclf.sweeper.duration import read_timeout
-from docclf.sweeper.record import plain_params
-from docclf.sweeper.study import best_trial, counted, folder_number
+from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.run.duration import read_timeout
+from docclf.sweeper.study.attributes import CAUSE, ROLE
+from docclf.sweeper.study.record import plain_params
+from docclf.sweeper.study.trials import best_trial, counted, folder_number
 from docclf.untrusted import allow_options
 
 # Part of a time budget after which nothing more was begun.

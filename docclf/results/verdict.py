@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from docclf.errors import DataError
+from docclf.metrics.scores import Difference, chance_of_guessing, compare_scores
 from docclf.results.floors import NAMES, Floor, floors_of, is_below, macro_f1_of, search_warning
-from docclf.scores import Difference, chance_of_guessing, compare_scores
-from docclf.sweeper.attributes import REFERENCE
+from docclf.sweeper.study.attributes import REFERENCE
 
 if TYPE_CHECKING:
     import optuna
@@ -155,8 +155,8 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         trials: All of the search.
         floors: On the best trial's folds.
     """
-    from docclf.sweeper.attributes import ROLE
-    from docclf.sweeper.study import folder_number
+    from docclf.sweeper.study.attributes import ROLE
+    from docclf.sweeper.study.trials import folder_number
 
     baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state.name == "COMPLETE"), None)
     roles = {"winner": best, "baseline": baseline}
@@ -182,10 +182,10 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     Returns:
         None where no finalist came to its end.
     """
-    from docclf.sweeper.attributes import ROLE
-    from docclf.sweeper.finalists import scored, source_number
-    from docclf.sweeper.storage import FINALISTS
-    from docclf.sweeper.study import folder_number
+    from docclf.sweeper.run.finalists import scored, source_number
+    from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.attributes import ROLE
+    from docclf.sweeper.study.trials import folder_number
 
     trials, finalists = search.get_trials(deepcopy=False), scored(search)
     searched = [f for f in finalists if REFERENCE not in f.user_attrs]
@@ -252,7 +252,7 @@ def _told_ensemble(path: Path, winner: int) -> dict[str, Any]:
 
 def _can_be_exported(finalist: FrozenTrial, runs: Path) -> bool:
     """Whether its config is here, or can be composed."""
-    from docclf.sweeper.attributes import OVERRIDES
+    from docclf.sweeper.study.attributes import OVERRIDES
 
     return OVERRIDES in finalist.user_attrs or (runs / str(finalist.number) / ".hydra" / "config.yaml").is_file()
 

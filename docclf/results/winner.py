@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from docclf.results.files import link, replacing
+from docclf.files import link, replacing
 from docclf.results.folders import link_folder
 from docclf.results.shift import read_shift
 from docclf.results.verdict import ENSEMBLE, Verdict
-from docclf.sweeper.storage import FINALISTS
+from docclf.sweeper.storage.places import FINALISTS
 from docclf.untrusted import inside, read_yaml
 
 _MODEL = "model"

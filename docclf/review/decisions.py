@@ -10,8 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from docclf.cells import CsvWriter
-from docclf.data.corrections import Correction, read_corrections
-from docclf.results.files import replacing
+from docclf.data.reading.corrections import Correction, read_corrections
+from docclf.files import replacing
 from docclf.results.labels import Suspect
 
 _HEADER = ("ID", *(field.name for field in fields(Correction)[1:]))
@@ -32,7 +32,7 @@ class Decisions:
         """Each decision by the ID of its page.
 
         Raises:
-            DataError: See `docclf.data.corrections.read_corrections`.
+            DataError: See `docclf.data.reading.corrections.read_corrections`.
         """
         return read_corrections(self.path) if self.path.exists() else {}
 

@@ -117,7 +117,7 @@ class FinalistsConfig:
 class ClimbConfig:
     """Values of a searched key are tried in order, and each takes over the best of the one before it.
 
-    See `docclf.sweeper.climb.Climb`.
+    See `docclf.sweeper.strategy.climb.Climb`.
     """
 
     # a key of `params`
@@ -214,7 +214,7 @@ class SweeperConfig:
     max_failure_rate: float = 0.5
     # dotted path of a function(config of a trial[, config of a finalist]) -> dict, called before the first trial; what
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
-    # if there, is the number of reports that a whole trial makes; `before` is no fact, see `docclf.sweeper.before`
+    # if there, is the number of reports that a whole trial makes; `before` is no fact: docclf.sweeper.study.before
     preflight: str | None = None
     # dotted path of a function(config of a job), called with every choice and both ends of every range of the space,
     # before anything starts; it raises docclf.errors.ConfigError where a value cannot be

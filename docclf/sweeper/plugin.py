@@ -33,8 +33,8 @@ class DocclfSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from docclf.sweeper.composing import SweepConfigs
-        from docclf.sweeper.passwords import take_passwords
+        from docclf.sweeper.space.composing import SweepConfigs
+        from docclf.sweeper.storage.passwords import take_passwords
 
         take_passwords(config, HydraConfig.instance().cfg)
         for key in ("storage", "warm_start_from"):
@@ -57,13 +57,13 @@ class DocclfSweeper(Sweeper):
                 none can succeed, too many failed, or the machine did.
         """
         from docclf.sweeper.allow import require_allowed
-        from docclf.sweeper.faults import fault_of
-        from docclf.sweeper.finalists import run_finalists
-        from docclf.sweeper.machine import n_workers
-        from docclf.sweeper.opening import check_settings, open_study
-        from docclf.sweeper.process import EndingSignals
-        from docclf.sweeper.search import Search
-        from docclf.sweeper.workers import Workers
+        from docclf.sweeper.run.faults import fault_of
+        from docclf.sweeper.run.finalists import run_finalists
+        from docclf.sweeper.run.machine import n_workers
+        from docclf.sweeper.run.opening import check_settings, open_study
+        from docclf.sweeper.run.search import Search
+        from docclf.sweeper.run.workers import Workers
+        from docclf.sweeper.study.process import EndingSignals
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from docclf.sweeper.attributes import (
+from docclf.sweeper.screen.telling import Teller
+from docclf.sweeper.study.attributes import (
     ATTEMPT,
     BUDGET,
     DEADLINE,
@@ -28,13 +29,12 @@ from docclf.sweeper.attributes import (
     RETRY_OF,
     RUNG,
 )
-from docclf.sweeper.telling import Teller
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
 
-    from docclf.sweeper.standing import Standing
+    from docclf.sweeper.study.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ class JobTrial:
         """Config key to the value that this trial tries; empty outside a search."""
         if self._trial is None:
             return {}
-        from docclf.sweeper.grammar import decode
-        from docclf.sweeper.space import key_of
+        from docclf.sweeper.space.grammar import decode
+        from docclf.sweeper.space.parameters import key_of
 
         return {key_of(name): decode(value) for name, value in self._trial.params.items()}
 
@@ -132,7 +132,7 @@ class JobTrial:
         """The trial among those of its study; None outside a search."""
         if self._trial is None:
             return None
-        from docclf.sweeper.standing import Standing
+        from docclf.sweeper.study.standing import Standing
 
         return Standing(self._trial.study, self._trial.number)
 
@@ -144,7 +144,7 @@ class JobTrial:
         """
         if self._trial is None or len(self._trial.study.directions) > 1:
             return False
-        from docclf.sweeper.study import best_trial
+        from docclf.sweeper.study.trials import best_trial
 
         study = self._trial.study
         best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
@@ -203,7 +203,7 @@ class JobTrial:
         rung = self._trial.user_attrs.get(RUNG)
         if rung is None or self.is_finalist:
             return self._trial.should_prune()
-        from docclf.sweeper.climb import RungView
+        from docclf.sweeper.strategy.climb import RungView
 
         trial = copy.copy(self._trial)
         trial.study = copy.copy(self._trial.study)
@@ -245,7 +245,7 @@ class JobTrial:
             return
         from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-        from docclf.sweeper.storage import ARTIFACTS
+        from docclf.sweeper.storage.places import ARTIFACTS
 
         try:
             artifacts = self.folder / ARTIFACTS
@@ -273,10 +273,10 @@ def current_trial() -> JobTrial:
 def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
-    from docclf.sweeper.patience import patient
-    from docclf.sweeper.samplers import make_finalists_pruner, make_pruner
-    from docclf.sweeper.storage import job_study_name, study_storage, sweep_dir
-    from docclf.sweeper.study import earlier
+    from docclf.sweeper.storage.patience import patient
+    from docclf.sweeper.storage.places import job_study_name, study_storage, sweep_dir
+    from docclf.sweeper.strategy.samplers import make_finalists_pruner, make_pruner
+    from docclf.sweeper.study.trials import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = patient(lambda: study_storage(hydra), "to find the trial")

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from docclf.data.augment import BatchAugment
 from docclf.data.pages import Pages, PageSet
 from docclf.loggers.run import RunLogger
-from docclf.model import PageClassifier
+from docclf.models.classifier import PageClassifier
 
 
 class SmallNet(nn.Sequential):

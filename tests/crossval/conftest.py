@@ -12,15 +12,15 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.optim import AdamW
 
-from docclf.crossval import CrossValidation, cross_validate
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.fitting import FoldTrainer
-from docclf.model import PageClassifier, constant
-from docclf.resume import FoldCheckpoints
-from docclf.trainer import make_trainer
-from docclf.validation import Validation
+from docclf.models.classifier import PageClassifier, constant
+from docclf.training.crossval import CrossValidation, cross_validate
+from docclf.training.fitting import FoldTrainer
+from docclf.training.resume import FoldCheckpoints
+from docclf.training.trainer import make_trainer
+from docclf.training.validation import Validation
 
 
 class Recorder:

@@ -9,12 +9,12 @@ import torch
 from sklearn.metrics import f1_score
 from torch.optim import SGD
 
-from docclf.crossval import CrossValidation
 from docclf.data.folds import assign_folds
 from docclf.errors import ConfigError, NonFiniteLossError
-from docclf.fold_average import FoldScore
-from docclf.model import macro_f1
-from docclf.validation import Validation
+from docclf.models.classifier import macro_f1
+from docclf.training.crossval import CrossValidation
+from docclf.training.fold_average import FoldScore
+from docclf.training.validation import Validation
 
 slow_learner = functools.partial(SGD, lr=0.01)
 

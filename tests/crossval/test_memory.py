@@ -15,12 +15,12 @@ from torch.optim import SGD
 
 from docclf.data.augment import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.fitting import fit_in_memory
-from docclf.model import PageClassifier, constant
-from docclf.refit import refit_all
-from docclf.resume import FoldCheckpoints
-from docclf.trainer import make_trainer
-from docclf.validation import Validation
+from docclf.models.classifier import PageClassifier, constant
+from docclf.training.fitting import fit_in_memory
+from docclf.training.refit import refit_all
+from docclf.training.resume import FoldCheckpoints
+from docclf.training.trainer import make_trainer
+from docclf.training.validation import Validation
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from docclf.resume import FoldCheckpoints
-from docclf.state import load_state, save_state
+from docclf.models.state import load_state, save_state
+from docclf.training.resume import FoldCheckpoints
 
 ENDS = [(fold, epoch) for fold in range(3) for epoch in range(3)]
 

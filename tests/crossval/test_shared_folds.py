@@ -14,17 +14,17 @@ import pytorch_lightning as pl
 from filelock import FileLock
 from pytorch_lightning.loggers import CSVLogger
 
-from docclf.crossval import cross_validate, help_folds
-from docclf.fitting import FoldTrainer
-from docclf.fold_training import FoldTraining
 from docclf.models.feature_cache import FeatureCache
 from docclf.models.features import FrozenBackbone
 from docclf.models.head import HeadOptions
 from docclf.models.heads import Heads
-from docclf.resume import FoldCheckpoints
-from docclf.state import load_state, save_state
-from docclf.trainer import make_trainer
-from docclf.validation import Validation
+from docclf.models.state import load_state, save_state
+from docclf.training.crossval import cross_validate, help_folds
+from docclf.training.fitting import FoldTrainer
+from docclf.training.fold_training import FoldTraining
+from docclf.training.resume import FoldCheckpoints
+from docclf.training.trainer import make_trainer
+from docclf.training.validation import Validation
 
 
 class Shared:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from docclf.resume import FoldCheckpoints
+from docclf.training.resume import FoldCheckpoints
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from flat_pages import opened, picture, write
 from omegaconf import DictConfig
 from PIL import Image
 
+from docclf.cli.preflight import preflight
 from docclf.data.dataset import DataSet
 from docclf.data.folds import split_pages
 from docclf.data.pages import read_folder
-from docclf.preflight import preflight
 
 N = 24
 

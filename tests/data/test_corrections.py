@@ -9,9 +9,9 @@ import pytest
 from flat_pages import greys, opened, picture, write
 from omegaconf import DictConfig
 
+from docclf.cli.preflight import preflight
 from docclf.data.pages import read_csv, read_folder
 from docclf.errors import DataError
-from docclf.preflight import preflight
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from flat_pages import opened, picture
 
-from docclf.data.listing import list_pages
 from docclf.data.pages import read_folder
+from docclf.data.reading.listing import list_pages
 from docclf.errors import DataError
 
 

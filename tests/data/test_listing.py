@@ -10,7 +10,7 @@ import pytest
 from flat_pages import picture, write
 from PIL import Image
 
-from docclf.data.listing import ListedPage, Listing, list_pages
+from docclf.data.reading.listing import ListedPage, Listing, list_pages
 from docclf.errors import ConfigError, DataError
 
 TARGETS, CLASS_NAMES = ["0", "7"], ["영수증", "letter"]

@@ -15,8 +15,8 @@ from docclf.data.augment import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
-from docclf.model import PageClassifier, constant
-from docclf.trainer import make_trainer
+from docclf.models.classifier import PageClassifier, constant
+from docclf.training.trainer import make_trainer
 
 
 def module(root: Path, **options: Any) -> PageDataModule:

@@ -9,8 +9,8 @@ import pytest
 from flat_pages import opened, picture, write
 
 from docclf.data.folds import read_folds
-from docclf.data.listing import list_pages
 from docclf.data.pages import read_csv, read_folder
+from docclf.data.reading.listing import list_pages
 from docclf.errors import DataError
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "서식") for form in ("NFC", "NFD"))

@@ -9,7 +9,7 @@ import pytest
 from flat_pages import opened, picture, write
 
 from docclf.data.pages import read_folder
-from docclf.data.problems import Problem, write_problems
+from docclf.data.reading.problems import Problem, write_problems
 from docclf.errors import DataError
 
 

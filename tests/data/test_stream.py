@@ -10,9 +10,9 @@ import pytest
 from flat_pages import picture
 from processes import wait_until
 
-from docclf.data import stream
-from docclf.data.listing import ListedPage, list_pages
-from docclf.data.stream import read_batches
+from docclf.data.reading import stream
+from docclf.data.reading.listing import ListedPage, list_pages
+from docclf.data.reading.stream import read_batches
 
 
 def make(root: Path, n: int) -> list[ListedPage]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from flat_pages import picture, write
 
-from docclf.data.listing import list_pages
 from docclf.data.pages import read_csv
-from docclf.data.tables import read_table
+from docclf.data.reading.listing import list_pages
+from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.model import PageClassifier, constant
-from docclf.trainer import make_trainer
+from docclf.models.classifier import PageClassifier, constant
+from docclf.training.trainer import make_trainer
 
 WORN = {"noise": 0.2, "degrees": 10.0, "erasing": 0.5}
 

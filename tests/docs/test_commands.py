@@ -16,14 +16,14 @@ from hydra._internal.utils import get_args
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.composing import Composer
+from docclf.cli.composing import Composer
+from docclf.cli.foreign import check_foreign
+from docclf.cli.preflight import check_config
 from docclf.errors import DocclfError
-from docclf.foreign import check_foreign
-from docclf.preflight import check_config
 from docclf.results.export import write_config
-from docclf.sweeper.checks import baseline
-from docclf.sweeper.grammar import extremes, parse_override, to_distribution, to_text
-from docclf.sweeper.space import parse_space
+from docclf.sweeper.space.checks import baseline
+from docclf.sweeper.space.grammar import extremes, parse_override, to_distribution, to_text
+from docclf.sweeper.space.parameters import parse_space
 
 Compose = Callable[..., DictConfig]
 

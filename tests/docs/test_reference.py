@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 import docclf
-from docclf.sweeper.keys import leaves
+from docclf.sweeper.space.keys import leaves
 
 Compose = Callable[..., DictConfig]
 

@@ -8,9 +8,9 @@ import pytest
 from forked import command, forked, require_told
 from omegaconf import DictConfig
 
-from docclf.leaves import TABLES
+from docclf.cli.leaves import TABLES
 from docclf.predict import main as predict
-from docclf.sweeper.keys import leaves
+from docclf.sweeper.space.keys import leaves
 from docclf.train import main as train
 
 VALUES = (

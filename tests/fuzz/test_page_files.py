@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from docclf.data.dataset import make_options, open_data_set
-from docclf.data.formats import quiet_decoders
-from docclf.data.listing import list_pages
 from docclf.data.pages import read_csv
-from docclf.data.stream import read_batches
+from docclf.data.reading.formats import quiet_decoders
+from docclf.data.reading.listing import list_pages
+from docclf.data.reading.stream import read_batches
 
 Random = np.random.Generator
 SIZES = [(60, 80), (80, 60), (1, 1), (1, 700), (900, 2), (33, 31), (257, 3), (16, 16), (500, 700)]

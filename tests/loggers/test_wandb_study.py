@@ -11,8 +11,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from wandb_files import only_wandb_run, wandb_runs
 
+from docclf.files import replacing
 from docclf.loggers.wandb_study import log_study
-from docclf.results.files import replacing
 from docclf.results.tables import write_trials
 
 START = datetime(2026, 1, 1)

@@ -14,9 +14,8 @@ from torch.optim import SGD, AdamW
 
 from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
-from docclf.fold_training import FoldTraining
-from docclf.model import PageClassifier, constant
 from docclf.models.backbone import make_net
+from docclf.models.classifier import PageClassifier, constant
 from docclf.models.head import Head
 from docclf.models.tuning import (
     batch_norms,
@@ -26,7 +25,8 @@ from docclf.models.tuning import (
     scale_rates,
     stages,
 )
-from docclf.trainer import make_trainer
+from docclf.training.fold_training import FoldTraining
+from docclf.training.trainer import make_trainer
 
 # Backbone and size of its images; names that begin the parameters of its stem, of its last stage and of its classifier
 KINDS = [

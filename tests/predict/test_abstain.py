@@ -17,16 +17,16 @@ from PIL import Image
 from predict_files import read
 from small_models import CLASS_NAMES
 
-from docclf.crossval import cross_validate_heads
-from docclf.doubt import read_doubt
-from docclf.ensemble import find_model, load_ensemble
 from docclf.errors import ConfigError, DataError
-from docclf.fold_training import NET
+from docclf.inference.doubt import read_doubt
+from docclf.inference.ensemble import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
-from docclf.refit import keep_model
 from docclf.sweeper import current_trial
 from docclf.train import TARGETS, _make_heads, train
+from docclf.training.crossval import cross_validate_heads
+from docclf.training.fold_training import NET
+from docclf.training.refit import keep_model
 
 Compose = Callable[..., DictConfig]
 COLUMNS = ["ID", "target", "confidence", "review", "unlike", "novelty", *CLASS_NAMES, "problem"]

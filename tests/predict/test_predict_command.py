@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from predict_files import read
 
 from docclf.errors import ConfigError, DocclfError
+from docclf.inference.prediction import choose_device
 from docclf.predict import predict
-from docclf.prediction import choose_device
 
 Compose = Callable[..., DictConfig]
 

@@ -12,13 +12,13 @@ from predict_files import read, shares
 from small_models import TARGETS, save_model
 from torch import Tensor
 
-from docclf.calibration import with_temperature
 from docclf.data.augment import resize
-from docclf.data.formats import read_page
-from docclf.ensemble import Ensemble, load_ensemble
+from docclf.data.reading.formats import read_page
 from docclf.errors import ConfigError
+from docclf.inference.ensemble import Ensemble, load_ensemble
+from docclf.inference.prediction import Predictor
+from docclf.metrics.calibration import with_temperature
 from docclf.predict import predict
-from docclf.prediction import Predictor
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]

@@ -12,7 +12,7 @@ from predict_files import read, shares
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from small_models import CLASS_NAMES, TARGETS, save_model
 
-from docclf.calibration import calibration_error
+from docclf.metrics.calibration import calibration_error
 
 
 def test_labelled_pages_are_scored_as_scikit_learn_scores_them(

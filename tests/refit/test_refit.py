@@ -17,8 +17,8 @@ from sklearn.metrics import f1_score, log_loss
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.ensemble import Ensemble, find_model, load_ensemble
 from docclf.errors import DataError
+from docclf.inference.ensemble import Ensemble, find_model, load_ensemble
 from docclf.train import train
 
 

@@ -8,11 +8,12 @@ import pytest
 from kept_weights import EPOCHS, FOLDS, forgetful, result_of, weights_of
 from omegaconf import DictConfig
 
-from docclf import ensemble, fitting
-from docclf.ensemble import find_model
 from docclf.errors import DataError
+from docclf.inference import ensemble
+from docclf.inference.ensemble import find_model
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
+from docclf.training import fitting
 
 
 class Interrupted:

@@ -10,9 +10,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.results.export import export
-from docclf.sweeper.grammar import encode
-from docclf.sweeper.known import read_entries
-from docclf.sweeper.space import parse_space
+from docclf.sweeper.space.grammar import encode
+from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.study.known import read_entries
 
 Compose = Callable[..., DictConfig]
 

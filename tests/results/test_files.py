@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from docclf.results.files import replacing
+from docclf.files import replacing
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docclf.sweeper.attributes import BUDGET, RETRY_OF
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
 
 LADDER = ("hparams_search=ladder", "validation.epochs=3", "validation.folds=3", "search.n_trials=7")
 

@@ -97,7 +97,7 @@ def test_pages_that_are_away_count_no_trial(
 
 @pytest.mark.slow
 def test_a_run_alone_says_in_a_line_what_the_machine_refuses(pages_root: Path, tmp_path: Path) -> None:
-    code = "import resource, sys, docclf.train, docclf.crossval\n"
+    code = "import resource, sys, docclf.train, docclf.training.crossval\n"
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\ndocclf.train.main()"
     command = [sys.executable, "-c", code, *TINY, f"data.root='{pages_root}'", "refit=folds"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

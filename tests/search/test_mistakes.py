@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from docclf.cli.preflight import check_config, preflight
 from docclf.errors import ConfigError
-from docclf.preflight import check_config, preflight
 
 SLOW = pytest.mark.slow
 # So many steps that a run does not warn of few of them before it fails.

@@ -11,14 +11,14 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.finalists import scored
-from docclf.sweeper.forecast import Plan
-from docclf.sweeper.limits import Limits
-from docclf.sweeper.outcome import Outcome, tell
-from docclf.sweeper.samplers import make_sampler
-from docclf.sweeper.space import parse_space
-from docclf.sweeper.study import counted, last_improvement
-from docclf.sweeper.tally import Tally
+from docclf.sweeper.run.finalists import scored
+from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.screen.forecast import Plan
+from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.strategy.samplers import make_sampler
+from docclf.sweeper.study.outcome import Outcome, tell
+from docclf.sweeper.study.tally import Tally
+from docclf.sweeper.study.trials import counted, last_improvement
 
 
 def test_a_trial_that_breaks_a_constraint_is_no_improvement() -> None:

@@ -14,9 +14,9 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBSto
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from docclf.sweeper.claims import claim_lock, is_remote
-from docclf.sweeper.storage import open_storage
-from docclf.sweeper.study import drop_doubles, retry_interrupted
+from docclf.sweeper.storage.claims import claim_lock, is_remote
+from docclf.sweeper.storage.places import open_storage
+from docclf.sweeper.study.trials import drop_doubles, retry_interrupted
 
 
 def journal(path: Path) -> JournalStorage:
@@ -25,8 +25,8 @@ def journal(path: Path) -> JournalStorage:
 
 HOLD = """
 import sys, time
-from docclf.sweeper.claims import claim_lock
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.claims import claim_lock
+from docclf.sweeper.storage.places import open_storage
 with claim_lock(open_storage(sys.argv[1]), "a"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -9,10 +9,10 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.asker import Asker
-from docclf.sweeper.climb import Climb, RungView
-from docclf.sweeper.forecast import Cost, Plan, seconds_left
-from docclf.sweeper.space import parse_space
+from docclf.sweeper.run.asker import Asker
+from docclf.sweeper.screen.forecast import Cost, Plan, seconds_left
+from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.strategy.climb import Climb, RungView
 
 CLIMB = ("--config-name", "climb")
 SPACE = parse_space(

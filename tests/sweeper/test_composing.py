@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.sweeper.composing import SweepConfigs
+from docclf.sweeper.space.composing import SweepConfigs
 
 MAIN = """
 defaults: [{model: small}, _self_]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from docclf.sweeper.grammar import decode
-from docclf.sweeper.space import key_of
+from docclf.sweeper.space.grammar import decode
+from docclf.sweeper.space.parameters import key_of
 
 CENTRES = {"round": 0.3, "square": -0.3}
 # What a job has where no branch sets it

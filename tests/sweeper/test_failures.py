@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from docclf.sweeper.outcome import Outcome
+from docclf.sweeper.study.outcome import Outcome
 
 STATES = {"C": "COMPLETE", "F": "FAIL"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from docclf.errors import DataError, MachineError
-from docclf.sweeper.faults import fault_of
+from docclf.sweeper.run.faults import fault_of
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENODEV", "ENOTCONN", "EFBIG")
 

@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 import pytest
 
-from docclf.sweeper.finalists import scored, source_number
-from docclf.sweeper.ownership import is_for_another
+from docclf.sweeper.run.finalists import scored, source_number
+from docclf.sweeper.storage.ownership import is_for_another
 
 AGAIN = (
     "n_trials=6",

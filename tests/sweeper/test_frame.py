@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from docclf.sweeper.frame import Running, View, compose, render
+from docclf.sweeper.screen.frame import Running, View, compose, render
 
 RUNNING = Running("trial 12", "fold 2/3, epoch 1/3, 41 steps/s", 0.5119, 18.2, "lr=3.4e-03 batch_size=32")
 OTHER = Running("trial 13", "begins", None, 3.0, "lr=1e-05 batch_size=16")

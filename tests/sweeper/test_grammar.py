@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from docclf.errors import SpaceError
-from docclf.sweeper.grammar import (
+from docclf.sweeper.space.grammar import (
     contains,
     decode,
     describe,

@@ -10,8 +10,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError
-from docclf.sweeper.attributes import BUDGET, RETRY_OF
-from docclf.sweeper.ladder import Ladder, read_ladder
+from docclf.sweeper.strategy.ladder import Ladder, read_ladder
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
 
 LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
 SETTINGS = {"ladder": 3, "climb": None}

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from docclf.sweeper.outcome import violations
+from docclf.sweeper.study.outcome import violations
 
 MINIMIZE, MAXIMIZE = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 

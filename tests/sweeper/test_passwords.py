@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy import make_url
 
-from docclf.sweeper.passwords import (
+from docclf.sweeper.storage.passwords import (
     STORAGE,
     VARIABLE,
     hide_password,

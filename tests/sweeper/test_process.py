@@ -11,10 +11,10 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper import ownership
-from docclf.sweeper.attributes import BEAT, INTERRUPTED, OWNER
-from docclf.sweeper.ownership import await_sign_of_life, other_owner, own
-from docclf.sweeper.process import (
+from docclf.sweeper.storage.ownership import await_sign_of_life, other_owner, own
+from docclf.sweeper.storage.places import ownership
+from docclf.sweeper.study.attributes import BEAT, INTERRUPTED, OWNER
+from docclf.sweeper.study.process import (
     has_this_name,
     host_of,
     is_here,
@@ -22,9 +22,13 @@ from docclf.sweeper.process import (
     runs_here,
     this_process,
 )
-from docclf.sweeper.study import fail_dead
+from docclf.sweeper.study.trials import fail_dead
 
-NAME = [sys.executable, "-c", "from docclf.sweeper.process import this_process; print(this_process(), flush=True)"]
+NAME = [
+    sys.executable,
+    "-c",
+    "from docclf.sweeper.study.process import this_process; print(this_process(), flush=True)",
+]
 
 
 def said(command: list[str]) -> str:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.race import Race
+from docclf.sweeper.strategy.race import Race
 
 ON = "validation.seed=43"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docclf.sweeper.relay import Relay
+from docclf.sweeper.screen.relay import Relay
 
 WRITE = (
     "import sys; sys.stdin.readline(); print('first\\nsecond'); print('wrong', file=sys.stderr); print('rest', end='')"
@@ -67,7 +67,7 @@ def test_without_processes_there_is_nothing_to_wait_for() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_closed_output_stays_closed() -> None:
     code = (
-        "import os; os.close(1); from docclf.sweeper.relay import Relay; relay = Relay()\n"
+        "import os; os.close(1); from docclf.sweeper.screen.relay import Relay; relay = Relay()\n"
         "with relay.inherited(): os.write(2, b'to the relay\\n')\n"
         "relay.drain(); relay.close()\n"
         "try: os.fstat(1)\nexcept OSError: os.write(2, b'closed\\n')"

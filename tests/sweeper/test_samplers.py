@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from docclf.sweeper.samplers import make_pruner, make_sampler
-from docclf.sweeper.space import Space, parse_space
+from docclf.sweeper.space.parameters import Space, parse_space
+from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
 
 APP = Path(__file__).parent / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))

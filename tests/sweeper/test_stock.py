@@ -11,7 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from docclf.sweeper.grammar import decode
+from docclf.sweeper.space.grammar import decode
 
 RANDOM = ("hydra/sweeper/sampler=random",)
 TPE = (

@@ -8,8 +8,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.forecast import Cost, Plan
-from docclf.sweeper.tally import Tally
+from docclf.sweeper.screen.forecast import Cost, Plan
+from docclf.sweeper.study.tally import Tally
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 

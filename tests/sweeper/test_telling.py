@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 
-from docclf.sweeper import telling
+from docclf.sweeper.screen import telling
 from docclf.sweeper.trial import JobTrial
 
 

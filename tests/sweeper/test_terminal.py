@@ -10,7 +10,7 @@ from terminals import OnTerminal
 # Draws a frame of two lines, does something, and ends.
 SCRIPT = """
 import os, subprocess, sys, time
-from docclf.sweeper.terminal import Line, Terminal
+from docclf.sweeper.screen.terminal import Line, Terminal
 with Terminal(sys.stdout) as terminal:
     def frame(text):
         terminal.draw([Line(f"first {text}", 6 + len(text)), Line("last", 4)])

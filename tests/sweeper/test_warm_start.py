@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
-from docclf.sweeper.asker import Asker
-from docclf.sweeper.known import fitting_trials
-from docclf.sweeper.samplers import make_sampler
-from docclf.sweeper.space import parse_space
-from docclf.sweeper.study import best_trial
+from docclf.sweeper.run.asker import Asker
+from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.strategy.samplers import make_sampler
+from docclf.sweeper.study.known import fitting_trials
+from docclf.sweeper.study.trials import best_trial
 
 SPACE = {
     "x": FloatDistribution(-1, 1),

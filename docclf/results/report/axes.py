@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial
 
 from docclf.results.report.figure import cut, label
-from docclf.sweeper.grammar import to_text
+from docclf.sweeper.space.grammar import to_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.report.figure import Figure, label, score, thinned
 from docclf.results.report.subject import Subject, is_better, last_value
 from docclf.results.report.workers import STATES
-from docclf.sweeper.progress import format_params
+from docclf.sweeper.screen.progress import format_params
 
 _POINTS = 1500
 _CURVES = 100

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from docclf.results.reading import shown
-from docclf.sweeper.grammar import to_text
+from docclf.sweeper.space.grammar import to_text
 
 
 @dataclass(frozen=True)

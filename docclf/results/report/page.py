@@ -16,7 +16,7 @@ import optuna
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.report.course import fronts, history, pruning
 from docclf.results.report.figure import Figure, brief, cut, plain, score
 from docclf.results.report.importance import importance_figure, importances

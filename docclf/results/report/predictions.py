@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
+from docclf.metrics.scores import f1_per_class
 from docclf.results.floors import classifier
 from docclf.results.labels import Suspect, read_label_issues
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
 from docclf.results.verdict import ENSEMBLE
-from docclf.scores import f1_per_class
-from docclf.sweeper.storage import FINALISTS
+from docclf.sweeper.storage.places import FINALISTS
 from docclf.untrusted import read_yaml
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.calibration import Reliability, Selective, accuracy_over_coverage, reliability, with_temperature
+from docclf.metrics.calibration import Reliability, Selective, accuracy_over_coverage, reliability, with_temperature
 from docclf.results.report.figure import Figure, cut, label
 from docclf.results.report.predictions import Predicted
 

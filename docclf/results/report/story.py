@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.metrics.scores import Difference
 from docclf.results.floors import NAMES
 from docclf.results.reading import shown
 from docclf.results.report.climb import climb
@@ -19,10 +20,9 @@ from docclf.results.report.subject import Subject, is_better
 from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
 from docclf.results.summary import steps_up
-from docclf.scores import Difference
-from docclf.sweeper.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
-from docclf.sweeper.finalists import source_number
-from docclf.sweeper.progress import format_seconds
+from docclf.sweeper.run.finalists import source_number
+from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 
 
 @dataclass(frozen=True)

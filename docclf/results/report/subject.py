@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.floors import Floor
 from docclf.results.summary import warning_of
 from docclf.results.verdict import Verdict, judge
-from docclf.sweeper.attributes import FINALIST, INTERRUPTED, ROLE
-from docclf.sweeper.storage import finalists_name
-from docclf.sweeper.study import best_trial, folder_number
+from docclf.sweeper.storage.places import finalists_name
+from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
+from docclf.sweeper.study.trials import best_trial, folder_number
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ import yaml
 from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.files import replacing
+from docclf.files import replacing
 from docclf.results.floors import NAMES, classifier, result_of
 from docclf.results.reading import shown
 from docclf.results.report.climb import training_rows
 from docclf.results.report.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
-from docclf.sweeper.attributes import CAUSE, DUPLICATE_OF, REFERENCE
-from docclf.sweeper.finalists import source_number
-from docclf.sweeper.storage import FINALISTS
+from docclf.sweeper.run.finalists import source_number
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
 
 PAGE = "index.html"
 # Keys that say where things lie and how a search goes, not what is trained.

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.report.figure import Figure, label
 from docclf.results.report.subject import Subject
-from docclf.sweeper.attributes import OWNER
+from docclf.sweeper.study.attributes import OWNER
 
 # State of a trial, what the report calls it, and its colour.
 STATES = (

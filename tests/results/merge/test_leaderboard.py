@@ -54,7 +54,7 @@ def test_a_minimized_value_is_best_when_small(tmp_path: Path) -> None:
 
 
 def finish(folder: Path, scores: dict[int, float], overrides: str = "validation.seed=1042") -> None:
-    """Score trials again, as `docclf.sweeper.finalists` leaves it."""
+    """Score trials again, as `docclf.sweeper.run.finalists` leaves it."""
     search = load(folder, "search")
     study = optuna.create_study(study_name="search-finalists", storage=search._storage, direction="maximize")
     for number, score in scores.items():

@@ -119,7 +119,7 @@ def test_what_a_killed_search_has_not_written_into_its_file_is_read(make: Make, 
     a, b = make("a", 0.3), make("b", 0.5)
     code = f"""
 import os, optuna
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.places import open_storage
 study = optuna.load_study(study_name="search", storage=open_storage("sqlite:///{b / "study.db"}"))
 study.enqueue_trial({{}}, user_attrs={{"owner": "hostb:1:2"}})
 study.tell(study.ask(), 0.75)

@@ -79,7 +79,7 @@ def test_what_a_machine_left_when_it_went_down_is_put_away(where: str, tmp_path:
 
 def test_what_died_between_two_renames_is_put_back(tmp_path: Path) -> None:
     dead = subprocess.run(
-        [sys.executable, "-c", "from docclf.sweeper.process import this_process; print(this_process())"],
+        [sys.executable, "-c", "from docclf.sweeper.study.process import this_process; print(this_process())"],
         capture_output=True,
         encoding="utf-8",
         check=True,

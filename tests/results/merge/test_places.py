@@ -9,7 +9,7 @@ import yaml
 from merged_studies import Make, board, merge, new_study, origins, tell
 
 from docclf.errors import ConfigError
-from docclf.results.sources import read_source
+from docclf.results.team.sources import read_source
 
 
 def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ hydra:
     metric: macro_f1
     direction: {{macro_f1: maximize}}
     labels: {{macro_f1: macro-F1}}
-    preflight: docclf.preflight.preflight
+    preflight: docclf.cli.preflight.preflight
 """)
     (folder / "best").mkdir(exist_ok=True)
     assert main([str(folder), "--output", str(folder / "elsewhere.html")]) == 0

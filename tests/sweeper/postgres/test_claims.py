@@ -13,10 +13,9 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from postgres_server import Server, opened, trials_of
 
-from docclf.sweeper import claims, patience
-from docclf.sweeper.claims import ClaimLostError, claim_lock, is_remote
-from docclf.sweeper.patience import PatientStorage
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.claims import ClaimLostError, claim_lock, is_remote
+from docclf.sweeper.storage.patience import PatientStorage
+from docclf.sweeper.storage.places import claims, open_storage, patience
 
 pytestmark = pytest.mark.slow
 
@@ -72,8 +71,8 @@ def test_a_claim_ends_with_the_process_that_had_it(url: str, storage: PatientSto
 
 HOLD = """
 import sys, time
-from docclf.sweeper.claims import claim_lock
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.claims import claim_lock
+from docclf.sweeper.storage.places import open_storage
 with claim_lock(open_storage(sys.argv[1]), "a"):
     print("held", flush=True)
     time.sleep(600)
@@ -120,7 +119,7 @@ OPEN = """
 import sys, time
 from pathlib import Path
 import optuna
-from docclf.sweeper.storage import open_storage
+from docclf.sweeper.storage.places import open_storage
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 here, me, rounds, pattern = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 for i in range(rounds):

@@ -1,0 +1,1 @@
+"""What the commands share: what a config may call and say, help, typos, arguments."""

@@ -1,0 +1,216 @@
+"""What a folder of configs may not decide: looked at before Hydra acts on a command with `--config-dir`.
+
+Such a folder may be somebody else's. Its configs say how a model is trained and what a search varies. What Hydra runs,
+which files are written and whom a command talks to stays with docclf's own conf/ and with what is typed.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
+from docclf.errors import ConfigError
+from docclf.sweeper.allow import require_allowed
+from docclf.untrusted import VARIABLE, allowed, inside, is_listed, read_yaml, unsafe_interpolation
+
+# Hydra sets these itself.
+_OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")
+_OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "override_dirname", "id", "num"))
+# A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
+_PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
+_NAMES = tuple(
+    f"hydra.sweeper.{key}"
+    for key in ("preload", "preflight", "custom_search_space", "check", "on_best", "finalists.members")
+)
+# Keys that no search may give its jobs, and what is below them.
+_NOT_SEARCHED = (
+    "hydra",
+    "study_name",
+    "search",
+    "data.cache_dir",
+    "data.draw",
+    "trainer.default_root_dir",
+    "trainer.profiler",
+    "output",
+)
+
+
+def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
+    """Refuse a command whose folder of configs decides more than a folder may.
+
+    Args:
+        arguments: Those of Hydra's command line.
+        config_name: Of the command.
+
+    Returns:
+        The command's config; None where Hydra cannot compose it, and will say so.
+
+    Raises:
+        ConfigError: It does. Nothing was written, imported or asked for on a network.
+        OmegaConfBaseException: A value cannot be resolved.
+    """
+    if arguments.experimental_rerun is not None:
+        raise ConfigError(
+            "Expected a config for a run, got --experimental-rerun, which takes Hydra's own settings from there too. "
+            "Say --config-dir RUN/.hydra --config-name config"
+        )
+    try:
+        composer = Composer(config_name, arguments)
+        with composer.open():
+            found = composer.compose(arguments.overrides)
+    except HydraException:  # which Hydra tells of, composing it again
+        return None
+    if not composer.folders:
+        return found
+    for folder in composer.folders:
+        for path in folder.glob("*.yaml"):
+            inside(folder, path.name)
+    if composer.primary is not None and (places := searchpath_of(composer.primary)) is not None:
+        _refuse("hydra.searchpath", places, "where Hydra finds configs")
+    of_hydra = [text for text in arguments.overrides if text.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    known = _references(config_name, [text for text in of_hydra if "searchpath" not in text])
+    _check(found, known, arguments)
+    if arguments.multirun:
+        with composer.open():
+            for one in _options(composer, found, arguments):
+                _check(one, known, arguments)
+    return found
+
+
+def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Iterator[DictConfig]:
+    """The config with each option of the folders that a sweep could choose."""
+    groups = [*map(str, found.hydra.runtime.choices), *(_name(key) for key in _keys_of_search(found))]
+    for group in dict.fromkeys(group for group in groups if not group.startswith("hydra")):
+        for name, path in composer.options(group):
+            content = read_yaml(path)
+            if isinstance(content, dict) and "${" in str(content.get("defaults")):
+                _refuse(f"{group}={name}", "interpolated defaults", "which files a trial is made of")
+            with suppress(HydraException):  # an option that no trial can have
+                yield composer.compose(arguments.overrides, f"{group}={name}")
+
+
+def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any]]:
+    """Leaves of docclf's own configs: what a command and a search have without the folder; and those of Hydra."""
+    found = []
+    # The last one is what Hydra sets by itself, for the config of a run that was made for no search.
+    for name, more in ((config_name, []), (config_name, ["hparams_search=optuna"]), (None, [])):
+        with suppress(Exception):  # a command without a search
+            plain = OmegaConf.to_container(own_config(name, [*more, *of_hydra]), resolve=False)
+            found.append(dict(_leaves(plain)))
+    return found
+
+
+def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Namespace) -> None:
+    keys = [override.get_key_element().lstrip("+~") for override in parsed(arguments.overrides)]
+    typed = [key for key in keys if key not in cfg.hydra.runtime.choices]
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    for key, value in _leaves(raw):
+        if any(key in leaves and leaves[key] == value for leaves in known) or _is_typed(key, typed):
+            continue
+        if key in _NAMES or (key.startswith(f"{_NAMES[0]}.")):
+            require_allowed(value, (), key)
+        elif key.startswith("hydra.") and not _is_free(key):
+            _refuse(key, value, "what Hydra runs and where it writes")
+        if isinstance(value, str) and (wrong := unsafe_interpolation(value)):
+            _refuse(key, wrong, "what is read from the environment")
+    for key in _keys_of_search(cfg):
+        for name in key.lstrip("+~").split("@"):
+            if any(name == part or name.startswith((f"{part}.", f"{part}/")) for part in _NOT_SEARCHED):
+                _refuse(f"hydra.sweeper.params.{key}", "a search over it", "what Hydra runs and where it writes")
+    for key, text in _leaves(_searched(cfg, resolve=True)):
+        if isinstance(text, str) and "${" in text:  # which would be resolved once more, in the jobs
+            _refuse(f"hydra.sweeper.{key}", text, "what is read from the environment")
+    _check_places(cfg, typed, bool(arguments.multirun))
+
+
+def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> None:
+    """Refuse places to write to and servers to talk to that were not typed."""
+
+    def given(key: str) -> Any:
+        value = None if _is_typed(key, typed) else OmegaConf.select(cfg, key, throw_on_missing=False)
+        return None if value in (None, "") else value
+
+    name = given("study_name")
+    if name is not None and not re.fullmatch(r"\w[^/\\\x00-\x1f\x7f]*", str(name)):
+        _refuse("study_name", name, "the folder of a search, by more than a plain name")
+    cache = given("data.cache_dir")
+    if cache is not None and not Path(str(cache), "contents.db").is_file():
+        _refuse("data.cache_dir", cache, "where decoded pages are written, unless they have been before")
+    for key in ("trainer.default_root_dir", "trainer.profiler"):
+        if given(key) is not None:
+            _refuse(key, given(key), "where a trainer writes")
+    output = given("output")
+    if output is not None and not _is_below(str(output)):
+        _refuse("output", output, "which file is written, outside the folder where the command runs")
+    root = given("data.root")
+    if (
+        given("data.draw") is not None
+        and root is not None
+        and not Path(str(root)).exists()
+        and not _is_below(str(root))
+    ):
+        _refuse("data.root", root, "where pages are drawn, outside the folder where the command runs")
+    for key in ("search.storage", "search.warm_start_from", "search.enqueue"):
+        if is_search and given(key):
+            _refuse(key, given(key), "which study a search writes to or starts from")
+
+
+def _is_below(path: str) -> bool:
+    return Path(path).resolve().is_relative_to(Path.cwd().resolve())
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a plain config that holds no others, by its dotted key."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in items:
+        yield from _leaves(child, f"{key}.{name}" if key else str(name))
+    if not items:
+        yield key, value
+
+
+def _is_typed(key: str, typed: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in typed)
+
+
+def _is_free(key: str) -> bool:
+    """Whether a key of `hydra` is Hydra's own, or data of a search, or allowed."""
+    if any(key == own or key.startswith(f"{own}.") for own in (*_OWN, *_OWN_OF_JOB)):
+        return True
+    return key.startswith("hydra.sweeper.") and key.split(".")[2] not in _PLACES
+
+
+def _searched(cfg: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    chosen = {key: OmegaConf.select(cfg, f"hydra.sweeper.{key}") for key in ("params", "conditional", "finalists")}
+    is_node = OmegaConf.is_config
+    return {key: OmegaConf.to_container(v, resolve=resolve) if is_node(v) else v for key, v in chosen.items()}
+
+
+def _keys_of_search(cfg: DictConfig) -> list[str]:
+    """Keys that the jobs of a search get values for."""
+    plain = _searched(cfg, resolve=False)
+    finalists = plain["finalists"] or {}
+    branches = [block.get("params") for block in plain["conditional"] or [] if isinstance(block, Mapping)]
+    given = [plain["params"], finalists.get("overrides"), *(finalists.get("references") or {}).values(), *branches]
+    found = [str(key) for values in given if isinstance(values, Mapping) for key in values]
+    return list(dict.fromkeys(found))
+
+
+def _name(key: str) -> str:
+    return key.lstrip("+~").partition("@")[0]
+
+
+def _refuse(key: str, value: Any, what: str) -> None:
+    if is_listed(key, allowed()):
+        return
+    raise ConfigError(
+        f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {value}. If you want that, "
+        f"type it: {key}=... on the command line, or allow it there: {VARIABLE}={key}"
+    )

@@ -1,0 +1,230 @@
+"""What is looked at before the first trial: the keys of the run, the pages, the folds. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.cli.leaves import CLEAN, check_leaves
+from docclf.cli.members import tell_seed
+from docclf.cli.trainer_arguments import check_trainer
+from docclf.errors import ConfigError, InputError
+from docclf.loggers.choice import check_loggers
+from docclf.targets import FORMER, build, check_targets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from docclf.data.dataset import DataSet
+
+log = logging.getLogger(__name__)
+
+_FEW_STEPS = 20  # of a training's optimizer
+_SUBDIR = "${hydra.job.num}"
+
+# What changes nothing where a head alone is fitted.
+OF_NETS = (
+    *("optimizer", "scheduler", "data.batch_size", "data.balance", "validation.epochs", "validation.max_batch_size"),
+    *("model.drop_rate", "model.label_smoothing", "model.layer_decay", "model.batch_norm", "model.ema"),
+)
+
+
+def require_root(cfg: DictConfig) -> None:
+    """See that it is known where the pages are.
+
+    Raises:
+        ConfigError: It has no value, or one that is no path.
+    """
+    root = OmegaConf.select(cfg, "data.root", default=None)
+    if root is None or root == "":
+        raise ConfigError("Expected `data.root`, the folder of the pages, got no value. Say data.root=DIR.")
+    if isinstance(root, int | float):
+        raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
+
+
+def require_checkpoint(cfg: DictConfig) -> None:
+    """See that the weights to start from are there, if there shall be any.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    path = OmegaConf.select(cfg, "model.checkpoint_path", default=None)
+    if path is not None and not Path(str(path)).is_file():
+        raise ConfigError(
+            f"Expected a file of weights at `model.checkpoint_path`, got {path or 'nothing'}, which is no file. "
+            "Without one say model.checkpoint_path=null."
+        )
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Refuse what no option of a group could check, before anything is loaded.
+
+    Raises:
+        ConfigError: A key has no value, or one that is not one of its choices, no number or out of range, or names
+            what may not be called.
+    """
+    check_targets(cfg)
+    check_trainer(cfg)
+    require_root(cfg)
+    require_checkpoint(cfg)
+    check_leaves(cfg)
+    if OmegaConf.select(cfg, "model.name") == "pixels" and OmegaConf.select(cfg, "model.tune") != "head":
+        raise ConfigError(
+            "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
+        )
+    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
+    if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
+        raise ConfigError(
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+        )
+    check_loggers(cfg.get("logger"))
+
+
+def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, Any]:
+    """Check the data before the first trial, and make and decode the pages once.
+
+    Args:
+        cfg: The config of a trial.
+        finalist: The config of a finalist; None where there will be none.
+
+    Returns:
+        Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
+        reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
+    """
+    from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.training.shift import tell_differences
+
+    require_folders(cfg)
+    check_config(cfg)
+    if finalist is not None and finalist.validation.seed == cfg.validation.seed:
+        raise ConfigError(
+            f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "
+            "folds that they were chosen by, finalists would score as before."
+        )
+    root = Path(cfg.data.root)
+    if draw := build(cfg.data.draw, "data.draw"):
+        draw(root)
+    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"n_folds": cfg.validation.folds}
+    options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
+    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
+    pages = data.pages
+    assignment = _split(cfg, data, by_content=_by_content(cfg))
+    if finalist is not None:
+        _check_folds(finalist, data, assignment)
+    tell_seed(cfg)
+    tell_duplicates(data)
+    tell_differences(cfg, data, options.cache_dir)
+    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
+        tell_few_steps(cfg, len(pages.train))
+    facts: dict[str, Any] = {
+        "pages": len(pages.train),
+        "classes": len(pages.class_names),
+        "steps": _n_steps(cfg.validation),
+    }
+    if not _by_content(cfg):
+        return facts | {"data": data.fingerprint_of_rows, "folds": _hash(assignment), "before": {"names": FORMER}}
+    before = {"data": data.fingerprint_of_rows, "folds": _hash(_split(cfg, data, by_content=False))}
+    facts |= {"data": data.fingerprint, "folds": _hash(assignment[data.order])}
+    return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
+
+
+def require_folders(cfg: DictConfig) -> None:
+    """See that folders of trials are called by their numbers, by which export, report and a team's merge find them.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    hydra = cfg.get("hydra")
+    found: Any = OmegaConf.to_container(hydra.sweep, resolve=False) if hydra is not None else {}
+    if (subdir := found.get("subdir", _SUBDIR)) != _SUBDIR:
+        raise ConfigError(
+            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
+            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
+        )
+
+
+def _hash(assignment: NDArray[np.int64]) -> str:
+    return hashlib.sha256(assignment.tobytes()).hexdigest()[:16]
+
+
+def _by_content(cfg: DictConfig) -> bool:
+    return bool(OmegaConf.select(cfg, "validation.order", default="content") == "content")
+
+
+def _split(cfg: DictConfig, data: DataSet, *, by_content: bool) -> NDArray[np.int64]:
+    from docclf.data.folds import split_pages
+
+    pages = data.pages
+    return split_pages(
+        pages.train,
+        n_folds=cfg.validation.folds,
+        seed=cfg.validation.seed,
+        class_names=pages.class_names,
+        split_file=cfg.validation.split_file,
+        order=data.order if by_content else None,
+        rare=OmegaConf.select(cfg, "data.rare_classes", default="raise"),
+    )
+
+
+def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64]) -> None:
+    """See that there can be the folds of finalists, and say so if they are those of the trials."""
+    try:
+        again = _split(finalist, data, by_content=_by_content(finalist))
+    except InputError as error:
+        raise type(error)(f"{error} So it is with the finalists, `finalists.validation`; trials could run.") from error
+    if (again == assignment).all():
+        log.warning(
+            "Finalists will have the folds of the trials, as `validation.split_file` says, and only another seed: "
+            "what was chosen by these folds looks better on them than it is."
+        )
+
+
+def tell_duplicates(data: DataSet) -> None:
+    """Say what near-duplicates there are among the pages, and what they do to the scores."""
+    labels = data.pages.train.labels
+    assert labels is not None
+    n = len(labels)
+    inside = [pair for pair in data.pairs if max(pair) < n]
+    across = len({b for a, b in data.pairs if a < n <= b})
+    if inside:
+        log.info(
+            f"Near-duplicates among the training pages: {len(inside)}; each stays in one fold (data.near_duplicates)"
+        )
+    if unlike := sum(labels[a] != labels[b] for a, b in inside):
+        log.warning(f"Near-duplicates of different classes: {unlike}; python -m docclf.data names them")
+    if across:
+        log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
+
+
+def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
+    """Tell of trainings that are hardly any, as with few pages, large batches and few epochs."""
+    n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
+    trained = n_pages - n_pages // n_folds
+    if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
+        log.info(
+            f"A training makes only {steps} steps: {trained} pages in batches of {batch_size}, {epochs} epochs. "
+            "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
+        )
+
+
+def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Say which overrides of a run alone change nothing, since no net is trained."""
+    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
+        return
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    unused = [key for key in keys if any(key == name or key.startswith(f"{name}.") for name in OF_NETS)]
+    if unused:
+        log.warning(f"{', '.join(unused)}: no effect with model.tune=head. To fine-tune, say model.tune=last or all.")
+
+
+def _n_steps(validation: DictConfig) -> int:
+    """Reports of a whole trial, see `docclf.training.fold_average.FoldAverage`."""
+    n_runs = min(validation.run_folds or validation.folds, validation.folds)
+    return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)

@@ -1,0 +1,199 @@
+"""What a mistyped override was meant to be, said after Hydra's own message."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from docclf import CONF_DIR, __version__
+from docclf.cli.console import ended_by_ctrl_c, settle_in
+from docclf.cli.foreign import check_foreign
+from docclf.cli.leaves import TABLES, check_leaves
+from docclf.errors import ConfigError, DocclfError
+from docclf.sweeper.space.keys import has_key, leaves, nearest
+from docclf.sweeper.storage.passwords import take_arguments
+from docclf.untrusted import escape_logs, plain, take_allowed
+
+Command = Callable[..., Any]
+
+_OURS = "docclf.sweeper.plugin.DocclfSweeper"
+
+
+def answer_typos(config_name: str) -> Callable[[Command], Command]:
+    """Decorate a command of Hydra: where its config cannot be composed, the nearest keys and options are named.
+
+    Message and exit status of Hydra stay, and nothing is done where the config composes.
+
+    Args:
+        config_name: Of the command.
+    """
+
+    def decorate(main: Command) -> Command:
+        @functools.wraps(main)
+        def command(*args: Any, **kwargs: Any) -> Any:
+            if "--version" in sys.argv[1:]:  # Hydra would say its own
+                sys.stdout.write(f"docclf {__version__}\n")
+                raise SystemExit(0)
+            try:
+                settle_in()
+                escape_logs()
+                take_allowed()
+                _show_searches()
+                take_arguments()
+                with ended_by_ctrl_c():
+                    _check(config_name)
+                    return main(*args, **kwargs)
+            except SystemExit as stop:
+                if isinstance(stop.__context__, OverrideParseException):
+                    sys.stderr.write(quoting_hint(stop.__context__.override))
+                elif isinstance(stop.__context__, ConfigCompositionException):
+                    given = get_args(sys.argv[1:])
+                    found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
+                    sys.stderr.writelines(f"Did you mean {text}?\n" for text in found)
+                raise
+
+        return command
+
+    return decorate
+
+
+def _check(config_name: str) -> None:
+    """See `docclf.cli.foreign.check_foreign` and `docclf.cli.leaves.check_leaves`."""
+    given = get_args(sys.argv[1:])
+    if given.shell_completion:
+        return
+    try:
+        config = check_foreign(given, config_name)
+        if config is not None and config.hydra.job.chdir:
+            _stay_here(given.overrides)
+        if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
+            check_leaves(config, TABLES[config_name])
+            if given.multirun:
+                _require_resolvable(config)
+    except (DocclfError, OmegaConfBaseException) as error:
+        raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _show_searches() -> None:
+    """Let `--cfg` and `--info` show what a search is made of, too: Hydra takes them without -m alone."""
+    given = get_args(sys.argv[1:])
+    if given.multirun and (given.cfg or given.info):
+        sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
+
+
+def _require_resolvable(config: DictConfig) -> None:
+    """See that the settings of a search name keys that there are; Hydra would end in a traceback.
+
+    Raises:
+        ConfigError, OmegaConfBaseException: They do not, or one has no value.
+    """
+    try:
+        OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        if config.hydra.sweeper._target_ == _OURS and (missing := sorted(OmegaConf.missing_keys(config.hydra.sweeper))):
+            raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
+    except OmegaConfBaseException as error:  # others may be known in a job alone
+        if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
+            raise
+
+
+def _stay_here(overrides: Sequence[str]) -> None:
+    """Leave out `hydra.job.chdir`, which would make all paths of the config those of each run's folder."""
+    sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
+    at = sys.argv.index(overrides[-1], 1) + 1 if overrides else len(sys.argv)
+    sys.argv.insert(at, "hydra.job.chdir=false")
+
+
+def quoting_hint(override: str) -> str:
+    """How to write an override that Hydra's grammar does not take, if its value is a text; else nothing."""
+    key, equals, value = override.partition("=")
+    if not equals or not value or set(value) & set("'\"()[]{}"):
+        return ""
+    quoted = f"\"{key}='{value}'\""
+    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"
+
+
+def suggestions(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """What overrides may have been meant whose key or option is not there; nothing for the others.
+
+    Args:
+        config_name: Of the primary config.
+        overrides: As on the command line.
+        config_dir: Another folder of configs, perhaps of the primary one.
+    """
+    path = [text for text in overrides if text.startswith("hydra.searchpath=")]
+    folders = [CONF_DIR, *([Path(config_dir).absolute()] if config_dir is not None else [])]
+    first = next((folder for folder in folders if (folder / f"{config_name}.yaml").is_file()), CONF_DIR)
+    if not path and (others := [f"'file://{folder}'" for folder in folders if folder != first]):
+        path = [f"hydra.searchpath=[{','.join(others)}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(first)):
+            loader = GlobalHydra.instance().config_loader()
+            parsed = [
+                # of a key rather than a group there are no options
+                (override, loader.get_group_options(override.key_or_group, config_name=config_name, overrides=path))
+                for override in OverridesParser.create().parse_overrides(list(overrides))
+            ]
+            wrong = [_wrong_options(override, options) for override, options in parsed]
+            chosen = [
+                str(override.input_line)
+                for (override, options), found in zip(parsed, wrong, strict=True)
+                if options and not found and not override.is_sweep_override()
+            ]
+            config = _compose(config_name, [*path, *chosen], path)
+    except Exception:  # something else is wrong besides, of which Hydra has told
+        return []
+    texts = [*chain(*wrong), *(_nearest_key(override, config) for override, options in parsed if not options)]
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _compose(config_name: str, overrides: list[str], fewest: list[str]) -> DictConfig:
+    """The config with the options that were chosen; without them where one has no place in it."""
+    try:
+        return compose(config_name, overrides, return_hydra_config=True)
+    except Exception:  # Hydra's own, OmegaConf's, or a ValueError
+        return compose(config_name, fewest, return_hydra_config=True)
+
+
+def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
+    """For each option that the group has not the override with the nearest one; empty where none is near."""
+    if not options:
+        return []
+    values = override.sweep_string_iterator() if override.is_discrete_sweep() else [override.value()]
+    found = []
+    for value in values:
+        several = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        if value is None or all(part in options for part in several):
+            continue
+        near = [next(iter(get_close_matches(part, options, n=1, cutoff=0.5)), "") for part in several]
+        meant = f"[{','.join(near)}]" if isinstance(value, list) else near[0]
+        found.append(f"{override.get_key_element()}={meant}" if all(near) else "")
+    return found
+
+
+def _nearest_key(override: Override, config: DictConfig) -> str:
+    """The key that was meant; empty where the config has the given one, or none that is near."""
+    key = override.key_or_group
+    if override.is_add() or override.is_force_add():
+        return ""
+    choices = config.hydra.runtime.choices
+    if key in choices or has_key(config, key):
+        return ""
+    known = leaves(config.hydra, "hydra.") if key.startswith("hydra.") else leaves(config)
+    return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")

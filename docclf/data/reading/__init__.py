@@ -1,0 +1,1 @@
+"""Files of pages and lists of them, as people have them."""

@@ -1,0 +1,148 @@
+"""The classes that CSV files name, and targets that are no labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from docclf.data.reading.folders import no_folder, tell_joined, tell_near_equal
+from docclf.data.reading.names import normal, some
+from docclf.data.reading.tables import read_table
+from docclf.errors import DataError
+
+SAMPLE = "sample_submission.csv"
+_NO_LABELS = frozenset({"", "?", "??", "-", "-1", "nan", "na", "n/a", "none", "null", "unknown", "tbd", "todo"})
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a data set of CSV files.
+
+    Attributes:
+        targets: What the user writes for each class, in normal form, in the order of the class indices.
+        names: What each class is called.
+        written: Target to what the files say, where that is another text.
+    """
+
+    targets: list[str]
+    names: list[str]
+    written: dict[str, str]
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that must be there and have some.
+
+    Raises:
+        DataError: It has not; and see `docclf.data.reading.tables.read_table`.
+    """
+    if not path.is_file():
+        got = "got no such file. Use data=folder for a folder per class."
+        if not path.parent.is_dir():
+            got = no_folder(path.parent)
+        raise DataError(f"Expected {path.name} with columns {','.join(columns)} in `data.root`={path.parent}, {got}")
+    rows = read_table(path, columns)
+    if not rows:
+        raise DataError(f"Expected at least one row in {path}, got none.")
+    return rows
+
+
+def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
+    """The classes of `meta.csv`, or else of the rows of `train.csv`.
+
+    Raises:
+        DataError: There are fewer than 2, or `meta.csv` names one twice or with nothing.
+    """
+    given = [row["target"] for row in rows]
+    tell_joined(root / "train.csv", given)
+    used = {normal(target) for target in given} - {""}
+    if (root / "meta.csv").is_file():
+        names = _named(root / "meta.csv")
+        tell_near_equal(root / "meta.csv", names.values())
+    else:
+        names = {target: target for target in used}
+        tell_near_equal(root / "train.csv", sorted(used, key=_in_order))
+    if len(used & names.keys()) < 2:
+        raise DataError(
+            f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
+            f"{_unlike(used, set(names))}."
+        )
+    targets = sorted(names, key=_in_order)
+    return Classes(targets, [names[target] for target in targets], written_of(given))
+
+
+def written_of(given: Sequence[str]) -> dict[str, str]:
+    """Normal form to what is written, for names that have one form and are not in normal form.
+
+    >>> written_of(["a", " b"]), written_of(["a", "a "])
+    ({'b': ' b'}, {})
+    """
+    forms: dict[str, set[str]] = {}
+    for name in given:
+        forms.setdefault(normal(name), set()).add(name)
+    return {name: written.pop() for name, written in forms.items() if len(written) == 1 and written != {name}}
+
+
+def _named(path: Path) -> dict[str, str]:
+    """Class names of the targets of `meta.csv`."""
+    rows = [(normal(row["target"]), normal(row["class_name"])) for row in read_table(path, ("target", "class_name"))]
+    rows = [row for row in rows if any(row)]
+    if nameless := [target or name for target, name in rows if not (target and name)]:
+        raise DataError(f"Expected a target and a class name in every row of {path}, got {some(nameless)} alone.")
+    if twice := [target for target, n in Counter(target for target, _ in rows).items() if n > 1]:
+        raise DataError(
+            f"Expected every target once in {path}, got {some(twice)} several times. Keep one row for each."
+        )
+    if twice := [name for name, n in Counter(name for _, name in rows).items() if n > 1]:
+        raise DataError(f"Expected different class names in {path}, got one twice: {some(twice)}.")
+    return dict(rows)
+
+
+def _unlike(used: set[str], named: set[str]) -> str:
+    """What train.csv and meta.csv do not have in common, and why; empty where meta.csv names all targets.
+
+    >>> _unlike({"00", "01"}, {"0", "1"})
+    ': meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files; write targets alike in both'
+    """
+    strange, unused = used - named, named - used
+    if not strange:
+        return ""
+    zeros = {target.lstrip("0") for target in strange} & {target.lstrip("0") for target in unused}
+    why = "Leading zeros were lost in one of the two files; write" if zeros else "Write"
+    return f": meta.csv has no {_some(strange)}, but {_some(unused) or 'no other'}. {why} targets alike in both"
+
+
+def _some(targets: set[str]) -> str:
+    return ", ".join(sorted(targets, key=_in_order)[:5]) + (", ..." if len(targets) > 5 else "")
+
+
+def _in_order(target: str) -> tuple[int, int, str]:
+    """Sorting key: whole numbers by value, words after them, and by the text what is equal: 0 before 00."""
+    return (0, int(target), target) if re.fullmatch(r"-?\d+", target) else (1, 0, target)
+
+
+def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Path) -> str:
+    """Why the targets of a list of test pages are place-holders; empty where they are labels.
+
+    Args:
+        targets: Of each ID.
+        classes: What counts as a class.
+        sample: A sample submission, whose targets are place-holders; it need not be there.
+
+    >>> why_no_labels({"a": "?", "b": ""}, ["0", "1"], Path()), why_no_labels({"a": "0", "b": "0"}, ["0", "1"], Path())
+    ('none is a class', 'all of them are 0')
+    >>> why_no_labels({"a": "0", "b": "1"}, ["0", "1"], Path()), why_no_labels({"a": "0"}, ["0", "1"], Path())
+    ('', '')
+    """
+    values = {normal(target) for target in targets.values()}
+    if all(value.casefold() in _NO_LABELS and value not in classes for value in values):
+        return "none is a class"
+    if len(targets) > 1 and len(values) == 1:
+        return f"all of them are {some(values)}"
+    if sample.is_file():
+        held = {row["ID"]: row["target"] for row in read_table(sample, ("ID", "target"))}
+        if all(held.get(page) == target for page, target in targets.items()):
+            return f"they are those of {sample.name}"
+    return ""

@@ -1,0 +1,136 @@
+"""Labels that a person has corrected: which pages get another label, and which are left out."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from docclf.cells import uncell
+from docclf.data.pages import Pages
+from docclf.data.reading.names import composed, normal
+from docclf.data.reading.tables import read_table
+from docclf.errors import DataError
+
+COLUMNS = ("ID", "old", "new")
+_MOST = 5  # pages in a message
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person has decided of a page.
+
+    Attributes:
+        page: Its ID.
+        old: Target that the data set gives it.
+        new: Target that it gets; `old` to keep it, empty to leave the page out.
+        who: Has decided; empty if it is not known.
+        when: In ISO 8601, likewise.
+    """
+
+    page: str
+    old: str
+    new: str
+    who: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Pages with corrected labels.
+
+    Attributes:
+        pages: All of them.
+        left_out: Indices of those that shall not be used.
+        counts: Decisions by kind: `relabelled`, `dropped`, `kept`.
+    """
+
+    pages: Pages
+    left_out: frozenset[int]
+    counts: dict[str, int]
+
+
+def read_corrections(path: Path) -> dict[str, Correction]:
+    """Read a file of corrections: the columns ID, old and new, maybe who and when.
+
+    Returns:
+        Each correction by the ID of its page.
+
+    Raises:
+        DataError: There is no such file, it is damaged or lacks a column, or an ID stands in it twice.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"Expected a CSV file at `data.corrections`, got {path}, which is none. "
+            "python -m docclf.labels RUN writes one; without one say data.corrections=null."
+        )
+    rows = read_table(path, COLUMNS)
+    cells = [[uncell(row.get(key) or "") for key in (*COLUMNS, "who", "when")] for row in rows]
+    found = [Correction(page, normal(old), normal(new), *others) for page, old, new, *others in cells]
+    if twice := [page for page, n in Counter(one.page for one in found).items() if n > 1]:
+        raise DataError(f"Expected each ID once in {path}, got {_some(twice)} several times. Keep one row for each.")
+    return {one.page: one for one in found}
+
+
+def correct(
+    pages: Pages, targets: Sequence[str], path: Path, is_excluded: Callable[[str], bool] = lambda page: False
+) -> Corrected:
+    """Training pages with the labels that a file of corrections gives them.
+
+    Args:
+        pages: With labels.
+        targets: What the user writes for each class.
+        path: The file.
+        is_excluded: Whether a page is left out, whatever the file says of it.
+
+    Raises:
+        DataError: See `read_corrections`; or an ID, an old or a new label in it is not that of a page.
+    """
+    assert pages.labels is not None
+    corrections = {page: one for page, one in read_corrections(path).items() if not is_excluded(page)}
+    rows = {composed(name): row for row, name in enumerate(pages.ids)}
+    given = [targets[label] for label in pages.labels.tolist()]
+    _check(corrections, rows, given, targets, path)
+    index = {target: label for label, target in enumerate(targets)}
+    labels = pages.labels.copy()
+    left_out = set()
+    counts = {"relabelled": 0, "dropped": 0, "kept": 0}
+    for page, one in corrections.items():
+        row = rows[composed(page)]
+        if not one.new:
+            left_out.add(row)
+        labels[row] = index.get(one.new, labels[row])
+        counts["dropped" if not one.new else "kept" if one.new == one.old else "relabelled"] += 1
+    return Corrected(replace(pages, labels=np.asarray(labels, dtype=np.int64)), frozenset(left_out), counts)
+
+
+def _check(
+    corrections: Mapping[str, Correction],
+    rows: Mapping[str, int],
+    given: Sequence[str],
+    targets: Sequence[str],
+    path: Path,
+) -> None:
+    if unknown := [page for page in corrections if composed(page) not in rows]:
+        raise DataError(
+            f"Expected IDs of training pages in {path}, got {_some(unknown)}, which the data set has not. "
+            "Remove these rows, or name the file of this data set in data.corrections."
+        )
+    label_of = {page: given[rows[composed(page)]] for page in corrections}
+    if others := [
+        f"{page} ({one.old}, not {label_of[page]})" for page, one in corrections.items() if one.old != label_of[page]
+    ]:
+        raise DataError(
+            f"Expected in the column old of {path} the label that the data set gives to the page, got another one for "
+            f"{_some(others)}. If the labels were changed since, remove these rows."
+        )
+    if strange := [f"{one.new} for {page}" for page, one in corrections.items() if one.new not in {*targets, ""}]:
+        raise DataError(
+            f"Expected targets out of {', '.join(targets)} in the column new of {path}, or nothing to leave a page "
+            f"out, got {_some(strange)}. Write one of them."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")

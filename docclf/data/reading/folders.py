@@ -1,0 +1,246 @@
+"""Page files in folders, and a word on those that are left out."""
+
+import functools
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from docclf.data.reading.formats import IMAGE_SUFFIXES, is_page_file
+from docclf.data.reading.names import near_equal, normal, some
+from docclf.errors import DataError
+
+log = logging.getLogger(__name__)
+
+# What lies beside pages and is meant to be none.
+_NOTES = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml"})
+_SYSTEM = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+# Folders that file systems, NAS boxes and programs make by themselves: thumbnails, bins, snapshots, what was lost.
+_SYSTEM_FOLDER = re.compile(
+    r"[.].*|__.*|@\w.*|~.*|\$(recycle.*|extend|getcurrent|sysreset|winreagent|windows.*)|recycle([rd]|\.bin)|"
+    r"#(recycle|snapshot|trash)|lost\+found|lost\.dir|found\.\d+|system volume information|"
+    r"network trash folder|temporary items|thevolumesettingsfolder|resource\.frk|msdownld\.tmp|config\.msi",
+    re.IGNORECASE,
+)
+_VALIDATION = ("val", "valid", "validation")
+_MOST = 8  # suffixes in a message
+
+
+@dataclass
+class Found:
+    """Files anywhere below a folder.
+
+    Attributes:
+        pages: Page files, in the order of the parts of their paths.
+        unread: Files that look like no page and no note, of formats that are not read.
+        system: Folders that a system has made, which are not looked at.
+    """
+
+    pages: list[Path] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    system: list[Path] = field(default_factory=list)
+
+
+def find_files(root: Path) -> Found:
+    """Files below a folder, through links too; hidden files and folders, and those of a system, are left out.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    found = Found()
+    seen: set[tuple[int, int]] = set()
+    for name, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+        folder = Path(name)
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        found.system += [folder / name for name in folders if _is_system(name)]
+        folders[:] = sorted(name for name in folders if not _is_system(name))
+        _sort_out([folder / file for file in files], found)
+    return Found(sorted(found.pages), sorted(found.unread), found.system)
+
+
+def _sort_out(files: Sequence[Path], found: Found) -> None:
+    for path in files:
+        if is_page_file(path):
+            found.pages.append(path)
+        elif not path.name.startswith(".") and path.name.lower() not in _SYSTEM and path.suffix.lower() not in _NOTES:
+            found.unread.append(path)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"Expected folders that can be read below `data.root`, got {error.strerror}: {error.filename}.")
+
+
+def _is_system(folder: str) -> bool:
+    return _SYSTEM_FOLDER.fullmatch(folder) is not None
+
+
+def tell_system(root: Path, folders: Sequence[Path]) -> None:
+    """Say which folders of a system are not looked at; the hidden ones need no word."""
+    names = Counter(readable(folder.name) for folder in folders if not folder.name.startswith((".", "__")))
+    if names:
+        shown = ", ".join(f"{name}{f' ({n} times)' if n > 1 else ''}" for name, n in names.most_common(_MOST))
+        tell_once(
+            f"Not looked at in {root}, since systems call folders of their own so: {shown}. Rename what holds pages."
+        )
+
+
+def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Page files of each folder, those in deeper ones included, and those that lie in none.
+
+    Folders without pages have empty lists. A warning tells what is not read.
+
+    Raises:
+        DataError: The name of a folder is not UTF-8.
+    """
+    everything = sorted(root.iterdir())
+    system = [path for path in everything if _is_system(path.name) and path.is_dir()]
+    entries = [path for path in everything if not path.name.startswith((".", "__")) and path not in system]
+    pages, unread = dict[str, list[Path]](), list[Path]()
+    for folder in entries:
+        if folder.is_dir():
+            if not is_utf_8(folder.name):
+                raise DataError(f"Expected class folders with names in UTF-8, got {str(folder)!a}. Rename it.")
+            found = find_files(folder)
+            pages[folder.name] = found.pages
+            unread += found.unread
+            system += found.system
+    tell_unread(root, unread)
+    tell_system(root, system)
+    return pages, [path for path in entries if is_page_file(path)]
+
+
+def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[str, list[Path]]:
+    """Page files of each class, in the order of their names.
+
+    Args:
+        root: Folder of the class folders.
+        deep: Whether a folder that holds only other folders is a class. Otherwise it is skipped with a warning: it
+            may be anything, such as the runs of a search.
+        apart: Name of a folder that is no class.
+
+    Raises:
+        DataError: A folder holds nothing that can be read, and see `files_of_classes`.
+    """
+    found, loose = files_of_classes(root)
+    classes = {}
+    for name, pages in found.items():
+        if name == apart:
+            continue
+        folder = root / name
+        if any(page.parent == folder for page in pages) or (deep and pages):
+            classes[name] = pages
+        elif any(entry.is_dir() and not _is_system(entry.name) for entry in folder.iterdir()):
+            tell_once(
+                f"Skipped {folder}: it holds other folders, no page images of its own. "
+                f"Below {root if deep else root / 'train'} a folder with pages at any depth is a class."
+            )
+        else:
+            raise DataError(f"Expected page images in the class folder {folder}, got none. Fill it or remove it.")
+    if classes:
+        tell_loose(root, loose)
+    return classes
+
+
+def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Page files of each class, by the normal form of its folders' names; a warning tells what is one, or nearly one.
+
+    Args:
+        root: Folder of the class folders.
+        folders: Page files by the name of their folder.
+
+    Raises:
+        DataError: A name has nothing that can be seen.
+    """
+    joined: dict[str, list[Path]] = {}
+    for name, pages in folders.items():
+        if not normal(name):
+            raise DataError(f"Expected class folders with names, got {str(root / name)!a}. Rename it.")
+        joined.setdefault(normal(name), []).extend(pages)
+    if len(joined) < len(folders):
+        tell_joined(root, folders)
+    tell_near_equal(root, joined)
+    return {name: sorted(joined[name]) for name in sorted(joined)}
+
+
+def tell_joined(where: Path, names: Iterable[str]) -> None:
+    """Warn of names that are one in another spelling."""
+    forms: dict[str, set[str]] = {}
+    for name in names:
+        forms.setdefault(normal(name), set()).add(name)
+    if twice := [name for name, written in forms.items() if len(written) > 1]:
+        tell_once(
+            f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
+            f"and are taken for one class each: {some(twice)}."
+        )
+
+
+def tell_near_equal(where: Path, names: Iterable[str]) -> None:
+    """Warn of classes that may be one."""
+    if alike := near_equal(names):
+        tell_once(
+            f"{where} has names that are nearly equal, and are taken for two classes: {some(alike)}. "
+            "Write them alike if they are one class."
+        )
+
+
+def no_folder(root: Path) -> str:
+    """What is the matter with a root that is no folder, and the way out."""
+    where = "" if root.is_absolute() else f" (looked for in {Path.cwd()})"
+    what = "which is no folder" if root.exists() else f"which is not there{where}"
+    return f"{what}. Say where the pages are: data.root=DIR."
+
+
+def is_utf_8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(name: str | Path) -> str:
+    """A name in characters that can be written, whatever its bytes are."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
+def tell_unread(root: Path, files: Sequence[Path]) -> None:
+    """Warn of files in formats that are not read."""
+    if files:
+        suffixes = sorted({readable(path.suffix.lower()) or "no suffix" for path in files})
+        shown = ", ".join(suffixes[:_MOST]) + (", ..." if len(suffixes) > _MOST else "")
+        tell_once(
+            f"Left out {_n_files(files)} of {root} in formats that are not read ({shown}), the first is "
+            f"{readable(files[0])}. Convert them to one of {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+
+
+def tell_loose(root: Path, files: Sequence[Path]) -> None:
+    """Warn of pages beside class folders."""
+    if files:
+        tell_once(
+            f"Left out {_n_files(files)} in {root} itself, the first is {readable(files[0].name)}: "
+            "pages of a class lie in its folder."
+        )
+
+
+def tell_validation(root: Path) -> None:
+    """Warn of validation folders beside `train`."""
+    if names := [name for name in _VALIDATION if (root / name).is_dir()]:
+        places = ", ".join(str(root / name) for name in names)
+        tell_once(f"Not read: {places}. docclf makes its own folds of the pages in train; move the pages there.")
+
+
+@functools.cache  # once a process, not once a trial
+def tell_once(message: str) -> None:
+    log.warning(message)
+
+
+def _n_files(files: Sequence[Path]) -> str:
+    return f"{len(files)} file{'s' if len(files) > 1 else ''}"

@@ -1,0 +1,243 @@
+"""Image files of every kind as RGB arrays of one size."""
+
+import functools
+import io
+import math
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from docclf.data.reading.depth import brightened, deepened, is_deep, to_8_bits
+from docclf.data.reading.metadata import slim, upright
+
+_NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+# What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+# Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
+DECODER = 4
+_MOST_PAGES = 2000  # of one file
+_FEW = 16  # of 256 grey levels
+_MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
+# PDFium is not thread-safe.
+_pdfium_lock = threading.Lock()
+
+
+def is_page_file(path: Path) -> bool:
+    """Whether a file has a name that page images have."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())  # a broken link is a page that cannot be read
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Without what Pillow warns of: oddities that it copes with, and 89 megapixels; twice as many it refuses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def count_pages(path: Path) -> int:
+    """Number of pages in a file: more than one in TIFF and PDF only.
+
+    Raises:
+        ValueError: There are more than are read: to go through those of a file takes time by their square.
+        Exception: The file is missing or damaged; the decoders have many kinds.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _MULTI_PAGE_SUFFIXES:
+        return 1
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise ValueError("the file is empty")
+    if _is_pdf(head):
+        import pypdfium2
+
+        with _pdfium_lock:
+            document = pypdfium2.PdfDocument(path)
+            try:
+                return _require_few(len(document))
+            finally:
+                document.close()
+    with Image.open(path, formats=_formats(head)) as image, suppress(EOFError):
+        image.seek(_MOST_PAGES)  # after which Pillow would count wrongly
+        _require_few(_MOST_PAGES + 1)
+    with Image.open(path, formats=_formats(head)) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
+def _require_few(n: int) -> int:
+    if n > _MOST_PAGES:
+        raise ValueError(f"the file has more than {_MOST_PAGES} pages, split it")
+    return n
+
+
+def has_more_pages(path: Path) -> bool:
+    """Whether a file whose first page could be read has others, which may be damaged."""
+    if path.suffix.lower() not in _MULTI_PAGE_SUFFIXES:
+        return False
+    with suppress(Exception):
+        with path.open("rb") as file:
+            if _is_pdf(file.read(1024)):
+                return count_pages(path) > 1
+        with Image.open(path, formats=_PILLOW_FORMATS) as image:
+            image.seek(1)  # no further: there may be very many
+            return True
+    return False
+
+
+def count_pixels(path: Path) -> int | None:
+    """Width times height as an image file's header says; None of a PDF and of a file that is damaged."""
+    with suppress(Exception), path.open("rb") as file:
+        head = file.read(1024)
+        if not _is_pdf(head):
+            with Image.open(path, formats=_formats(head)) as image:
+                return image.width * image.height
+    return None
+
+
+def limit_pixels(megapixels: float) -> None:
+    """From now on, images of up to so many megapixels are read in this process. Pillow has one limit for all."""
+    Image.MAX_IMAGE_PIXELS = round(megapixels * 1e6 / 2)  # of which it warns, and refuses twice as many
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says, in one line."""
+    told = " ".join(str(error).split())
+    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels\)", told)):
+        told += f" It is read with data.max_megapixels={math.ceil(int(found[1]) / 1e6)}."
+    return f"{type(error).__name__}: {told}"
+
+
+def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode one page without its aspect ratio. Arguments, result and errors as for `read_with_aspect`."""
+    return read_with_aspect(content, size, page=page, channels=channels)[0]
+
+
+def read_with_aspect(
+    content: bytes | Path, size: int, *, page: int = 0, channels: int = 3
+) -> tuple[NDArray[np.uint8], float]:
+    """Decode one page.
+
+    Transparent parts become white, the camera's orientation is undone, and JPEG and JPEG 2000 files are reduced while
+    they are decoded.
+
+    Args:
+        content: The bytes of a file, or its path.
+        size: Height and width in pixels that the page is reduced to; its proportions are not kept.
+        page: Which page of a TIFF or PDF, from 0.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        uint8 array of shape (size, size, channels), and the width of the page over its height.
+
+    Raises:
+        Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
+    """
+    name = content.name if isinstance(content, Path) else ""
+    content = content.read_bytes() if isinstance(content, Path) else content
+    if not content:
+        raise ValueError("the file is empty")
+    image = _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
+    reduced = _reduce(image, size, channels)
+    if reduced.max() < _FEW and (brighter := brightened(image, name)) is not image:
+        reduced = _reduce(brighter, size, channels)
+    return reduced, image.width / image.height
+
+
+def _reduce(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+    image = image.convert("RGB" if channels == 3 else "L")
+    reduced = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(reduced).reshape(size, size, channels)
+
+
+def _is_pdf(content: bytes) -> bool:
+    return content[:1024].lstrip().startswith(b"%PDF")
+
+
+def _formats(head: bytes) -> tuple[str, ...]:
+    return (*_PILLOW_FORMATS, *_heif()) if head[4:8] == b"ftyp" else _PILLOW_FORMATS
+
+
+def _identify(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=_formats(content))
+    except UnidentifiedImageError:  # which names an object in memory
+        raise UnidentifiedImageError("cannot identify image file") from None
+
+
+@functools.cache
+def _heif() -> tuple[str]:
+    """The format of what phones keep photos in, which Pillow is taught here."""
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
+    def turned_to() -> Image.Image:
+        image = _identify(content)
+        if page:
+            image.seek(page)
+        return image
+
+    image = turned_to()
+    deep = is_deep(image)
+    is_negative = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
+    if isinstance(image, Jpeg2KImageFile):
+        image = _reduced(image, content, size)
+    image.draft("RGB", (size, size))
+    image.load()
+    if image.mode.startswith("I") or image.mode == "F":  # more than 8 bits, which Pillow would clip and not scale
+        grey = to_8_bits(np.asarray(image), name)
+        image = upright(Image.fromarray(255 - grey if is_negative else grey), image)
+    else:
+        image = upright(deepened(image, turned_to, name) if deep else image, image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:
+    """A JPEG 2000 image at the least of its resolutions that is twice as large as needed, for sharp reduction."""
+    halvings = int(math.log2(max(min(image.size) / (2 * size), 1)))
+    for steps in range(halvings, 0, -1):  # most files hold 5 halvings, some fewer, and do not say so to Pillow
+        image.reduce = steps  # type: ignore[method-assign, assignment]
+        try:
+            image.load()
+        except OSError:
+            image = _identify(content)
+        else:
+            break
+    return image
+
+
+def _render(content: bytes, page: int, size: int) -> Image.Image:
+    import pypdfium2
+
+    with _pdfium_lock:
+        document = pypdfium2.PdfDocument(content)
+        try:
+            sheet = document[page]  # once: of a damaged file a second time may fail
+            width, height = sheet.get_size()
+            if not (width > 0 and height > 0 and math.isfinite(width * height)):
+                raise ValueError(f"the page is {width} x {height} points large")
+            # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
+            scale = min(2 * size / min(width, height), 8 * size / max(width, height))
+            image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
+            return image.copy()
+        finally:
+            document.close()

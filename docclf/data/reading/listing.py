@@ -1,0 +1,210 @@
+"""The pages of a folder or a CSV file in the order in which they are predicted, with what is known of their classes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.contents import n_cpus, shown
+from docclf.data.reading.classes import SAMPLE, why_no_labels
+from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread
+from docclf.data.reading.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
+from docclf.data.reading.names import nearest, normal, some
+from docclf.data.reading.tables import PageFinder, delimiter_of, read_table
+from docclf.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+_TEST = "test"
+_SAMPLE_COLUMNS = ("ID", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """A page to predict.
+
+    Attributes:
+        id: What the user calls it.
+        path: Its file; None where there is none.
+        number: Which page of its file, from 0.
+        label: What the user says of its class: a target, or the name of a folder; empty without a word.
+        problem: Why it cannot be read; empty where nothing is known against it.
+    """
+
+    id: str
+    path: Path | None
+    number: int = 0
+    label: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Pages to predict.
+
+    Attributes:
+        pages: In the order of the rows to write.
+        source: The folder or CSV file that names them.
+        columns: Of a sample submission; empty where there is none.
+        rows: Of the sample submission, one a page.
+        delimiter: Of the sample submission.
+    """
+
+    pages: list[ListedPage]
+    source: Path
+    columns: tuple[str, ...] = ()
+    rows: Sequence[dict[str, str]] = ()
+    delimiter: str = ","
+
+    def labels(self, targets: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]:
+        """Class index of each page, int64 of shape (n,); -1 where it is not known.
+
+        The names of classes are understood as well as targets, whichever way their letters are composed. Of a folder,
+        other names are no labels.
+
+        Args:
+            targets: What the user writes for each class.
+            class_names: What each class is called.
+
+        Raises:
+            DataError: A CSV file names other classes.
+        """
+        index = {normal(name): i for i, name in enumerate(class_names)}
+        index |= {normal(target): i for i, target in enumerate(targets)}
+        given = {page.id: page.label for page in self.pages}
+        is_listed = self.source.is_file() and any(given.values())
+        if is_listed and (why := why_no_labels(given, [*index], self.source.with_name(SAMPLE))):
+            log.warning(f"The targets in {self.source} are taken for place-holders, since {why}: no page is scored.")
+            return np.full(len(self.pages), -1)
+        found = [index.get(normal(page.label), -1) for page in self.pages]
+        others = sorted({page.label for page, label in zip(self.pages, found, strict=True) if label < 0} - {""})
+        if others and self.source.is_file():
+            raise DataError(
+                f"Expected targets in {self.source} out of the model's {some(targets)}, got "
+                f"{some(f'{other}{nearest(other, index)}' for other in others)}. "
+                "Without the column target, pages are predicted and not scored."
+            )
+        if others and max(found) >= 0:
+            log.warning(f"Folders that are called like no class, their pages are not scored: {some(others)}")
+        return np.asarray(found, dtype=np.int64)
+
+
+def list_pages(root: Path, *, sample_submission: Path | None = None, multi_page: str = "first") -> Listing:
+    """Find the pages to predict.
+
+    Args:
+        root: A CSV file with the column ID and optionally target, or a folder. Of a folder with sample_submission.csv
+            or else test.csv, the pages are those of that file. Of any other, they are all page files below it, called
+            by their paths, and the first folder, or the one below test/, says the class.
+        sample_submission: CSV file with the columns ID and target, which lists the pages of the folder `root`.
+        multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, called NAME#1, NAME#2 ...
+
+    Raises:
+        ConfigError: `multi_page` is another word.
+        DataError: There are no pages, or a CSV file is damaged or lacks a column.
+    """
+    if multi_page not in ("first", "all"):
+        raise ConfigError(f"Expected `data.multi_page` to be first or all, got {multi_page}.")
+    usual = root if root.name == SAMPLE else root / SAMPLE
+    sample = sample_submission or (usual if usual.is_file() else None)
+    if not root.is_dir() and not root.is_file():
+        raise DataError(f"Expected a folder or a CSV file at `data.root`, got {root}, which is neither.")
+    if sample is not None:
+        listing = _of_sample(root if root.is_dir() else root.parent, sample)
+    elif root.is_file() and not is_page_file(root):
+        listing = _of_csv(root)
+    elif (root / "test.csv").is_file():
+        listing = _of_csv(root / "test.csv")
+    else:
+        listing = _of_folder(root)
+    if not any(page.path for page in listing.pages):
+        raise DataError(_nothing(listing))
+    expanded = _expand(listing.pages) if multi_page == "all" else listing.pages
+    if listing.columns and len(expanded) > len(listing.pages):
+        raise ConfigError(
+            f"Expected one page a file with the sample submission {listing.source}, which has one row for each; "
+            "got files of several with data.multi_page=all. Use data.multi_page=first."
+        )
+    return replace(listing, pages=expanded)
+
+
+def _of_folder(root: Path) -> Listing:
+    if root.is_file():
+        return Listing([_page_of_file(root, root)], root)
+    found = find_files(root)
+    tell_unread(root, found.unread)
+    tell_system(root, found.system)
+    return Listing([_page_of_file(root, path) for path in found.pages], root)
+
+
+def _page_of_file(root: Path, path: Path) -> ListedPage:
+    parts = path.relative_to(root).parts if path != root else (path.name,)
+    name = "/".join(parts)
+    if not is_utf_8(name):
+        return ListedPage(readable(name), path, problem="the name is not UTF-8, rename it")
+    folders = parts[1:-1] if parts[0] == _TEST else parts[:-1]
+    return ListedPage(name, path, label=folders[0] if folders else "")
+
+
+def _of_csv(path: Path) -> Listing:
+    rows = read_table(path, ("ID",))
+    return Listing(_pages_of_rows(path.parent, path, rows), path)
+
+
+def _of_sample(root: Path, path: Path) -> Listing:
+    if not path.is_file():
+        raise DataError(f"Expected a CSV file at `data.sample_submission`, got {path}, which is none.")
+    rows = read_table(path, _SAMPLE_COLUMNS)
+    columns = tuple(key for key in (rows[0] if rows else {}) if key is not None)  # None holds what a row has too many
+    pages = [replace(page, label="") for page in _pages_of_rows(root, path, rows)]  # its targets are place-holders
+    return Listing(pages, path, columns, rows, delimiter_of(path, _SAMPLE_COLUMNS))
+
+
+def _pages_of_rows(root: Path, source: Path, rows: Iterable[dict[str, str]]) -> list[ListedPage]:
+    finder = PageFinder(root, list(dict.fromkeys((source.stem, _TEST))))  # train.csv names pages in train/
+    pages = []
+    for row in rows:
+        name, target = row["ID"], row.get("target", "")
+        path = finder.find(name) if name else None
+        problem = "no ID" if not name else "" if path else finder.missing(name)
+        pages.append(ListedPage(name, path, label=target, problem=problem))
+    return pages
+
+
+def _expand(pages: Sequence[ListedPage]) -> list[ListedPage]:
+    """An entry for every page of a file."""
+
+    def count(page: ListedPage) -> int | str:
+        try:
+            return count_pages(page.path) if page.path and not page.problem else 1
+        except Exception as error:  # decoders of damaged files raise almost anything
+            return reason(error)
+
+    with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
+        counts = list(shown(pool.map(count, pages), "Counting pages", len(pages)))
+    expanded = []
+    for page, n in zip(pages, counts, strict=True):
+        if isinstance(n, str) or n < 1:
+            expanded.append(replace(page, problem=n if isinstance(n, str) else "the file has no pages"))
+        elif n == 1:
+            expanded.append(page)
+        else:
+            expanded += [replace(page, id=f"{page.id}#{i + 1}", number=i) for i in range(n)]
+    return expanded
+
+
+def _nothing(listing: Listing) -> str:
+    if listing.source.is_dir() or not listing.pages:
+        kinds = f" of {', '.join(sorted(IMAGE_SUFFIXES))}" if listing.source.is_dir() else ""
+        return f"Expected pages{kinds} in {listing.source}, got none."
+    first = listing.pages[0]
+    return (
+        f"Expected the pages of {listing.source} beside it or in a folder of its name, got none of all "
+        f"{len(listing.pages)}; the first is {first.id}: {first.problem}."
+    )

@@ -1,0 +1,100 @@
+"""Pages that are named but cannot be used, and a file of pages to leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from docclf.cells import CsvWriter, uncell
+from docclf.data.reading.names import composed
+from docclf.data.reading.tables import read_table
+from docclf.errors import DataError
+
+COLUMNS = ("page", "problem", "found_by")
+_ROW = ", row "
+
+
+class Problem(str):
+    """Why a page cannot be used, in one line.
+
+    Args:
+        page: Its ID, or its path below the root; empty for a row without one.
+        what: The reason.
+        found_by: The row of a CSV file, as in `train.csv, row 3`, or what was done with the file.
+
+    >>> print(Problem("a.png", "no target", "train.csv, row 3"), "|", Problem("b.png", "the file is empty", "decoding"))
+    train.csv, row 3, a.png: no target | b.png: the file is empty
+    """
+
+    page: str
+    what: str
+    found_by: str
+
+    def __new__(cls, page: str, what: str, found_by: str) -> Problem:
+        place = [found_by] if _ROW in found_by else []
+        self = super().__new__(cls, f"{', '.join([*place, *([page] if page else [])])}: {what}")
+        self.page, self.what, self.found_by = page, what, found_by
+        return self
+
+    @classmethod
+    def of(cls, text: str) -> Problem:
+        """A problem that a reader tells as a text, `PAGE: REASON`."""
+        page, _, what = text.partition(": ")
+        return text if isinstance(text, cls) else cls(page, what, "reading")
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write all problems, with the columns page, problem and found_by; `read_exclusions` reads them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([one.page, one.what, one.found_by] for one in problems)
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Pages to leave out, and rows of CSV files.
+
+    Attributes:
+        pages: IDs, or paths below the root.
+        rows: ID, composed, and row, as in `train.csv, row 3`, of what a row alone is the matter with.
+    """
+
+    pages: frozenset[str] = frozenset()
+    rows: frozenset[tuple[str, str]] = frozenset()
+
+    def has(self, *names: str) -> bool:
+        """Whether a page of these names is left out; page N of a file as NAME#N or with its file."""
+        found = {composed(name) for name in names}
+        return not self.pages.isdisjoint(found | {name.rpartition("#")[0] for name in found if "#" in name})
+
+    def covers(self, problem: Problem) -> bool:
+        """Whether a problem is that of a page or row that is left out."""
+        return (composed(problem.page), problem.found_by) in self.rows or self.has(problem.page)
+
+    def unknown(self, seen: Sequence[str]) -> list[str]:
+        """The pages to leave out that are none of these names."""
+        known = {composed(name) for name in seen}
+        return sorted(self.pages - known - {name.rpartition("#")[0] for name in known})
+
+
+def read_exclusions(path: Path | None) -> Exclusions:
+    """Read a file of pages to leave out: the column page or ID, and maybe found_by, as in `problems.csv`.
+
+    Raises:
+        DataError: There is no such file, or it is damaged or lacks the column.
+    """
+    if path is None:
+        return Exclusions()
+    if not path.is_file():
+        raise DataError(
+            f"Expected a CSV file at `data.exclude`, got {path}, which is none. python -m docclf.data writes a "
+            "problems.csv where pages cannot be used; without one say data.exclude=null."
+        )
+    rows = read_table(path, (COLUMNS[0],), or_else=("ID",))
+    entries = [(composed(uncell(row.get("page", row.get("ID", "")))), row.get("found_by", "")) for row in rows]
+    return Exclusions(
+        frozenset(page for page, by in entries if page and _ROW not in by),
+        frozenset((page, by) for page, by in entries if _ROW in by),
+    )

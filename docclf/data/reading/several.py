@@ -1,0 +1,33 @@
+"""Files that hold several pages."""
+
+from dataclasses import replace
+
+from docclf.data.pages import Pages
+from docclf.data.reading.formats import count_pages, quiet_decoders, reason
+from docclf.data.reading.problems import Problem
+
+
+def expand(pages: Pages, multi_page: str) -> tuple[Pages, list[Problem]]:
+    """One entry for every page of a file, called NAME#1, NAME#2 ..., and the files whose pages cannot be counted.
+
+    Args:
+        pages: An entry a file.
+        multi_page: `first` leaves them as they are, `all` expands them; all pages of a file are one group.
+    """
+    if multi_page == "first":
+        return pages, []
+    counts, problems = list[int](), list[Problem]()
+    for name, path in zip(pages.ids, pages.paths, strict=True):
+        try:
+            with quiet_decoders():
+                counts.append(count_pages(path))
+        except Exception as error:  # decoders of damaged files raise almost anything
+            counts.append(0)
+            problems.append(Problem(name, reason(error), "counting pages"))
+    if all(count == 1 for count in counts):
+        return pages, problems
+    rows = [i for i, count in enumerate(counts) for _ in range(count)]
+    numbers = [number for count in counts for number in range(count)]
+    several = pages.take(rows)
+    ids = [f"{name}#{n + 1}" if counts[i] > 1 else name for i, n, name in zip(rows, numbers, several.ids, strict=True)]
+    return replace(several, ids=ids, groups=several.groups or several.ids, numbers=numbers), problems

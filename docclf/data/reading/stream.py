@@ -1,0 +1,79 @@
+"""Pages decoded in threads, a few batches ahead of who takes them: nothing is kept, however many there are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.contents import n_cpus
+from docclf.data.reading.formats import has_more_pages, read_with_aspect, reason
+from docclf.data.reading.listing import ListedPage
+
+# Of a page: its image and aspect ratio, or why it cannot be read; whether its file has others
+_Read = tuple[NDArray[np.uint8] | None, float, str, bool]
+_AHEAD = 2  # batches that wait decoded while one is taken
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pages that follow each other.
+
+    Attributes:
+        pages: All of them.
+        images: Those that could be read, uint8 of shape (n, size, size, channels).
+        aspects: Width of each of these over its height, float32 of shape (n,).
+        problems: Why a page cannot be read, one a page; empty for those in `images`.
+        several: Whether the file of a page that is its first has others, one a page.
+    """
+
+    pages: Sequence[ListedPage]
+    images: NDArray[np.uint8]
+    aspects: NDArray[np.float32]
+    problems: list[str]
+    several: list[bool]
+
+
+def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
+    """Decode pages in their order. Pillow warns of oddities: see `docclf.data.reading.formats.quiet_decoders`.
+
+    Args:
+        pages: What to read.
+        batch_size: Pages of each batch but the last.
+        size: Height and width in pixels that each page is reduced to; its proportions are not kept.
+        channels: 3 for RGB, 1 for grey.
+    """
+    waiting: deque[tuple[Sequence[ListedPage], list[Future[_Read]]]] = deque()
+    pool = ThreadPoolExecutor(n_cpus())
+    try:
+        for start in range(0, len(pages), batch_size):
+            some = pages[start : start + batch_size]
+            waiting.append((some, [pool.submit(_read, page, size, channels) for page in some]))
+            if len(waiting) > _AHEAD:
+                yield _gather(*waiting.popleft(), shape=(size, size, channels))
+        while waiting:
+            yield _gather(*waiting.popleft(), shape=(size, size, channels))
+    finally:  # also where the taker stops in between
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(page: ListedPage, size: int, channels: int) -> _Read:
+    if page.path is None or page.problem:
+        return None, 1.0, page.problem or "no file", False
+    try:
+        image, aspect = read_with_aspect(page.path, size, page=page.number, channels=channels)
+    except Exception as error:  # decoders of damaged files raise almost anything
+        return None, 1.0, reason(error), False
+    return image, aspect, "", page.number == 0 and has_more_pages(page.path)
+
+
+def _gather(pages: Sequence[ListedPage], results: Sequence[Future[_Read]], *, shape: tuple[int, ...]) -> Batch:
+    images, aspects, problems, several = zip(*(result.result() for result in results), strict=True)
+    read = [image for image in images if image is not None]
+    found = [aspect for image, aspect in zip(images, aspects, strict=True) if image is not None]
+    stacked = np.stack(read) if read else np.empty((0, *shape), np.uint8)
+    return Batch(pages, stacked, np.array(found, np.float32), list(problems), list(several))

@@ -1,0 +1,97 @@
+"""A trained model as a function: pages in, names and probabilities out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from docclf.data.reading.formats import quiet_decoders, read_with_aspect, reason
+from docclf.errors import DataError
+from docclf.inference.ensemble import find_model, load_ensemble
+from docclf.inference.prediction import Predictor, choose_device
+
+_AT_ONCE = 64
+Page = str | Path | Image.Image
+
+
+class Prediction(NamedTuple):
+    """What a model says of some pages.
+
+    Attributes:
+        names: Of the predicted classes, one a page.
+        targets: The same as the training data write them, which is what a submission wants.
+        probabilities: Calibrated, float32 of shape (n, n_classes); rows sum to 1.
+    """
+
+    names: list[str]
+    targets: list[str]
+    probabilities: NDArray[np.float32]
+
+
+class Model:
+    """The model of a run, of a search (its winner), or a folder `model` by itself.
+
+    Args:
+        run: Its folder.
+        device: As torch has it; `auto` is a GPU where there is one.
+
+    Attributes:
+        class_names: Of the classes, in the order of the probabilities.
+        targets: The same as the training data write them.
+
+    Raises:
+        DataError: There is no model, or it is damaged.
+        ConfigError: This machine has no such device.
+    """
+
+    def __init__(self, run: str | Path, device: str = "auto") -> None:
+        self._predict = Predictor(load_ensemble(find_model(Path(run))).to(choose_device(device)))
+        described = self._predict.description
+        self.class_names, self.targets = list(described.class_names), list(described.targets)
+
+    def __call__(self, pages: Sequence[Page]) -> Prediction:
+        """Predict pages.
+
+        Args:
+            pages: Paths of images or PDF files, whose first pages are taken, or Pillow images.
+
+        Raises:
+            DataError: A page cannot be read; the message says which.
+        """
+        found = [np.empty((0, len(self.targets)), np.float32)]
+        with quiet_decoders():
+            for start in range(0, len(pages), _AT_ONCE):
+                some = pages[start : start + _AT_ONCE]
+                read = [[self._read(page, size) for page in some] for size in self._predict.sizes]
+                aspects = np.array([aspect for _, aspect in read[0]], np.float32)
+                found.append(
+                    self._predict([np.stack([image for image, _ in one]) for one in read], aspects).probabilities
+                )
+        probabilities = np.concatenate(found)
+        best = probabilities.argmax(axis=1).tolist()
+        return Prediction([self.class_names[i] for i in best], [self.targets[i] for i in best], probabilities)
+
+    def _read(self, page: Page, size: int) -> tuple[NDArray[np.uint8], float]:
+        content: bytes | Path = Path(page) if isinstance(page, str | Path) else _file_of(page)
+        try:
+            return read_with_aspect(content, size, channels=self._predict.description.channels)
+        except Exception as error:  # decoders of damaged files raise almost anything
+            raise DataError(f"Expected a page that can be read, got {page}: {reason(error)}") from error
+
+
+def _file_of(image: Image.Image) -> bytes:
+    """A picture as a file, for it to be read as files are; TIFF holds every mode."""
+    file = io.BytesIO()
+    ImageOps.exif_transpose(image).save(file, "TIFF")
+    return file.getvalue()
+
+
+def load_model(run: str | Path, device: str = "auto") -> Model:
+    """The model of a run or of a search, to be called with pages; arguments and errors as for `Model`."""
+    return Model(run, device)

@@ -1,0 +1,1 @@
+"""Several studies as one: a team's."""

@@ -1,0 +1,215 @@
+"""Who of a team found what: a row for each scored trial, the best first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import stdev
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.cells import CsvWriter
+from docclf.errors import DataError
+from docclf.files import replacing
+from docclf.results.comparison import table
+from docclf.results.floors import TUNE, training_facts
+from docclf.results.reading import read_result
+from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.study.attributes import OWNER
+from docclf.sweeper.study.process import host_of
+from docclf.sweeper.study.trials import folder_number
+
+_MOST = 10  # rows on the screen
+_NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a trial comes from.
+
+    Attributes:
+        who: Name of whoever ran it, or else its machine.
+        host: Its machine; `unknown` of a study that does not say.
+        study: Name of its study, with the place where that alone does not tell two studies apart.
+        number: Of the trial in that study.
+    """
+
+    who: str
+    host: str
+    study: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial on the leaderboard.
+
+    Attributes:
+        number: Of the trial in the merged study; None where it does not fit that.
+        trial: As it is in its own study.
+        rescored: The finalist that scores it again, if one does.
+        hardware: What it was trained on, if that is known.
+        is_comparable: Whether its score can be compared with that of the study that the others are compared with.
+        is_on_front: Of several objectives, whether no other row beats it in all.
+    """
+
+    origin: Origin
+    number: int | None
+    trial: FrozenTrial
+    rescored: FrozenTrial | None
+    hardware: str | None
+    is_comparable: bool
+    is_on_front: bool = False
+
+
+def host(trial: FrozenTrial) -> str:
+    """The machine that a trial ran on."""
+    return host_of(str(trial.user_attrs.get(OWNER, ""))) or "unknown"
+
+
+def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:
+    """What a trial was trained on, as the study or the trial's `result.yaml` says it.
+
+    Args:
+        folder: That of its search.
+    """
+    known = trial.user_attrs.get("hardware")
+    if known is None and folder is not None:
+        try:
+            known = read_result(folder / str(folder_number(trial))).get("hardware")
+        except (DataError, OSError):  # damaged; the score is in the study
+            known = None
+    if isinstance(known, Mapping):
+        known = ", ".join(f"{value} cores" if key == "cores" else str(value) for key, value in known.items())
+    return str(known) if known else None
+
+
+def tune(trial: FrozenTrial) -> str | None:
+    """What a trial trained: `head`, `last` or `all`; None of an earlier release."""
+    found = training_facts(trial.user_attrs).get(TUNE)
+    return None if found is None else str(found)
+
+
+def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Row]:
+    """Rows in the order of their places.
+
+    Those whose scores cannot be compared come last. Of several objectives, the front comes first, by the first one.
+
+    Args:
+        by_rescored: Those that were scored again come first, by that score.
+    """
+    signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
+
+    def place(row: Row) -> tuple[bool, bool, bool, float]:
+        again = row.rescored if by_rescored else None
+        value = (again or row.trial).values[0]
+        return not row.is_comparable, not row.is_on_front, by_rescored and again is None, signs[0] * value
+
+    return sorted(rows, key=place)
+
+
+def front(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """The trials that no other one beats in every objective."""
+    signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
+    losses = [[sign * value for sign, value in zip(signs, t.values, strict=True)] for t in trials]
+    return [
+        trial
+        for trial, mine in zip(trials, losses, strict=True)
+        if not any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in losses)
+    ]
+
+
+def hours(trials: Sequence[FrozenTrial]) -> float:
+    """How long trials ran, in hours, one after the other."""
+    return sum(t.duration.total_seconds() for t in trials if t.duration) / 3600
+
+
+def write_leaderboard(
+    path: Path, rows: Sequence[Row], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
+) -> None:
+    """Write a row for each scored trial.
+
+    Args:
+        path: CSV file to write.
+        rows: In the order of their places.
+        objectives: Names of the values' columns; a single one is called `score`.
+        study_hours: Who and study to the sum of the study's trials.
+    """
+    scores = ["score"] if len(objectives) == 1 else list(objectives)
+    again = ["rescored", "rescored_spread"]
+    where = ["who", "host", "study", "trial", "number"]
+    columns = ["rank", *where, *scores, "spread", *again, "folds", "tune", "hardware"]
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow([*columns, "hours", "study_hours", "comparable"])
+        for rank, row in enumerate(rows, 1):
+            origin = (row.origin.who, row.origin.host, row.origin.study, row.origin.number)
+            writer.writerow(
+                [
+                    rank if row.is_comparable else "",
+                    *origin,
+                    "" if row.number is None else row.number,
+                    *row.trial.values,
+                    _number(spread(row.trial), ".6f", ""),
+                    "" if row.rescored is None else row.rescored.values[0],
+                    "" if row.rescored is None else _number(spread(row.rescored), ".6f", ""),
+                    " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
+                    tune(row.trial) or "",
+                    row.hardware or "",
+                    f"{hours([row.trial]):.4f}",
+                    f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
+                    "yes" if row.is_comparable else "no",
+                ]
+            )
+
+
+def show_leaderboard(
+    rows: Sequence[Row], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
+) -> list[str]:
+    """The first rows, to be read on a screen; arguments as of `write_leaderboard`."""
+    header = ["", "who", "study", "trial", *objectives, "spread"]
+    columns = {
+        "rescored": [_score(row.rescored) if row.rescored else _NOTHING for row in rows],
+        "tune": [tune(row.trial) or _NOTHING for row in rows],
+        "hardware": [row.hardware or _NOTHING for row in rows],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cell != _NOTHING for cell in cells)}
+    lines = [[*header, *columns, "study took"]]
+    for i, row in enumerate(rows[:_MOST]):
+        origin = row.origin
+        values = [_score(row.trial)] if len(objectives) == 1 else [f"{value:.4g}" for value in row.trial.values]
+        lines.append(
+            [
+                f"{i + 1}" if row.is_comparable else "*",
+                *(origin.who, origin.study, str(origin.number), *values),
+                _number(spread(row.trial), ".3f", _NOTHING),
+                *(cells[i] for cells in columns.values()),
+                format_seconds(3600 * study_hours.get((origin.who, origin.study), 0.0)),
+            ]
+        )
+    more = [f"and {len(rows) - _MOST} more in leaderboard.csv"] if len(rows) > _MOST else []
+    return [*table(lines), *more]
+
+
+def show_counts(who: str, study: str, trials: Sequence[FrozenTrial]) -> str:
+    """How many trials a study brings, and how they ended."""
+    counts = Counter(trial.state for trial in trials)
+    states = ", ".join(f"{counts[state]} {state.name.lower()}" for state in TrialState if counts[state])
+    return f"{who}, study {study}: {states}, {format_seconds(3600 * hours(trials))}"
+
+
+def spread(trial: FrozenTrial) -> float | None:
+    """Standard deviation over folds; None of fewer than two."""
+    folds = trial.user_attrs.get("folds") or []
+    return stdev(folds) if len(folds) > 1 else None
+
+
+def _score(trial: FrozenTrial) -> str:
+    return f"{trial.values[0]:.3f}"
+
+
+def _number(value: float | None, form: str, nothing: str) -> str:
+    return nothing if value is None else format(value, form)

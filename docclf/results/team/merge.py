@@ -1,0 +1,269 @@
+"""Several studies made one: its folder, as a search leaves it, with a leaderboard and the best as the team's config."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.files import link
+from docclf.results.folders import link_folder, replacing_folder
+from docclf.results.provenance import git_commit, versions
+from docclf.results.studies import replayable
+from docclf.results.tables import write_trials
+from docclf.results.team import leaderboard
+from docclf.results.team.agreement import reference, refuse_others
+from docclf.results.team.joining import MERGED_FROM, Entry, Joined, join
+from docclf.results.team.leaderboard import Row
+from docclf.results.team.sources import RECORDS, read_source
+from docclf.results.team.team_config import TeamBest, export_team_best
+from docclf.results.verdict import Verdict, judge
+from docclf.results.winner import export_run
+from docclf.sweeper.run.finalists import open_finalists, scored, source_number
+from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
+from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
+from docclf.sweeper.study.trials import best_trials
+
+_RECORD = "merge.yaml"
+
+
+def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, replace: bool = False) -> str:
+    """Merge studies into a new folder.
+
+    The folder appears whole or not at all. What is merged stays as it is; files of trials are linked where the disk
+    allows it.
+
+    Args:
+        given: The studies, see `docclf.results.team.sources.read_source`.
+        out: The new folder; its name is that of the merged study.
+        anyway: Merge studies that do not belong together, too.
+        replace: Replace an earlier merge.
+
+    Returns:
+        Lines for the screen: the studies, the leaderboard, the best and what to do next.
+
+    Raises:
+        ConfigError: A study cannot be read or has no finished trial, is given twice, or `out` is taken.
+        SpaceError: The studies do not belong together.
+        OSError: The folder cannot be written.
+    """
+    if len(given) < 2:
+        raise ConfigError(f"Expected at least two studies to merge, got {len(given)}.")
+    out = out.absolute()
+    _check_out(out, replace, given)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sources = [read_source(text) for text in given]
+    if empty := [source.label for source in sources if not source.trials]:
+        raise ConfigError(f"Expected studies with finished trials, got none in {', '.join(empty)}. Leave it out.")
+    refuse_others(sources, anyway=anyway)
+    joined = join(sources)
+    with replacing_folder(out) as partial:
+        return _Merge(joined, partial, out).run()
+
+
+class _Merge:
+    """One merge under way.
+
+    Args:
+        joined: What the merged study has.
+        partial: The folder to fill.
+        out: What it will be called.
+    """
+
+    def __init__(self, joined: Joined, partial: Path, out: Path) -> None:
+        self.joined, self.partial, self.out = joined, partial, out
+        self.first = reference(joined.sources)
+        self.objectives = list(self.first.records.get("objective", {})) or ["value"]
+        self.by_rescored = len(self.first.directions) == 1 and joined.rescoring() is not None
+
+    def run(self) -> str:
+        study = self._write_study()
+        notes = [*self.joined.notes, *self._link_trials()]
+        self._write_finalists(study)
+        self._link_artifacts()
+        verdict = judge(study, self.partial) if self.by_rescored else None
+        finalists = scored(study) if len(study.directions) == 1 else []
+        write_trials(self.partial / "trials.csv", study.get_trials(deepcopy=False), self.objectives, finalists)
+        rows = self._rows()
+        hours = {key: leaderboard.hours(trials) for key, trials in self.joined.by_study.items()}
+        board = (rows, self.objectives, hours)
+        leaderboard.write_leaderboard(self.partial / "leaderboard.csv", *board)
+        config = self._write_config()
+        best = self._export(study, rows, verdict)
+        self._write_record([*notes, *best.notes])
+        study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+        n = len(study.get_trials(deepcopy=False))
+        noted = [f"{note}." for note in [*notes, *best.notes]]
+        counts = [leaderboard.show_counts(*key, trials) for key, trials in self.joined.by_study.items()]
+        shown = leaderboard.show_leaderboard(*board)
+        lines = [*counts, *noted, "", *shown, "", f"{n} trials in {self.out}, study {self.out.name}", *best.lines]
+        steps = [*best.next_steps, *self._go_on(config, n)]
+        return "\n".join([*lines, *(["What next:", *steps] if steps else [])])
+
+    def _write_study(self) -> optuna.Study:
+        study = optuna.create_study(
+            study_name=self.out.name, storage=_new_storage(self.partial / "study.db"), directions=self.first.directions
+        )
+        for key in RECORDS:
+            if key in self.first.records:  # as `require_same` keeps it, to go on with
+                study.set_user_attr(key, json.dumps(self.first.records[key], sort_keys=True))
+        study.set_user_attr(MERGED_FROM, [source.text for source in self.joined.sources])
+        study.add_trials(self.joined.copies())
+        return study
+
+    def _link_trials(self) -> list[str]:
+        """Link the folders of trials; a note for each study where some are not here."""
+        missing: dict[str, int] = {}
+        for entry in self.joined.entries:
+            if entry.number is None or DUPLICATE_OF in entry.trial.user_attrs:
+                continue
+            source = entry.source.folder and entry.source.folder / str(entry.trial.number)
+            if source is not None and source.is_dir():
+                link_folder(source, self.partial / str(entry.number))
+            else:
+                missing[entry.source.label] = missing.get(entry.source.label, 0) + 1
+        return [f"{label}: the folders of {n} trials are not there, and so not here" for label, n in missing.items()]
+
+    def _write_finalists(self, study: optuna.Study) -> None:
+        found = self.joined.finalists() if len(study.directions) == 1 else []
+        if not found:
+            return
+        finalists = open_finalists(study, race=True)
+        for number, (copy, original, source) in enumerate(found):
+            finalists.add_trial(copy)
+            folder = source.folder and source.folder / FINALISTS / str(original.number)
+            if folder is not None and folder.is_dir():
+                link_folder(folder, self.partial / FINALISTS / str(number))
+        finalists.set_user_attr(CURRENT, [copy.user_attrs[FINALIST] for copy, _, _ in found])
+
+    def _link_artifacts(self) -> None:
+        """Link what the studies keep for optuna-dashboard; the copies of trials name it as before."""
+        (self.partial / ARTIFACTS).mkdir()
+        for folder in (source.folder for source in self.joined.sources if source.folder is not None):
+            for path in (folder / ARTIFACTS).glob("*"):
+                is_known = (target := self.partial / ARTIFACTS / path.name).exists()
+                if path.is_file() and not path.is_symlink() and not is_known:  # as it does after a merge of merges
+                    link(path, target)
+
+    def _rows(self) -> list[Row]:
+        """The leaderboard: what was scored and keeps to the constraints."""
+        directions = self.first.directions
+        kept = {id(trial) for source in self.joined.sources for trial in best_trials(source.trials, directions[0])}
+        entries = [e for e in self.joined.entries if id(e.trial) in kept and DUPLICATE_OF not in e.trial.user_attrs]
+        scored_again = ((s, f) for s in self.joined.sources for f in s.finalists if REFERENCE not in f.user_attrs)
+        again = {(id(source), source_number(f)): f for source, f in scored_again}
+        rows = [
+            Row(
+                origin=entry.origin,
+                number=entry.number,
+                trial=entry.trial,
+                rescored=again.get((id(entry.source), entry.trial.number)),
+                hardware=leaderboard.hardware(entry.trial, entry.source.folder),
+                is_comparable=entry.is_comparable,
+            )
+            for entry in entries
+        ]
+        if len(directions) > 1:
+            best = leaderboard.front([row.trial for row in rows if row.is_comparable], directions)
+            ids = {id(trial) for trial in best}
+            rows = [changed(row, is_on_front=id(row.trial) in ids) for row in rows]
+        return leaderboard.ranked(rows, directions, by_rescored=self.by_rescored)
+
+    def _export(self, study: optuna.Study, rows: Sequence[Row], verdict: Verdict | None) -> TeamBest:
+        entries = {id(entry.trial): entry for entry in self.joined.entries}
+        chosen: list[Entry]
+        if len(study.directions) > 1:
+            chosen = [entries[id(row.trial)] for row in rows if row.is_on_front]
+        else:
+            chosen = [entries[id(row.trial)] for row in rows if row.is_comparable][:1]
+        if verdict is not None:
+            chosen = [entry for entry in self.joined.entries if entry.number == verdict.number]
+        best = export_team_best(study, chosen, self.partial / "best", self.out / "best", verdict)
+        if verdict is not None:
+            export_run(self.partial, verdict, "all")
+        return best
+
+    def _write_config(self) -> DictConfig | None:
+        """`multirun.yaml`, by which a search's folder is known, as if the first study had been searched here."""
+        if self.first.config is None:
+            return None
+        config = self.first.config.copy()
+        OmegaConf.set_struct(config, False)
+        places = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
+        places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
+        places |= {"study_name": self.out.name} if "study_name" in config else {}
+        places |= {"search.storage": None} if OmegaConf.select(config, "search") is not None else {}
+        for key, value in places.items():
+            OmegaConf.update(config, key, value)
+        OmegaConf.save(config, self.partial / "multirun.yaml")
+        return config
+
+    def _write_record(self, notes: Sequence[str]) -> None:
+        """`merge.yaml`: what was merged, when and with what."""
+        studies = [
+            {"who": source.who, "source": source.text, "study": source.name, "trials": len(source.trials)}
+            for source in self.joined.sources
+        ]
+        facts = {
+            "studies": studies,
+            "best_by": "rescored" if self.by_rescored else "score",
+            "notes": list(notes),
+            "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
+            "versions": versions(),
+            "commit": git_commit(),
+        }
+        (self.partial / _RECORD).write_text(
+            yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+
+    def _go_on(self, config: DictConfig | None, n: int) -> list[str]:
+        """The command that searches on, that of the first study under the new name."""
+        if config is None or "study_name" not in config or "search" not in config:
+            return []
+        given = replayable([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
+        gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
+        kept = [text for text in given if not text.startswith(gone)]
+        total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
+        here = [] if self.out.parent == Path.cwd() / "multirun" else [f"hydra.sweep.dir='{self.out}'"]
+        name = self.out.name if re.fullmatch(r"[A-Za-z_][\w.-]*", self.out.name, re.ASCII) else f"'{self.out.name}'"
+        command = [*kept, f"study_name={name}", *here, f"search.n_trials={total}"]
+        return ["  # search on from here", f"  python -m docclf.train -m {shlex.join(command)}"]
+
+
+def _new_storage(path: Path) -> optuna.storages.BaseStorage:
+    """SQLite that does not wait for the disk: the file is of no use before it is whole."""
+    from sqlalchemy import event
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+    storage.engine.dispose()  # connections opened before
+    return optuna.storages.get_storage(storage)
+
+
+def _check_out(out: Path, replace: bool, given: Sequence[str]) -> None:
+    if not out.name:
+        raise ConfigError(f"Expected the name of a new folder, got --out {out}.")
+    if not out.exists():
+        return
+    is_merge = (out / _RECORD).is_file()
+    if not replace:
+        way_out = " or add --replace, since it is an earlier merge" if is_merge else ""
+        raise ConfigError(f"Expected a new folder to merge into, got {out}, which exists. Give another --out{way_out}.")
+    if not is_merge:
+        raise ConfigError(f"Expected an earlier merge to replace, got {out}, which is none. Give another --out.")
+    known = read_source(str(out))
+    own = [trial for trial in (*known.trials, *known.finalists) if MERGED_FROM not in trial.user_attrs]
+    if (own or known.left_out) and not any(Path(text).absolute() == out for text in given):
+        raise ConfigError(
+            f"Expected an earlier merge to replace, got {out}, which was searched on from since. Give another --out, "
+            f"and merge it too, as one of the studies."
+        )

@@ -1,0 +1,110 @@
+"""A study as it is asked for trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from docclf.sweeper.strategy.climb import Climb, RungView
+from docclf.sweeper.study.attributes import DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
+from docclf.sweeper.study.process import this_process
+from docclf.sweeper.study.trials import interrupt
+
+
+class Asker(optuna.Study):
+    """Marks every trial as this process's before the sampler sees it, and knows trials of other studies.
+
+    Args:
+        study: Where results are told, its sampler set.
+        known: Other studies' trials for the sampler, whose parameters fit the space, with negative numbers.
+        baseline: Parameters of trial 0; None for those of the first entry, or else to let the sampler choose.
+        entries: Text to parameters of what is tried next.
+        on_first: Called when trial 0 is this process's: of however many that open a study at once, one gets it.
+        deadline: When a trial is asked to stop, in seconds since 1970; infinite for never.
+        climb: Says which rung a trial is on. Then the sampler sees the trials of that rung alone.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        known: Sequence[FrozenTrial] = (),
+        baseline: Mapping[str, Any] | None = None,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
+        on_first: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
+        climb: Climb | None = None,
+    ) -> None:
+        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self._taken: int | None = None
+        self._whole: Any = self._storage
+        self.climb = climb
+        self.rung: str | None = None
+        """Of the trial that was taken last."""
+        self.known, self.on_first, self.deadline = list(known), on_first, deadline
+        self.first: tuple[str, str, Mapping[str, Any]] | None = next(
+            ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
+        )
+        if baseline is not None:
+            self.first = (ROLE, "baseline", baseline)
+
+    def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        known = [t for t in self.known if t.user_attrs.get(RUNG) == self.rung and (states is None or t.state in states)]
+        return [*known, *trials] if known else trials
+
+    def take(self, spent: float = 0.0) -> int:
+        """Take the next trial, queued or new, and mark it as this process's; `ask` then draws its parameters.
+
+        Args:
+            spent: Part of the time budget that is over.
+
+        Returns:
+            Its id in the storage.
+        """
+        self._taken = self._take(spent)
+        return self._taken
+
+    def give_back(self, trial_id: int) -> None:
+        """Fail a trial that was taken while another process may have taken the last one."""
+        self._taken = None
+        interrupt(self, trial_id, "claim", "the database was away while it was begun")
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        trial_id, self._taken = self._taken, None
+        return self._take() if trial_id is None else trial_id
+
+    def _take(self, spent: float = 0.0) -> int:
+        self._storage = self._whole
+        trial_id = super()._pop_waiting_trial_id()
+        queued = trial_id is not None
+        if trial_id is None:
+            trial_id = self._storage.create_new_trial(self._study_id)
+        self._storage.set_trial_user_attr(trial_id, OWNER, this_process())
+        if math.isfinite(self.deadline):
+            self._storage.set_trial_user_attr(trial_id, DEADLINE, self.deadline)
+        new, self._is_new = self._is_new, False
+        if new and not queued and self._storage.get_trial_number_from_id(trial_id) == 0:
+            if self.first is not None:
+                attribute, value, params = self.first
+                self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(params))
+                self._storage.set_trial_user_attr(trial_id, attribute, value)
+            self.on_first()
+        if self.climb is not None:
+            self._place(trial_id, self.climb, spent)
+        return trial_id
+
+    def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
+        trials = self._whole.get_all_trials(self._study_id, deepcopy=False)
+        given = self._whole.get_trial(trial_id).system_attrs.get("fixed_params", {})
+        draws, attributes = climb.place(trials, given, spent)
+        self._whole.set_trial_system_attr(trial_id, "fixed_params", draws)
+        for key, value in attributes.items():
+            self._whole.set_trial_user_attr(trial_id, key, value)
+        self.rung = attributes[RUNG]
+        self._storage = RungView(self._whole, attributes[RUNG])  # type: ignore[assignment]

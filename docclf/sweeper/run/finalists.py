@@ -1,0 +1,359 @@
+"""The best trials scored once more, elsewhere than where they were chosen: what wins there wins for a reason.
+
+The best of 20 noisy scores is mostly lucky. So the best few and the baseline run again as jobs, with overrides that
+give each a fresh score, in a study of their own beside the search's: continued, retried and resumed like any trial.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.run.opening import Opened
+from docclf.sweeper.run.search import Search
+from docclf.sweeper.run.workers import Workers
+from docclf.sweeper.space.checks import apart, encoded, finalists_overrides, reference_overrides
+from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.storage.claims import claim_lock
+from docclf.sweeper.storage.ownership import (
+    await_sign_of_life,
+    elsewhere,
+    is_scored_here,
+    load_finalists,
+    other_owner,
+    own,
+    release,
+)
+from docclf.sweeper.storage.places import FINALISTS, finalists_name
+from docclf.sweeper.study.attributes import (
+    BEAT,
+    CURRENT,
+    DUPLICATE_OF,
+    EXPECTED,
+    FINALIST,
+    FLOORS,
+    MEMBER,
+    PRUNER,
+    REFERENCE,
+    RETRY_OF,
+    ROLE,
+    RUNG,
+    WANTED,
+)
+from docclf.sweeper.study.process import host_of, this_process
+from docclf.sweeper.study.trials import (
+    best_trials,
+    counted,
+    fail_dead,
+    how_scored,
+    interrupt,
+    retry_interrupted,
+)
+
+log = logging.getLogger(__name__)
+
+
+def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
+    """The finalists' study, made if it is not there.
+
+    Args:
+        search: The study that they come from.
+        race: Whether a finalist stops that falls behind, see `docclf.sweeper.strategy.race.Race`.
+    """
+    study = optuna.create_study(
+        study_name=finalists_name(search.study_name),
+        storage=search._storage,
+        direction=search.direction,
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known
+    )
+    study.set_user_attr(PRUNER, "race" if race else "none")
+    return study
+
+
+def scored(search: optuna.Study) -> list[FrozenTrial]:
+    """Finalists of a search that came to their end, as they were last scored; the best first, none without a rescoring.
+
+    Args:
+        search: The study that they come from.
+    """
+    study = load_finalists(search)
+    if study is None:
+        return []
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    current = study.user_attrs.get(CURRENT, [])
+    last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
+    return best_trials(list(last.values()), study.direction)
+
+
+def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
+    """The baseline, where there is one, and the best other trials.
+
+    Args:
+        trials: Of the search.
+        direction: Of its objective.
+        top_k: How many others.
+    """
+    baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
+    seen = [t.params for t in baseline]
+    best: list[FrozenTrial] = []
+    for trial in best_trials(trials, direction):
+        if len(best) < top_k and DUPLICATE_OF not in trial.user_attrs and trial.params not in seen:
+            seen.append(trial.params)
+            best.append(trial)
+    return [*baseline, *best]
+
+
+def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+    """Score the finalists of a search that are not scored yet.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        opened: The search, which has ended.
+        workers: Run the jobs.
+
+    Raises:
+        SearchError: All of them failed.
+        SystemExit: A signal ended it; everything that finished is saved.
+    """
+    asked: Mapping[str, Any] = settings["finalists"]
+    study = opened.study
+    if not asked["top_k"] or len(study.directions) > 1:
+        return
+    wanted = choose(study.get_trials(deepcopy=False), study.direction, asked["top_k"])
+    if not wanted:
+        return
+    finalists = open_finalists(study, asked["race"])
+    overrides = finalists_overrides(asked)
+    # The best one goes first: where there is no time for more, it wins without a comparison.
+    first = best_trials(wanted, study.direction)[:1]
+    in_turn = [*first, *(trial for trial in wanted if trial not in first)]
+    entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in in_turn}
+    await_sign_of_life(finalists)
+    with claim_lock(finalists._storage, finalists.study_name):
+        if (owner := other_owner(finalists)) is not None:
+            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
+            return
+        if (host := elsewhere(finalists, entrants, opened.directory)) is not None:
+            log.info(
+                f"The finalists were scored on {host}, where the winner is exported. "
+                "With other overrides, such as another seed, they are scored here."
+            )
+            return
+        own(finalists, this_process())
+    try:
+        _score(entrants, settings, opened, workers, finalists)
+        if reference := _reference(settings, opened, wanted[0]):
+            _score({**entrants, **reference}, settings, opened, workers, finalists)
+        if members := _members(asked, opened):
+            _score({**entrants, **reference, **members}, settings, opened, workers, finalists)
+        if not scored(study):
+            log.info("No finalist came to its end, so the best trial wins by its score in the search")
+    except BaseException:
+        release(study)
+        raise
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """Who is to be scored: draws, and user attributes that the finalist has besides its mark."""
+
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> _Entrant:
+        kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
+        return cls(trial.params, kept | ({EXPECTED: trial.duration.total_seconds()} if trial.duration else {}))
+
+
+def _score(
+    entrants: Mapping[str, _Entrant],
+    settings: Mapping[str, Any],
+    opened: Opened,
+    workers: Workers,
+    finalists: optuna.Study,
+) -> None:
+    """Run those that are not scored yet, and say who counts."""
+    finalists.set_user_attr(WANTED, list(entrants))
+    fail_dead(finalists)
+    missing = _queue(finalists, entrants, opened.directory)
+    if missing:
+        total = len(counted(finalists.get_trials(deepcopy=False))) + missing
+        alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
+        again = replace(opened, study=finalists, total=total, **alone)
+        _Final(settings, again, workers).run()
+    # Until here, those of before count. They still do where they were scored in the same way: that a trial found
+    # since took their place by its score in the search says nothing against them.
+    way = " ".join(finalists_overrides(settings["finalists"]))
+    alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
+    finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+
+
+def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, _Entrant]:
+    """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
+
+    Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
+    gets besides.
+
+    Args:
+        base: The baseline, or without one the best trial.
+    """
+    asked, study = settings["finalists"], opened.study
+    trials = study.get_trials(deepcopy=False)
+    allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
+    winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
+    if winner is None or not asked["references"]:
+        return {}
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    floors = {name: sign * floor for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
+    better = [name for name in floors if name in asked["references"] and floors[name] < sign * winner.values[0]]
+    if not better:
+        return {}
+    name = min(better, key=lambda name: floors[name])
+    log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
+    space, given = opened.space, encoded(asked["references"][name])
+    values = {**{key_of(draw): value for draw, value in base.params.items()}, **given}
+    misfits = space.misfits(values)
+    params = space.to_names({key: value for key, value in values.items() if key not in misfits})
+    return {mark(base.number, finalists_overrides(asked), name): _Entrant(params, {REFERENCE: name})}
+
+
+def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
+    """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
+    try:
+        if (members := opened.load_members()) is None:
+            return {}
+        numbers = members(opened.study, opened.directory, opened.config)
+    except Exception:  # the winner is not to be lost by it
+        log.exception(f"Could not choose members of an ensemble by {asked['members']}")
+        return {}
+    found = {}
+    for trial in (opened.study.get_trials(deepcopy=False)[number] for number in numbers):
+        entrant = _Entrant.of(trial)
+        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
+        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
+    if found:
+        log.info(
+            f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"
+        )
+    return found
+
+
+class _Final(Search):
+    """The search's loop over a queue that is filled already."""
+
+    noun = "finalist"
+
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+        unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        pruner = {"_target_": "Race" if settings["finalists"]["race"] else "NopPruner"}
+        none_after = {"pruner": pruner, "finalists": {**settings["finalists"], "top_k": 0}}
+        # Who was allowed by the constraints is so here, where another validation may take longer.
+        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
+        self.asked = finalists_overrides(settings["finalists"])
+
+    def _prepare(self) -> None:
+        self._refresh()
+
+    def _seed(self, trial_id: int) -> None:
+        """Nothing: no parameter is drawn."""
+
+    def _suggest(self, trial: optuna.Trial) -> None:
+        """Take what is queued and no more: what a reference leaves open, the config decides."""
+        queued = self.study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
+        for name, distribution in self.space.distributions.items():
+            if name in queued:
+                trial._suggest(name, distribution)
+
+    def _n_left(self) -> int:
+        """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
+        retry_interrupted(self.study)
+        self._refresh()
+        waiting = [trial for trial in self.trials if trial.state == TrialState.WAITING]
+        needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
+        if time.time() + needed <= self._stops_at:
+            return len(waiting)
+        if not self.limits.is_reached:
+            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
+        self.limits.is_reached = True
+        return 0
+
+    def _announce(self) -> None:
+        log.info(f"Finalists, scored again with {' '.join(self.asked)}")
+
+    def _beat(self) -> None:
+        super()._beat()
+        self.study.set_user_attr(BEAT, time.time())
+
+    def _save(self) -> None:
+        """Nothing: what the search came to is saved."""
+
+    def _on_best(self) -> None:
+        """Nothing: who wins is said when all are scored."""
+
+    def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
+        name = trial.user_attrs.get(REFERENCE)
+        given = reference_overrides(self.settings["finalists"], name) if name not in (None, MEMBER) else []
+        own = apart([*super()._overrides(trial), *self.asked], given)
+        return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
+
+    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        if (name := trial.user_attrs.get(REFERENCE)) not in (None, MEMBER):
+            return f"reference {name}: {super()._describe(trial)}"
+        return f"trial {source_number(trial)}: {super()._describe(trial)}"
+
+
+def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:
+    """Identifies a finalist: the trial of the search, and how it is scored again.
+
+    Args:
+        number: Of the trial.
+        overrides: Of a finalist.
+        reference: Name of the reference that is made of the trial.
+
+    >>> mark(7, ["validation.seed=43"]), mark(0, ["validation.seed=43"], "nearest")
+    ('7 validation.seed=43', '0/nearest validation.seed=43')
+    """
+    return " ".join([f"{number}/{reference}" if reference else str(number), *overrides])
+
+
+def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
+    """Number of the trial of the search that a finalist scores again, or that a reference is made of."""
+    return int(finalist.user_attrs[FINALIST].partition(" ")[0].partition("/")[0])
+
+
+def _queue(finalists: optuna.Study, entrants: Mapping[str, _Entrant], directory: Path) -> int:
+    """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
+
+    Who was scored on a machine that does not share the search's folder is scored again if anyone has to be: its
+    predictions are wanted.
+
+    Returns:
+        How many are queued.
+    """
+    known: dict[str, FrozenTrial] = {}
+    for trial in finalists.get_trials(deepcopy=False):
+        name = trial.user_attrs.get(FINALIST, "")
+        if trial.state == TrialState.WAITING and name not in entrants:
+            interrupt(finalists, trial._trial_id, "unwanted", "not among the finalists any more")
+        known[name] = trial
+    queued = 0
+    for name, entrant in entrants.items():
+        last = known.get(name)
+        if last is not None and is_scored_here(last, directory):
+            continue
+        queued += 1
+        if last is not None and last.state == TrialState.WAITING:
+            continue
+        attributes = {FINALIST: name} | ({RETRY_OF: last.number} if last is not None else {})
+        finalists.enqueue_trial(dict(entrant.params), user_attrs={**attributes, **entrant.attributes})
+    return queued

@@ -1,0 +1,86 @@
+"""What ends a search before its total: time, stagnation, failures."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.errors import SearchError
+from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.study.attributes import RUNG
+from docclf.sweeper.study.trials import causes, counted, last_improvement
+
+log = logging.getLogger(__name__)
+
+# A failure rate says little about fewer trials.
+_FAILURES_JUDGED_AFTER = 5
+
+
+class Limits:
+    """The limits of one run of a search.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`, `timeout` in seconds.
+        directions: Of the study.
+        deadline: When the time budget ends, in seconds since 1970; infinite for never.
+        last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
+
+    Attributes:
+        reserve: Seconds of the time budget that are kept for the finalists.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        directions: Sequence[StudyDirection],
+        deadline: float = math.inf,
+        last_rung: str | None = None,
+    ) -> None:
+        self.settings, self.directions, self.last_rung = settings, directions, last_rung
+        self.deadline, self.reserve = deadline, 0.0
+        self.is_reached = False
+
+    @property
+    def spent(self) -> float:
+        """Part of the time budget that is over."""
+        return 1 - (self.deadline - time.time()) / self.settings["timeout"] if self.settings["timeout"] else 0.0
+
+    def end(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether one of them ends the search, which then is a success; says which, once."""
+        self.is_reached = self.is_reached or self._reaches(trials)
+        return self.is_reached
+
+    def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
+        # One trial begins in any case, so that even a budget that its start has spent says something.
+        if trials and (left := self.deadline - time.time()) <= self.reserve:
+            kept = f", of which {format_seconds(left)} are left for the finalists" if left > 0 else ""
+            log.info(
+                f"Stopped by timeout={self.settings['timeout']:g} seconds of the study{kept}; a larger one goes on"
+            )
+            return True
+        patience = self.settings["stop_when_stagnant"]
+        judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))
+        since = last_improvement(list(judged), self.directions) if patience else 0
+        if patience and since >= patience:
+            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
+            return True
+        return False
+
+    def require_few_failures(self, trials: Sequence[FrozenTrial]) -> None:
+        """Raise SearchError where more trials failed than `max_failure_rate` allows."""
+        done = counted(trials)
+        failed = [trial for trial in done if trial.state == TrialState.FAIL]
+        rate = self.settings["max_failure_rate"]
+        if len(done) >= _FAILURES_JUDGED_AFTER and len(failed) / len(done) > rate:
+            raise SearchError(
+                f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"
+                f"{causes(failed)}\n"
+                "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
+                "more with hydra.sweeper.max_failure_rate."
+            )

@@ -1,0 +1,1 @@
+"""What a search shows while it runs."""

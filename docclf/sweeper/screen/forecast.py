@@ -1,0 +1,250 @@
+"""How long the rest of a search will take."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docclf.sweeper.strategy.climb import Climb
+
+# Of trials that may be stopped early, the share that runs whole, by their pruner's class: what was seen with median,
+# what halving comes to, and guesses. It counts as so many trials that were seen.
+_WHOLE = {
+    "NopPruner": 1.0,
+    "PatientPruner": 0.8,
+    "WilcoxonPruner": 0.8,
+    "HyperbandPruner": 0.3,
+    "PercentilePruner": 0.3,
+    "SuccessiveHalvingPruner": 0.15,
+    "Race": 0.0,
+}
+_WHOLE_OTHERWISE = 0.5
+_STOPPED_AFTER = 0.4  # part of a trial that one that is stopped runs, where none was seen
+_PRIOR = 16.0
+# What a step costs is the mean of so many trials, the latest: the sampler may come to prefer dearer ones.
+_LATEST = 30
+# Trials of a race that run whole, see docclf.sweeper.strategy.race.Race.
+_RACE_WHOLE = 2
+# Beyond so many trials a worker, which of them a worker runs does not matter.
+_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a trial has cost, so far or in all.
+
+    Attributes:
+        seconds: Wall-clock time.
+        steps: Values that it reported; 1 of one that ended without any.
+        is_whole: Whether it came to its end.
+        rung: Of a search that climbs: what a trial costs says nothing of those on another one.
+    """
+
+    seconds: float
+    steps: int
+    is_whole: bool = False
+    rung: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search does in all.
+
+    Attributes:
+        total: Trials; infinite for as many as there is time for.
+        workers: Of them that run at once.
+        whole: Share of the trials that is expected to run to its end, before any was seen.
+        n_startup: Trials of a rung that none stops before.
+        n_finalists: Trials that run once more at the end.
+        is_race: Whether of these those behind the leader stop.
+        climb: Which rungs the trials are on; None for one.
+    """
+
+    total: float
+    workers: int = 1
+    whole: float = 1.0
+    n_startup: int = 0
+    n_finalists: int = 0
+    is_race: bool = False
+    climb: Climb | None = field(default=None, repr=False)
+
+    def coming(self, done: Sequence[Cost], running: Sequence[Cost]) -> list[tuple[str, int]]:
+        """Rungs of the trials to come, with how many each will have."""
+        n_left = max(int(self.total) - len(done) - len(running), 0)
+        if self.climb is None:
+            return [("", n_left)] if n_left else []
+        begun = Counter(cost.rung for cost in (*done, *running))
+        return self.climb.coming(begun, (*done, *running)[-1].rung, n_left)
+
+
+def make_plan(
+    settings: Mapping[str, Any], total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
+) -> Plan:
+    """The plan of a search.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`; `pruner`, `baseline` and `finalists` are read.
+        total: Trials.
+        workers: Of them that run at once.
+        is_single: Whether there is one objective; trials of several are neither stopped nor scored again.
+        climb: Which rungs the trials are on; None for one.
+
+    >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
+    >>> make_plan({"pruner": pruner, "baseline": True, "finalists": {"top_k": 3, "race": True}}, 20, 1)
+    Plan(total=20, workers=1, whole=0.5, n_startup=1, n_finalists=4, is_race=True)
+    """
+    if not is_single:
+        return Plan(total, workers, climb=climb)
+    pruner, finalists = settings["pruner"], settings["finalists"]
+    name = str(pruner["_target_"]).rpartition(".")[2]
+    return Plan(
+        total,
+        workers,
+        _WHOLE.get(name, _WHOLE_OTHERWISE),
+        _RACE_WHOLE if name == "Race" else int(pruner.get("n_startup_trials") or 0),
+        int(min(finalists["top_k"], total)) + bool(settings["baseline"]) if finalists["top_k"] else 0,
+        bool(finalists.get("race")),
+        climb,
+    )
+
+
+def seconds_left(
+    plan: Plan,
+    done: Sequence[Cost],
+    running: Sequence[Cost],
+    limit: float = math.inf,
+    finalists: Sequence[str] = (),
+) -> float | None:
+    """How long the rest of a search will take, its finalists included; None before anything can be said.
+
+    A step costs what it cost on average on the same rung; the first trial of each worker, which loads what the others
+    find loaded, is left out. How many steps a trial will make comes from those seen and from what its pruner is known
+    for, since few are stopped before there are some to compare with.
+
+    Args:
+        plan: What is to be done in all.
+        done: The trials that ended and count, in the order in which they began.
+        running: Those that run.
+        limit: Seconds until the time budget is over.
+        finalists: Rungs of the trials that would run once more as things stand, see `finalists_seconds`.
+
+    >>> seconds_left(Plan(4), [Cost(20, 2, True), Cost(10, 2, True)], [Cost(6, 1)])
+    14.0
+    >>> seconds_left(Plan(4, workers=2), [Cost(20, 2, True), Cost(20, 2, True)], [Cost(6, 1), Cost(2, 0)])
+    18.0
+    """
+    if math.isinf(plan.total):
+        return None if math.isinf(limit) else max(limit, 0.0)
+    paces = _paces(plan, done)
+    if not paces:
+        return None
+    coming = plan.coming(done, running)
+    if ({rung for rung, _ in coming} | {cost.rung for cost in running}) - paces.keys():
+        return None
+    free = [paces[cost.rung].left(cost) for cost in running]
+    begun = Counter(cost.rung for cost in (*done, *running))
+    seconds = []
+    for rung, n in coming:
+        n_startup = min(max(plan.n_startup - begun[rung], 0), n)
+        seconds += [paces[rung].whole] * n_startup + [paces[rung].mean] * (n - n_startup)
+    # Who is not known yet is taken for one like the latest trials.
+    final = [*finalists, *[done[-1].rung] * plan.n_finalists][: plan.n_finalists]
+    return min(_makespan(seconds, free, plan.workers) + finalists_seconds(plan, done, final), max(limit, 0.0))
+
+
+def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]) -> float:
+    """How long it takes to run some trials once more: each as long as the median of those on its rung.
+
+    Where their mean is longer, it is that of a few which computed what all others find computed.
+
+    Args:
+        plan: Says whether they race, in which all but two are expected to stop half-way.
+        done: The trials that ended and count.
+        finalists: The rung of each, those first that run whole.
+
+    >>> costs = [Cost(1, 1, True, "head"), Cost(30, 9, True, "all")]
+    >>> finalists_seconds(Plan(9, is_race=True), costs, ["head", "all", "all"])
+    46.0
+    """
+    paces = _paces(plan, done)
+    known = [paces[rung].again for rung in finalists if rung in paces]
+    n_whole = _RACE_WHOLE if plan.is_race else len(known)
+    return _makespan([*known[:n_whole], *(seconds / 2 for seconds in known[n_whole:])], [], plan.workers)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """What the trials of a rung are expected to cost.
+
+    Attributes:
+        whole: Seconds of one that runs to its end.
+        again: Seconds of one that runs to its end once more.
+        mean: Seconds on average.
+        until: Steps after which those that do not are stopped.
+    """
+
+    whole: float
+    again: float
+    mean: float
+    until: float
+
+    def left(self, cost: Cost) -> float:
+        """Seconds that a running trial still takes; one that has come further than others are stopped runs whole."""
+        return max((self.whole if cost.steps > self.until else self.mean) - cost.seconds, 0.0)
+
+
+def _paces(plan: Plan, done: Sequence[Cost]) -> dict[str, _Pace]:
+    """By rung, as far as trials were seen."""
+    by_rung: dict[str, list[Cost]] = {}
+    for cost in done:
+        by_rung.setdefault(cost.rung, []).append(cost)
+    return {rung: _pace(plan, costs) for rung, costs in by_rung.items() if any(cost.steps for cost in costs)}
+
+
+def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
+    steps = max(cost.steps for cost in done)
+    costs = _typical(done, plan.workers)
+    whole = sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs) * steps
+    again = median(cost.seconds / cost.steps for cost in costs if cost.steps) * steps
+    share, stopped = _expected(plan, done, steps)
+    return _Pace(whole, min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps)
+
+
+def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:
+    """The latest trials, without the first ones where there are others."""
+    later = done[n_first:][-_LATEST:]
+    return later if sum(cost.steps for cost in later) else done
+
+
+def _expected(plan: Plan, done: Sequence[Cost], whole: int) -> tuple[float, float]:
+    """The share of the trials to come that will run whole, and the mean part that the others will run."""
+    seen = done[plan.n_startup :]
+    share = (_PRIOR * plan.whole + sum(cost.is_whole for cost in seen)) / (_PRIOR + len(seen))
+    parts = [cost.steps / whole for cost in seen if not cost.is_whole]
+    return share, fmean(parts) if parts else _STOPPED_AFTER
+
+
+def _makespan(coming: Sequence[float], free: Sequence[float], workers: int) -> float:
+    """Seconds until the last of some trials ends, where each worker takes the next one as soon as it is free.
+
+    Args:
+        coming: Seconds of each trial.
+        free: Seconds after which the workers that run one are free, in any order.
+        workers: How many there are, if there are not more of them in `free`.
+
+    >>> _makespan([2.0, 2.0, 2.0], [1.0], workers=2)
+    4.0
+    """
+    heap = [*free, *[0.0] * (workers - len(free))]
+    n_even = max(0, len(coming) - _ROUNDS * len(heap))
+    even = sum(coming[:n_even]) / len(heap)
+    heapq.heapify(heap)
+    for seconds in coming[n_even:]:
+        heapq.heapreplace(heap, heap[0] + seconds)
+    return even + max(heap)

@@ -1,0 +1,111 @@
+"""The lines of a search."""
+
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.space.grammar import to_text
+from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.storage.passwords import hide_secrets
+from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
+from docclf.sweeper.study.trials import best_trial
+
+
+def format_params(params: Mapping[str, Any]) -> str:
+    """Parameters in one line; a key is cut to its last part where that is unambiguous.
+
+    >>> format_params({"optimizer.lr": 1.23456e-5, "a.size": 1, "b.size": None})
+    'lr=1.23e-05 a.size=1 b.size=null'
+    """
+    params = {key_of(name): value for name, value in params.items()}
+    leaves = [key.rpartition(".")[2] for key in params]
+    names = [leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(params, leaves, strict=True)]
+    values = (f"{value:.3g}" if isinstance(value, float) else to_text(value) for value in params.values())
+    return " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def end_line(
+    trial: FrozenTrial,
+    trials: Sequence[FrozenTrial],
+    *,
+    directions: Sequence[StudyDirection],
+    total: float,
+    noun: str,
+    objectives: Sequence[str],
+    seconds_left: float | None,
+    others: Mapping[str, str] | None = None,
+) -> str:
+    """What came of a trial, the best so far, how long it took and how long the rest will take.
+
+    Args:
+        trial: The trial that ended.
+        trials: All of the study.
+        directions: Of the study's objectives.
+        total: Trials in all; infinite for no limit.
+        noun: What a trial is called.
+        objectives: Their names.
+        seconds_left: That the rest will take; None if nobody knows.
+        others: What a trial measures besides, each with what it is called; None for nothing.
+    """
+    if trial.state == TrialState.COMPLETE:
+        outcome = ", ".join(f"{name} {value:.3f}" for name, value in zip(objectives, trial.values, strict=True))
+        found = {name: trial.user_attrs.get(key) for key, name in (others or {}).items()}
+        outcome += "".join(f", {name} {value:.3f}" for name, value in found.items() if isinstance(value, float))
+    elif trial.state == TrialState.PRUNED:
+        value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
+        outcome = f"{'paused' if BUDGET in trial.user_attrs else 'pruned'} at {objectives[0]} {value:.3f}"
+    elif trial.user_attrs.get(INTERRUPTED) == "timeout":
+        outcome = "out of time"
+    else:
+        outcome = f"failed: {trial.user_attrs.get(CAUSE, 'unknown cause').splitlines()[0]}"
+    if DUPLICATE_OF in trial.user_attrs:
+        outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    left = "" if seconds_left is None else f", about {format_seconds(seconds_left)} left"
+    best = best_trial(trials, directions[0]) if len(directions) == 1 else None
+    shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
+    if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
+        shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
+    rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
+    return f"{noun} {trial.number}{of(total)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
+
+
+def of(total: float) -> str:
+    """
+    >>> of(20), of(math.inf)
+    ('/20', '')
+    """
+    return "" if math.isinf(total) else f"/{total}"
+
+
+def format_seconds(seconds: float) -> str:
+    """
+    >>> format_seconds(41.2), format_seconds(540), format_seconds(7260)
+    ('41 s', '9 min', '2 h 1 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def interrupted_line() -> str:
+    """How to go on with the search that was interrupted, as a command to copy."""
+    return f"Interrupted; everything that finished is saved. Go on with:\n  {this_command()}"
+
+
+def this_command(*overrides: str) -> str:
+    """The command that runs now, to be copied, with some overrides replaced or added.
+
+    Args:
+        *overrides: Each as `key=value`.
+    """
+    keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
+    arguments = [hide_secrets(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"

@@ -1,0 +1,261 @@
+"""What is checked before the first trial: keys, values, the baseline, the pruner."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.space.grammar import describe, encode, extremes, to_text
+from docclf.sweeper.space.keys import has_key, leaves, nearest
+from docclf.sweeper.space.parameters import Space
+
+log = logging.getLogger(__name__)
+
+
+def check_keys(keys: Iterable[str], config: DictConfig) -> None:
+    """Refuse keys that the config has not, naming the nearest that it has.
+
+    Args:
+        keys: Keys of a search space. One that starts with `+` is new by intent and not checked.
+        config: The composed config, `hydra` included.
+
+    Raises:
+        SpaceError: A key is neither in the config nor the name of a config group.
+    """
+    choices = config.hydra.runtime.choices
+    for key in keys:
+        if key.startswith("+") or key in choices or has_key(config, key):
+            continue
+        near = nearest(key, [*leaves(config), *choices])
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
+
+
+def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
+    """What a config has at some keys, config groups among them, in the form of a study; missing ones are left out."""
+    choices = config.hydra.runtime.choices
+    values = {}
+    for key in keys:
+        name = key.lstrip("+")
+        value = choices[name] if name in choices else OmegaConf.select(config, name, throw_on_missing=False)
+        if value is None and (not (name in choices or has_key(config, name)) or _is_missing(config, name)):
+            continue
+        if OmegaConf.is_config(value):
+            value = OmegaConf.to_container(value, resolve=True)
+        values[key] = encode(value)
+    return values
+
+
+def baseline(space: Space, config: DictConfig) -> dict[str, Any]:
+    """The draws that give every searched key the value that the config has without the search.
+
+    Returns:
+        By name in the study.
+
+    Raises:
+        SpaceError: A value lies outside the space.
+    """
+    values = values_of(space.keys, config)
+    if misfits := space.misfits(values):
+        key, distribution = next(iter(misfits.items()))
+        got = f"is {to_text(values[key])}" if key in values else "is not set"
+        raise SpaceError(
+            f"Expected the default of `{key}` within its search range {describe(distribution)}, but it {got}. "
+            "Widen the range, set another default, or search without a baseline: hydra.sweeper.baseline=false."
+        )
+    return space.to_names(values)
+
+
+def check_values(
+    space: Space, compose: Callable[[Sequence[str]], Any], check: Callable[[Any], object] | None = None
+) -> None:
+    """Compose the config with every choice and both ends of every range.
+
+    Args:
+        compose: Makes the config of a job from its overrides.
+        check: Raises ConfigError for a config with a value that cannot be.
+
+    Raises:
+        SpaceError: A value cannot be composed, or is refused.
+    """
+    if check is not None:
+        compose = _checked(compose, check)
+    _compose(space, compose, {})
+    lowest: dict[str, Any] = {}
+    highest: dict[str, Any] = {}
+    for parameter in space.parameters:
+        context = _context(space, parameter.when)
+        found = extremes(parameter.distribution) if parameter.distribution is not None else [None]
+        if not parameter.when and isinstance(parameter.distribution, FloatDistribution | IntDistribution):
+            # all ranges at once
+            lowest[parameter.key], highest[parameter.key] = found
+            continue
+        for value in found:
+            _compose(space, compose, {**context, **({} if parameter.distribution is None else {parameter.key: value})})
+    for values in (lowest, highest):
+        try:
+            _compose(space, compose, values)
+        except SpaceError:
+            for key, value in values.items():
+                _compose(space, compose, {key: value})
+            raise
+
+
+def _checked(compose: Callable[[Sequence[str]], Any], check: Callable[[Any], object]) -> Callable[[Sequence[str]], Any]:
+    def composed(overrides: Sequence[str]) -> Any:
+        config = compose(overrides)
+        check(config)
+        return config
+
+    return composed
+
+
+def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """Draws under which a condition holds."""
+    values: dict[str, Any] = {}
+    for key, allowed in when.items():
+        if key not in space.constants:
+            parent = next(p for p in space.parameters if p.key == key)
+            values |= {**_context(space, parent.when), key: allowed[0]}
+    return values
+
+
+def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapping[str, Any]) -> None:
+    overrides = space.overrides(space.to_names(values))
+    try:
+        compose(overrides)
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
+        drawn = ", ".join(f"{key}={to_text(value)}" for key, value in values.items())
+        what = f"`{drawn}`" if drawn else f"the config with {' '.join(overrides)}"
+        if isinstance(error, ConfigError):
+            raise SpaceError(f"{error} It comes from the search space, with {what}.") from error
+        message = f"Expected every value of the search space to compose, but {what} does not: {error}"
+        raise SpaceError(message) from error
+
+
+def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
+    """What finalists have other than the trials that they score again.
+
+    >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
+    ['seed=43']
+    """
+    return _texts(asked["overrides"] or {})
+
+
+def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
+    """What makes of the baseline the reference of a name."""
+    return _texts(asked["references"][name])
+
+
+def _texts(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={to_text(value)}" for key, value in encoded(overrides).items() if value is not None]
+
+
+def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a config in the form of a study."""
+    plain = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): encode(value) for key, value in plain.items()}
+
+
+def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
+    """Compose the config of a finalist; None where there will be none.
+
+    Args:
+        asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
+        compose: Makes the config of a job from its overrides.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    if not asked["top_k"]:
+        return None
+    for name, overrides in (asked["references"] or {}).items():
+        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and OmegaConf.is_dict(overrides)):
+            raise ConfigError(
+                f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
+                f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
+            )
+        reference = reference_overrides(asked, name)
+        _compose_finalist(apart(space.fixed, reference), [*finalists_overrides(asked), *reference], compose)
+    return _compose_finalist(space.fixed, finalists_overrides(asked), compose)
+
+
+def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Overrides without those that others replace: a config group may be chosen once.
+
+    >>> apart(["model=swin", "+lr=1"], ["lr=2"])
+    ['model=swin']
+    """
+    replaced = {text.partition("=")[0].lstrip("+") for text in others}
+    return [text for text in overrides if text.partition("=")[0].lstrip("+") not in replaced]
+
+
+def _compose_finalist(fixed: Sequence[str], again: Sequence[str], compose: Callable[[Sequence[str]], Any]) -> Any:
+    try:
+        return compose([*fixed, *again])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
+
+
+def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: int | None) -> None:
+    """Refuse a pruner that cannot work, and warn of one that can never stop a trial.
+
+    Args:
+        pruner: The pruner.
+        n_objectives: Number of objectives.
+        steps: Reports that a whole trial makes; None if unknown.
+
+    Raises:
+        SpaceError: Several objectives, which Optuna cannot prune by.
+    """
+    if isinstance(pruner, optuna.pruners.NopPruner):
+        return
+    name = type(pruner).__name__
+    if n_objectives > 1:
+        raise SpaceError(
+            f"Expected no pruner with {n_objectives} objectives, since there is no one value to stop by, got {name}. "
+            "Use hydra/sweeper/pruner=none."
+        )
+    if steps is None:
+        return
+    need = _steps_needed(pruner)
+    if need is not None and need > steps:
+        log.warning(
+            f"{name} can stop no trial: at the earliest it does so after {need} reports, "
+            f"and a whole trial makes {steps}."
+        )
+
+
+def _steps_needed(pruner: optuna.pruners.BasePruner) -> int | None:
+    """Reports before a pruner can first stop a trial, None if unknown."""
+    if isinstance(pruner, optuna.pruners.WilcoxonPruner):
+        # n reports that are all worse have a one-sided p of 2^-n.
+        n = max(1, pruner._n_startup_steps)
+        while n < 64 and 2.0**-n >= pruner._p_threshold:
+            n += 1
+        return n
+    if isinstance(pruner, optuna.pruners.PercentilePruner):  # the median is one
+        return pruner._n_warmup_steps + 1
+    if isinstance(pruner, optuna.pruners.PatientPruner):
+        return pruner._patience + 2
+    if isinstance(pruner, optuna.pruners.SuccessiveHalvingPruner) and isinstance(pruner._min_resource, int):
+        # The first rung is a step, and steps count from 0.
+        return int(pruner._min_resource * pruner._reduction_factor**pruner._min_early_stopping_rate) + 1
+    if isinstance(pruner, optuna.pruners.HyperbandPruner):
+        return int(pruner._min_resource) + 1
+    return None
+
+
+def _is_missing(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    return OmegaConf.is_missing(OmegaConf.select(config, parent) if parent else config, leaf)

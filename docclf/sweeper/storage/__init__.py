@@ -1,0 +1,1 @@
+"""Where studies are kept, who may write to them, and their passwords."""

@@ -1,0 +1,118 @@
+"""Which process scores the finalists of a search and exports the winner: of many machines, exactly one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.storage.places import FINALISTS, finalists_name
+from docclf.sweeper.study.attributes import BEAT, FINALIST, OWNER, WANTED
+from docclf.sweeper.study.process import has_this_name, host_of, is_here, runs_here, this_process
+from docclf.sweeper.study.trials import DEAD_AFTER_S
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0  # between two looks at a heartbeat
+
+
+def load_finalists(search: optuna.Study) -> optuna.Study | None:
+    """The study of a search's finalists; None where there is none."""
+    try:
+        return optuna.load_study(study_name=finalists_name(search.study_name), storage=search._storage)
+    except KeyError:
+        return None
+
+
+def own(finalists: optuna.Study, owner: str) -> None:
+    """Say who scores the finalists.
+
+    Args:
+        owner: See `docclf.sweeper.study.process.this_process`; empty for nobody.
+    """
+    finalists.set_user_attr(BEAT, time.time())
+    finalists.set_user_attr(OWNER, owner)
+
+
+def other_owner(finalists: optuna.Study) -> str | None:
+    """The living process other than this one that has the finalists; None without one."""
+    attributes = finalists.user_attrs
+    owner = attributes.get(OWNER)
+    if not owner or owner == this_process():
+        return None
+    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
+    return str(owner) if alive else None
+
+
+def await_sign_of_life(finalists: optuna.Study) -> None:
+    """Wait while nobody can tell whether the process that has the finalists lives.
+
+    It may be one of this machine, before that was started again, or of a container of this name. Its next heartbeat
+    tells, or that this is overdue.
+    """
+    owner, beat = (finalists.user_attrs.get(key) for key in (OWNER, BEAT))
+    if not owner or is_here(owner) or not has_this_name(owner):
+        return
+    if other_owner(finalists) is not None:
+        log.info("Waiting for a sign of life of the process that had the finalists, of a machine of this name")
+    while other_owner(finalists) == owner and finalists.user_attrs.get(BEAT) == beat:
+        time.sleep(_LOOK_S)
+
+
+def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) -> str | None:
+    """The machine that has scored all of these finalists and has what they left; None if there is something to do here.
+
+    Args:
+        names: Values of `FINALIST`.
+        directory: The search's folder on this machine.
+    """
+    last = {trial.user_attrs.get(FINALIST, ""): trial for trial in finalists.get_trials(deepcopy=False)}
+    asked = [last.get(name) for name in names]
+    away = [trial for trial in asked if trial is None or not is_scored_here(trial, directory)]
+    owners = [trial.user_attrs.get(OWNER, "") for trial in away if trial is not None and _is_scored(trial)]
+    if not owners or len(owners) < len(away) or not all(map(_is_of_another_machine, owners)):
+        return None
+    return host_of(owners[0])
+
+
+def is_for_another(search: optuna.Study, directory: Path | None) -> bool:
+    """Whether another process scores the finalists of a search, or has scored them, and exports the winner.
+
+    Args:
+        directory: The search's folder on this machine; None where no finalists are asked for any more.
+    """
+    finalists = load_finalists(search)
+    if finalists is None:
+        return False
+    if other_owner(finalists) is not None:
+        return True
+    return directory is not None and elsewhere(finalists, finalists.user_attrs.get(WANTED, []), directory) is not None
+
+
+def release(search: optuna.Study) -> None:
+    """Leave the finalists of a search to whoever goes on with it."""
+    finalists = load_finalists(search)
+    if finalists is not None and other_owner(finalists) is None:
+        own(finalists, "")
+
+
+def is_scored_here(finalist: FrozenTrial, directory: Path) -> bool:
+    """Whether it came to its end, and what it left is here.
+
+    Args:
+        directory: The search's folder on this machine.
+    """
+    return _is_scored(finalist) and (directory / FINALISTS / str(finalist.number)).is_dir()
+
+
+def _is_scored(finalist: FrozenTrial) -> bool:
+    """One that failed was trained before, as a trial, and is worth another try."""
+    return finalist.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _is_of_another_machine(owner: str) -> bool:
+    return bool(owner) and not has_this_name(owner)

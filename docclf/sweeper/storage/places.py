@@ -1,0 +1,225 @@
+"""Where a study lives, for the sweeper and for every job of it alike."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from docclf.errors import ConfigError
+from docclf.sweeper.allow import STORAGES, build
+from docclf.sweeper.storage.claims import is_remote
+from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
+from docclf.sweeper.storage.patience import PatientStorage
+
+# Folder of the finalists' runs in that of the search.
+FINALISTS = "finalists"
+# Folder of the files that are attached to trials, in that of the search.
+ARTIFACTS = "artifacts"
+# Seconds that a writer waits for another one before SQLite gives up.
+_SQLITE_WAIT_S = 60.0
+# SQLite's write-ahead log needs memory shared by all its processes: not across a network.
+_NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "9p"}
+
+
+def study_storage(hydra: DictConfig) -> BaseStorage:
+    """The storage of the study that a sweep or a job of it belongs to; one object a process.
+
+    Args:
+        hydra: The `hydra` node of the config of the sweep or of the job.
+
+    Raises:
+        ConfigError: The storage cannot be opened.
+    """
+    storage = hydra.sweeper.storage
+    cwd = Path(hydra.runtime.cwd)
+    if OmegaConf.is_config(storage):
+        return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
+    return open_storage(study_url(hydra) if storage is None else _absolute(str(storage), cwd))
+
+
+def study_url(hydra: DictConfig) -> str:
+    """Storage URL of a study that names none: SQLite in the sweep's folder."""
+    return f"sqlite:///{sweep_dir(hydra) / 'study.db'}"
+
+
+def sweep_dir(hydra: DictConfig) -> Path:
+    """Absolute folder of a sweep."""
+    return Path(hydra.runtime.cwd, hydra.sweep.dir)
+
+
+def study_name(hydra: DictConfig) -> str:
+    """Name of the study in its storage: as configured, or that of the sweep's folder."""
+    return str(hydra.sweeper.study_name or sweep_dir(hydra).name)
+
+
+def finalists_name(search: str) -> str:
+    """Name of the study of a search's finalists, in the same storage.
+
+    >>> finalists_name("invoices")
+    'invoices-finalists'
+    """
+    return f"{search}-{FINALISTS}"
+
+
+def choose_study(storage: BaseStorage, place: str, name: str = "", likely: str = "") -> optuna.Study:
+    """The study of a storage that is meant: the only one, but for that of its finalists, unless it is named.
+
+    Args:
+        storage: Perhaps with several.
+        place: What the user calls it, for messages.
+        name: The study that was asked for.
+        likely: One that is taken where several are there.
+
+    Raises:
+        ConfigError: There is none, or it is not clear which one.
+    """
+    every = optuna.get_all_study_names(storage)
+    names = [study for study in every if study not in map(finalists_name, every)]
+    wanted = name or (likely if likely in names else "") or (names[0] if len(names) == 1 else "")
+    if wanted not in every:
+        raise ConfigError(
+            f"Expected {f'a study `{name}`' if name else 'one study'} in {place}, got {', '.join(names) or 'none'}. "
+            "Name one by its storage URL with #NAME behind it, as in sqlite:///study.db#NAME."
+        )
+    return optuna.load_study(study_name=wanted, storage=storage)
+
+
+def job_study_name(hydra: DictConfig) -> str:
+    """Name of the study that a job's trial is in: a finalist is known by its folder.
+
+    Args:
+        hydra: The `hydra` node of the config of the job.
+    """
+    name = study_name(hydra)
+    return finalists_name(name) if str(hydra.sweep.subdir).startswith(f"{FINALISTS}/") else name
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Open a storage by its URL, or by the path of a journal file (`.log`, `.journal`); one object a process.
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    path = Path(url.removeprefix("sqlite:///"))
+    if not _is_file(url):
+        return _open(url, os.getpid(), 0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # so that it has an inode: a file that was removed and made again is another storage
+    except OSError as error:
+        raise ConfigError(f"Could not open {path}: {error.strerror}.") from error
+    return _open(url, os.getpid(), path.stat().st_ino)
+
+
+def _is_file(url: str) -> bool:
+    """Whether a URL or path is that of a file, SQLite's or a journal."""
+    return url.endswith((".log", ".journal")) or (url.startswith("sqlite:///") and ":memory:" not in url)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    """Paths in a URL, where a job may have another working folder than the sweep.
+
+    >>> _absolute("sqlite:///a.db", Path("/x")), _absolute("a.log", Path("/x")), _absolute("mysql://h/a", Path("/x"))
+    ('sqlite:////x/a.db', '/x/a.log', 'mysql://h/a')
+    """
+    if url.startswith("sqlite:///") and _is_file(url):
+        return f"sqlite:///{cwd / url.removeprefix('sqlite:///')}"
+    return url if "://" in url else str(cwd / url)
+
+
+# Kept open: each opening costs about 20 ms, and the first look at a long study reads all of it. By process, since a
+# connection must not cross a fork.
+@lru_cache(maxsize=4)
+def _open(url: str, pid: int, inode: int) -> BaseStorage:
+    if url.startswith("sqlite:///") and _is_file(url):
+        return _open_sqlite(url)
+    if "://" not in url:
+        if not url.endswith((".log", ".journal")):
+            raise ConfigError(
+                f"Expected a storage URL such as sqlite:///study.db or postgresql://user@host/name, or the path of a "
+                f"journal file that ends with .log or .journal, got {url}."
+            )
+        return optuna.storages.JournalStorage(JournalFileBackend(url))
+    return PatientStorage(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))  # type: ignore[abstract]
+
+
+@lru_cache(maxsize=4)
+def _open_object(text: str, pid: int) -> BaseStorage:
+    config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
+    storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
+    if not isinstance(storage, BaseStorage):
+        raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
+    cached = optuna.storages.get_storage(storage)
+    return PatientStorage(cached) if is_remote(cached) else cached  # type: ignore[abstract]
+
+
+def _open_sqlite(url: str) -> BaseStorage:
+    from sqlalchemy import event
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = Path(url.removeprefix("sqlite:///"))
+
+    def set_pragmas(connection: Any, _: Any) -> None:
+        if _filesystem(path.parent) not in _NETWORK_FILESYSTEMS:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    # Two processes that make the tables at once would trip over each other.
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT_S}})
+            event.listen(storage.engine, "connect", set_pragmas)
+            storage.engine.dispose()  # connections opened before the pragmas
+            atexit.register(storage.engine.dispose)  # so that study.db is whole without what stands beside it
+            cached = optuna.storages.get_storage(storage)
+            cached.get_all_studies()
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise ConfigError(f"Could not open {path}: {type(reason).__name__}: {reason}") from error
+    return cached
+
+
+def _created(open_it: Any, what: str) -> BaseStorage:
+    """Open a storage whose tables another process may be making at this moment."""
+    for attempt in range(5):
+        try:
+            storage: BaseStorage = open_it()
+            return storage
+        except ConfigError:
+            raise
+        except Exception as error:  # each database has its own
+            if isinstance(error, ImportError):
+                raise ConfigError(
+                    f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
+                    f"'psycopg[binary]', for MySQL PyMySQL. {error}"
+                ) from error
+            if attempt == 4:
+                message = hide_secrets(f"{type(error).__name__}: {error}")
+                if os.environ.get(VARIABLE):
+                    message += f" ({VARIABLE} is sent to servers alone that were typed, or that {STORAGE}=URL names.)"
+                raise ConfigError(f"Could not open {what}: {message}") from error
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError
+
+
+@lru_cache
+def _filesystem(folder: Path) -> str:
+    """Type of the filesystem that holds a folder, empty where /proc does not tell."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    mounts = [line.split() for line in lines]
+    holding = [(len(m[1]), m[2]) for m in mounts if folder.resolve().is_relative_to(m[1].replace("\\040", " "))]
+    return max(holding, default=(0, ""))[1]

@@ -1,0 +1,240 @@
+"""A search that climbs: many cheap trials first, and from the best of them on to the dear ones."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.space.checks import check_keys, values_of
+from docclf.sweeper.space.grammar import contains, describe, encode, to_text
+from docclf.sweeper.space.parameters import Space, key_of
+from docclf.sweeper.study.attributes import CARRIED, INTERRUPTED, RUNG
+from docclf.sweeper.study.trials import best_trials, counted, last_improvement
+
+# Of a rung so many go on, each half as often as the one before it.
+_CANDIDATES = 3
+# A search without a total leaves a rung that brought nothing better in so many trials.
+_PATIENCE = 20
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Which rung the next trial is on, and what it takes over from the rung below.
+
+    A rung is one value of a searched key. The trials of a rung come before those of the next one, unless they are
+    given: the baseline, entries and retries keep their own value. What is due follows from the trials of the study
+    alone, so it does not matter which process asks, or how often the search was interrupted. A rung that was left is
+    not gone back to: more trials are more of the last one.
+
+    Half of the trials of a rung take the carried keys from the best trial below, a quarter from the second best that
+    differs in them, the rest from the third. So most is spent on what looks best, as in successive halving, and yet a
+    ranking by cheap trials that is a little wrong costs half of the dear ones at most. Nobody waits for a rung to end:
+    with several workers, who is best is judged by what has ended. The first trial of a rung has the config's values
+    for everything else, which are known to work; the rest is drawn by the sampler.
+
+    Attributes:
+        key: Its values are the rungs.
+        order: These values from cheap to dear, in the form of a study.
+        fraction: Of the trials that are left, and of the time, what each rung but the last gets.
+        carry: Keys that a rung takes over from the one below.
+        space: What is searched.
+        defaults: Key to the value that the config has without the search.
+        directions: Of the study.
+        total: Finished trials in all; infinite for no limit.
+        patience: A rung below the last that brought nothing better in so many trials is left; None for never.
+    """
+
+    key: str
+    order: tuple[Any, ...]
+    fraction: float
+    carry: tuple[str, ...]
+    space: Space
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    directions: tuple[StudyDirection, ...] = (StudyDirection.MINIMIZE,)
+    total: float = math.inf
+    patience: int | None = None
+
+    @property
+    def rungs(self) -> list[str]:
+        """Their names, as in the user attribute of a trial."""
+        return [to_text(value) for value in self.order]
+
+    def quota(self, place: int) -> float:
+        """Trials of a rung below the last."""
+        if math.isinf(self.total):
+            return math.inf
+        return max(1, int(self.fraction * self.total * (1 - self.fraction) ** place + 0.5))
+
+    def coming(self, n_begun: Mapping[str, int], latest: str, n_left: int) -> list[tuple[str, int]]:
+        """Rungs of the trials to come, with how many each will have.
+
+        Args:
+            n_begun: Rung to its trials that have ended or run.
+            latest: Rung of the latest trial.
+            n_left: Trials to come.
+        """
+        rungs, found = self.rungs, []
+        for place in range(rungs.index(latest) if latest in rungs else 0, len(rungs) - 1):
+            n = min(max(int(self.quota(place)) - n_begun.get(rungs[place], 0), 0), n_left)
+            found.append((rungs[place], n))
+            n_left -= n
+        return [(rung, n) for rung, n in [*found, (rungs[-1], n_left)] if n]
+
+    def due(self, trials: Sequence[FrozenTrial], spent: float = 0.0) -> int:
+        """Place of the rung that a new trial is on.
+
+        Args:
+            trials: All of the study.
+            spent: Part of the time budget that is over.
+        """
+        rungs = self.rungs
+        # Of who was placed above by this rule; an entry may be on any rung at any time.
+        placed = [t.user_attrs.get(RUNG) for t in trials if CARRIED in t.user_attrs]
+        done = [*counted(trials), *(t for t in trials if t.state == TrialState.RUNNING)]
+        begun = Counter(t.user_attrs.get(RUNG) for t in done)
+        for place in range(max((rungs.index(r) for r in placed if r in rungs), default=0), len(rungs) - 1):
+            ended = [t for t in counted(trials) if t.user_attrs.get(RUNG) == rungs[place]]
+            is_stagnant = self.patience and last_improvement(ended, self.directions) >= self.patience
+            in_time = spent < 1 - (1 - self.fraction) ** (place + 1)
+            if begun[rungs[place]] < self.quota(place) and in_time and not is_stagnant:
+                return place
+        return len(rungs) - 1
+
+    def place(
+        self, trials: Sequence[FrozenTrial], given: Mapping[str, Any], spent: float = 0.0
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Draws that a trial is given, by name in the study, and its user attributes.
+
+        Args:
+            trials: All of the study.
+            given: Draws that it was queued with; empty for a new one.
+            spent: Part of the time budget that is over.
+        """
+        if self.key in given:
+            return dict(given), {RUNG: to_text(given[self.key])}
+        place = self.due(trials, spent)
+        first = {self.key: self.order[place]}
+        if given or place == 0:
+            return {**first, **given}, {RUNG: self.rungs[place]}
+        mine = [t for t in trials if CARRIED in t.user_attrs and t.user_attrs.get(RUNG) == self.rungs[place]]
+        n = 1 + sum(not t.user_attrs.get(INTERRUPTED) for t in mine)
+        source, carried = self._carried(trials, place, n)
+        draws = self._fitting({**self.defaults, **first, **carried})
+        if n > 1 or any(trial.params == draws for trial in trials):  # the baseline may be on this rung
+            draws = self._fitting({**first, **carried})
+        return draws, {RUNG: self.rungs[place], CARRIED: source}
+
+    def on_a_rung(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry with its rung: where it names none, the first of those on which most of its keys are searched."""
+        counts = [len(self.space.to_names({**values, self.key: value})) for value in self.order]
+        return {self.key: self.order[counts.index(max(counts))], **values} if values else {}
+
+    def _carried(self, trials: Sequence[FrozenTrial], place: int, n: int) -> tuple[int | None, dict[str, Any]]:
+        """Number of the trial that the n-th of a rung takes after, and what it takes; else the config's values."""
+        found: dict[str, tuple[int | None, dict[str, Any]]] = {}
+        below = [t for t in trials if t.user_attrs.get(RUNG) == self.rungs[place - 1]]
+        for trial in best_trials(below, self.directions[0]):
+            values = {key_of(name): value for name, value in trial.params.items()}
+            kept = {key: values[key] for key in self.carry if key in values}
+            found.setdefault(repr(kept), (trial.number, kept))
+        candidates = list(found.values())[:_CANDIDATES]
+        if not candidates:
+            return None, {key: self.defaults[key] for key in self.carry if key in self.defaults}
+        n_halvings = (n & -n).bit_length() - 1  # 0 1 0 2 0 1 0 3 ...
+        return candidates[min(n_halvings, len(candidates) - 1)]
+
+    def _fitting(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Draws of these values but for those that the space does not hold, which are left to the sampler."""
+        misfits = self.space.misfits(values)
+        return self.space.to_names({key: value for key, value in values.items() if key not in misfits})
+
+
+class RungView:
+    """A storage that shows the trials of one rung: what samplers and pruners may compare with each other.
+
+    Args:
+        whole: Shows all.
+        rung: Name of the rung.
+    """
+
+    def __init__(self, whole: Any, rung: str) -> None:
+        self._whole, self._rung = whole, rung
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        trials = self._whole.get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        return [trial for trial in trials if trial.user_attrs.get(RUNG) == self._rung]
+
+
+def read_climb(
+    settings: Mapping[str, Any], space: Space, config: DictConfig, directions: Sequence[str]
+) -> Climb | None:
+    """Read and check `climb`; None without one, and where its key is not searched.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        space: What is searched.
+        config: What a job has without the search, `hydra` included.
+        directions: minimize or maximize, for each objective.
+
+    Raises:
+        ConfigError: A value is out of range.
+        SpaceError: A key that the config has not, or a value that the key cannot have.
+    """
+    asked = settings["climb"]
+    if not asked:
+        return None
+    key, order = str(asked["key"]), tuple(encode(value) for value in asked["order"])
+    check_keys([key, *asked["carry"]], config)
+    if not 0 < asked["fraction"] < 1:
+        raise ConfigError(
+            f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked['fraction']}. "
+            "0.5 spends half of the trials on the first rung."
+        )
+    if key not in space.keys:
+        return None
+    _check_order(key, order, space)
+    return Climb(
+        key,
+        order,
+        asked["fraction"],
+        tuple(name for name in asked["carry"] if name in space.keys and name != key),
+        space,
+        values_of(space.keys, config),
+        tuple(StudyDirection[direction.upper()] for direction in directions),
+        settings["n_trials"],
+        settings["stop_when_stagnant"] or (_PATIENCE if math.isinf(settings["n_trials"]) else None),
+    )
+
+
+def _check_order(key: str, order: tuple[Any, ...], space: Space) -> None:
+    way_out = "Or search without rungs: hydra.sweeper.climb=null."
+    if len(set(map(repr, order))) != len(order) or len(order) < 2:
+        raise ConfigError(
+            f"Expected `hydra.sweeper.climb.order` to list two values of `{key}` or more, each once, from cheap to "
+            f"dear, got [{', '.join(map(to_text, order))}]. {way_out}"
+        )
+    *others, parameter = (p for p in space.parameters if p.key == key)
+    if others or parameter.when:
+        raise SpaceError(
+            f"Expected `{key}`, which the search climbs by, to be searched in every trial, got it under a condition. "
+            f"Move it from `conditional` to `params`. {way_out}"
+        )
+    for value in order:
+        if parameter.distribution is None or not contains(parameter.distribution, value):
+            can_be = describe(parameter.distribution) if parameter.distribution else parameter.text
+            raise SpaceError(
+                f"Expected `hydra.sweeper.climb.order` to list values that `{key}` can have ({can_be}), "
+                f"got {to_text(value)}. Say for example hydra.sweeper.climb.order=[{can_be.replace(', ', ',')}]. "
+                f"{way_out}"
+            )

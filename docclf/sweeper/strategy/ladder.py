@@ -1,0 +1,108 @@
+"""Successive halving in which no epoch is trained twice: trials pause after a budget, and the best go on from there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.errors import ConfigError
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020).
+
+    A trial may make the reports of the lowest budget and pauses. The best of every `eta` that paused at a budget go on
+    with the next one, each as another trial with the same parameters, which finds what the paused one has kept. The
+    baseline does not pause. When as few trials are left as there are budgets, the best goes on to the end.
+
+    Attributes:
+        budgets: Reports of a trial when it pauses, rising; the last is a whole trial.
+        eta: One of so many goes on.
+        direction: Of the study.
+    """
+
+    budgets: tuple[int, ...]
+    eta: int
+    direction: StudyDirection
+
+    def prepare(self, study: optuna.Study, trials: Sequence[FrozenTrial], n_left: float) -> None:
+        """Queue what goes on now, if nothing is queued.
+
+        Args:
+            study: Where.
+            trials: All of it, in the order of their numbers.
+            n_left: Trials that are still to be started.
+        """
+        if any(trial.state == TrialState.WAITING for trial in trials):
+            return
+        if (found := self.promoted(trials, n_left)) is not None:
+            trial, budget = found
+            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number, BUDGET: budget})
+
+    def promoted(self, trials: Sequence[FrozenTrial], n_left: float = math.inf) -> tuple[FrozenTrial, int] | None:
+        """The trial that goes on next, with its new budget; None for none."""
+        gone_on = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        for place in range(len(self.budgets) - 2, -1, -1):
+            paused = [trial for trial in trials if self._has_paused(trial, self.budgets[place])]
+            paused.sort(key=lambda trial: self._loss(trial, self.budgets[place]))
+            best = paused[: max(len(paused) // self.eta, int(n_left < len(self.budgets) - place))]
+            waiting = [trial for trial in best if trial.number not in gone_on]
+            if waiting:
+                return waiting[0], self.budgets[place + 1]
+        return None
+
+    def budget(self, trial: FrozenTrial) -> int | None:
+        """What a trial gets that has none yet; None for the baseline, which does not pause."""
+        return None if trial.number == 0 or ROLE in trial.user_attrs else self.budgets[0]
+
+    def _has_paused(self, trial: FrozenTrial, budget: int) -> bool:
+        return (
+            trial.state == TrialState.PRUNED
+            and trial.user_attrs.get(BUDGET) == budget
+            and budget - 1 in trial.intermediate_values
+        )
+
+    def _loss(self, trial: FrozenTrial, budget: int) -> float:
+        value = trial.intermediate_values[budget - 1]
+        return -value if self.direction == StudyDirection.MAXIMIZE else value
+
+
+def read_ladder(settings: Mapping[str, Any], steps: int | None, directions: Sequence[str]) -> Ladder | None:
+    """Read and check `ladder`; None without one.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        steps: Reports of a whole trial, as the preflight knows it.
+        directions: minimize or maximize, for each objective.
+
+    Raises:
+        ConfigError: It cannot be climbed.
+    """
+    eta = settings["ladder"]
+    if eta is None:
+        return None
+    if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
+        raise ConfigError(f"Expected `hydra.sweeper.ladder` to be null or a whole number from 2 on, got {eta}.")
+    if len(directions) > 1 or settings["climb"]:
+        raise ConfigError(
+            "Expected one objective and no rungs with `hydra.sweeper.ladder`, got "
+            f"{'several objectives' if len(directions) > 1 else 'hydra.sweeper.climb'}. Say hydra.sweeper.ladder=null, "
+            "or take the other away."
+        )
+    if steps is None or steps < eta:
+        raise ConfigError(
+            f"Expected trials of at least {eta} reports with `hydra.sweeper.ladder={eta}`, got "
+            f"{'a number that the preflight does not tell' if steps is None else steps}. Say validation.epochs=3 or "
+            "more, or search without a ladder."
+        )
+    n = int(math.log(steps, eta) + 1e-9)
+    budgets = dict.fromkeys(math.ceil(steps / eta**place) for place in range(n, -1, -1))
+    return Ladder(tuple(budgets), eta, StudyDirection[directions[0].upper()])

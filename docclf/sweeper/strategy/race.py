@@ -1,0 +1,40 @@
+"""A pruner for a few good candidates: who falls behind the leader need not finish."""
+
+from collections.abc import Iterable
+from statistics import fmean
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.study.attributes import MEMBER, REFERENCE, ROLE
+from docclf.sweeper.study.trials import how_scored
+
+# So many run to their end, whatever they score: of finalists the baseline and the best of the search.
+_N_WHOLE = 2
+
+
+class Race(BasePruner):
+    """Stops a trial whose mean report is behind that of the best finished one over the same steps.
+
+    Made for reports that are scores of their own, such as one a fold. Unlike median and percentile, it compares with
+    the leader alone: of several good trials one is wanted. The baseline never stops, since the winner is compared with
+    it, and finalists race only those that are scored with the same overrides.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        steps = trial.intermediate_values.keys()
+        if not steps or trial.user_attrs.get(ROLE) == "baseline" or trial.user_attrs.get(REFERENCE) == MEMBER:
+            return False
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        finished = [t for t in complete if how_scored(t) == how_scored(trial) and t.user_attrs.get(REFERENCE) != MEMBER]
+        rivals = [_mean(t, steps) for t in finished if t.intermediate_values.keys() >= steps]
+        if len(finished) < _N_WHOLE or not rivals:
+            return False
+        ours = _mean(trial, steps)
+        return ours < max(rivals) if study.direction == StudyDirection.MAXIMIZE else ours > min(rivals)
+
+
+def _mean(trial: FrozenTrial, steps: Iterable[int]) -> float:
+    return fmean(trial.intermediate_values[step] for step in steps)

@@ -1,0 +1,1 @@
+"""What a study holds: trials, their attributes, and what was known before."""

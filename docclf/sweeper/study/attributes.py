@@ -1,0 +1,35 @@
+"""User attributes of trials: what the sweeper and the jobs tell each other through the storage."""
+
+ROLE = "role"  # "baseline"
+ENQUEUED = "enqueued"  # the entry of `enqueue` that it comes from
+RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
+RUNG = "rung"  # of a search that climbs, see docclf.sweeper.strategy.climb
+CARRIED = "carried_from"  # number of the trial on the rung below whose values it takes over; null without one
+DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
+OVERRIDES = "overrides"  # of its job, to compose its config where its folder is gone, or on another machine
+FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.run.finalists
+EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
+REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
+MEMBER = "ensemble"  # the REFERENCE of a finalist that is a trial, but was scored again as a member of an ensemble
+FLOORS = "floors"  # set by the task: name of a simple reference to its score where the trial was scored
+CAUSE = "cause"  # why a trial failed
+OWNER = "owner"  # the process that launched it, see docclf.sweeper.study.process.this_process
+BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
+ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
+DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
+PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.screen.telling
+BUDGET = "budget"  # reports after which it pauses, see docclf.sweeper.strategy.ladder
+PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
+# Of the study of finalists: the values of FINALIST that the last run asked for; those of all that were scored in the
+# same way as the last ones to come to their end; its pruner
+WANTED = "wanted"
+CURRENT = "current"
+PRUNER = "pruner"
+RUN = "run "  # of the study, before the name of a process: when that began, and when it last said that it runs
+# Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input",
+# "machine" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which
+# nobody asks for any more.
+INTERRUPTED = "interrupted"
+
+# What belongs to one trial alone, and not to the result that another may share with it
+ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, CARRIED, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)

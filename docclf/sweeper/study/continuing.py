@@ -1,0 +1,101 @@
+"""What must be so when a study goes on: its folders, its space, its config, its data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.sweeper.space.keys import leaves
+from docclf.sweeper.space.parameters import Space, key_of
+from docclf.sweeper.study.trials import require_same
+
+
+def require_known_folders(study: optuna.Study | None, directory: Path, config: DictConfig) -> int:
+    """See that no folder of a trial is there that the study does not know, which a new trial would overwrite.
+
+    Args:
+        study: None where there is none yet.
+        directory: The sweep's.
+        config: Of the sweep.
+
+    Returns:
+        How many trials the study has.
+
+    Raises:
+        ConfigError: There is one: the study's file was removed, emptied or replaced by an older one.
+    """
+    # Looked for before the trials are counted: another process makes the trial first, and then its folder.
+    found = [int(path.name) for path in directory.iterdir() if path.name.isdecimal() and any(path.iterdir())]
+    n = 0 if study is None else len(study.get_trials(deepcopy=False))
+    if unknown := sorted(number for number in found if number >= n):
+        some = ", ".join(map(str, unknown[:5])) + (" ..." if len(unknown) > 5 else "")
+        raise ConfigError(
+            f"Expected a study that knows the trials whose folders are in {directory}, got one of {n} trials, and "
+            f"folders of trials beyond: {some}. Its file may have been removed, emptied or replaced. New trials would "
+            f"overwrite these folders. Put the study back, or begin another one with {_way_out(config)}."
+        )
+    return n
+
+
+def has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _way_out(config: DictConfig) -> str:
+    return "study_name=NEW_NAME" if "study_name" in config else "hydra.sweep.dir=NEW_FOLDER"
+
+
+def require_same_search(
+    study: optuna.Study,
+    space: Space,
+    facts: Mapping[str, Any],
+    objectives: Mapping[str, str],
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    compose: Callable[[Sequence[str]], DictConfig],
+    names: Mapping[str, str],
+) -> None:
+    """Keep what a new search is about, and compare it when the search goes on.
+
+    Args:
+        names: Values of a config of before, to what they are called now.
+
+    Raises:
+        SpaceError: It is another search.
+    """
+    fixed = _fixed(space, config) if settings["may_change"] is None else {}
+    constants = _constants(space, compose, settings["may_change"]) if settings["may_change"] is not None else {}
+    records = {
+        "space": ("the search space", space.to_json()),
+        "objective": ("the objectives", objectives),
+        "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
+        "facts": ("the data and the validation", facts),
+    }
+    for key, (what, values) in records.items():
+        require_same(study, key, values, what=what, way_out=_way_out(config), names=names)
+
+
+def _constants(
+    space: Space, compose: Callable[[Sequence[str]], DictConfig], may_change: Sequence[str]
+) -> dict[str, str]:
+    """What every trial has in common and must keep: the config but for what is searched or may change."""
+    config = compose(space.fixed)
+    free = (*may_change, *(key_of(key) for key in space.keys))
+    return {
+        key: str(OmegaConf.select(config, key, throw_on_missing=False))
+        for key in leaves(config)
+        if not any(key == name or key.startswith(f"{name}.") for name in free)
+    }
+
+
+def _fixed(space: Space, config: DictConfig) -> dict[str, str]:
+    """The overrides that every trial gets, but for those that only set the sweeper, as in `n_trials: ${n_trials}`."""
+    used = set(re.findall(r"\$\{([\w.]+)\}", OmegaConf.to_yaml(config.hydra)))
+    split = (text.partition("=") for text in space.fixed)
+    return {key: value for key, _, value in split if key not in used}

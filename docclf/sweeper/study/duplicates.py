@@ -1,0 +1,34 @@
+"""Suggestions that were tried before: of discrete parameters, the known result is told instead of run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.study.attributes import DUPLICATE_OF, ITS_OWN
+from docclf.sweeper.study.outcome import Outcome
+
+
+def find_twin(trial: optuna.Trial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The earlier trial with a result and the same parameters; None without one, or where a parameter is continuous."""
+    discrete = (isinstance(d, CategoricalDistribution) or d.step is not None for d in trial.distributions.values())  # type: ignore[attr-defined]
+    if not all(discrete):
+        return None
+    known = (TrialState.COMPLETE, TrialState.PRUNED)
+    return next((t for t in trials if t.state in known and t.params == trial.params), None)
+
+
+def take_over(trial: optuna.Trial, twin: FrozenTrial) -> Outcome:
+    """Give a trial what its twin has measured, but not what is the twin's own; how it ends."""
+    for key, value in twin.user_attrs.items():
+        if key not in ITS_OWN:
+            trial.set_user_attr(key, value)
+    trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
+    for step, value in twin.intermediate_values.items():
+        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+    for key, value in twin.constraints.items():
+        trial.set_constraint(key, value)
+    return Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None)

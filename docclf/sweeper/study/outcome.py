@@ -1,0 +1,152 @@
+"""How a job ended, as a study records it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import optuna
+from hydra.core.utils import JobReturn, JobStatus
+from optuna.exceptions import TrialPruned
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, PRUNED_AT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """State, and what belongs to it.
+
+    Attributes:
+        state: COMPLETE, PRUNED or FAIL.
+        values: One an objective if complete.
+        cause: Why it failed.
+        error: The exception that the job raised.
+        interrupted: See `docclf.sweeper.study.attributes.INTERRUPTED`.
+    """
+
+    state: TrialState
+    values: tuple[float, ...] | None = None
+    cause: str | None = None
+    error: Any = None
+    interrupted: str | None = None
+
+    def is_worth_retrying(self, names: Sequence[str]) -> bool:
+        """Whether the job raised one of these exceptions, by class name, or one derived from it."""
+        return any(cls.__name__ in names for cls in type(self.error).__mro__) if self.error is not None else False
+
+
+def judge(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outcome:
+    """What became of a job.
+
+    Args:
+        job: As the launcher returned it.
+        trial: What the storage holds of its trial.
+        objectives: Names of the objectives, which a task that returns a mapping is asked for.
+    """
+    error = job._return_value if job.status == JobStatus.FAILED else None
+    if isinstance(error, TrialPruned):
+        return Outcome(TrialState.PRUNED)
+    if error is not None:
+        return Outcome(TrialState.FAIL, cause=_last_line(error), error=error)
+    returned = job._return_value
+    if returned is None and PRUNED_AT in trial.user_attrs:
+        return Outcome(TrialState.PRUNED)
+    if returned is None and INTERRUPTED in trial.user_attrs:
+        return Outcome(TrialState.FAIL, cause="stopped by the search's timeout", interrupted="timeout")
+    try:
+        return Outcome(TrialState.COMPLETE, values=_values(returned, objectives))
+    except ValueError as wrong:
+        return Outcome(TrialState.FAIL, cause=str(wrong))
+
+
+def _values(returned: Any, objectives: Sequence[str]) -> tuple[float, ...]:
+    """The objective values that a job returned.
+
+    >>> _values(1, ["score"]), _values({"score": 0.5, "seconds": 3}, ["seconds", "score"])
+    ((1.0,), (3.0, 0.5))
+    """
+    if isinstance(returned, Mapping):
+        if missing := [name for name in objectives if name not in returned]:
+            raise ValueError(f"Expected the task to return {', '.join(missing)}, got {', '.join(map(str, returned))}")
+        values: list[Any] = [returned[name] for name in objectives]
+    elif isinstance(returned, Sequence) and not isinstance(returned, str):
+        values = list(returned)
+    else:
+        values = [returned]
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"Expected the task to return a number, got {returned!r}") from None
+    if len(numbers) != len(objectives):
+        raise ValueError(f"Expected {len(objectives)} objective values, got {len(numbers)}")
+    if any(map(math.isnan, numbers)):
+        raise ValueError(f"The objective is not a number: {returned!r}")
+    return numbers
+
+
+def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
+    """Record an outcome; what `Study.tell` does, which reads the trial twice more.
+
+    Args:
+        trial: As the storage holds it.
+
+    Raises:
+        UpdateFinishedTrialError: Another process has ended the trial.
+    """
+    storage, trial_id = study._storage, trial._trial_id
+    if outcome.cause:
+        storage.set_trial_user_attr(trial_id, CAUSE, outcome.cause)
+    if outcome.interrupted:
+        storage.set_trial_user_attr(trial_id, INTERRUPTED, outcome.interrupted)
+    elif trial.user_attrs.get(INTERRUPTED):  # the task was out of time and has ended all the same
+        storage.set_trial_user_attr(trial_id, INTERRUPTED, None)
+    values = outcome.values
+    if outcome.state == TrialState.PRUNED and trial.last_step is not None:
+        last = trial.intermediate_values[trial.last_step]
+        values = None if math.isnan(last) else (last,)
+    filtered = optuna.pruners._filter_study(study, trial)
+    study.sampler.after_trial(filtered, trial, outcome.state, values)
+    storage.set_trial_state_values(trial_id, outcome.state, values)
+
+
+def _last_line(error: BaseException) -> str:
+    """As a traceback ends."""
+    return f"{type(error).__name__}: {error}"
+
+
+def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobReturn) -> dict[str, float]:
+    """By how much a trial misses each constraint; zero or less where it keeps to it.
+
+    Args:
+        constraints: Name of a returned metric or of a user attribute to a bound: a number that it must not exceed, or
+            text such as "<= 60" or ">= 0.5".
+        trial: What the storage holds of the trial.
+        job: What the task returned.
+
+    Raises:
+        ValueError: The task gave no such number.
+    """
+    returned = job._return_value if isinstance(job._return_value, Mapping) else {}
+    given = {**trial.user_attrs, **returned}
+    excess = {}
+    for name, bound in constraints.items():
+        if not isinstance(given.get(name), Real):  # NumPy's are, too
+            raise ValueError(f"Expected the task to give the number {name} for its constraint, got {given.get(name)!r}")
+        limit, sign = read_bound(bound)
+        excess[str(name)] = sign * (float(given[name]) - limit)
+    return excess
+
+
+def read_bound(bound: Any) -> tuple[float, int]:
+    """The limit, and 1 for at most or -1 for at least.
+
+    >>> read_bound(60), read_bound("<= 60"), read_bound(">= 0.5")
+    ((60.0, 1), (60.0, 1), (0.5, -1))
+    """
+    text = str(bound).strip()
+    sign = -1 if text.startswith(">=") else 1
+    return float(text.removeprefix("<=").removeprefix(">=")), sign

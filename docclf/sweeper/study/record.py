@@ -1,0 +1,38 @@
+"""optimization_results.yaml, the file that Hydra's stock sweeper leaves."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import optuna
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial
+
+from docclf.sweeper.space.grammar import decode
+from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.study.trials import best_trial
+
+
+def write_results(study: optuna.Study, folder: Path) -> None:
+    """Write the best parameters and value, or those of every trial on the Pareto front; nothing before one is complete.
+
+    Args:
+        folder: The sweep's folder.
+    """
+    results: dict[str, Any] = {"name": "optuna"}
+    if len(study.directions) > 1:
+        results["solutions"] = [{"params": plain_params(t), "values": list(t.values)} for t in study.best_trials]
+    else:
+        best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
+        if best is None:
+            return
+        results |= {"best_params": plain_params(best), "best_value": best.value}
+    # Of its own, since several processes of one study may end at the same moment.
+    partial = folder / f".optimization_results.yaml.{uuid4().hex}.partial"
+    OmegaConf.save(OmegaConf.create(results), partial)
+    partial.replace(folder / "optimization_results.yaml")
+
+
+def plain_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Config key to value, as the config has it."""
+    return {key_of(name): decode(value) for name, value in trial.params.items()}

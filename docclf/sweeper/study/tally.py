@@ -1,0 +1,125 @@
+"""What a search has come to so far, kept up with by looking at what is new."""
+
+from __future__ import annotations
+
+import time
+from bisect import insort
+from collections.abc import Sequence
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
+from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
+
+
+class Tally:
+    """Counts, costs and the best of a study's trials; each is looked at until it has ended, and then no more.
+
+    Args:
+        directions: Of the study's objectives.
+
+    Attributes:
+        complete: Trials that came to their end.
+        pruned: Trials that were stopped.
+        failed: Trials that failed; those that were interrupted and are tried again count nowhere.
+        costs: Of all these.
+        scores: Of all these in the order in which they were seen to end: state, and the first objective where it is
+            complete.
+        best: For each objective its best trial; None before one is complete.
+        running: Trials that run.
+    """
+
+    def __init__(self, directions: Sequence[StudyDirection]) -> None:
+        self._signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
+        self._open: list[int] = []
+        self._n_seen = 0
+        self.complete = self.pruned = self.failed = 0
+        self.costs: list[Cost] = []
+        self.scores: list[tuple[TrialState, float | None]] = []
+        self.best: list[FrozenTrial | None] = [None for _ in directions]
+        self.running: list[FrozenTrial] = []
+        self._baseline: list[str] = []  # its rung, if it is complete
+        self._ranked: list[tuple[float, str]] = []  # first objective, smaller is better, and rung of the others
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Look at what is new.
+
+        Args:
+            trials: All of the study, in the order of their numbers.
+        """
+        still_open = []
+        self.running = []
+        for number in [*self._open, *range(self._n_seen, len(trials))]:
+            trial = trials[number]
+            if trial.state.is_finished():
+                self._add(trial)
+                continue
+            still_open.append(number)
+            if trial.state == TrialState.RUNNING:
+                self.running.append(trial)
+        self._open, self._n_seen = still_open, len(trials)
+
+    def _add(self, trial: FrozenTrial) -> None:
+        if trial.user_attrs.get(INTERRUPTED):
+            return
+        is_complete = trial.state == TrialState.COMPLETE
+        self.complete += is_complete
+        self.pruned += trial.state == TrialState.PRUNED
+        self.failed += trial.state == TrialState.FAIL
+        self.scores.append((trial.state, trial.values[0] if is_complete else None))
+        rung = trial.user_attrs.get(RUNG, "")
+        if DUPLICATE_OF in trial.user_attrs:
+            self.costs.append(Cost(0.0, 0, rung=rung))
+        else:
+            seconds = trial.duration.total_seconds() if trial.duration else 0.0
+            self.costs.append(Cost(seconds, len(trial.intermediate_values) or int(is_complete), is_complete, rung))
+        if is_complete and trial.user_attrs.get(ROLE) == "baseline":
+            self._baseline = [rung]
+        elif is_complete and DUPLICATE_OF not in trial.user_attrs:
+            insort(self._ranked, (self._signs[0] * trial.values[0], rung))
+        if is_complete and all(excess <= 0 for excess in trial.constraints.values()):
+            self.best = [
+                trial if best is None or sign * trial.values[i] < sign * best.values[i] else best
+                for i, (best, sign) in enumerate(zip(self.best, self._signs, strict=True))
+            ]
+
+    def finalists(self, n: int) -> list[str]:
+        """Rungs of the trials that would run once more, the baseline and the best others.
+
+        Args:
+            n: How many at most.
+        """
+        return [*self._baseline, *(rung for _, rung in self._ranked[:n])][:n]
+
+    def finalists_seconds(self, plan: Plan) -> float:
+        """How long it will take to run the best once more, with one that may be found yet."""
+        known = self.finalists(plan.n_finalists)
+        more = [self.costs[-1].rung] if known and len(known) < plan.n_finalists else []
+        return finalists_seconds(plan, self.costs, [*known, *more])
+
+    def seconds_left(self, plan: Plan, deadline: float) -> float | None:
+        """How long the rest will take; None before anything can be said, and when nothing is left.
+
+        Args:
+            plan: What is to be done in all.
+            deadline: When the search stops, in seconds since 1970; infinite for never.
+        """
+        if len(self.costs) >= plan.total and not plan.n_finalists:
+            return None
+        now = time.time()
+        running = [
+            Cost(seconds_run(trial, now), len(trial.intermediate_values), rung=trial.user_attrs.get(RUNG, ""))
+            for trial in self.running
+        ]
+        return seconds_left(plan, self.costs, running, deadline - now, self.finalists(plan.n_finalists))
+
+
+def seconds_run(trial: FrozenTrial, now: float) -> float:
+    """How long a trial has run.
+
+    Args:
+        trial: One that runs.
+        now: Seconds since 1970.
+    """
+    return max(now - trial.datetime_start.timestamp(), 0.0) if trial.datetime_start else 0.0

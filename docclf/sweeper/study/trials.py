@@ -1,0 +1,253 @@
+"""What a study holds beside its trials' values: who runs a trial, why one failed, what it was begun with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import json_to_distribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.errors import SpaceError
+from docclf.sweeper.space.grammar import describe
+from docclf.sweeper.storage.patience import back_since
+from docclf.sweeper.study.attributes import (
+    BEAT,
+    BUDGET,
+    CARRIED,
+    CAUSE,
+    DUPLICATE_OF,
+    ENQUEUED,
+    FINALIST,
+    INTERRUPTED,
+    OWNER,
+    REFERENCE,
+    RETRY_OF,
+    ROLE,
+    RUNG,
+    WANTED,
+)
+from docclf.sweeper.study.process import is_here, runs_here
+
+BEAT_S = 30.0
+DEAD_AFTER_S = 5 * BEAT_S
+# What a trial that is tried again keeps
+_KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that count towards the total: all finished ones but the interrupted."""
+    return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
+
+
+def best_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """The complete trials that keep to all constraints, the best value first, equals in the order of `trials`."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    return sorted(complete, key=lambda t: sign * t.values[0])
+
+
+def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
+    """The first of `best_trials`; None without one."""
+    return next(iter(best_trials(trials, direction)), None)
+
+
+def folder_number(trial: FrozenTrial) -> int:
+    """Number of the trial in whose folder its results are; what others wrote into the study is no path."""
+    number = trial.user_attrs.get(DUPLICATE_OF)
+    return number if type(number) is int and number >= 0 else trial.number
+
+
+def how_scored(trial: FrozenTrial) -> str:
+    """The overrides that a finalist is scored again with; empty for a trial of a search."""
+    return str(trial.user_attrs.get(FINALIST, "")).partition(" ")[2]
+
+
+def fail_dead(study: optuna.Study) -> None:
+    """Fail the trials that a dead process, or this one at its end, left running."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not _is_alive(trial):
+            interrupt(study, trial._trial_id, "process", "interrupted: the process that ran it ended")
+
+
+def interrupt(study: optuna.Study, trial_id: int, why: str, cause: str) -> None:
+    """Fail a trial whose parameters shall be tried again."""
+    storage = study._storage
+    try:
+        storage.set_trial_user_attr(trial_id, INTERRUPTED, why)
+        storage.set_trial_user_attr(trial_id, CAUSE, cause)
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:  # another process came first
+        pass
+
+
+def _is_alive(trial: FrozenTrial) -> bool:
+    owner = trial.user_attrs.get(OWNER)
+    if owner is not None and is_here(owner):
+        return runs_here(owner)
+    # Elsewhere: by its heartbeat, and before the first one by its start. Clocks and time zones must agree.
+    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0), back_since())
+    # Without an owner it was asked for at this very moment, or its process died at that.
+    return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
+
+
+def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
+    """Say in the storage that the process of these trials lives."""
+    for trial_id in trial_ids:
+        with contextlib.suppress(UpdateFinishedTrialError):
+            study._storage.set_trial_user_attr(trial_id, BEAT, time.time())
+
+
+def retry_interrupted(
+    study: optuna.Study,
+    baseline: Mapping[str, Any] | None = None,
+    trials: Sequence[FrozenTrial] | None = None,
+) -> None:
+    """Queue the parameters of interrupted trials once more.
+
+    Those of a second death of the process are not queued again: they may be what kills it. The baseline always is, and
+    so is what only ran out of time.
+
+    Args:
+        baseline: Parameters of trial 0, which may have died before it had them.
+        trials: All of the study as they are now, in the order of their numbers; None to look them up.
+    """
+    trials = study.get_trials(deepcopy=False) if trials is None else trials
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    wanted = study.user_attrs.get(WANTED, [None])  # all trials of a search, but not all finalists
+    for trial in trials:
+        why = trial.user_attrs.get(INTERRUPTED)
+        # One that died between queue and start has its parameters in the queue's note alone.
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        is_baseline = baseline is not None and (trial.number == 0 or trial.user_attrs.get(ROLE) == "baseline")
+        if is_baseline:
+            params = {**baseline, **params}  # type: ignore[dict-item]
+        again = is_baseline or why != "process" or not died_before(trial, trials)
+        again = again and trial.user_attrs.get(FINALIST) in wanted
+        if why and why != "unwanted" and trial.number not in retried and params and again:
+            kept = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
+            kept |= {ROLE: "baseline"} if is_baseline else {}
+            study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
+
+
+def died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a process that ran these parameters has died.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    return any(trials[number].user_attrs.get(INTERRUPTED) == "process" for number in earlier(trial, trials))
+
+
+def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    """Take out of the queue what stands there though it was queued before, by another process at the same moment.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    seen = set()
+    for trial in trials:
+        # A retry keeps the entry of what it tries again.
+        mark = next(((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED) if key in trial.user_attrs), None)
+        if mark in seen and trial.state == TrialState.WAITING:
+            interrupt(study, trial._trial_id, "unwanted", "queued twice")
+        if mark is not None:
+            seen.add(mark)
+
+
+def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:
+    """Numbers of the interrupted trials that had this one's parameters before, the latest first.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    numbers: list[int] = []
+    while (number := trial.user_attrs.get(RETRY_OF)) is not None:
+        numbers.append(number)
+        trial = trials[number]
+    return numbers
+
+
+def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> int:
+    """How many trials ended since the best one, or since the last one on the Pareto front."""
+    in_order = sorted(done, key=lambda t: t.datetime_complete.timestamp() if t.datetime_complete else 0.0)
+    signs = [1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions]
+    front: list[list[float]] = []
+    since = 0
+    for trial in in_order:
+        since += 1
+        if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
+            continue
+        losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):
+            front = [o for o in front if not all(a <= b for a, b in zip(losses, o, strict=True))] + [losses]
+            since = 0
+    return since
+
+
+def causes(trials: Sequence[FrozenTrial]) -> str:
+    """Why trials failed, grouped, the most frequent first; a line each."""
+    counts = Counter(str(t.user_attrs.get(CAUSE, "unknown cause")) for t in trials if t.state == TrialState.FAIL)
+    return "".join(f"\n  {n} x {cause}" for cause, n in counts.most_common())
+
+
+def require_same(
+    study: optuna.Study,
+    key: str,
+    facts: Mapping[str, Any],
+    *,
+    what: str,
+    way_out: str,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Keep facts with a new study, and compare them when it is continued.
+
+    A fact that one of both has not is the same as one that is null or false: keys of a later release, which are off.
+
+    Args:
+        key: User attribute of the study.
+        facts: JSON-serialisable values by name.
+        what: The facts in words, for the message.
+        way_out: How to begin another study.
+        names: Facts of before, to what they are called now.
+
+    Raises:
+        SpaceError: The study was begun with others; the message names the differences.
+    """
+    known, value = study.user_attrs.get(key), json.dumps(dict(facts), sort_keys=True)
+    if known is None:
+        study.set_user_attr(key, value)
+        return
+    before, now = json.loads(known), json.loads(value)
+    before = {name: (names or {}).get(str(fact), fact) for name, fact in before.items()}
+    changed = "".join(
+        f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name) and not _is_new(name, before, now)
+    )
+    if changed:
+        raise SpaceError(
+            f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
+            f"Set it back to continue, or begin another study with {way_out}."
+        )
+
+
+def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether one of both has not this fact, and the other has it switched off."""
+    return (name in before) != (name in now) and str({**before, **now}[name]) in ("None", "False")
+
+
+def _show(fact: Any) -> str:
+    """A fact, or the JSON of a distribution, in a few characters."""
+    if isinstance(fact, str) and fact.startswith('{"name"'):
+        return describe(json_to_distribution(fact))
+    return "nothing" if fact is None else str(fact)

@@ -1,0 +1,237 @@
+"""The folds of one configuration."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.metrics.scores import macro_f1
+from docclf.models.heads import Heads
+from docclf.training.fitting import FoldTrainer
+from docclf.training.fold_average import FoldAverage, FoldScore, Trial
+from docclf.training.fold_training import HEAD, NET
+from docclf.training.resume import FoldCheckpoints, NoLocksError
+from docclf.training.shared_folds import POLL_S, SharedFolds, UnwantedError
+from docclf.training.validation import Validation as Validation  # where configs look for it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Result of all folds of a configuration.
+
+    Attributes:
+        folds: One entry for each fold that was begun; the last one of a pruned configuration is not finished.
+        assignment: Fold of each training page, int64 of shape (n,).
+        labels: Class of each training page, int64 of shape (n,).
+        probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
+        n_parameters: Of the model.
+        pruned: Whether the trial advised to stop.
+        paused: Whether the trial advised to pause; the folds go on if the search wants that.
+        out_of_time: Whether the time of the search ended; the folds go on another time.
+        kept: The candidate that scored best, see `docclf.training.fold_training.Candidate`.
+        kept_scores: Mean score of each candidate.
+    """
+
+    folds: list[FoldScore]
+    assignment: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    n_parameters: int
+    pruned: bool = False
+    paused: bool = False
+    out_of_time: bool = False
+    kept: str = NET
+    kept_scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> list[float]:
+        """Score of each fold."""
+        return [fold.score for fold in self.folds]
+
+    @property
+    def clean_scores(self) -> list[float]:
+        """Score of each fold on its pages as they are; empty where that was not measured."""
+        return [fold.clean for fold in self.folds if fold.clean is not None]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the folds' scores; NaN before the first."""
+        return float(np.mean(self.scores)) if self.folds else math.nan
+
+    @property
+    def spread(self) -> float:
+        """Sample standard deviation of the folds' scores; 0 for one fold."""
+        return float(np.std(self.scores, ddof=1)) if len(self.folds) > 1 else 0.0
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """Indices of the pages that a fold has predicted."""
+        return np.flatnonzero(~np.isnan(self.probabilities).any(axis=1))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the folds' best models took, on average; at least 1."""
+        return round(float(np.mean([fold.epoch + 1 for fold in self.folds])))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a search can have as its objectives.
+
+        `macro_f1` is the mean over folds, `macro_f1_pooled` the one score of all out-of-fold predictions,
+        `macro_f1_clean` the mean over folds of their pages as they are, where that was measured, `train_seconds` the
+        time of all folds, `parameters` the size of the model.
+        """
+        predicted = self.probabilities[self.scored].argmax(axis=1)
+        pooled = macro_f1(self.labels[self.scored], predicted, self.probabilities.shape[1])
+        return {
+            "macro_f1": self.mean,
+            "macro_f1_pooled": pooled,
+            **({"macro_f1_clean": float(np.mean(self.clean_scores))} if self.clean_scores else {}),
+            "train_seconds": sum(fold.seconds for fold in self.folds),
+            "parameters": float(self.n_parameters),
+        }
+
+
+def cross_validate(
+    trainer: FoldTrainer, trial: Trial, build_logger: Callable[[int], Any], *, is_shared: bool = False
+) -> CrossValidation:
+    """Train and score one model a fold.
+
+    Args:
+        trainer: Trains the folds.
+        trial: Receives reports and advises to stop.
+        build_logger: Makes the Lightning loggers of a fold; what it returns may be False.
+        is_shared: Whether other processes may help, see `help_folds`. The result is the same.
+
+    Raises:
+        ConfigError, DataError: See `docclf.data.folds.split_pages`.
+        NonFiniteLossError: The loss became NaN or infinite.
+    """
+    validation, checkpoints = trainer.validation, trainer.checkpoints
+    trainer.data.max_batch_size = validation.max_batch_size
+    assignment = trainer.assign()
+    average = FoldAverage(trial, prune_after=validation.prune_after, each=validation.report, **trainer.watched)
+    state = _kept(checkpoints, assignment) or _nothing(assignment, len(trainer.data.pages.class_names), trainer.kinds)
+    average.restore(state)
+
+    def keep() -> None:
+        if checkpoints is not None:
+            checkpoints.save_folds({**state, **average.finished()})
+
+    keep()
+    with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
+        for fold in range(average.fold, validation.n_runs):
+            try:
+                state["n_parameters"] = shared.run(average, build_logger)
+            except UnwantedError:
+                average.out_of_time = True
+            if average.fold == fold or (average.pruned and validation.report == "epoch"):
+                break  # not to its end
+            for kind, candidate in average.candidates.items():
+                state["probabilities"][kind][assignment == fold] = candidate.probabilities
+            keep()
+            score, by = average.folds[-1], ", by another worker" if fold in shared.by_others else ""
+            parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
+            of = f" ({parts})" if len(average.by_kind) > 1 else ""
+            log.info(f"{_fold_line(score, validation.n_runs)}{of}  {score.seconds:.1f} s{by}")
+            if average.pruned or average.paused or average.out_of_time:
+                break
+    return CrossValidation(
+        average.folds,
+        assignment,
+        trainer.data.labels,
+        state["probabilities"][average.kept],
+        state["n_parameters"],
+        pruned=average.pruned,
+        paused=average.paused,
+        out_of_time=average.out_of_time,
+        kept=average.kept,
+        kept_scores={kind: average.mean(kind) for kind in average.by_kind} if trainer.heads is not None else {},
+    )
+
+
+def cross_validate_heads(
+    heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: Trial
+) -> CrossValidation:
+    """Fit and score one head a fold; a second or less for each, so none is pruned or interrupted.
+
+    Args:
+        heads: Fits them.
+        validation: The folds.
+        assignment: Fold of each training page, shape (n,).
+        trial: Receives the score of each fold where `validation.report` is `fold`.
+    """
+    labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
+    probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
+    folds: list[FoldScore] = []
+    splits = [
+        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in range(validation.n_runs)
+    ]
+    started = time.perf_counter()
+    for fold, ((_, rows), found) in enumerate(zip(splits, heads.folds(splits), strict=True)):
+        probabilities[rows] = found.probabilities
+        score = macro_f1(labels[rows], found.probabilities.argmax(axis=1), n_classes)
+        clean = None if found.clean is None else macro_f1(labels[rows], found.clean.argmax(axis=1), n_classes)
+        ended = time.perf_counter()
+        folds.append(FoldScore(fold, score, 0, ended - started, clean))
+        started = ended
+        if validation.report == "fold":
+            trial.report(score, fold)
+        log.info(f"{_fold_line(folds[-1], validation.n_runs)}  {folds[-1].seconds:.1f} s")
+    return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
+
+
+def _fold_line(score: FoldScore, n_runs: int) -> str:
+    """
+    >>> _fold_line(FoldScore(0, 0.8, 0, 1.0), 3), _fold_line(FoldScore(0, 0.8, 0, 1.0, clean=0.9), 3)
+    ('  fold 1/3  macro-F1 0.800', '  fold 1/3  macro-F1 0.800, clean 0.900')
+    """
+    clean = "" if score.clean is None else f", clean {score.clean:.3f}"
+    return f"  fold {score.fold + 1}/{n_runs}  macro-F1 {score.score:.3f}{clean}"
+
+
+def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
+    """What an interrupted run of the same folds has kept; None without one."""
+    kept = checkpoints.load() if checkpoints is not None else None
+    if checkpoints is None or kept is None or np.array_equal(kept["assignment"], assignment):
+        return kept
+    checkpoints.discard()  # of another split file under the same name
+    return None
+
+
+def _nothing(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
+    """What there is before the first fold."""
+    shape = (len(assignment), n_classes)
+    probabilities = {kind: np.full(shape, np.nan, dtype=np.float32) for kind in kinds}
+    return {"folds": {}, "reports": {}, "assignment": assignment, "probabilities": probabilities, "n_parameters": 0}
+
+
+def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
+    """Train folds that `cross_validate` has not come to, which another process runs with the same configuration.
+
+    Args:
+        trainer: Trains the folds; its checkpoints are those of the other process.
+        is_wanted: Whether that one still runs; asked after each epoch.
+    """
+    checkpoints = trainer.checkpoints
+    assert checkpoints is not None
+    trainer.data.max_batch_size = trainer.validation.max_batch_size
+    while (opened := checkpoints.opened()) is None:
+        if not is_wanted():
+            return
+        time.sleep(POLL_S)
+    with (
+        suppress(UnwantedError, NoLocksError),
+        SharedFolds(trainer, opened["assignment"], is_wanted=is_wanted) as shared,
+    ):
+        while is_wanted() and (opened := checkpoints.opened()) is not None:
+            if not shared.help(max(map(len, opened["folds"].values()), default=0)):
+                return

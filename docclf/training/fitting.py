@@ -1,0 +1,168 @@
+"""The trainings of a configuration, in as much memory as there is."""
+
+import gc
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from docclf.data.folds import split_pages
+from docclf.data.module import PageDataModule
+from docclf.inference.ensemble import save_weights
+from docclf.models.classifier import PageClassifier
+from docclf.models.head import Head
+from docclf.models.heads import Heads
+from docclf.models.state import StateIO
+from docclf.training.fold_training import AVERAGE, HEAD, NET, FoldTraining
+from docclf.training.resume import FoldCheckpoints
+from docclf.training.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FoldTrainer:
+    """What trains the folds of one configuration, each by itself.
+
+    Attributes:
+        data: All pages.
+        validation: The folds and epochs.
+        build_model: Makes a fresh model.
+        build_trainer: Makes a Lightning trainer from further arguments.
+        checkpoints: Keeps what is done; without, an interruption loses it.
+        keep_weights: Leave each fold's backbone at `checkpoints.weights(fold, kind)`, as it was in the best epoch of
+            each candidate.
+        heads: Heads on frozen features, from which nets start; None for a random classifier.
+    """
+
+    data: PageDataModule
+    validation: Validation
+    build_model: Callable[[], PageClassifier]
+    build_trainer: Callable[..., pl.Trainer]
+    checkpoints: FoldCheckpoints | None = None
+    keep_weights: bool = False
+    heads: Heads | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a fold may keep, see `docclf.training.fold_training.Candidate`."""
+        return (NET,) if self.heads is None else (HEAD, AVERAGE, NET)
+
+    def assign(self) -> NDArray[np.int64]:
+        """Fold of each training page, shape (n,).
+
+        Raises:
+            ConfigError, DataError: See `docclf.data.folds.split_pages`.
+        """
+        return split_pages(
+            self.data.pages.train,
+            n_folds=self.validation.folds,
+            seed=self.validation.seed,
+            class_names=self.data.pages.class_names,
+            split_file=self.validation.split_file,
+            order=self.data.data.order if self.validation.order == "content" else None,
+            rare=self.data.rare_classes,
+        )
+
+    @property
+    def watched(self) -> dict[str, Any]:
+        """What all who follow a fold's training are told of it, see `docclf.training.fold_training.FoldTraining`."""
+        validation = self.validation
+        told = {"n_runs": validation.n_runs, "epochs": validation.epochs, "seed": validation.seed}
+        return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}
+
+    def train(self, assignment: NDArray[np.int64], watch: FoldTraining, logger: Any) -> int:
+        """Train and validate one fold.
+
+        Args:
+            assignment: Fold of each training page.
+            watch: Follows the training; it says which fold.
+            logger: Lightning's, or a list of these.
+
+        Returns:
+            Number of the model's parameters.
+
+        Raises:
+            NonFiniteLossError: The loss became NaN or infinite.
+        """
+        fold = watch.fold
+        train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
+        self.data.use_split(train, validation)
+        head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
+        seen = (None, None) if head is None else (head.probabilities, head.clean)
+        watch.follow(self.data.labels[validation], *seen)
+        _, model = fit_in_memory(
+            self.data,
+            epochs=self.validation.epochs,
+            seed=self.validation.seed,
+            build_model=self.build_model,
+            build_trainer=self.build_trainer,
+            watch=watch,
+            start=None if head is None else head.start,
+            logger=logger,
+        )
+        if self.keep_weights and self.checkpoints is not None:
+            for kind, candidate in watch.candidates.items():
+                if candidate.weights:
+                    save_weights(self.checkpoints.weights(fold, kind), candidate.weights)
+        return sum(parameter.numel() for parameter in model.net.parameters())  # without those of a moving average
+
+
+def fit_in_memory(
+    data: PageDataModule,
+    *,
+    epochs: int,
+    seed: int,
+    build_model: Callable[[], PageClassifier],
+    build_trainer: Callable[..., pl.Trainer],
+    watch: FoldTraining | None = None,
+    start: Head | None = None,
+    **options: Any,
+) -> tuple[pl.Trainer, PageClassifier]:
+    """Train a model, from the same random numbers each time.
+
+    Where memory runs out, it begins again with half as many pages at once, and gradients accumulated.
+
+    Args:
+        data: Trained on is its current split.
+        epochs: Epochs.
+        seed: Of all random numbers.
+        build_model: Makes a fresh model.
+        build_trainer: Makes a Lightning trainer from further arguments.
+        watch: Follows a fold, which goes on from its last epoch.
+        start: What the classifier starts from, see `docclf.models.classifier.PageClassifier.start`.
+        **options: Further arguments of the trainer.
+    """
+
+    def fit() -> tuple[pl.Trainer, PageClassifier]:
+        pl.seed_everything(seed, workers=True, verbose=False)
+        model = build_model().to(memory_format=torch.channels_last)
+        if start is not None:
+            model.start(start)
+        trainer = build_trainer(
+            max_epochs=epochs,
+            accumulate_grad_batches=data.accumulate,
+            callbacks=[] if watch is None else [watch],
+            plugins=[StateIO()],
+            **options,
+        )
+        last_epoch = None if watch is None else watch.last_epoch
+        trainer.fit(model, datamodule=data, ckpt_path=last_epoch)
+        return trainer, model
+
+    while True:
+        try:
+            return fit()
+        except torch.OutOfMemoryError as error:
+            if not data.halve_batch():
+                raise
+            log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
+        # Here, where the exception and what its traceback holds are gone.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

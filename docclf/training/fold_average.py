@@ -1,0 +1,174 @@
+"""The callback that turns the trainings of the folds into one score."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+
+from docclf.training.fold_training import HEAD, NET, Candidate, FoldTraining
+
+
+class Trial(Protocol):
+    """What the folds need of an Optuna trial."""
+
+    def report(self, value: float, step: int) -> None: ...
+
+    def should_prune(self) -> bool: ...
+
+    def should_pause(self) -> bool: ...
+
+    def out_of_time(self) -> bool: ...
+
+    def tell_progress(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """Result of one fold.
+
+    Attributes:
+        fold: Index of the fold that validated.
+        score: Validation macro-F1 of the epoch that is kept, the best one.
+        epoch: That epoch, from 0; of a head 0.
+        seconds: Wall-clock time of the training with its validations.
+        clean: Macro-F1 of the validation pages as they are, where that is scored besides; else None.
+    """
+
+    fold: int
+    score: float
+    epoch: int
+    seconds: float
+    clean: float | None = None
+
+
+class FoldAverage(FoldTraining):
+    """Averages folds while they train, and stops the configuration when its trial advises so or time is up.
+
+    One instance serves all folds of a configuration in turn.
+
+    Args:
+        trial: Receives the reports.
+        prune_after: Epochs before the first advice is asked.
+        each: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
+            fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
+            compare step by step (Wilcoxon).
+        **training: See `docclf.training.fold_training.FoldTraining`.
+    """
+
+    def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
+        super().__init__(tell=trial.tell_progress, **training)
+        self.trial, self.prune_after, self.each = trial, prune_after, each
+        self.by_kind: dict[str, list[FoldScore]] = {}
+        """Finished folds of each candidate, see `docclf.training.fold_training.Candidate`."""
+        self.reports: dict[int, float] = {}
+        self.pruned = self.paused = self.out_of_time = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        self._report_epoch()
+        if not self.pruned and self.fold + 1 < self.n_runs and self.trial.out_of_time():
+            self.out_of_time = True
+        trainer.should_stop = self.pruned or self.paused or self.out_of_time
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.pruned:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if (self.paused or self.out_of_time) and trainer.current_epoch < self.epochs:
+            return  # goes on another time
+        self._finish(self.seconds)
+
+    def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
+        """Count a fold that was trained elsewhere as if it were trained here and now.
+
+        Args:
+            candidates: What it may keep, see `docclf.training.fold_training.FoldTraining.state_dict`.
+            seconds: How long it was trained.
+        """
+        self.reset()
+        found = {kind: Candidate(**one) for kind, one in candidates.items()}
+        self.candidates = {
+            kind: Candidate(one.scores if kind == HEAD else [], clean=one.clean) for kind, one in found.items()
+        }
+        for epoch in range(len(found[NET].scores)):
+            for kind in found.keys() - {HEAD}:
+                self.candidates[kind].scores.append(found[kind].scores[epoch])
+            self._report_epoch()
+            if self.pruned or self.paused:
+                break
+        for kind, one in found.items():
+            self.candidates[kind].probabilities = one.probabilities
+        self._finish(seconds)
+
+    def _finish(self, seconds: float) -> None:
+        for kind, one in self.candidates.items():
+            found = FoldScore(self.fold, one.score, one.best_epoch, seconds, one.clean_score)
+            self.by_kind.setdefault(kind, []).append(found)
+        self.fold += 1
+        if self.each == "fold":
+            self._report(self.folds[-1].score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
+
+    def _report_epoch(self) -> None:
+        if self.each == "epoch":
+            step = self.fold * self.epochs + self.n_epochs - 1
+            self._report(self._mean_until(self.n_epochs), step, first=self.prune_after - 1)
+
+    def _report(self, value: float, step: int, first: int) -> None:
+        if step not in self.reports:
+            self.reports[step] = value
+            self.trial.report(value, step)
+            last = self.n_runs * (self.epochs if self.each == "epoch" else 1) - 1
+            # A trial that is out of time goes on another time, and one that is done has nothing left to save.
+            self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
+            self.paused = step < last and not self.pruned and not self.out_of_time and self.trial.should_pause()
+
+    def _mean_until(self, n_epochs: int) -> float:
+        """Mean of the finished folds and the best of this one in its first epochs, of the best candidate."""
+        return max(
+            float(np.mean([*(fold.score for fold in self.by_kind.get(kind, [])), max(one.scores[:n_epochs])]))
+            for kind, one in self.candidates.items()
+        )
+
+    @property
+    def kept(self) -> str:
+        """The candidate with the best mean over the finished folds; of equal ones the simplest."""
+        return max(self.by_kind, key=lambda kind: self.mean(kind)) if self.by_kind else NET
+
+    def mean(self, kind: str) -> float:
+        """Mean score of a candidate over the finished folds."""
+        return float(np.mean([fold.score for fold in self.by_kind[kind]]))
+
+    @property
+    def folds(self) -> list[FoldScore]:
+        """The folds so far, of the candidate that is kept."""
+        return self.by_kind.get(self.kept, [])
+
+    @property
+    def scores(self) -> list[float]:
+        """Scores of the folds so far."""
+        return [fold.score for fold in self.folds]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        if self.each == "epoch":
+            first = self.fold * self.epochs
+            self._repeat({first + epoch: self._mean_until(epoch + 1) for epoch in range(self.n_epochs)})
+
+    def finished(self) -> dict[str, Any]:
+        """The finished folds and their reports, for `restore`."""
+        folds = {kind: [asdict(fold) for fold in folds] for kind, folds in self.by_kind.items()}
+        return {"folds": folds, "reports": self.reports}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over finished folds and their reports, and report them to this trial."""
+        self.by_kind = {kind: [FoldScore(**fold) for fold in folds] for kind, folds in state["folds"].items()}
+        self.fold = len(self.folds)
+        self._repeat(state["reports"])
+
+    def _repeat(self, reports: dict[int, float]) -> None:
+        for step, value in reports.items():
+            if step not in self.reports:
+                self.reports[step] = value
+                self.trial.report(value, step)

@@ -1,0 +1,196 @@
+"""The callback that follows the training of one fold."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from docclf.loggers.recording import Call, replay
+from docclf.metrics.scores import macro_f1
+from docclf.models.classifier import PageClassifier
+from docclf.training.resume import FoldCheckpoints
+
+SCORE = "val/macro_f1"
+
+HEAD, NET, AVERAGE = "head", "net", "average"
+
+
+@dataclass
+class Candidate:
+    """What a fold may keep: its head, its fine-tuned net, or the mean of the two.
+
+    Attributes:
+        scores: Validation macro-F1 after each epoch; of a head one, as of before the first epoch.
+        probabilities: Of the validation pages at the best of them, float32 of shape (n, n_classes).
+        weights: Of the backbone then, where they are kept.
+        clean: Macro-F1 of the same pages as they are after each epoch, where that is scored besides.
+    """
+
+    scores: list[float] = field(default_factory=list)
+    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    clean: list[float] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        """The best one; NaN before the first."""
+        return max(self.scores, default=math.nan)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch that had it, from 0."""
+        return self.scores.index(self.score)
+
+    @property
+    def clean_score(self) -> float | None:
+        """That of the pages as they are, in the best epoch; None where it was not scored."""
+        return self.clean[self.best_epoch] if self.clean else None
+
+
+class FoldTraining(pl.Callback):
+    """Keeps the best epoch of a fold, and a checkpoint of the last one.
+
+    Its state goes into every checkpoint, so that a fold that was interrupted goes on as if nothing had happened, in
+    whatever process.
+
+    Args:
+        fold: Index of the fold that is trained.
+        n_runs: Number of folds that are trained.
+        epochs: Epochs of each fold.
+        seed: Of each epoch's random numbers, with the epoch.
+        checkpoints: Where the state is kept.
+        keep_weights: Keep the backbone's weights of the best epoch of each candidate.
+        tell: Called with what the training is at, in words.
+    """
+
+    def __init__(
+        self,
+        fold: int = 0,
+        *,
+        n_runs: int,
+        epochs: int,
+        seed: int = 42,
+        checkpoints: FoldCheckpoints | None = None,
+        keep_weights: bool = False,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.fold, self.n_runs, self.epochs, self.seed, self.tell = fold, n_runs, epochs, seed, tell
+        self.checkpoints, self.keep_weights = checkpoints, keep_weights
+        self.head: NDArray[np.float32] | None = None  # probabilities of the validation pages, where there is a head
+        self.clean: NDArray[np.float32] | None = None  # likewise, of the pages as they are
+        self.labels = np.empty(0, np.int64)  # of the validation pages
+        self.reset()
+
+    def follow(
+        self, labels: NDArray[np.int64], head: NDArray[np.float32] | None, clean: NDArray[np.float32] | None = None
+    ) -> None:
+        """Be told of the next fold.
+
+        Args:
+            labels: Class of each validation page, shape (n,).
+            head: Probabilities of its head, shape (n, n_classes); None where there is none.
+            clean: Likewise, of the pages as they are; None where that is not scored.
+        """
+        self.labels, self.head, self.clean = labels, head, clean
+
+    def reset(self) -> None:
+        """Forget what was trained."""
+        self.candidates = {NET: Candidate()}
+        if self.head is not None:
+            head = Candidate([self._score(self.head)], self.head, clean=self._clean_scores(self.clean))
+            self.candidates = {HEAD: head, AVERAGE: Candidate(), NET: Candidate()}
+        self._logged_before: list[Call] = []  # by another process, which did not come to its end
+        self._seconds_before, self._started = 0.0, time.perf_counter()
+        self._epoch_started, self._first_step, self._pace = self._started, 0, ""
+
+    def _score(self, probabilities: NDArray[np.float32]) -> float:
+        return macro_f1(self.labels, probabilities.argmax(axis=1), probabilities.shape[1])
+
+    def _clean_scores(self, probabilities: NDArray[np.float32] | None) -> list[float]:
+        return [] if probabilities is None else [self._score(probabilities)]
+
+    @property
+    def state_key(self) -> str:
+        return "FoldTraining"  # of all who train folds: one goes on from another's checkpoint
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs have been validated."""
+        return len(self.candidates[NET].scores)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been trained, validations included."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    @property
+    def last_epoch(self) -> Path | None:
+        """Path of the checkpoint of the last epoch; None before there is one."""
+        return self.checkpoints.epoch(self.fold) if self.checkpoints is not None else None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.reset()  # before Lightning loads the state of a checkpoint, if there is one
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        replay(self._logged_before, trainer.loggers, is_whole=False)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # By epoch, so that one that follows an interruption draws what it would have drawn. The loader's iterator draws
+        # a seed too, mostly after this hook, but before it in a training's first epoch: from a generator of its own.
+        trainer.train_dataloader.generator = torch.Generator()  # type: ignore[union-attr]
+        seed = self.seed + 1_000_003 * trainer.current_epoch
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # timm's mixup draws from it
+        self._epoch_started, self._first_step = time.perf_counter(), trainer.global_step
+        self._tell(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._tell(trainer)
+
+    def _tell(self, trainer: pl.Trainer) -> None:
+        """Say where the training is, and how many steps the optimizer makes a second in this epoch or the last one."""
+        if steps := trainer.global_step - self._first_step:
+            rate = steps / max(time.perf_counter() - self._epoch_started, 1e-9)
+            self._pace = f", {rate:.{0 if rate >= 10 else 1}f} steps/s"
+        self.tell(f"fold {self.fold + 1}/{self.n_runs}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        model = cast(PageClassifier, pl_module)  # or one that has the same, see there
+        probabilities = model.logits.cpu().softmax(dim=1).numpy()
+        clean = None if model.clean_logits is None else model.clean_logits.cpu().softmax(dim=1).numpy()
+        self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, model)
+        self.candidates[NET].clean += self._clean_scores(clean)
+        if self.head is not None:
+            mean = (self.head + probabilities) / 2
+            self._offer(AVERAGE, self._score(mean), mean, model)
+            both = None if clean is None or self.clean is None else (self.clean + clean) / 2
+            self.candidates[AVERAGE].clean += self._clean_scores(both)
+
+    def _offer(self, kind: str, score: float, probabilities: NDArray[np.float32], module: PageClassifier) -> None:
+        candidate = self.candidates[kind]
+        if not candidate.scores or score > candidate.score:
+            candidate.probabilities = probabilities
+            if self.keep_weights:
+                candidate.weights = {key: value.cpu().clone() for key, value in module.kept.state_dict().items()}
+        candidate.scores.append(score)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save_epoch(self.fold, trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"candidates": {kind: vars(one) for kind, one in self.candidates.items()}, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.candidates = {kind: Candidate(**one) for kind, one in state_dict["candidates"].items()}
+        for candidate in self.candidates.values():
+            candidate.scores, candidate.clean = list(candidate.scores), list(candidate.clean)
+        self._seconds_before = state_dict["seconds"]
+        self._logged_before = state_dict.get("logged", [])

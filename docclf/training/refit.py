@@ -1,0 +1,253 @@
+"""The model that a run keeps, once the folds have said how good it will be."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from docclf.data.module import PageDataModule
+from docclf.files import replacing
+from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescription
+from docclf.inference.doubt import Doubt, make_doubt
+from docclf.inference.ensemble import Blend, Ensemble, load_ensemble, normalisation_of, save_ensemble
+from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
+from docclf.metrics.scores import interval, macro_f1
+from docclf.models.backbone import make_net, normalisation
+from docclf.models.classifier import PageClassifier
+from docclf.models.features import PIXELS, PooledStages
+from docclf.models.heads import Heads
+from docclf.results.calibration import write_calibration
+from docclf.results.labels import write_label_issues
+from docclf.results.provenance import versions
+from docclf.results.run import write_test
+from docclf.training.crossval import CrossValidation
+from docclf.training.fitting import fit_in_memory
+from docclf.training.fold_training import AVERAGE, HEAD, NET
+from docclf.training.validation import Validation
+
+log = logging.getLogger(__name__)
+
+_BATCH_SIZE = 64
+# Of more pages than these, a third more does not help much, and heads take long.
+_FEW_PAGES = 3000
+_FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
+
+
+def refit_all(
+    data: PageDataModule,
+    validation: Validation,
+    epochs: int,
+    checkpoint: Path,
+    *,
+    build_model: Callable[[], PageClassifier],
+    build_trainer: Callable[..., pl.Trainer],
+    heads: Heads | None = None,
+) -> dict[str, Tensor]:
+    """Train on every training page.
+
+    Args:
+        data: All pages.
+        validation: Its batch cap and seed apply.
+        epochs: As many as the folds' best models took.
+        checkpoint: Lightning checkpoint to write.
+        build_model: Makes a fresh model.
+        build_trainer: Makes a Lightning trainer from further arguments.
+        heads: Fit what the net starts from; None for a random classifier.
+
+    Returns:
+        The backbone's weights.
+    """
+    rows = np.arange(len(data.labels))
+    data.use_split(rows, np.arange(0))
+    log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
+    trainer, model = fit_in_memory(
+        data,
+        epochs=epochs,
+        seed=validation.seed,
+        build_model=build_model,
+        build_trainer=build_trainer,
+        start=None if heads is None else heads.fit_start(rows),
+        logger=False,
+        limit_val_batches=0,
+    )
+    with replacing(checkpoint) as partial:
+        trainer.save_checkpoint(partial)
+    weights: dict[str, Tensor] = model.kept.state_dict()
+    return weights
+
+
+def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[str, Any]:
+    """What out-of-fold predictions say beside their score: how far to believe them, and which labels to look at.
+
+    Args:
+        data: All pages.
+        done: Their folds.
+        folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
+
+    Returns:
+        `calibration`, see `docclf.results.calibration.write_calibration`, and the number of `label_issues`.
+    """
+    pages, rows = data.pages, done.scored
+    calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])
+    issues = write_label_issues(
+        folder,
+        ids=pages.train.ids,
+        labels=done.labels,
+        class_names=pages.class_names,
+        targets=pages.targets,
+        probabilities=done.probabilities,
+        images=data.data.train_images,
+        pairs=[(a, b) for a, b in data.data.pairs if b < len(done.labels)],
+    )
+    return {"calibration": calibration, "label_issues": issues}
+
+
+def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
+    """What the kept model will score on as many other pages of the same kind.
+
+    Out-of-fold scores are too low for it: with 3 folds, their models have seen two thirds of the pages. How much more
+    pages help is measured with heads, on up to twice as many folds.
+
+    Returns:
+        `macro_f1`, the bounds `low` and `high` of 95 % of such sets of pages, and the `gain` that is in all three.
+    """
+    pages, labels, rows = heads.data.pages, done.labels, done.scored
+    n_classes, groups = len(pages.class_names), pages.train.groups
+    predicted = done.probabilities[rows].argmax(axis=1)
+    score = macro_f1(labels[rows], predicted, n_classes)
+    number = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
+    gain = heads.gain_of_folds(done.assignment) if len(rows) == len(labels) <= _FEW_PAGES else 0.0
+    # Other pages differ as much from all pages as these do: the variances add up.
+    low, high = (
+        score + np.sqrt(2) * (bound - score) + gain
+        for bound in interval(labels[rows], predicted, n_classes, groups=number)
+    )
+    found = {"macro_f1": score + gain, "low": low, "high": high}
+    return {**{name: float(min(value, 1.0)) for name, value in found.items()}, "gain": gain}
+
+
+def keep_model(
+    data: PageDataModule,
+    done: CrossValidation,
+    folder: Path,
+    weights: Mapping[str, Mapping[str, Tensor] | Path],
+    *,
+    backbone: str,
+    heads: Heads | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the folder `model` of a run.
+
+    Args:
+        data: The pages that it was trained on.
+        done: Their folds.
+        folder: The run's folder.
+        weights: Of each member, see `docclf.inference.ensemble.save_ensemble`.
+        backbone: Name of the timm model.
+        heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
+            only help.
+        own: What makes a net that is not timm's, see `docclf.targets.own_model`.
+    """
+    pages, images = data.pages, data.data.train_images.images
+    temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
+    knows = heads is not None and heads.cache.backbone.weights.are_trained  # what is like what
+    head = None
+    if heads is not None and (done.kept != NET or knows):
+        head = heads.fit(np.arange(len(data.labels)))
+    mean, std = ([0.5] * images.shape[3],) * 2
+    if own is not None:
+        mean, std = normalisation_of(own, len(pages.targets), data.image_size, images.shape[3])
+    elif backbone != PIXELS:
+        net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
+        mean, std = normalisation(net, images.shape[3])
+    source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
+    description = Description(
+        backbone=backbone,
+        targets=pages.targets,
+        class_names=pages.class_names,
+        image_size=data.image_size,
+        decoded_size=images.shape[1],
+        channels=images.shape[3],
+        temperature=temperature,
+        source=source,
+        mean=mean,
+        std=std,
+        fit="letterbox" if data.letterbox else "squeeze",
+        head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
+        doubt=DOUBT,
+        own=None if own is None else dict(own),
+    )
+    frozen = None
+    if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
+        frozen = heads.cache.net.net.state_dict()
+    doubt = _doubt(done, temperature, heads if knows else None)
+    save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
+
+
+def _doubt(done: CrossValidation, temperature: float, heads: Heads | None) -> Doubt:
+    rows = done.scored
+    probabilities = with_temperature(done.probabilities[rows], temperature)
+    novelty = None
+    if heads is not None:
+        confidence = np.full(len(done.labels), np.nan, np.float32)
+        confidence[rows] = probabilities.max(axis=1)
+        found, scores = heads.fit_novelty(done.assignment, confidence)
+        novelty = found, scores[rows]
+    return make_doubt(probabilities, done.labels[rows], novelty)
+
+
+def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
+    backbone, options = heads.cache.backbone, heads.options
+    return HeadDescription(
+        fraction=fraction,
+        sides=backbone.sides(options.scales),
+        stages=options.stages,
+        aspect=options.aspect,
+        backbone=None if backbone.name == PIXELS else "backbone.safetensors",
+    )
+
+
+def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., pl.Trainer]) -> dict[str, float]:
+    """Predict the test pages with the run's model, where there are labelled ones.
+
+    Args:
+        data: All pages.
+        folder: The run's folder; gets `predictions_test.csv` and `confusion_test.png`.
+        build_trainer: Knows the device.
+
+    Returns:
+        `test/macro_f1`, `test/accuracy`, `test/loss` and `test/calibration_error`, with calibrated probabilities; empty
+        without labelled test pages.
+    """
+    test = data.pages.test
+    if test is None or test.labels is None:
+        return {}
+    device = build_trainer(max_epochs=1, logger=False).strategy.root_device
+    probabilities = _predict(load_ensemble(folder / FOLDER).to(device), data, device)
+    labels, predicted = test.labels, probabilities.argmax(axis=1)
+    write_test(folder, data.pages, probabilities)
+    scores = {
+        "test/macro_f1": macro_f1(labels, predicted, len(data.pages.class_names)),
+        "test/accuracy": float((predicted == labels).mean()),
+        "test/loss": float(F.nll_loss(torch.from_numpy(probabilities).log(), torch.from_numpy(labels))),
+        "test/calibration_error": calibration_error(probabilities, labels),
+    }
+    log.info(f"test macro-F1 {scores['test/macro_f1']:.3f} on {len(test)} pages")
+    return scores
+
+
+@torch.inference_mode()
+def _predict(ensemble: Ensemble | Blend, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
+    views = data.test_views
+    parts = []
+    for start in range(0, len(views.images), _BATCH_SIZE):
+        rows = np.arange(start, min(start + _BATCH_SIZE, len(views.images)))
+        parts.append(ensemble(*views(rows, device), calibrated=True).cpu())
+    return torch.cat(parts).numpy()

@@ -1,0 +1,205 @@
+"""What a run keeps while it is open: its finished folds and the last epoch of each that is under way.
+
+An interrupted run goes on from there, and processes that train folds of one run find each other's there.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from filelock import FileLock, Timeout
+
+from docclf.files import replacing
+from docclf.models.state import SUFFIX, load_state, save_state
+from docclf.results.folders import symbolic_links
+
+log = logging.getLogger(__name__)
+
+_FOLDS, _PARTIAL = f"folds{SUFFIX}", ".resume.partial"
+
+
+class NoLocksError(Exception):
+    """No process can claim a fold: each run trains its own."""
+
+
+def drop_worst(folder: Path, scores: Mapping[int, float], limit_gb: float) -> None:
+    """Remove what paused runs keep, the worst first, until the rest takes no more than that.
+
+    One that goes on all the same starts over.
+
+    Args:
+        folder: Holds the runs' folders.
+        scores: Number of a run, which is its folder's name, to its score; more is better.
+        limit_gb: In GB.
+    """
+    kept = {number: folder / str(number) / "resume" for number in sorted(scores, key=lambda number: -scores[number])}
+    total = 0.0
+    for place in kept.values():
+        total += sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) / 1e9
+        if total > limit_gb:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+class FoldCheckpoints:
+    """The folder `resume` of a run, there as long as the run is open.
+
+    Args:
+        folder: The run's folder.
+        key: Identifies configuration, pages and folds: what was kept under another one is of no use.
+        earlier: Folders of interrupted runs of the same configuration, the latest first.
+    """
+
+    def __init__(self, folder: Path, key: str, earlier: Sequence[Path] = ()) -> None:
+        self.key = key
+        self._folders = [path / "resume" for path in (folder, *earlier)]
+        self._claims: dict[int, FileLock] = {}
+
+    @property
+    def _own(self) -> Path:
+        return self._folders[0]
+
+    # -- the run
+
+    def load(self) -> dict[str, Any] | None:
+        """What was kept of the finished folds, by this run or the latest earlier one; None without any of use."""
+        for folder in self._folders:
+            state = self._load(folder / _FOLDS, "starting over")
+            if state is None:
+                continue
+            if folder != self._own:
+                self._take_over(folder)
+            log.info(f"  goes on from {folder}")
+            return state
+        self.discard()
+        return None
+
+    def discard(self) -> None:
+        """Remove what this run has kept, which is of no use."""
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    def _take_over(self, folder: Path) -> None:
+        """Copy another run's folder, which is there as a whole or not at all: others look into it."""
+        partial = self._own.with_name(_PARTIAL)
+        for path in (partial, self._own):
+            shutil.rmtree(path, ignore_errors=True)
+        locks = shutil.ignore_patterns("*.lock")
+        shutil.copytree(folder, partial, ignore=lambda at, names: locks(at, names) | symbolic_links(at, names))
+        partial.rename(self._own)
+
+    def opened(self) -> dict[str, Any] | None:
+        """What the process that opened this run has kept of its finished folds; None before it has opened it."""
+        return self._load(self._own / _FOLDS, "waiting for another") if self.is_open else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run has begun and not come to its end."""
+        return (self._own / _FOLDS).is_file()
+
+    def save_folds(self, state: dict[str, Any]) -> None:
+        """Keep the finished folds of each candidate, `state["folds"]`; what was kept of each alone goes."""
+        with replacing(self._own / _FOLDS) as partial:
+            save_state(partial, {**state, "key": self.key})
+        for fold in range(max(map(len, state["folds"].values()), default=0)):
+            for path in (self._checkpoint(fold), self._finished(fold)):
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove everything: the run came to its end."""
+        for folder in (*self._folders, self._own.with_name(_PARTIAL)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- one fold
+
+    def weights(self, fold: int, kind: str) -> Path:
+        """Where the weights of a finished fold's candidate are kept, by those who need them."""
+        return self._own / f"fold_{fold}_{kind}.safetensors"
+
+    def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
+        """Keep the model, optimizer and callbacks of a fold under way, if they are of a kind that can be."""
+        try:
+            with replacing(self._checkpoint(fold)) as partial:
+                trainer.save_checkpoint(partial)
+        except TypeError as error:  # of a user's own parts
+            log.warning(f"The epoch is not kept, an interruption would cost the fold: {error}")
+        self._drop_if_ended()
+
+    def epoch(self, fold: int) -> Path | None:
+        """Checkpoint of a fold's last epoch; None before there is one."""
+        path = self._checkpoint(fold)
+        if not path.is_file():
+            return None
+        if _read(path, "going on from the finished folds") is None:
+            path.unlink()
+            return None
+        return path
+
+    def save_fold(self, fold: int, done: dict[str, Any]) -> None:
+        """Keep a finished fold for the process that opened the run."""
+        with replacing(self._finished(fold)) as partial:
+            save_state(partial, {**done, "key": self.key})
+        self._checkpoint(fold).unlink(missing_ok=True)
+        self._drop_if_ended()
+
+    def is_finished(self, fold: int) -> bool:
+        """Whether another process has finished a fold."""
+        return self._finished(fold).is_file()
+
+    def load_fold(self, fold: int) -> dict[str, Any] | None:
+        """A fold that another process has finished; None if there is none."""
+        return self._load(self._finished(fold), "training the fold again")
+
+    def claim(self, fold: int) -> bool:
+        """Whether a fold is this process's to train, from now until it ends or releases it.
+
+        Raises:
+            NoLocksError: The disk has no locks, as some of a cluster.
+        """
+        lock = FileLock(self._own / f"fold_{fold}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # another process's
+            return False
+        except (NotImplementedError, OSError) as error:
+            raise NoLocksError from error
+        self._claims[fold] = lock
+        if not self.is_open:  # any more
+            self.release([fold])
+            self._drop_if_ended()
+        return fold in self._claims
+
+    def release(self, folds: Iterable[int] | None = None) -> None:
+        """Leave claimed folds to others; None for all."""
+        for fold in list(self._claims) if folds is None else folds:
+            self._claims.pop(fold).release(force=True)
+
+    def _drop_if_ended(self) -> None:
+        """Remove what was written after the process that opened the run had come to its end."""
+        if not self.is_open:
+            self.discard()
+
+    def _checkpoint(self, fold: int) -> Path:
+        return self._own / f"fold_{fold}_epoch{SUFFIX}"
+
+    def _finished(self, fold: int) -> Path:
+        return self._own / f"fold_{fold}_done{SUFFIX}"
+
+    def _load(self, path: Path, otherwise: str) -> dict[str, Any] | None:
+        """A file of this run; None if it is missing, damaged or of another run."""
+        state = _read(path, otherwise)
+        return state if state is not None and state.get("key") == self.key else None
+
+
+def _read(path: Path, otherwise: str) -> dict[str, Any] | None:
+    try:
+        state = load_state(path)
+        if not isinstance(state, dict):
+            raise TypeError(f"expected a mapping, got {type(state).__name__}")
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # damaged: a disk that was full, a copy that was cut off
+        log.warning(f"Cannot read {path}, {otherwise}: {type(error).__name__}: {error}")
+        return None
+    return state

@@ -1,0 +1,147 @@
+"""Folds of one run that several processes train: each takes one that nobody has, and finds what others have done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from docclf.loggers.recording import RecordingLogger, replay
+from docclf.training.fitting import FoldTrainer
+from docclf.training.fold_average import FoldAverage
+from docclf.training.fold_training import FoldTraining
+from docclf.training.resume import NoLocksError
+
+# Seconds between two looks at what another process does.
+POLL_S = 0.2
+
+
+class UnwantedError(Exception):
+    """The training has no use any more."""
+
+
+class SharedFolds:
+    """Trains folds for the process that opened a run, which may be this one; claims are given up at its end.
+
+    Args:
+        trainer: Trains the folds.
+        assignment: Fold of each training page, shape (n,).
+        is_wanted: Whether to go on; asked after each epoch.
+        is_shared: Whether there may be other processes; without any, nothing is claimed.
+    """
+
+    def __init__(
+        self,
+        trainer: FoldTrainer,
+        assignment: NDArray[np.int64],
+        *,
+        is_wanted: Callable[[], bool],
+        is_shared: bool = True,
+    ) -> None:
+        self._trainer, self._assignment, self._checkpoints = trainer, assignment, trainer.checkpoints
+        self._is_wanted, self._is_shared = is_wanted, is_shared
+        self._trained: set[int] = set()  # apart, since another process had the next one
+        self.by_others: set[int] = set()
+        """Folds that other processes trained."""
+
+    def __enter__(self) -> SharedFolds:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.release()
+
+    def run(self, average: FoldAverage, build_logger: Callable[[int], Any]) -> int:
+        """Train the next fold of an average, or let it count the fold as another process trained it.
+
+        As long as another one is at it, folds after it are trained here.
+
+        Args:
+            average: Says which fold is the next.
+            build_logger: Makes the Lightning loggers of a fold; what it returns may be False.
+
+        Returns:
+            Number of the model's parameters.
+
+        Raises:
+            UnwantedError: There is no time to wait.
+        """
+        fold = average.fold
+        with suppress(NoLocksError):  # nor has another process one
+            while self._checkpoints is not None and self._is_shared and not self._checkpoints.claim(fold):
+                if not self._is_wanted():
+                    raise UnwantedError
+                if not self.help(fold + 1, average.tell):
+                    time.sleep(POLL_S)
+        done = self._checkpoints.load_fold(fold) if self._checkpoints is not None else None
+        loggers = build_logger(fold)
+        if done is None:
+            return self._trainer.train(self._assignment, average, loggers)
+        replay(done["logged"], loggers or ())
+        average.take(done["candidates"], done["seconds"])
+        self.by_others |= {fold} - self._trained
+        n_parameters: int = done["n_parameters"]
+        return n_parameters
+
+    def help(self, first: int, tell: Callable[[str], None] = lambda text: None) -> bool:
+        """Train the first fold from `first` on that nobody has; False if there is none.
+
+        Args:
+            first: Index of a fold.
+            tell: Called with what the training is at, in words.
+
+        Raises:
+            UnwantedError: The run came to its end, or is not wanted any more.
+            NoLocksError: Nobody can claim a fold.
+        """
+        assert self._checkpoints is not None
+        for fold in range(first, self._trainer.validation.n_runs):
+            if self._checkpoints.is_finished(fold) or not self._checkpoints.claim(fold):
+                continue
+            try:
+                if not self._checkpoints.is_finished(fold):
+                    self._train(fold, tell)
+                    return True
+            finally:
+                self._checkpoints.release([fold])
+        return False
+
+    def _train(self, fold: int, tell: Callable[[str], None]) -> None:
+        assert self._checkpoints is not None
+        recorder = RecordingLogger()
+        watch = _HelpedFold(recorder, self._is_wanted, fold, tell=tell, **self._trainer.watched)
+        n_parameters = self._trainer.train(self._assignment, watch, recorder)
+        own = {"n_parameters": n_parameters, "logged": recorder.calls}
+        self._trained.add(fold)
+        candidates = {kind: {**vars(one), "weights": {}} for kind, one in watch.candidates.items()}
+        self._checkpoints.save_fold(fold, {"candidates": candidates, "seconds": watch.seconds, **own})
+
+
+class _HelpedFold(FoldTraining):
+    """Stops when the process that opened the run has come to its end, or the fold is not wanted for another reason."""
+
+    def __init__(self, recorder: RecordingLogger, is_wanted: Callable[[], bool], fold: int, **training: Any) -> None:
+        super().__init__(fold, **training)
+        self._recorder, self._is_wanted = recorder, is_wanted
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_batch_end(trainer, *arguments)
+        self._stop_if_ended()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        self._stop_if_ended()
+        if trainer.current_epoch + 1 < self.epochs and not self._is_wanted():
+            raise UnwantedError
+
+    def _stop_if_ended(self) -> None:
+        if self.checkpoints is not None and not self.checkpoints.is_open:
+            raise UnwantedError
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "logged": self._recorder.calls}
