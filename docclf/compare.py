@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docclf.cli.console import make_parser, run
+from docclf.untrusted import reading
 
 _DESCRIPTION = """\
 Compare two runs by their out-of-fold predictions of the same pages, and by those of the test pages
@@ -38,8 +39,10 @@ def _compare(options: argparse.Namespace) -> str:
     from docclf.results.comparison import compare_runs
     from docclf.results.reading import baseline_run
 
-    pair = (options.run_a, options.run_b) if options.run_b else (baseline_run(options.run_a), options.run_a)
-    return compare_runs(*pair, anyway=options.anyway)
+    places = [path for path in (options.run_a, options.run_b) if path]
+    with reading("runs", " and ".join(map(str, places))):
+        pair = places if options.run_b else [baseline_run(options.run_a), options.run_a]
+        return compare_runs(*pair, anyway=options.anyway)
 
 
 def _parser() -> argparse.ArgumentParser:

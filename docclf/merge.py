@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docclf.cli.console import make_parser, run
+from docclf.sweeper.storage.passwords import hide_password
+from docclf.untrusted import reading
 
 _DESCRIPTION = """\
 Merge searches of several people or machines into one study: all finished trials, each with where it
@@ -45,7 +47,8 @@ def _merge(options: argparse.Namespace) -> str:
 
     is_path = any(separator in options.out for separator in {"/", os.sep})
     out = Path(options.out) if is_path else Path("multirun", options.out)
-    return merge_studies(options.studies, out, anyway=options.anyway, replace=options.replace)
+    with reading("studies of searches", " and ".join(map(hide_password, options.studies))):
+        return merge_studies(options.studies, out, anyway=options.anyway, replace=options.replace)
 
 
 def _parser() -> argparse.ArgumentParser:

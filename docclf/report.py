@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import DocclfError
-from docclf.untrusted import plain
+from docclf.sweeper.storage.passwords import hide_password
+from docclf.untrusted import plain, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,16 +52,17 @@ def _report(options: argparse.Namespace) -> Path:
     from docclf.results.studies import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study, folder, config = open_study(options.study)
-    return write_report(
-        study,
-        folder,
-        objectives=_objectives(config) if config is not None else None,
-        continue_command=_command(study, config) if config is not None else "",
-        read_page=read_thumbnail,
-        pages=options.pages,
-        output=options.output,
-    )
+    with reading("a study", hide_password(options.study)):
+        study, folder, config = open_study(options.study)
+        return write_report(
+            study,
+            folder,
+            objectives=_objectives(config) if config is not None else None,
+            continue_command=_command(study, config) if config is not None else "",
+            read_page=read_thumbnail,
+            pages=options.pages,
+            output=options.output,
+        )
 
 
 def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:

@@ -81,6 +81,11 @@ def check_targets(cfg: DictConfig) -> None:
     plain.pop("hydra", None)
     for key, _ in allow.targets_in(plain, ""):
         name = OmegaConf.select(cfg, f"{key}._target_")
+        if name is None:
+            raise ConfigError(
+                f"Expected `{key}._target_` to name what is called there, got no value. Say {key}._target_=mine.Net "
+                "--allow mine.Net"
+            )
         allow.require_allowed(FORMER.get(str(name), name), _listed(key), f"{key}._target_")
 
 

@@ -20,6 +20,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, quick_imports
 from docclf.cli.leaves import SCORES
@@ -92,13 +93,20 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
         fault = fault_of(error)  # here, since what an exception came from is lost between processes
-        told = fault or error
-        if hydra_cfg.mode == RunMode.MULTIRUN and fault not in (None, error):
+        told = fault or _lacking(error) or error
+        if hydra_cfg.mode == RunMode.MULTIRUN and told is not error:
             raise told from error
         if hydra_cfg.mode == RunMode.MULTIRUN or not isinstance(told, DocclfError):
             raise  # the trial's failure, with its cause
         log.error(f"{type(told).__name__}: {told}")
         raise SystemExit(1) from error
+
+
+def _lacking(error: Exception) -> ConfigError | None:
+    """What to say of a config that lacks a key which every config has, as one that was damaged."""
+    if not isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return None
+    return ConfigError(f"Expected `{error.full_key or error.key}` in the config, which lacks it. Export it again.")
 
 
 def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:

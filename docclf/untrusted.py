@@ -7,15 +7,17 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.errors import ConfigError, DataError
+from docclf.errors import ConfigError, DataError, DocclfError
+
+log = logging.getLogger(__name__)
 
 # Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
 # environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
@@ -205,6 +207,30 @@ def _require_small(path: Path, events: Iterable[yaml.Event]) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if aliases > _MOST_ALIASES or depth > _MOST_DEPTH:
             raise DataError(f"Expected plain YAML in {path}, got one that repeats or nests itself too often.")
+
+
+@contextmanager
+def reading(what: str, place: object) -> Iterator[None]:
+    """Say of files that cannot be understood where they are: whatever is raised while they are read.
+
+    Args:
+        what: What is expected there.
+        place: A folder, a file or a storage.
+
+    Raises:
+        DataError: They are damaged, or of another program.
+    """
+    try:
+        yield
+    except (DocclfError, OSError):  # which say it themselves
+        raise
+    except Exception as error:  # each library and each line has its own for what may be wrong
+        log.debug("Could not read %s", place, exc_info=True)
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"Expected {what} in {plain(str(place))}, as docclf or Optuna wrote it, got something else "
+            f"({type(error).__name__}: {plain(said)}). Copy it again from where it is whole."
+        ) from error
 
 
 def plain(text: str) -> str:

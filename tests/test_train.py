@@ -280,12 +280,12 @@ def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_pa
             r"`validation\.folds` to be at least 2 and at most 1,000, got 1\. Use validation=holdout",
         ),
         ("validation.folds", 9, DataError, r"got fewer of invoice \(8\), 계약서 \(8\), letter of intent \(8\)"),
-        ("validation.epochs", 0, ConfigError, r"`validation\.epochs` to be at least 1, got 0"),
+        ("validation.epochs", 0, ConfigError, r"`validation\.epochs` to be at least 1 and at most 100,000, got 0"),
         ("validation.epochs", "two", ConfigError, r"`validation\.epochs` to be a whole number, got two"),
         ("validation.folds", 2.5, ConfigError, r"`validation\.folds` to be a whole number, got 2\.5"),
         ("data.batch_size", 0, ConfigError, r"`data\.batch_size` to be at least 1, got 0"),
         ("data.image_size", 0, ConfigError, r"`data\.image_size` to be at least 8 and at most 4,096, got 0"),
-        ("data.margin", 0.5, ConfigError, r"`data\.margin` to be at least 1, got 0\.5"),
+        ("data.margin", 0.5, ConfigError, r"`data\.margin` to be at least 1 and at most 8, got 0\.5"),
         ("optimizer.lr", "abc", ConfigError, r"`optimizer\.lr` to be a number, got abc"),
         ("optimizer.lr", True, ConfigError, r"`optimizer\.lr` to be a number, got True"),
         ("optimizer.weight_decay", -1, ConfigError, r"`optimizer\.weight_decay` to be at least 0, got -1"),
@@ -293,7 +293,7 @@ def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_pa
         ("model.label_smoothing", 1, ConfigError, r"`model\.label_smoothing` to be at least 0 and below 1, got 1"),
         ("data.root", "???", ConfigError, r"`data\.root`, the folder of the pages, got no value\. Say data\.root=DIR"),
         ("data.root", "/nowhere", DataError, r"train\.csv with columns ID,target in `data\.root`=/nowhere"),
-        ("results.pickle", "yes", ConfigError, r"`results\.pickle` to be one of true, false, got yes"),
+        ("results.pickle", "yes", ConfigError, r"`results\.pickle` to be true or false, got yes"),
     ],
 )
 def test_a_config_that_cannot_work_is_refused_with_the_key_and_the_way_out(

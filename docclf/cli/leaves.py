@@ -50,6 +50,7 @@ def _augmentation(value: Any) -> str:
     return one_of(None, *sorted(path.stem for path in (CONF_DIR / "augment").glob("*.yaml")))(value)
 
 
+_ENTRY = either(mapping("values"), text(), listed(text(), "overrides"))
 _OBJECTIVES = f"out of {', '.join(METRICS)}"
 _AUGMENT: dict[str, Rule] = {
     "augment.strength": _AMOUNT,
@@ -152,10 +153,7 @@ _SEARCH: dict[str, Rule] = {
         fits=lambda pair: isinstance(pair[0], str) and bool(_BOUND.fullmatch(str(pair[1]))),
         null=True,
     ),
-    "search.enqueue": either(
-        one_of(None),
-        listed(either(mapping("values"), text()), "a list of files or of overrides, such as ['model.tune=all']"),
-    ),
+    "search.enqueue": either(one_of(None), listed(_ENTRY, "a list of files or of overrides, as in ['model.tune=all']")),
     "search.warm_start_from": text("a folder of a search, a storage URL, or null", null=True),
     "search.ensemble": one_of("auto", True, False),
     "search.max_predict_cost": number(1),
@@ -184,7 +182,7 @@ PREDICT: dict[str, Rule] = {
 EXPORT: dict[str, Rule] = {"run": _ANY_PATH, "output": _ANY_PATH, "pages": _ANY_PATH}
 TABLES = {"train": TRAIN, "look": TRAIN, "predict": PREDICT, "export_model": EXPORT}
 # Without a value in conf/: who needs it says so.
-_MAY_LACK = ("data.root", "run")
+_MAY_LACK = ("data.root", "run", "model.net._target_")
 # What to do instead.
 _WAYS_OUT = {"validation.folds=1": " Use validation=holdout for a single split."}
 

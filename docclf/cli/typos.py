@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args
 from hydra.core.global_hydra import GlobalHydra
@@ -86,6 +87,9 @@ def _check(config_name: str) -> None:
                 _require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a file that Hydra would stumble over, too
+        where = given.config_dir or CONF_DIR
+        raise SystemExit(plain(f"ConfigError: Expected configs in {where}, got other files: {error}")) from None
     finally:
         GlobalHydra.instance().clear()
 

@@ -22,7 +22,7 @@ from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import header_of, training_lines
 from docclf.sweeper.allow import require_allowed
 from docclf.sweeper.run.faults import fault_of
-from docclf.untrusted import unsafe_interpolation
+from docclf.untrusted import reading, unsafe_interpolation
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,8 @@ class ExportBest(Callback):
             return
         is_ending = sys.exception() is not None  # the search was not successful anyway
         try:
-            export(config, folder, self.read_page)
+            with reading("a study", folder):
+                export(config, folder, self.read_page)
         except Exception as error:  # Hydra would reduce it to a warning, and end well
             told = fault_of(error) or error
             is_known = isinstance(told, DocclfError | OSError)

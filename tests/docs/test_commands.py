@@ -29,6 +29,7 @@ Compose = Callable[..., DictConfig]
 
 # Command: its primary config.
 HYDRA = {"train": "train", "data": "look", "predict": "predict", "export_model": "export_model"}
+FOLDS = ("multirun/mine/best/folds.csv", "multirun/old/best/folds.csv")
 # What else stands in blocks: how things are installed and looked at, what a server or a cluster needs.
 PROGRAMS = {
     "pip",
@@ -62,6 +63,9 @@ def folder(tmp_path: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPa
         OmegaConf.set_struct(config, False)
         groups = ["augment", "validation", "data", "model"]
         write_config(Path(f"multirun/{name}/best/config.yaml"), config, folder, groups, "")
+    for name in ("FILE", "problems.csv", "multirun/mine/corrections.csv", *FOLDS):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
     return folder
 
 

@@ -40,7 +40,7 @@ from docclf.sweeper.study.known import enqueue, fitting_trials, read_entries, re
 from docclf.sweeper.study.memory import remembered
 from docclf.sweeper.study.outcome import read_bound
 from docclf.sweeper.study.trials import best_trial
-from docclf.untrusted import require_whole
+from docclf.untrusted import reading, require_whole
 
 _CONFIG = "multirun.yaml"
 _RANGES = {
@@ -142,7 +142,8 @@ def open_study(
     climb = read_climb(settings, space, compose(space.fixed), directions)
     complete = [climb.on_a_rung] if climb is not None else []
     entries = read_entries(_plain(settings["enqueue"]) or [], space, config, cwd, *complete)
-    source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
+    with reading("a study", settings["warm_start_from"]):
+        source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
     pruner = make_pruner(settings["pruner"])
 
     directory = sweep_dir(config.hydra)
@@ -156,23 +157,25 @@ def open_study(
     check_pruner(pruner, len(directions), facts.get("steps"))
     if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
-    study = optuna.create_study(
-        study_name=study_name(config.hydra),
-        storage=study_storage(config.hydra),
-        directions=directions,
-        load_if_exists=True,
-        pruner=pruner,
-    )
-    facts |= before.facts if before.fits(study, facts) else {}
-    aims = dict(zip(objectives, directions, strict=True))
-    require_same_search(study, space, facts, aims, settings, config, compose, before.names)
-    if before.fits(study, facts):
-        space = replace(space, fixed=(*space.fixed, *before.overrides))
-    n_before = require_known_folders(study, directory, config)
-    study.sampler = make_sampler(settings["sampler"], space, n_before)
+    with reading("a study", directory):
+        study = optuna.create_study(
+            study_name=study_name(config.hydra),
+            storage=study_storage(config.hydra),
+            directions=directions,
+            load_if_exists=True,
+            pruner=pruner,
+        )
+        facts |= before.facts if before.fits(study, facts) else {}
+        aims = dict(zip(objectives, directions, strict=True))
+        require_same_search(study, space, facts, aims, settings, config, compose, before.names)
+        if before.fits(study, facts):
+            space = replace(space, fixed=(*space.fixed, *before.overrides))
+        n_before = require_known_folders(study, directory, config)
+        study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
 
-    known = fitting_trials(source, space, study.directions) if source is not None else []
+    with reading("a study", settings["warm_start_from"]):
+        known = fitting_trials(source, space, study.directions) if source is not None else []
     if climb is not None:
         for trial in known:
             trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))

@@ -184,7 +184,7 @@ def _open_sqlite(url: str) -> BaseStorage:
             atexit.register(storage.engine.dispose)  # so that study.db is whole without what stands beside it
             cached = optuna.storages.get_storage(storage)
             cached.get_all_studies()
-    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+    except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"Could not open {path}: {type(reason).__name__}: {reason}") from error
     return cached

@@ -18,6 +18,7 @@ from docclf.sweeper.space.grammar import decode, describe, encode, parse_overrid
 from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.storage.places import choose_study, open_storage
 from docclf.sweeper.study.attributes import ENQUEUED
+from docclf.untrusted import read_config, reading
 
 log = logging.getLogger(__name__)
 
@@ -80,15 +81,17 @@ def enqueue(study: optuna.Study, entries: Mapping[str, Mapping[str, Any]], attri
 def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
     if isinstance(entry, str) and entry.endswith((".yaml", ".yml")):
         path = cwd / entry
-        content = OmegaConf.load(path) if path.is_file() else None
-        if not isinstance(content, DictConfig):
+        if path.is_file():
+            content = read_config(path)
+        else:
             raise ConfigError(
                 f"Expected `enqueue` to name a YAML file of keys and values such as multirun/NAME/best/params.yaml, "
-                f"got {path}, {'which holds none' if path.is_file() else 'which does not exist'}."
+                f"got {path}, which does not exist."
             )
         for key in space.keys:
             name = key.lstrip("+")
-            value = content[name] if name in content else OmegaConf.select(content, name)
+            with reading("keys and values", path):
+                value = content[name] if name in content else OmegaConf.select(content, name)
             # A group has only its content in a whole config, not its name.
             if name in content or (value is not None and not OmegaConf.is_dict(value)):
                 yield key, encode(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
