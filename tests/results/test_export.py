@@ -158,9 +158,8 @@ def test_any_override_works_after_the_exported_config(
     plain, changed = compose_best(compose_config, exported), compose_best(compose_config, exported, override)
     assert OmegaConf.select(changed, key) == value != OmegaConf.select(plain, key)
     part = key.split(".")[0]
-    others = [
-        name for name in plain if name not in (part, "seed", "search", "finalists", "validation", "augment", "data")
-    ]
+    derived = ("seed", "search", "finalists", "validation", "augment", "data")
+    others = [name for name in plain if name not in (part, *derived)]
     assert all(plain[name] == changed[name] for name in others), "the rest stays as the trial had it"
     assert changed.data.root == plain.data.root
 
