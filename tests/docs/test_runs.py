@@ -52,11 +52,6 @@ def begun(pages_root: Path, path: str, tmp_path_factory: pytest.TempPathFactory)
             shutil.copy(page, folder / root / "train" / f"class {page.name.partition(' ')[0]}")
     shutil.copytree(folder / "pages" / "test", folder / "inbox")
     bash(shlex.join(["python", "-m", "docclf.train", "-m", *BEGIN]), folder, path)
-    first = sorted((folder / "pages" / "train").iterdir())[0].name
-    decisions = (
-        f"ID,old,new,who,when\n{first},{first.partition(' ')[0]},{first.partition(' ')[0]},ann,2026-01-31T09:00:00\n"
-    )
-    (folder / "multirun" / "mine" / "corrections.csv").write_text(decisions, encoding="utf-8")
     return folder
 
 

@@ -1,6 +1,6 @@
 """Stands for `python` where documented commands are run: docclf trains so small that a search ends in seconds.
 
-What is typed stays, but for numbers that cost time. `python -m docclf.labels` gets its Ctrl-C once its page is open.
+What is typed stays, but for numbers that cost time. `python -m docclf.labels` gets one decision and its Ctrl-C.
 """
 
 import os
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 # Keys that cost time, and what they get, whether they are given or not ...
 SMALL = {
@@ -54,9 +55,13 @@ def main(words: list[str]) -> None:
         assert page.stdout is not None
         for line in page.stdout:
             sys.stdout.write(line)
-            if address := re.search(r"http://\S+", line):
-                urllib.request.urlopen(address[0]).close()  # once it answers, as a browser's
+            if address := re.search(r"http://\S+", line):  # the first page is dropped, as by a key in the browser
+                body, kind = b'{"number": 0, "new": ""}', {"Content-Type": "application/json"}
+                urllib.request.urlopen(urllib.request.Request(f"{address[0]}decide", body, kind)).close()
                 page.send_signal(signal.SIGINT)
+    decisions = Path(words[2], "corrections.csv")
+    if not decisions.exists():  # no label looked wrong, and a reader would stop there
+        decisions.write_text("ID,old,new,who,when\n", encoding="utf-8")
     raise SystemExit(page.returncode)
 
 
