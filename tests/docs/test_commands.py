@@ -169,7 +169,7 @@ def test_every_link_and_every_file_is_there(page: Path) -> None:
         assert not target or (page.parent / target).exists(), target
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(re.findall(r"docclf\[(\w+)\]", text)) <= extras.keys()
-    for name in re.findall(r"\b((?:benchmarks|conf)/[\w/]+\.(?:py|yaml))", text):
+    for name in re.findall(r"(?<![\w/])((?:benchmarks|conf|examples)/[\w/]+\.(?:py|yaml))", text):
         assert (ROOT / name).is_file(), name
 
 
