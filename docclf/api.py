@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError, SearchError
+from docclf.sweeper.config import FOLDER_FILE
 from docclf.sweeper.storage.passwords import take_argument
 from docclf.untrusted import read_config, read_yaml
 
@@ -61,7 +64,6 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
     """
     given = [*overrides] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
     given += [text for text in overrides if text not in given]
-    place = _sweep_dir(given, Path(cwd).absolute())
     command = [
         sys.executable,
         "-m",
@@ -70,9 +72,13 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
         *(f"--allow={name}" for name in allow),
         *(take_argument(text, Path(cwd).absolute()) for text in given),
     ]
-    with subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-    ) as process:
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with (
+        tempfile.NamedTemporaryFile("r", prefix="docclf-folder-", encoding="utf-8") as told,
+        subprocess.Popen(
+            command, cwd=cwd, env={**os.environ, FOLDER_FILE: told.name}, text=True, encoding="utf-8", **streams
+        ) as process,
+    ):
         assert process.stdout is not None
         last: list[str] = []
         try:
@@ -83,6 +89,8 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
             process.terminate()
             process.wait()
             raise
+        process.wait()
+        place = Path(told.read())
     if process.returncode:
         raise SearchError(f"The search ended with exit code {process.returncode}:\n{''.join(last)}")
     return read_search(place)
@@ -134,13 +142,3 @@ def best_config(folder: str | Path) -> DictConfig:
     config = read_config(best_config_path(folder))
     config.pop("defaults")
     return config
-
-
-def _sweep_dir(overrides: Sequence[str], cwd: Path) -> Path:
-    """Where a search with these overrides leaves its results, see conf/app.yaml.
-
-    >>> _sweep_dir(["data=csv", "study_name='my search'"], Path("/x")).as_posix()
-    '/x/multirun/my search'
-    """
-    given = {key: value.strip("'\"") for key, _, value in (text.partition("=") for text in overrides)}
-    return cwd / given.get("hydra.sweep.dir", f"multirun/{given.get('study_name', 'search')}")

@@ -231,7 +231,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         is_shown = trial.number is None or trial.is_finalist
         picture = is_shown or tune != "head"  # it would take longer to draw than the head to fit
         write_predictions(folder, data.pages, done.assignment, done.probabilities, picture=picture)
-        if picture:
+        if (folder / "confusion.png").is_file():
             trial.attach(folder / "confusion.png")
         value = [metrics[name] for name in objectives]
         is_best = trial.would_be_best(value[0])

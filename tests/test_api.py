@@ -62,3 +62,24 @@ def test_a_search_that_fails_raises_what_it_printed(tmp_path: Path, capsys: Any)
 def test_a_name_that_is_not_there_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'serach'"):
         docclf.serach  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        (("experiment=wide",), "multirun/wide"),  # which an option says
+        (("hydra.sweep.dir='found/${study_name}'", "study_name=other"), "found/other"),
+        (("study_name=first", "++study_name=last"), "multirun/last"),
+    ],
+)
+def test_the_folder_is_the_one_that_the_search_had(
+    given: tuple[str, ...], folder: str, pages_root: Path, tmp_path: Path
+) -> None:
+    option = tmp_path / "mine" / "experiment" / "wide.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text("# @package _global_\nstudy_name: wide\nsearch:\n  n_trials: 1\n")
+    common = ["--config-dir=mine", *SMALL, "finalists.top_k=0", "report=false", f"data.root='{pages_root}'"]
+    found = docclf.search([*common, "search.n_trials=1", *given], cwd=tmp_path)
+    assert found.folder == tmp_path / folder
+    assert len(found.study.trials) == 1 and found.config_path.is_file()

@@ -114,3 +114,17 @@ def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> N
 def test_other_errors_are_left_alone(tmp_path: Path) -> None:
     status, lines = run("docclf.train", "optimizer.lr=abc,", cwd=tmp_path)
     assert status == 1 and lines and not any("Did you mean" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("search.pruner=median", "hydra/sweeper/pruner=NAME"),
+        ("search.sampler=random", "hydra/sweeper/sampler=NAME"),
+        ("search.n_startup_trials=3", "hydra.sweeper.sampler.n_startup_trials"),
+        ("search.retries=3", "hydra.sweeper.retries"),
+        ("search.trials=3", "search.n_trials"),
+    ],
+)
+def test_a_setting_of_the_sweeper_is_named_by_where_it_is(typed: str, meant: str) -> None:
+    assert suggestions("train", ["hparams_search=optuna", typed]) == [meant]

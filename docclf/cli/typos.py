@@ -32,6 +32,7 @@ from docclf.untrusted import escape_logs, plain, take_allowed
 Command = Callable[..., Any]
 
 _OURS = "docclf.sweeper.plugin.DocclfSweeper"
+_HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def answer_typos(config_name: str) -> Callable[[Command], Command]:
@@ -84,6 +85,7 @@ def _check(config_name: str) -> None:
         if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
             check_leaves(config, TABLES[config_name])
             if given.multirun:
+                _require_search(config, given.overrides, config_name)
                 _require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
@@ -99,6 +101,21 @@ def _show_searches() -> None:
     given = get_args(sys.argv[1:])
     if given.multirun and (given.cfg or given.info):
         sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
+
+
+def _require_search(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
+    """See that -m has something to do: without a search and without values to go through, it would train one run.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    is_sweep = any(override.is_sweep_override() for override in parsed) or config.hydra.sweeper.get("params")
+    if config_name == "train" and not is_sweep and config.hydra.sweeper._target_ == _HYDRAS:
+        raise ConfigError(
+            "Expected a search with -m, or values to go through as in seed=1,2, got neither. "
+            "Say python -m docclf.train -m hparams_search=optuna"
+        )
 
 
 def _require_resolvable(config: DictConfig) -> None:
@@ -191,6 +208,16 @@ def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
     return found
 
 
+def _of_sweeper(name: str, config: DictConfig) -> str:
+    """The option or setting of the sweeper that has a name which `search` has not; empty without one."""
+    if (group := f"hydra/sweeper/{name}") in config.hydra.runtime.choices:
+        return f"{group}=NAME"
+    found = [
+        key for key in leaves(config.hydra, "hydra.") if key.startswith("hydra.sweeper.") and key.endswith(f".{name}")
+    ]
+    return min(found, key=lambda key: ("sampler" not in key, len(key)), default="")
+
+
 def _nearest_key(override: Override, config: DictConfig) -> str:
     """The key that was meant; empty where the config has the given one, or none that is near."""
     key = override.key_or_group
@@ -199,5 +226,7 @@ def _nearest_key(override: Override, config: DictConfig) -> str:
     choices = config.hydra.runtime.choices
     if key in choices or has_key(config, key):
         return ""
+    if key.startswith("search.") and (meant := _of_sweeper(key.rpartition(".")[2], config)):
+        return meant
     known = leaves(config.hydra, "hydra.") if key.startswith("hydra.") else leaves(config)
     return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")

@@ -2,12 +2,14 @@
 
 import functools
 import importlib.util
+import logging
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol
 
 import numpy as np
 from matplotlib import font_manager
@@ -16,6 +18,28 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from docclf.files import replacing
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+
+
+def harmless(draw: Callable[_P, None]) -> Callable[_P, None]:
+    """Decorate what draws a picture: where it cannot, a warning says so, once for each reason, and nothing is lost."""
+
+    @functools.wraps(draw)
+    def draw_or_warn(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except Exception as error:  # of Matplotlib, of its fonts, of the disk
+            _warn(f"{type(error).__name__}: {error}")
+
+    return draw_or_warn
+
+
+@functools.cache  # once, and not once a trial
+def _warn(reason: str) -> None:
+    log.warning(f"Pictures could not be drawn, everything else goes on: {reason}")
 
 
 @functools.cache
@@ -28,14 +52,17 @@ def font_families() -> list[str]:
     for package, pattern in (("manimgx_fonts_cjk", "*.ttc"), ("manimgx_fonts", "*[[]wght].ttf")):
         spec = importlib.util.find_spec(package)
         for path in sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []:
-            font = font_manager.get_font(path)
-            if "Italic" not in path.name:
+            if "Italic" in path.name:
+                continue
+            with suppress(Exception):  # a font that cannot be loaded is done without
+                font = font_manager.get_font(path)
                 # Matplotlib reads a variable font as its thinnest instance; asked for a normal one it would warn.
                 font_manager.fontManager.ttflist.append(replace(font_manager.ttfFontProperty(font), weight=400))
                 families.append(font.family_name)
     return list(dict.fromkeys(families))
 
 
+@harmless
 def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> None:
     """Draw a confusion matrix with counts, a row a true class, shaded by the share of the row.
 
@@ -69,6 +96,7 @@ def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Se
     return figure
 
 
+@harmless
 def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
     """Draw a row of pages for every class, under its name.
 
@@ -92,6 +120,7 @@ def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]])
 _COLUMNS = 5
 
 
+@harmless
 def write_captioned(path: Path, pages: Sequence[NDArray[np.uint8]], captions: Sequence[Sequence[str]]) -> None:
     """Draw pages in rows of five, under each its caption.
 
@@ -141,6 +170,7 @@ class Bins(Protocol):
     def accuracy(self) -> NDArray[np.float64]: ...
 
 
+@harmless
 def write_reliability(path: Path, before: Bins, after: Bins, errors: tuple[float, float]) -> None:
     """Draw how often predictions are right against how sure they are, before and after calibration.
 

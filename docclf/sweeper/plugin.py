@@ -1,9 +1,11 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
+import os
 import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -63,6 +65,7 @@ class DocclfSweeper(Sweeper):
         from docclf.sweeper.run.opening import check_settings, open_study
         from docclf.sweeper.run.search import Search
         from docclf.sweeper.run.workers import Workers
+        from docclf.sweeper.storage.places import sweep_dir
         from docclf.sweeper.study.process import EndingSignals
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
@@ -73,6 +76,8 @@ class DocclfSweeper(Sweeper):
             workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
             with EndingSignals(), closing(workers):
                 preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
+                if folder_file := os.environ.pop(config.FOLDER_FILE, None):
+                    Path(folder_file).write_text(str(sweep_dir(self.config.hydra)), encoding="utf-8")
                 opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)

@@ -1,0 +1,93 @@
+"""Commands where a home or streams are missing, and with Hydra's old habit to change the folder."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forked import forked
+
+from docclf.cli.console import settle_in
+
+STRANGER = 54321  # a user without a name, as containers have
+
+
+@pytest.fixture
+def without_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of temporary files that anybody may write."""
+    if os.geteuid():
+        pytest.skip("only root can become somebody else")
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def as_stranger() -> None:
+    os.setuid(STRANGER)
+    settle_in()
+    sys.stdout.write(str(Path.home()))
+
+
+def test_who_has_no_home_gets_one_of_their_own_and_the_same_again(without_home: Path) -> None:
+    homes = {forked(as_stranger, without_home)[1] for _ in range(2)}
+    (home,) = map(Path, homes)
+    assert home.parent == without_home
+    assert home.stat().st_uid == STRANGER and stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("trap", ["somebody else's", "a link", "open to all"])
+def test_a_home_that_others_could_write_is_not_taken(trap: str, without_home: Path) -> None:
+    place, other = without_home / f"docclf-{STRANGER}", without_home / "other"
+    other.mkdir()
+    if trap == "a link":
+        place.symlink_to(other)
+    else:
+        place.mkdir()
+    if trap == "open to all":
+        os.chown(place, STRANGER, STRANGER)
+        place.chmod(0o777)
+    code, home = forked(as_stranger, without_home)
+    assert code == 0 and Path(home) != place and Path(home).stat().st_uid == STRANGER
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", ["train seed=-1", "predict run=nowhere data.root=nowhere", "compare nowhere nowhere"]
+)
+def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m docclf.{command} {closed}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (2 if command.startswith("compare") else 1)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [("hydra.job.chdir=true",), ("--config-dir=mine", "experiment=stays")])
+def test_a_run_that_shall_change_its_folder_stays(
+    given: tuple[str, ...], cfg: Any, pages_root: Path, tmp_path: Path
+) -> None:
+    from conftest import TINY
+
+    option = tmp_path / "mine" / "experiment" / "stays.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text("# @package _global_\nseed: 43\n")
+    (tmp_path / "pages").symlink_to(pages_root)
+    command = [sys.executable, "-m", "docclf.train", *given, *TINY, "data.root=pages", "hydra.run.dir=run"]
+    command += [] if "hydra.job.chdir=true" in given else ["hydra.job.chdir=true"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hydra.job.chdir=true is left out" in done.stderr
+    assert (tmp_path / "run" / "oof.csv").is_file()
