@@ -17,7 +17,7 @@ from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
 
 _STATE_ALONE = (
-    " A file that holds more than weights could run code and is not opened. If it is your own, write its weights alone: "
+    " A file that holds more than weights could run code. If it is your own, write its weights alone: "
     "torch.save(checkpoint['state_dict'], 'weights.pth')."
 )
 
