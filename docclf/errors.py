@@ -3,6 +3,7 @@
     DocclfError
     ├── InputError             what was given cannot work, whatever the hyper-parameters are
     │   ├── ConfigError        a key or value of the config
+    │   │   ├── NotAllowedError  a name that it may not call
     │   │   └── SpaceError     the search space, or its fit with the study that is continued
     │   └── DataError          the pages, their labels or their files
     ├── SearchError            too many trials failed
@@ -25,6 +26,10 @@ class InputError(DocclfError):
 
 class ConfigError(InputError):
     """A key or a value of the config is wrong."""
+
+
+class NotAllowedError(ConfigError):
+    """A config names what it may not call."""
 
 
 class SpaceError(ConfigError):

@@ -68,7 +68,7 @@ def test_targets_stay_the_text_that_they_were(saved: Saved) -> None:
     described = yaml.safe_load((saved.folder / "model.yaml").read_text(encoding="utf-8"))
     assert described["targets"] == TARGETS and "계약서: 甲" in (saved.folder / "model.yaml").read_text(encoding="utf-8")
     found = asdict(load_ensemble(saved.folder).description)
-    assert (found.pop("parts"), found.pop("weight")) == ([], 1.0) and described == found
+    assert (found.pop("parts"), found.pop("weight"), found.pop("own")) == ([], 1.0, None) and described == found
 
 
 def test_an_ensemble_predicts_the_mean_of_its_members_probabilities(saved: Saved) -> None:

@@ -76,7 +76,7 @@ _DATA: dict[str, Rule] = {
     "data.balance": one_of("none", "sampler"),
     "data.cache_gb": number(0),
     "data.cache_dir": _PATH,
-    "data.root": _PATH,  # see docclf.cli.preflight.require_root
+    "data.root": _ANY_PATH,  # see docclf.cli.preflight.require_root
     "data.draw": mapping("null, or how pages are drawn", null=True),
     "data.draw.pages_per_class": number(1, most=100_000, whole=True),
     "data.draw.test_pages_per_class": number(0, most=100_000, whole=True),

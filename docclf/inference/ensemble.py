@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from docclf.errors import ConfigError, DataError
+from docclf.errors import DataError, NotAllowedError
 from docclf.files import link, replacing
 from docclf.inference.description import (
     FOLDER,
@@ -246,7 +246,7 @@ def load_ensemble(folder: Path) -> Ensemble | Blend:
             backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
             return Blend([_load(folder, part, backbones) for part in described.parts], described)
         return _load(folder, described, {})
-    except ConfigError as error:  # other code than may be called
+    except NotAllowedError as error:  # other code than may be called, which is not damaged
         raise DataError(f"{folder / NAME}: {error}") from error
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
         raise DataError(

@@ -20,7 +20,7 @@ from docclf.models.weights import find_weights, read_packaged
 
 _IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 _STATE_ALONE = (
-    " A file that holds more than weights could run code, and is not opened. If it is yours, write its weights alone: "
+    " A file that holds more than weights could run code. If it is your own, write its weights alone: "
     "torch.save(checkpoint['state_dict'], 'weights.pth')."
 )
 

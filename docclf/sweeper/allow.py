@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
-from docclf.errors import ConfigError
+from docclf.errors import NotAllowedError
 from docclf.untrusted import allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
@@ -32,12 +32,12 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
         key: Where it stands in the config.
 
     Raises:
-        ConfigError: It is neither, and nothing of it was imported.
+        NotAllowedError: It is neither, and nothing of it was imported.
     """
     if not isinstance(listed, tuple | list) or (isinstance(name, str) and is_listed(name, (*listed, *allowed()))):
         return
     known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
-    raise ConfigError(
+    raise NotAllowedError(
         f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
         f"is called. If it is code of your own, allow it where you type the command: --allow {name}"
     )
@@ -67,7 +67,7 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         **given: Further arguments.
 
     Raises:
-        ConfigError: A target is not listed and not allowed.
+        NotAllowedError: A target is not listed and not allowed.
     """
     if config is None:
         return None

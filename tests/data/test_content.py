@@ -16,6 +16,7 @@ from docclf.cli.preflight import preflight
 from docclf.data.dataset import DataSet
 from docclf.data.folds import split_pages
 from docclf.data.pages import read_folder
+from docclf.targets import FORMER
 
 N = 24
 
@@ -105,5 +106,6 @@ def test_a_search_is_told_of_both(cfg: DictConfig) -> None:
     facts: dict[str, Any] = preflight(cfg)
     before = facts.pop("before")
     cfg.validation.order = "rows"
-    assert preflight(cfg) == facts | before["facts"] and before["overrides"] == ["++validation.order=rows"]
+    names = {"before": {"names": FORMER}}
+    assert preflight(cfg) == facts | before["facts"] | names and before["overrides"] == ["++validation.order=rows"]
     assert facts["data"] != before["facts"]["data"] and facts["folds"] != before["facts"]["folds"]

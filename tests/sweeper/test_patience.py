@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 
 from docclf.sweeper.storage.patience import PatientStorage, back_since, in_a_hurry, patient
-from docclf.sweeper.storage.places import patience
+from docclf.sweeper.storage import patience
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def run(act: str, cwd: Path, *, then: str = "", **terminal: int) -> OnTerminal:
     ],
 )
 def test_what_is_written_comes_out_above_and_stays(write: str, shown: list[str], tmp_path: Path) -> None:
-    patient = "from docclf.sweeper import terminal as module; module._QUESTION_S = 60.0"
+    patient = "from docclf.sweeper.screen import terminal as module; module._QUESTION_S = 60.0"
     seen = run(f"{patient}\n{write}\nsys.stdout.flush(); time.sleep(0.1); frame('two'); time.sleep(0.1)", tmp_path)
     lines = [line for line in seen.end() if line]
     assert lines == [*shown, "after"]

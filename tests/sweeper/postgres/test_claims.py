@@ -15,7 +15,8 @@ from postgres_server import Server, opened, trials_of
 
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock, is_remote
 from docclf.sweeper.storage.patience import PatientStorage
-from docclf.sweeper.storage.places import claims, open_storage, patience
+from docclf.sweeper.storage import claims, patience
+from docclf.sweeper.storage.places import open_storage
 
 pytestmark = pytest.mark.slow
 
