@@ -195,14 +195,3 @@ def test_a_space_whose_conditions_are_all_decided_is_an_ordinary_one() -> None:
     space = replace(parse_space({}, ["tune=last"], BLOCKS), constants={"tune": "last"})
     assert not space.is_conditional and [p.key for p in space.active({"lr": 0.3})] == ["lr"]
     assert parse_space({"tune": "choice(head, last, all)"}, [], BLOCKS).is_conditional
-
-
-def test_null_takes_a_key_out_of_conditions_too() -> None:
-    conditional = [{"when": {"n": 1}, "params": {"lr": "interval(0, 1)", "only": "interval(0, 1)"}}]
-    space = parse_space({"n": "range(1, 4)", "lr": None}, conditional=conditional)
-    assert list(space.distributions) == ["n", "only"]
-    assert list(parse_space({"n": "range(1, 4)", "lr": None}, ["lr=interval(0,2)"], conditional).distributions) == [
-        "n",
-        "lr",
-        "only",
-    ]

@@ -166,8 +166,7 @@ def parse_space(
 
     Args:
         params: Config key to a sweep such as `tag(log, interval(1e-5, 1e-2))`, `choice(16, 32)`, `range(1, 5)`,
-            or to one value, which every trial gets; None takes a key out that another config put in, out of
-            `conditional` too.
+            or to one value, which every trial gets; None takes a key out that another config put in.
         arguments: Overrides of the command line. A later one replaces an earlier one of the same key, so a sweep
             narrows a range of `params`, or of `conditional` where its conditions hold, and a plain value or a deletion
             takes the key out of the search. Conditions that a narrowed key cannot fulfil are left out.
@@ -202,7 +201,7 @@ def parse_space(
         name = parameter.key.lstrip("+")
         if name in given and name in found and params.get(name) is None:
             parameter = replace(parameter, distribution=found[name].distribution, text="")
-        elif name in given or (name in params and params[name] is None):
+        elif name in given:
             continue
         branches.append(parameter)
     narrowed = {p.key.lstrip("+") for p in branches} & given
