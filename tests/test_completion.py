@@ -35,9 +35,9 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 def set_up(shell: str) -> list[str]:
     """The lines that the guide says to put into the start file of a shell."""
-    found = re.search(rf"^## {shell}\n(.+?)(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.M | re.S | re.I)
+    found = re.search(rf"^{shell}, in .*\n\n((?:    .+\n)+)", DOCS.read_text(encoding="utf-8"), re.M | re.I)
     assert found, f"{DOCS.name} has no section on {shell}"
-    return [line.strip() for line in found[1].splitlines() if line.startswith("    ")]
+    return [line.strip() for line in found[1].splitlines()]
 
 
 class Terminal:
