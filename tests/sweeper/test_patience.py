@@ -13,8 +13,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 
-from docclf.sweeper.storage.patience import PatientStorage, back_since, in_a_hurry, patient
 from docclf.sweeper.storage import patience
+from docclf.sweeper.storage.patience import PatientStorage, back_since, in_a_hurry, patient
 
 
 @pytest.fixture(autouse=True)

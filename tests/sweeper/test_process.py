@@ -11,8 +11,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.storage.ownership import await_sign_of_life, other_owner, own
 from docclf.sweeper.storage import ownership
+from docclf.sweeper.storage.ownership import await_sign_of_life, other_owner, own
 from docclf.sweeper.study.attributes import BEAT, INTERRUPTED, OWNER
 from docclf.sweeper.study.process import (
     has_this_name,

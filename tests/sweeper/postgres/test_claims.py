@@ -13,9 +13,9 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from postgres_server import Server, opened, trials_of
 
+from docclf.sweeper.storage import claims, patience
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock, is_remote
 from docclf.sweeper.storage.patience import PatientStorage
-from docclf.sweeper.storage import claims, patience
 from docclf.sweeper.storage.places import open_storage
 
 pytestmark = pytest.mark.slow
