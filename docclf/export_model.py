@@ -148,7 +148,7 @@ def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Ten
     import numpy as np
     import torch
 
-    from docclf.data.reading.formats import quiet_decoders
+    from docclf.data.formats import quiet_decoders
     from docclf.data.reading.listing import list_pages
     from docclf.data.reading.stream import read_batches
     from docclf.inference.prediction import see

@@ -60,7 +60,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
-    from docclf.data.reading.formats import limit_pixels
+    from docclf.data.formats import limit_pixels
     from docclf.data.reading.listing import list_pages
 
     limit_pixels(cfg.data.max_megapixels)

@@ -79,7 +79,7 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
     Raises:
         Exception: It is not there, or cannot be read.
     """
-    from docclf.data.reading.formats import read_page
+    from docclf.data.formats import read_page
     from docclf.data.reading.tables import find_page
 
     path, number = find_page(root, page)

@@ -19,7 +19,7 @@ from small_models import save_model
 
 from docclf.cells import CsvWriter, cell
 from docclf.data.folds import read_folds
-from docclf.data.reading.formats import count_pages, has_more_pages
+from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.reading.tables import candidates
 from docclf.errors import ConfigError, DataError
 from docclf.files import link

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.contents import content_digests, n_cpus, shown, stat_of
-from docclf.data.reading.formats import DECODER, has_more_pages, quiet_decoders, read_with_aspect, reason
+from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_aspect, reason
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)

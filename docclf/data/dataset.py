@@ -16,12 +16,12 @@ from docclf.data.array import PageArray
 from docclf.data.cache import DecodedPages, load_pages
 from docclf.data.content import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.duplicates import known_pairs, merge_groups
+from docclf.data.formats import DECODER, limit_pixels
 from docclf.data.options import DECODING, DecodeOptions, make_options
 from docclf.data.pages import Pages, PageSet
 from docclf.data.rare import rare_classes, without_classes
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
-from docclf.data.reading.formats import DECODER, limit_pixels
 from docclf.data.reading.names import some
 from docclf.data.reading.problems import Exclusions, Problem, read_exclusions
 from docclf.data.reading.several import expand

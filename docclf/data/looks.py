@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.duplicates import Images, area_weights, luminance, thumbnails
-from docclf.data.reading.formats import count_pixels, quiet_decoders
+from docclf.data.formats import count_pixels, quiet_decoders
 
 # Raised when the same pages would give other numbers than before.
 VERSION = 1

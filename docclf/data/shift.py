@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from docclf.data.cache import remember
 from docclf.data.dataset import DataSet, PageArray
 from docclf.data.duplicates import merge_groups
+from docclf.data.formats import DECODER
 from docclf.data.looks import VERSION, Values, measure_looks, measure_sizes, measure_turns
-from docclf.data.reading.formats import DECODER
 
 _MOST_PAGES = 500  # of each split that are looked at
 _LEAST_PAGES = 20  # of each split, or nothing can be said

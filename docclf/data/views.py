@@ -16,7 +16,7 @@ from torch import Tensor
 from docclf.data.augment import BatchAugment, resize
 from docclf.data.cache import load_array
 from docclf.data.dataset import PageArray
-from docclf.data.reading.formats import DECODER
+from docclf.data.formats import DECODER
 
 # Raised when the same pages would give other views than before.
 _VERSION = 1

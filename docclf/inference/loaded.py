@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from docclf.data.reading.formats import quiet_decoders, read_with_aspect, reason
+from docclf.data.formats import quiet_decoders, read_with_aspect, reason
 from docclf.errors import DataError
 from docclf.inference.ensemble import find_model, load_ensemble
 from docclf.inference.prediction import Predictor, choose_device

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from docclf.cells import CsvWriter
 from docclf.data.augment import resize
-from docclf.data.reading.formats import quiet_decoders
+from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
 from docclf.errors import ConfigError

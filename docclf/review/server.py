@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from docclf.data.reading.formats import read_with_aspect
+from docclf.data.formats import read_with_aspect
 from docclf.data.reading.tables import find_page
 from docclf.errors import DocclfError
 from docclf.results.labels import Suspect

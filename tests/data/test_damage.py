@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from docclf.data.dataset import make_options, open_data_set
+from docclf.data.formats import quiet_decoders
 from docclf.data.pages import read_csv
-from docclf.data.reading.formats import quiet_decoders
 from docclf.errors import DataError
 
 FORMATS: dict[str, list[dict[str, Any]]] = {

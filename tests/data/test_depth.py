@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from docclf.data.formats import read_page
 from docclf.data.reading import depth
-from docclf.data.reading.formats import read_page
 
 RAMP = np.tile(np.linspace(0, 255, 64).astype(np.int64), (64, 1))
 

@@ -11,7 +11,7 @@ import pytest
 from flat_pages import opened, picture, write
 from PIL import Image, PngImagePlugin
 
-from docclf.data.reading.formats import limit_pixels, quiet_decoders, read_page
+from docclf.data.formats import limit_pixels, quiet_decoders, read_page
 from docclf.errors import DataError
 
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from docclf.data.reading.formats import count_pages, read_page
+from docclf.data.formats import count_pages, read_page
 
 GREYS = [0, 100, 200]
 
@@ -124,7 +124,7 @@ def test_pdfs_of_other_programs_are_read(pdf: Path, program: str) -> None:
 def test_reading_images_loads_no_pdf_library(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     code = (
-        "import sys, pathlib; from docclf.data.reading.formats import read_page\n"
+        "import sys, pathlib; from docclf.data.formats import read_page\n"
         f"read_page(pathlib.Path({str(tmp_path / 'a.png')!r}), 8); print('pypdfium2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from docclf.data.dataset import make_options, open_data_set
+from docclf.data.formats import quiet_decoders
 from docclf.data.pages import read_csv
-from docclf.data.reading.formats import quiet_decoders
 from docclf.data.reading.listing import list_pages
 from docclf.data.reading.stream import read_batches
 

@@ -13,7 +13,7 @@ from small_models import TARGETS, save_model
 from torch import Tensor
 
 from docclf.data.augment import resize
-from docclf.data.reading.formats import read_page
+from docclf.data.formats import read_page
 from docclf.errors import ConfigError
 from docclf.inference.ensemble import Ensemble, load_ensemble
 from docclf.inference.prediction import Predictor

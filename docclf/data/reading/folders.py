@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docclf.data.reading.formats import IMAGE_SUFFIXES, is_page_file
+from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.names import near_equal, normal, some
 from docclf.errors import DataError
 

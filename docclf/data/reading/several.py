@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from docclf.data.formats import count_pages, quiet_decoders, reason
 from docclf.data.pages import Pages
-from docclf.data.reading.formats import count_pages, quiet_decoders, reason
 from docclf.data.reading.problems import Problem
 
 

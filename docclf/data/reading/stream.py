@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.contents import n_cpus
-from docclf.data.reading.formats import has_more_pages, read_with_aspect, reason
+from docclf.data.formats import has_more_pages, read_with_aspect, reason
 from docclf.data.reading.listing import ListedPage
 
 # Of a page: its image and aspect ratio, or why it cannot be read; whether its file has others
@@ -39,7 +39,7 @@ class Batch:
 
 
 def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
-    """Decode pages in their order. Pillow warns of oddities: see `docclf.data.reading.formats.quiet_decoders`.
+    """Decode pages in their order. Pillow warns of oddities: see `docclf.data.formats.quiet_decoders`.
 
     Args:
         pages: What to read.

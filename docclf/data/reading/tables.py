@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from docclf.data.reading.formats import IMAGE_SUFFIXES, is_page_file
+from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.names import normal, some
 from docclf.errors import DataError
 
