@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +226,23 @@ def test_a_description_names_files_of_its_own_folder_alone(tmp_path: Path, name:
     path.write_text(yaml.safe_dump(found), encoding="utf-8")
     with pytest.raises(DataError, match=f"got .{name}., which leads elsewhere"):
         load_ensemble(tmp_path / "m")
+
+
+def test_a_net_that_a_folder_describes_reads_no_other_file_and_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class of docclf's own models may be called by any folder, so its arguments must lead nowhere."""
+    model, opened = save_head(tmp_path / "a"), tmp_path / "weights.pth"
+    opened.write_bytes(b"cposix\nsystem\n(S'touch seen'\ntR.")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("asked a network"))
+    found = yaml.safe_load((model / "model.yaml").read_text(encoding="utf-8"))
+    own = {"_target_": "docclf.models.classifier.PageClassifier", "name": "resnet18"}
+    for more in ({"checkpoint_path": str(opened)}, {"pretrained": True}, {"name": "hf-hub:somebody/model"}):
+        changed = {**found, "members": [found["head"]["weights"]], "own": {**own, **more}}
+        (model / "model.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+        with pytest.raises(
+            DataError, match=r"Missing key|Expected the name of a timm model"
+        ):  # of weights that fit none
+            load_ensemble(model)
+    assert not (tmp_path / "seen").exists()

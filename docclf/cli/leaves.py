@@ -12,11 +12,11 @@ from docclf import CONF_DIR
 from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.errors import ConfigError
 from docclf.sweeper.run.duration import read_timeout
+from docclf.training.validation import SCORES
 from docclf.untrusted import plain
 
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.training.crossval.CrossValidation.metrics.
-SCORES = ("macro_f1", "macro_f1_pooled")
 CLEAN = "macro_f1_clean"
 METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 

@@ -7,8 +7,6 @@ python -m docclf.data data=csv data.root=DIR        what there is, what is wrong
 from __future__ import annotations
 
 import logging
-import re
-import shlex
 from pathlib import Path
 
 import hydra
@@ -20,7 +18,7 @@ from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.errors import DocclfError
 from docclf.targets import build
-from docclf.train import TARGETS, make_feature_cache
+from docclf.train import TARGETS
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +71,8 @@ def look(cfg: DictConfig, folder: Path) -> None:
     write_examples(folder / "examples.png", examples(data))
     log.info(f"Examples of every class: {folder / 'examples.png'}")
     if take_sample(data) is not None:
+        from docclf.training.parts import make_feature_cache
+
         cache = make_feature_cache(cfg, cache_dir=options.cache_dir, limit_gb=options.cache_gb)
         facts = compare_test_pages(cfg, data, cache, folder) or read_shift(folder)
         for line in shift_lines(facts):
@@ -80,16 +80,13 @@ def look(cfg: DictConfig, folder: Path) -> None:
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")
     if data.dropped:
+        from docclf.sweeper.space.grammar import typed
+
         path = folder / "problems.csv"
         write_problems(path, data.dropped)
         n = f"{len(data.dropped)} page{'s' if len(data.dropped) > 1 else ''}"
-        log.info(f"All {n} that cannot be used: {path}; {shlex.quote(f'data.exclude={_quoted(path)}')} leaves them out")
+        log.info(f"All {n} that cannot be used: {path}; {typed('data.exclude', str(path))} leaves them out")
         raise SystemExit(1)
-
-
-def _quoted(path: Path) -> str:
-    """A path as Hydra reads it in an override."""
-    return str(path) if re.fullmatch(r"[\w./-]+", str(path), re.ASCII) else f"'{path}'"
 
 
 if __name__ == "__main__":

@@ -307,7 +307,9 @@ def _make_own(own: Mapping[str, Any], n_classes: int, image_size: int, channels:
         ConfigError: It is other code than this process may call.
     """
     sizes = {"num_classes": n_classes, "image_size": image_size, "channels": channels}
-    return build_model(own, **sizes, optimizer=None, scheduler=None)
+    # Weights come from the folder alone: its description names no other file, and no place on a network.
+    nowhere = {key: value for key, value in (("pretrained", False), ("checkpoint_path", None)) if key in own}
+    return build_model({**own, **nowhere}, **sizes, optimizer=None, scheduler=None)
 
 
 def normalisation_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -156,7 +155,9 @@ def _refuse_others(a: Run, b: Run) -> None:
     # Pages that a person has dropped are in no fold.
     pages = {**a.folds, **b.folds} if prints[0] == prints[1] else a.folds.keys() & b.folds.keys()
     if moved := sum(a.folds.get(page) != b.folds.get(page) for page in pages):
-        split = shlex.quote(f"validation.split_file='{a.folder / 'folds.csv'}'")
+        from docclf.sweeper.space.grammar import typed  # which loads Optuna
+
+        split = typed("validation.split_file", str(a.folder / "folds.csv"))
         raise DataError(
             f"Expected runs on the same folds, got others in {a.folder} and {b.folder} for {moved} pages. Train the "
             f"second with the folds of the first: {split} validation.folds={a.n_folds}. {way_out}"

@@ -28,9 +28,9 @@ from docclf.results.provenance import versions
 from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
 from docclf.results.verdict import ENSEMBLE, Verdict, judge
-from docclf.sweeper.run.finalists import scored, source_number
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE
+from docclf.sweeper.study.finals import scored, source_number
 from docclf.sweeper.study.trials import best_trials, folder_number
 
 if TYPE_CHECKING:

@@ -97,11 +97,11 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.results.summary import larger_limits, summary
     from docclf.results.tables import write_trials
     from docclf.results.verdict import judge
-    from docclf.sweeper.run.finalists import scored
     from docclf.sweeper.run.opening import label, read_objectives
     from docclf.sweeper.screen.progress import this_command
     from docclf.sweeper.storage.ownership import is_for_another, release
     from docclf.sweeper.storage.places import study_name, study_storage
+    from docclf.sweeper.study.finals import scored
     from docclf.sweeper.study.trials import folder_number
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
@@ -256,8 +256,8 @@ def _export_trial(
 
 def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -> DictConfig:
     """The config of a reference that wins, without what finalists have other than trials."""
-    from docclf.sweeper.run.finalists import source_number
     from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.finals import source_number
 
     path = folder / FINALISTS / str(finalist.number) / ".hydra" / "config.yaml"
     found = _trial_config(finalist, path, config)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from docclf.files import replacing
 
 log = logging.getLogger(__name__)
+logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it tells of its cache
 
 _P = ParamSpec("_P")
 

@@ -29,7 +29,7 @@ from docclf.results.shift import is_unlike, read_shift, shift_lines
 from docclf.results.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.run.duration import read_timeout
-from docclf.sweeper.space.grammar import encode, to_text
+from docclf.sweeper.space.grammar import typed
 from docclf.sweeper.study.attributes import CAUSE, ROLE
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import best_trial, counted, folder_number
@@ -185,8 +185,7 @@ def next_steps(
         "search on from here": continue_command,
     }
     if (folder / "best" / "model").is_dir():
-        run = shlex.quote(f"run={to_text(encode(str(folder)))}")  # for Hydra, and then for the shell
-        predict = f"python -m docclf.predict {run} data.root=DIR{allow_options()}"
+        predict = f"python -m docclf.predict {typed('run', str(folder))} data.root=DIR{allow_options()}"
         steps = {f"predict other pages with {whose}": predict, **steps}
     return steps
 

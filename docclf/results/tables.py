@@ -9,10 +9,10 @@ from optuna.trial import FrozenTrial
 from docclf.cells import CsvWriter
 from docclf.files import replacing
 from docclf.results.floors import training_facts
-from docclf.sweeper.run.finalists import source_number
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
+from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import folder_number
 
 

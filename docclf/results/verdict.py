@@ -182,9 +182,9 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
     Returns:
         None where no finalist came to its end.
     """
-    from docclf.sweeper.run.finalists import scored, source_number
     from docclf.sweeper.storage.places import FINALISTS
     from docclf.sweeper.study.attributes import ROLE
+    from docclf.sweeper.study.finals import scored, source_number
     from docclf.sweeper.study.trials import folder_number
 
     trials, finalists = search.get_trials(deepcopy=False), scored(search)

@@ -217,7 +217,7 @@ class SweeperConfig:
     max_failure_rate: float = 0.5
     # dotted path of a function(config of a trial[, config of a finalist]) -> dict, called before the first trial; what
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
-    # if there, is the number of reports that a whole trial makes; `before` is no fact: docclf.sweeper.study.before
+    # if there, is the number of reports that a whole trial makes; `before` is no fact: docclf.sweeper.study.continuing
     preflight: str | None = None
     # dotted path of a function(config of a job), called with every choice and both ends of every range of the space,
     # before anything starts; it raises docclf.errors.ConfigError where a value cannot be

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from docclf.errors import ConfigError
 
+# What a trial reports while it trains, and can be pruned by, see `docclf.training.crossval.CrossValidation.metrics`.
+SCORES = ("macro_f1", "macro_f1_pooled")
+
 
 @dataclass(frozen=True)
 class Validation:

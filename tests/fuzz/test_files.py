@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from forked import command, forked, require_told
-from hydra.utils import execution_whitelist
+from forked import command, require_told, served
 
 from docclf import compare, merge, report
 from docclf.predict import main as predict
-from docclf.train import TARGETS
 from docclf.train import main as train
 
 TINY = ("data=csv", "model.name=test_resnet", "data.image_size=32", "validation.folds=2", "augment=none", "logger=none")
@@ -44,10 +42,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, pages_root: Path) -> Path:
     """A folder with a run that kept its model, `run`, and a search that scored finalists, `search`."""
     folder = tmp_path_factory.mktemp("made")
     given = [*TINY, f"data.root='{pages_root}'"]
-    code, output = forked(command(train, *given, "refit=folds", "hydra.run.dir=run"), folder)
+    code, output = served(command(train, *given, "refit=folds", "hydra.run.dir=run"), folder)
     assert code == 0, output
     search = ["-m", "hparams_search=head", "search.n_trials=2", "finalists.top_k=1", "hydra.sweeper.preload=null"]
-    code, output = forked(command(train, *search, *given, "search.ensemble=false"), folder)
+    code, output = served(command(train, *search, *given, "search.ensemble=false"), folder)
     assert code == 0, output
     (folder / "multirun" / "search").rename(folder / "search")
     return folder
@@ -202,8 +200,7 @@ def damage_and_run(name: str, seed: int, made: Path, pages: Path, tmp_path: Path
     found = sorted(path for path in (copy / what).glob(pattern) if path.is_file() and path.stat().st_size < SMALL * 50)
     path = draw.choice(found)
     spoil(path, draw)
-    with execution_whitelist(TARGETS):
-        code, output = forked(act, copy)
+    code, output = served(act, copy)
     shutil.rmtree(copy)
     return code, output, f"{name}, seed {seed}, {path.relative_to(copy)}"
 
@@ -220,5 +217,5 @@ def test_the_commands_work_on_what_is_not_damaged(made: Path, pages_root: Path, 
     for name in ("compare runs", "compare a search", "report", "predict", "goes on"):
         copy = tmp_path / name
         shutil.copytree(made, copy)
-        code, output = forked(commands(copy, pages_root)[name][2], copy)
-        assert code == 0 or name == "predict", (name, output)
+        code, output = served(commands(copy, pages_root)[name][2], copy)
+        assert code == 0, (name, output)

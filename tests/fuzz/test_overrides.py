@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from forked import command, forked, require_told
+from forked import command, require_told, served
 from omegaconf import DictConfig
 
 from docclf.cli.leaves import TABLES
@@ -67,7 +67,7 @@ def test_an_override_is_taken_or_refused_in_words(seed: int, n: int, config: Dic
     for is_search, given in inputs(config, seed, n):
         before = ["-m", "hparams_search=optuna", "hydra.sweeper.preload=null"] if is_search else []
         nowhere = ["data=csv", "data.root=nowhere", "optimizer=sgd"]  # so that what is taken trains nothing
-        code, output = forked(command(train, *before, *nowhere, *given), tmp_path)
+        code, output = served(command(train, *before, *nowhere, *given), tmp_path)
         require_told(code, output, given)
 
 
@@ -76,6 +76,6 @@ def test_so_is_one_of_predict(seed: int, n: int, tmp_path: Path) -> None:
     draw = random.Random(seed)
     for _ in range(n):
         given = [f"{draw.choice(list(TABLES['predict']))}={draw.choice(VALUES)}" for _ in range(2)]
-        code, output = forked(command(predict, "run=nowhere", "data.root=nowhere", *given), tmp_path)
+        code, output = served(command(predict, "run=nowhere", "data.root=nowhere", *given), tmp_path)
         require_told(code, output, given)
         assert code

@@ -23,9 +23,10 @@ from docclf.inference.ensemble import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
 from docclf.sweeper import current_trial
-from docclf.train import TARGETS, _make_heads, train
+from docclf.train import TARGETS, train
 from docclf.training.crossval import cross_validate_heads
 from docclf.training.fold_training import NET
+from docclf.training.parts import make_heads
 from docclf.training.refit import keep_model
 
 Compose = Callable[..., DictConfig]
@@ -112,7 +113,7 @@ def test_a_model_of_nets_alone_knows_what_it_has_seen(
     """Its frozen backbone lies beside the nets and does not change what they say."""
     cfg.model.name, cfg.model.tune, cfg.model.pretrained = "tf_efficientnet_lite0", "head", "auto"
     data = instantiate(cfg.data, augment=instantiate(cfg.augment), validation_augment=None)
-    heads, validation = _make_heads(cfg, data), instantiate(cfg.validation)
+    heads, validation = make_heads(cfg, data), instantiate(cfg.validation)
     done = cross_validate_heads(heads, validation, np.arange(24) % 3, current_trial())
     net = make_net(cfg.model.name, 3, 32, 3)
     with torch.no_grad():

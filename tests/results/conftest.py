@@ -14,7 +14,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from docclf.results.verdict import Verdict, judge
-from docclf.sweeper.run.finalists import mark, open_finalists
+from docclf.sweeper.study.finals import mark, open_finalists
 
 LABELS = np.repeat([0, 1, 2], 20)
 NAMES = ["invoice", "계약서", "fold"]  # a class may be called as a column is

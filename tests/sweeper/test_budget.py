@@ -11,11 +11,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.run.finalists import scored
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.space.parameters import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
+from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.outcome import Outcome, tell
 from docclf.sweeper.study.tally import Tally
 from docclf.sweeper.study.trials import counted, last_improvement

@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 import pytest
 
-from docclf.sweeper.run.finalists import scored, source_number
 from docclf.sweeper.storage.ownership import is_for_another
+from docclf.sweeper.study.finals import scored, source_number
 
 AGAIN = (
     "n_trials=6",

@@ -12,8 +12,8 @@ from docclf.results.reading import shown
 from docclf.results.report.axes import names_of
 from docclf.results.report.figure import brief
 from docclf.results.report.subject import Subject
-from docclf.sweeper.run.finalists import source_number
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
+from docclf.sweeper.study.finals import source_number
 
 
 def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:

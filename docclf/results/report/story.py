@@ -20,9 +20,9 @@ from docclf.results.report.subject import Subject, is_better
 from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
 from docclf.results.summary import steps_up
-from docclf.sweeper.run.finalists import source_number
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
+from docclf.sweeper.study.finals import source_number
 
 
 @dataclass(frozen=True)

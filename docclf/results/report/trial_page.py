@@ -22,9 +22,9 @@ from docclf.results.report.climb import training_rows
 from docclf.results.report.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
-from docclf.sweeper.run.finalists import source_number
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
+from docclf.sweeper.study.finals import source_number
 
 PAGE = "index.html"
 # Keys that say where things lie and how a search goes, not what is trained.

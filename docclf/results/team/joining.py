@@ -13,8 +13,8 @@ from docclf.errors import ConfigError
 from docclf.results.team.agreement import Frame, reference, score_differences
 from docclf.results.team.leaderboard import Origin, host
 from docclf.results.team.sources import Source
-from docclf.sweeper.run.finalists import mark, source_number
 from docclf.sweeper.study.attributes import DUPLICATE_OF, ENQUEUED, FINALIST, REFERENCE, RETRY_OF, ROLE
+from docclf.sweeper.study.finals import mark, source_number
 from docclf.sweeper.study.trials import how_scored
 
 # User attributes of a merged study's trials.

@@ -28,9 +28,9 @@ from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import TeamBest, export_team_best
 from docclf.results.verdict import Verdict, judge
 from docclf.results.winner import export_run
-from docclf.sweeper.run.finalists import open_finalists, scored, source_number
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
+from docclf.sweeper.study.finals import open_finalists, scored, source_number
 from docclf.sweeper.study.trials import best_trials
 
 _RECORD = "merge.yaml"

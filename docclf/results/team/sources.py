@@ -24,10 +24,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
 from docclf.results.studies import JOURNALS, read_sweep_config, storage_of
-from docclf.sweeper.run.finalists import scored
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED
+from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
 from docclf.untrusted import require_whole
 

@@ -34,8 +34,7 @@ from docclf.sweeper.strategy.climb import Climb, read_climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
 from docclf.sweeper.strategy.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.study.attributes import RUNG
-from docclf.sweeper.study.before import Before
-from docclf.sweeper.study.continuing import has_content, require_known_folders, require_same_search
+from docclf.sweeper.study.continuing import Before, has_content, require_known_folders, require_same_search
 from docclf.sweeper.study.known import enqueue, fitting_trials, read_entries, read_study
 from docclf.sweeper.study.memory import remembered
 from docclf.sweeper.study.outcome import read_bound

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import shlex
 from typing import Any
 
 from hydra._internal.grammar import grammar_functions
@@ -114,6 +115,16 @@ def to_text(value: Any) -> str:
     ('null', 'True', '1e-05', "'c,d'")
     """
     return value if isinstance(value, str) else Override._get_value_element_as_str(value)
+
+
+def typed(key: str, value: Any) -> str:
+    """An override as it is typed into a shell: quoted for Hydra, and then for the shell.
+
+    >>> print(typed("run", "multirun/a"), typed("run", "실험 (b)"), typed("run", "$a's"))
+    run=multirun/a "run='실험 (b)'" 'run='"'"'$a\\'"'"'s'"'"''
+    """
+    text = f"{key}={to_text(encode(value))}"
+    return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def _quote(value: Any) -> Any:

@@ -137,6 +137,11 @@ class Space:
             if p.distribution is not None and not (p.key in values and contains(p.distribution, values[p.key]))
         }
 
+    def fitting(self, values: Values) -> dict[str, Any]:
+        """Draws of these values but for those that the space does not hold, which are left to the sampler."""
+        misfits = self.misfits(values)
+        return self.to_names({key: value for key, value in values.items() if key not in misfits})
+
     def to_json(self) -> dict[str, str]:
         """Name to the JSON of its distribution or its one value, to compare the spaces of two runs."""
         return {

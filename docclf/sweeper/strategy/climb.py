@@ -127,9 +127,9 @@ class Climb:
         mine = [t for t in trials if CARRIED in t.user_attrs and t.user_attrs.get(RUNG) == self.rungs[place]]
         n = 1 + sum(not t.user_attrs.get(INTERRUPTED) for t in mine)
         source, carried = self._carried(trials, place, n)
-        draws = self._fitting({**self.defaults, **first, **carried})
+        draws = self.space.fitting({**self.defaults, **first, **carried})
         if n > 1 or any(trial.params == draws for trial in trials):  # the baseline may be on this rung
-            draws = self._fitting({**first, **carried})
+            draws = self.space.fitting({**first, **carried})
         return draws, {RUNG: self.rungs[place], CARRIED: source}
 
     def on_a_rung(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,11 +150,6 @@ class Climb:
             return None, {key: self.defaults[key] for key in self.carry if key in self.defaults}
         n_halvings = (n & -n).bit_length() - 1  # 0 1 0 2 0 1 0 3 ...
         return candidates[min(n_halvings, len(candidates) - 1)]
-
-    def _fitting(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Draws of these values but for those that the space does not hold, which are left to the sampler."""
-        misfits = self.space.misfits(values)
-        return self.space.to_names({key: value for key, value in values.items() if key not in misfits})
 
 
 class RungView:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,28 @@ from docclf.errors import ConfigError
 from docclf.sweeper.space.keys import leaves
 from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.study.trials import require_same
+
+FACTS = "facts"  # attribute of a study: what its preflight has found
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an earlier release of the application did otherwise, so that its studies go on as they began.
+
+    Attributes:
+        facts: Those of a preflight that it gave other values.
+        overrides: With which jobs do now what they did then.
+        names: Values of its config that are called otherwise now.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, study: optuna.Study, facts: Mapping[str, Any]) -> bool:
+        """Whether a study was begun by that release."""
+        known = study.user_attrs.get(FACTS)
+        return bool(self.facts) and known == json.dumps({**facts, **self.facts}, sort_keys=True)
 
 
 def require_known_folders(study: optuna.Study | None, directory: Path, config: DictConfig) -> int:
@@ -75,7 +99,7 @@ def require_same_search(
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
         "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
-        "facts": ("the data and the validation", facts),
+        FACTS: ("the data and the validation", facts),
     }
     for key, (what, values) in records.items():
         require_same(study, key, values, what=what, way_out=_way_out(config), names=names)

@@ -60,7 +60,8 @@ def remembered(
     found: dict[str, dict[str, Any]] = {}
     for folder in _searches(place, directory):
         if len(found) < most and (values := _winner(folder / "best", config, same)):
-            draws = _fitting({key: value for key, value in values.items() if key in space.keys}, space, complete)
+            known = {key: value for key, value in values.items() if key in space.keys}
+            draws = space.fitting(complete(known)) if known else {}
             if draws and draws not in found.values():
                 found[f"winner of {folder.name}"] = draws
     if found:
@@ -87,12 +88,3 @@ def _winner(best: Path, config: DictConfig, same: Sequence[str]) -> dict[str, An
         ):
             return {str(key).lstrip("+"): encode(value) for key, value in params.items()}
     return {}
-
-
-def _fitting(
-    values: Mapping[str, Any], space: Space, complete: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Draws of the values that this space can have; the sampler draws the others."""
-    values = complete(values) if values else {}
-    misfits = space.misfits(values)
-    return space.to_names({key: value for key, value in values.items() if key not in misfits})

@@ -7,8 +7,8 @@ import math
 import optuna
 from optuna.study import StudyDirection
 
-from docclf.sweeper.run.finalists import source_number
 from docclf.sweeper.study.attributes import FINALIST
+from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import best_trial
 
 

@@ -1,0 +1,65 @@
+"""The study of finalists, beside that of the search: which trial each scores again, and how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.storage.ownership import load_finalists
+from docclf.sweeper.storage.places import finalists_name
+from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
+from docclf.sweeper.study.trials import best_trials
+
+
+def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
+    """The finalists' study, made if it is not there.
+
+    Args:
+        search: The study that they come from.
+        race: Whether a finalist stops that falls behind, see `docclf.sweeper.strategy.race.Race`.
+    """
+    study = optuna.create_study(
+        study_name=finalists_name(search.study_name),
+        storage=search._storage,
+        direction=search.direction,
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known
+    )
+    study.set_user_attr(PRUNER, "race" if race else "none")
+    return study
+
+
+def scored(search: optuna.Study) -> list[FrozenTrial]:
+    """Finalists of a search that came to their end, as they were last scored; the best first, none without a rescoring.
+
+    Args:
+        search: The study that they come from.
+    """
+    study = load_finalists(search)
+    if study is None:
+        return []
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    current = study.user_attrs.get(CURRENT, [])
+    last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
+    return best_trials(list(last.values()), study.direction)
+
+
+def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:
+    """Identifies a finalist: the trial of the search, and how it is scored again.
+
+    Args:
+        number: Of the trial.
+        overrides: Of a finalist.
+        reference: Name of the reference that is made of the trial.
+
+    >>> mark(7, ["validation.seed=43"]), mark(0, ["validation.seed=43"], "nearest")
+    ('7 validation.seed=43', '0/nearest validation.seed=43')
+    """
+    return " ".join([f"{number}/{reference}" if reference else str(number), *overrides])
+
+
+def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
+    """Number of the trial of the search that a finalist scores again, or that a reference is made of."""
+    return int(finalist.user_attrs[FINALIST].partition(" ")[0].partition("/")[0])

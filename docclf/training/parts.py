@@ -1,0 +1,266 @@
+"""The parts of a training, made from its config: pages, heads, what trains the folds, what an interruption leaves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf import CONF_DIR
+from docclf.data.module import PageDataModule, class_weights
+from docclf.errors import ConfigError, DataError, MachineError
+from docclf.inference.description import FOLDER as MODEL
+from docclf.models.backbone import require_known
+from docclf.models.feature_cache import FeatureCache
+from docclf.models.features import PIXELS, FrozenBackbone
+from docclf.models.head import HeadOptions
+from docclf.models.heads import Heads
+from docclf.targets import build, build_model, own_model
+from docclf.training.crossval import CrossValidation
+from docclf.training.fitting import FoldTrainer
+from docclf.training.fold_training import HEAD
+from docclf.training.refit import keep_model, refit_all
+from docclf.training.resume import FoldCheckpoints
+from docclf.training.trainer import choose_device, choose_precision
+from docclf.training.validation import SCORES
+
+if TYPE_CHECKING:
+    from docclf.sweeper.trial import JobTrial
+
+# Augmented views of each training page that heads see where validation pages are augmented.
+_VIEWS = 2
+
+# Keys of `data` that say which pages there are, and with what labels.
+_WHICH_PAGES = ("root", "reader", "multi_page", "on_error", "corrections")
+_PAGES_BACK = (
+    "All pages could be read when the search began. No trial is counted for it: when they are back, as they were, "
+    "give the same command again."
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What trains one configuration.
+
+    Attributes:
+        cfg: The whole config.
+        folder: Where the results go.
+        trial: Of the search; a stand-in outside one.
+        tune: `head`, `last` or `all`.
+        data: All pages.
+        heads: Fit heads on frozen features.
+        trainer: Trains the folds.
+        checkpoints: What an interruption leaves.
+        keeps: `folds`, `all`, or False: what is kept of a run that is worth it.
+    """
+
+    cfg: DictConfig
+    folder: Path
+    trial: JobTrial
+    tune: str
+    data: PageDataModule
+    heads: Heads
+    trainer: FoldTrainer
+    checkpoints: FoldCheckpoints
+    keeps: str | bool
+
+    @property
+    def halved(self) -> dict[str, int]:
+        """How many pages went through the model at once, where that is less than the batch."""
+        data = self.data
+        if data.max_batch_size is None or data.max_batch_size >= data.batch_size:
+            return {}
+        return {"max_batch_size": data.max_batch_size, **({"halved": data.halved} if data.halved else {})}
+
+    def keep(self, done: CrossValidation) -> None:
+        """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
+        trainer, weights = self.trainer, dict[str, Any]()
+        if done.kept != HEAD and self.keeps == "all":
+            path, builders = self.folder / MODEL / "all.ckpt", {"build_model": trainer.build_model}
+            trained = refit_all(
+                trainer.data,
+                trainer.validation,
+                done.epochs,
+                path,
+                build_trainer=trainer.build_trainer,
+                heads=trainer.heads,
+                **builders,
+            )
+            weights = {"all": trained}
+        elif done.kept != HEAD:
+            weights = {f"fold_{fold.fold}": self.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
+        own = own_model(self.cfg.model) if weights else None
+        keep_model(self.data, done, self.folder, weights, backbone=self.cfg.model.name, heads=self.heads, own=own)
+
+
+def prepare(cfg: DictConfig, folder: Path, trial: JobTrial) -> Parts:
+    """Make the parts of a training.
+
+    Args:
+        cfg: The whole config, checked.
+        folder: Where the results go.
+        trial: Of the search.
+
+    Raises:
+        ConfigError, DataError: The config or the pages are wrong.
+        MachineError: The pages are not those any more that the search began with.
+    """
+    validation = build(cfg.validation, "validation")
+    if not (isinstance(cfg.search.objective, str) and cfg.search.objective in SCORES):
+        # Reported is the score, and by that a search for anything else would stop its best trials.
+        validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
+    data = _open_data(
+        cfg,
+        trial,
+        augment=build(cfg.augment, "augment"),
+        validation_augment=_read_augment(cfg.validation.augment),
+        is_robust=validation.robust,
+        **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
+    )
+    heads = make_heads(cfg, data)
+    keeps = _may_keep(cfg, trial)
+    same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
+    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
+    trainer = FoldTrainer(
+        data,
+        validation,
+        build_model=lambda: _make_model(cfg, data),
+        build_trainer=_trainer_builder(cfg),
+        checkpoints=checkpoints,
+        keep_weights=keeps == "folds",
+        heads=heads if heads.cache.backbone.weights.are_trained else None,
+    )
+    return Parts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps)
+
+
+def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:
+    """The pages; in a search, those that it began with.
+
+    Args:
+        **given: Further arguments of `docclf.data.module.PageDataModule`.
+
+    Raises:
+        MachineError: They were there when the search began, and are not now.
+    """
+    began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
+    try:
+        data: PageDataModule = build(cfg.data, "data", **given)
+        found = [data.data.fingerprint, data.data.fingerprint_of_rows]  # the latter of a study from before
+    except DataError as error:
+        if not began or chosen & trial.params.keys():
+            raise
+        raise MachineError(f"{error}\n{_PAGES_BACK}") from error
+    if began and began["data"] not in found and not chosen & trial.params.keys():
+        raise MachineError(f"Expected the pages with the fingerprint {began['data']}, got {found[0]}.\n{_PAGES_BACK}")
+    return data
+
+
+def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
+    """Features of the frozen backbone of a config.
+
+    Args:
+        cfg: The whole config.
+        **places: See `docclf.models.feature_cache.FeatureCache`.
+
+    Raises:
+        ConfigError: There is no such backbone.
+    """
+
+    model = cfg.model
+    if model.name != PIXELS:
+        require_known(model.name)
+    backbone = FrozenBackbone(
+        model.name,
+        cfg.data.image_size,
+        cfg.data.channels,
+        pretrained=model.get("pretrained", False),
+        checkpoint_path=model.get("checkpoint_path"),
+    )
+    accelerator, precision = (cfg.trainer.get(key, "auto") for key in ("accelerator", "precision"))
+    precision, device = choose_precision(accelerator, precision), choose_device(accelerator)
+    return FeatureCache(backbone, precision=precision, device=device, **places)
+
+
+def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
+    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+
+    model, cache = cfg.model, make_feature_cache(cfg, **data.places)
+    options = build(model.head, "model.head") if model.get("head") else HeadOptions()
+    if options.views is None:
+        options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
+    weights = None
+    if model.get("class_weights"):
+        weights = class_weights(data.labels, len(data.pages.class_names))
+    return Heads(data, cache, options, weights)
+
+
+def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
+    """`refit` of a run alone. Of a search, the folds' models of finalists, and of a trial that is the best so far."""
+    if trial.number is None:
+        kept: str | bool = cfg.refit
+        return kept
+    return False if cfg.keep_checkpoints == "none" else "folds"
+
+
+def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
+
+    # What an interrupted run trained is of use to one that trains the same.
+    trained = [
+        OmegaConf.to_yaml(cfg[key], resolve=True)
+        for key in (
+            "data",
+            "augment",
+            "model",
+            "optimizer",
+            "scheduler",
+            *(["callbacks"] if cfg.get("callbacks") else []),
+        )
+    ]
+    validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
+    key = hashlib.sha256("".join([*trained, str(validation), *map(str, facts)]).encode()).hexdigest()
+    return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
+
+
+def _read_augment(name: str | None) -> Any:
+    """An augmentation by the name of its option in `augment`."""
+    if name is None:
+        return None
+    options = {path.stem: path for path in (CONF_DIR / "augment").glob("*.yaml")}
+    if name not in options:
+        raise ConfigError(
+            f"Expected `validation.augment` to be null or one of {', '.join(sorted(options))}, got {name}."
+        )
+    merged = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
+    assert isinstance(merged, DictConfig)
+    merged.pop("defaults", None)
+    return build(merged, "augment")
+
+
+def _trainer_builder(cfg: DictConfig) -> Callable[..., Any]:
+    """Makes trainers, each with fresh callbacks of the config behind those that it is given."""
+    make, nodes = build(cfg.trainer, "trainer"), cfg.get("callbacks") or {}
+
+    def make_with_callbacks(*, callbacks: Sequence[Any] = (), **options: Any) -> Any:
+        own = [build(node, f"callbacks.{name}") for name, node in nodes.items() if node is not None]
+        return make(callbacks=[*callbacks, *own], **options)
+
+    return make_with_callbacks
+
+
+def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
+    weights = None
+    if cfg.model.class_weights:
+        weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
+    return build_model(
+        cfg.model,
+        num_classes=len(data.pages.class_names),
+        image_size=data.image_size,
+        channels=cfg.data.channels,
+        class_weights=weights,
+        optimizer=build(cfg.optimizer, "optimizer"),
+        scheduler=build(cfg.scheduler, "scheduler"),
+    )
