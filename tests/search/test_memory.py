@@ -53,7 +53,12 @@ def test_winners_with_the_same_model_count_a_quarter_of_the_trials_the_latest_fi
 def test_what_this_space_does_not_hold_is_left_to_the_sampler(tmp_path: Path, space: Space) -> None:
     winner(tmp_path / "a", 0.5, 16)
     assert found(tmp_path, space) == [{"data.batch_size": 16}]
-    for folder, params in (("damaged", "{"), ("list", "[1]"), ("bomb", "a: &a [1]\n" + "b: *a\n" * 200)):
+    for folder, params in (
+        ("damaged", "{"),
+        ("list", "[1]"),
+        ("date", "optimizer.lr: 2026-01-01"),
+        ("bomb", "a: &a [1]\n" + "b: *a\n" * 200),
+    ):
         winner(tmp_path / folder, 1e-3, 8)
         (tmp_path / folder / "best" / "params.yaml").write_text(params)
     assert found(tmp_path, space) == [{"data.batch_size": 16}]

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
 from docclf.sweeper.space.grammar import encode
 from docclf.sweeper.space.parameters import Space
-from docclf.untrusted import read_config, read_yaml
+from docclf.untrusted import read_config, read_yaml, reading
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ def _searches(place: Path, own: Path) -> Iterator[Path]:
 
 def _winner(best: Path, config: DictConfig, same: Sequence[str]) -> dict[str, Any]:
     """Values of a winner by key; none where it has another backbone, or its files cannot be read."""
-    with suppress(DataError, OSError, OmegaConfBaseException):
+    with suppress(DataError, OSError), reading("a winner", best):
         its, params = read_config(best / "config.yaml"), read_yaml(best / "params.yaml")
         if isinstance(params, dict) and all(
             OmegaConf.select(its, key) == OmegaConf.select(config, key) for key in same
