@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
@@ -72,8 +73,10 @@ def test_the_override_that_the_refusal_names_makes_runs_comparable(
     cfg = tiny_config.copy()
     shell = f'for each in {command[1]}; do echo "$each"; done'
     overrides = subprocess.run(shell, shell=True, capture_output=True, encoding="utf-8", check=True).stdout.splitlines()
-    assert overrides[0] == f"validation.split_file='{runs / 'four' / 'folds.csv'}'"
-    cfg.validation.split_file, cfg.validation.folds = str(runs / "four" / "folds.csv"), int(overrides[1][-1])
+    typed = {each.key_or_group: each.value() for each in OverridesParser.create().parse_overrides(overrides)}
+    assert typed == {"validation.split_file": str(runs / "four" / "folds.csv"), "validation.folds": 4}
+    for key, value in typed.items():
+        OmegaConf.update(cfg, key, value)
     train(cfg, tmp_path / "run")
     assert main([str(runs / "four"), str(tmp_path / "run")]) == 0
 

@@ -124,8 +124,7 @@ def test_other_folds_are_refused_with_the_override_that_takes_them_over(
         compare_runs(a, b)
     moved = sum(i % 3 != i % 4 for i in range(21))
     assert f"Expected runs on the same folds, got others in {a} and {b} for {moved} pages." in str(refused.value)
-    assert f"validation.split_file='{a / 'folds.csv'}'".replace("'", "'\"'\"'") in str(refused.value)
-    assert "validation.folds=3" in str(refused.value) and "--anyway" in str(refused.value)
+    assert f" validation.split_file={a / 'folds.csv'} validation.folds=3. Or add --anyway " in str(refused.value)
     assert "21 out-of-fold pages: " in compare_runs(a, b, anyway=True)
     (b / "folds.csv").unlink()
     with pytest.raises(DataError, match="the same folds"):
