@@ -43,8 +43,8 @@ def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
         raise ConfigError(
             f"Expected `logger` to hold loggers by name, got {logger}. Choose by logger=csv or 'logger=[csv,wandb]'."
         )
-    entries = {str(name): logger._get_node(name) for name in logger}
-    found = {name: entry for name, entry in entries.items() if OmegaConf.is_dict(entry) and entry.get("_target_")}  # type: ignore[union-attr]
+    entries = {str(name): entry for name, entry in logger.items_ex(resolve=False)}
+    found = {name: entry for name, entry in entries.items() if OmegaConf.is_dict(entry) and entry.get("_target_")}
     is_none = bool(logger.get("none"))
     if is_none and found:
         raise ConfigError(
@@ -53,12 +53,12 @@ def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
         )
     if "_target_" in logger and not found and not is_none:
         return _former(logger)
-    return {name: found[name] for name in sorted(found)}  # type: ignore[misc]
+    return {name: found[name] for name in sorted(found)}
 
 
 def _former(logger: DictConfig) -> dict[str, DictConfig]:
     """The one logger of a config from before there were several."""
-    target = str(logger._target_)
+    target = str(logger["_target_"])
     if target not in _FORMER:
         raise ConfigError(
             f"Expected `logger` to hold each logger under a name of its own, got the `_target_` {target}. Write "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,17 +17,17 @@ def has_key(config: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     # `in` would deny a key whose value is `???`.
-    return isinstance(node, DictConfig) and node._get_node(leaf, validate_access=False) is not None
+    return isinstance(node, DictConfig) and leaf in list(node)
 
 
-def leaves(config: DictConfig, prefix: str = "") -> Iterable[str]:
+def leaves(config: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterable[str]:
     """Dotted keys of all values of a config, `hydra` left out."""
-    for key in map(str, config):
+    written: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+    for key, value in written.items():
         if not prefix and key == "hydra":
             continue
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from leaves(node, f"{prefix}{key}.")
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
 

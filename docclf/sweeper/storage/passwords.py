@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 # The password of the place that was typed, or that the next one names.
 VARIABLE = "DOCCLF_STORAGE_PASSWORD"
@@ -239,12 +239,10 @@ def _values(node: Any) -> Iterator[str]:
 
 def _texts(node: Any) -> Iterator[tuple[Any, Any, str]]:
     """Every text in a config as it is written, with where it stands."""
-    keys = list(node) if isinstance(node, DictConfig) else range(len(node)) if isinstance(node, ListConfig) else ()
-    if OmegaConf.is_config(node) and (node._is_none() or node._is_missing() or node._is_interpolation()):
-        return
-    for key in keys:
-        child = node._get_node(key)
-        if OmegaConf.is_config(child):
-            yield from _texts(child)
-        elif isinstance(child._value(), str):
-            yield node, key, child._value()
+    written = OmegaConf.to_container(node) if OmegaConf.is_config(node) else None
+    children = written.items() if isinstance(written, dict) else enumerate(written if isinstance(written, list) else ())
+    for key, child in children:
+        if isinstance(child, dict | list):
+            yield from _texts(node[key])
+        elif isinstance(child, str):
+            yield node, key, child
