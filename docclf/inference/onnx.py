@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from docclf.errors import ConfigError
-from docclf.inference.description import Description
+from docclf.inference.description import Description, View
 from docclf.inference.ensemble import Blend, Ensemble
 
 INPUT, ASPECTS, OUTPUT = "images", "aspects", "probabilities"
@@ -77,7 +77,7 @@ def write_onnx(ensemble: Ensemble | Blend, path: Path) -> None:
             "decoded_size": str(described.decoded_size),
             "channels": str(described.channels),
             "fit": described.fit,
-            "views": json.dumps([view._asdict() for view in described.views]),
+            "views": json.dumps([dict(zip(View.__annotations__, view, strict=True)) for view in described.views]),
             "backbone": described.backbone,
         }
     )

@@ -82,4 +82,5 @@ def _in_32_bit(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 def batch_norms(net: nn.Module) -> list[Any]:
     """The batch normalisation layers of a net."""
-    return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    return [module for module in net.modules() if isinstance(module, kinds)]

@@ -121,4 +121,4 @@ def _lower(tile: Any) -> Any:
     mode = _raw_mode(tile)
     kind, _, order = mode.partition(";16")
     lower = "RGBA" if kind == "LA" else f"{kind};16{_LOWER[order]}"
-    return tile._replace(args=lower if isinstance(tile[3], str) else (lower, *tile[3][1:]))
+    return type(tile)(*tile[:3], lower if isinstance(tile[3], str) else (lower, *tile[3][1:]))
