@@ -159,18 +159,18 @@ def test_a_value_that_does_not_compose_is_named(broken: str, named: str) -> None
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_pruner_that_can_never_stop_a_trial_is_told_with_the_reports_that_it_needs(
-    make: Callable[[], optuna.pruners.BasePruner], earliest: int, caplog: pytest.LogCaptureFixture
+    make: partial[optuna.pruners.BasePruner], earliest: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     pruner = make()
-    check_pruner(pruner, 1, earliest)
-    check_pruner(pruner, 1, None)
+    check_pruner(pruner, make.keywords, 1, earliest)
+    check_pruner(pruner, make.keywords, 1, None)
     assert not caplog.records
-    check_pruner(pruner, 1, earliest - 1)
+    check_pruner(pruner, make.keywords, 1, earliest - 1)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert f"after {earliest} reports, and a whole trial makes {earliest - 1}" in caplog.text
 
 
 def test_a_pruner_is_refused_with_several_objectives() -> None:
-    check_pruner(optuna.pruners.NopPruner(), 2, None)
+    check_pruner(optuna.pruners.NopPruner(), {}, 2, None)
     with pytest.raises(SpaceError, match=r"no pruner with 2 objectives.*got MedianPruner.*pruner=none"):
-        check_pruner(optuna.pruners.MedianPruner(), 2, None)
+        check_pruner(optuna.pruners.MedianPruner(), {}, 2, None)

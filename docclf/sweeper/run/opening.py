@@ -153,7 +153,7 @@ def open_study(
         on_new()
     facts = dict(preflight(*configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
-    check_pruner(pruner, len(directions), facts.get("steps"))
+    check_pruner(pruner, _plain(settings["pruner"]), len(directions), facts.get("steps"))
     if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
     with reading("a study", directory):

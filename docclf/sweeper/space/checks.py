@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import optuna
@@ -207,11 +208,14 @@ def _compose_finalist(fixed: Sequence[str], again: Sequence[str], compose: Calla
         raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
 
 
-def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: int | None) -> None:
+def check_pruner(
+    pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any], n_objectives: int, steps: int | None
+) -> None:
     """Refuse a pruner that cannot work, and warn of one that can never stop a trial.
 
     Args:
         pruner: The pruner.
+        asked: Arguments that it was made with; for others, its defaults.
         n_objectives: Number of objectives.
         steps: Reports that a whole trial makes; None if unknown.
 
@@ -228,7 +232,10 @@ def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: in
         )
     if steps is None:
         return
-    need = _steps_needed(pruner)
+    try:
+        need = _steps_needed(pruner, asked)
+    except KeyError:  # of somebody's own class, with other arguments
+        return
     if need is not None and need > steps:
         log.warning(
             f"{name} can stop no trial: at the earliest it does so after {need} reports, "
@@ -236,23 +243,24 @@ def check_pruner(pruner: optuna.pruners.BasePruner, n_objectives: int, steps: in
         )
 
 
-def _steps_needed(pruner: optuna.pruners.BasePruner) -> int | None:
+def _steps_needed(pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any]) -> int | None:
     """Reports before a pruner can first stop a trial, None if unknown."""
+    given: dict[str, Any] = {name: p.default for name, p in signature(type(pruner)).parameters.items()} | dict(asked)
     if isinstance(pruner, optuna.pruners.WilcoxonPruner):
         # n reports that are all worse have a one-sided p of 2^-n.
-        n = max(1, pruner._n_startup_steps)
-        while n < 64 and 2.0**-n >= pruner._p_threshold:
+        n = max(1, int(given["n_startup_steps"]))
+        while n < 64 and 2.0**-n >= given["p_threshold"]:
             n += 1
         return n
     if isinstance(pruner, optuna.pruners.PercentilePruner):  # the median is one
-        return pruner._n_warmup_steps + 1
+        return int(given["n_warmup_steps"]) + 1
     if isinstance(pruner, optuna.pruners.PatientPruner):
-        return pruner._patience + 2
-    if isinstance(pruner, optuna.pruners.SuccessiveHalvingPruner) and isinstance(pruner._min_resource, int):
+        return int(given["patience"]) + 2
+    if isinstance(pruner, optuna.pruners.SuccessiveHalvingPruner) and isinstance(given["min_resource"], int):
         # The first rung is a step, and steps count from 0.
-        return int(pruner._min_resource * pruner._reduction_factor**pruner._min_early_stopping_rate) + 1
+        return int(given["min_resource"] * given["reduction_factor"] ** given["min_early_stopping_rate"]) + 1
     if isinstance(pruner, optuna.pruners.HyperbandPruner):
-        return int(pruner._min_resource) + 1
+        return int(given["min_resource"]) + 1
     return None
 
 
