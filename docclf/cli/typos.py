@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -25,6 +24,7 @@ from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
 from docclf.cli.leaves import TABLES, check_leaves
 from docclf.errors import ConfigError, DocclfError
+from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import take_arguments
 from docclf.untrusted import escape_logs, plain, take_allowed
@@ -63,7 +63,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                 if isinstance(stop.__context__, OverrideParseException):
                     sys.stderr.write(quoting_hint(stop.__context__.override))
                 elif isinstance(stop.__context__, ConfigCompositionException):
-                    given = get_args(sys.argv[1:])
+                    given = read_arguments(sys.argv[1:])
                     found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
                     sys.stderr.writelines(f"Did you mean {text}?\n" for text in found)
                 raise
@@ -75,7 +75,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
 
 def _check(config_name: str) -> None:
     """See `docclf.cli.foreign.check_foreign` and `docclf.cli.leaves.check_leaves`."""
-    given = get_args(sys.argv[1:])
+    given = read_arguments(sys.argv[1:])
     if given.shell_completion:
         return
     try:
@@ -98,7 +98,7 @@ def _check(config_name: str) -> None:
 
 def _show_searches() -> None:
     """Let `--cfg` and `--info` show what a search is made of, too: Hydra takes them without -m alone."""
-    given = get_args(sys.argv[1:])
+    given = read_arguments(sys.argv[1:])
     if given.multirun and (given.cfg or given.info):
         sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
 
@@ -111,7 +111,7 @@ def _require_search(config: DictConfig, overrides: Sequence[str], config_name: s
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     is_sweep = any(override.is_sweep_override() for override in parsed) or config.hydra.sweeper.get("params")
-    if config_name == "train" and not is_sweep and config.hydra.sweeper._target_ == _HYDRAS:
+    if config_name == "train" and not is_sweep and config.hydra.sweeper["_target_"] == _HYDRAS:
         raise ConfigError(
             "Expected a search with -m, or values to go through as in seed=1,2, got neither. "
             "Say python -m docclf.train -m hparams_search=optuna"
@@ -125,8 +125,9 @@ def _require_resolvable(config: DictConfig) -> None:
         ConfigError, OmegaConfBaseException: They do not, or one has no value.
     """
     try:
-        OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        if config.hydra.sweeper._target_ == _OURS and (missing := sorted(OmegaConf.missing_keys(config.hydra.sweeper))):
+        sweeper = config.hydra.sweeper
+        OmegaConf.to_container(sweeper, resolve=True)
+        if sweeper["_target_"] == _OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
         if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):

@@ -8,6 +8,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 
 from docclf.files import replacing
+from docclf.sweeper.optuna_private import storage_of
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ def write_pickle(path: Path, study: optuna.Study) -> None:
         study: Wherever it lives.
     """
     memory = InMemoryStorage()
-    optuna.copy_study(from_study_name=study.study_name, from_storage=study._storage, to_storage=memory)
+    optuna.copy_study(from_study_name=study.study_name, from_storage=storage_of(study), to_storage=memory)
     copy = optuna.load_study(study_name=study.study_name, storage=memory)
     with replacing(path) as partial:
         partial.write_bytes(pickle.dumps(copy))

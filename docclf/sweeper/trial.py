@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from docclf.sweeper.optuna_private import id_of, note_report, storage_of, study_id_of, with_storage
 from docclf.sweeper.screen.telling import Teller
 from docclf.sweeper.study.attributes import (
     ATTEMPT,
@@ -78,7 +79,7 @@ class JobTrial:
     ) -> None:
         attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
-        self._teller = None if trial is None else Teller(trial.storage, trial._trial_id)
+        self._teller = None if trial is None else Teller(trial.storage, id_of(trial))
         self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None
@@ -171,8 +172,8 @@ class JobTrial:
         self._reported.add(step)
         self._last_step = step
         # Not Trial.report, which in a second attempt would drop what the first one reported.
-        self._trial.storage.set_trial_intermediate_value(self._trial._trial_id, step, float(value))
-        self._trial._cached_frozen_trial.intermediate_values[step] = float(value)
+        self._trial.storage.set_trial_intermediate_value(id_of(self._trial), step, float(value))
+        note_report(self._trial, step, float(value))
 
     def should_prune(self) -> bool:
         """Whether the trial should stop now. A task that follows the advice returns None, which is not an error."""
@@ -206,8 +207,7 @@ class JobTrial:
         from docclf.sweeper.strategy.climb import RungView
 
         trial = copy.copy(self._trial)
-        trial.study = copy.copy(self._trial.study)
-        trial.study._storage = RungView(self._trial.study._storage, rung)  # type: ignore[assignment]
+        trial.study = with_storage(trial.study, RungView(storage_of(trial.study), rung))
         return trial.should_prune()
 
     def out_of_time(self) -> bool:
@@ -221,7 +221,7 @@ class JobTrial:
         """Whether a helper shall go on: the trial still runs, and there is time."""
         if self._trial is None or (self._deadline is not None and time.time() >= self._deadline):
             return False
-        return not self._trial.storage.get_trial(self._trial._trial_id).state.is_finished()
+        return not self._trial.storage.get_trial(id_of(self._trial)).state.is_finished()
 
     def tell_progress(self, text: str) -> None:
         """Say what the trial is at, for who watches the search: "fold 2/3, epoch 1/3, 4.2 steps/s".
@@ -284,7 +284,7 @@ def _load_trial(hydra: Any) -> JobTrial:
     named = study.user_attrs.get(PRUNER)
     study.pruner = make_pruner(hydra.sweeper.pruner) if named is None else make_finalists_pruner(named)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.
-    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, int(hydra.job.num))
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id_of(study), int(hydra.job.num))
     trial = optuna.Trial(study, trial_id)
     retries = (
         earlier(storage.get_trial(trial_id), study.get_trials(deepcopy=False)) if RETRY_OF in trial.user_attrs else ()

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.floors import Floor
 from docclf.results.summary import warning_of
 from docclf.results.verdict import Verdict, judge
-from docclf.sweeper.storage.places import finalists_name
+from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
 from docclf.sweeper.study.trials import best_trial, folder_number
 
@@ -149,11 +149,9 @@ def is_better(value: float, other: float, direction: StudyDirection) -> bool:
 
 
 def _finalists(study: optuna.Study) -> list[FrozenTrial]:
-    try:
-        finals = optuna.load_study(study_name=finalists_name(study.study_name), storage=study._storage)
-    except KeyError:
-        return []
-    return [trial for trial in finals.get_trials(deepcopy=False) if FINALIST in trial.user_attrs]
+    finals = load_finalists(study)
+    trials = finals.get_trials(deepcopy=False) if finals is not None else []
+    return [trial for trial in trials if FINALIST in trial.user_attrs]
 
 
 def _record(text: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from optuna.storages import RDBStorage
 
 from docclf.errors import ConfigError
 from docclf.files import link
@@ -86,7 +87,8 @@ class _Merge:
         self.by_rescored = len(self.first.directions) == 1 and joined.rescoring() is not None
 
     def run(self) -> str:
-        study = self._write_study()
+        storage = _new_storage(self.partial / "study.db")
+        study = self._write_study(storage)
         notes = [*self.joined.notes, *self._link_trials()]
         self._write_finalists(study)
         self._link_artifacts()
@@ -100,7 +102,7 @@ class _Merge:
         config = self._write_config()
         best = self._export(study, rows, verdict)
         self._write_record([*notes, *best.notes])
-        study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+        storage.engine.dispose()
         n = len(study.get_trials(deepcopy=False))
         noted = [f"{note}." for note in [*notes, *best.notes]]
         counts = [leaderboard.show_counts(*key, trials) for key, trials in self.joined.by_study.items()]
@@ -109,10 +111,8 @@ class _Merge:
         steps = [*best.next_steps, *self._go_on(config, n)]
         return "\n".join([*lines, *(["What next:", *steps] if steps else [])])
 
-    def _write_study(self) -> optuna.Study:
-        study = optuna.create_study(
-            study_name=self.out.name, storage=_new_storage(self.partial / "study.db"), directions=self.first.directions
-        )
+    def _write_study(self, storage: RDBStorage) -> optuna.Study:
+        study = optuna.create_study(study_name=self.out.name, storage=storage, directions=self.first.directions)
         for key in RECORDS:
             if key in self.first.records:  # as `require_same` keeps it, to go on with
                 study.set_user_attr(key, json.dumps(self.first.records[key], sort_keys=True))
@@ -239,14 +239,14 @@ class _Merge:
         return ["  # search on from here", f"  python -m docclf.train -m {shlex.join(command)}"]
 
 
-def _new_storage(path: Path) -> optuna.storages.BaseStorage:
+def _new_storage(path: Path) -> RDBStorage:
     """SQLite that does not wait for the disk: the file is of no use before it is whole."""
     from sqlalchemy import event
 
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    storage = RDBStorage(f"sqlite:///{path}")
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     storage.engine.dispose()  # connections opened before
-    return optuna.storages.get_storage(storage)
+    return storage
 
 
 def _check_out(out: Path, replace: bool, given: Sequence[str]) -> None:

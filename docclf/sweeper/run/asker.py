@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.strategy.climb import Climb, RungView
 from docclf.sweeper.study.attributes import DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
 from docclf.sweeper.study.process import this_process
@@ -39,7 +40,7 @@ class Asker(optuna.Study):
         deadline: float = math.inf,
         climb: Climb | None = None,
     ) -> None:
-        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        super().__init__(study.study_name, storage_of(study), study.sampler, study.pruner)
         self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
         self._taken: int | None = None
         self._whole: Any = self._storage

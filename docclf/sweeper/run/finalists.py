@@ -17,10 +17,12 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.opening import Opened
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.workers import Workers
 from docclf.sweeper.space.checks import apart, encoded, finalists_overrides, reference_overrides
+from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.storage.claims import claim_lock
 from docclf.sweeper.storage.ownership import (
@@ -104,7 +106,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
     entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in in_turn}
     await_sign_of_life(finalists)
-    with claim_lock(finalists._storage, finalists.study_name):
+    with claim_lock(storage_of(finalists), finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
             log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
             return
@@ -235,10 +237,10 @@ class _Final(Search):
 
     def _suggest(self, trial: optuna.Trial) -> None:
         """Take what is queued and no more: what a reference leaves open, the config decides."""
-        queued = self.study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
+        queued = storage_of(self.study).get_trial(id_of(trial)).system_attrs.get("fixed_params", {})
         for name, distribution in self.space.distributions.items():
             if name in queued:
-                trial._suggest(name, distribution)
+                draw(trial, name, distribution)
 
     def _n_left(self) -> int:
         """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
@@ -291,7 +293,7 @@ def _queue(finalists: optuna.Study, entrants: Mapping[str, _Entrant], directory:
     for trial in finalists.get_trials(deepcopy=False):
         name = trial.user_attrs.get(FINALIST, "")
         if trial.state == TrialState.WAITING and name not in entrants:
-            interrupt(finalists, trial._trial_id, "unwanted", "not among the finalists any more")
+            interrupt(finalists, id_of(trial), "unwanted", "not among the finalists any more")
         known[name] = trial
     queued = 0
     for name, entrant in entrants.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 
+from docclf.sweeper.hydra_private import returned
 from docclf.sweeper.run.launchers import death
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Helpers:
         self._is_all_taken.add(number)
         error = future.exception()
         if error is None and future.result().status == JobStatus.FAILED:
-            error = future.result()._return_value
+            error = returned(future.result())
         if error is not None:
             cause = death(error) or f"{type(error).__name__}: {error}"
             log.warning(f"{self.noun} {number} goes on without its helper: {cause}")

@@ -16,6 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import InputError, MachineError, SearchError
+from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.faults import fault_of
@@ -244,7 +245,7 @@ class Search:
         while self._n_left() > 0 and not self.limits.end(self.trials):
             trial_id = trial = None
             try:
-                with claim_lock(self.study._storage, self.study.study_name):
+                with claim_lock(storage_of(self.study), self.study.study_name):
                     self._refresh()
                     if self._n_left() <= 0:
                         return None
@@ -275,7 +276,7 @@ class Search:
         """
         rung = self.asker.rung
         if rung not in self.samplers:
-            number = self.study._storage.get_trial_number_from_id(trial_id)
+            number = storage_of(self.study).get_trial_number_from_id(trial_id)
             part = self.opened.climb.fraction if self.opened.climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.settings["sampler"], self.space, number, part)
         self.asker.sampler = self.study.sampler = self.samplers[rung]
@@ -284,9 +285,9 @@ class Search:
         """Say when a new trial pauses."""
         if (ladder := self.opened.ladder) is None:
             return
-        trial = self.study._storage.get_trial(trial_id)
+        trial = storage_of(self.study).get_trial(trial_id)
         if BUDGET not in trial.user_attrs and (budget := ladder.budget(trial)) is not None:
-            self.study._storage.set_trial_user_attr(trial_id, BUDGET, budget)
+            storage_of(self.study).set_trial_user_attr(trial_id, BUDGET, budget)
 
     @property
     def _stops_at(self) -> float:
@@ -311,7 +312,7 @@ class Search:
 
     def _ask(self) -> optuna.Trial:
         trial = self.asker.ask()
-        self.running[trial.number] = trial._trial_id
+        self.running[trial.number] = id_of(trial)
         self._suggest(trial)
         if self.opened.hook is not None:
             self.opened.hook(self.opened.config, trial)
@@ -327,12 +328,12 @@ class Search:
         if twin is None:
             return False
         outcome = take_over(trial, twin)
-        self._tell(trial, self.study._storage.get_trial(trial._trial_id), outcome)
+        self._tell(trial, storage_of(self.study).get_trial(id_of(trial)), outcome)
         return True
 
     def _finish(self, trial: optuna.Trial, future: Future[JobReturn]) -> bool:
         """Judge a job and tell the study; whether it is to be launched again instead."""
-        stored = self.study._storage.get_trial(trial._trial_id)
+        stored = storage_of(self.study).get_trial(id_of(trial))
         try:
             job = future.result()
         except SystemExit as error:

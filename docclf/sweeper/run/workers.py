@@ -21,8 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
@@ -30,6 +28,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
 from docclf import quick_imports
+from docclf.sweeper.hydra_private import BasicLauncher, returned
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.launchers import prepare, stop
 from docclf.sweeper.run.machine import worker_environment
@@ -265,7 +264,7 @@ def _begin(parent: int, path: Path) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
     setup_globals()
@@ -294,7 +293,7 @@ def _run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
         config.hydra.job.num = number
         if helps:  # the other job's are there
             config.hydra.output_subdir = None
-            context = replace(context, callbacks=Callbacks())
+            context = replace(context, callbacks=type(context.callbacks)())
     HydraConfig.instance().set_config(config)
     plain = logging.getLogRecordFactory()
     logging.setLogRecordFactory(lambda *args, **kwargs: _marked(plain(*args, **kwargs), number))
@@ -307,7 +306,7 @@ def _run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
-        if job.status == JobStatus.FAILED and (fault := fault_of(job._return_value)) is not None:
+        if job.status == JobStatus.FAILED and (fault := fault_of(returned(job))) is not None:
             job.return_value = fault  # what an exception came from is lost between processes
         return job
     except SystemExit as error:  # of the task; loky takes for ever to pickle what Hydra hangs on it

@@ -16,6 +16,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from docclf.sweeper.optuna_private import storage_of, study_id_of
 from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.screen.terminal import Terminal, is_terminal
 from docclf.sweeper.study.attributes import OWNER, PROGRESS
@@ -64,7 +65,7 @@ class Live:
         self.tally = Tally(study.directions)
         self._is_ascending = study.directions[0] == StudyDirection.MAXIMIZE
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
-        self._storage = getattr(study._storage, "inner", study._storage)
+        self._storage = getattr(storage_of(study), "inner", storage_of(study))
         self._started = time.time()
         self._is_due, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -108,7 +109,7 @@ class Live:
     def _look(self) -> None:
         from docclf.sweeper.screen.frame import compose, render
 
-        self.tally.update(self._storage.get_all_trials(self.study._study_id, deepcopy=False))
+        self.tally.update(self._storage.get_all_trials(study_id_of(self.study), deepcopy=False))
         size = self._screen.size
         lines = compose(self.view(), size.columns, size.lines)
         self._screen.draw(render(lines, self._screen.encoding))

@@ -3,15 +3,16 @@
 import inspect
 import math
 import shlex
+from collections.abc import Callable
 from typing import Any
 
-from hydra._internal.grammar import grammar_functions
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
-from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep, Transformer
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
 
 from docclf.errors import SpaceError
 
@@ -42,9 +43,10 @@ def _parser(loader: ConfigLoader | None) -> OverridesParser:
     def choice(
         *args: str | int | float | bool | dict[Any, Any] | list[Any] | ChoiceSweep | None,
     ) -> ChoiceSweep:
-        return grammar_functions.choice(*args)  # type: ignore[arg-type]
+        return hydras(*args)
 
     functions = create_functions()
+    hydras: Callable[..., ChoiceSweep] = functions.functions["choice"]
     functions.functions["choice"] = choice
     functions.definitions["choice"] = inspect.signature(choice)
     return OverridesParser(functions, loader)
@@ -59,8 +61,8 @@ def to_distribution(override: Override) -> BaseDistribution:
     text = override.input_line or ""
     try:
         # The order of a set means nothing to a sampler, and a continued study must have the same one.
-        if isinstance(override._value, ChoiceSweep | RangeSweep):
-            override._value.shuffle = False
+        if isinstance(sweep := override.value(), ChoiceSweep | RangeSweep):
+            sweep.shuffle = False
         if override.is_choice_sweep():
             choices: list[Any] = []
             for element in override.sweep_iterator():
@@ -96,7 +98,7 @@ def encode(value: Any) -> Any:
         value = value.text
     if isinstance(value, str) and _is_bare(value):
         return value
-    return Override._get_value_element_as_str(_quote(value))
+    return Transformer.str(_quote(value))
 
 
 def decode(value: Any) -> Any:
@@ -114,7 +116,7 @@ def to_text(value: Any) -> str:
     >>> to_text(None), to_text(True), to_text(1e-05), to_text("'c,d'")
     ('null', 'True', '1e-05', "'c,d'")
     """
-    return value if isinstance(value, str) else Override._get_value_element_as_str(value)
+    return value if isinstance(value, str) else Transformer.str(value)
 
 
 def typed(key: str, value: Any) -> str:
@@ -164,6 +166,14 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
         return False
     steps = (value - distribution.low) / distribution.step if distribution.step else 0.0
     return abs(steps - round(steps)) < 1e-8
+
+
+def draw(trial: Trial, name: str, distribution: Any) -> Any:
+    """Have a trial draw one value of a distribution, in the form of a study."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    suggest: Any = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+    return suggest(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
 def describe(distribution: BaseDistribution) -> str:

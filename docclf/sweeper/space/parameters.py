@@ -11,7 +11,16 @@ from hydra.core.config_loader import ConfigLoader
 from optuna.distributions import BaseDistribution, distribution_to_json
 
 from docclf.errors import SpaceError
-from docclf.sweeper.space.grammar import contains, decode, describe, encode, parse_override, to_distribution, to_text
+from docclf.sweeper.space.grammar import (
+    contains,
+    decode,
+    describe,
+    draw,
+    encode,
+    parse_override,
+    to_distribution,
+    to_text,
+)
 
 Values = Mapping[str, Any]
 
@@ -109,7 +118,7 @@ class Space:
             if parameter.distribution is None:
                 values[key] = encode(decode(parameter.text))
             else:
-                values[key] = trial._suggest(self.name(parameter), parameter.distribution)
+                values[key] = draw(trial, self.name(parameter), parameter.distribution)
 
     def overrides(self, params: Values) -> tuple[str, ...]:
         """Hydra overrides of one trial.

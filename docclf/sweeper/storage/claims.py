@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
+from docclf.sweeper.optuna_private import backend_of, journal_file
 from docclf.sweeper.storage.patience import PatientStorage, patient
 
 # Seconds after which a database takes a claim back from a machine that is gone; one lasts milliseconds.
@@ -35,11 +36,10 @@ def claim_lock(storage: BaseStorage, study_name: str) -> AbstractContextManager[
         ClaimLostError: At its end, if the server was away meanwhile. What was done under it may have been done twice.
     """
     storage = storage.inner if isinstance(storage, PatientStorage) else storage
-    backend: Any = getattr(storage, "_backend", None)
     if isinstance(storage, JournalStorage):
-        path = getattr(backend, "_file_path", None)
-        return _file_lock(Path(path)) if path else nullcontext()
-    database = storage if isinstance(storage, RDBStorage) else backend
+        path = journal_file(storage)
+        return _file_lock(path) if path else nullcontext()
+    database = storage if isinstance(storage, RDBStorage) else backend_of(storage)
     if not isinstance(database, RDBStorage):
         return nullcontext()
     dialect, file = database.engine.dialect.name, database.engine.url.database
@@ -51,8 +51,8 @@ def claim_lock(storage: BaseStorage, study_name: str) -> AbstractContextManager[
 def is_remote(storage: BaseStorage) -> bool:
     """Whether other machines may use a storage: it is no file of this one."""
     if isinstance(storage, JournalStorage):
-        return not hasattr(storage._backend, "_file_path")
-    backend: Any = getattr(storage, "_backend", None)
+        return journal_file(storage) is None
+    backend = backend_of(storage)
     return not (isinstance(backend, RDBStorage) and backend.engine.dialect.name == "sqlite")
 
 

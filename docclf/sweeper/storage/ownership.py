@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.places import FINALISTS, finalists_name
 from docclf.sweeper.study.attributes import BEAT, FINALIST, OWNER, WANTED
 from docclf.sweeper.study.process import has_this_name, host_of, is_here, runs_here, this_process
@@ -23,7 +24,7 @@ _LOOK_S = 1.0  # between two looks at a heartbeat
 def load_finalists(search: optuna.Study) -> optuna.Study | None:
     """The study of a search's finalists; None where there is none."""
     try:
-        return optuna.load_study(study_name=finalists_name(search.study_name), storage=search._storage)
+        return optuna.load_study(study_name=finalists_name(search.study_name), storage=storage_of(search))
     except KeyError:
         return None
 

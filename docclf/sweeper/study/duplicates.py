@@ -8,6 +8,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.optuna_private import id_of
 from docclf.sweeper.study.attributes import DUPLICATE_OF, ITS_OWN
 from docclf.sweeper.study.outcome import Outcome
 
@@ -28,7 +29,7 @@ def take_over(trial: optuna.Trial, twin: FrozenTrial) -> Outcome:
             trial.set_user_attr(key, value)
     trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
     for step, value in twin.intermediate_values.items():
-        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        trial.storage.set_trial_intermediate_value(id_of(trial), step, value)
     for key, value in twin.constraints.items():
         trial.set_constraint(key, value)
     return Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None)

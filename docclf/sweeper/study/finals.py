@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.storage.places import finalists_name
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
@@ -22,7 +23,7 @@ def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
     """
     study = optuna.create_study(
         study_name=finalists_name(search.study_name),
-        storage=search._storage,
+        storage=storage_of(search),
         direction=search.direction,
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known

@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space.parameters import Space, key_of
@@ -152,6 +153,6 @@ def fitting_trials(source: optuna.Study, space: Space, directions: Sequence[Stud
         )
         found.append(known)
     for i, known in enumerate(found):
-        known.number = known._trial_id = i - len(found)
+        renumber(known, i - len(found))
     log.info(f"Starting from study {source.study_name}: {len(found)} of its {len(complete)} trials fit the space")
     return found

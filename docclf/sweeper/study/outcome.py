@@ -13,6 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from optuna.exceptions import TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.hydra_private import returned
+from docclf.sweeper.optuna_private import comparable, id_of, storage_of
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, PRUNED_AT
 
 
@@ -47,18 +49,18 @@ def judge(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outc
         trial: What the storage holds of its trial.
         objectives: Names of the objectives, which a task that returns a mapping is asked for.
     """
-    error = job._return_value if job.status == JobStatus.FAILED else None
+    result = returned(job)
+    error = result if job.status == JobStatus.FAILED else None
     if isinstance(error, TrialPruned):
         return Outcome(TrialState.PRUNED)
     if error is not None:
         return Outcome(TrialState.FAIL, cause=_last_line(error), error=error)
-    returned = job._return_value
-    if returned is None and PRUNED_AT in trial.user_attrs:
+    if result is None and PRUNED_AT in trial.user_attrs:
         return Outcome(TrialState.PRUNED)
-    if returned is None and INTERRUPTED in trial.user_attrs:
+    if result is None and INTERRUPTED in trial.user_attrs:
         return Outcome(TrialState.FAIL, cause="stopped by the search's timeout", interrupted="timeout")
     try:
-        return Outcome(TrialState.COMPLETE, values=_values(returned, objectives))
+        return Outcome(TrialState.COMPLETE, values=_values(result, objectives))
     except ValueError as wrong:
         return Outcome(TrialState.FAIL, cause=str(wrong))
 
@@ -97,7 +99,7 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
     Raises:
         UpdateFinishedTrialError: Another process has ended the trial.
     """
-    storage, trial_id = study._storage, trial._trial_id
+    storage, trial_id = storage_of(study), id_of(trial)
     if outcome.cause:
         storage.set_trial_user_attr(trial_id, CAUSE, outcome.cause)
     if outcome.interrupted:
@@ -108,8 +110,7 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
     if outcome.state == TrialState.PRUNED and trial.last_step is not None:
         last = trial.intermediate_values[trial.last_step]
         values = None if math.isnan(last) else (last,)
-    filtered = optuna.pruners._filter_study(study, trial)
-    study.sampler.after_trial(filtered, trial, outcome.state, values)
+    study.sampler.after_trial(comparable(study, trial), trial, outcome.state, values)
     storage.set_trial_state_values(trial_id, outcome.state, values)
 
 
@@ -130,8 +131,8 @@ def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobRetur
     Raises:
         ValueError: The task gave no such number.
     """
-    returned = job._return_value if isinstance(job._return_value, Mapping) else {}
-    given = {**trial.user_attrs, **returned}
+    metrics = returned(job)
+    given = {**trial.user_attrs, **(metrics if isinstance(metrics, Mapping) else {})}
     excess = {}
     for name, bound in constraints.items():
         if not isinstance(given.get(name), Real):  # NumPy's are, too

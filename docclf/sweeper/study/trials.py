@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SpaceError
+from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.storage.patience import back_since
 from docclf.sweeper.study.attributes import (
@@ -75,12 +76,12 @@ def fail_dead(study: optuna.Study) -> None:
     """Fail the trials that a dead process, or this one at its end, left running."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not _is_alive(trial):
-            interrupt(study, trial._trial_id, "process", "interrupted: the process that ran it ended")
+            interrupt(study, id_of(trial), "process", "interrupted: the process that ran it ended")
 
 
 def interrupt(study: optuna.Study, trial_id: int, why: str, cause: str) -> None:
     """Fail a trial whose parameters shall be tried again."""
-    storage = study._storage
+    storage = storage_of(study)
     try:
         storage.set_trial_user_attr(trial_id, INTERRUPTED, why)
         storage.set_trial_user_attr(trial_id, CAUSE, cause)
@@ -104,7 +105,7 @@ def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
     """Say in the storage that the process of these trials lives."""
     for trial_id in trial_ids:
         with contextlib.suppress(UpdateFinishedTrialError):
-            study._storage.set_trial_user_attr(trial_id, BEAT, time.time())
+            storage_of(study).set_trial_user_attr(trial_id, BEAT, time.time())
 
 
 def retry_interrupted(
@@ -159,7 +160,7 @@ def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
         # A retry keeps the entry of what it tries again.
         mark = next(((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED) if key in trial.user_attrs), None)
         if mark in seen and trial.state == TrialState.WAITING:
-            interrupt(study, trial._trial_id, "unwanted", "queued twice")
+            interrupt(study, id_of(trial), "unwanted", "queued twice")
         if mark is not None:
             seen.add(mark)
 
