@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,23 @@ def _shares(aspect: float) -> tuple[float, float]:
     return min(1.0, 1 / aspect), min(1.0, aspect)
 
 
+def _effects(most: Mapping[str, float]) -> list[Callable[[Tensor], Tensor]]:
+    """Those that are on, in the order in which a page meets them: paper, light, camera, file."""
+    effects: list[tuple[Callable[..., Tensor], dict[str, float]]] = [
+        (wear.fade, {"amount": min(most["fading"], 1.0)}),
+        (wear.stain, {"amount": min(most["stains"], 1.0)}),
+        (wear.crease, {"amount": most["creases"]}),
+        (wear.erase, {"amount": most["erasing"]}),
+        (wear.relight, {"brightness": most["brightness"], "contrast": most["contrast"]}),
+        (wear.shade, {"amount": most["shading"]}),
+        (wear.cast_shadow, {"amount": min(most["shadow"], 1.0)}),
+        (wear.blur, {"amount": most["blur"]}),
+        (wear.add_noise, {"amount": most["noise"]}),
+        (wear.quantise_blocks, {"amount": most["jpeg"]}),
+    ]
+    return [partial(effect, **amounts) for effect, amounts in effects if any(amounts.values())]
+
+
 class BatchAugment:
     """Random changes of geometry, light, paper and file, drawn for each page, applied to a batch at once.
 
@@ -96,27 +114,10 @@ class BatchAugment:
             raise ConfigError(f"Expected `augment.{wrong[0]}` to be at least 0, got {given[wrong[0]]}.")
         self.identity = f"{type(self).__name__} {sorted(given.items())}"
         """Says all that the changes depend on, but for random numbers."""
-        self._geometry = {
-            "degrees": strength * degrees,
-            "quarter_turns": min(strength * quarter_turns, 1.0),
-            "flips": min(strength * flips, 1.0),
-            "crop": min(strength * crop, 0.9),
-            "perspective": min(strength * perspective, 0.9),
-        }
-        # In the order in which a page meets them: paper, light, camera, file.
-        effects: list[tuple[Callable[..., Tensor], dict[str, float]]] = [
-            (wear.fade, {"amount": min(strength * fading, 1.0)}),
-            (wear.stain, {"amount": min(strength * stains, 1.0)}),
-            (wear.crease, {"amount": strength * creases}),
-            (wear.erase, {"amount": strength * erasing}),
-            (wear.relight, {"brightness": strength * brightness, "contrast": strength * contrast}),
-            (wear.shade, {"amount": strength * shading}),
-            (wear.cast_shadow, {"amount": min(strength * shadow, 1.0)}),
-            (wear.blur, {"amount": strength * blur}),
-            (wear.add_noise, {"amount": strength * noise}),
-            (wear.quantise_blocks, {"amount": strength * jpeg}),
-        ]
-        self._effects = [partial(effect, **amounts) for effect, amounts in effects if any(amounts.values())]
+        most = {key: strength * value for key, value in given.items()}
+        largest = {"degrees": math.inf, "quarter_turns": 1.0, "flips": 1.0, "crop": 0.9, "perspective": 0.9}
+        self._geometry = {key: min(most[key], limit) for key, limit in largest.items()}
+        self._effects = _effects(most)
         self._mixing = {"mixup_alpha": mixup, "cutmix_alpha": cutmix}
 
     def __call__(self, pages: Tensor, size: int) -> Tensor:

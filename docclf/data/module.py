@@ -67,10 +67,9 @@ class PageDataModule(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ConfigError(f"Expected `data.batch_size` to be at least 1, got {batch_size}.")
-        if balance not in ("none", "sampler"):
-            raise ConfigError(f"Expected `data.balance` to be none or sampler, got {balance}.")
-        if fit not in ("squeeze", "letterbox"):
-            raise ConfigError(f"Expected `data.fit` to be squeeze or letterbox, got {fit}.")
+        for key, value, allowed in (("balance", balance, ("none", "sampler")), ("fit", fit, ("squeeze", "letterbox"))):
+            if value not in allowed:
+                raise ConfigError(f"Expected `data.{key}` to be {' or '.join(allowed)}, got {value}.")
         self.letterbox = fit == "letterbox"
         self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance

@@ -1,6 +1,6 @@
 """What a data set is: pages with labels, read from a folder per class or from CSV files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,6 +192,29 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
     return None, []
 
 
+def _what_is_wrong(
+    name: str, target: str | None, targets: Mapping[str, int], labels: set[str], known: str, *, is_new: bool
+) -> str:
+    """What keeps a row from being used, whether its page is there or not; empty if nothing does.
+
+    Args:
+        name: Its ID.
+        target: None in a file without labels.
+        targets: Those that there may be, named by the file `known`.
+        labels: Of all rows of its page.
+        is_new: Whether no row before it has its page.
+    """
+    if not name:
+        return "no ID"
+    if target == "":
+        return "no target"
+    if target is not None and target not in targets:
+        return f"target {target} is not in {known}{nearest(target, targets)}"
+    if len(labels) > 1:
+        return f"the ID stands in several rows, with the targets {', '.join(sorted(labels))}"
+    return "" if is_new else "the ID stands in several rows"
+
+
 def _pages_of_rows(
     root: Path, file: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
 ) -> tuple[Pages, list[Problem]]:
@@ -210,22 +233,12 @@ def _pages_of_rows(
     seen: set[str] = set()
     for line, (row, path, key) in enumerate(zip(rows, found, keys, strict=True), 2):
         name, target = row["ID"], normal(row.get("target", ""))
-        what = None
-        if not name:
-            what = "no ID"
-        elif has_labels and not target:
-            what = "no target"
-        elif has_labels and target not in index:
-            what = f"target {target} is not in {known}{nearest(target, targets)}"
-        elif len(labels_of[key]) > 1:
-            what = f"the ID stands in several rows, with the targets {', '.join(sorted(labels_of[key]))}"
-        elif key in seen:
-            what = "the ID stands in several rows"
-        elif path is None:
-            what = finder.missing(name)
+        what = _what_is_wrong(
+            name, target if has_labels else None, index, labels_of[key], known, is_new=key not in seen
+        )
         seen.add(key)
-        if what is not None or path is None:
-            problems.append(Problem(name, what or "", f"{file}, row {line}"))
+        if what or path is None:
+            problems.append(Problem(name, what or finder.missing(name), f"{file}, row {line}"))
             continue
         ids.append(name)
         paths.append(path)

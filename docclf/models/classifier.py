@@ -60,6 +60,8 @@ class PageClassifier(pl.LightningModule):
         ConfigError: timm has no such model, or its weights cannot be had: from the hub, or from the file.
     """
 
+    _n_averaged = 0
+
     def __init__(
         self,
         name: str,
@@ -86,35 +88,30 @@ class PageClassifier(pl.LightningModule):
         super().__init__()
         _require("tune", tune, ("last", "all"))
         _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
-        self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        make = partial(make_net, name, num_classes, image_size, channels, drop_rate=drop_rate)
-        weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
-        if net is None:
-            self.net, is_trained = with_weights(make, name, **weights), find_weights(name, **weights).are_trained
-        else:
-            self.net, is_trained = make_own_net(net, num_classes, image_size, channels), pretrained is True
-        self.loss = loss
-        if epoch_batch_norm is not None:
-            batch_norm = "epoch" if epoch_batch_norm else "running"
-        self.batch_norm = ("frozen" if is_trained else "epoch") if batch_norm == "auto" else batch_norm
+        self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
+        shape = (num_classes, image_size, channels)
+        self.net, is_trained = _make_net(net, name, shape, drop_rate, pretrained, checkpoint_path)
+        self.batch_norm = _batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
         self.layer_decay = layer_decay if is_trained else 1.0
         keep_depthwise_in_32_bit(self.net)
         if tune == "last":
             freeze_first(self.net)
-        average = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(self.net, multi_avg_fn=average, use_buffers=True) if ema else None
+        self.averaged = _moving_average(self.net, ema) if ema else None
+        self._keep_constants(channels, class_weights or None)
+        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
+        self.logits = torch.empty(0, num_classes)
+        self.clean_logits: Tensor | None = None
+
+    def _keep_constants(self, channels: int, class_weights: Any) -> None:
+        """Keep what moves to the device with the net and is no part of its weights."""
         for key, values in zip(("mean", "std"), normalisation(self.net, channels), strict=True):
             self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
-        weight = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
+        weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weight, persistent=False)
         self.class_weights: Tensor | None
         self.mean: Tensor
         self.std: Tensor
-        self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
-        self._n_averaged = 0
-        self.logits = torch.empty(0, num_classes)
-        self.clean_logits: Tensor | None = None
 
     def start(self, head: Head) -> None:
         """Take a head that was fitted to the frozen net's last features as the classifier to start from.
@@ -268,3 +265,31 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> 
 def _require(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"Expected `model.{key}` to be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value}.")
+
+
+def _make_net(
+    own: Callable[..., torch.nn.Module] | None,
+    name: str,
+    shape: tuple[int, int, int],
+    drop_rate: float,
+    pretrained: bool | str,
+    checkpoint_path: str | None,
+) -> tuple[Any, bool]:
+    """The net for so many classes, of this image size and channels, and whether its weights are trained ones."""
+    if own is not None:
+        return make_own_net(own, *shape), pretrained is True
+    weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
+    make = partial(make_net, name, *shape, drop_rate=drop_rate)
+    return with_weights(make, name, **weights), find_weights(name, **weights).are_trained
+
+
+def _moving_average(net: torch.nn.Module, decay: float) -> AveragedModel:
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+
+
+def _batch_norm(asked: str, former: bool | None, *, is_trained: bool) -> str:
+    """What `batch_norm` comes to; `former` is `epoch_batch_norm`."""
+    if former is not None:
+        return "epoch" if former else "running"
+    return ("frozen" if is_trained else "epoch") if asked == "auto" else asked
