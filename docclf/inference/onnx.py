@@ -69,20 +69,18 @@ def write_onnx(ensemble: Ensemble | Blend, path: Path) -> None:
         ) from error
     assert program is not None
     _leave_out_traces(program.model)
-    program.model.metadata_props.update(
-        {
-            "targets": json.dumps(described.targets, ensure_ascii=False),
-            "class_names": json.dumps(described.class_names, ensure_ascii=False),
-            "image_size": str(described.image_size),
-            "decoded_size": str(described.decoded_size),
-            "channels": str(described.channels),
-            "fit": described.fit,
-            "views": json.dumps([dict(zip(View.__annotations__, view, strict=True)) for view in described.views]),
-            "backbone": described.backbone,
-        }
-    )
+    program.model.metadata_props.update(_metadata(described))
     n_bytes = sum(weight.numel() * weight.element_size() for weight in ensemble.state_dict().values())
     program.save(path, external_data=n_bytes > _IN_ONE_FILE)
+
+
+def _metadata(described: Description) -> dict[str, str]:
+    return {
+        "targets": json.dumps(described.targets, ensure_ascii=False),
+        "class_names": json.dumps(described.class_names, ensure_ascii=False),
+        **{key: str(getattr(described, key)) for key in ("image_size", "decoded_size", "channels", "fit", "backbone")},
+        "views": json.dumps([dict(zip(View.__annotations__, view, strict=True)) for view in described.views]),
+    }
 
 
 @torch.inference_mode()

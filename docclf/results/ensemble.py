@@ -226,6 +226,13 @@ def _facts(choice: Choice | None, text: str) -> dict[str, Any]:
     return facts
 
 
+def _link_pages(run: Path, partial: Path) -> None:
+    """Give the ensemble the pages and the folds of a run."""
+    for name in (".hydra", "folds.csv"):
+        if (run / name).exists():
+            (link_folder if (run / name).is_dir() else link)(run / name, partial / name)
+
+
 def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, finalists: Path) -> str:
     """Write the ensemble's run, as it scores on the folds of the finalists.
 
@@ -251,9 +258,7 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
         return f"scored again it has {pooled:.3f} over all pages, the winner {alone:.3f}"
     scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
     with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:
-        for name in (".hydra", "folds.csv"):  # the pages and the folds are those of the winner
-            if (of_winner / name).exists():
-                (link_folder if (of_winner / name).is_dir() else link)(of_winner / name, partial / name)
+        _link_pages(of_winner, partial)
         pages = SimpleNamespace(
             targets=list(index), class_names=theirs.class_names, train=SimpleNamespace(ids=theirs.ids, labels=labels)
         )

@@ -102,7 +102,6 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.sweeper.storage.ownership import is_for_another, release
     from docclf.sweeper.storage.places import study_name, study_storage
     from docclf.sweeper.study.finals import scored
-    from docclf.sweeper.study.trials import folder_number
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
@@ -117,14 +116,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     else:
         export_best(study, folder, config, is_final=True)
     if len(study.directions) > 1:
-        front = {str(trial.number): trial for trial in study.best_trials}
-        for path in (folder / "best").glob("[0-9]*"):
-            if path.name not in front:  # beaten since
-                shutil.rmtree(path)
-        for name, trial in front.items():
-            run = folder / str(folder_number(trial))
-            lines = training_lines(trial.user_attrs, floors_of(trial, run))
-            _export_trial(study, trial, run, folder / "best" / name, config, lines)
+        _export_front(study, folder, config)
     more = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
@@ -135,6 +127,20 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
         write_pickle(folder / "study.pkl", study)
+
+
+def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None:
+    """Export the trials of the Pareto front, and remove those that are beaten since."""
+    from docclf.sweeper.study.trials import folder_number
+
+    front = {str(trial.number): trial for trial in study.best_trials}
+    for path in (folder / "best").glob("[0-9]*"):
+        if path.name not in front:
+            shutil.rmtree(path)
+    for name, trial in front.items():
+        run = folder / str(folder_number(trial))
+        lines = training_lines(trial.user_attrs, floors_of(trial, run))
+        _export_trial(study, trial, run, folder / "best" / name, config, lines)
 
 
 def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:

@@ -190,24 +190,6 @@ def contour(subject: Subject, names: Sequence[str]) -> Figure | None:
         return None
     names, both = found
     x, y = axis_of(names[0], both), axis_of(names[1], both)
-    values = np.array([t.values[0] for t in both])
-    xs, ys = (np.array([axis.share(axis.place(t)) for t in both]) for axis in (x, y))
-    across, up = (_grid(axis) for axis in (x, y))
-    surface = _smooth(xs, ys, values, across, up)
-    scale = [[0, "--contour-0"], [0.5, "--contour-1"], [1, "--contour-2"]]
-    down = subject.directions[0] == StudyDirection.MINIMIZE
-    kind = "contour" if x.choices is None and y.choices is None else "heatmap"
-    trace: dict[str, Any] = {
-        "type": kind,
-        "x": [x.unshare(share) for share in across],
-        "y": [y.unshare(share) for share in up],
-        "z": [[round(float(z), 5) if math.isfinite(z) else None for z in row] for row in surface],
-        "colorscale": scale,
-        "reversescale": down,
-        "hoverinfo": "skip",
-        "colorbar": {"title": {"text": label(subject.objectives[0])}, "thickness": 10, "outlinewidth": 0},
-        **({"line": {"width": 0}, "ncontours": 14} if kind == "contour" else {}),
-    }
     drawn = [both[i] for i in thinned(len(both), _DOTS)]
     dots = {
         "x": [x.place(t) for t in drawn],
@@ -223,10 +205,32 @@ def contour(subject: Subject, names: Sequence[str]) -> Figure | None:
         description=f"{subject.objectives[0]} of {len(both)} finished trials over {names[0]} and {names[1]}.",
         caption="Points are finished trials. Between them the score is smoothed, so read it as a sketch."
         + (f" {len(complete) - len(both):,} without one of the two are left out." if len(both) < len(complete) else ""),
-        data=[trace, dots],
+        data=[_surface(subject, x, y, both), dots],
         layout={"xaxis": x.layout, "yaxis": y.layout, "showlegend": False},
         height=420,
     )
+
+
+def _surface(subject: Subject, x: ParameterAxis, y: ParameterAxis, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """The smoothed score of trials that have both parameters."""
+    values = np.array([t.values[0] for t in trials])
+    xs, ys = (np.array([axis.share(axis.place(t)) for t in trials]) for axis in (x, y))
+    across, up = _grid(x), _grid(y)
+    kind = "contour" if x.choices is None and y.choices is None else "heatmap"
+    return {
+        "type": kind,
+        "x": [x.unshare(share) for share in across],
+        "y": [y.unshare(share) for share in up],
+        "z": [
+            [round(float(z), 5) if math.isfinite(z) else None for z in row]
+            for row in _smooth(xs, ys, values, across, up)
+        ],
+        "colorscale": [[0, "--contour-0"], [0.5, "--contour-1"], [1, "--contour-2"]],
+        "reversescale": subject.directions[0] == StudyDirection.MINIMIZE,
+        "hoverinfo": "skip",
+        "colorbar": {"title": {"text": label(subject.objectives[0])}, "thickness": 10, "outlinewidth": 0},
+        **({"line": {"width": 0}, "ncontours": 14} if kind == "contour" else {}),
+    }
 
 
 def _grid(axis: ParameterAxis) -> NDArray[np.float64]:

@@ -69,26 +69,8 @@ def confusion(who: Predicted, key: str) -> Figure:
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     kept = np.sort(np.argsort(-wrong, kind="stable")[:_MATRIX])
     shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(kept, kept)]
-    names = [label(who.names[i]) for i in kept]
     ticks = [label(cut(who.names[i], 18)) for i in kept]
     drawn = counts[np.ix_(kept, kept)]
-    is_small = len(kept) <= 25
-    trace: dict[str, Any] = {
-        "type": "heatmap",
-        "z": shares.round(3).tolist(),
-        "x": list(range(len(kept))),
-        "y": list(range(len(kept))),
-        "hovertext": [
-            [f"{names[r]}<br>taken for {names[c]}: {drawn[r, c]}" for c in range(len(kept))] for r in range(len(kept))
-        ],
-        "hoverinfo": "text",
-        "colorscale": [[0, "--matrix-0"], [1, "--matrix-1"]],
-        "zmin": 0,
-        "zmax": 1,
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-    }
     ticked = {"tickvals": list(range(len(kept))), "ticktext": ticks, "showgrid": False}
     right = counts.diagonal().sum() / counts.sum()
     return Figure(
@@ -97,14 +79,33 @@ def confusion(who: Predicted, key: str) -> Figure:
         description=f"Confusion matrix of {n} classes: {right:.0%} of {counts.sum()} pages are right.",
         caption="A row is a true class, a column what its pages were taken for."
         + (f" The {len(kept)} classes with most mistakes, of {n}." if len(kept) < n else ""),
-        data=[trace],
+        data=[_matrix(drawn, shares, [label(who.names[i]) for i in kept])],
         layout={
             "xaxis": ticked | {"tickangle": -45},
             "yaxis": ticked | {"autorange": "reversed"},
-            "annotations": _cells(drawn, shares) if is_small else [],
+            "annotations": _cells(drawn, shares) if len(kept) <= 25 else [],
         },
         height=min(220 + 24 * len(kept), 900),
     )
+
+
+def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[str]) -> dict[str, Any]:
+    """The squares of a matrix: rows are true classes, of which `shares` are parts."""
+    n = range(len(names))
+    return {
+        "type": "heatmap",
+        "z": shares.round(3).tolist(),
+        "x": list(n),
+        "y": list(n),
+        "hovertext": [[f"{names[r]}<br>taken for {names[c]}: {counts[r, c]}" for c in n] for r in n],
+        "hoverinfo": "text",
+        "colorscale": [[0, "--matrix-0"], [1, "--matrix-1"]],
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
 
 
 def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[str, Any]]:

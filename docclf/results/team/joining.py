@@ -149,13 +149,11 @@ def join(sources: Sequence[Source]) -> Joined:
     seen: dict[str, tuple[int, int]] = {}
     aliases: dict[tuple[int, int], tuple[int, int]] = {}
     notes: dict[str, None] = {}
-    n = repeated = 0
     for place, trial in everything:
         here, identity = (place, trial.number), _identity(trial)
         kept = baselines.get(here, here)
         if identity in seen:
             aliases[here] = seen[identity]
-            repeated += 1
             continue
         seen[identity] = here
         origin = origins[here]
@@ -165,21 +163,27 @@ def join(sources: Sequence[Source]) -> Joined:
             notes[f"{sources[place].label}: its baseline is that of another study, and counts once"] = None
             continue
         drawn = frame.fit(trial, sources[place])
-        entries.append(
-            Entry(sources[place], trial, origin, (place, trial) in alike, None if drawn is None else n, drawn)
-        )
-        if drawn is not None:
-            numbers[here] = n
-            n += 1
-    for alias in aliases:
-        here = alias
+        number = None if drawn is None else len(numbers)
+        entries.append(Entry(sources[place], trial, origin, (place, trial) in alike, number, drawn))
+        if number is not None:
+            numbers[here] = number
+    numbers |= _numbers_of_aliases(aliases, numbers)
+    if repeated := len(everything) - len(seen):
+        notes[f"{repeated} trials are in several of the studies, and count once"] = None
+    return Joined(sources, entries, by_study, numbers, [*notes, *_notes(sources, entries, first)])
+
+
+def _numbers_of_aliases(
+    aliases: Mapping[tuple[int, int], tuple[int, int]], numbers: Mapping[tuple[int, int], int]
+) -> dict[tuple[int, int], int]:
+    """Numbers of the trials that others stand for, which may themselves be stood for."""
+    found = {}
+    for alias, here in aliases.items():
         while here in aliases:
             here = aliases[here]
         if here in numbers:
-            numbers[alias] = numbers[here]
-    if repeated:
-        notes[f"{repeated} trials are in several of the studies, and count once"] = None
-    return Joined(sources, entries, by_study, numbers, [*notes, *_notes(sources, entries, first)])
+            found[alias] = numbers[here]
+    return found
 
 
 def _notes(sources: Sequence[Source], entries: Sequence[Entry], first: Source) -> list[str]:
