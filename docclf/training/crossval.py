@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,12 +121,7 @@ def cross_validate(
     average = FoldAverage(trial, prune_after=validation.prune_after, each=validation.report, **trainer.watched)
     state = _kept(checkpoints, assignment) or _nothing(assignment, len(trainer.data.pages.class_names), trainer.kinds)
     average.restore(state)
-
-    def keep() -> None:
-        if checkpoints is not None:
-            checkpoints.save_folds({**state, **average.finished()})
-
-    keep()
+    _keep(checkpoints, state, average)
     with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
         for fold in range(average.fold, validation.n_runs):
             try:
@@ -137,11 +132,8 @@ def cross_validate(
                 break  # not to its end
             for kind, candidate in average.candidates.items():
                 state["probabilities"][kind][assignment == fold] = candidate.probabilities
-            keep()
-            score, by = average.folds[-1], ", by another worker" if fold in shared.by_others else ""
-            parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
-            of = f" ({parts})" if len(average.by_kind) > 1 else ""
-            log.info(f"{_fold_line(score, validation.n_runs)}{of}  {score.seconds:.1f} s{by}")
+            _keep(checkpoints, state, average)
+            _log_fold(average, validation.n_runs, by_another=fold in shared.by_others)
             if average.pruned or average.paused or average.out_of_time:
                 break
     return CrossValidation(
@@ -189,6 +181,14 @@ def cross_validate_heads(
     return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
 
 
+def _log_fold(average: FoldAverage, n_runs: int, *, by_another: bool) -> None:
+    """Say how the last fold came out."""
+    score, by = average.folds[-1], ", by another worker" if by_another else ""
+    parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
+    of = f" ({parts})" if len(average.by_kind) > 1 else ""
+    log.info(f"{_fold_line(score, n_runs)}{of}  {score.seconds:.1f} s{by}")
+
+
 def _fold_line(score: FoldScore, n_runs: int) -> str:
     """
     >>> _fold_line(FoldScore(0, 0.8, 0, 1.0), 3), _fold_line(FoldScore(0, 0.8, 0, 1.0, clean=0.9), 3)
@@ -205,6 +205,12 @@ def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) ->
         return kept
     checkpoints.discard()  # of another split file under the same name
     return None
+
+
+def _keep(checkpoints: FoldCheckpoints | None, state: Mapping[str, Any], average: FoldAverage) -> None:
+    """Keep the folds so far for after an interruption, and for who helps."""
+    if checkpoints is not None:
+        checkpoints.save_folds({**state, **average.finished()})
 
 
 def _nothing(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:

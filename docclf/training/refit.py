@@ -161,12 +161,7 @@ def keep_model(
     head = None
     if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
-    mean, std = ([0.5] * images.shape[3],) * 2
-    if own is not None:
-        mean, std = normalisation_of(own, len(pages.targets), data.image_size, images.shape[3])
-    elif backbone != PIXELS:
-        net = make_net(backbone, len(pages.targets), data.image_size, images.shape[3])
-        mean, std = normalisation(net, images.shape[3])
+    mean, std = _normalisation(backbone, own, len(pages.targets), data.image_size, images.shape[3])
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
     description = Description(
         backbone=backbone,
@@ -189,6 +184,17 @@ def keep_model(
         frozen = heads.cache.net.net.state_dict()
     doubt = _doubt(done, temperature, heads if knows else None)
     save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
+
+
+def _normalisation(
+    backbone: str, own: Mapping[str, Any] | None, n_classes: int, image_size: int, channels: int
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel that the net expects, of images in [0, 1]."""
+    if own is not None:
+        return normalisation_of(own, n_classes, image_size, channels)
+    if backbone == PIXELS:
+        return [0.5] * channels, [0.5] * channels
+    return normalisation(make_net(backbone, n_classes, image_size, channels), channels)
 
 
 def _doubt(done: CrossValidation, temperature: float, heads: Heads | None) -> Doubt:
