@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.core.config_loader import ConfigLoader
 from hydra.types import HydraContext
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -118,12 +119,71 @@ def open_study(
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    listed = hydra_context.execution_whitelist
-    named = ("custom_search_space", "check", "preflight", "on_best")
-    hook, check, preflight, on_best = (_function(settings, key, listed) for key in named)
+    hook, check, preflight, on_best, members = _functions(settings, hydra_context.execution_whitelist)
+    asked = _read(settings, config, hydra_context.config_loader, arguments, check)
+    directory = sweep_dir(config.hydra)
+    require_whole(directory)
+    directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
+    if not (directory / _CONFIG).exists():
+        on_new()
+    facts = dict(preflight(*asked.configs)) if preflight else {}
+    before = Before(**facts.pop("before", {}))
+    check_pruner(asked.pruner, _plain(settings["pruner"]), len(asked.directions), facts.get("steps"))
+    study, space, n_before = _open(settings, config, asked, directory, facts, before)
+    known, entries = _lessons(settings, asked, study, space, directory, n_before)
+    return Opened(
+        study=study,
+        known=known,
+        space=space,
+        config=config,
+        directory=directory,
+        objectives=asked.objectives,
+        labels=label(asked.objectives, settings["labels"]),
+        total=_total(settings["n_trials"], study, asked.climb, (asked.first is not None) + len(entries)),
+        n_before=n_before,
+        clock=Clock(study, started, settings["timeout"]),
+        baseline=asked.first,
+        entries=entries,
+        hook=hook,
+        on_best=on_best,
+        load_members=members,
+        climb=asked.climb,
+        ladder=read_ladder(settings, facts.get("steps"), asked.directions),
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the settings ask for, before there is a study; `configs` are what the preflight looks at."""
+
+    compose: Callable[[Sequence[str]], DictConfig]
+    space: Space
+    first: dict[str, Any] | None
+    configs: list[DictConfig]
+    objectives: list[str]
+    directions: list[Any]
+    climb: Climb | None
+    entries: dict[str, dict[str, Any]]
+    source: optuna.Study | None
+    pruner: optuna.pruners.BasePruner
+
+
+def _functions(settings: Mapping[str, Any], listed: Any) -> list[Any]:
+    """What the settings name: hook, check, preflight, on_best, and what loads the one that chooses members."""
     if members := settings["finalists"]["members"]:
         require_allowed(members, listed, "hydra.sweeper.finalists.members")
-    loader = hydra_context.config_loader
+    named = ("custom_search_space", "check", "preflight", "on_best")
+    found = [_function(settings, key, listed) for key in named]
+    return [*found, partial(_function, settings["finalists"], "members", listed)]
+
+
+def _read(
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    loader: ConfigLoader,
+    arguments: Sequence[str],
+    check: Callable[[Any], object] | None,
+) -> _Asked:
     cwd = Path(config.hydra.runtime.cwd)
 
     def compose(overrides: Sequence[str]) -> DictConfig:
@@ -144,81 +204,77 @@ def open_study(
     with reading("a study", settings["warm_start_from"]):
         source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
     pruner = make_pruner(settings["pruner"])
-
-    directory = sweep_dir(config.hydra)
-    require_whole(directory)
-    directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
-    if not (directory / _CONFIG).exists():
-        on_new()
-    facts = dict(preflight(*configs)) if preflight else {}
-    before = Before(**facts.pop("before", {}))
-    check_pruner(pruner, _plain(settings["pruner"]), len(directions), facts.get("steps"))
+    return _Asked(compose, space, first, configs, objectives, directions, climb, entries, source, pruner)
+
+
+def _open(
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    asked: _Asked,
+    directory: Path,
+    facts: Mapping[str, Any],
+    before: Before,
+) -> tuple[optuna.Study, Space, int]:
+    """The study, new or to be continued, its space, and how many trials it has; the config is kept in its folder."""
+    space = asked.space
     if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
     with reading("a study", directory):
         study = optuna.create_study(
             study_name=study_name(config.hydra),
             storage=study_storage(config.hydra),
-            directions=directions,
+            directions=asked.directions,
             load_if_exists=True,
-            pruner=pruner,
+            pruner=asked.pruner,
         )
-        facts |= before.facts if before.fits(study, facts) else {}
-        aims = dict(zip(objectives, directions, strict=True))
-        require_same_search(study, space, facts, aims, settings, config, compose, before.names)
+        facts = {**facts, **(before.facts if before.fits(study, facts) else {})}
+        aims = dict(zip(asked.objectives, asked.directions, strict=True))
+        require_same_search(study, space, facts, aims, settings, config, asked.compose, before.names)
         if before.fits(study, facts):
             space = replace(space, fixed=(*space.fixed, *before.overrides))
         n_before = require_known_folders(study, directory, config)
         study.sampler = make_sampler(settings["sampler"], space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
+    return study, space, n_before
 
-    with reading("a study", settings["warm_start_from"]):
-        known = fitting_trials(source, space, study.directions) if source is not None else []
+
+def _lessons(
+    settings: Mapping[str, Any], asked: _Asked, study: optuna.Study, space: Space, directory: Path, n_before: int
+) -> tuple[list[FrozenTrial], dict[str, dict[str, Any]]]:
+    """Trials of another study for the sampler, and what is tried first, winners of earlier searches among it."""
+    source, climb, entries = settings["warm_start_from"], asked.climb, asked.entries
+    with reading("a study", source):
+        known = fitting_trials(asked.source, space, study.directions) if asked.source is not None else []
     if climb is not None:
         for trial in known:
             trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))
     if known and settings["warm_start"] == "best":
         best = best_trial(known, study.directions[0])
-        entries |= {f"best of {settings['warm_start_from']}": best.params} if best else {}
-        known = []
+        known, entries = [], entries | ({f"best of {source}": best.params} if best else {})
     if n_before == 0:
-        entries |= remembered(
+        entries = entries | remembered(
             settings["memory"],
             directory,
             space,
-            configs[0],
+            asked.configs[0],
             same=_plain(settings["memory_of"]) or (),
             n_trials=settings["n_trials"],
             **({"complete": climb.on_a_rung} if climb is not None else {}),
         )
-    opened = Opened(
-        study=study,
-        known=known,
-        space=space,
-        config=config,
-        directory=directory,
-        objectives=objectives,
-        labels=label(objectives, settings["labels"]),
-        total=settings["n_trials"],
-        n_before=n_before,
-        clock=Clock(study, started, settings["timeout"]),
-        baseline=first,
-        entries=entries,
-        hook=hook,
-        on_best=on_best,
-        load_members=partial(_function, settings["finalists"], "members", listed),
-        climb=climb,
-        ladder=read_ladder(settings, facts.get("steps"), directions),
-    )
-    if isinstance(study.sampler, Grid) and climb is not None:
+    return known, entries
+
+
+def _total(n_trials: float, study: optuna.Study, climb: Climb | None, n_given: int) -> float:
+    """Finished trials in all: no more than a grid has points, beside those that are given."""
+    if not isinstance(study.sampler, Grid):
+        return n_trials
+    if climb is not None:
         raise ConfigError(
             "Expected a search without rungs for a grid, which visits every point in its own order. Say "
             "hydra.sweeper.climb=null, or choose another sampler, for example hydra/sweeper/sampler=tpe."
         )
-    if isinstance(study.sampler, Grid):
-        opened.total = min(opened.total, study.sampler.size + (first is not None) + len(entries))
-    return opened
+    return min(n_trials, study.sampler.size + n_given)
 
 
 def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -356,13 +356,7 @@ class Search:
                 trial.set_user_attr(ATTEMPT, attempt)
                 return True
         if outcome.state == TrialState.COMPLETE:
-            try:
-                for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
-                    trial.set_constraint(key, excess)
-            except UpdateFinishedTrialError:  # see _tell
-                pass
-            except ValueError as error:
-                outcome = Outcome(TrialState.FAIL, cause=str(error))
+            outcome = self._constrain(trial, stored, job) or outcome
         if outcome.state == TrialState.FAIL:
             self.signals.raise_dropped()  # which may be what it failed of
             if (fault := fault_of(outcome.error, self.opened.directory)) is not None:
@@ -378,6 +372,17 @@ class Search:
         if outcome.state == TrialState.FAIL:
             self.limits.require_few_failures(self.trials)
         return False
+
+    def _constrain(self, trial: optuna.Trial, stored: FrozenTrial, job: JobReturn) -> Outcome | None:
+        """Record by how much a trial misses its constraints; the failure of one that gave no number for them."""
+        try:
+            for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
+                trial.set_constraint(key, excess)
+        except UpdateFinishedTrialError:  # see _tell
+            pass
+        except ValueError as error:
+            return Outcome(TrialState.FAIL, cause=str(error))
+        return None
 
     def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:
         """End a trial whose worker died: it is tried once more, and then it has failed."""
