@@ -9,6 +9,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.report.axes import whole_ticks
 from docclf.results.report.figure import Figure, label, score, thinned
 from docclf.results.report.subject import Subject, is_better, last_value
 from docclf.results.report.workers import STATES
@@ -57,7 +58,10 @@ def history(subject: Subject, objective: int) -> Figure | None:
         caption=f"{more}Trials that were stopped early stand at the last score that they reported."
         + _thinning(len(subject.trials), _POINTS),
         data=data,
-        layout={"xaxis": {"title": {"text": "trial"}}, "yaxis": {"title": {"text": label(name)}}},
+        layout={
+            "xaxis": {"title": {"text": "trial"}} | whole_ticks(0, subject.trials[-1].number),
+            "yaxis": {"title": {"text": label(name)}},
+        },
     )
 
 
@@ -107,7 +111,7 @@ def pruning(subject: Subject) -> Figure | None:
     data = [_curves(trials, name, colour, width) for name, colour, width, trials in groups if trials]
     epochs = subject.epochs
     last = max(step for t in drawn for step in t.intermediate_values)
-    axis: dict[str, Any] = {"title": {"text": "step"}}
+    axis: dict[str, Any] = {"title": {"text": "step"}} | whole_ticks(0, last)
     shapes = []
     if epochs:
         folds = range(last // epochs + 1)
