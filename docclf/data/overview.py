@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
 
+from docclf.cells import screen_width
 from docclf.data.dataset import DataSet
 from docclf.data.pages import Pages
 
@@ -40,10 +40,10 @@ def describe(data: DataSet) -> str:
 
 def _classes(data: DataSet) -> list[str]:
     names = data.pages.class_names
-    width = max(map(cell_len, names))  # a Hangul syllable takes two
+    width = max(map(screen_width, names))  # a Hangul syllable takes two
     counts = [_counts(pages, len(names)) for pages in (data.pages.train, data.pages.test) if pages is not None]
     rows = zip(names, *counts, strict=True)
-    padded = {name: name + " " * (width - cell_len(name)) for name in names}
+    padded = {name: name + " " * (width - screen_width(name)) for name in names}
     return [f"  {padded[name]}  {'  '.join(f'{count:6}' for count in row)}" for name, *row in rows]
 
 
