@@ -55,7 +55,7 @@ def history(subject: Subject, objective: int) -> Figure | None:
         key=f"history-{objective}",
         title=f"{name}, trial by trial",
         description=f"{name} of {len(subject.trials)} trials; {end}.",
-        caption=f"{more}Trials that were stopped early stand at the last score that they reported."
+        caption=f"{more}Trials that were pruned stand at the last score that they reported."
         + _thinning(len(subject.trials), _POINTS),
         data=data,
         layout={
@@ -103,7 +103,7 @@ def pruning(subject: Subject) -> Figure | None:
     keep = [i for i, t in enumerate(reporting) if chosen is not None and t.number == chosen.number]
     drawn = [reporting[i] for i in thinned(len(reporting), _CURVES, keep)]
     groups = [
-        ("stopped early", "--quiet", 1, [t for t in drawn if t.state == TrialState.PRUNED]),
+        ("pruned", "--quiet", 1, [t for t in drawn if t.state == TrialState.PRUNED]),
         ("running or failed", "--green", 1, [t for t in drawn if t.state in (TrialState.RUNNING, TrialState.FAIL)]),
         ("complete", "--blue", 1.25, [t for t in drawn if t.state == TrialState.COMPLETE]),
         ("best", "--red", 3, [t for t in drawn if chosen is not None and t.number == chosen.number]),
@@ -128,7 +128,7 @@ def pruning(subject: Subject) -> Figure | None:
     return Figure(
         key="pruning",
         title="Where trials were stopped",
-        description=f"{name} after each step of {len(reporting)} trials, of which {stopped} were stopped early.",
+        description=f"{name} after each step of {len(reporting)} trials, of which {stopped} were pruned.",
         caption=("The mean over the folds so far, as trials report it." if epochs else "")
         + _thinning(len(reporting), _CURVES),
         data=data,

@@ -49,7 +49,7 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
     kept = [having[k] for k in thinned(len(having), _POINTS)]
     special = {"baseline": (base, "diamond", "--orange"), "best": (chosen, "star", "--red")}
     data = [
-        _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "stopped early", "--quiet", "circle-open", 7),
+        _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "pruned", "--quiet", "circle-open", 7),
         _scatter([t for t in kept if t.state == TrialState.COMPLETE], axis, "complete", "--blue", "circle", 8),
         *(
             _scatter([t] if t is not None and axis.name in t.params else [], axis, word, colour, symbol, 13)

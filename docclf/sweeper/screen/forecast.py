@@ -94,7 +94,7 @@ def make_plan(
         settings: The keys of `docclf.sweeper.config.SweeperConfig`; `pruner`, `baseline` and `finalists` are read.
         total: Trials.
         workers: Of them that run at once.
-        is_single: Whether there is one objective; trials of several are neither stopped nor scored again.
+        is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
         climb: Which rungs the trials are on; None for one.
 
     >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}

@@ -143,7 +143,7 @@ def test_trials_without_a_value_stay_at_the_end_either_way(browser: Any, report:
 def test_the_table_is_filtered_by_words_and_by_state(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     page = visit.page
-    page.select_option("#state", "stopped early")
+    page.select_option("#state", "pruned")
     assert visit.column(0) == ["2", "5", "8", "11"]
     assert page.locator("#count").inner_text() == "4 of 12 trials"
     page.select_option("#state", "")

@@ -48,7 +48,7 @@ HEADLINES = {
     "no trial": "No trial has begun yet",
     "one trial": "No trial beats the baseline: value 0.",
     "none finished": "No trial has come to its end yet",
-    "all pruned": "Every trial was stopped early",
+    "all pruned": "Every trial was pruned",
     "all failed": "Every trial failed",
     "running": "Trial 4 is the best so far: value 0.",
     "two objectives": "trials are on the Pareto front",
@@ -200,7 +200,7 @@ def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[o
     screen = " ".join(first_screen(text).split())
     assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
     assert "95 % interval +0." in screen
-    assert "8 complete, 4 stopped early" in screen
+    assert "8 complete, 4 pruned" in screen
     for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; go on"):
         assert command in screen
     assert 'data-command="cd here &amp;&amp; go on"' in text
