@@ -1,8 +1,10 @@
-"""Cells of CSV files that no spreadsheet program takes for a formula."""
+"""Cells of CSV files that no spreadsheet program takes for a formula, and of a terminal."""
 
 from __future__ import annotations
 
 import csv
+import os
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +21,16 @@ def cell(value: Any) -> Any:
     return f"'{value}" if is_text and not _is_number(value) else value
 
 
+def screen_width(text: str) -> int:
+    """Cells that a text takes on a terminal.
+
+    >>> screen_width("계약서"), screen_width("bill")
+    (6, 4)
+    """
+    kinds = [(unicodedata.category(letter), unicodedata.east_asian_width(letter)) for letter in text]
+    return sum(0 if category in ("Mn", "Me") else 2 if wide in "WF" else 1 for category, wide in kinds)
+
+
 def uncell(text: str) -> str:
     """What a cell that `cell` made was made of."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
@@ -27,11 +39,15 @@ def uncell(text: str) -> str:
 class CsvWriter:
     """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
 
+    With the environment variable `DOCCLF_EXCEL`, a byte order mark comes first, by which Excel knows UTF-8.
+
     Args:
-        file: Opened with `newline=""`.
+        file: Empty, opened with `newline=""`.
     """
 
     def __init__(self, file: Any) -> None:
+        if os.environ.get("DOCCLF_EXCEL"):
+            file.write("\ufeff")
         self._writer = csv.writer(file)
 
     def writerow(self, row: Iterable[Any]) -> None:

@@ -101,7 +101,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         folder: Where the results go.
 
     Returns:
-        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was stopped early,
+        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was pruned,
         or where this job helps the one that has the trial.
 
     Raises:

@@ -41,7 +41,9 @@ def runs(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_two_trained_runs_are_compared(runs: Path) -> None:
     done = compare(runs / "low", runs / "high")
     assert done.returncode == 0 and done.stderr == ""
-    assert re.search(r"^B - A: [+-]0\.\d{3} \(95 % interval \S+ to \S+, better in \S+ % of draws\)$", done.stdout, re.M)
+    assert re.search(
+        r"^B - A: [+-]0\.\d{3} \(95 % interval \S+ to \S+, better in \S+ % of resamples\)$", done.stdout, re.M
+    )
     rows = [line for line in done.stdout.splitlines() if re.match(r"(invoice|계약서|letter of intent) .* 8$", line)]
     assert len(rows) == 3
     assert "24 out-of-fold pages: " in done.stdout
@@ -51,7 +53,7 @@ def test_two_trained_runs_are_compared(runs: Path) -> None:
 def test_a_run_is_no_better_than_itself(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(runs / "high"), str(runs / "high")]) == 0
     text = capsys.readouterr().out
-    assert "B - A: +0.000 (95 % interval +0.000 to +0.000, better in 50 % of draws)" in text
+    assert "B - A: +0.000 (95 % interval +0.000 to +0.000, better in 50 % of resamples)" in text
     assert "The configs are the same." in text
 
 

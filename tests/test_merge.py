@@ -126,7 +126,7 @@ def test_a_teams_searches_of_pages_are_merged_compared_trained_and_searched_on(
     with (folder / "leaderboard.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     again = [float(row["rescored"]) for row in rows if row["rescored"]]
-    assert "best, scored again on other folds: " in done.stdout and again == sorted(again, reverse=True)
+    assert "best, re-evaluated on other folds: " in done.stdout and again == sorted(again, reverse=True)
     assert (
         float(rows[0]["rescored"]) == yaml.safe_load((folder / "best/verdict.yaml").read_text())["winner"]["macro_f1"]
     )
@@ -149,7 +149,7 @@ def test_a_teams_searches_of_pages_are_merged_compared_trained_and_searched_on(
     assert (folder / "5" / "result.yaml").is_file()
     queued = re.findall(r"finalist \d+/\d+  trial (\d+): ", output)
     known = {row["number"] for row in rows if row["rescored"]}
-    assert not known & set(queued), "who was scored again by a member is not scored a third time"
+    assert not known & set(queued), "who was re-evaluated by a member is not scored a third time"
     assert (folder / "best" / "config.yaml").read_text(encoding="utf-8").startswith("# study: team, trial ")
 
 

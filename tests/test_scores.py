@@ -134,7 +134,7 @@ def test_equal_predictions_differ_by_nothing_and_neither_is_better() -> None:
     labels = np.repeat(range(3), 10)
     found = compare_scores(labels, labels[::-1], labels[::-1], 3)
     assert found == Difference(0, 0, 0, 0.5, 0.95)
-    assert str(found) == "+0.000 (95 % interval +0.000 to +0.000, better in 50 % of draws)"
+    assert str(found) == "+0.000 (95 % interval +0.000 to +0.000, better in 50 % of resamples)"
 
 
 def test_draws_are_the_same_each_time_and_change_with_the_seed() -> None:
@@ -152,7 +152,7 @@ def test_a_chance_is_never_certain(draws: int, chance: int, words: str) -> None:
     labels = np.repeat(range(2), 30)
     pair = [labels, 1 - labels] if chance else [1 - labels, labels]
     found = compare_scores(labels, pair[0], pair[1], 2, draws=draws)
-    assert 0 < found.chance_better < 1 and f"better in {words} of draws" in str(found)
+    assert 0 < found.chance_better < 1 and f"better in {words} of resamples" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_chance_is_never_certain(draws: int, chance: int, words: str) -> None:
     [(0.99949, ">99.9 %"), (0.9985, "99.9 %"), (0.992, "99.2 %"), (0.989, "99 %"), (0.5, "50 %"), (0.009, "0.9 %")],
 )
 def test_a_chance_is_rounded_to_what_it_says(chance: float, words: str) -> None:
-    assert f"better in {words} of draws" in str(Difference(-0.0001, -0.1, 0.25, chance, 0.9))
+    assert f"better in {words} of resamples" in str(Difference(-0.0001, -0.1, 0.25, chance, 0.9))
     assert str(Difference(-0.0001, -0.1, 0.25, chance, 0.9)).startswith("+0.000 (90 % interval -0.100 to +0.250,")
 
 

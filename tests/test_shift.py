@@ -68,7 +68,7 @@ def run(cwd: Path, *arguments: str) -> str:
 def test_looking_at_pages_compares_them(tmp_path: Path) -> None:
     root = write_letters(tmp_path / "pages", blur)
     output = run(tmp_path, "docclf.data", *SMALL, f"data.root='{root}'", "data.near_duplicates=null")
-    assert "test pages are told from training pages: AUC " in output and "of test_resnet, 96 px" in output
+    assert "test pages look different from training pages: AUC " in output and "of test_resnet, 96 px" in output
     assert "they are blurred (" in output and "Say validation.augment=scan augment=scan." in output
     (picture,) = (tmp_path / "outputs").rglob("test_pages.png")
     assert str(picture.relative_to(tmp_path)) in output

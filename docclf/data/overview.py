@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.cells import screen_width
 from docclf.data.dataset import DataSet
 from docclf.data.pages import Pages
 
@@ -39,10 +40,11 @@ def describe(data: DataSet) -> str:
 
 def _classes(data: DataSet) -> list[str]:
     names = data.pages.class_names
-    width = max(map(len, names))
+    width = max(map(screen_width, names))  # a Hangul syllable takes two
     counts = [_counts(pages, len(names)) for pages in (data.pages.train, data.pages.test) if pages is not None]
     rows = zip(names, *counts, strict=True)
-    return [f"  {name:{width}}  {'  '.join(f'{count:6}' for count in row)}" for name, *row in rows]
+    padded = {name: name + " " * (width - screen_width(name)) for name in names}
+    return [f"  {padded[name]}  {'  '.join(f'{count:6}' for count in row)}" for name, *row in rows]
 
 
 def _counts(pages: Pages, n_classes: int) -> list[int]:

@@ -169,7 +169,7 @@ def _table(path: Path) -> wandb.Table | None:
     """trials.csv as a table of W&B."""
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = csv.reader(file)
     cells = [[_cell(text) for text in row] for row in rows]
     return wandb.Table(columns=list(header), data=cells, allow_mixed_types=True)

@@ -73,8 +73,8 @@ class Difference:
         value: Of macro-F1, in [-1, 1].
         low: Lower bound of the interval.
         high: Upper bound of the interval.
-        chance_better: Share of draws in which the difference is above 0; ties count half, and half a draw is added on
-            either side, so that it is never 0 or 1.
+        chance_better: Share of resamples in which the difference is above 0; ties count half, and half of one is added
+            on either side, so that it is never 0 or 1.
         level: Of the interval, such as 0.95.
     """
 
@@ -87,10 +87,10 @@ class Difference:
     def __str__(self) -> str:
         """
         >>> str(Difference(0.149, 0.1121, 0.1901, 0.99975, 0.95))
-        '+0.149 (95 % interval +0.112 to +0.190, better in >99.9 % of draws)'
+        '+0.149 (95 % interval +0.112 to +0.190, better in >99.9 % of resamples)'
         """
         between = f"{self.low:+z.3f} to {self.high:+z.3f}"
-        return f"{self.value:+z.3f} ({100 * self.level:g} % interval {between}, better in {self._chance} of draws)"
+        return f"{self.value:+z.3f} ({100 * self.level:g} % interval {between}, better in {self._chance} of resamples)"
 
     @property
     def _chance(self) -> str:
@@ -133,7 +133,7 @@ def compare_scores(
         DataError: Shapes differ, an index is out of range, or there are no pages.
 
     >>> str(compare_scores(np.repeat([0, 1], 50), np.repeat([0, 1], 50), np.zeros(100, dtype=int), 2))
-    '+0.667 (95 % interval +0.667 to +0.667, better in >99.9 % of draws)'
+    '+0.667 (95 % interval +0.667 to +0.667, better in >99.9 % of resamples)'
     """
     predicted, other = np.atleast_2d(predicted), np.atleast_2d(other)
     labels, *sets = class_indices(n_classes, labels, *predicted, *other)

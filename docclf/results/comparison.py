@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.cells import screen_width
 from docclf.errors import DataError
 from docclf.metrics.scores import Difference, compare_scores, f1_per_class, macro_f1
 from docclf.results.floors import FLOORS, read_floors
@@ -228,21 +228,15 @@ def table(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     ['계약서   0.5', 'bill    0.25']
     """
     cells = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(screen_width, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        gaps = [" " * (width - screen_width(cell)) for cell, width in zip(row, widths, strict=True)]
         padded = [
             gap + cell if right and i else cell + gap for i, (cell, gap) in enumerate(zip(row, gaps, strict=True))
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-def _width(text: str) -> int:
-    """Cells on a terminal."""
-    kinds = [(unicodedata.category(letter), unicodedata.east_asian_width(letter)) for letter in text]
-    return sum(0 if category in ("Mn", "Me") else 2 if wide in "WF" else 1 for category, wide in kinds)
 
 
 def _score(value: float, form: str = ".3f") -> str:

@@ -69,7 +69,7 @@ class Choice:
 
 
 def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> list[int]:
-    """Numbers of the trials that an ensemble needs, and that no finalist with a model has scored again.
+    """Numbers of the trials that an ensemble needs, and that no finalist with a model has re-evaluated.
 
     Args:
         study: Of the search, whose finalists are scored.
@@ -84,7 +84,7 @@ def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> li
 
 
 def choose(study: optuna.Study, folder: Path, verdict: Verdict | None, config: DictConfig) -> Choice | str:
-    """Choose trials by the out-of-fold predictions of the search: heads, and the nets that were scored again.
+    """Choose trials by the out-of-fold predictions of the search: heads, and the nets that were re-evaluated.
 
     Returns:
         The choice, or why there is none; an empty text where none is asked for.
@@ -163,7 +163,7 @@ def _library(candidates: Sequence[_Candidate], run: Path) -> Library:
 
 
 def _rescored(study: optuna.Study, folder: Path) -> dict[int, Path]:
-    """Number of each trial that a finalist has scored again to the folder of its run, where that has a model."""
+    """Number of each trial that a finalist has re-evaluated to the folder of its run, where that has a model."""
     found: dict[int, Path] = {}
     for finalist in scored(study):
         run = folder / FINALISTS / str(finalist.number)
@@ -173,7 +173,7 @@ def _rescored(study: optuna.Study, folder: Path) -> dict[int, Path]:
 
 
 def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
-    """Remove the runs of those that were scored again for an ensemble alone, and of an ensemble, if these do not count.
+    """Remove the runs of those that were re-evaluated for an ensemble alone, and of an ensemble, if these do not count.
 
     Not their models alone: without a run, who is wanted another time is scored another time.
     """
@@ -240,13 +240,13 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
         Why it is not to be exported; empty where it was written.
     """
     if lost := [number for number in choice.weights if number not in rescored]:
-        return f"trial {lost[0]} was not scored again, for want of time or since it failed, or its model is not here"
+        return f"trial {lost[0]} was not re-evaluated, for want of time or since it failed, or its model is not here"
     of_winner = finalists / str(verdict.winner.number)
     run, runs = read_run(of_winner), [rescored[number] for number in choice.weights]
     read = [read_predictions(path / "oof.csv") for path in runs]
     theirs = run.predictions
     if any(one.ids != theirs.ids or one.targets != theirs.targets or one.folds is None for one in read):
-        return "its trials were not scored again on the same pages"
+        return "its trials were not re-evaluated on the same pages"
     weights = list(choice.weights.values())
     mean = np.tensordot(weights, np.stack([one.probabilities for one in read]), axes=1)
     index = {target: i for i, target in enumerate(run.classes)}
@@ -255,7 +255,7 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
     n = len(index)
     pooled, alone = (macro_f1(labels, found.argmax(axis=1), n) for found in (mean, theirs.probabilities))
     if pooled < alone and choice.asked == "auto":
-        return f"scored again it has {pooled:.3f} over all pages, the winner {alone:.3f}"
+        return f"re-evaluated it has {pooled:.3f} over all pages, the winner {alone:.3f}"
     scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
     with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:
         _link_pages(of_winner, partial)

@@ -185,7 +185,7 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     """Export the best trial by the search's own scores, with its run and a verdict on its floors where it has any.
 
     Called whenever a trial is better than those before it, so that `best/` can be used at any moment. Where finalists
-    have said who wins, that stays until they have been scored again.
+    have said who wins, that stays until they have been re-evaluated.
 
     Args:
         study: With several objectives the best one by the first of them is exported, without its run.

@@ -16,7 +16,7 @@ from docclf.files import replacing
 from docclf.results.pictures import write_captioned
 
 NAME = "label_issues.csv"
-_COLUMNS = ("ID", "given", "suggested", "score", "same_as")
+_COLUMNS = ("ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name")
 _PICTURED = 25
 
 
@@ -57,14 +57,14 @@ def write_label_issues(
 ) -> int:
     """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
 
-    The table has the columns of `Suspect`, the worst first, pages and targets as the user writes them. Both pages of a
-    pair of near-duplicates with two labels are among them.
+    The table has the columns of `Suspect`, the worst first, pages and targets as the user writes them, and the names of
+    both classes. Both pages of a pair of near-duplicates with two labels are among them.
 
     Args:
         folder: The run's folder.
         ids: What the user calls each page.
         labels: Class index given to each page, shape (n,).
-        class_names: What each class is called in pictures.
+        class_names: What each class is called.
         targets: What the user writes for each class.
         probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
         images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels); None draws no picture.
@@ -81,7 +81,8 @@ def write_label_issues(
         writer = CsvWriter(file)
         writer.writerow(_COLUMNS)
         for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
-            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, "")])
+            names = (class_names[label], class_names[other])
+            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""), *names])
     picture = folder / "label_issues.png"
     if not len(pages) or images is None:
         picture.unlink(missing_ok=True)

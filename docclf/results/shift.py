@@ -65,18 +65,18 @@ def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[
         facts: See `write_shift`.
         areas_alone: Only how well they are told apart.
 
-    >>> auc = {"value": 0.98, "low": 0.97, "high": 0.99, "features": "frozen features of resnet18, 96 px"}
+    >>> auc = {"value": 0.98, "low": 0.97, "high": 0.99, "features": "resnet18, 96 px"}
     >>> skewed = {"text": "skewed (6.1°, training pages 0.4°)"}
     >>> for line in shift_lines({"auc": auc, "differences": [skewed], "answer": "Say augment=scan."}):
     ...     print(line)
-    test pages are told from training pages: AUC 0.98 (95 % interval 0.97 to 0.99), frozen features of resnet18, 96 px
+    test pages look different from training pages: AUC 0.98 (95 % interval 0.97 to 0.99), resnet18, 96 px
     they are skewed (6.1°, training pages 0.4°). Say augment=scan.
     """
     auc = facts["auc"]
-    words = "are told from" if float(auc["low"]) > _TOLD_APART else "look like"
+    words = "look different from" if float(auc["low"]) > _TOLD_APART else "look like"
     lines = [f"test pages {words} training pages: {area_text(auc)}, {shown(str(auc['features']))}"]
     if "validation" in auc:
-        lines.append(f"from training pages as validation.augment shows them: {area_text(auc['validation'])}")
+        lines.append(f"and from training pages as validation.augment shows them: {area_text(auc['validation'])}")
     if facts["differences"] and not areas_alone:
         what = ", ".join(str(difference["text"]) for difference in facts["differences"])
         lines.append(shown(f"they are {what}. {facts['answer']}"))

@@ -66,7 +66,7 @@ def summary(
         folder: The search's folder.
         objectives: Their names.
         continue_command: Searches on from here.
-        verdict: On the finalists; None where none was scored again.
+        verdict: On the finalists; None where none was re-evaluated.
     """
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
@@ -79,13 +79,14 @@ def summary(
     ]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
-        causes = Counter(trial.user_attrs.get(CAUSE, "stopped early") for trial in trials)
+        causes = Counter(trial.user_attrs.get(CAUSE, "pruned") for trial in trials)
         return "\n".join([*lines, "No trial came to its end:", *(f"  {n} x {cause}" for cause, n in causes.items())])
     if best is None:
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
+    report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []
     if len(objectives) > 1:
         steps = next_steps(folder, len(objectives), continue_command)
-        return "\n".join([*lines, *_front(study.best_trials, objectives), *_what_next(steps)])
+        return "\n".join([*lines, *_front(study.best_trials, objectives), *report, *_what_next(steps)])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
     if verdict is None:
@@ -95,8 +96,7 @@ def summary(
     lines += _params(plain_params(chosen))
     if (found := read_shift(folder)) and is_unlike(found):
         lines += shift_lines(found)
-    if (folder / "report.html").is_file():
-        lines.append(f"report: {folder / 'report.html'}")
+    lines += report
     steps = next_steps(folder, len(objectives), continue_command, verdict)
     if warning:
         steps = {**steps_up(study, chosen, floors, continue_command), **steps}
@@ -109,7 +109,7 @@ def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None
     Args:
         study: With several objectives there is neither.
         folder: The search's folder; None without one.
-        verdict: On the finalists; None where none was scored again.
+        verdict: On the finalists; None where none was re-evaluated.
     """
     if verdict is not None:
         return verdict.warning, verdict.floors
@@ -171,7 +171,7 @@ def next_steps(
         folder: The search's folder, the winner exported.
         n_objectives: Of its study.
         continue_command: Searches on from here.
-        verdict: On the finalists; None where none was scored again.
+        verdict: On the finalists; None where none was re-evaluated.
     """
     who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
     whose = "the ensemble" if verdict is not None and verdict.exported_as == ENSEMBLE else f"{who}'s folds"
@@ -215,7 +215,7 @@ def _floors(floors: Mapping[str, Floor]) -> list[str]:
 
 def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:
     """The trials that no other one beats in every objective."""
-    lines = [f"{len(trials)} trials on the Pareto front, by {objectives[0]}:"]
+    lines = [f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'} on the Pareto front, by {objectives[0]}:"]
     for trial in sorted(trials, key=lambda t: t.values[0], reverse=True):
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
         lines.append(f"  trial {trial.number}: {values}")

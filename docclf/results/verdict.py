@@ -86,7 +86,7 @@ class Verdict:
     @property
     def how(self) -> str:
         """What was done to the finalists."""
-        return f"scored again on {'other' if self.is_elsewhere else 'the same'} folds"
+        return f"re-evaluated on {'other' if self.is_elsewhere else 'the same'} folds"
 
     @property
     def beats(self) -> bool:
@@ -99,7 +99,7 @@ class Verdict:
         if self.baseline is None:
             return f"{what} wins; there is no baseline to compare with"
         if self.winner.number == self.baseline.number:
-            return "what was found does not beat the baseline: scored again, no finalist is better than it"
+            return "what was found does not beat the baseline: re-evaluated, no finalist is better than it"
         if self.difference is None or self.guessing is None:
             return f"{what} wins; its predictions and the baseline's cannot be compared"
         if self.beats:
@@ -166,7 +166,7 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         "below_floor": is_below(macro_f1_of(best), floors),
         "exported": "winner",
         "trial": best.number,
-        "how": "not scored again",
+        "how": "not re-evaluated",
         **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
         "floors": {name: floor.to_dict() for name, floor in floors.items()},
     }

@@ -46,7 +46,7 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
 
 def is_judged(best: Path) -> bool:
     """Whether finalists have said who is in `best/`."""
-    return str(_read(best).get("how", "")).startswith("scored again")
+    return str(_read(best).get("how", "")).startswith(("re-evaluated", "scored again"))  # as before 0.3
 
 
 def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:

@@ -108,7 +108,7 @@ class FinalistsConfig:
     overrides: Any = None  # a mapping
     # one whose mean report falls behind the leader's stops
     race: bool = False
-    # dotted path of a function(study, folder, config of the sweep) -> numbers of trials that are scored again too, when
+    # dotted path of a function(study, folder, config of the sweep) -> numbers of trials that are re-evaluated too, when
     # the finalists are: as members of an ensemble, which cannot win
     members: str | None = None
     # name to the overrides that make of the baseline the simple reference of that name. Where the winner is worse than
@@ -195,7 +195,7 @@ class SweeperConfig:
     memory: Any = "none"
     # keys of the config that such a winner must have in common with this search, such as the name of the model
     memory_of: list[str] | None = None
-    # of discrete parameters that were tried already the known result is told; false runs them again
+    # of discrete parameters that were tried already the known result is reused; false runs them again
     skip_duplicates: bool = True
 
     # -- which one wins

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 
 SIZE = (60, 80)
 
@@ -69,6 +70,8 @@ def test_a_sound_data_set_is_counted_and_drawn(root: Path, tmp_path: Path) -> No
     assert status == 0, output
     assert re.search(r"15 training pages of 3 classes, fingerprint [0-9a-f]{16}", output)
     assert "4 test pages, labelled" in output
+    counts = [line for line in output.splitlines() if line.startswith("  ")]
+    assert {cell_len(line) for line in counts} == {cell_len(counts[0])}, "in columns, where Hangul is twice as wide"
     rows = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines() if line.startswith("  ")]
     assert rows == [["invoice", "6", "2"], ["계약서 ✍", "5", "2"], ["letter, of intent", "4", "0"]]
     assert re.search(r"15 \.png, 4 \.jpg; 0\.\d MB, largest 0\.\d MB", output)

@@ -30,6 +30,9 @@ def simulate(n: int, n_classes: int, share: float, sure: float = 5.0, seed: int 
     return true, given, (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+COLUMNS = ["ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name"]
+
+
 def blank(n: int, channels: int = 3) -> PageArray:
     return PageArray(np.full((n, 16, 16, channels), 200, dtype=np.uint8))
 
@@ -42,7 +45,7 @@ def write(folder: Path, given: NDArray[np.int64], probabilities: NDArray[np.floa
     ids = [f"{i}.png" for i in range(n)]
     found = write_label_issues(folder, ids, given, names, targets, probabilities, blank(n))
     header, *rows = table(folder)
-    assert header == ["ID", "given", "suggested", "score", "same_as"] and len(rows) == found
+    assert header == COLUMNS and len(rows) == found
     return rows
 
 
@@ -140,11 +143,22 @@ def test_the_table_has_what_the_user_calls_pages_and_classes(tmp_path: Path) -> 
     names = ["영수증, 작은 🧾", '$the$ "other"']
     assert write_label_issues(tmp_path, ids, given, names, ["10", "계약서"], probabilities, blank(40)) == 2
     assert table(tmp_path) == [
-        ["ID", "given", "suggested", "score", "same_as"],
-        ["훈련/쪽 6, 앞.png", "10", "계약서", "0.020000", ""],
-        ["훈련/쪽 3, 앞.png", "계약서", "10", "0.050000", ""],
+        COLUMNS,
+        ["훈련/쪽 6, 앞.png", "10", "계약서", "0.020000", "", *names],
+        ["훈련/쪽 3, 앞.png", "계약서", "10", "0.050000", "", *names[::-1]],
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["label_issues.csv", "label_issues.png"]
+
+
+def test_excel_is_told_of_hangul_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCCLF_EXCEL", "1")
+    given = np.tile([0, 1], 20)
+    probabilities = np.where(given[:, None] == [0, 1], 0.9, 0.1)
+    probabilities[3] = [0.95, 0.05]
+    ids = [f"쪽 {i}.png" for i in range(40)]
+    assert write_label_issues(tmp_path, ids, given, ["a", "b"], ["계약서", "영수증"], probabilities, None) == 1
+    assert (tmp_path / "label_issues.csv").read_bytes().startswith(b"\xef\xbb\xbfID,given")
+    assert [(one.page, one.given) for one in read_label_issues(tmp_path)] == [("쪽 3.png", "영수증")]
 
 
 def test_pages_that_are_the_same_with_two_labels_are_listed_whatever_is_predicted(tmp_path: Path) -> None:
@@ -153,7 +167,7 @@ def test_pages_that_are_the_same_with_two_labels_are_listed_whatever_is_predicte
     ids = [f"={i}.png" for i in range(40)]
     pairs = [(2, 4), (4, 5), (5, 6)]  # of one label, and of two
     assert write_label_issues(tmp_path, ids, given, ["a", "b"], ["0", "1"], probabilities, blank(40), pairs) == 3
-    assert [row[:3] + row[4:] for row in table(tmp_path)[1:]] == [
+    assert [row[:3] + row[4:5] for row in table(tmp_path)[1:]] == [
         ["'=4.png", "0", "0", "'=5.png"],
         ["'=5.png", "1", "1", "'=4.png"],
         ["'=6.png", "0", "0", "'=5.png"],
@@ -167,7 +181,7 @@ def test_where_all_is_right_the_table_is_empty_and_an_older_picture_leaves(tmp_p
     assert (tmp_path / "label_issues.png").exists()
     assert write(tmp_path, true, np.eye(3, dtype=np.float32)[true]) == []
     assert [path.name for path in tmp_path.iterdir()] == ["label_issues.csv"]
-    assert (tmp_path / "label_issues.csv").read_bytes() == b"ID,given,suggested,score,same_as\r\n"
+    assert (tmp_path / "label_issues.csv").read_bytes() == ",".join(COLUMNS).encode() + b"\r\n"
 
 
 def test_nothing_predicted_is_nothing_wrong(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_baseline_that_no_finalist_is_better_than_wins(finals: Any, answers: A
     verdict = finals.verdict
     assert verdict.number == 0 and verdict.winner.number == verdict.baseline.number == 0
     assert verdict.difference is None and verdict.guessing is None and not verdict.beats
-    assert str(verdict) == ("what was found does not beat the baseline: scored again, no finalist is better than it")
+    assert str(verdict) == ("what was found does not beat the baseline: re-evaluated, no finalist is better than it")
 
 
 def test_a_tie_goes_to_the_config_that_one_has(finals: Any, answers: Answers) -> None:
@@ -153,7 +153,7 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
         "below_floor": False,
         "exported": "winner",
         "trial": 2,
-        "how": "scored again on other folds",
+        "how": "re-evaluated on other folds",
         "winner": {"folder": "finalists/1", "macro_f1": 0.95, "macro_f1_pooled": 0.95, "folds": [0.85, 1.05]},
         "baseline": {"folder": "finalists/0", "macro_f1": 0.6, "macro_f1_pooled": 0.6, "folds": [0.5, 0.7]},
         "floors": {},

@@ -1,4 +1,4 @@
-"""The mean of several trials, where it is better than one: members scored again, one model exported, chosen anew."""
+"""The mean of several trials, where it is better than one: members re-evaluated, one model exported, chosen anew."""
 
 import csv
 import shutil

@@ -1,4 +1,4 @@
-"""The best of a search and the baseline, scored again on other folds, and what that leaves and says."""
+"""The best of a search and the baseline, re-evaluated on other folds, and what that leaves and says."""
 
 import csv
 import random
@@ -60,7 +60,7 @@ def winner(search: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def rescored(make_search: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
-    """A search of four trials, three of them scored again, and what it printed."""
+    """A search of four trials, three of them re-evaluated, and what it printed."""
     search = make_search(tmp_path_factory.mktemp("finalists"))
     return search, search.run(*AGAIN)
 
@@ -125,11 +125,11 @@ def test_screen_log_config_and_verdict_say_the_same(rescored: tuple[Any, str]) -
     text = facts["verdict"]
     assert ("does not beat the baseline" in text) is not facts["beats_baseline"]
     header = (search.folder / "best" / "config.yaml").read_text(encoding="utf-8").split("\ndefaults:")[0]
-    assert f"# verdict: {text} (finalists, scored again on other folds)" in header
+    assert f"# verdict: {text} (finalists, re-evaluated on other folds)" in header
     log = (search.folder / "train.log").read_text(encoding="utf-8")
     for place in (output, log):
         assert f"{text[0].upper()}{text[1:]}" in place
-        assert "Finalists, scored again with validation.seed=1042 validation.report=fold" in place
+        assert "Finalists, re-evaluated with validation.seed=1042 validation.report=fold" in place
         assert f"  trial {source(best)}: {best.value:.3f} (folds " in place
         assert f"; pooled {facts['winner']['macro_f1_pooled']:.3f})" in place
         for trial in finalists(search):
@@ -179,8 +179,8 @@ def test_a_split_that_is_given_is_that_of_the_finalists_too_and_is_called_so(
     search = make_search(tmp_path)
     output = search.run(*AGAIN, f"validation.split_file='{split}'")
     assert "Finalists will have the folds of the trials, as `validation.split_file` says" in output
-    assert "scored again on the same folds" in output and "on other folds" not in output
-    assert search.read("best/verdict.yaml")["how"] == "scored again on the same folds"
+    assert "re-evaluated on the same folds" in output and "on other folds" not in output
+    assert search.read("best/verdict.yaml")["how"] == "re-evaluated on the same folds"
     assert (search.folder / "finalists" / "0" / "folds.csv").read_bytes() == split.read_bytes()
     assert finalists(search)[0].value != search.trials[0].value, "by another seed"
 
@@ -199,7 +199,7 @@ def test_the_same_command_scores_nobody_again_and_makes_best_whole(
     assert len(finalists(search)) == 3 and "fold 1/2" not in output
     assert in_best(search) == WITH_MODEL and search.read("best/verdict.yaml") == rescored[0].read("best/verdict.yaml")
 
-    # The winner's run is moved away: it is scored again
+    # The winner's run is moved away: it is re-evaluated
     best = winner(search)
     shutil.rmtree(search.folder / "finalists" / str(best.number))
     search.run(*AGAIN)

@@ -1,5 +1,6 @@
 """Every option of `hparams_search` runs, on tiny pages, and does what its first lines say."""
 
+import re
 from typing import Any
 
 import pytest
@@ -78,7 +79,9 @@ def test_augmentation_is_searched_with_its_strength(search: Any) -> None:
 def test_multi_objective_searches_size_too_and_exports_the_front(search: Any) -> None:
     tiny = (*FREE, "augment=none", "data.batch_size=16")
     names = "model.name=choice(mobilenetv3_small_050, test_resnet, test_vit)"
-    output = search.run("hparams_search=multi_objective", names, "search.n_trials=5", tiny=tiny)
+    asked = ("hparams_search=multi_objective", names, "hydra.sweeper.baseline=false", "search.n_trials=5")
+    output = search.run(*asked, tiny=tiny)
+    assert re.search(r"^report: .*report\.html$", output, re.MULTILINE)
     assert search.states == ["COMPLETE"] * 5 and all(len(trial.values) == 2 for trial in search.trials)
     assert [d.name for d in search.study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert len({(trial.params["model.name"], trial.params["data.image_size"]) for trial in search.trials}) > 1
@@ -94,4 +97,4 @@ def test_multi_objective_searches_size_too_and_exports_the_front(search: Any) ->
         assert search.read(f"{place}/params.yaml") == trial.params
     for row, trial in zip(search.table, search.trials, strict=True):
         assert [float(row["macro_f1"]), float(row["train_seconds"])] == trial.values and "value" not in row
-    assert f"{len(front)} trials on the Pareto front" in output
+    assert f"{len(front)} trial{'s' * (len(front) > 1)} on the Pareto front" in output

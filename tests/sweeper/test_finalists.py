@@ -1,4 +1,4 @@
-"""The best trials and the baseline, scored again when a search has come to its total."""
+"""The best trials and the baseline, re-evaluated when a search has come to its total."""
 
 import shutil
 import sqlite3

@@ -92,7 +92,9 @@ DONE = [Cost(99.0, 2, True), Cost(10.0, 2, True)]
         (Plan(2), [], 1e9, 0.0),
         (Plan(1), [], 1e9, 0.0),
         (Plan(4), [Cost(6.0, 1)], 1e9, 14.0),
-        (Plan(4), [Cost(60.0, 1)], 1e9, 10.0),  # it should have ended long ago
+        (Plan(4), [Cost(60.0, 1)], 1e9, 12.5),  # it should have ended long ago, and half of its steps are to come
+        (Plan(3), [Cost(60.0, 0)], 1e9, 5.0),
+        (Plan(3), [Cost(60.0, 2)], 1e9, 1.0),  # it reported its last step: never nothing while it runs
         (Plan(4), [], 12.0, 12.0),
         (Plan(4), [], -3.0, 0.0),
         (Plan(4, n_finalists=3), [], 12.0, 12.0),  # which share the time

@@ -69,7 +69,7 @@ def test_what_another_process_has_ended_stays_as_it_was_ended(end: str, toy: Any
     (toy.cwd / "ended").touch()
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0 and "Traceback" not in output, output
-    assert "trial 0 was ended by another process meanwhile; what came of it here is lost" in output
+    assert "trial 0 was ended by another process meanwhile; its local result is discarded" in output
     assert toy.states() == ["FAIL", "COMPLETE"]
 
 

@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial
 from docclf.results.report.figure import cut, label
 from docclf.sweeper.space.grammar import to_text
 
+_FEW_WHOLE = 10  # from the lowest to the highest; beyond, Plotly's own ticks are integers
+
 
 @dataclass(frozen=True)
 class ParameterAxis:
@@ -24,6 +26,7 @@ class ParameterAxis:
         log: Whether numbers are searched on a logarithmic scale.
         low: Lowest value of all trials.
         high: Highest value of all trials.
+        is_whole: Whether its numbers are integers.
     """
 
     name: str
@@ -31,6 +34,7 @@ class ParameterAxis:
     log: bool
     low: float
     high: float
+    is_whole: bool = False
 
     def place(self, trial: FrozenTrial) -> float:
         """A trial's place: the number, or the index of the choice; NaN where the trial has not the parameter."""
@@ -58,7 +62,19 @@ class ParameterAxis:
             ticks = [label(cut(choice, 16)) for choice in self.choices]
             n = len(ticks)
             return {"title": title, "tickvals": list(range(n)), "ticktext": ticks, "range": [-0.5, n - 0.5]}
-        return {"title": title, **({"type": "log", "dtick": 1} if self.log and self.high > 9 * self.low else {})}
+        layout = {"title": title, "exponentformat": "e"}  # as configs have it, not 10μ
+        if self.log and self.high > 9 * self.low:
+            return layout | {"type": "log", "dtick": 1}
+        return layout | (whole_ticks(self.low, self.high) if self.is_whole else {})
+
+
+def whole_ticks(low: float, high: float) -> dict[str, Any]:
+    """Layout of an axis of integers: few of them, and Plotly would put a tick at 0.5.
+
+    >>> whole_ticks(0, 2), whole_ticks(0, 100)
+    ({'dtick': 1, 'range': [-0.5, 2.5]}, {})
+    """
+    return {"dtick": 1, "range": [low - 0.5, high + 0.5]} if high - low <= _FEW_WHOLE else {}
 
 
 def axis_of(name: str, trials: Sequence[FrozenTrial]) -> ParameterAxis:
@@ -72,7 +88,8 @@ def axis_of(name: str, trials: Sequence[FrozenTrial]) -> ParameterAxis:
     distribution = having[0].distributions[name]
     if isinstance(distribution, FloatDistribution | IntDistribution):
         values = [float(trial.params[name]) for trial in having]
-        return ParameterAxis(name, None, distribution.log and min(values) > 0, min(values), max(values))
+        is_log, is_whole = distribution.log and min(values) > 0, isinstance(distribution, IntDistribution)
+        return ParameterAxis(name, None, is_log, min(values), max(values), is_whole)
     assert isinstance(distribution, CategoricalDistribution)
     seen = {_key(choice): None for choice in distribution.choices} | {_key(t.params[name]): None for t in having}
     return ParameterAxis(name, list(seen), False, 0.0, float(len(seen) - 1))

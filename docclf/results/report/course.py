@@ -9,6 +9,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.report.axes import whole_ticks
 from docclf.results.report.figure import Figure, label, score, thinned
 from docclf.results.report.subject import Subject, is_better, last_value
 from docclf.results.report.workers import STATES
@@ -54,10 +55,13 @@ def history(subject: Subject, objective: int) -> Figure | None:
         key=f"history-{objective}",
         title=f"{name}, trial by trial",
         description=f"{name} of {len(subject.trials)} trials; {end}.",
-        caption=f"{more}Trials that were stopped early stand at the last score that they reported."
+        caption=f"{more}Trials that were pruned stand at the last score that they reported."
         + _thinning(len(subject.trials), _POINTS),
         data=data,
-        layout={"xaxis": {"title": {"text": "trial"}}, "yaxis": {"title": {"text": label(name)}}},
+        layout={
+            "xaxis": {"title": {"text": "trial"}} | whole_ticks(0, subject.trials[-1].number),
+            "yaxis": {"title": {"text": label(name)}},
+        },
     )
 
 
@@ -99,7 +103,7 @@ def pruning(subject: Subject) -> Figure | None:
     keep = [i for i, t in enumerate(reporting) if chosen is not None and t.number == chosen.number]
     drawn = [reporting[i] for i in thinned(len(reporting), _CURVES, keep)]
     groups = [
-        ("stopped early", "--quiet", 1, [t for t in drawn if t.state == TrialState.PRUNED]),
+        ("pruned", "--quiet", 1, [t for t in drawn if t.state == TrialState.PRUNED]),
         ("running or failed", "--green", 1, [t for t in drawn if t.state in (TrialState.RUNNING, TrialState.FAIL)]),
         ("complete", "--blue", 1.25, [t for t in drawn if t.state == TrialState.COMPLETE]),
         ("best", "--red", 3, [t for t in drawn if chosen is not None and t.number == chosen.number]),
@@ -107,7 +111,7 @@ def pruning(subject: Subject) -> Figure | None:
     data = [_curves(trials, name, colour, width) for name, colour, width, trials in groups if trials]
     epochs = subject.epochs
     last = max(step for t in drawn for step in t.intermediate_values)
-    axis: dict[str, Any] = {"title": {"text": "step"}}
+    axis: dict[str, Any] = {"title": {"text": "step"}} | whole_ticks(0, last)
     shapes = []
     if epochs:
         folds = range(last // epochs + 1)
@@ -124,7 +128,7 @@ def pruning(subject: Subject) -> Figure | None:
     return Figure(
         key="pruning",
         title="Where trials were stopped",
-        description=f"{name} after each step of {len(reporting)} trials, of which {stopped} were stopped early.",
+        description=f"{name} after each step of {len(reporting)} trials, of which {stopped} were pruned.",
         caption=("The mean over the folds so far, as trials report it." if epochs else "")
         + _thinning(len(reporting), _CURVES),
         data=data,

@@ -70,6 +70,7 @@ def write_report(
     links = {number: _address(path, target.parent) for number, path in written.items()}
     figures, sections = _sections(subject, read_page, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
+    board = subject.folder / "leaderboard.csv" if subject.folder else None
     text = environment.get_template("report.html.j2").render(
         subject=subject,
         head=headline(subject),
@@ -81,6 +82,7 @@ def write_report(
         trials=_script(table_of_trials(subject, links)),
         plotly=Markup(_plotly() if figures else ""),
         csv=_address(table, target.parent) if table is not None and table.is_file() else "",
+        leaderboard=_address(board, target.parent) if board is not None and board.is_file() else "",
         files=_address(subject.folder, target.parent) if subject.folder else "",
     )
     with replacing(target) as partial:

@@ -22,6 +22,7 @@ _LINES = 300
 _DOTS = 120
 _PARAMETERS = 12
 _GRID = 48
+_FEW = 8  # trials that have no quarters yet
 _NOT_THERE = -0.2  # height of a line where its trial does not have the parameter, in shares of an axis
 # Of the kernel that smooths the contour, in shares of an axis.
 _WIDTH = 0.1
@@ -48,7 +49,7 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
     kept = [having[k] for k in thinned(len(having), _POINTS)]
     special = {"baseline": (base, "diamond", "--orange"), "best": (chosen, "star", "--red")}
     data = [
-        _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "stopped early", "--quiet", "circle-open", 7),
+        _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "pruned", "--quiet", "circle-open", 7),
         _scatter([t for t in kept if t.state == TrialState.COMPLETE], axis, "complete", "--blue", "circle", 8),
         *(
             _scatter([t] if t is not None and axis.name in t.params else [], axis, word, colour, symbol, 13)
@@ -92,7 +93,7 @@ def _scatter(
 
 
 def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
-    """A line a finished trial through all parameters to its values; quarters by the first objective."""
+    """A line a finished trial through all parameters to its values, ranked by the first objective."""
     complete = [t for t in subject.complete if last_value(t) is not None]
     if len(complete) < 2 or not names:
         return None
@@ -101,11 +102,7 @@ def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
     ranked = [ranked[i] for i in thinned(len(ranked), _LINES, range(len(ranked) - 20, len(ranked)))]
     axes = [axis_of(name, complete) for name in names if any(name in t.params for t in complete)]
     ends = [_ends([t.values[i] for t in complete]) for i in range(len(subject.objectives))]
-    data = []
-    for quarter in range(4):
-        some = [t for i, t in enumerate(ranked) if 4 * i // len(ranked) == quarter]
-        if some:
-            data.append(_lines(some, axes, ends, quarter))
+    data = [_lines(some, axes, ends, rank, word) for rank, word, some in _ranks(ranked)]
     names_shown = [label(cut(text, 18)) for text in (*(axis.name for axis in axes), *subject.objectives)]
     n = len(names_shown)
     missing = any(axis.name not in t.params for t in ranked for axis in axes)
@@ -133,13 +130,25 @@ def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
     )
 
 
+def _ranks(ranked: Sequence[FrozenTrial]) -> list[tuple[int, str, Sequence[FrozenTrial]]]:
+    """Quarters of trials, the worst first, each with its rank, 0 to 3, and name; of few the best and the others."""
+    if (n := len(ranked)) < _FEW:
+        return [(1, "others", ranked[:-1]), (3, "best", ranked[-1:])]
+    words = ("last quarter", "third quarter", "second quarter", "best quarter")
+    return [(i, word, ranked[i * n // 4 : (i + 1) * n // 4]) for i, word in enumerate(words)]
+
+
 def _ends(values: Sequence[float]) -> tuple[float, float]:
     finite = [value for value in values if math.isfinite(value)]
     return (min(finite), max(finite)) if finite else (0.0, 0.0)
 
 
 def _lines(
-    trials: Sequence[FrozenTrial], axes: Sequence[ParameterAxis], ends: Sequence[tuple[float, float]], quarter: int
+    trials: Sequence[FrozenTrial],
+    axes: Sequence[ParameterAxis],
+    ends: Sequence[tuple[float, float]],
+    rank: int,
+    word: str,
 ) -> dict[str, Any]:
     x: list[int | None] = []
     y: list[float | None] = []
@@ -153,10 +162,9 @@ def _lines(
         x += [*range(len(shares)), None]
         y += [*shares, None]
         text += [hover(trial, trial.values[0])] * len(shares) + [""]
-    word = ("last quarter", "third quarter", "second quarter", "best quarter")[quarter]
     style: dict[str, Any] = {
         "mode": "lines",
-        "line": {"color": f"--rank-{quarter}", "width": (1, 1, 1.5, 2.5)[quarter]},
+        "line": {"color": f"--rank-{rank}", "width": (1, 1, 1.5, 2.5)[rank]},
     }
     style["opacity"] = 0.55 if len(trials) > 20 else 1
     return {"x": x, "y": y, "text": text, "hoverinfo": "text", "name": word, "connectgaps": False, **style}

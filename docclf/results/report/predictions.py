@@ -66,7 +66,7 @@ class Predicted:
 
 
 def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None]:
-    """Of the winner and of the baseline: as finalists where they were scored again, else as trials.
+    """Of the winner and of the baseline: as finalists where they were re-evaluated, else as trials.
 
     The baseline is None where it is the winner, or has other classes; both are where files are missing.
     """

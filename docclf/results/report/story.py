@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.metrics.scores import Difference
@@ -16,6 +17,7 @@ from docclf.results.floors import NAMES
 from docclf.results.reading import shown
 from docclf.results.report.climb import climb
 from docclf.results.report.figure import score
+from docclf.results.report.rows import ORIGIN, origins_of
 from docclf.results.report.subject import Subject, is_better
 from docclf.results.report.workers import most_at_once
 from docclf.results.summary import next_steps as shared_steps
@@ -65,7 +67,7 @@ def _headline(subject: Subject) -> Headline:
         return _without_result(subject, running)
     best, base = subject.chosen, subject.baseline
     text = f"Trial {best.number} is the best{' so far' if running else ''}: {subject.objectives[0]} {score(best.value)}"
-    detail = "It was not scored again on other folds, and the best of many noisy scores is partly luck."
+    detail = "It was not re-evaluated on other folds, and the best of many noisy scores is partly luck."
     if base is not None and base.number == best.number:
         text = f"No trial {'yet ' if running else ''}beats the baseline: {subject.objectives[0]} {score(best.value)}"
         detail = "The config as it is without the search."
@@ -77,8 +79,8 @@ def _headline(subject: Subject) -> Headline:
 
 def _split(verdict: str) -> tuple[str, str]:
     """
-    >>> _split("trial 3 beats the baseline by +0.149 (95 % interval +0.112 to +0.190, better in 99 % of draws)")
-    ('Trial 3 beats the baseline by +0.149', '95 % interval +0.112 to +0.190, better in 99 % of draws.')
+    >>> _split("trial 3 beats the baseline by +0.149 (95 % interval +0.112 to +0.190, better in 99 % of resamples)")
+    ('Trial 3 beats the baseline by +0.149', '95 % interval +0.112 to +0.190, better in 99 % of resamples.')
     >>> _split("trial 3 does not beat the baseline: it is no better than guessing (p = 0.4)")
     ('Trial 3 does not beat the baseline', 'It is no better than guessing (p = 0.4).')
     >>> _split("trial 3 wins; there is no baseline to compare with")
@@ -106,7 +108,7 @@ def _without_result(subject: Subject, running: int) -> Headline:
         return Headline("No trial has come to its end yet", f"{running} running.", "open")
     n_pruned, n_failed = subject.count(TrialState.PRUNED), subject.count(TrialState.FAIL)
     if n_pruned and not n_failed:
-        return Headline("Every trial was stopped early", "There is no result. Try pruner=none, or more trials.", "bad")
+        return Headline("Every trial was pruned", "There is no result. Try pruner=none, or more trials.", "bad")
     if n_failed and not n_pruned:
         return Headline("Every trial failed", "The causes are below.", "bad")
     return Headline("No trial came to its end", "", "bad")
@@ -139,15 +141,17 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial) for trial in subject.finalists],
         "params": _params(subject),
+        "team": _team(subject, links),
         "front": _front(subject, links),
         "causes": Counter(shown(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
     }
 
 
+_TEAM = 10  # rows of the leaderboard
 _ROLES = {**NAMES, MEMBER: "of the ensemble"}
 _WORDS = {
     TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped early",
+    TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
@@ -202,6 +206,29 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
         return []
     base = subject.baseline.params if subject.baseline is not None else {}
     return [(name, base.get(name), value) for name, value in subject.chosen.params.items()]
+
+
+def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The best trials of a merged study and whose they are, those first that were re-evaluated; empty of any other."""
+    origins = origins_of(subject)
+    if not origins or len(subject.directions) > 1:
+        return []
+    own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
+    again = {source_number(t): t.value for t in own}
+    sign = -1 if subject.directions[0] == StudyDirection.MAXIMIZE else 1
+    scores = {t.number: (t.number not in again, sign * (again.get(t.number, t.value) or 0.0)) for t in subject.complete}
+    best = sorted(subject.complete, key=lambda t: scores[t.number])[:_TEAM]
+    return [
+        {
+            "number": t.number,
+            "link": links.get(t.number, ""),
+            "value": t.value,
+            "again": again.get(t.number),
+            **dict.fromkeys(ORIGIN, ""),
+            **origins[t.number],
+        }
+        for t in best
+    ]
 
 
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:

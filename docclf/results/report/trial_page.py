@@ -65,7 +65,7 @@ def write_trial_pages(subject: Subject, environment: Environment, home: Path | N
     for finalist in subject.finalists:
         folder = subject.folder / FINALISTS / str(finalist.number)
         if folder.is_dir():
-            title = f"Trial {source_number(finalist)}, scored again"
+            title = f"Trial {source_number(finalist)}, re-evaluated"
             if finalist.user_attrs.get(REFERENCE) in NAMES:
                 title = classifier(finalist.user_attrs[REFERENCE]).capitalize()
             facts = _facts(subject, finalist, folder, before, title, "../../report.html" if home else "")

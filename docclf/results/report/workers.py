@@ -16,7 +16,7 @@ from docclf.sweeper.study.attributes import OWNER
 # State of a trial, what the report calls it, and its colour.
 STATES = (
     (TrialState.COMPLETE, "complete", "--blue"),
-    (TrialState.PRUNED, "stopped early", "--quiet"),
+    (TrialState.PRUNED, "pruned", "--quiet"),
     (TrialState.FAIL, "failed", "--red"),
     (TrialState.RUNNING, "running", "--green"),
 )

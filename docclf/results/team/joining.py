@@ -72,7 +72,7 @@ class Joined:
         return _timed(trial, *entry.drawn, attributes)
 
     def rescoring(self) -> str | None:
-        """How the finalists of all studies that can be compared were scored again; None where it was not the same."""
+        """How the finalists of all studies that can be compared were re-evaluated; None where it was not the same."""
         comparable = {id(entry.source): entry.source for entry in self.entries if entry.is_comparable}
         ways = [{_way(finalist) for finalist in source.finalists} for source in comparable.values()]
         return next(iter(ways[0])) if ways and len(ways[0]) == 1 and all(way == ways[0] for way in ways) else None
@@ -101,7 +101,7 @@ class Joined:
 
 
 def _way(finalist: FrozenTrial) -> str:
-    """How a finalist was scored again; a floor that was run as one is on the folds of the others."""
+    """How a finalist was re-evaluated; a floor that was run as one is on the folds of the others."""
     reference = finalist.user_attrs.get(REFERENCE)
     return how_scored(finalist).removesuffix(f"{REFERENCE}={reference}").rstrip()
 

@@ -99,7 +99,7 @@ def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_resc
     Those whose scores cannot be compared come last. Of several objectives, the front comes first, by the first one.
 
     Args:
-        by_rescored: Those that were scored again come first, by that score.
+        by_rescored: Those that were re-evaluated come first, by that score.
     """
     signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
 

@@ -256,7 +256,7 @@ class _Final(Search):
         return 0
 
     def _announce(self) -> None:
-        log.info(f"Finalists, scored again with {' '.join(self.asked)}")
+        log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
 
     def _beat(self) -> None:
         super()._beat()
@@ -283,7 +283,7 @@ class _Final(Search):
 def _queue(finalists: optuna.Study, entrants: Mapping[str, _Entrant], directory: Path) -> int:
     """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
 
-    Who was scored on a machine that does not share the search's folder is scored again if anyone has to be: its
+    Who was scored on a machine that does not share the search's folder is re-evaluated if anyone has to be: its
     predictions are wanted.
 
     Returns:

@@ -81,6 +81,6 @@ class Limits:
             raise SearchError(
                 f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"
                 f"{causes(failed)}\n"
-                "Their logs are in the trials' folders. Put the cause right and give the same command again, or allow "
+                "Their logs are in the trials' folders. Fix the cause and give the same command again, or allow "
                 "more with hydra.sweeper.max_failure_rate."
             )

@@ -70,7 +70,7 @@ class Opened:
         entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
         on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
-        load_members: Imports what says which trials are scored again too, which takes long; None where nothing does.
+        load_members: Imports what says which trials are re-evaluated too, which takes long; None where nothing does.
         climb: Says which rung a trial is on; None without rungs.
     """
 

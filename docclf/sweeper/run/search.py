@@ -134,7 +134,7 @@ class Search:
             failed = [t for t in counted(self.trials) if t.state == TrialState.FAIL]
             if failed:
                 raise SearchError(
-                    f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: put the cause right, "
+                    f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: fix the cause, "
                     f"and give the command again with a larger n_trials, or another study."
                 )
 
@@ -396,7 +396,7 @@ class Search:
         try:
             tell(self.study, stored, outcome)
         except UpdateFinishedTrialError:  # another process took this one for dead
-            log.warning(f"trial {trial.number} was ended by another process meanwhile; what came of it here is lost")
+            log.warning(f"trial {trial.number} was ended by another process meanwhile; its local result is discarded")
         self._refresh()
         former = self.tally.best
         self._keep_time()

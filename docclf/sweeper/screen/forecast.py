@@ -27,6 +27,8 @@ _WHOLE = {
 _WHOLE_OTHERWISE = 0.5
 _STOPPED_AFTER = 0.4  # part of a trial that one that is stopped runs, where none was seen
 _PRIOR = 16.0
+# What is left of a trial that takes longer than expected: so much of its steps to come, and so many seconds.
+_OVERDUE, _LEAST_S = 0.5, 1.0
 # What a step costs is the mean of so many trials, the latest: the sampler may come to prefer dearer ones.
 _LATEST = 30
 # Trials of a race that run whole, see docclf.sweeper.strategy.race.Race.
@@ -92,7 +94,7 @@ def make_plan(
         settings: The keys of `docclf.sweeper.config.SweeperConfig`; `pruner`, `baseline` and `finalists` are read.
         total: Trials.
         workers: Of them that run at once.
-        is_single: Whether there is one objective; trials of several are neither stopped nor scored again.
+        is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
         climb: Which rungs the trials are on; None for one.
 
     >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
@@ -187,16 +189,23 @@ class _Pace:
         again: Seconds of one that runs to its end once more.
         mean: Seconds on average.
         until: Steps after which those that do not are stopped.
+        steps: Of one that runs to its end.
     """
 
     whole: float
     again: float
     mean: float
     until: float
+    steps: int
 
     def left(self, cost: Cost) -> float:
-        """Seconds that a running trial still takes; one that has come further than others are stopped runs whole."""
-        return max((self.whole if cost.steps > self.until else self.mean) - cost.seconds, 0.0)
+        """Seconds that a running trial still takes; one that has come further than others are stopped runs whole.
+
+        One that takes longer than expected is as far as its steps say, and never at its end.
+        """
+        expected = self.whole if cost.steps > self.until else self.mean
+        overdue = _OVERDUE * self.whole * max(1 - cost.steps / self.steps, 0.0)
+        return max(expected - cost.seconds, overdue, _LEAST_S)
 
 
 def _paces(plan: Plan, done: Sequence[Cost]) -> dict[str, _Pace]:
@@ -213,7 +222,7 @@ def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
     whole = sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs) * steps
     again = median(cost.seconds / cost.steps for cost in costs if cost.steps) * steps
     share, stopped = _expected(plan, done, steps)
-    return _Pace(whole, min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps)
+    return _Pace(whole, min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps, steps)
 
 
 def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:

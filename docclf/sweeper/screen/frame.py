@@ -193,7 +193,7 @@ def _scores(view: View, width: int) -> Text:
 
 def _times(view: View) -> Text:
     text = Text(_clock(view.seconds))
-    if view.left is None:
+    if not view.left:
         return text
     finalists = f", {view.n_finalists} finalists included" if view.n_finalists else ""
     return text.append(f"  about {format_seconds(max(view.left, 1.0))} left").append(finalists, "dim")

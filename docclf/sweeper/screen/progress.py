@@ -67,7 +67,7 @@ def end_line(
     if DUPLICATE_OF in trial.user_attrs:
         outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    left = "" if seconds_left is None else f", about {format_seconds(seconds_left)} left"
+    left = "" if not seconds_left else f", about {format_seconds(seconds_left)} left"
     best = best_trial(trials, directions[0]) if len(directions) == 1 else None
     shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:

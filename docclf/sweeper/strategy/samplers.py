@@ -95,7 +95,9 @@ def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 
             "Install it (pip install cmaes) or choose another sampler, for example hydra/sweeper/sampler=tpe."
         )
     if target == "optuna.samplers.TPESampler" and space.is_conditional and chosen.get("multivariate") is not False:
-        chosen["group"] = True  # parameters of one branch together; otherwise TPE draws them one by one
+        # Parameters of one branch together; otherwise TPE draws them one by one. Of several objectives, Optuna warns
+        # where `multivariate`, which that takes, is not said.
+        chosen["group"] = chosen["multivariate"] = True
     if "n_startup_trials" in chosen:
         chosen["n_startup_trials"] = math.ceil(part * chosen["n_startup_trials"])
     if "seed" in chosen:

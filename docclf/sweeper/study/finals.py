@@ -48,7 +48,7 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
 
 
 def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:
-    """Identifies a finalist: the trial of the search, and how it is scored again.
+    """Identifies a finalist: the trial of the search, and how it is re-evaluated.
 
     Args:
         number: Of the trial.

@@ -68,7 +68,7 @@ def folder_number(trial: FrozenTrial) -> int:
 
 
 def how_scored(trial: FrozenTrial) -> str:
-    """The overrides that a finalist is scored again with; empty for a trial of a search."""
+    """The overrides that a finalist is re-evaluated with; empty for a trial of a search."""
     return str(trial.user_attrs.get(FINALIST, "")).partition(" ")[2]
 
 

@@ -75,7 +75,7 @@ def test_where_all_were_scored_again_on_the_same_folds_that_decides(make: Make, 
     finish(a, {0: 0.1, 1: 0.35, 2: 0.45})
     finish(b, {0: 0.15, 1: 0.4})
     text = merge(a, b, out=out)
-    assert "best, scored again on other folds: hosta, study search, trial 2: 0.45" in text
+    assert "best, re-evaluated on other folds: hosta, study search, trial 2: 0.45" in text
     rows = board(out)
     assert [(row["who"], row["trial"], row["rescored"]) for row in rows] == [
         ("hosta", "2", "0.45"),
@@ -112,7 +112,7 @@ def test_a_floor_that_beats_all_finalists_is_the_team_s_config_too(make: Make, t
         (run / ".hydra" / f"{name}.yaml").write_text(text)
     text = merge(a, b, out=out)
     best = "logistic regression on frozen features, in place of hosta, study search, trial 2: 0.6"
-    assert f"best, scored again on other folds: {best}" in text
+    assert f"best, re-evaluated on other folds: {best}" in text
     assert (
         "Below a floor: the best trial (2) has 0.450, " in text and "floors (same folds): frozen features 0.600" in text
     )

@@ -1,5 +1,7 @@
 """What a merged study holds."""
 
+import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -10,6 +12,8 @@ from pathlib import Path
 
 from merged_studies import SPACE, Make, board, load, merge, new_study, origins, tell
 from optuna.trial import TrialState
+
+from docclf.results.report.page import write_report
 
 
 def test_every_trial_is_copied_whole(tmp_path: Path) -> None:
@@ -71,6 +75,18 @@ def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -
     assert [t.user_attrs.get("duplicate_of") for t in merged[3:]] == [None, 3, 0], "of the baseline, the one that stays"
     assert all("retry_of" not in t.user_attrs for t in merged)
     assert {path.name for path in (tmp_path / "team").iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}
+
+
+def test_the_report_says_who_found_what_and_where(make: Make, tmp_path: Path) -> None:
+    merge(f"지민={make('a', 0.3)}", make("b", 0.5, 0.4), out=tmp_path / "team")
+    text = write_report(load(tmp_path / "team"), tmp_path / "team").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>(.*?)</tr>", text.partition('id="team"')[2].partition("</table>")[0], re.DOTALL)[1:]
+    cells = [re.findall(r"<t[hd][^>]*>(?:<a[^>]*>)?([^<]*)", row) for row in rows]
+    assert cells[0][:5] == ["2", "hostb", "hostb", "search", "0.500"]
+    assert "지민" in [row[1] for row in cells] and 'href="leaderboard.csv"' in text
+    table = json.loads(re.findall(r'id="rows">(.*?)</script>', text)[0])
+    who = [column["name"] for column in table["columns"]].index("who")
+    assert {row[who] for row in table["rows"]} == {"지민", "hostb"}
 
 
 def test_folders_are_linked_under_the_new_numbers(make: Make, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import optuna
 import pytest
+from results.report.studies import new_study, trial
 
 from docclf.report import read_thumbnail
 from docclf.results.report.page import write_report
@@ -23,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: apt-get install chromium, pip install playwright"),
 ]
 
-SIZES = {"wide": (1280, 900), "narrow": (400, 800)}
+SIZES = {"wide": (1280, 900), "narrow": (360, 740)}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,8 @@ class Visit:
 @pytest.fixture
 def report(search: tuple[optuna.Study, Path]) -> Path:
     study, folder = search
-    return write_report(study, folder, read_page=read_thumbnail, continue_command="go on")
+    pages = folder.parents[1] / "pages"
+    return write_report(study, folder, read_page=read_thumbnail, pages=pages, continue_command="go on")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -79,7 +81,7 @@ def test_every_picture_is_drawn_without_an_error_or_a_request(
     shots = Path(os.environ.get("REPORT_SCREENSHOTS", tmp_path))
     page.screenshot(path=str(shots / f"report-{theme}-{size}.png"), full_page=True)
     plots = page.locator(".plot")
-    assert plots.count() == 13
+    assert plots.count() == 14
     for i in range(plots.count()):
         box = plots.nth(i).locator("svg.main-svg").first.bounding_box()
         assert box["width"] > 200 and box["height"] > 90, plots.nth(i).get_attribute("id")
@@ -141,7 +143,7 @@ def test_trials_without_a_value_stay_at_the_end_either_way(browser: Any, report:
 def test_the_table_is_filtered_by_words_and_by_state(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     page = visit.page
-    page.select_option("#state", "stopped early")
+    page.select_option("#state", "pruned")
     assert visit.column(0) == ["2", "5", "8", "11"]
     assert page.locator("#count").inner_text() == "4 of 12 trials"
     page.select_option("#state", "")
@@ -213,6 +215,35 @@ CONTRAST = """
   return poor;
 }
 """
+
+
+def test_what_is_printed_is_drawn_whole_as_wide_as_paper_and_light(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report, theme="dark")
+    page = visit.page
+    widths = "() => [...document.querySelectorAll('.plot')].map(p => (p.querySelector('.main-svg') || {}).clientWidth)"
+    wide = page.evaluate(widths)
+    page.evaluate("document.querySelectorAll('.plot').forEach((p) => Plotly.purge(p))")
+    assert page.evaluate(widths) == [None] * 14
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(widths) == [600] * 14
+    assert page.locator("html[data-theme=light]").count() == 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_selector("html[data-theme=dark][data-drawn=all]", state="attached")
+    assert page.evaluate(widths) == wide
+    visit.close()
+
+
+def test_the_axes_of_few_trials_have_whole_numbers_and_exponents(browser: Any, tmp_path: Path) -> None:
+    trials = [trial(i) for i in range(3)]
+    for rate, one in zip((2e-5, 3e-5, 5e-5), trials, strict=True):
+        one.params["optimizer.lr"] = rate
+    visit = Visit(browser, write_report(new_study(trials), None, output=tmp_path / "report.html"))
+    ticks = "(key) => [...document.querySelectorAll(`#plot-${key} .xtick text`)].map((text) => text.textContent)"
+    assert visit.page.evaluate(ticks, "history-0") == ["0", "1", "2"]
+    keys = visit.page.evaluate("[...document.querySelectorAll('.plot')].map((p) => p.id.slice(5))")
+    texts = [text for key in keys for text in visit.page.evaluate(ticks, key)]
+    assert "2e\u22125" in texts and not [text for text in texts if "\u03bc" in text], "not 20 millionths by a letter"
+    visit.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

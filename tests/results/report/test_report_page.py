@@ -3,13 +3,16 @@
 import json
 import re
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
 
@@ -45,7 +48,7 @@ HEADLINES = {
     "no trial": "No trial has begun yet",
     "one trial": "No trial beats the baseline: value 0.",
     "none finished": "No trial has come to its end yet",
-    "all pruned": "Every trial was stopped early",
+    "all pruned": "Every trial was pruned",
     "all failed": "Every trial failed",
     "running": "Trial 4 is the best so far: value 0.",
     "two objectives": "trials are on the Pareto front",
@@ -133,8 +136,35 @@ def test_importances_find_what_matters(tmp_path: Path) -> None:
     bars = figures(written(new_study([trial(i) for i in range(60)]), tmp_path))["importance-0"]
     assert bars["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr", "the longest is on top, which is the last"
     assert bars["data"][0]["x"][-1] > 0.8
-    long = figures(written(new_study([trial(i) for i in range(400)]), tmp_path))["importance-0"]
-    assert long["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr"
+    text = written(new_study([trial(i) for i in range(400)]), tmp_path)
+    assert figures(text)["importance-0"]["layout"]["yaxis"]["ticktext"][-1] == "optimizer.lr"
+    assert "By fANOVA from 200 of the 400 finished trials." in text
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_of_few_trials_the_best_is_called_so(n: int, tmp_path: Path) -> None:
+    lines = figures(written(new_study([trial(i) for i in range(n)]), tmp_path))["parallel"]["data"]
+    assert [trace["name"] for trace in lines] == ["others", "best"]
+    assert [trace["y"].count(None) for trace in lines] == [n - 1, 1], "a gap after each line"
+
+
+def test_the_documented_command_plots_the_importances_of_the_report(tmp_path: Path) -> None:
+    study = new_study([trial(i) for i in range(30)])
+    text = written(study, tmp_path)
+    bars, plotted = (figures(text)["importance-0"]["data"][0]["x"], _plotted(study))
+    assert "By fANOVA from 30 finished trials." in text
+    assert bars == pytest.approx(plotted), "of both the longest is the last"
+
+
+def _plotted(study: optuna.Study) -> list[float]:
+    """Lengths of the bars by the command of docs/how-to/looking.md."""
+    looking = (Path(__file__).parents[3] / "docs" / "how-to" / "looking.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^figure = (.*plot_param_importances.*)$", looking, re.MULTILINE)
+    names = {"optuna": optuna, "FanovaImportanceEvaluator": FanovaImportanceEvaluator}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figure = eval(command, names, {"result": SimpleNamespace(study=study)})
+    return [float(x) for x in figure.data[0].x]
 
 
 def test_parameters_of_a_condition_have_slices_of_their_own(tmp_path: Path) -> None:
@@ -170,7 +200,7 @@ def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[o
     screen = " ".join(first_screen(text).split())
     assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
     assert "95 % interval +0." in screen
-    assert "8 complete, 4 stopped early" in screen
+    assert "8 complete, 4 pruned" in screen
     for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; go on"):
         assert command in screen
     assert 'data-command="cd here &amp;&amp; go on"' in text

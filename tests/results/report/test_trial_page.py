@@ -50,7 +50,7 @@ def test_without_logged_metrics_the_curve_is_what_the_trial_reported(tmp_path: P
     (tmp_path / "0").mkdir()
     write_report(new_study([trial(0, TrialState.PRUNED)]), tmp_path)
     page = texts(tmp_path / "0" / "index.html")
-    assert "Reported" in page and "stopped early" in page
+    assert "Reported" in page and "pruned" in page
 
 
 def test_a_failed_trial_tells_its_cause(tmp_path: Path) -> None:

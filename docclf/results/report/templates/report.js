@@ -47,11 +47,13 @@ function layoutOf(specification) {
 
 const CONFIG = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
 
-function draw(specification) {
+const PAPER_PX = 600; // what a figure has of a page of A4 or letter
+
+function draw(specification, width) {
   const styles = getComputedStyle(root);
   const element = document.getElementById(`plot-${specification.key}`);
   const traces = specification.data.map((trace) => ({ type: "scatter", ...trace }));
-  return Plotly.react(element, resolved(traces, "", styles), resolved(layoutOf(specification), "", styles), CONFIG);
+  return Plotly.react(element, resolved(traces, "", styles), resolved({ ...layoutOf(specification), width }, "", styles), CONFIG);
 }
 
 // One after the other, so that the page can be read and scrolled meanwhile.
@@ -71,6 +73,19 @@ function drawAll() {
   }
   step();
 }
+
+// Printed at once: what is not drawn yet, too, as wide as paper is, and in the colours of paper.
+addEventListener("beforeprint", () => {
+  const theme = root.dataset.theme;
+  root.dataset.theme = "light";
+  drawing++; // ends what is being drawn
+  specifications.forEach((specification) => draw(specification, PAPER_PX));
+  const back = () => {
+    document.querySelectorAll(".plot").forEach((plot) => Plotly.purge(plot)); // they would keep the width of paper
+    setTheme(theme, false);
+  };
+  addEventListener("afterprint", back, { once: true });
+});
 
 // Light and dark
 
