@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from docclf.data.module import PageDataModule
 from docclf.errors import DataError
 from docclf.metrics.scores import macro_f1
 from docclf.models.feature_cache import FeatureCache, Features
-from docclf.models.head import Head, HeadOptions, Reduced, fit_head, reduce
+from docclf.models.head import Fits, Head, HeadOptions, Reduced, fit_head, reduce
 from docclf.models.novelty import Floats, Novelty, fit_novelty
 
-# Training pages stay reduced in memory for the next trials, up to so many bytes.
-_REMEMBERED = 2**29
-_reduced: OrderedDict[str, Reduced] = OrderedDict()
+# Training pages stay reduced in memory for the next trials, up to so many bytes, with the fits that others start from.
+_MOST_BYTES = 2**29
+_remembered: OrderedDict[str, tuple[Reduced, Fits]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,18 @@ class Heads:
         Args:
             splits: Of each fold the indices of the pages to fit to, and of those to predict.
         """
+        from threadpoolctl import threadpool_limits
+
         _ = self._train, self._validation  # read once, before the threads
-        with ThreadPoolExecutor(n_cpus()) as pool:
-            yield from pool.map(lambda split: self.fold(*split), splits)
+        remaining, n = list(splits), n_cpus()
+        while some := remaining[:n]:
+            del remaining[:n]
+            for train, _ in some:
+                self._reduced(train)  # which takes all threads
+            # Some builds of OpenBLAS keep the limit of each thread apart, others have one for all.
+            with threadpool_limits(1), ThreadPoolExecutor(n, initializer=threadpool_limits, initargs=(1,)) as pool:
+                found = list(pool.map(lambda split: self.fold(*split), some))
+            yield from found
 
     @property
     def passes(self) -> dict[str, int]:
@@ -144,32 +153,31 @@ class Heads:
 
     def fit(self, rows: NDArray[np.int64]) -> Head:
         """A head for some training pages."""
-        return self._fit(rows, "all", lambda features: (features.values[rows], features.weights))
+        return self._fit(rows, *self._reduced(rows))
 
     def fit_start(self, rows: NDArray[np.int64]) -> Head:
         """A head on the backbone's last features alone, at the full size."""
-        n = self._train[0].n_last
-        return self._fit(rows, "last", lambda features: (features.values[rows, :n], features.weights[:n]))
+        return self._fit(rows, *self._reduced(rows, self._train[0].n_last))
 
     def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
         """What tells pages that are unlike the training pages, see `docclf.models.novelty.fit_novelty`."""
         train = np.concatenate([features.values for features in self._train])
         return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
-    def _fit(
-        self,
-        rows: NDArray[np.int64],
-        kind: str,
-        select: Callable[[Features], tuple[NDArray[np.float32], NDArray[np.float32]]],
-    ) -> Head:
+    def _fit(self, rows: NDArray[np.int64], reduced: Reduced, known: Fits) -> Head:
+        labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
+        return fit_head(reduced, labels, n_classes, C=self.options.C, class_weights=self._class_weights, known=known)
+
+    def _reduced(self, rows: NDArray[np.int64], n_features: int | None = None) -> tuple[Reduced, Fits]:
+        """Some training pages reduced, all features of them or the first ones, and the fits to them so far."""
         identities = " ".join(features.identity for features in self._train)
-        key = hashlib.sha256(f"{kind} {identities} ".encode() + rows.tobytes()).hexdigest()
-        if (reduced := _reduced.pop(key, None)) is None:
-            parts = [select(features) for features in self._train]
-            reduced = reduce(np.concatenate([values for values, _ in parts]), parts[0][1])
-        _reduced[key] = reduced  # the last one that was used
-        while len(_reduced) > 1 and sum(one.n_bytes for one in list(_reduced.values())) > _REMEMBERED:
-            _reduced.popitem(last=False)
-        labels = np.tile(self.data.labels[rows], len(self._train))
-        n_classes = len(self.data.pages.class_names)
-        return fit_head(reduced, labels, n_classes, C=self.options.C, class_weights=self._class_weights)
+        weights = [] if self._class_weights is None else [self._class_weights]
+        facts = b" ".join(one.tobytes() for one in (rows, self.data.labels[rows], *weights))
+        key = hashlib.sha256(f"{n_features} {identities} ".encode() + facts).hexdigest()
+        if (found := _remembered.pop(key, None)) is None:
+            values = np.concatenate([features.values[rows, :n_features] for features in self._train])
+            found = reduce(values, self._train[0].weights[:n_features]), {}
+        _remembered[key] = found  # the last one that was used
+        while len(_remembered) > 1 and sum(reduced.n_bytes for reduced, _ in list(_remembered.values())) > _MOST_BYTES:
+            _remembered.popitem(last=False)
+        return found

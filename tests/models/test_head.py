@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from docclf.errors import ConfigError
-from docclf.models.head import HeadOptions, fit_head, reduce
+from docclf.models.head import Fits, HeadOptions, fit_head, reduce
 
 Numbers = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ def expected(train: Numbers, labels: NDArray[np.int64], test: Numbers, **options
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize(("n", "d"), [(90, 6), (30, 200), (40, 40)])
-@pytest.mark.parametrize("C", [0.001, 0.01, 0.1])
+@pytest.mark.parametrize("C", [0.001, 0.004, 0.01, 0.07])
 def test_a_head_predicts_what_scikit_learn_predicts(n: int, d: int, n_classes: int, C: float) -> None:  # noqa: N803
     features, labels = drawn(n + 50, d, n_classes)
     train, test = features[:n], features[n:]
@@ -44,6 +44,28 @@ def test_a_head_predicts_what_scikit_learn_predicts(n: int, d: int, n_classes: i
     assert found.dtype == np.float32 and np.allclose(found.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(found, expected(train, labels[:n], test, C=C), atol=1e-3)
     assert found.std(axis=0).max() > 1e-3, "or there is nothing to compare"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_head_is_the_same_to_the_bit_whatever_was_fitted_before(n_classes: int) -> None:
+    features, labels = drawn(60, 200, n_classes)
+    reduced, known = reduce(features), Fits()
+    after = [fit_head(reduced, labels, n_classes, C=C, known=known) for C in (0.5, 0.01, 0.02, 0.1, 0.003, 0.02)]
+    alone = fit_head(reduced, labels, n_classes, C=0.02)
+    assert sorted(known) == [-3, -2, -1, 0]
+    for head in (after[2], after[5]):
+        assert np.array_equal(head.weight, alone.weight) and np.array_equal(head.bias, alone.bias)
+    assert not np.array_equal(after[0].weight, alone.weight)
+
+
+def test_a_power_of_ten_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = drawn(60, 200, 3)
+    reduced, known, fitted = reduce(features), Fits(), []
+    fit = LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", lambda self, *args: fitted.append(self.C) or fit(self, *args))
+    for C in (0.02, 0.05, 0.1, 0.2):  # noqa: N806
+        fit_head(reduced, labels, 3, C=C, known=known)
+    assert sorted(fitted) == [0.01, 0.02, 0.05, 0.1, 0.2, 1.0]
 
 
 @pytest.mark.parametrize(("n", "d"), [(90, 6), (30, 200)])

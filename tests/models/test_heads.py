@@ -74,11 +74,11 @@ def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(make: C
 def test_what_is_remembered_of_one_fold_is_not_taken_for_another(
     make: Callable[..., Heads], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rooms, "_REMEMBERED", 500_000)
+    monkeypatch.setattr(rooms, "_MOST_BYTES", 500_000)
     heads = make(HeadOptions())
     folds = [np.flatnonzero(np.arange(24) % 12 != fold) for fold in range(12)]
     first = [heads.fit(rows) for rows in folds]
-    assert 400_000 < sum(one.n_bytes for one in rooms._reduced.values()) <= 500_000
+    assert 400_000 < sum(reduced.n_bytes for reduced, _ in rooms._remembered.values()) <= 500_000
     again = [heads.fit(rows) for rows in folds]
     assert all(np.array_equal(a.weight, b.weight) for a, b in zip(first, again, strict=True))
     assert len({head.weight.tobytes() for head in first}) == 12
