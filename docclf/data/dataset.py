@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.array import PageArray
-from docclf.data.cache import DecodedPages, load_pages
+from docclf.data.cache import DecodedPages, default_cache_dir, load_pages
 from docclf.data.content import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.duplicates import known_pairs, merge_groups
 from docclf.data.formats import DECODER, limit_pixels
 from docclf.data.options import DECODING, DecodeOptions, make_options
-from docclf.data.pages import Pages, PageSet
+from docclf.data.pages import Pages, PageSet, read_csv, read_folder
 from docclf.data.rare import rare_classes, without_classes
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
@@ -74,12 +77,65 @@ class DataSet:
 def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: DecodeOptions) -> DataSet:
     """Read, check and decode a data set; what was decoded before comes from the cache.
 
+    A process that opens a data set again, as every trial does, gets the one that it has, if no file has changed.
+
     Raises:
         DataError: See the readers; or with `on_error=raise` pages that cannot be used, all of them named; or no others.
     """
     limit_pixels(options.max_megapixels)
+    key = f"{root.absolute()} {reader} {options} {default_cache_dir()}"
+    if (known := _opened.pop(key, None)) is None or _marks(known.marks) != known.marks:
+        started = time.time_ns()
+        pages = reader(root)
+        data = _open(root, pages, options)
+        known = _Opened(data, _marks(_depends_on(root, pages, data, options)))
+        # A file of this very moment may change again without a later time. What else a reader of one's own looks at
+        # is not known.
+        settled = all(mark is None or mark[0] < started - 2_000_000_000 for mark in known.marks.values())
+        if not settled or getattr(reader, "func", reader) not in (read_csv, read_folder):
+            return data
+    _opened[key] = known  # the last one that was used
+    while len(_opened) > _MOST_OPENED:
+        _opened.popitem(last=False)
+    return known.data
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A data set, and the time of change, size and inode of each file and folder that it depends on."""
+
+    data: DataSet
+    marks: dict[str, tuple[int, int, int] | None]
+
+
+_MOST_OPENED = 8
+_opened: OrderedDict[str, _Opened] = OrderedDict()
+
+
+def _depends_on(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) -> set[str]:
+    """The files of all pages, the folders that they lie in, what lies in the root itself, and the decoded pages."""
+    files = [path for part in (pages.train, pages.test) if part is not None for path in part.paths]
+    folders = {folder for file in {path.parent for path in files} for folder in (file, *file.parents)}
+    inside = [folder for folder in folders if folder.is_relative_to(root)]
+    arrays = [part.images for part in (data.train_images, data.test_images) if part is not None]
+    decoded = [Path(str(array.filename)) for array in arrays if isinstance(array, np.memmap)]
+    named = [path for path in (options.exclude, options.corrections) if path is not None]
+    return {os.path.abspath(path) for path in (root, *root.iterdir(), *inside, *files, *named, *decoded)}  # noqa: PTH100
+
+
+def _marks(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
+    def mark(path: str) -> tuple[int, int, int] | None:
+        try:
+            stat = os.stat(path)  # noqa: PTH116  # of thousands of files, for every trial
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+    return {path: mark(path) for path in paths}
+
+
+def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     excluded = read_exclusions(options.exclude)
-    pages = reader(root)
     splits, problems = _decode_splits(root, pages, options, excluded)
     _refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
@@ -161,9 +217,10 @@ def _decode_splits(
     for split in (pages.train, pages.test):
         if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
             expanded, found = expand(split, options.multi_page)
-            names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
-            seen += [name for pair in names for name in pair]
-            expanded = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
+            if options.exclude is not None:
+                names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
+                seen += [name for pair in names for name in pair]
+                expanded = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
             decoded = _decode(expanded, options)
             problems += found
             problems += [

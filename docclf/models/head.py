@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # The aspect ratio is one number among thousands that are punished alike: so much larger, it counts.
 ASPECT_WEIGHT = 20.0
@@ -119,6 +125,22 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
     return Reduced((vectors[:, kept] * lengths).astype(np.float32), (basis * factors).astype(np.float32), mean)
 
 
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    import sklearn.linear_model  # noqa: F401  # whose libraries are looked for, which takes milliseconds
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """One thread for each fit of this thread: for steps of a fraction of a millisecond, threads wait 10 times as long.
+
+    Some builds of OpenBLAS keep the limit of each thread apart, others have one for all.
+    """
+    return _thread_pools().limit(limits=1)  # type: ignore[no-any-return]
+
+
 def fit_head(
     reduced: Reduced,
     labels: NDArray[np.int64],
@@ -141,8 +163,6 @@ def fit_head(
         class_weights: Weight of each class in the loss, shape (n_classes,); None weighs all alike.
         known: Fits for powers of ten on the same pages, labels and weights, which is added to.
     """
-    from threadpoolctl import threadpool_limits
-
     present = np.unique(labels)
     weight = np.zeros((n_classes, reduced.back.shape[1]))
     bias = np.full(n_classes, _ABSENT)
@@ -154,7 +174,7 @@ def fit_head(
         def fit(C: float, start: _Fit | None = None) -> _Fit:  # noqa: N803
             return _fit(reduced.coordinates, labels, weights, C, start)
 
-        with threadpool_limits(1):  # for steps of a fraction of a millisecond, threads wait 10 times as long
+        with one_thread():
             decade = math.log10(C)
             below, above = math.floor(decade), math.ceil(decade)
             for power in {below, above} - known.keys():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +21,7 @@ from docclf.data.module import PageDataModule
 from docclf.errors import DataError
 from docclf.metrics.scores import macro_f1
 from docclf.models.feature_cache import FeatureCache, Features
-from docclf.models.head import Fits, Head, HeadOptions, Reduced, fit_head, reduce
+from docclf.models.head import Fits, Head, HeadOptions, Reduced, fit_head, one_thread, reduce
 from docclf.models.novelty import Floats, Novelty, fit_novelty
 
 # Training pages stay reduced in memory for the next trials, up to so many bytes, with the fits that others start from.
@@ -90,16 +91,13 @@ class Heads:
         Args:
             splits: Of each fold the indices of the pages to fit to, and of those to predict.
         """
-        from threadpoolctl import threadpool_limits
-
         _ = self._train, self._validation  # read once, before the threads
         remaining, n = list(splits), n_cpus()
         while some := remaining[:n]:
             del remaining[:n]
             for train, _ in some:
                 self._reduced(train)  # which takes all threads
-            # Some builds of OpenBLAS keep the limit of each thread apart, others have one for all.
-            with threadpool_limits(1), ThreadPoolExecutor(n, initializer=threadpool_limits, initargs=(1,)) as pool:
+            with one_thread(), ThreadPoolExecutor(n, initializer=one_thread) as pool:
                 found = list(pool.map(lambda split: self.fold(*split), some))
             yield from found
 
@@ -140,15 +138,17 @@ class Heads:
     def gain_of_folds(self, assignment: NDArray[np.int64]) -> float:
         """How much better heads score with more folds, whose heads see more of the pages: up to twice as many.
 
-        At least 0, and 0 where there are too few pages of a class for more.
+        At least 0, and 0 where there are too few pages of a class for more. Measured at the nearest power of ten for C,
+        which is fitted for other heads too.
         """
+        strength = 10.0 ** round(math.log10(self.options.C))
+        heads = Heads(self.data, self.cache, replace(self.options, C=strength), self._class_weights)
         pages, n = self.data.pages, int(assignment.max()) + 1
         options: dict[str, Any] = {"seed": 0, "class_names": pages.class_names, "groups": pages.train.groups}
         for more in range(2 * n, n, -1):
             with suppress(DataError):
-                return max(
-                    self.score(assign_folds(self.data.labels, n_folds=more, **options)) - self.score(assignment), 0.0
-                )
+                folds = assign_folds(self.data.labels, n_folds=more, **options)
+                return max(heads.score(folds) - heads.score(assignment), 0.0)
         return 0.0
 
     def fit(self, rows: NDArray[np.int64]) -> Head:

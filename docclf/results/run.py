@@ -108,5 +108,5 @@ def _write_probabilities(
         writer.writerow(["ID", "target", *columns, *pages.class_names])
         for page in rows:
             more = (values[page] for values in columns.values())
-            shares = (f"{share:.6f}" for share in probabilities[page])
+            shares = [f"{share:.6f}" for share in probabilities[page].tolist()]
             writer.writerow([split.ids[page], pages.targets[split.labels[page]], *more, *shares])
