@@ -1,96 +1,127 @@
-"""How much of a trial's time is spent in training and validation steps.
+"""Images a second in a trial that fine-tunes, beside a bare loop of timm and PyTorch that takes the same steps.
 
-    python benchmarks/overhead.py [override ...]        about 2 min on 2 cores
+    python benchmarks/overhead.py [override ...]        about 5 min on 2 cores
 
-Runs a whole trial of the default search (data listed, folds, Lightning, result files) and a bare PyTorch loop that does
-the same steps on the same pages, in turn, and prints bare / trial: the share of a trial that is work.
+Both train the last stages of the same net on the same folds, pages and augmentation, and validate after each epoch. The
+trial is docclf's, with all that surrounds the steps and all that makes them fast; the loop has the allocator, threads,
+memory layout and precision that PyTorch has by itself. Each runs in its own process, in turn.
 """
 
+import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
-from hydra.core.utils import setup_globals
-from hydra.utils import execution_whitelist, instantiate
-from omegaconf import DictConfig
-
-from docclf import CONF_DIR
-from docclf.data.augment import resize
-from docclf.data.folds import split_pages
-from docclf.data.module import EvenBatches, PageDataModule
-from docclf.models.classifier import PageClassifier, macro_f1
-from docclf.train import TARGETS, train
-
 ROUNDS = 3
+OVERRIDES = ["model.tune=last", "validation.augment=null", "refit=false"]
 
 
-def bare(cfg: DictConfig, data: PageDataModule) -> list[float]:
-    """The same trainings as one trial, with nothing around them. Returns the score of each fold."""
-    images, labels = data.data.train_images, torch.from_numpy(data.labels)
-    scores = []
-    names = data.pages.class_names
-    folds = split_pages(data.pages.train, n_folds=cfg.validation.folds, seed=cfg.seed, class_names=names)
+def trial(overrides: list[str]) -> dict[str, float]:
+    """One run of docclf in this process."""
+    import yaml
+    from hydra import compose, initialize_config_dir
+    from hydra.core.utils import setup_globals
+    from hydra.utils import execution_whitelist
+
+    from docclf import CONF_DIR
+    from docclf.train import TARGETS, train
+
+    setup_globals()
+    with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS), tempfile.TemporaryDirectory() as folder:
+        cfg = compose("train", overrides=overrides)
+        train(cfg, Path(folder))
+        result = yaml.safe_load((Path(folder) / "result.yaml").read_text(encoding="utf-8"))
+    n = result["data"]["pages"] * (1 - 1 / cfg.validation.folds) * len(result["folds"]) * cfg.validation.epochs
+    return {"images": n / result["metrics"]["train_seconds"], "score": result["kept_scores"]["net"]}
+
+
+def bare(overrides: list[str]) -> dict[str, float]:
+    """The same folds with nothing around them."""
+    from functools import partial
+
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from hydra import compose, initialize_config_dir
+    from hydra.utils import execution_whitelist
+    from sklearn.metrics import f1_score
+
+    from docclf import CONF_DIR
+    from docclf.data.augment import resize
+    from docclf.data.folds import split_pages
+    from docclf.data.module import EvenBatches
+    from docclf.models.backbone import make_net, normalisation, with_weights
+    from docclf.models.tuning import freeze_first
+    from docclf.targets import build, whitelist
+
+    with initialize_config_dir(str(CONF_DIR)), execution_whitelist(whitelist()):
+        cfg = compose("train", overrides=overrides)
+        data = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
+        make_optimizer, make_scheduler = build(cfg.optimizer, "optimizer"), build(cfg.scheduler, "scheduler")
+    images, labels, size, n_classes = data.data.train_images, data.labels, data.image_size, len(data.pages.class_names)
+    folds = split_pages(
+        data.pages.train, n_folds=cfg.validation.folds, seed=cfg.validation.seed, class_names=data.pages.class_names
+    )
+    scores, n, seconds = [], 0, 0.0
     for fold in range(cfg.validation.folds):
         torch.manual_seed(cfg.seed)
-        model: PageClassifier = instantiate(
-            cfg.model,
-            num_classes=len(data.pages.class_names),
-            image_size=data.image_size,
-            optimizer=instantiate(cfg.optimizer),
-            scheduler=instantiate(cfg.scheduler),
-        ).to(memory_format=torch.channels_last)
-        train_rows, rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        batches = EvenBatches(train_rows, cfg.data.batch_size)
-        optimizer = instantiate(cfg.optimizer)(model.net.parameters())
-        schedule = instantiate(cfg.scheduler)(optimizer, total_steps=len(batches) * cfg.validation.epochs)
+        train, rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        started = time.perf_counter()
+        name, channels = cfg.model.name, cfg.data.channels
+        net = with_weights(
+            partial(make_net, name, n_classes, size, channels),
+            name,
+            pretrained=cfg.model.pretrained,
+            checkpoint_path=cfg.model.checkpoint_path,
+        )
+        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in normalisation(net, channels))
+        freeze_first(net)
+        batches = EvenBatches(train, cfg.data.batch_size)
+        optimizer = make_optimizer([parameter for parameter in net.parameters() if parameter.requires_grad])
+        schedule = make_scheduler(optimizer, total_steps=len(batches) * cfg.validation.epochs)
         best = 0.0
         for _ in range(cfg.validation.epochs):
-            model.train()
+            net.train()
             for batch in batches:
-                pages = data.augment(torch.from_numpy(images[batch]), data.image_size)
-                logits = model(pages)
+                pages = data.augment(torch.from_numpy(images[batch]), size)
+                loss = F.cross_entropy(net((pages - mean) / std), torch.from_numpy(labels[batch]))
                 optimizer.zero_grad()
-                F.cross_entropy(logits, labels[batch]).backward()
+                loss.backward()
                 optimizer.step()
                 schedule.step()
-            model.eval()
+                n += len(batch)
+            net.eval()
             with torch.inference_mode():
-                parts = [
-                    resize(torch.from_numpy(images[rows[i : i + 256]]), data.image_size)
-                    for i in range(0, len(rows), 256)
-                ]
-                logits = torch.cat([model(part) for part in parts])
-            best = max(best, float(macro_f1(logits, labels[rows], logits.shape[1])))
+                parts = [torch.from_numpy(images[rows[i : i + 64]]) for i in range(0, len(rows), 64)]
+                found = torch.cat([net((resize(part, size) - mean) / std) for part in parts]).argmax(1).numpy()
+            best = max(best, float(f1_score(labels[rows], found, average="macro")))
+        seconds += time.perf_counter() - started
         scores.append(best)
-    return scores
+    return {"images": n / seconds, "score": statistics.mean(scores)}
 
 
 def main() -> None:
-    setup_globals()
-    with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS):
-        cfg = compose("train", overrides=sys.argv[1:])
-        data = instantiate(cfg.data, augment=instantiate(cfg.augment))
-        seconds: dict[str, list[float]] = {"bare": [], "trial": []}
-        for round_number in range(ROUNDS + 1):  # the first warms up
-            started = time.perf_counter()
-            scores = bare(cfg, data)
-            middle = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                mean = train(cfg, Path(folder))
+    if sys.argv[1:2] in (["--bare"], ["--trial"]):
+        print(json.dumps((bare if sys.argv[1] == "--bare" else trial)([*OVERRIDES, *sys.argv[2:]])))
+        return
+    found: dict[str, list[dict[str, float]]] = {"bare": [], "trial": []}
+    environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    for round_number in range(ROUNDS + 1):  # the first draws pages and computes features
+        for name, results in found.items():
+            command = [sys.executable, __file__, f"--{name}", *sys.argv[1:]]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
             if round_number:
-                seconds["bare"].append(middle - started)
-                seconds["trial"].append(time.perf_counter() - middle)
-    for name, values in seconds.items():
-        print(f"{name:6} median {statistics.median(values):.1f} s  ({', '.join(f'{value:.1f}' for value in values)})")
-    shares = [a / b for a, b in zip(seconds["bare"], seconds["trial"], strict=True)]
-    print(f"share of a trial that is work: median {statistics.median(shares):.0%}")
-    print(f"macro-F1 bare {statistics.mean(scores):.3f}, trial {mean:.3f}")
+                results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    for name, results in found.items():
+        rates = [result["images"] for result in results]
+        shown = ", ".join(f"{rate:.1f}" for rate in rates)
+        print(f"{name:5}  {statistics.median(rates):5.1f} images/s ({shown})  macro-F1 {results[-1]['score']:.3f}")
+    ratios = [a["images"] / b["images"] for a, b in zip(found["trial"], found["bare"], strict=True)]
+    print(f"trial beside bare: median {statistics.median(ratios):.2f} times as many images a second")
 
 
 if __name__ == "__main__":
