@@ -51,9 +51,11 @@ class CsvWriter:
         self._writer = csv.writer(file)
 
     def writerow(self, row: Iterable[Any]) -> None:
+        """Write one row, its texts safe for spreadsheets."""
         self._writer.writerow([cell(value) for value in row])
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write several rows, as `writerow` does."""
         for row in rows:
             self.writerow(row)
 

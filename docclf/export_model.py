@@ -40,6 +40,7 @@ _TOLERANCE = 1e-4  # between probabilities
 @answer_typos("export_model")
 @hydra.main(config_path=str(CONF_DIR), config_name="export_model", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
+    """The command: write the model of a run as ONNX."""
     try:
         export_model(cfg)
     except (DocclfError, OSError) as error:

@@ -37,6 +37,7 @@ _MOST = 20  # problems on the screen
 @answer_typos("predict")
 @hydra.main(config_path=str(CONF_DIR), config_name="predict", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
+    """The command: predict pages with the model of a run."""
     try:
         unreadable = predict(cfg, Path(HydraConfig.get().runtime.output_dir))
     except (DocclfError, OSError) as error:

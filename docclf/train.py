@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 @answer_typos("train")
 @hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
+    """The command: train, or with `-m` run one trial of a search."""
     hydra_cfg = HydraConfig.get()
     asked = hydra_cfg.runtime.choices.get("hparams_search")
     if hydra_cfg.mode == RunMode.RUN and asked not in (None, "null"):  # not logged: that goes to the search's log

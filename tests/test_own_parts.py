@@ -5,11 +5,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from forked import python
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.preflight import check_config
@@ -34,9 +34,8 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command of docclf in a folder from which the project's parts can be imported."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
     environment.pop("DOCCLF_ALLOW", None)
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    status, output = python(*arguments, cwd=folder, env=environment, warn=False)
+    return subprocess.CompletedProcess(arguments, status, output, "")
 
 
 @pytest.fixture(scope="module")

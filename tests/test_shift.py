@@ -1,13 +1,12 @@
 """A search says how test pages differ, which option answers it, and leaves it in its folder."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import python
 from omegaconf import DictConfig
 from other_pages import blur, same, skew, write_letters
 
@@ -58,11 +57,9 @@ def test_the_option_that_answers_is_named(
 
 
 def run(cwd: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    status, output = python(*arguments, cwd=cwd)
+    assert status == 0, output
+    return output
 
 
 def test_looking_at_pages_compares_them(tmp_path: Path) -> None:

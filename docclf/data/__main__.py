@@ -29,6 +29,7 @@ _SIZE = 192
 @answer_typos("look")
 @hydra.main(config_path=str(CONF_DIR), config_name="look", execution_whitelist=TARGETS)
 def main(cfg: DictConfig) -> None:
+    """The command: look at the pages of a data set."""
     try:
         look(cfg, Path(HydraConfig.get().runtime.output_dir))
     except DocclfError as error:

@@ -62,6 +62,7 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
 
 
 def stat_of(path: Path) -> os.stat_result | None:
+    """What the file system knows of a file; None where there is none."""
     try:
         return path.stat()
     except OSError:  # gone since it was listed, or a broken link; decoding will say so
@@ -77,8 +78,10 @@ def _digest(path: Path) -> str:
 
 
 def shown(done: Any, what: str, total: int, unit: str = "page") -> Any:
+    """Something that is iterated over, with a progress display on a terminal."""
     return tqdm(done, what, total, unit=unit, disable=None, leave=False)
 
 
 def n_cpus() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

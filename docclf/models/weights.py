@@ -44,6 +44,7 @@ class Weights:
 
     @property
     def are_trained(self) -> bool:
+        """Whether they are those of a training, and not random."""
         return self.kind != "random"
 
 

@@ -299,6 +299,7 @@ def _is_about_training(override: str) -> bool:
 
 
 def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str], header: str) -> None:
+    """Write a config that trains by itself from any folder."""
     if config.get("refit") is False:
         config.refit = "folds"  # a search keeps no models of its trials; who trains the winner wants one
     for key in PATH_KEYS:

@@ -191,6 +191,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
 
 
 def read_result(run: Path) -> dict[str, Any]:
+    """What `result.yaml` of a run says, see `read_facts`."""
     return read_facts(run / "result.yaml")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import python
 from PIL import Image
 from rich.cells import cell_len
 
@@ -16,15 +17,7 @@ SIZE = (60, 80)
 
 def look(cwd: Path, *overrides: str) -> tuple[int, str]:
     """Exit status and all that is printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "docclf.data", *overrides],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=120,
-    )
-    return done.returncode, done.stdout
+    return python("docclf.data", *overrides, cwd=cwd, warn=False)
 
 
 def test_a_root_that_is_not_given_is_asked_for(tmp_path: Path) -> None:
@@ -144,8 +137,9 @@ def test_what_is_no_data_set_is_refused_in_one_line(tmp_path: Path, overrides: l
 
 def test_help_comes_quickly(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    status, output = look(tmp_path, "--help")
+    command = [sys.executable, "-m", "docclf.data", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert status == 0 and "data" in output
+    assert "data" in done.stdout
     assert after.ru_utime - before.ru_utime < 1.5, "seconds of processor time"
     assert list(tmp_path.iterdir()) == []

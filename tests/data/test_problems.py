@@ -1,12 +1,11 @@
 """All pages that cannot be used go into a file, which leaves them out where it is named."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from flat_pages import opened, picture, write
+from forked import python
 
 from docclf.data.pages import read_folder
 from docclf.data.reading.problems import Problem, write_problems
@@ -25,9 +24,7 @@ def broken(root: Path) -> Path:
 
 def look(cwd: Path, *overrides: str) -> tuple[int, str]:
     """Exit status of the command and all that it prints."""
-    command = [sys.executable, "-m", "docclf.data", "data=csv", *overrides]
-    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
+    return python("docclf.data", "data=csv", *overrides, cwd=cwd, warn=False)
 
 
 def listed(path: Path) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 import pytest
 import yaml
+from forked import python
 
 TINY = (
     "data=csv",
@@ -47,10 +48,13 @@ class Search:
 
     def start(self, *overrides: str, tiny: Sequence[str] = TINY) -> subprocess.Popen[str]:
         """Start a search of 4 tiny trials by `hparams_search=optuna`, but for what the overrides say."""
+        return self.start_python("-m", *self._arguments(*overrides, tiny=tiny))
+
+    def _arguments(self, *overrides: str, tiny: Sequence[str] = TINY) -> list[str]:
         option = [] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
         given = [self.pages, "search.n_trials=4", f"study_name='{self.name}'"]
         given.append("hydra.sweeper.finalists.references=null")  # grey pixels tell these pages apart
-        return self.start_python("-m", "docclf.train", "-m", *option, *tiny, *given, *overrides)
+        return ["docclf.train", "-m", *option, *tiny, *given, *overrides]
 
     def start_python(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Python with warnings as errors."""
@@ -65,11 +69,18 @@ class Search:
 
     def run(self, *overrides: str, code: int = 0, tiny: Sequence[str] = TINY) -> str:
         """What a search prints that must end with this exit code, and without a traceback."""
-        return finish(self.start(*overrides, tiny=tiny), code)
+        return self._run(*self._arguments(*overrides, tiny=tiny), code=code)
 
     def train(self, *overrides: str, code: int = 0) -> str:
         """What a single run prints."""
-        return finish(self.start_python("-m", "docclf.train", *TINY, *overrides), code)
+        return self._run("docclf.train", *TINY, *overrides, code=code)
+
+    def _run(self, *arguments: str, code: int) -> str:
+        self.cwd.mkdir(parents=True, exist_ok=True)
+        status, output = python(*arguments, cwd=self.cwd)
+        assert status == code, output
+        assert "Traceback" not in output
+        return output
 
     def kill_when(self, ready: Callable[[], bool], *overrides: str, sent: signal.Signals = signal.SIGKILL) -> str:
         """Start a search and end it by a signal as soon as something holds; what it printed."""

@@ -198,6 +198,7 @@ def no_folder(root: Path) -> str:
 
 
 def is_utf_8(name: str) -> bool:
+    """Whether a name can be written as UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -239,6 +240,7 @@ def tell_validation(root: Path) -> None:
 
 @functools.cache  # once a process, not once a trial
 def tell_once(message: str) -> None:
+    """Warn once a process, however many trials read the pages."""
     log.warning(message)
 
 

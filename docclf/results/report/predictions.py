@@ -41,6 +41,7 @@ class Predicted:
 
     @property
     def names(self) -> list[str]:
+        """Names of the classes."""
         return self.run.predictions.class_names
 
     @property

@@ -47,10 +47,12 @@ class Subject:
 
     @property
     def directions(self) -> list[StudyDirection]:
+        """Of the objectives."""
         return self.study.directions
 
     @cached_property
     def complete(self) -> list[FrozenTrial]:
+        """The trials that came to their end."""
         return [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
 
     @cached_property
@@ -91,6 +93,7 @@ class Subject:
         return int(text) if text.isdecimal() and int(text) > 0 else None
 
     def count(self, state: TrialState) -> int:
+        """How many trials are in a state, without those that were interrupted."""
         return sum(trial.state == state and not trial.user_attrs.get(INTERRUPTED) for trial in self.trials)
 
     def folder_of(self, trial: FrozenTrial) -> Path | None:
@@ -145,6 +148,7 @@ def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
 
 
 def is_better(value: float, other: float, direction: StudyDirection) -> bool:
+    """Whether a value is better than another one."""
     return value < other if direction == StudyDirection.MINIMIZE else value > other
 
 

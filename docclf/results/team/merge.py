@@ -87,6 +87,7 @@ class _Merge:
         self.by_rescored = len(self.first.directions) == 1 and joined.rescoring() is not None
 
     def run(self) -> str:
+        """Write the merged study and all that belongs to it; what to tell of it."""
         storage = _new_storage(self.partial / "study.db")
         study = self._write_study(storage)
         notes = [*self.joined.notes, *self._link_trials()]

@@ -139,6 +139,7 @@ class _Entrant:
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> _Entrant:
+        """The one that re-evaluates a trial."""
         kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
         return cls(trial.params, kept | ({EXPECTED: trial.duration.total_seconds()} if trial.duration else {}))
 

@@ -68,6 +68,7 @@ def require_known_folders(study: optuna.Study | None, directory: Path, config: D
 
 
 def has_content(path: Path) -> bool:
+    """Whether there is a file that is not empty."""
     return path.is_file() and path.stat().st_size > 0
 
 
