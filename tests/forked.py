@@ -60,6 +60,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
             if is_script:
                 runpy.run_path(module, run_name="__main__")
             else:
+                sys.modules.pop(module, None)  # as where nothing has imported it
                 runpy.run_module(module, run_name="__main__", alter_sys=True)
         finally:
             atexit._run_exitfuncs()

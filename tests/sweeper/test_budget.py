@@ -150,6 +150,15 @@ def test_cheap_finalists_cost_little_however_dear_the_others_were() -> None:
     assert tally.finalists_seconds(plan) == pytest.approx(3.0)
 
 
+def test_the_best_trial_can_begin_again_however_cheap_the_others_were() -> None:
+    tally, plan = Tally([StudyDirection.MAXIMIZE]), Plan(20, n_finalists=3, is_race=True)
+    tally.update([ended(0, 50.0, role="baseline"), *(ended(n, 20.0) for n in range(1, 6)), ended(6, 60.0)])
+    assert tally.finalists_seconds(plan) == pytest.approx(1.3 * 60.0)
+    first = Tally([StudyDirection.MINIMIZE])
+    first.update([ended(0, 50.0, role="baseline"), *(ended(n, 20.0) for n in range(1, 6))])
+    assert first.finalists_seconds(plan) < 60.0, "trial 0 computed what others find computed"
+
+
 def test_no_trial_starts_in_the_time_of_the_finalists() -> None:
     limits = Limits({"timeout": 100.0, "stop_when_stagnant": None}, [StudyDirection.MINIMIZE], time.time() + 50)
     assert not limits.end([ended(0, 1.0)])

@@ -96,7 +96,8 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     study = opened.study
     if not asked["top_k"] or len(study.directions) > 1:
         return
-    wanted = choose(study.get_trials(deepcopy=False), study.direction, asked["top_k"])
+    trials = study.get_trials(deepcopy=False)
+    wanted = choose(trials, study.direction, asked["top_k"])
     if not wanted:
         return
     finalists = open_finalists(study, asked["race"])
@@ -104,7 +105,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
-    entrants = {mark(trial.number, overrides): _Entrant.of(trial) for trial in in_turn}
+    entrants = {mark(trial.number, overrides): _Entrant.of(trial, trials) for trial in in_turn}
     await_sign_of_life(finalists)
     with claim_lock(storage_of(finalists), finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
@@ -138,10 +139,18 @@ class _Entrant:
     attributes: Mapping[str, Any]
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> _Entrant:
-        """The one that re-evaluates a trial."""
+    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> _Entrant:
+        """The one that re-evaluates a trial of a study."""
         kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
-        return cls(trial.params, kept | ({EXPECTED: trial.duration.total_seconds()} if trial.duration else {}))
+        seconds = _seconds(trial)
+        if trial.number == 0:  # which computed what others find computed
+            alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
+            seconds = min([seconds, *(_seconds(t) for t in alike if t.state == TrialState.COMPLETE)])
+        return cls(trial.params, kept | {EXPECTED: seconds})
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration else 0.0
 
 
 def _score(
@@ -205,9 +214,9 @@ def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked['members']}")
         return {}
-    found = {}
-    for trial in (opened.study.get_trials(deepcopy=False)[number] for number in numbers):
-        entrant = _Entrant.of(trial)
+    found, trials = {}, opened.study.get_trials(deepcopy=False)
+    for trial in (trials[number] for number in numbers):
+        entrant = _Entrant.of(trial, trials)
         member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
         found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
     if found:

@@ -12,6 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
 from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
 
+# How much longer than the first finalist needs time is kept for it: a trial looks at the clock between epochs, and
+# ends its last fold.
+_LATE = 1.3
+
 
 class Tally:
     """Counts, costs and the best of a study's trials; each is looked at until it has ended, and then no more.
@@ -93,10 +97,16 @@ class Tally:
         return [*self._baseline, *(rung for _, rung in self._ranked[:n])][:n]
 
     def finalists_seconds(self, plan: Plan) -> float:
-        """How long it will take to run the best once more, with one that may be found yet."""
+        """How long it will take to run the best once more, with one that may be found yet.
+
+        The best one goes first, and begins where there is as much time as it took: without it, none is re-evaluated.
+        """
         known = self.finalists(plan.n_finalists)
         more = [self.costs[-1].rung] if known and len(known) < plan.n_finalists else []
-        return finalists_seconds(plan, self.costs, [*known, *more])
+        best = self.best[0] if known else None
+        # Trial 0 computed what others find computed.
+        first = best.duration.total_seconds() if best is not None and best.duration and best.number else 0.0
+        return max(finalists_seconds(plan, self.costs, [*known, *more]), _LATE * first)
 
     def seconds_left(self, plan: Plan, deadline: float) -> float | None:
         """How long the rest will take; None before anything can be said, and when nothing is left.
