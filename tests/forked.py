@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
         first = str(Path(module).parent) if is_script else str(cwd)
         sys.path[:0] = [first, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         sys.argv = [module, *given]
+        sys.orig_argv = [sys.executable, *([] if is_script else ["-m"]), module, *given]
         if warn:
             warnings.simplefilter("error")
         try:
@@ -62,7 +64,8 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
             else:
                 sys.modules.pop(module, None)  # as where nothing has imported it
                 runpy.run_module(module, run_name="__main__", alter_sys=True)
-        finally:
+        finally:  # as Python ends: threads, and what they run then, before everything else
+            threading._shutdown()
             atexit._run_exitfuncs()
 
     return served(act, cwd)

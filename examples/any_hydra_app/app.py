@@ -1,7 +1,7 @@
 """Any Hydra application, searched with docclf's sweeper: no page, no torch.
 
 python app.py                  one job
-python app.py -m               the search that conf/config.yaml describes; again, to go on after a crash
+python app.py -m               the search that its config describes; again, to go on after a crash
 """
 
 import hydra

@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 import pytest
-from forked import python
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
@@ -43,9 +42,11 @@ class Toy:
         self.folder = cwd / "multirun" / "toy"
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
-        """Start a search in a Python of its own, with warnings as errors."""
+        """Start a search, with warnings as errors."""
+        ours = [] if any(override.startswith("hydra/sweeper=") for override in overrides) else [MAY_CHANGE]
+        command = [sys.executable, "-W", "error", str(APP), "-m", *ours, *overrides]
         return subprocess.Popen(
-            [sys.executable, "-W", "error", *self._arguments(*overrides)],
+            command,
             cwd=self.cwd,
             env=environment(),
             text=True,
@@ -55,13 +56,7 @@ class Toy:
 
     def run(self, *overrides: str, code: int | None = 0) -> Run:
         """Run a search to its end, which must have this exit code; None for any."""
-        status, output = python(*self._arguments(*overrides), cwd=self.cwd, env=environment())
-        assert code is None or status == code, output
-        return Run(status, output, self.cwd)
-
-    def _arguments(self, *overrides: str) -> list[str]:
-        ours = [] if any(override.startswith("hydra/sweeper=") for override in overrides) else [MAY_CHANGE]
-        return [str(APP), "-m", *ours, *overrides]
+        return finish(self.start(*overrides), self.cwd, code)
 
     def paste(self, command: str, code: int | None = 0) -> Run:
         """Run a command that was printed, in a shell in another folder."""
