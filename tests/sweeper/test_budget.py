@@ -159,6 +159,15 @@ def test_the_best_trial_can_begin_again_however_cheap_the_others_were() -> None:
     assert first.finalists_seconds(plan) < 60.0, "trial 0 computed what others find computed"
 
 
+def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is_over() -> None:
+    tally, plan = Tally([StudyDirection.MINIMIZE]), Plan(20, n_finalists=3)
+    dear = [ended(number, 30.0, rung="last") for number in range(6, 9)]
+    for trial in dear:
+        trial.intermediate_values = {0: 1.0, 1: 1.0, 2: 1.0}
+    tally.update([*(ended(number, 1.0, rung="head") for number in range(6)), *dear])
+    assert tally.finalists_seconds(plan) == pytest.approx(3.0 + 10.0)
+
+
 def test_no_trial_starts_in_the_time_of_the_finalists() -> None:
     limits = Limits({"timeout": 100.0, "stop_when_stagnant": None}, [StudyDirection.MINIMIZE], time.time() + 50)
     assert not limits.end([ended(0, 1.0)])

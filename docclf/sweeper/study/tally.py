@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
 from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
 
-# How much longer than the first finalist needs time is kept for it: a trial looks at the clock between epochs, and
-# ends its last fold.
+# How much longer than the first finalist needs time is kept for it.
 _LATE = 1.3
+# Trials whose steps say how late a trial sees that its time is over.
+_LATEST = 8
 
 
 class Tally:
@@ -106,7 +107,10 @@ class Tally:
         best = self.best[0] if known else None
         # Trial 0 computed what others find computed.
         first = best.duration.total_seconds() if best is not None and best.duration and best.number else 0.0
-        return max(finalists_seconds(plan, self.costs, [*known, *more]), _LATE * first)
+        # A trial looks at the clock between its steps.
+        steps = [cost.seconds / cost.steps for cost in self.costs[-_LATEST:] if cost.steps > 1]
+        step = max(steps, default=0.0) if known else 0.0
+        return max(finalists_seconds(plan, self.costs, [*known, *more]), _LATE * first) + step
 
     def seconds_left(self, plan: Plan, deadline: float) -> float | None:
         """How long the rest will take; None before anything can be said, and when nothing is left.
