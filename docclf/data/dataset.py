@@ -7,6 +7,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -88,11 +89,11 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
         started = time.time_ns()
         pages = reader(root)
         data = _open(root, pages, options)
+        if getattr(reader, "func", reader) not in (read_csv, read_folder):
+            return data  # nobody knows what a reader of one's own looks at
         known = _Opened(data, _marks(_depends_on(root, pages, data, options)))
-        # A file of this very moment may change again without a later time. What else a reader of one's own looks at
-        # is not known.
-        settled = all(mark is None or mark[0] < started - 2_000_000_000 for mark in known.marks.values())
-        if not settled or getattr(reader, "func", reader) not in (read_csv, read_folder):
+        # A file of this very moment may change again without a later time.
+        if any(mark is not None and mark[0] >= started - 2_000_000_000 for mark in known.marks.values()):
             return data
     _opened[key] = known  # the last one that was used
     while len(_opened) > _MOST_OPENED:
@@ -120,7 +121,10 @@ def _depends_on(root: Path, pages: PageSet, data: DataSet, options: DecodeOption
     arrays = [part.images for part in (data.train_images, data.test_images) if part is not None]
     decoded = [Path(str(array.filename)) for array in arrays if isinstance(array, np.memmap)]
     named = [path for path in (options.exclude, options.corrections) if path is not None]
-    return {os.path.abspath(path) for path in (root, *root.iterdir(), *inside, *files, *named, *decoded)}  # noqa: PTH100
+    beside: list[Path] = []
+    with suppress(OSError):  # a folder may be there to be read from, and not to be listed
+        beside = list(root.iterdir())
+    return {os.path.abspath(path) for path in (root, *beside, *inside, *files, *named, *decoded)}  # noqa: PTH100
 
 
 def _marks(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:

@@ -72,6 +72,14 @@ def test_nor_with_a_reader_that_may_look_elsewhere(opened: Callable[..., DataSet
     assert opened(reader) is not opened(reader)
 
 
+def test_such_a_reader_may_have_a_file_for_its_root(opened: Callable[..., DataSet], tmp_path: Path) -> None:
+    pages = opened().pages
+    (tmp_path / "pages.jsonl").write_text("")
+    options = make_options(16, 1.0, cache_dir=tmp_path / "cache")
+    data = open_data_set(tmp_path / "pages.jsonl", lambda root: pages, options)
+    assert data.fingerprint == opened().fingerprint
+
+
 def test_pages_of_a_table_are_as_the_table_says(tmp_path: Path) -> None:
     root, options = tmp_path / "pages", make_options(16, 1.0, cache_dir=tmp_path / "cache")
     (root / "train").mkdir(parents=True)
