@@ -22,7 +22,7 @@ def cell(value: Any) -> Any:
 
 
 def screen_width(text: str) -> int:
-    """Cells that a text takes on a terminal.
+    """Cells that a text takes on a terminal; for commands that do not load rich, whose `cell_len` says the same.
 
     >>> screen_width("계약서"), screen_width("bill")
     (6, 4)

@@ -35,7 +35,8 @@ def importances(subject: Subject, objective: int) -> Importances:
     """Importances by fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) of parameters that all the trials have which
     they are computed from.
 
-    Optuna's default, PED-ANOVA, is not used: of 100 trials whose score a choice decides, it gave that choice 1 %.
+    Optuna's default, PED-ANOVA, is not used: of 100 random trials whose score one choice decides, it gave that choice
+    61 to 69 % (3 seeds), fANOVA 100 %.
     Where parameters depend on others, as a head has no learning rate, these are the trials with the most to say, see
     `sharing`.
     """
