@@ -8,6 +8,9 @@ import pytorch_lightning as pl
 
 from docclf.training.fold_training import HEAD, NET, Candidate, FoldTraining
 
+# A configuration that needs no more epochs than this comes to its end when time is up.
+_GRACE = 1
+
 
 class Trial(Protocol):
     """What the folds need of an Optuna trial."""
@@ -67,7 +70,7 @@ class FoldAverage(FoldTraining):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
         self._report_epoch()
-        if not self.pruned and self.fold + 1 < self.n_runs and self.trial.out_of_time():
+        if not self.pruned and self._steps_left > _GRACE and self.trial.out_of_time():
             self.out_of_time = True
         trainer.should_stop = self.pruned or self.paused or self.out_of_time
 
@@ -79,6 +82,10 @@ class FoldAverage(FoldTraining):
         if (self.paused or self.out_of_time) and trainer.current_epoch < self.epochs:
             return  # goes on another time
         self._finish(self.seconds)
+
+    @property
+    def _steps_left(self) -> int:
+        return (self.n_runs - self.fold) * self.epochs - self.n_epochs
 
     def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
         """Count a fold that was trained elsewhere as if it were trained here and now.

@@ -1,4 +1,4 @@
-"""A search that is out of time stops after the epoch; a trial in its last fold ends."""
+"""A search that is out of time stops after the epoch; a trial that needs one more ends."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from docclf.training.resume import FoldCheckpoints
 
 @pytest.mark.parametrize(
     ("step", "before", "after"),
-    [(0, [1], [2, 3, 3]), (2, [3], [3, 3]), (3, [3, 1], [2, 3]), (5, [3, 3], [3])],
+    [(0, [1], [2, 3, 3]), (2, [3], [3, 3]), (3, [3, 1], [2, 3]), (5, [3, 3], [3]), (6, [3, 3, 1], [2])],
 )
 def test_a_search_out_of_time_stops_after_the_epoch_and_goes_on_another_time(
     slow: Any, tmp_path: Path, step: int, before: list[int], after: list[int]
@@ -27,23 +27,23 @@ def test_a_search_out_of_time_stops_after_the_epoch_and_goes_on_another_time(
     assert epochs.lengths == after
 
 
-@pytest.mark.parametrize("step", [6, 7, 8])
-def test_the_last_fold_ends_whatever_the_time_is(slow: Any, step: int) -> None:
+@pytest.mark.parametrize("step", [7, 8])
+def test_the_last_epoch_is_trained_whatever_the_time_is(slow: Any, step: int) -> None:
     trial = slow.folds.Recorder(out_of_time_at=step)
     result, epochs = slow.run(trial)
     slow.require_same(result, trial)
     assert epochs.lengths == [3, 3, 3]
 
 
-def test_a_single_split_ends_whatever_the_time_is(slow: Any) -> None:
+def test_a_single_split_stops_like_a_last_fold(slow: Any) -> None:
     result, epochs = slow.run(slow.folds.Recorder(out_of_time_at=0), run_folds=1)
-    assert not result.out_of_time and epochs.lengths == [3]
+    assert result.out_of_time and epochs.lengths == [1]
 
 
 def test_a_fold_that_ends_out_of_time_is_not_stopped_for_good(slow: Any, tmp_path: Path) -> None:
     """Its trial goes on another time, so that it cannot be a pruned one."""
     trial = slow.folds.Recorder(prune_at=1)
     trial.out_of_time = lambda: bool(trial.reports)  # from the second fold on
-    result, epochs = slow.run(trial, FoldCheckpoints(tmp_path, "key"), report="fold", epochs=1)
+    result, epochs = slow.run(trial, FoldCheckpoints(tmp_path, "key"), report="fold", folds=4, epochs=1)
     assert (result.out_of_time, result.pruned) == (True, False) and epochs.lengths == [1, 1]
     assert trial.asked == [0]
