@@ -21,7 +21,7 @@ import optuna
 
 APP = Path(__file__).parents[1] / "tests" / "sweeper" / "toy" / "app.py"
 TOTAL, ROUNDS_A_STUDY = 12, 10
-EXPORT = "+hydra.callbacks.export._target_=docclf.results.export.ExportBest"
+EXPORT = "+hydra.callbacks.export._target_=docclf.results.study.export.ExportBest"
 
 
 def start(folder: Path, n_trials: int) -> subprocess.Popen[bytes]:

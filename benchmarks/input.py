@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from docclf.data.augment import BatchAugment
-from docclf.data.cache import load_pages
-from docclf.data.contents import n_cpus
+from docclf.data.augment.batch import BatchAugment
+from docclf.data.cache.contents import n_cpus
+from docclf.data.cache.decoded import load_pages
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_folder
 from docclf.demo import draw_pages

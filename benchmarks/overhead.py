@@ -51,12 +51,12 @@ def bare(overrides: list[str]) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
     from docclf import CONF_DIR
-    from docclf.data.augment import resize
+    from docclf.data.augment.batch import resize
     from docclf.data.folds import split_pages
     from docclf.data.module import EvenBatches
     from docclf.models.backbone import make_net, normalisation, with_weights
     from docclf.models.tuning import freeze_first
-    from docclf.targets import build, whitelist
+    from docclf.safety.targets import build, whitelist
 
     with initialize_config_dir(str(CONF_DIR)), execution_whitelist(whitelist()):
         cfg = compose("train", overrides=overrides)

@@ -2,11 +2,14 @@
 
     python benchmarks/winner.py real [SEED ...]         5 seeds, about 35 min on 2 cores
     python benchmarks/winner.py shuffled [SEED ...]     20 seeds with shuffled labels, about 20 min
+    python benchmarks/winner.py DIR [SEED ...]          10 seeds of pages of one's own, about 25 min
 
 `real`: the default search for every seed; winner and baseline are trained on all pages (refit=all), and score the test
 pages of the data set and ten times as many of the same kind. Counted is how often the winner is above the baseline on
 the test pages, and how often the interval of the difference on them holds the difference on the many.
 `shuffled`: reduced searches on pages whose labels mean nothing. Counted is how often a search says so.
+`DIR`, as for benchmarks/strength.py: searches of two minutes that export the mean of several trials. Counted is how
+often its interval holds its score on the test pages, and how often it is not below the winner there.
 """
 
 import csv
@@ -18,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from sklearn.metrics import f1_score
 
 from docclf.demo import draw_pages
 from docclf.metrics.scores import compare_scores, macro_f1
@@ -98,10 +102,42 @@ def shuffled(scratch: Path, seeds: list[int]) -> None:
     print(f"nothing beats the baseline: {silent} of {len(seeds)}")
 
 
+def ensembles(scratch: Path, root: Path, seeds: list[int], overrides: list[str]) -> None:
+    with (root / "test.csv").open(newline="", encoding="utf-8-sig") as file:
+        truth = [row["target"] for row in csv.DictReader(file)]
+    print("seed  trials  expected              test   winner on test", flush=True)
+    held = better = n = 0
+    for seed in seeds:
+        folder = scratch / f"search-{seed}"
+        pages = ["data=csv", "search.timeout=2m", "search.n_trials=null"]
+        verdict = search(folder, root, seed, *pages, "search.ensemble=true", *overrides)
+        found = verdict["ensemble"]
+        if not found["exported"]:
+            print(f"{seed:>4}  {found['text']}", flush=True)
+            continue
+        scores = []
+        for i, run_folder in enumerate((folder, folder / verdict["winner"]["folder"])):
+            output = scratch / f"{seed}-{i}.csv"
+            predict = [sys.executable, "-m", "docclf.predict", f"run={run_folder}", f"data.root='{root / 'test.csv'}'"]
+            run(*predict, f"output={output}")
+            with output.open(newline="", encoding="utf-8") as file:
+                scores.append(f1_score(truth, [row["target"] for row in csv.DictReader(file)], average="macro"))
+        n += 1
+        held += found["low"] <= scores[0] <= found["high"]
+        better += scores[0] >= scores[1]
+        expected = f"{found['macro_f1']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+        print(f"{seed:>4}  {len(found['trials']):>6}  {expected}  {scores[0]:.3f}  {scores[1]:.3f}", flush=True)
+    print(f"interval holds: {held} of {n}; not below the winner: {better} of {n}")
+
+
 if __name__ == "__main__":
-    what, seeds = sys.argv[1], [int(text) for text in sys.argv[2:]]
+    what = sys.argv[1]
+    seeds = [int(text) for text in sys.argv[2:] if text.isdigit()]
+    overrides = [text for text in sys.argv[2:] if not text.isdigit()]
     with tempfile.TemporaryDirectory() as place:
         if what == "real":
             real(Path(place), seeds or list(range(5)))
-        else:
+        elif what == "shuffled":
             shuffled(Path(place), seeds or list(range(20)))
+        else:
+            ensembles(Path(place), Path(what).resolve(), seeds or list(range(10)), overrides)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError, SearchError
+from docclf.safety.untrusted import read_config, read_yaml
 from docclf.sweeper.config import FOLDER_FILE
 from docclf.sweeper.storage.passwords import take_argument
-from docclf.untrusted import read_config, read_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -114,7 +114,7 @@ def load_study(folder: str | Path) -> optuna.Study:
     Raises:
         DataError: There is no search in this folder.
     """
-    from docclf.results.studies import open_study
+    from docclf.results.study.studies import open_study
 
     if not (Path(folder) / "multirun.yaml").is_file():
         raise DataError(f"Expected the folder of a search, multirun/NAME, got {folder}, which has no multirun.yaml.")

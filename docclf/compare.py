@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docclf.cli.console import make_parser, run
-from docclf.untrusted import reading
+from docclf.safety.untrusted import reading
 
 _DESCRIPTION = """\
 Compare two runs by their out-of-fold predictions of the same pages, and by those of the test pages
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(options: argparse.Namespace) -> str:
-    from docclf.results.comparison import compare_runs
+    from docclf.results.quality.comparison import compare_runs
     from docclf.results.reading import baseline_run
 
     places = [path for path in (options.run_a, options.run_b) if path]

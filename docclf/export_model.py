@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
+from docclf.safety.untrusted import inside, read_config
 from docclf.train import TARGETS
-from docclf.untrusted import inside, read_config
 
 if TYPE_CHECKING:
     from torch import Tensor

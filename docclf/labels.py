@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _review(options: argparse.Namespace) -> str:
     from docclf.data.formats import quiet_decoders
-    from docclf.results.labels import read_label_issues
+    from docclf.results.quality.labels import read_label_issues
     from docclf.results.reading import read_run
     from docclf.results.report.predictions import pages_root
     from docclf.review.decisions import Decisions, beside

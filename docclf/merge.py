@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docclf.cli.console import make_parser, run
+from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.passwords import hide_password
-from docclf.untrusted import reading
 
 _DESCRIPTION = """\
 Merge searches of several people or machines into one study: all finished trials, each with where it

@@ -176,7 +176,7 @@ def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_n
     scored = known & read
     if not scored.any():
         return
-    from docclf.results.evaluation import write_evaluation
+    from docclf.results.quality.evaluation import write_evaluation
 
     text = write_evaluation(output, labels[scored], outcome.predicted[scored], outcome.confidence[scored], class_names)
     without = [(n, what) for n, what in ((sum(~known), "without a label"), (sum(known & ~read), "not readable")) if n]

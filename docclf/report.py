@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import DocclfError
+from docclf.safety.untrusted import plain, reading
 from docclf.sweeper.storage.passwords import hide_password
-from docclf.untrusted import plain, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def _report(options: argparse.Namespace) -> Path:
     import optuna
 
     from docclf.results.report.page import write_report
-    from docclf.results.studies import open_study
+    from docclf.results.study.studies import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with reading("a study", hide_password(options.study)):
@@ -110,8 +110,8 @@ def _command(study: optuna.Study, config: DictConfig) -> str:
     """What goes on with a search of docclf; empty where it is another application's."""
     from omegaconf import OmegaConf
 
-    from docclf.results.studies import replayable
-    from docclf.results.summary import larger_limits
+    from docclf.results.study.studies import replayable
+    from docclf.results.study.summary import larger_limits
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return ""

@@ -24,20 +24,20 @@ from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, 
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
+from docclf.safety.targets import build, whitelist
+from docclf.safety.untrusted import allowed
 from docclf.sweeper import current_trial
 from docclf.sweeper.run.faults import fault_of
-from docclf.targets import build, whitelist
-from docclf.untrusted import allowed
 
 if TYPE_CHECKING:
     from docclf.data.module import PageDataModule
     from docclf.loggers.run import RunLoggers
-    from docclf.models.feature_cache import FeatureCache
+    from docclf.models.frozen.cache import FeatureCache
     from docclf.sweeper.trial import JobTrial
     from docclf.training.crossval import CrossValidation
     from docclf.training.parts import Parts
 
-# What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/targets.py.
+# What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/safety/targets.py.
 TARGETS = whitelist()
 
 
@@ -163,7 +163,7 @@ def _describe(parts: Parts) -> dict[str, Any]:
 
 def _cross_validate(parts: Parts, logger: RunLoggers, result: dict[str, Any]) -> CrossValidation:
     """Measure the floors, train the folds, and note what came out."""
-    from docclf.models.floors import measure_floors
+    from docclf.models.frozen.floors import measure_floors
     from docclf.training.crossval import cross_validate, cross_validate_heads
 
     trial, heads, validation = parts.trial, parts.heads, parts.trainer.validation
@@ -261,7 +261,7 @@ def _compare_test_pages(cfg: DictConfig, data: PageDataModule, cache: FeatureCac
 
 def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     """Say what a run came to."""
-    from docclf.results.floors import floor_lines, foretold_text
+    from docclf.results.study.floors import floor_lines, foretold_text
 
     folds = ", ".join(f"{score:.3f}" for score in done.scores)
     kept = f"; kept: {done.kept}" if done.kept_scores else ""
@@ -277,7 +277,7 @@ def _hardware() -> dict[str, Any]:
     """What this process trains on."""
     import torch
 
-    from docclf.data.contents import n_cpus
+    from docclf.data.cache.contents import n_cpus
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import docclf
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.loggers.choice import chosen_loggers
 from docclf.loggers.run import RunInfo, RunLogger
 from docclf.training.trainer import choose_precision

@@ -24,8 +24,8 @@ from docclf.inference.description import Description, HeadDescription, join_mode
 from docclf.inference.doubt import make_doubt
 from docclf.inference.ensemble import Blend, load_ensemble, save_ensemble
 from docclf.metrics.calibration import with_temperature
-from docclf.models.features import FrozenBackbone, PooledStages
-from docclf.models.head import Head
+from docclf.models.frozen.features import FrozenBackbone, PooledStages
+from docclf.models.frozen.head import Head
 from docclf.predict import predict
 
 WEIGHTS = [0.5, 0.3, 0.2]

@@ -18,7 +18,7 @@ from docclf.sweeper.space.parameters import parse_space
 Compose = Callable[..., DictConfig]
 
 GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name != "hydra")
-# What other checks than that of the table look at: names that are called, see docclf.targets.
+# What other checks than that of the table look at: names that are called, see docclf.safety.targets.
 ELSEWHERE = ("_target_", "_partial_")
 
 

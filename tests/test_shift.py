@@ -10,7 +10,7 @@ from forked import python
 from omegaconf import DictConfig
 from other_pages import blur, same, skew, write_letters
 
-from docclf.data.shift import KINDS, Difference
+from docclf.data.looks.shift import KINDS, Difference
 from docclf.results.shift import read_shift
 from docclf.training.shift import answer
 

@@ -14,12 +14,12 @@ from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
-from docclf.sweeper.allow import require_allowed
+from docclf.safety.allow import require_allowed
+from docclf.safety.targets import build, whitelist
+from docclf.safety.untrusted import allowed
 from docclf.sweeper.space.parameters import parse_space
 from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
-from docclf.targets import build, whitelist
 from docclf.train import train
-from docclf.untrusted import allowed
 
 MINE = """
 from pathlib import Path
@@ -50,7 +50,7 @@ GADGETS = [
     {"_target_": "optuna.storages.JournalStorage", "log_storage": 1},
     {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
-    {"_target_": "docclf.results.pickled.write_pickle", "path": "{seen}"},
+    {"_target_": "docclf.results.study.pickled.write_pickle", "path": "{seen}"},
     {"_target_": "docclf.sweeper.run.workers._begin", "parent": 1, "path": "{pickle}"},
     {"_target_": "docclf.inference.ensemble.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},
@@ -83,7 +83,7 @@ def filled(gadget: Any, seen: Path) -> Any:
 def test_nothing_else_is_called_wherever_it_stands(gadget: dict[str, Any], cfg: DictConfig, seen: Path) -> None:
     before = set(seen.parent.iterdir())
     gadget = filled(gadget, seen)
-    nested = OmegaConf.create({"_target_": "docclf.data.augment.BatchAugment", "strength": [gadget]})
+    nested = OmegaConf.create({"_target_": "docclf.data.augment.batch.BatchAugment", "strength": [gadget]})
     keys = ("augment", "data.reader", "data.draw", "model.head", "optimizer", "logger.mine", "validation", "trainer")
     for key in keys:
         for value in (gadget, nested):
@@ -101,12 +101,12 @@ def test_nothing_else_is_called_wherever_it_stands(gadget: dict[str, Any], cfg: 
 
 def test_what_may_stand_at_one_key_may_not_at_another(cfg: DictConfig) -> None:
     cfg.augment = {"_target_": "torch.optim.SGD", "params": []}
-    with pytest.raises(ConfigError, match=r"`augment._target_` to be one of docclf.data.augment.BatchAugment"):
+    with pytest.raises(ConfigError, match=r"`augment._target_` to be one of docclf.data.augment.batch.BatchAugment"):
         train(cfg, Path())
 
 
 def test_a_whitelist_cannot_come_with_the_config(cfg: DictConfig) -> None:
-    cfg.augment = {"_target_": "docclf.data.augment.BatchAugment", "_execution_whitelist_": "*"}
+    cfg.augment = {"_target_": "docclf.data.augment.batch.BatchAugment", "_execution_whitelist_": "*"}
     with pytest.raises(Exception, match="_execution_whitelist_"):
         build(cfg.augment, "augment")
 
@@ -277,7 +277,7 @@ def test_keys_may_be_allowed_where_the_command_is_typed(tmp_path: Path, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, seen: Path, pages_root: Path) -> None:
-    module = "from docclf.data.augment import BatchAugment\nclass Mine(BatchAugment): pass\n"
+    module = "from docclf.data.augment.batch import BatchAugment\nclass Mine(BatchAugment): pass\n"
     (seen.parent / "mine.py").write_text(module)
     command = [sys.executable, "-m", "docclf.train", "-m", "hparams_search=head", "search.n_trials=2", "report=false"]
     command += [f"hydra/launcher={launcher}", "augment._target_=mine.Mine", "data=csv", f"data.root='{pages_root}'"]

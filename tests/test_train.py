@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
 from docclf.cli.preflight import preflight
-from docclf.data.augment import BatchAugment
-from docclf.data.cache import cache_size, load_pages
+from docclf.data.augment.batch import BatchAugment
+from docclf.data.cache.decoded import cache_size, load_pages
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv

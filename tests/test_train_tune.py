@@ -20,15 +20,15 @@ from omegaconf import DictConfig, open_dict
 from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
 from docclf.export_model import export_model
 from docclf.inference.ensemble import load_ensemble
-from docclf.models.feature_cache import FeatureCache
-from docclf.models.features import FrozenBackbone
-from docclf.models.head import HeadOptions, fit_head, reduce
+from docclf.models.frozen.cache import FeatureCache
+from docclf.models.frozen.features import FrozenBackbone
+from docclf.models.frozen.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train

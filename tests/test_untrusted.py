@@ -17,7 +17,6 @@ from merged_studies import merge, new_study, tell
 from PIL import Image
 from small_models import save_model
 
-from docclf.cells import CsvWriter, cell
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.reading.tables import candidates
@@ -29,11 +28,12 @@ from docclf.report import main as report
 from docclf.report import read_thumbnail
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_predictions, read_run
-from docclf.results.studies import open_study, replayable
+from docclf.results.study.studies import open_study, replayable
+from docclf.results.study.winner import remove_run
 from docclf.results.team.sources import read_source
-from docclf.results.winner import remove_run
+from docclf.safety.cells import CsvWriter, cell
+from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
 from docclf.training.resume import FoldCheckpoints
-from docclf.untrusted import inside, plain, read_config, read_yaml, require_whole
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 
@@ -319,7 +319,7 @@ def test_tables_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_messages_are_escaped_for_who_reads_them_on_a_terminal() -> None:
     code = (
-        "import logging, sys; from docclf.untrusted import escape_logs; escape_logs(); escape_logs()\n"
+        "import logging, sys; from docclf.safety.untrusted import escape_logs; escape_logs(); escape_logs()\n"
         "logging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
         "logging.warning('a %s', '\\x1b[2J'); logging.warning('%d', 'x\\x1b')"
     )

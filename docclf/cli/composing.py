@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.untrusted import inside
+from docclf.safety.untrusted import inside
 
 _SEARCHPATH = "hydra.searchpath"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from docclf import __version__
 from docclf.errors import DocclfError
-from docclf.untrusted import escape_logs, plain
+from docclf.safety.untrusted import escape_logs, plain
 
 
 @contextmanager

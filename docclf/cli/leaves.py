@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.errors import ConfigError
-from docclf.sweeper.run.duration import read_timeout
+from docclf.safety.untrusted import plain
+from docclf.sweeper.space.duration import read_timeout
 from docclf.training.validation import SCORES
-from docclf.untrusted import plain
 
 KEEP = ("winner", "finalists", "all", "none")
 # What `search.objective` can name: see docclf.training.crossval.CrossValidation.metrics.

@@ -16,7 +16,7 @@ from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
-from docclf.targets import FORMER, build, check_targets
+from docclf.safety.targets import FORMER, build, check_targets
 
 if TYPE_CHECKING:
     import numpy as np

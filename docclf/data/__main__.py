@@ -17,7 +17,7 @@ from docclf import CONF_DIR
 from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.errors import DocclfError
-from docclf.targets import build
+from docclf.safety.targets import build
 from docclf.train import TARGETS
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ def look(cfg: DictConfig, folder: Path) -> None:
         SystemExit: Some pages cannot be used.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
-    from docclf.data.overview import describe, examples
+    from docclf.data.looks.overview import describe, examples
+    from docclf.data.looks.shift import take_sample
     from docclf.data.reading.problems import write_problems
-    from docclf.data.shift import take_sample
     from docclf.results.pictures import write_examples
     from docclf.results.shift import PICTURE, read_shift, shift_lines
     from docclf.training.shift import compare_test_pages

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.array import PageArray
-from docclf.data.cache import DecodedPages, default_cache_dir, load_pages
-from docclf.data.content import content_order, fingerprint, fingerprint_of_rows
-from docclf.data.duplicates import known_pairs, merge_groups
+from docclf.data.cache.array import PageArray
+from docclf.data.cache.decoded import DecodedPages, default_cache_dir, load_pages
+from docclf.data.cache.options import DECODING, DecodeOptions, make_options
+from docclf.data.fingerprint import content_order, fingerprint, fingerprint_of_rows
+from docclf.data.folds import rare_classes, without_classes
 from docclf.data.formats import DECODER, limit_pixels
-from docclf.data.options import DECODING, DecodeOptions, make_options
+from docclf.data.looks.duplicates import known_pairs, merge_groups
 from docclf.data.pages import Pages, PageSet, read_csv, read_folder
-from docclf.data.rare import rare_classes, without_classes
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.names import some

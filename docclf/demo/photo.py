@@ -54,7 +54,7 @@ def photo(image: Image.Image, rng: Generator) -> Image.Image:
 
 
 def _seen_at_an_angle(image: Image.Image, rng: Generator) -> Image.Image:
-    """Reduced to a photograph's size, cropped, turned and in perspective as by `docclf.data.warp`."""
+    """Reduced to a photograph's size, cropped, turned and in perspective as by `docclf.data.augment.warp`."""
     scale = between(rng, *PHOTO_SIDES) / max(image.size)
     width, height = (round(side * scale) for side in image.size)
     paper = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))

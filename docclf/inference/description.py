@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from docclf.files import link, replacing
-from docclf.untrusted import inside, read_yaml
+from docclf.safety.untrusted import inside, read_yaml
 
 FOLDER = "model"
 NAME = "model.yaml"

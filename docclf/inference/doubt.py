@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.metrics.calibration import Selective, accuracy_over_coverage
-from docclf.models.novelty import Novelty
+from docclf.models.frozen.novelty import Novelty
 
 
 @dataclass(frozen=True)

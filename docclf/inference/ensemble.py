@@ -29,10 +29,10 @@ from docclf.inference.description import (
     write_description,
 )
 from docclf.models.backbone import make_net, require_known
-from docclf.models.features import PIXELS, Passes, Views, load_backbone
-from docclf.models.head import Head
+from docclf.models.frozen.features import PIXELS, Passes, Views, load_backbone
+from docclf.models.frozen.head import Head
 from docclf.models.state import write_tensors
-from docclf.targets import build_model
+from docclf.safety.targets import build_model
 
 # Of what a folder may ask for.
 _MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
@@ -78,7 +78,7 @@ class Ensemble(torch.nn.Module):
         self.eval()
 
     def features(self, images: Tensor, aspects: Tensor, passes: Passes | None = None) -> Tensor:
-        """Frozen features of pages, see `docclf.models.features.Views`; there must be a head."""
+        """Frozen features of pages, see `docclf.models.frozen.features.Views`; there must be a head."""
         assert self.head is not None
         found: Tensor = self.head.views(images, aspects, passes)
         return found
@@ -101,7 +101,7 @@ class Ensemble(torch.nn.Module):
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
             aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
-            passes: See `docclf.models.features.Views`.
+            passes: See `docclf.models.frozen.features.Views`.
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
@@ -318,7 +318,7 @@ def normalisation_of(
     """Mean and standard deviation of each channel that a model that is not timm's normalises pages with.
 
     Args:
-        own: See `docclf.targets.own_model`.
+        own: See `docclf.safety.targets.own_model`.
     """
     model = _make_own(own, n_classes, image_size, channels)
     mean, std = (getattr(model, name).flatten().tolist() for name in ("mean", "std"))

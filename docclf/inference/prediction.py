@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from docclf.cells import CsvWriter
-from docclf.data.augment import resize
+from docclf.data.augment.batch import resize
 from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
@@ -22,8 +21,9 @@ from docclf.errors import ConfigError
 from docclf.files import replacing, set_aside
 from docclf.inference.description import Description
 from docclf.inference.ensemble import Blend, Ensemble
-from docclf.models.features import Passes
-from docclf.models.novelty import Novelty
+from docclf.models.frozen.features import Passes
+from docclf.models.frozen.novelty import Novelty
+from docclf.safety.cells import CsvWriter
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from docclf.loggers.choice import chosen_loggers
 from docclf.loggers.wandb_sync import sync_command
-from docclf.results.export import search_folder
+from docclf.results.study.export import search_folder
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class LogStudy(Callback):
     """With `logger=wandb`, logs the study as one more run, and says how offline runs are uploaded.
 
-    Hydra calls callbacks in reverse order at the end: this one has to stand before `docclf.results.export.ExportBest`,
-    whose files it logs.
+    Hydra calls callbacks in reverse order at the end: this one has to stand before
+    `docclf.results.study.export.ExportBest`, whose files it logs.
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

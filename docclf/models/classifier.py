@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import make_net, make_own_net, normalisation, with_weights
-from docclf.models.head import Head, HeadOptions
+from docclf.models.frozen.head import Head, HeadOptions
 from docclf.models.tuning import batch_norms, freeze_first, keep_depthwise_in_32_bit, parameter_groups, scale_rates
 from docclf.models.weights import find_weights
 
@@ -37,7 +37,7 @@ class PageClassifier(pl.LightningModule):
             not for here.
         pretrained: Start from trained weights: True, False, or `auto` where they can be had.
         checkpoint_path: Start from this file instead; its classifier is left out if its classes are others.
-        head: Of the frozen net, see `docclf.models.head.HeadOptions`; `start` takes a fitted one.
+        head: Of the frozen net, see `docclf.models.frozen.head.HeadOptions`; `start` takes a fitted one.
         drop_rate: Dropout before the classifier, in [0, 1).
         label_smoothing: Fraction of the target spread over all classes, in [0, 1).
         class_weights: Weight of each class in the loss, of length num_classes; None or False weighs all alike.

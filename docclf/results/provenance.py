@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from docclf.results.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
-from docclf.untrusted import VARIABLE, allow_options, allowed
+from docclf.results.study.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
+from docclf.safety.untrusted import VARIABLE, allow_options, allowed
 
 if TYPE_CHECKING:
     import optuna

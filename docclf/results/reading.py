@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from docclf.cells import uncell
 from docclf.errors import DataError
-from docclf.untrusted import inside, read_config, read_yaml
+from docclf.safety.cells import uncell
+from docclf.safety.untrusted import inside, read_config, read_yaml
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from docclf.cells import CsvWriter
 from docclf.files import replacing
 from docclf.results.pictures import write_confusion
+from docclf.safety.cells import CsvWriter
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

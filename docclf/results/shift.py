@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from docclf.errors import DataError
 from docclf.files import replacing
 from docclf.results.reading import shown
-from docclf.untrusted import read_yaml
+from docclf.safety.untrusted import read_yaml
 
 NAME, PICTURE = "test_pages.yaml", "test_pages.png"
 _TOLD_APART = 0.55  # lower bound of the area from which on pages are called unlike

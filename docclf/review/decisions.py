@@ -9,10 +9,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from docclf.cells import CsvWriter
 from docclf.data.reading.corrections import Correction, read_corrections
 from docclf.files import replacing
-from docclf.results.labels import Suspect
+from docclf.results.quality.labels import Suspect
+from docclf.safety.cells import CsvWriter
 
 _HEADER = ("ID", *(field.name for field in fields(Correction)[1:]))
 

@@ -18,7 +18,7 @@ from PIL import Image
 from docclf.data.formats import read_with_aspect
 from docclf.data.reading.tables import find_page
 from docclf.errors import DocclfError
-from docclf.results.labels import Suspect
+from docclf.results.quality.labels import Suspect
 from docclf.review.decisions import Decisions
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
+from docclf.safety.untrusted import plain
 from docclf.sweeper import config as config  # registers the options
-from docclf.untrusted import plain
 
 
 class SweepError(CompactHydraException):
@@ -58,7 +58,7 @@ class DocclfSweeper(Sweeper):
             SweepError: The space, the data or the study to continue is not as it must be, the first trial shows that
                 none can succeed, too many failed, or the machine did.
         """
-        from docclf.sweeper.allow import require_allowed
+        from docclf.safety.allow import require_allowed
         from docclf.sweeper.run.faults import fault_of
         from docclf.sweeper.run.finalists import run_finalists
         from docclf.sweeper.run.machine import n_workers

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.metrics.scores import macro_f1
-from docclf.models.heads import Heads
+from docclf.models.frozen.heads import Heads
 from docclf.training.fitting import FoldTrainer
 from docclf.training.fold_average import FoldAverage, FoldScore, Trial
 from docclf.training.fold_training import HEAD, NET

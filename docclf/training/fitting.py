@@ -15,8 +15,8 @@ from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
 from docclf.inference.ensemble import save_weights
 from docclf.models.classifier import PageClassifier
-from docclf.models.head import Head
-from docclf.models.heads import Heads
+from docclf.models.frozen.head import Head
+from docclf.models.frozen.heads import Heads
 from docclf.models.state import StateIO
 from docclf.training.fold_training import AVERAGE, HEAD, NET, FoldTraining
 from docclf.training.resume import FoldCheckpoints

@@ -15,11 +15,11 @@ from docclf.data.module import PageDataModule, class_weights
 from docclf.errors import ConfigError, DataError, MachineError
 from docclf.inference.description import FOLDER as MODEL
 from docclf.models.backbone import require_known
-from docclf.models.feature_cache import FeatureCache
-from docclf.models.features import PIXELS, FrozenBackbone
-from docclf.models.head import HeadOptions
-from docclf.models.heads import Heads
-from docclf.targets import build, build_model, own_model
+from docclf.models.frozen.cache import FeatureCache
+from docclf.models.frozen.features import PIXELS, FrozenBackbone
+from docclf.models.frozen.head import HeadOptions
+from docclf.models.frozen.heads import Heads
+from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
 from docclf.training.fitting import FoldTrainer
 from docclf.training.fold_training import HEAD
@@ -164,7 +164,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
 
     Args:
         cfg: The whole config.
-        **places: See `docclf.models.feature_cache.FeatureCache`.
+        **places: See `docclf.models.frozen.cache.FeatureCache`.
 
     Raises:
         ConfigError: There is no such backbone.

@@ -21,11 +21,11 @@ from docclf.metrics.calibration import calibration_error, fit_temperature, with_
 from docclf.metrics.scores import interval, macro_f1
 from docclf.models.backbone import make_net, normalisation
 from docclf.models.classifier import PageClassifier
-from docclf.models.features import PIXELS, PooledStages
-from docclf.models.heads import Heads
-from docclf.results.calibration import write_calibration
-from docclf.results.labels import write_label_issues
+from docclf.models.frozen.features import PIXELS, PooledStages
+from docclf.models.frozen.heads import Heads
 from docclf.results.provenance import versions
+from docclf.results.quality.calibration import write_calibration
+from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
 from docclf.training.fitting import fit_in_memory
@@ -92,7 +92,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
         folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
 
     Returns:
-        `calibration`, see `docclf.results.calibration.write_calibration`, and the number of `label_issues`.
+        `calibration`, see `docclf.results.quality.calibration.write_calibration`, and the number of `label_issues`.
     """
     pages, rows = data.pages, done.scored
     calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])
@@ -153,7 +153,7 @@ def keep_model(
         backbone: Name of the timm model.
         heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
             only help.
-        own: What makes a net that is not timm's, see `docclf.targets.own_model`.
+        own: What makes a net that is not timm's, see `docclf.safety.targets.own_model`.
     """
     pages, images = data.pages, data.data.train_images.images
     temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.data.shift import KINDS, Difference, find_differences, take_sample
+from docclf.data.looks.shift import KINDS, Difference, find_differences, take_sample
 from docclf.results.shift import is_unlike, read_shift, write_shift
 
 if TYPE_CHECKING:
+    from docclf.data.augment.views import PageViews
     from docclf.data.dataset import DataSet
-    from docclf.data.views import PageViews
-    from docclf.models.feature_cache import FeatureCache
+    from docclf.models.frozen.cache import FeatureCache
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ def compare_test_pages(
     Returns:
         What it wrote; empty where it is known already, or there are too few pages to compare.
     """
-    from docclf.data.views import PageViews, digest_of
-    from docclf.models.head import HeadOptions
-    from docclf.models.telling import tell_apart
+    from docclf.data.augment.views import PageViews, digest_of
+    from docclf.models.frozen.head import HeadOptions
+    from docclf.models.frozen.telling import tell_apart
 
     sample = take_sample(data)
     identity = hashlib.sha256("\n".join(data.digests).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.pages import Pages, PageSet
 from docclf.loggers.run import RunLogger
 from docclf.models.classifier import PageClassifier

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.optim import AdamW
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.models.classifier import PageClassifier, constant

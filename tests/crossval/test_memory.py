@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.models.classifier import PageClassifier, constant
 from docclf.training.fitting import fit_in_memory

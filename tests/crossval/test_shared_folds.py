@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 from filelock import FileLock
 from pytorch_lightning.loggers import CSVLogger
 
-from docclf.models.feature_cache import FeatureCache
-from docclf.models.features import FrozenBackbone
-from docclf.models.head import HeadOptions
-from docclf.models.heads import Heads
+from docclf.models.frozen.cache import FeatureCache
+from docclf.models.frozen.features import FrozenBackbone
+from docclf.models.frozen.head import HeadOptions
+from docclf.models.frozen.heads import Heads
 from docclf.models.state import load_state, save_state
 from docclf.training.crossval import cross_validate, help_folds
 from docclf.training.fitting import FoldTrainer

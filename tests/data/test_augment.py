@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import docclf
-from docclf.data.augment import BatchAugment, resize
+from docclf.data.augment.batch import BatchAugment, resize
 from docclf.errors import ConfigError
 
 OPTIONS = {

@@ -12,9 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from docclf.data import augraphy
-from docclf.data.augment import BatchAugment, resize
-from docclf.data.augraphy import AugraphyAugment
+from docclf.data.augment import augraphy
+from docclf.data.augment.augraphy import AugraphyAugment
+from docclf.data.augment.batch import BatchAugment, resize
 from docclf.errors import ConfigError
 
 SEEDS = 4  # with 6 pages each, every effect is met

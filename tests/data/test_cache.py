@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docclf.data import cache as module
-from docclf.data.cache import DecodedPages, cache_size, default_cache_dir, load_pages
+from docclf.data.cache import decoded as module
+from docclf.data.cache.decoded import DecodedPages, cache_size, default_cache_dir, load_pages
 
 OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
 

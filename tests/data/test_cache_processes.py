@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from processes import wait_until
 
-from docclf.data.cache import load_pages
+from docclf.data.cache.decoded import load_pages
 from docclf.errors import DataError
 
 # Waits for a common moment, loads the pages, and says what it decoded and saw.
 LOAD = """
 import json, pathlib, sys, time, zlib
-from docclf.data import cache
+from docclf.data.cache import decoded as cache
 folder, target, start, limit, slow = sys.argv[1:]
 read, decoded = cache.read_with_aspect, []
 def count(path, *arguments, **options):

@@ -16,7 +16,7 @@ from docclf.cli.preflight import preflight
 from docclf.data.dataset import DataSet
 from docclf.data.folds import split_pages
 from docclf.data.pages import read_folder
-from docclf.targets import FORMER
+from docclf.safety.targets import FORMER
 
 N = 24
 

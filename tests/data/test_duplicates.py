@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
-from docclf.data.duplicates import merge_groups, perceptual_hashes, similar_pairs, thumbnails
 from docclf.data.folds import assign_folds
+from docclf.data.looks.duplicates import merge_groups, perceptual_hashes, similar_pairs, thumbnails
 from docclf.data.pages import read_csv
 from docclf.demo import draw_pages
 

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from docclf.data.augment import BatchAugment, resize
+from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError

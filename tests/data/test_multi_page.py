@@ -9,7 +9,7 @@ import pytest
 from flat_pages import greys, opened, write
 from PIL import Image
 
-from docclf.data.cache import load_pages
+from docclf.data.cache.decoded import load_pages
 from docclf.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from docclf.data.augment import BatchAugment, resize
+from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.models.classifier import PageClassifier, constant

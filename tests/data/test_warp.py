@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from docclf.data.warp import random_warps, uniform, warp
+from docclf.data.augment.warp import random_warps, uniform, warp
 
 NOTHING = {"degrees": 0.0, "quarter_turns": 0.0, "flips": 0.0, "crop": 0.0, "perspective": 0.0}
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from docclf.data import wear
+from docclf.data.augment import wear
 
 Effect = Callable[[Tensor], Tensor]
 

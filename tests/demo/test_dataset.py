@@ -178,12 +178,6 @@ def test_test_pages_may_be_clean_too(tmp_path: Path) -> None:
         draw_pages(tmp_path / "others", test_look="scan")
 
 
-def test_configs_of_earlier_releases_find_the_drawn_pages() -> None:
-    from docclf.data import synthetic
-
-    assert synthetic.draw_pages is draw_pages
-
-
 def test_drawing_imports_nothing_heavy() -> None:
     code = (
         "import sys, docclf.demo\n"

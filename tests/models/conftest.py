@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.models import weights

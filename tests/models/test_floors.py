@@ -10,12 +10,12 @@ import yaml
 from omegaconf import DictConfig
 from PIL import Image
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_folder
-from docclf.models.feature_cache import FeatureCache
-from docclf.models.features import FrozenBackbone
-from docclf.models.floors import measure_floors
+from docclf.models.frozen.cache import FeatureCache
+from docclf.models.frozen.features import FrozenBackbone
+from docclf.models.frozen.floors import measure_floors
 from docclf.train import train
 
 GREYS = {"dark": 70, "middle": 130, "light": 190}
@@ -89,7 +89,7 @@ def test_floors_are_remembered_for_the_same_pages_and_folds(greys: Path, tmp_pat
 
 
 def test_of_very_many_pages_a_sample_is_measured(greys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docclf.models.floors._MOST_PAGES", 20)
+    monkeypatch.setattr("docclf.models.frozen.floors._MOST_PAGES", 20)
     data = PageDataModule(
         str(greys), reader=read_folder, augment=BatchAugment(), image_size=32, cache_dir=str(tmp_path),
         near_duplicates=None,

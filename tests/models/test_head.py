@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from docclf.errors import ConfigError
-from docclf.models.head import Fits, HeadOptions, fit_head, reduce
+from docclf.models.frozen.head import Fits, HeadOptions, fit_head, reduce
 
 Numbers = NDArray[np.float32]
 

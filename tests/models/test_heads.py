@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docclf.data.augment import BatchAugment
+from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.models import heads as rooms
-from docclf.models.feature_cache import FeatureCache
-from docclf.models.features import FrozenBackbone
-from docclf.models.head import HeadOptions, fit_head, reduce
-from docclf.models.heads import Heads
+from docclf.models.frozen import heads as rooms
+from docclf.models.frozen.cache import FeatureCache
+from docclf.models.frozen.features import FrozenBackbone
+from docclf.models.frozen.head import HeadOptions, fit_head, reduce
+from docclf.models.frozen.heads import Heads
 
 Open = Callable[..., PageDataModule]
 TRAIN, VALIDATION = np.arange(0, 24, 2), np.arange(1, 24, 2)

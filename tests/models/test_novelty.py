@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from docclf.models.novelty import Novelty, fit_novelty
+from docclf.models.frozen.novelty import Novelty, fit_novelty
 
 Floats = NDArray[np.float32]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from docclf.models.telling import _areas, tell_apart
+from docclf.models.frozen.telling import _areas, tell_apart
 
 
 def features(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:

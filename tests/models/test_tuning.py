@@ -16,7 +16,7 @@ from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
 from docclf.models.backbone import make_net
 from docclf.models.classifier import PageClassifier, constant
-from docclf.models.head import Head
+from docclf.models.frozen.head import Head
 from docclf.models.tuning import (
     batch_norms,
     freeze_first,

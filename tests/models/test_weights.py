@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from docclf.errors import ConfigError
 from docclf.models.backbone import normalisation
-from docclf.models.features import FrozenBackbone
+from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.weights import PACKAGED, find_weights, read_packaged
 
 CROSSWORD = 918  # of ImageNet's classes

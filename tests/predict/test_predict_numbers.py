@@ -12,7 +12,7 @@ from predict_files import read, shares
 from small_models import TARGETS, save_model
 from torch import Tensor
 
-from docclf.data.augment import resize
+from docclf.data.augment.batch import resize
 from docclf.data.formats import read_page
 from docclf.errors import ConfigError
 from docclf.inference.ensemble import Ensemble, load_ensemble

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import f1_score, log_loss
 
-from docclf.data.augment import BatchAugment, resize
+from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import DataError

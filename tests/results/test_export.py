@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 import docclf
 from docclf.errors import DataError
-from docclf.results.export import ExportBest, _reference_config, export
+from docclf.results.study.export import ExportBest, _reference_config, export
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]

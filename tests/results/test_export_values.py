@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.results.export import export
+from docclf.results.study.export import export
 from docclf.sweeper.space.grammar import encode
 from docclf.sweeper.space.parameters import parse_space
 from docclf.sweeper.study.known import read_entries

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.compare import main as compare
-from docclf.results.comparison import compare_runs
-from docclf.results.export import export
+from docclf.results.quality.comparison import compare_runs
 from docclf.results.report.page import write_report
+from docclf.results.study.export import export
 
 Compose = Callable[..., DictConfig]
 Answers = Callable[..., NDArray[Any]]

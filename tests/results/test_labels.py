@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.dataset import PageArray
-from docclf.results.labels import find_wrong_labels, read_label_issues, write_label_issues
+from docclf.results.quality.labels import find_wrong_labels, read_label_issues, write_label_issues
 
 Simulated = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
@@ -222,7 +222,7 @@ def test_neither_torch_nor_at_its_import_cleanlab_is_loaded(tmp_path: Path) -> N
 import json, sys
 import numpy as np
 from pathlib import Path
-from docclf.results.labels import write_label_issues
+from docclf.results.quality.labels import write_label_issues
 before = "cleanlab" in sys.modules
 given = np.arange(20) % 2
 shares = np.eye(2)[given][::-1].copy()

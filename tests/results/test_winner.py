@@ -12,7 +12,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from docclf.results.winner import export_run, remove_run
+from docclf.results.study.winner import export_run, remove_run
 
 Answers = Callable[..., NDArray[np.int64]]
 RUN = [".hydra", "model", "oof.csv", "result.yaml", "train.log"]

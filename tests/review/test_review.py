@@ -16,7 +16,7 @@ import pytest
 from review_command import WRONG, Review
 
 from docclf.labels import main
-from docclf.results.comparison import compare_runs
+from docclf.results.quality.comparison import compare_runs
 from docclf.review.decisions import Decisions
 
 Start = Callable[..., Review]

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from docclf.errors import DataError
 from docclf.sweeper.space.parameters import Space, parse_space
-from docclf.sweeper.study.memory import remembered
+from docclf.sweeper.strategy.memory import remembered
 
 SPACE = {"optimizer.lr": "interval(1e-4, 1e-2)", "data.batch_size": "choice(8, 16)"}
 CONFIG = OmegaConf.create({"model": {"name": "a"}})

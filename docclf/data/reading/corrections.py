@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from docclf.cells import uncell
 from docclf.data.pages import Pages
 from docclf.data.reading.names import composed, normal
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
+from docclf.safety.cells import uncell
 
 COLUMNS = ("ID", "old", "new")
 _MOST = 5  # pages in a message

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.contents import n_cpus, shown
+from docclf.data.cache.contents import n_cpus, shown
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
 from docclf.data.reading.classes import SAMPLE, why_no_labels
 from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from docclf.cells import CsvWriter, uncell
 from docclf.data.reading.names import composed
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
+from docclf.safety.cells import CsvWriter, uncell
 
 COLUMNS = ("page", "problem", "found_by")
 _ROW = ", row "

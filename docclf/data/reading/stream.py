@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.contents import n_cpus
+from docclf.data.cache.contents import n_cpus
 from docclf.data.formats import has_more_pages, read_with_aspect, reason
 from docclf.data.reading.listing import ListedPage
 

@@ -17,20 +17,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from docclf.files import replacing
-from docclf.results.report.course import fronts, history, pruning
-from docclf.results.report.figure import Figure, brief, cut, plain, score
-from docclf.results.report.importance import importance_figure, importances
-from docclf.results.report.parameters import contour, ordered, parallel, slices
+from docclf.results.report.figures.course import fronts, history, pruning
+from docclf.results.report.figures.figure import Figure, brief, cut, plain, score
+from docclf.results.report.figures.importance import importance_figure, importances
+from docclf.results.report.figures.parameters import contour, ordered, parallel, slices
+from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
+from docclf.results.report.figures.workers import timeline
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
-from docclf.results.report.quality import calibration, class_scores, confusion, coverage
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
-from docclf.results.report.workers import timeline
 from docclf.results.shift import picture_address, read_shift, shift_lines
-from docclf.untrusted import plain as plain_text
+from docclf.safety.untrusted import plain as plain_text
 
 log = logging.getLogger(__name__)
 

@@ -13,15 +13,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.metrics.scores import Difference
-from docclf.results.floors import NAMES
 from docclf.results.reading import shown
-from docclf.results.report.climb import climb
-from docclf.results.report.figure import score
+from docclf.results.report.figures.climb import climb
+from docclf.results.report.figures.figure import score
+from docclf.results.report.figures.workers import most_at_once
 from docclf.results.report.rows import ORIGIN, origins_of
 from docclf.results.report.subject import Subject, is_better
-from docclf.results.report.workers import most_at_once
-from docclf.results.summary import next_steps as shared_steps
-from docclf.results.summary import steps_up
+from docclf.results.study.floors import NAMES
+from docclf.results.study.summary import next_steps as shared_steps
+from docclf.results.study.summary import steps_up
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number

@@ -15,9 +15,9 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.floors import Floor
-from docclf.results.summary import warning_of
-from docclf.results.verdict import Verdict, judge
+from docclf.results.study.floors import Floor
+from docclf.results.study.summary import warning_of
+from docclf.results.study.verdict import Verdict, judge
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
 from docclf.sweeper.study.trials import best_trial, folder_number

@@ -16,12 +16,12 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.files import replacing
-from docclf.results.floors import NAMES, classifier, result_of
 from docclf.results.reading import shown
-from docclf.results.report.climb import training_rows
-from docclf.results.report.figure import brief, cut
+from docclf.results.report.figures.climb import training_rows
+from docclf.results.report.figures.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
+from docclf.results.study.floors import NAMES, classifier, result_of
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
 from docclf.sweeper.study.finals import source_number

@@ -11,12 +11,12 @@ from statistics import stdev
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.cells import CsvWriter
 from docclf.errors import DataError
 from docclf.files import replacing
-from docclf.results.comparison import table
-from docclf.results.floors import TUNE, training_facts
+from docclf.results.quality.comparison import table
 from docclf.results.reading import read_result
+from docclf.results.study.floors import TUNE, training_facts
+from docclf.safety.cells import CsvWriter
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import OWNER
 from docclf.sweeper.study.process import host_of

@@ -19,16 +19,16 @@ from docclf.errors import ConfigError
 from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import git_commit, versions
-from docclf.results.studies import replayable
-from docclf.results.tables import write_trials
+from docclf.results.study.studies import replayable
+from docclf.results.study.tables import write_trials
+from docclf.results.study.verdict import Verdict, judge
+from docclf.results.study.winner import export_run
 from docclf.results.team import leaderboard
 from docclf.results.team.agreement import reference, refuse_others
 from docclf.results.team.joining import MERGED_FROM, Entry, Joined, join
 from docclf.results.team.leaderboard import Row
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import TeamBest, export_team_best
-from docclf.results.verdict import Verdict, judge
-from docclf.results.winner import export_run
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finals import open_finalists, scored, source_number

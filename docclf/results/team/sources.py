@@ -23,13 +23,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
-from docclf.results.studies import JOURNALS, read_sweep_config, storage_of
+from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
+from docclf.safety.untrusted import require_whole
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
-from docclf.untrusted import require_whole
 
 # What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.trials.require_same`.
 RECORDS = ("space", "objective", "facts", "config")

@@ -15,16 +15,16 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
 from docclf.files import replacing
-from docclf.results.export import ExportBest, write_config
-from docclf.results.floors import FLOORS, classifier, floors_text, read_floors
 from docclf.results.provenance import git_commit, spread, training_lines, versions
+from docclf.results.study.export import ExportBest, write_config
+from docclf.results.study.floors import FLOORS, classifier, floors_text, read_floors
+from docclf.results.study.verdict import Verdict
 from docclf.results.team.joining import Entry
-from docclf.results.verdict import Verdict
+from docclf.safety.untrusted import read_config
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import folder_number
-from docclf.untrusted import read_config
 
 # The callback by which docclf's own searches are known.
 _EXPORT = f"{ExportBest.__module__}.{ExportBest.__qualname__}"

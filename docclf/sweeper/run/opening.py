@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
-from docclf.sweeper.allow import require_allowed
+from docclf.safety.allow import require_allowed
+from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.run.clock import Clock
-from docclf.sweeper.run.duration import read_timeout
 from docclf.sweeper.space.checks import (
     baseline,
     check_finalists,
@@ -28,19 +28,19 @@ from docclf.sweeper.space.checks import (
     check_values,
     values_of,
 )
+from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import Space, parse_space
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
 from docclf.sweeper.strategy.climb import Climb, read_climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
+from docclf.sweeper.strategy.memory import remembered
 from docclf.sweeper.strategy.samplers import Grid, make_pruner, make_sampler
 from docclf.sweeper.study.attributes import RUNG
 from docclf.sweeper.study.continuing import Before, has_content, require_known_folders, require_same_search
 from docclf.sweeper.study.known import enqueue, fitting_trials, read_entries, read_study
-from docclf.sweeper.study.memory import remembered
 from docclf.sweeper.study.outcome import read_bound
 from docclf.sweeper.study.trials import best_trial
-from docclf.untrusted import reading, require_whole
 
 _CONFIG = "multirun.yaml"
 _RANGES = {
@@ -373,7 +373,7 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
 
 
 def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
-    """What a setting names by its dotted path, if that may be called, see `docclf.sweeper.allow.require_allowed`."""
+    """What a setting names by its dotted path, if that may be called, see `docclf.safety.allow.require_allowed`."""
     if not settings[key]:
         return None
     require_allowed(settings[key], listed, f"hydra.sweeper.{key}")

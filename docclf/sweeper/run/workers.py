@@ -28,13 +28,13 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
 from docclf import quick_imports
+from docclf.safety.untrusted import escape_logs
 from docclf.sweeper.hydra_private import BasicLauncher, returned
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.launchers import prepare, stop
 from docclf.sweeper.run.machine import worker_environment
 from docclf.sweeper.screen.relay import Relay
 from docclf.sweeper.trial import in_worker
-from docclf.untrusted import escape_logs
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0

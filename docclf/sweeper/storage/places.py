@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
-from docclf.sweeper.allow import STORAGES, build
+from docclf.safety.allow import STORAGES, build
 from docclf.sweeper.storage.claims import is_remote
 from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
 from docclf.sweeper.storage.patience import PatientStorage

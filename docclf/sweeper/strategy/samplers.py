@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 
 from docclf.errors import ConfigError, SpaceError
-from docclf.sweeper.allow import build
+from docclf.safety.allow import build
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.strategy.race import Race

@@ -13,13 +13,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError, SpaceError
+from docclf.safety.untrusted import read_config, reading
 from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.storage.places import choose_study, open_storage
 from docclf.sweeper.study.attributes import ENQUEUED
-from docclf.untrusted import read_config, reading
 
 log = logging.getLogger(__name__)
 

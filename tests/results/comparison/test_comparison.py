@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from docclf.errors import DataError
-from docclf.results.comparison import compare_predictions, compare_runs, table
+from docclf.results.quality.comparison import compare_predictions, compare_runs, table
 from docclf.results.reading import read_run
 
 

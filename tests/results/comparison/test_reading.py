@@ -9,7 +9,7 @@ from made_runs import LABELS, NAMES, TARGETS, make_run, make_two, shares_of
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.results.comparison import compare_runs
+from docclf.results.quality.comparison import compare_runs
 from docclf.results.reading import baseline_run, read_predictions, read_run
 from docclf.results.run import write_result
 

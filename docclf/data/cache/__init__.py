@@ -1,0 +1,1 @@
+"""Pages decoded once, kept for every trial and process."""

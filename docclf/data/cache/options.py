@@ -1,0 +1,85 @@
+"""How files become pages: what the config says of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docclf.data.cache.decoded import cache_size
+from docclf.errors import ConfigError
+
+# The keys of the config that are fields of `DecodeOptions`.
+DECODING = (
+    *("channels", "multi_page", "max_megapixels", "on_error", "exclude", "rare_classes"),
+    *("near_duplicates", "corrections", "cache_dir", "cache_gb"),
+)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How files become pages.
+
+    Attributes:
+        size: Height and width in pixels that pages are kept at.
+        channels: 3 for RGB, 1 for grey.
+        multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
+        max_megapixels: Of an image file; larger ones cannot be used.
+        on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
+        exclude: CSV file of pages to leave out, see `docclf.data.reading.problems`; None for none.
+        rare_classes: `drop` leaves out classes with fewer pages than `n_folds`; `raise` and `train` leave that to
+            `docclf.data.folds`.
+        n_folds: Number of folds, for that.
+        near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
+            page; None does not look for such pages.
+        corrections: CSV file of corrected labels, see `docclf.data.reading.corrections`; None for none.
+        cache_dir: Where decoded pages are kept; None for the user's cache folder.
+        cache_gb: Size that the cache is kept below.
+    """
+
+    size: int
+    channels: int = 3
+    multi_page: str = "first"
+    max_megapixels: float = 179.0
+    on_error: str = "raise"
+    exclude: Path | None = None
+    rare_classes: str = "raise"
+    n_folds: int = 0
+    near_duplicates: int | None = None
+    corrections: Path | None = None
+    cache_dir: Path | None = None
+    cache_gb: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("channels", self.channels, (1, 3)),
+            ("multi_page", self.multi_page, ("first", "all")),
+            ("on_error", self.on_error, ("raise", "drop")),
+            ("rare_classes", self.rare_classes, ("raise", "drop", "train")),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"Expected `data.{name}` to be {' or '.join(map(str, allowed))}, got {value}.")
+
+
+def make_options(
+    image_size: int,
+    margin: float,
+    *,
+    cache_dir: str | Path | None = None,
+    corrections: str | Path | None = None,
+    exclude: str | Path | None = None,
+    **others: Any,
+) -> DecodeOptions:
+    """How pages are decoded for a training size.
+
+    Args:
+        image_size: Height and width in pixels that the model sees.
+        margin: Pages are kept this much larger.
+        cache_dir: See `DecodeOptions`.
+        corrections: Likewise.
+        exclude: Likewise.
+        **others: Likewise.
+    """
+    paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
+    others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
+    return DecodeOptions(cache_size(image_size, margin), **others)

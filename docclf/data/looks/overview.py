@@ -1,0 +1,84 @@
+"""A data set in words, and pages of it to look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.dataset import DataSet
+from docclf.data.pages import Pages
+from docclf.safety.cells import screen_width
+
+_EXAMPLES = 8
+_MOST = 20  # lines of a list on the screen
+
+
+def describe(data: DataSet) -> str:
+    """Classes and counts, sizes of files, problems, near-duplicates and leaks between training and test pages."""
+    train, test = data.pages.train, data.pages.test
+    lines = [
+        "",
+        f"{len(train)} training pages of {len(data.pages.class_names)} classes, fingerprint {data.fingerprint}",
+    ]
+    if test is not None:
+        lines.append(f"{len(test)} test pages, {'labelled' if test.labels is not None else 'without labels'}")
+    lines += _classes(data)
+    lines += _sizes([*train.paths, *(test.paths if test is not None else [])])
+    lines += _listed(f"{len(data.dropped)} pages that cannot be used", data.dropped)
+    n = len(train)
+    ids = [*train.ids, *(test.ids if test is not None else [])]
+    inside = [f"{ids[a]} = {ids[b]}{_disagreement(data, a, b)}" for a, b in data.pairs if b < n]
+    across = [f"{ids[a]} = {ids[b]} (test)" for a, b in data.pairs if a < n <= b]
+    lines += _listed(f"{len(inside)} pairs of near-duplicate training pages, kept in one fold", inside)
+    lines += _listed(f"{len(across)} near-duplicates between training and test pages", across)
+    return "\n".join(lines)
+
+
+def _classes(data: DataSet) -> list[str]:
+    names = data.pages.class_names
+    width = max(map(screen_width, names))  # a Hangul syllable takes two
+    counts = [_counts(pages, len(names)) for pages in (data.pages.train, data.pages.test) if pages is not None]
+    rows = zip(names, *counts, strict=True)
+    padded = {name: name + " " * (width - screen_width(name)) for name in names}
+    return [f"  {padded[name]}  {'  '.join(f'{count:6}' for count in row)}" for name, *row in rows]
+
+
+def _counts(pages: Pages, n_classes: int) -> list[int]:
+    if pages.labels is None:
+        return [0] * n_classes
+    return [int(count) for count in np.bincount(pages.labels, minlength=n_classes)]
+
+
+def _sizes(pages: list[Path]) -> list[str]:
+    paths = set(pages)  # a file may hold several
+    suffixes = Counter(path.suffix.lower() for path in paths)
+    megabytes = sorted(path.stat().st_size / 1e6 for path in paths)
+    kinds = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common())
+    return [f"{kinds}; {sum(megabytes):,.1f} MB, largest {megabytes[-1]:.1f} MB"]
+
+
+def _disagreement(data: DataSet, a: int, b: int) -> str:
+    labels = data.pages.train.labels
+    assert labels is not None
+    if labels[a] == labels[b]:
+        return ""
+    return f": labelled {data.pages.class_names[labels[a]]} and {data.pages.class_names[labels[b]]}"
+
+
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    more = [f"  and {len(items) - _MOST} more"] if len(items) > _MOST else []
+    return [f"{title}:", *(f"  {item}" for item in items[:_MOST]), *more]
+
+
+def examples(data: DataSet) -> dict[str, list[NDArray[np.uint8]]]:
+    """The first pages of every class, each uint8 of shape (size, size, channels), by class name."""
+    labels = data.pages.train.labels
+    assert labels is not None
+    rows = {name: np.flatnonzero(labels == label)[:_EXAMPLES] for label, name in enumerate(data.pages.class_names)}
+    return {name: list(data.train_images[found]) for name, found in rows.items()}

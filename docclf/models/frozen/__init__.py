@@ -1,0 +1,1 @@
+"""Frozen features and what is fitted on them: heads, floors, how unlike pages are."""

@@ -1,0 +1,162 @@
+"""Frozen features of all pages of a data set, computed once for every trial, fold, worker and process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from docclf.data.augment.views import PageViews
+from docclf.data.cache.decoded import load_array, remember
+from docclf.models.frozen.features import FrozenBackbone, Views, log_aspects
+from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
+
+# Raised when the same pages would give other numbers than before.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen features of pages.
+
+    Attributes:
+        values: float32 of shape (n, n_features).
+        weights: Factor on each standardised feature, shape (n_features,).
+        n_last: How many of the features, the first ones, are what the backbone's own classifier would take.
+        identity: Says all that the values depend on.
+    """
+
+    values: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    n_last: int
+    identity: str
+
+
+class FeatureCache:
+    """Features of one backbone.
+
+    Args:
+        backbone: Gives them.
+        precision: `32-true`, or `bf16-mixed` to compute in bfloat16.
+        device: That computes.
+        cache_dir: Where they are kept, see `docclf.data.cache.decoded.load_array`.
+        limit_gb: Likewise.
+    """
+
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        *,
+        precision: str = "32-true",
+        device: str = "cpu",
+        cache_dir: Path | None = None,
+        limit_gb: float = 20.0,
+    ) -> None:
+        self.backbone, self._precision, self._device = backbone, precision, device
+        self._places: dict[str, Any] = {"cache_dir": cache_dir, "limit_gb": limit_gb}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where features are kept; None for the user's cache folder."""
+        found: Path | None = self._places["cache_dir"]
+        return found
+
+    def of(self, backbone: FrozenBackbone) -> FeatureCache:
+        """Features of another backbone, computed and kept in the same way."""
+        return FeatureCache(backbone, precision=self._precision, device=self._device, **self._places)
+
+    @functools.cached_property
+    def net(self) -> torch.nn.Module:
+        """The backbone, loaded when it is needed first."""
+        return self.backbone.build().to(self._device)
+
+    @functools.cached_property
+    def _widths(self) -> tuple[int, int]:
+        """Numbers of the last features and of all features of one view."""
+
+        def compute() -> list[int]:
+            side = self.backbone.image_size
+            with torch.inference_mode():
+                found = self.net(torch.zeros(1, self.backbone.channels, side, side, device=self._device))
+            return [int(self.net.n_last), found.shape[1]]  # type: ignore[arg-type]
+
+        key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
+        n_last, n = remember(self._places["cache_dir"], f"widths-{key}", compute)
+        return n_last, n
+
+    def flops(self, side: int) -> int:
+        """Floating-point operations of a forward pass for one page of this height and width in pixels."""
+
+        def compute() -> int:
+            images = torch.zeros(1, self.backbone.channels, side, side, device=self._device)
+            with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+                self.net(images)
+            return int(counter.get_total_flops())
+
+        key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
+        return int(remember(self._places["cache_dir"], f"flops-{side}px-{key}", compute))
+
+    def load(self, views: PageViews, options: HeadOptions) -> Features:
+        """Features of pages, computed now where they are not known.
+
+        Raises:
+            ConfigError: See `FrozenBackbone.build`.
+            DataError: The cache cannot be written.
+        """
+        n_last, n = self._widths
+        sides = self.backbone.sides(options.scales)
+        arrays = [self._load(views, side, n) for side in sides]
+        width = n if options.stages else n_last
+        parts = [array[:, :width] for array in arrays]
+        weights = np.ones(width * len(sides), np.float32)
+        if options.aspect:
+            parts.append(arrays[0][:, -1:])
+            weights = np.append(weights, np.float32(ASPECT_WEIGHT))
+        identity = f"{self.backbone.identity} {self._precision} {sides} {options.stages} {options.aspect}"
+        return Features(np.concatenate(parts, axis=1), weights, n_last, f"{identity} {views.identity}")
+
+    def _load(self, views: PageViews, side: int, n: int) -> NDArray[np.float32]:
+        """Features of shape (rows, n + 1) of one size; the last one is the logarithm of the aspect ratio."""
+        identity = f"{_VERSION} {self.backbone.identity} {self._precision} {side} {views.identity}"
+        name = f"features-v{_VERSION}-{side}px-{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
+        shape = (len(views.images), n + 1)
+        compute = self._compute(views, side)
+        return load_array(name, shape, compute, dtype=np.float32, what=f"Features {side} px", **self._places)
+
+    def _compute(self, views: PageViews, side: int) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+        def compute(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            reduce = Views(self.net, views.image_size, [side], has_stages=True, has_aspect=False).to(self._device)
+            images, aspects = views(rows, self._device)
+            parts = _in_memory(functools.partial(self._features, reduce.reduced, side), images)
+            return np.concatenate([parts, log_aspects(aspects).cpu().numpy()[:, None]], axis=1)
+
+        return compute
+
+    def _features(self, reduced: Callable[..., Any], side: int, images: Any) -> NDArray[np.float32]:
+        with (
+            torch.inference_mode(),
+            torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._precision == "bf16-mixed"),
+        ):
+            found: NDArray[np.float32] = self.net(reduced(images, side)).float().cpu().numpy()
+            return found
+
+
+def _in_memory(compute: Callable[[Any], NDArray[np.float32]], images: Any) -> NDArray[np.float32]:
+    """What is computed of images, fewer of them at once where memory runs out."""
+    try:
+        return compute(images)
+    except torch.OutOfMemoryError:
+        if len(images) == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(images) // 2
+    return np.concatenate([_in_memory(compute, images[:half]), _in_memory(compute, images[half:])])

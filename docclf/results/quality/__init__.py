@@ -1,0 +1,1 @@
+"""How good predictions are: evaluation, calibration, comparison of two runs, suspected labels."""

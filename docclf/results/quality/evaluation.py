@@ -1,0 +1,77 @@
+"""How good predictions of labelled pages are: in a few lines, as a table and as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.files import replacing
+from docclf.metrics.calibration import calibration_error
+from docclf.metrics.scores import f1_per_class, interval, macro_f1
+from docclf.results.pictures import write_confusion
+from docclf.results.quality.comparison import table
+from docclf.safety.cells import CsvWriter
+
+_MOST = 20  # classes on the screen
+
+
+def write_evaluation(
+    output: Path,
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    class_names: Sequence[str],
+) -> str:
+    """Write `NAME_classes.csv` and `NAME_confusion.png` beside the predictions `NAME.csv`.
+
+    Args:
+        output: The file of the predictions.
+        labels: True class indices, shape (n,).
+        predicted: Predicted class indices, shape (n,).
+        confidence: Probability of the predicted class, shape (n,).
+        class_names: In the order of the class indices.
+
+    Returns:
+        Lines for the screen: macro-F1 with its interval, accuracy, expected calibration error, and the classes, worst
+        first.
+    """
+    n_classes = len(class_names)
+    rows = _per_class(labels, predicted, class_names)
+    classes = output.with_name(f"{output.stem}_classes.csv")
+    with replacing(classes) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow(["class_name", "precision", "recall", "f1", "pages"])
+        writer.writerows([name, *(_text(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
+    write_confusion(output.with_name(f"{output.stem}_confusion.png"), labels, predicted, class_names)
+    low, high = interval(labels, predicted, n_classes)
+    # Of each page, only the predicted class and its probability count: here the first of two classes.
+    pairs = np.stack([confidence, np.zeros_like(confidence)], axis=1)
+    error = calibration_error(pairs, (labels != predicted).astype(np.int64))
+    worst = sorted((row for row in rows if not np.isnan(row[3])), key=lambda row: row[3])
+    shown = [[name, *(_text(v, ".3f", "-") for v in scores), str(n)] for name, *scores, n in worst[:_MOST]]
+    more = [f"and {len(worst) - _MOST} better ones"] if len(worst) > _MOST else []
+    return "\n".join(
+        [
+            f"macro-F1 {macro_f1(labels, predicted, n_classes):.3f} (95 % interval {low:.3f} to {high:.3f}), "
+            f"accuracy {np.mean(labels == predicted):.3f}, calibration error {error:.3f}",
+            *table([["class", "precision", "recall", "F1", "pages"], *shown], right=True),
+            *more,
+        ]
+    )
+
+
+def _per_class(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], class_names: Sequence[str]
+) -> list[tuple[str, float, float, float, int]]:
+    """Name, precision TP / (TP + FP), recall TP / (TP + FN), F1 and pages; NaN where a denominator is 0."""
+    n = len(class_names)
+    hits, actual, called = (np.bincount(some, minlength=n) for some in (labels[labels == predicted], labels, predicted))
+    with np.errstate(invalid="ignore"):
+        precision, recall = hits / called, hits / actual
+    scores = (precision.tolist(), recall.tolist(), f1_per_class(labels, predicted, n).tolist())
+    return list(zip(class_names, *scores, actual.tolist(), strict=True))
+
+
+def _text(value: float, form: str, nothing: str) -> str:
+    return nothing if np.isnan(value) else format(value, form)

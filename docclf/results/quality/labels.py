@@ -1,0 +1,149 @@
+"""Training labels that look wrong, by what folds predicted for pages that they were not trained on."""
+
+import csv
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.errors import DataError
+from docclf.files import replacing
+from docclf.results.pictures import write_captioned
+from docclf.safety.cells import CsvWriter, uncell
+
+NAME = "label_issues.csv"
+_COLUMNS = ("ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name")
+_PICTURED = 25
+
+
+class Images(Protocol):
+    """Decoded pages, such as `docclf.data.dataset.PageArray`."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that looks wrong.
+
+    Attributes:
+        page: ID of the page.
+        given: Its target.
+        suggested: The likeliest target.
+        score: See `find_wrong_labels`.
+        same_as: ID of a page that is the same with another label; empty without one.
+    """
+
+    page: str
+    given: str
+    suggested: str
+    score: float
+    same_as: str = ""
+
+
+def write_label_issues(
+    folder: Path,
+    ids: Sequence[str],
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    probabilities: NDArray[np.floating[Any]],
+    images: Images | None,
+    pairs: Sequence[tuple[int, int]] = (),
+) -> int:
+    """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.
+
+    The table has the columns of `Suspect`, the worst first, pages and targets as the user writes them, and the names of
+    both classes. Both pages of a pair of near-duplicates with two labels are among them.
+
+    Args:
+        folder: The run's folder.
+        ids: What the user calls each page.
+        labels: Class index given to each page, shape (n,).
+        class_names: What each class is called.
+        targets: What the user writes for each class.
+        probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
+        images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels); None draws no picture.
+        pairs: Near-duplicates, two indices each.
+
+    Returns:
+        The number of labels that look wrong.
+    """
+    unlike = [pair for pair in pairs if labels[pair[0]] != labels[pair[1]]]
+    same = {page: ids[other] for a, b in reversed(unlike) for page, other in ((a, b), (b, a))}
+    pages, scores = find_wrong_labels(labels, probabilities, also=list(same))
+    given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
+    with replacing(folder / NAME) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.writerow(_COLUMNS)
+        for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
+            names = (class_names[label], class_names[other])
+            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""), *names])
+    picture = folder / "label_issues.png"
+    if not len(pages) or images is None:
+        picture.unlink(missing_ok=True)
+        return len(pages)
+    worst = pages[:_PICTURED]
+    captions = [
+        (f"{class_names[label]} →", class_names[other], ids[page])
+        for page, label, other in zip(worst.tolist(), given, suggested, strict=False)
+    ]
+    write_captioned(picture, list(images[worst]), captions)
+    return len(pages)
+
+
+def read_label_issues(run: Path) -> list[Suspect]:
+    """Content of a run's `label_issues.csv`; empty without one.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    path = run / NAME
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[*map(uncell, row)] for row in csv.reader(file) if row][1:]
+        return [Suspect(row[0], row[1], row[2], float(row[3]), "".join(row[4:5])) for row in rows]
+    except (ValueError, IndexError, TypeError, csv.Error) as error:
+        raise DataError(f"Expected {path} as docclf writes it, got something else: {error}.") from error
+
+
+def find_wrong_labels(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]], also: Sequence[int] = ()
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pages whose labels look wrong by confident learning, and how good those labels are, the worst first.
+
+    Confident learning (Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021)
+    counts for each pair of classes how many pages of the one are predicted as the other with at least the confidence
+    that is usual for the other, and takes as many of those by the largest margins. The score is that margin, (1 +
+    p(given) - max p(others)) / 2: 0 is surely wrong, 1 surely right, and below 0.5 another class is likelier. The only
+    page of a class is never among them: no fold that predicts it has seen its class.
+
+    Args:
+        labels: Class index given to each page, shape (n,).
+        probabilities: Out-of-fold ones, shape (n, n_classes), in [0, 1]; rows with NaN are left out.
+        also: Indices of pages to list whatever is said of them.
+
+    Returns:
+        Indices of the pages, int64 of shape (k,), and scores in [0, 1] of the same shape.
+    """
+    predicted = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    given, shares = labels[predicted], probabilities[predicted].astype(np.float64)
+    if len(np.unique(given)) < 2:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    # They load pandas and scikit-learn: 1.2 s.
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "May not flag all label issues in class", UserWarning)
+        wrong = find_label_issues(given, shares, n_jobs=1)
+    scores = get_label_quality_scores(given, shares, method="normalized_margin").clip(0, 1)
+    rows = np.flatnonzero(wrong | np.isin(predicted, list(also)))
+    rows = rows[np.argsort(scores[rows], kind="stable")]
+    return predicted[rows], scores[rows]

@@ -1,0 +1,1 @@
+"""What a finished search becomes: tables, verdict, the winner, the exported config."""

@@ -1,0 +1,279 @@
+"""The mean of several trials: whether it is better than one, and the run that it is exported as."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import DataError
+from docclf.files import link
+from docclf.inference.blend import Estimate, Library, estimate
+from docclf.inference.description import FOLDER, join_models
+from docclf.inference.doubt import make_doubt
+from docclf.metrics.calibration import with_temperature
+from docclf.metrics.scores import macro_f1
+from docclf.results.folders import link_folder, replacing_folder
+from docclf.results.provenance import versions
+from docclf.results.quality.calibration import write_calibration
+from docclf.results.quality.labels import read_label_issues, write_label_issues
+from docclf.results.reading import Predictions, read_predictions, read_run
+from docclf.results.run import write_predictions, write_result
+from docclf.results.study.floors import result_of
+from docclf.results.study.verdict import ENSEMBLE, Verdict, judge
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE
+from docclf.sweeper.study.finals import scored, source_number
+from docclf.sweeper.study.trials import best_trials, folder_number
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+_MOST_READ = 60  # trials, the best ones
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Trials to be averaged.
+
+    Attributes:
+        weights: Number of each trial to its weight, the heaviest first; they sum to 1.
+        cost: Of predicting, as a multiple of the winner's.
+        estimate: What that is worth.
+        asked: `search.ensemble`.
+    """
+
+    weights: dict[int, float]
+    cost: float
+    estimate: Estimate
+    asked: bool | str
+
+    @property
+    def why_not(self) -> str:
+        """Why it is not to be exported; empty where it is."""
+        if len(self.weights) < 2:
+            return "one trial alone is as good as the mean of several"
+        if self.asked == "auto" and self.estimate.difference.low <= 0:
+            return f"the mean of {len(self.weights)} trials is not surely better than one, {self.estimate.difference}"
+        return ""
+
+
+def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> list[int]:
+    """Numbers of the trials that an ensemble needs, and that no finalist with a model has re-evaluated.
+
+    Args:
+        study: Of the search, whose finalists are scored.
+        folder: The search's folder.
+        config: The composed config of the sweep.
+    """
+    found = choose(study, folder, judge(study, folder), config)
+    if not isinstance(found, Choice) or found.why_not:
+        return []
+    rescored = _rescored(study, folder)
+    return [number for number in found.weights if number not in rescored]
+
+
+def choose(study: optuna.Study, folder: Path, verdict: Verdict | None, config: DictConfig) -> Choice | str:
+    """Choose trials by the out-of-fold predictions of the search: heads, and the nets that were re-evaluated.
+
+    Returns:
+        The choice, or why there is none; an empty text where none is asked for.
+    """
+    asked = OmegaConf.select(config, "search.ensemble", default=False)
+    if verdict is None or asked is False or config.search.objective not in ("macro_f1", "macro_f1_pooled"):
+        return ""
+    if verdict.reference is not None:
+        return "a floor takes the winner's place"
+    if OmegaConf.select(config, "keep_checkpoints") == "none":
+        return "keep_checkpoints=none keeps no models"
+    trials = study.get_trials(deepcopy=False)
+    rescored, winner = _rescored(study, folder), trials[verdict.number]
+    best = [t for t in best_trials(trials, study.direction) if DUPLICATE_OF not in t.user_attrs and t is not winner]
+    read = [_Candidate.read(trial, folder, rescored) for trial in [winner, *best[:_MOST_READ]]]
+    first = read[0]
+    if first is None:
+        return "what the winner predicted is not here, or was written by an earlier release"
+    candidates = [candidate for candidate in read if candidate is not None and candidate.is_like(first)]
+    library = _library(candidates, folder / str(folder_number(winner)))
+    own = library.cost(np.eye(len(candidates))[0])
+    library = replace(library, limit=own * float(config.search.max_predict_cost))
+    found = estimate(library)
+    order = [i for i in np.argsort(-found.weights, kind="stable").tolist() if found.weights[i] > 0]
+    weights = {candidates[i].number: float(found.weights[i]) for i in order}
+    return Choice(weights, library.cost(found.weights) / own if own else 1.0, found, asked)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A trial that may be a member: what it predicted, and the forward passes that it takes to their operations."""
+
+    number: int
+    predictions: Predictions
+    passes: Mapping[str, float]
+
+    @classmethod
+    def read(cls, trial: FrozenTrial, folder: Path, rescored: Mapping[int, Path]) -> _Candidate | None:
+        """None where its files are missing, or its model cannot be had without another training."""
+        run, number = folder / str(folder_number(trial)), trial.number
+        result = result_of(run)
+        passes, is_head = result.get("passes"), result.get("tune") == "head"
+        if not isinstance(passes, dict) or not (is_head or number in rescored):
+            return None
+        # What a net's finalist keeps may be another part of it than what the trial kept: it will predict.
+        last = result_of(rescored[number]) if number in rescored else result
+        kept = "head" if is_head else last.get("kept", "net")
+        taken = {} if kept == "net" else dict(passes.get("frozen") or {})
+        if kept != "head":
+            taken[f"nets of trial {number}"] = len(last.get("folds", ())) * passes.get("net", 0)
+        try:
+            return cls(number, read_predictions(run / "oof.csv"), taken)
+        except DataError as error:
+            log.warning(f"Trial {number} cannot be a member of an ensemble: {error}")
+            return None
+
+    def is_like(self, other: _Candidate) -> bool:
+        """Whether both predicted the same pages on the same folds."""
+        ours, theirs = self.predictions, other.predictions
+        same = ours.ids == theirs.ids and ours.targets == theirs.targets and ours.class_names == theirs.class_names
+        return same and np.array_equal(ours.folds, theirs.folds)  # type: ignore[arg-type]
+
+
+def _library(candidates: Sequence[_Candidate], run: Path) -> Library:
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.passes))
+    costs = {name: cost for candidate in candidates for name, cost in candidate.passes.items()}
+    first = read_run(run)
+    index = {target: i for i, target in enumerate(first.classes)}
+    return Library(
+        labels=np.array([index[target] for target in first.predictions.targets]),
+        probabilities=np.stack([c.predictions.probabilities for c in candidates]).astype(np.float32),
+        passes=np.array([[name in c.passes for name in names] for c in candidates]).reshape(len(candidates), -1),
+        costs=np.array([costs[name] for name in names], dtype=np.float64),
+        groups=first.predictions.groups,
+    )
+
+
+def _rescored(study: optuna.Study, folder: Path) -> dict[int, Path]:
+    """Number of each trial that a finalist has re-evaluated to the folder of its run, where that has a model."""
+    found: dict[int, Path] = {}
+    for finalist in scored(study):
+        run = folder / FINALISTS / str(finalist.number)
+        if finalist.user_attrs.get(REFERENCE) in (None, MEMBER) and (run / FOLDER).is_dir():
+            found.setdefault(source_number(finalist), run)
+    return found
+
+
+def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
+    """Remove the runs of those that were re-evaluated for an ensemble alone, and of an ensemble, if these do not count.
+
+    Not their models alone: without a run, who is wanted another time is scored another time.
+    """
+    needed = verdict.ensemble.get("folders", ())
+    for finalist in scored(study):
+        name = f"{FINALISTS}/{finalist.number}"
+        if finalist.user_attrs.get(REFERENCE) == MEMBER and name not in needed:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    if verdict.exported_as != ENSEMBLE:
+        shutil.rmtree(folder / FINALISTS / ENSEMBLE, ignore_errors=True)
+
+
+def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
+    """Choose an ensemble, and write its run beside those of the finalists where it is to be exported.
+
+    Returns:
+        The verdict with what `verdict.yaml` says of it.
+    """
+    choice = choose(study, folder, verdict, config)
+    if not choice:
+        return replace(verdict, ensemble={})
+    if isinstance(choice, str):
+        return replace(verdict, ensemble=_facts(None, f"no ensemble: {choice}"))
+    if choice.why_not:
+        return replace(verdict, ensemble=_facts(choice, f"no ensemble: {choice.why_not}"))
+    rescored = _rescored(study, folder)
+    try:
+        why_not = _write_run(choice, rescored, verdict, folder / FINALISTS)
+    except (DataError, OSError) as error:
+        why_not = f"its files cannot be joined: {error}"
+    if why_not:
+        return replace(verdict, ensemble=_facts(choice, f"no ensemble: {why_not}"))
+    found = choice.estimate
+    text = (
+        f"exported is the mean of {len(choice.weights)} trials: {found.score:.3f} on pages that did not choose them "
+        f"(95 % interval {found.low:.3f} to {found.high:.3f}), {found.difference} over one trial, at "
+        f"{choice.cost:.1f} times the operations of trial {verdict.number}"
+    )
+    runs = [f"{FINALISTS}/{rescored[number].name}" for number in choice.weights]
+    return replace(verdict, ensemble={**_facts(choice, text), "exported": True, "folders": runs})
+
+
+def _facts(choice: Choice | None, text: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"text": text, "exported": False}
+    if choice is not None:
+        found = choice.estimate
+        facts["trials"] = {number: round(weight, 6) for number, weight in choice.weights.items()}
+        facts |= {"chosen_by": found.way, "macro_f1": found.score, "low": found.low, "high": found.high}
+        facts |= {"difference": asdict(found.difference), "cost": choice.cost}
+    return facts
+
+
+def _link_pages(run: Path, partial: Path) -> None:
+    """Give the ensemble the pages and the folds of a run."""
+    for name in (".hydra", "folds.csv"):
+        if (run / name).exists():
+            (link_folder if (run / name).is_dir() else link)(run / name, partial / name)
+
+
+def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, finalists: Path) -> str:
+    """Write the ensemble's run, as it scores on the folds of the finalists.
+
+    Returns:
+        Why it is not to be exported; empty where it was written.
+    """
+    if lost := [number for number in choice.weights if number not in rescored]:
+        return f"trial {lost[0]} was not re-evaluated, for want of time or since it failed, or its model is not here"
+    of_winner = finalists / str(verdict.winner.number)
+    run, runs = read_run(of_winner), [rescored[number] for number in choice.weights]
+    read = [read_predictions(path / "oof.csv") for path in runs]
+    theirs = run.predictions
+    if any(one.ids != theirs.ids or one.targets != theirs.targets or one.folds is None for one in read):
+        return "its trials were not re-evaluated on the same pages"
+    weights = list(choice.weights.values())
+    mean = np.tensordot(weights, np.stack([one.probabilities for one in read]), axes=1)
+    index = {target: i for i, target in enumerate(run.classes)}
+    labels, folds = np.array([index[target] for target in theirs.targets]), theirs.folds
+    assert folds is not None
+    n = len(index)
+    pooled, alone = (macro_f1(labels, found.argmax(axis=1), n) for found in (mean, theirs.probabilities))
+    if pooled < alone and choice.asked == "auto":
+        return f"re-evaluated it has {pooled:.3f} over all pages, the winner {alone:.3f}"
+    scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
+    with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:
+        _link_pages(of_winner, partial)
+        pages = SimpleNamespace(
+            targets=list(index), class_names=theirs.class_names, train=SimpleNamespace(ids=theirs.ids, labels=labels)
+        )
+        write_predictions(partial, pages, folds, mean)  # type: ignore[arg-type]
+        calibration = write_calibration(partial, labels, mean, folds)  # type: ignore[arg-type]
+        number = {page: i for i, page in enumerate(theirs.ids)}
+        same = [(s.page, s.same_as) for s in read_label_issues(of_winner)]
+        pairs = [(number[a], number[b]) for a, b in same if {a, b} <= number.keys()]
+        issues = write_label_issues(partial, theirs.ids, labels, theirs.class_names, pages.targets, mean, None, pairs)
+        source = {"macro_f1": float(np.mean(scores)), "folds": scores, "trials": list(choice.weights)}
+        facts = {"mean": source["macro_f1"], "folds": scores, "metrics": {"macro_f1_pooled": pooled}}
+        facts |= {"data": dict(run.data), "calibration": calibration, "label_issues": issues, "state": "COMPLETE"}
+        write_result(partial, {**facts, ENSEMBLE: _facts(choice, "")})
+        source |= {"data": run.data.get("fingerprint"), "versions": versions()}
+        models, temperature = [path / FOLDER for path in runs], calibration["temperature"]
+        doubt = make_doubt(with_temperature(mean, temperature), labels, None).arrays()
+        join_models(partial / FOLDER, models, weights, temperature=temperature, source=source, doubt=doubt)
+    return ""

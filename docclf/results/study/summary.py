@@ -1,0 +1,243 @@
+"""What a search came to, in a few lines on the screen."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.results.shift import is_unlike, read_shift, shift_lines
+from docclf.results.study.floors import (
+    NAMES,
+    TUNE,
+    Floor,
+    best_floor,
+    floors_of,
+    floors_text,
+    foretold_text,
+    macro_f1_of,
+    search_warning,
+)
+from docclf.results.study.verdict import ENSEMBLE, Verdict
+from docclf.safety.untrusted import allow_options
+from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.space.duration import read_timeout
+from docclf.sweeper.space.grammar import typed
+from docclf.sweeper.study.attributes import CAUSE, ROLE
+from docclf.sweeper.study.record import plain_params
+from docclf.sweeper.study.trials import best_trial, counted, folder_number
+
+# Part of a time budget after which nothing more was begun.
+_SPENT = 0.9
+
+
+def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
+    """Overrides that double what a search has come to the end of: its trials, its time budget, or none of both.
+
+    Args:
+        study: The search's.
+        config: Its composed config, `hydra` included.
+    """
+    n_trials, timeout = (OmegaConf.select(config, f"hydra.sweeper.{key}") for key in ("n_trials", "timeout"))
+    timeout = read_timeout(timeout)
+    found = []
+    if n_trials and len(counted(study.get_trials(deepcopy=False))) >= n_trials:
+        found.append(f"search.n_trials={2 * n_trials}")
+    if timeout and seconds_spent(study) > _SPENT * timeout:
+        found.append(f"search.timeout={2 * timeout:g}")
+    return found
+
+
+def summary(
+    study: optuna.Study, folder: Path, objectives: Sequence[str], continue_command: str, verdict: Verdict | None = None
+) -> str:
+    """The best parameters, the gain over the baseline, and the commands for what one does next.
+
+    Args:
+        study: With one objective or several.
+        folder: The search's folder.
+        objectives: Their names.
+        continue_command: Searches on from here.
+        verdict: On the finalists; None where none was re-evaluated.
+    """
+    trials = study.get_trials(deepcopy=False)
+    best = best_trial(trials, study.directions[0])
+    warning, floors = warning_of(study, folder, verdict)
+    counts = Counter(trial.state.name for trial in trials)
+    lines = [
+        "",
+        *([warning] if warning else []),
+        ", ".join(f"{n} {state.lower()}" for state, n in sorted(counts.items())) + f", all in {folder}",
+    ]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        causes = Counter(trial.user_attrs.get(CAUSE, "pruned") for trial in trials)
+        return "\n".join([*lines, "No trial came to its end:", *(f"  {n} x {cause}" for cause, n in causes.items())])
+    if best is None:
+        return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
+    report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []
+    if len(objectives) > 1:
+        steps = next_steps(folder, len(objectives), continue_command)
+        return "\n".join([*lines, *_front(study.best_trials, objectives), *report, *_what_next(steps)])
+    lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
+    chosen = best if verdict is None else trials[verdict.number]
+    if verdict is None:
+        lines += [*_floors(floors), *_gain(trials, best, objectives[0])]
+    else:
+        lines += _finals(verdict)
+    lines += _params(plain_params(chosen))
+    if (found := read_shift(folder)) and is_unlike(found):
+        lines += shift_lines(found)
+    lines += report
+    steps = next_steps(folder, len(objectives), continue_command, verdict)
+    if warning:
+        steps = {**steps_up(study, chosen, floors, continue_command), **steps}
+    return "\n".join([*lines, *_what_next(steps)])
+
+
+def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None) -> tuple[str, Mapping[str, Floor]]:
+    """What is to be told first of a search below a floor, empty of any other, and the floors of its best trial.
+
+    Args:
+        study: With several objectives there is neither.
+        folder: The search's folder; None without one.
+        verdict: On the finalists; None where none was re-evaluated.
+    """
+    if verdict is not None:
+        return verdict.warning, verdict.floors
+    best = best_trial(study.get_trials(deepcopy=False), study.directions[0]) if len(study.directions) == 1 else None
+    if best is None:
+        return "", {}
+    floors = floors_of(best, folder / str(folder_number(best)) if folder else None)
+    return search_warning(best.number, macro_f1_of(best), floors, is_replaced=False), floors
+
+
+def steps_up(
+    study: optuna.Study, best: FrozenTrial, floors: Mapping[str, Floor], continue_command: str
+) -> dict[str, str]:
+    """What one does to get above the floors, each with its command.
+
+    Args:
+        study: One whose best trial is below a floor.
+        best: That trial.
+        floors: On its folds.
+        continue_command: Searches on from here; empty where it is not known.
+    """
+    if not continue_command:
+        return {}
+    steps, name = {}, study.study_name
+    if best_floor(floors) == "pixels":
+        before, _, command = continue_command.rpartition(" && ")
+        data = [text for text in shlex.split(command) if text.startswith(("data=", "data."))]
+        check = shlex.join(["python", "-m", "docclf.data", *data])
+        steps["it learns less than a thumbnail shows: check the pages"] = f"{before} && {check}" if before else check
+    if best.user_attrs.get(TUNE) != "head":
+        head = [f"study_name={name}-head", "hparams_search=head"]
+        steps["search the head on frozen features, which takes minutes"] = changed_command(continue_command, *head)
+    size = json.loads(study.user_attrs.get("config") or "{}").get("data.image_size", "")
+    if str(size).isdecimal():
+        larger = 32 * math.ceil(1.5 * int(size) / 32)
+        overrides = [f"study_name={name}-{larger}", f"data.image_size={larger}"]
+        steps["search on larger pages"] = changed_command(continue_command, *overrides)
+    return steps
+
+
+def changed_command(command: str, *overrides: str) -> str:
+    """The command of another search: with these overrides, and the total that it has without one.
+
+    >>> changed_command("cd 'my pages' && python -m docclf.train -m data=csv search.n_trials=40", "study_name=b")
+    "cd 'my pages' && python -m docclf.train -m data=csv study_name=b"
+    """
+    before, and_then, last = command.rpartition(" && ")
+    gone = ("search.n_trials=", *(f"{override.partition('=')[0]}=" for override in overrides))
+    kept = [text for text in shlex.split(last) if not text.startswith(gone)]
+    return f"{before}{and_then}{shlex.join([*kept, *overrides])}"
+
+
+def next_steps(
+    folder: Path, n_objectives: int, continue_command: str, verdict: Verdict | None = None
+) -> dict[str, str]:
+    """What one does after a search, each with its command.
+
+    Args:
+        folder: The search's folder, the winner exported.
+        n_objectives: Of its study.
+        continue_command: Searches on from here.
+        verdict: On the finalists; None where none was re-evaluated.
+    """
+    who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
+    whose = "the ensemble" if verdict is not None and verdict.exported_as == ENSEMBLE else f"{who}'s folds"
+    where = shlex.quote(str(folder / "best"))
+    train = f"python -m docclf.train --config-dir {{}} --config-name config{allow_options()}"
+    if n_objectives > 1:
+        return {"train the trial that you choose": f"{train.format(f'{where}/NUMBER')} refit=all"}
+    steps = {
+        f"train {who}; scored on test pages that have labels": train.format(where),
+        "the same as one model of all training pages": f"{train.format(where)} refit=all",
+        "search on from here": continue_command,
+    }
+    if (folder / "best" / "model").is_dir():
+        predict = f"python -m docclf.predict {typed('run', str(folder))} data.root=DIR{allow_options()}"
+        steps = {f"predict other pages with {whose}": predict, **steps}
+    return steps
+
+
+def _what_next(steps: Mapping[str, str]) -> list[str]:
+    return ["What next:", *(line for what, command in steps.items() for line in (f"  # {what}", f"  {command}"))]
+
+
+def _finals(verdict: Verdict) -> list[str]:
+    """What scoring the finalists again came to, and in a line of its own what that means."""
+    winner, baseline = verdict.winner, verdict.baseline
+    lines = [verdict.how, *_floors(verdict.floors), f"  trial {verdict.number}: {_score(winner, pooled=True)}"]
+    if verdict.reference is not None:
+        name = NAMES[verdict.exported_as]
+        lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
+    if baseline is not None and baseline.number != winner.number:
+        lines.append(f"  baseline: {_score(baseline, pooled=True)}")
+    if (foretold := verdict.exported.user_attrs.get("foretold")) and verdict.exported_as != ENSEMBLE:
+        lines.append(f"  {foretold_text(foretold)}")
+    texts = [str(verdict), *([str(verdict.ensemble["text"])] if verdict.ensemble else [])]
+    return [*lines, *(f"{text[0].upper()}{text[1:]}" for text in texts)]
+
+
+def _floors(floors: Mapping[str, Floor]) -> list[str]:
+    return [f"  floors (same folds): {floors_text(floors)}"] if floors else []
+
+
+def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:
+    """The trials that no other one beats in every objective."""
+    lines = [f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'} on the Pareto front, by {objectives[0]}:"]
+    for trial in sorted(trials, key=lambda t: t.values[0], reverse=True):
+        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
+        lines.append(f"  trial {trial.number}: {values}")
+    return lines
+
+
+def _score(trial: FrozenTrial, *, pooled: bool = False) -> str:
+    folds = trial.user_attrs.get("folds")
+    together = trial.user_attrs.get("macro_f1_pooled") if pooled else None  # which a difference is taken of
+    more = "" if together is None else f"; pooled {together:.3f}"
+    return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)}{more})" if folds else "")
+
+
+def _params(params: Mapping[str, Any]) -> list[str]:
+    return [f"  {key}: {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in params.items()]
+
+
+def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str]:
+    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.value is not None), None)
+    if baseline is None or best.value is None or baseline.value is None:
+        return []
+    if best.number == baseline.number:
+        return [f"The baseline, trial {baseline.number}, is the best: no trial beats the config as it was."]
+    gain = f"{best.value - baseline.value:+.3f} {metric} over the baseline"
+    return [f"{gain}, trial {baseline.number}: {_score(baseline)}"]

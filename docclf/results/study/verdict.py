@@ -1,0 +1,282 @@
+"""Which finalist wins a search, and whether it beats the baseline for a reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from docclf.errors import DataError
+from docclf.metrics.scores import Difference, chance_of_guessing, compare_scores
+from docclf.results.study.floors import NAMES, Floor, floors_of, is_below, macro_f1_of, search_warning
+from docclf.sweeper.study.attributes import REFERENCE
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+# Of the permutation test: with the difference's own 5 %, a winner among noise is rarer than 1 in 20.
+_GUESSING_P = 0.01
+
+# What is exported where it is the mean of several trials; its run's folder among the finalists; a key of verdict.yaml.
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the finalists.
+
+    Attributes:
+        winner: The trial of the search that scores best as a finalist.
+        number: Number of its trial in the search.
+        baseline: The baseline as a finalist; None without one.
+        difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
+        guessing: Chance that random labels score as well as the winner does; None without a difference.
+        is_elsewhere: Whether finalists had other folds than the trials that they come from.
+        floors: On the winner's folds.
+        reference: The floor that was run as a finalist and scores better than the winner, whose place it takes in
+            `best/`; None without one.
+        ensemble: What `verdict.yaml` says of the mean of several trials; empty where none was asked for.
+    """
+
+    winner: FrozenTrial
+    number: int
+    baseline: FrozenTrial | None
+    difference: Difference | None
+    guessing: float | None
+    is_elsewhere: bool = True
+    floors: Mapping[str, Floor] = field(default_factory=dict)
+    reference: FrozenTrial | None = None
+    ensemble: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exported(self) -> FrozenTrial:
+        """The finalist whose config goes into `best/`, and its run, unless an ensemble is exported."""
+        return self.winner if self.reference is None else self.reference
+
+    @property
+    def run(self) -> str:
+        """Name of the folder among the finalists whose run goes into `best/`."""
+        return ENSEMBLE if self.exported_as == ENSEMBLE else str(self.exported.number)
+
+    @property
+    def exported_as(self) -> str:
+        """`winner`, or what takes its place: `ensemble` or a floor."""
+        if self.ensemble.get("exported") is True:
+            return ENSEMBLE
+        return "winner" if self.reference is None else str(self.reference.user_attrs[REFERENCE])
+
+    @property
+    def below_floor(self) -> bool:
+        """Whether the winner scores less than a floor on the same folds."""
+        return is_below(macro_f1_of(self.winner), self.floors)
+
+    @property
+    def warning(self) -> str:
+        """What is to be told first, see `docclf.results.study.floors.search_warning`."""
+        score, is_replaced = macro_f1_of(self.winner), self.reference is not None
+        return search_warning(self.number, score, self.floors, is_replaced=is_replaced)
+
+    @property
+    def how(self) -> str:
+        """What was done to the finalists."""
+        return f"re-evaluated on {'other' if self.is_elsewhere else 'the same'} folds"
+
+    @property
+    def beats(self) -> bool:
+        """Whether the winner is better than the baseline beyond what chance explains, and better than guessing."""
+        better = self.difference is not None and self.difference.low > 0
+        return better and self.guessing is not None and self.guessing <= _GUESSING_P
+
+    def __str__(self) -> str:
+        what = f"trial {self.number}"
+        if self.baseline is None:
+            return f"{what} wins; there is no baseline to compare with"
+        if self.winner.number == self.baseline.number:
+            return "what was found does not beat the baseline: re-evaluated, no finalist is better than it"
+        if self.difference is None or self.guessing is None:
+            return f"{what} wins; its predictions and the baseline's cannot be compared"
+        if self.beats:
+            return f"{what} beats the baseline by {self.difference}"
+        if self.guessing > _GUESSING_P:
+            return f"{what} does not beat the baseline: it is no better than guessing (p = {self.guessing:.2g})"
+        if self.difference.value <= 0:
+            return f"{what} does not beat the baseline: over all pages the difference is {self.difference}"
+        return f"{what} does not beat the baseline: the difference {self.difference} may be chance"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `verdict.yaml`."""
+        facts: dict[str, Any] = {
+            "verdict": str(self),
+            "beats_baseline": self.beats,
+            "below_floor": self.below_floor,
+            "exported": self.exported_as,
+            "trial": self.number,
+            "how": self.how,
+        }
+        roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
+        facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
+        facts["floors"] = {name: floor.to_dict() for name, floor in self.floors.items()}
+        if self.ensemble:
+            facts[ENSEMBLE] = dict(self.ensemble)
+        if self.difference is not None:
+            facts["difference"] = {
+                "macro_f1_pooled": self.difference.value,
+                "low": self.difference.low,
+                "high": self.difference.high,
+                "level": self.difference.level,
+                "chance_better": self.difference.chance_better,
+                "p_guessing": self.guessing,
+            }
+        return facts
+
+
+def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
+    return {
+        "folder": folder,
+        "macro_f1": trial.values[0],
+        "macro_f1_pooled": trial.user_attrs.get("macro_f1_pooled"),
+        "folds": trial.user_attrs.get("folds"),
+        **({"foretold": trial.user_attrs["foretold"]} if "foretold" in trial.user_attrs else {}),
+    }
+
+
+def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[str, Floor]) -> dict[str, Any]:
+    """For `verdict.yaml` of a search without finalists: the floors, and no claim about the baseline.
+
+    Args:
+        best: The best trial by the search's own scores.
+        trials: All of the search.
+        floors: On the best trial's folds.
+    """
+    from docclf.sweeper.study.attributes import ROLE
+    from docclf.sweeper.study.trials import folder_number
+
+    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state.name == "COMPLETE"), None)
+    roles = {"winner": best, "baseline": baseline}
+    return {
+        "verdict": f"trial {best.number} is the best by the scores of the search, on the folds that it was chosen by",
+        "beats_baseline": False,
+        "below_floor": is_below(macro_f1_of(best), floors),
+        "exported": "winner",
+        "trial": best.number,
+        "how": "not re-evaluated",
+        **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
+        "floors": {name: floor.to_dict() for name, floor in floors.items()},
+    }
+
+
+def judge(search: optuna.Study, folder: Path) -> Verdict | None:
+    """Compare the finalists of a search.
+
+    Args:
+        search: Its study.
+        folder: Its folder, with the finalists' runs.
+
+    Returns:
+        None where no finalist came to its end.
+    """
+    from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.attributes import ROLE
+    from docclf.sweeper.study.finals import scored, source_number
+    from docclf.sweeper.study.trials import folder_number
+
+    trials, finalists = search.get_trials(deepcopy=False), scored(search)
+    searched = [f for f in finalists if REFERENCE not in f.user_attrs]
+    # The baseline may not keep to the constraints, and then cannot win.
+    allowed = (f for f in searched if all(c <= 0 for c in trials[source_number(f)].constraints.values()))
+    winner = next(allowed, None)
+    if winner is None:
+        return None
+    baseline = next((trial for trial in searched if trial.user_attrs.get(ROLE) == "baseline"), None)
+    number, run = source_number(winner), folder / FINALISTS / str(winner.number)
+    # After a merge there may be several of a kind, of which the best stays.
+    references = {f.user_attrs[REFERENCE]: f for f in reversed(finalists) if f.user_attrs.get(REFERENCE) in NAMES}
+    better = (f for f in finalists[: finalists.index(winner)] if f.user_attrs.get(REFERENCE) in NAMES)
+    verdict = Verdict(
+        winner,
+        number,
+        baseline,
+        difference=None,
+        guessing=None,
+        is_elsewhere=not _have_same_folds(run, folder / str(folder_number(trials[number]))),
+        floors=_floors(winner, searched, references, folder / FINALISTS),
+        reference=next((f for f in better if _can_be_exported(f, folder / FINALISTS)), None),
+        ensemble=_told_ensemble(folder / "best" / "verdict.yaml", number),
+    )
+    if baseline is None or winner.number == baseline.number:
+        return verdict
+    difference, guessing = _compare(run, folder / FINALISTS / str(baseline.number))
+    return replace(verdict, difference=difference, guessing=guessing)
+
+
+def _floors(
+    winner: FrozenTrial, finalists: Sequence[FrozenTrial], references: Mapping[str, FrozenTrial], runs: Path
+) -> dict[str, Floor]:
+    """The highest floor of each kind on the winner's folds: frozen features depend on the model and the page's size.
+
+    Args:
+        finalists: All that are trials of the search.
+        references: Name of a floor to the finalist that it was run as, whose score counts.
+        runs: Folder of the finalists' runs.
+    """
+    run = runs / str(winner.number)
+    alike = [f for f in finalists if f is winner or _have_same_folds(runs / str(f.number), run)]
+    found: dict[str, Floor] = {}
+    for floors in (floors_of(f, runs / str(f.number)) for f in alike):
+        found |= {name: f for name, f in floors.items() if name not in found or f.mean > found[name].mean}
+    for name, trial in references.items():
+        pooled, folds = trial.user_attrs.get("macro_f1_pooled"), trial.user_attrs.get("folds") or ()
+        what = found[name].what if name in found else ""
+        found[name] = Floor(macro_f1_of(trial), pooled, folds, what)
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def _told_ensemble(path: Path, winner: int) -> dict[str, Any]:
+    """What was said of an ensemble when this trial won; empty where nothing was."""
+    from docclf.results.reading import read_facts
+
+    try:
+        facts = read_facts(path)
+    except DataError:
+        return {}
+    found = facts.get(ENSEMBLE)
+    return found if facts.get("trial") == winner and isinstance(found, dict) else {}
+
+
+def _can_be_exported(finalist: FrozenTrial, runs: Path) -> bool:
+    """Whether its config is here, or can be composed."""
+    from docclf.sweeper.study.attributes import OVERRIDES
+
+    return OVERRIDES in finalist.user_attrs or (runs / str(finalist.number) / ".hydra" / "config.yaml").is_file()
+
+
+def _have_same_folds(finalist: Path, trial: Path) -> bool:
+    """Whether a finalist had the folds of its trial, as with `validation.split_file`."""
+    ours, theirs = finalist / "folds.csv", trial / "folds.csv"
+    return ours.is_file() and theirs.is_file() and ours.read_bytes() == theirs.read_bytes()
+
+
+def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | None]:
+    """Difference of two runs' out-of-fold predictions, and the chance that the first one is guessing."""
+    from docclf.results.reading import read_run
+
+    try:
+        run, other = read_run(winner), read_run(baseline)
+    except DataError as error:  # removed, or damaged
+        log.warning(f"The finalists' predictions cannot be compared: {error}")
+        return None, None
+    ours, theirs = run.predictions, other.predictions
+    if ours.ids != theirs.ids or ours.class_names != theirs.class_names:
+        return None, None
+    index = {target: i for i, target in enumerate(run.classes)}
+    labels = np.array([index[target] for target in ours.targets])
+    predicted, beaten = (found.probabilities.argmax(axis=1) for found in (ours, theirs))
+    n = len(index)
+    return compare_scores(labels, predicted, beaten, n, groups=ours.groups), chance_of_guessing(labels, predicted, n)

@@ -1,0 +1,151 @@
+"""The winner's run, put into `best/`: what it predicted, how it was scored, its folds' models."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from docclf.files import link, replacing
+from docclf.results.folders import link_folder
+from docclf.results.shift import read_shift
+from docclf.results.study.verdict import ENSEMBLE, Verdict
+from docclf.safety.untrusted import inside, read_yaml
+from docclf.sweeper.storage.places import FINALISTS
+
+_MODEL = "model"
+_VERDICT = "verdict.yaml"
+
+
+def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
+    """Put the run of the winner beside its exported config, and remove the models that are not to stay.
+
+    Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
+    another one wins, and what else is in the folder is left alone.
+
+    Args:
+        folder: The search's folder.
+        verdict: Says who won, and whether a floor takes the winner's place.
+        keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
+    """
+    best, winner = folder / "best", folder / FINALISTS / verdict.run
+    needed = {
+        verdict.run,
+        str(verdict.exported.number),
+        *(Path(name).name for name in verdict.ensemble.get("folders", ())),
+    }
+    for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
+        if keep == "none" or (keep == "winner" and model.parent.name not in needed):
+            _remove(model)
+    facts, found = verdict.to_dict(), [path.name for path in winner.glob("*") if not path.is_symlink()]
+    kept = [name for name in _only_here(best, facts, found) if (name, keep) != (_MODEL, "none")]
+    _export(best, winner, facts, found, kept)
+    _drop_models(folder, but=None if keep == "all" else [])
+
+
+def is_judged(best: Path) -> bool:
+    """Whether finalists have said who is in `best/`."""
+    return str(_read(best).get("how", "")).startswith(("re-evaluated", "scored again"))  # as before 0.3
+
+
+def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
+    """Put the run of the best trial so far beside its exported config, and remove the models of the other trials.
+
+    Args:
+        folder: The search's folder.
+        run: The trial's.
+        facts: For `verdict.yaml`.
+        keep: Whether the other trials keep their models.
+    """
+    best, found = folder / "best", [path.name for path in run.glob("*") if not path.is_symlink()]
+    _export(best, run, facts, found, _only_here(best, facts, found))
+    _drop_models(folder, but=None if keep else [run])
+
+
+def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], kept: list[str]) -> None:
+    """Put what was found in a run into `best/`, where what is kept of the former one stays and the rest goes.
+
+    Whoever predicts with `best/` meanwhile finds a model there at any moment.
+    """
+    former = _read(best).get("files", [])
+    for name in found:
+        _put(run / name, best)
+    write_verdict(best, {**facts, "files": sorted([*found, *kept])})
+    for name in former:
+        if name not in (*found, *kept):
+            _remove(best / Path(name).name)
+
+
+def _only_here(best: Path, facts: Mapping[str, Any], found: list[str]) -> list[str]:
+    """What `best/` has of this same run, and its folder has not: that was removed, or is on another machine."""
+    former = _read(best)
+    return [n for n in former.get("files", []) if n not in found] if _exported(former) == _exported(facts) else []
+
+
+def _drop_models(folder: Path, but: list[Path] | None) -> None:
+    """Remove the models of a search's trials, but for those of some runs, or None for all."""
+    for model in folder.glob(f"[0-9]*/{_MODEL}") if but is not None else ():
+        if model.parent not in (but or []):
+            _remove(model)
+
+
+def _put(source: Path, folder: Path) -> None:
+    """Link a file or a folder into another folder, where it takes the place of what has its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, partial = folder / source.name, folder / f".{source.name}.partial"
+    _remove(partial)
+    if not source.is_dir():
+        link(source, partial)
+        partial.replace(target)
+        partial.unlink(missing_ok=True)  # which stays where both are links to one file
+        return
+    link_folder(source, partial)
+    former = folder / f".{source.name}.former"
+    _remove(former)
+    if target.exists():
+        target.rename(former)
+    partial.rename(target)
+    _remove(former)
+
+
+def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
+    """Write `verdict.yaml` into `best/`, with what is known of the test pages."""
+    if found := read_shift(best.parent):
+        facts = {**facts, "test_pages": {key: found[key] for key in ("auc", "differences", "answer")}}
+    with replacing(best / _VERDICT) as partial:
+        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _exported(facts: Mapping[str, Any]) -> str | None:
+    """Folder of the run that is in `best/`."""
+    if facts.get("exported") == ENSEMBLE:
+        return ENSEMBLE
+    found = facts.get("winner" if facts.get("exported", "winner") == "winner" else "reference", {}).get("folder")
+    return None if found is None else str(found)
+
+
+def remove_run(best: Path, but: list[str] | None = None) -> None:
+    """Remove the run of a former winner and its verdict from `best/`.
+
+    Args:
+        best: The folder.
+        but: Names of files that stay.
+    """
+    for name in _read(best).get("files", []):
+        if name not in (but or []):
+            _remove(inside(best, name, is_plain=True))
+    (best / _VERDICT).unlink(missing_ok=True)
+
+
+def _read(best: Path) -> dict[str, Any]:
+    path = best / _VERDICT
+    found = read_yaml(path) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

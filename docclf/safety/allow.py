@@ -1,0 +1,81 @@
+"""Which dotted names of a config may be imported and called: those that the program lists, and the keyboard's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from hydra.utils import execution_whitelist, instantiate
+from omegaconf import OmegaConf
+
+from docclf.errors import NotAllowedError
+from docclf.safety.untrusted import allowed, is_listed
+
+# What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
+STORAGES = (
+    *(f"optuna.storages.{name}" for name in ("GrpcStorageProxy", "InMemoryStorage", "JournalStorage", "RDBStorage")),
+    *(f"optuna.storages.{name}" for name in ("RetryFailedTrialCallback", "RetryHeartbeatStaleTrialCallback")),
+    *(f"optuna.storages.journal.JournalFile{name}" for name in ("Backend", "OpenLock", "SymlinkLock")),
+    *(f"optuna.storages.JournalFile{name}" for name in ("Storage", "OpenLock", "SymlinkLock")),
+)
+
+_MANY = 25
+
+
+def require_allowed(name: Any, listed: Any, key: str) -> None:
+    """Refuse a name that neither the program lists nor `DOCCLF_ALLOW` matches.
+
+    Args:
+        name: What the config names.
+        listed: Names and patterns of the program, a tuple or list of them; anything else, as Hydra has it for a program
+            that lists none, refuses nothing.
+        key: Where it stands in the config.
+
+    Raises:
+        NotAllowedError: It is neither, and nothing of it was imported.
+    """
+    if not isinstance(listed, tuple | list) or (isinstance(name, str) and is_listed(name, (*listed, *allowed()))):
+        return
+    known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
+    raise NotAllowedError(
+        f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
+        f"is called. If it is code of your own, allow it where you type the command: --allow {name}"
+    )
+
+
+def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every `_target_` in a plain value of a config, with the key of the mapping that holds it."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield key, value["_target_"]
+        for name, child in value.items():
+            yield from targets_in(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for i, child in enumerate(value):
+            yield from targets_in(child, f"{key}.{i}")
+
+
+def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
+    """Make the object that a config describes, where each of its targets may stand where it does.
+
+    Nothing is inherited: what else the program may call elsewhere is refused here.
+
+    Args:
+        config: A node or a plain mapping; None stays None.
+        key: Where it stands in the config, for messages.
+        listed: Names that may be called anywhere in it, or by the key that they stand at.
+        **given: Further arguments.
+
+    Raises:
+        NotAllowedError: A target is not listed and not allowed.
+    """
+    if config is None:
+        return None
+    # Plain, so that what is called is what was checked. And of a node, Hydra copies the whole config around it.
+    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    names = set()
+    for where, target in targets_in(plain, key):
+        here = listed.get(where, ()) if isinstance(listed, Mapping) else listed
+        require_allowed(target, here, f"{where}._target_")
+        names.add(target)
+    return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)

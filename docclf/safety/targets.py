@@ -1,0 +1,144 @@
+"""What a config may call, and where: these names alone, unless `--allow` or `DOCCLF_ALLOW` names more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.safety import allow
+from docclf.safety.untrusted import allowed, take_allowed
+
+# Key to the names that may stand there. None of them runs, loads or writes what its arguments say.
+SLOTS: dict[str, tuple[str, ...]] = {
+    "augment": ("docclf.data.augment.batch.BatchAugment", "docclf.data.augment.augraphy.AugraphyAugment"),
+    "data": ("docclf.data.module.PageDataModule",),
+    "data.reader": ("docclf.data.pages.read_csv", "docclf.data.pages.read_folder"),
+    "data.draw": ("docclf.demo.draw_pages",),
+    "model": ("docclf.models.classifier.PageClassifier",),
+    "model.head": ("docclf.models.frozen.head.HeadOptions",),
+    "optimizer": tuple(
+        f"torch.optim.{name}"
+        for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+    ),
+    "scheduler": ("docclf.models.classifier.constant", "docclf.models.classifier.cosine"),
+    "trainer": ("docclf.training.trainer.make_trainer",),
+    "validation": ("docclf.training.crossval.Validation",),
+    # of configs from before there could be several
+    "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
+}
+# Names in configs and studies of before, and what they are called now.
+FORMER = {
+    "docclf.crossval.Validation": "docclf.training.crossval.Validation",
+    "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",
+    "docclf.data.augraphy.AugraphyAugment": "docclf.data.augment.augraphy.AugraphyAugment",
+    "docclf.data.synthetic.draw_pages": "docclf.demo.draw_pages",
+    "docclf.model.PageClassifier": "docclf.models.classifier.PageClassifier",
+    "docclf.model.constant": "docclf.models.classifier.constant",
+    "docclf.model.cosine": "docclf.models.classifier.cosine",
+    "docclf.models.head.HeadOptions": "docclf.models.frozen.head.HeadOptions",
+    "docclf.trainer.make_trainer": "docclf.training.trainer.make_trainer",
+}
+_LOGGERS = (
+    "docclf.loggers.csv_files.CsvLogger",
+    "docclf.loggers.tensorboard_events.TensorBoardRunLogger",
+    "docclf.loggers.wandb_run.WandbRunLogger",
+)
+# What `hydra` names in conf/: callbacks, and functions of the search.
+_OF_HYDRA = (
+    "docclf.loggers.callback.LogStudy",
+    "docclf.results.study.export.ExportBest",
+    "docclf.results.study.export.export_best",
+    "docclf.results.study.ensemble.missing_members",
+    "docclf.cli.preflight.preflight",
+    "docclf.cli.leaves.check_leaves",
+    "docclf.training.crossval",
+    "docclf.report.read_thumbnail",
+)
+
+
+def whitelist() -> tuple[str, ...]:
+    """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
+    try:
+        take_allowed()
+        more = allowed()
+    except ConfigError:
+        more = ()
+    return (*(name for names in SLOTS.values() for name in names), *_LOGGERS, *_OF_HYDRA, *more)
+
+
+def _listed(key: str) -> tuple[str, ...]:
+    if key == "search.storage" or key.startswith("search.storage."):  # which the sweeper looks at again
+        return allow.STORAGES
+    return _LOGGERS if key.startswith("logger.") and key.count(".") == 1 else SLOTS.get(key, ())
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Refuse a config that names what it may not call, wherever that stands.
+
+    Raises:
+        ConfigError: It does; nothing was imported.
+    """
+    allowed()
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    plain.pop("hydra", None)
+    for key, _ in allow.targets_in(plain, ""):
+        name = OmegaConf.select(cfg, f"{key}._target_")
+        if name is None:
+            raise ConfigError(
+                f"Expected `{key}._target_` to name what is called there, got no value. Say {key}._target_=mine.Net "
+                "--allow mine.Net"
+            )
+        allow.require_allowed(FORMER.get(str(name), name), _listed(key), f"{key}._target_")
+
+
+def build(node: Any, key: str, **given: Any) -> Any:
+    """Make what a part of the config describes, see `docclf.safety.allow.build`.
+
+    Args:
+        node: The part.
+        key: Where it stands in the whole config.
+        **given: Further arguments.
+
+    Raises:
+        ConfigError: It names what it may not call there.
+    """
+    plain = _today(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
+    listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
+    return allow.build(plain, key, listed, **given)
+
+
+def _today(value: Any) -> Any:
+    """A plain value of a config with names as they are now."""
+    if isinstance(value, list):
+        return [_today(child) for child in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _today(child) for key, child in value.items()}
+    return found | ({"_target_": FORMER.get(str(value["_target_"]), value["_target_"])} if "_target_" in value else {})
+
+
+def build_model(config: Any, **given: Any) -> Any:
+    """Make the model of a config; its `net`, where it has one of its own, is made by the model.
+
+    Args:
+        config: `model` of the config.
+        **given: Further arguments.
+
+    Raises:
+        ConfigError: See `build`.
+    """
+    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else {**config}
+    assert isinstance(plain, dict)
+    if isinstance(plain.get("net"), dict):
+        plain["net"] = {**plain["net"], "_partial_": True}
+    return build(plain, "model", **given)
+
+
+def own_model(config: DictConfig) -> dict[str, Any] | None:
+    """What makes the net of a model that is not timm's anew, as `model` of the config; None for a timm backbone."""
+    plain = _today(OmegaConf.to_container(config, resolve=True))
+    if plain["_target_"] in SLOTS["model"] and not plain.get("net"):
+        return None
+    return {key: value for key, value in plain.items() if key not in ("tune", "head", "loss", "class_weights")}
