@@ -2,9 +2,23 @@
 
 import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docclf.api import SearchResult as SearchResult
+    from docclf.api import TrainedRun as TrainedRun
+    from docclf.api import best_config as best_config
+    from docclf.api import load_study as load_study
+    from docclf.api import predict as predict
+    from docclf.api import read_search as read_search
+    from docclf.api import search as search
+    from docclf.api import train as train
+    from docclf.inference.loaded import load_model as load_model
 
 __version__ = "0.2.0"
 
@@ -29,15 +43,29 @@ def quick_imports() -> Iterator[None]:
             gc.freeze()
 
 
-_API = ("SearchResult", "best_config", "load_study", "read_search", "search")
+class CommandModule(ModuleType):
+    """The module of a command that is a function too: `python -m docclf.train` is `docclf.train([...])`."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function of this name in `docclf.api`."""
+        from docclf import api
+
+        return getattr(api, self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+_OF_API = ("SearchResult", "TrainedRun", "best_config", "load_study", "read_search", "search")
 
 
 def __getattr__(name: str) -> object:
     """`docclf.search` and its companions, imported when they are first used."""
-    if name in _API:
+    if name in _OF_API:
         from docclf import api
 
         return getattr(api, name)
+    if name in ("predict", "train"):
+        import docclf.predict as command  # which imports the other
+
+        return command if name == "predict" else sys.modules["docclf.train"]
     if name == "load_model":
         from docclf.inference.loaded import load_model
 

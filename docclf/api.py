@@ -1,4 +1,4 @@
-"""A search from Python: in a notebook, or in a program of one's own."""
+"""The commands from Python: in a notebook, or in a program of one's own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docclf.errors import DataError, SearchError
+from docclf.errors import DataError, DocclfError, SearchError, TrainingError
+from docclf.files import TOLD
 from docclf.safety.untrusted import read_config, read_yaml
-from docclf.sweeper.config import FOLDER_FILE
+from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.storage.passwords import take_argument
 
 if TYPE_CHECKING:
@@ -47,6 +48,24 @@ class SearchResult:
         return self.study.best_value
 
 
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training of one configuration has left.
+
+    Attributes:
+        folder: The run's folder, which `predict` and `load_model` take.
+        result: What came out, content of `result.yaml`.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def score(self) -> float:
+        """Mean macro-F1 over the folds."""
+        return float(self.result["mean"])
+
+
 def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequence[str] = ()) -> SearchResult:
     """Search as `python -m docclf.train -m` does, in a process of its own; what it prints is printed.
 
@@ -62,21 +81,60 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
     Raises:
         SearchError: The search ended with an error, which is in the message.
     """
-    given = [*overrides] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
-    given += [text for text in overrides if text not in given]
-    command = [
-        sys.executable,
-        "-m",
-        "docclf.train",
-        "-m",
-        *(f"--allow={name}" for name in allow),
-        *(take_argument(text, Path(cwd).absolute()) for text in given),
-    ]
+    is_chosen = any(text.startswith("hparams_search=") for text in overrides)
+    given = [*overrides] if is_chosen else ["hparams_search=optuna", *overrides]
+    return read_search(_run("train", ["-m", *_allowed(allow), *given], cwd, SearchError))
+
+
+def train(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequence[str] = ()) -> TrainedRun:
+    """Train one configuration as `python -m docclf.train` does, in a process of its own; what it prints is printed.
+
+    Args:
+        overrides: As on the command line: `["data=csv", "data.root=pages", "optimizer.lr=1e-3"]`; to train the winner
+            of a search `["--config-dir=multirun/NAME/best", "--config-name=config", "refit=all"]`.
+        cwd: Where the command would run; results are in `outputs/` there.
+        allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
+
+    Raises:
+        TrainingError: It ended with an error, which is in the message.
+    """
+    folder = _run("train", [*_allowed(allow), *overrides], cwd, TrainingError)
+    return TrainedRun(folder, read_yaml(folder / "result.yaml"))
+
+
+def predict(run: str | Path, root: str | Path, overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> Path:
+    """Predict pages as `python -m docclf.predict` does, in a process of its own; `load_model` predicts in this one.
+
+    Args:
+        run: Folder of a run, of a search (its winner), or of a model.
+        root: Folder of pages, or a CSV file that lists them.
+        overrides: More of them, as on the command line: `["output=june.csv", "abstain=0.95"]`.
+        cwd: Where the command would run, and write the predictions.
+
+    Returns:
+        Path of the predictions, a CSV file: ID, target and the probability of each class.
+
+    Raises:
+        DataError: It ended with an error, which is in the message; or pages could not be read: the others are
+            predicted.
+    """
+    given = [f"{key}={to_text(encode(str(value)))}" for key, value in (("run", run), ("data.root", root))]
+    return _run("predict", [*given, *overrides], cwd, DataError)
+
+
+def _allowed(names: Sequence[str]) -> list[str]:
+    return [f"--allow={name}" for name in names]
+
+
+def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[DocclfError]) -> Path:
+    """Run a command, print what it prints, and return what it says that it wrote."""
+    typed = (take_argument(text, Path(cwd).absolute()) for text in arguments)
+    command = [sys.executable, "-m", f"docclf.{name}", *typed]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with (
         tempfile.NamedTemporaryFile("r", prefix="docclf-folder-", encoding="utf-8") as told,
         subprocess.Popen(
-            command, cwd=cwd, env={**os.environ, FOLDER_FILE: told.name}, text=True, encoding="utf-8", **streams
+            command, cwd=cwd, env={**os.environ, TOLD: told.name}, text=True, encoding="utf-8", **streams
         ) as process,
     ):
         assert process.stdout is not None
@@ -90,10 +148,10 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
             process.wait()
             raise
         process.wait()
-        place = Path(told.read())
+        place = told.read()
     if process.returncode:
-        raise SearchError(f"The search ended with exit code {process.returncode}:\n{''.join(last)}")
-    return read_search(place)
+        raise error(f"docclf.{name} ended with exit code {process.returncode}:\n{''.join(last)}")
+    return Path(place)
 
 
 def read_search(folder: str | Path) -> SearchResult:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files that stand in two places."""
+"""Files that appear whole or not at all, files that stand in two places, and where a command says what it wrote."""
 
 import itertools
 import os
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from docclf.errors import DataError
+
+# Of the environment: the file in which a command that Python called names what it wrote, see `docclf.api`.
+TOLD = "DOCCLF_FOLDER_FILE"
 
 
 @contextmanager
@@ -48,3 +51,9 @@ def link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # not on this disk
         shutil.copy2(source, target)
+
+
+def tell_caller(path: Path) -> None:
+    """Name what a command writes, where Python called it; once, and not for the processes that it starts."""
+    if told := os.environ.pop(TOLD, None):
+        Path(told).write_text(str(path.absolute()), encoding="utf-8")

@@ -6,6 +6,7 @@ python -m docclf.predict run=RUN data.root=DIR      writes predictions.csv
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from docclf import CONF_DIR, quick_imports
+from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.leaves import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
+from docclf.files import tell_caller
 from docclf.train import TARGETS
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ _MOST = 20  # problems on the screen
 def main(cfg: DictConfig) -> None:
     """The command: predict pages with the model of a run."""
     try:
-        unreadable = predict(cfg, Path(HydraConfig.get().runtime.output_dir))
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        unreadable = predict(cfg, folder)
+        tell_caller(folder / str(cfg.output))
     except (DocclfError, OSError) as error:
         log.error(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from error
@@ -195,6 +199,8 @@ def _tell_problems(outcome: Outcome, output: Path) -> None:
         f"{n} of {len(outcome.predicted)} pages could not be read; in {output.name} they have no target:{shown}{more}"
     )
 
+
+sys.modules[__name__].__class__ = CommandModule
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from docclf import CONF_DIR, quick_imports
+from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, TrainingError
+from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.targets import build, whitelist
 from docclf.safety.untrusted import allowed
@@ -74,6 +76,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         )
     try:
         if hydra_cfg.mode == RunMode.RUN:
+            tell_caller(Path(hydra_cfg.runtime.output_dir))
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
@@ -298,6 +301,8 @@ def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:
     loggers = chosen_loggers(cfg.get("logger"))
     return RunLoggers({name: build(node, f"logger.{name}") for name, node in loggers.items()}, run)
 
+
+sys.modules[__name__].__class__ = CommandModule
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import docclf
-from docclf.errors import DataError, SearchError
+from docclf.errors import DataError, SearchError, TrainingError
 
 SMALL = (
     "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
@@ -57,6 +57,24 @@ def test_a_search_that_fails_raises_what_it_printed(tmp_path: Path, capsys: Any)
     with pytest.raises(SearchError, match=r"exit code 1:(.|\n)*data\.rot"):
         docclf.search(["data.rot=x"], cwd=tmp_path)
     assert "data.rot" in capsys.readouterr().out
+
+
+def test_a_configuration_is_trained_and_predicts(pages_root: Path, tmp_path: Path) -> None:
+    given = [text for text in SMALL if not text.startswith("hydra")]
+    run = docclf.train([*given, f"data.root='{pages_root}'", "refit=folds"], cwd=tmp_path)
+    assert run.folder.is_relative_to(tmp_path / "outputs")
+    assert run.score == run.result["mean"] and len(run.result["folds"]) == 2
+    predictions = docclf.predict(run.folder, pages_root / "test.csv", ["output='6월 (b).csv'"], cwd=tmp_path)
+    assert predictions == tmp_path / "6월 (b).csv"
+    with predictions.open(encoding="utf-8") as file:
+        assert file.readline().startswith("ID,target,")
+
+
+def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"docclf\.train ended with exit code 1:(.|\n)*data\.rot"):
+        docclf.train(["data.rot=x"], cwd=tmp_path)
+    with pytest.raises(DataError, match=r"docclf\.predict ended with exit code 1:(.|\n)*Expected"):
+        docclf.predict(tmp_path / "none", pages_root, cwd=tmp_path)
 
 
 def test_a_name_that_is_not_there_is_no_attribute() -> None:

@@ -10,9 +10,6 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper import config as stock
 from omegaconf import MISSING
 
-# Environment variable: a file into which a sweep writes its folder, for who has started it from Python.
-FOLDER_FILE = "DOCCLF_FOLDER_FILE"
-
 
 @dataclass
 class TPESamplerConfig(stock.TPESamplerConfig):

@@ -1,11 +1,9 @@
 """The class that Hydra discovers. It stays thin: Optuna is imported when a sweep starts."""
 
-import os
 import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -17,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
+from docclf.files import tell_caller
 from docclf.safety.untrusted import plain
 from docclf.sweeper import config as config  # registers the options
 
@@ -76,8 +75,7 @@ class DocclfSweeper(Sweeper):
             workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
             with EndingSignals(), closing(workers):
                 preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
-                if folder_file := os.environ.pop(config.FOLDER_FILE, None):
-                    Path(folder_file).write_text(str(sweep_dir(self.config.hydra)), encoding="utf-8")
+                tell_caller(sweep_dir(self.config.hydra))
                 opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)
