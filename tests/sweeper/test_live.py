@@ -179,7 +179,7 @@ def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
 # A display of a study in memory, and what is left of it.
 ALONE = """
 import math, optuna, os, sys, threading, time
-from docclf.sweeper.screen.forecast import Plan
+from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.screen.live import Live
 study = optuna.create_study(study_name="alone")
 with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described"):

@@ -26,8 +26,8 @@ from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening import Opened
 from docclf.sweeper.run.workers import Workers
 from docclf.sweeper.screen import progress
-from docclf.sweeper.screen.forecast import make_plan
 from docclf.sweeper.screen.live import Live
+from docclf.sweeper.screen.plan import make_plan
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler

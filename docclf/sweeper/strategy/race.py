@@ -12,7 +12,7 @@ from docclf.sweeper.study.attributes import MEMBER, REFERENCE, ROLE
 from docclf.sweeper.study.trials import how_scored
 
 # So many run to their end, whatever they score: of finalists the baseline and the best of the search.
-_N_WHOLE = 2
+N_WHOLE = 2
 
 
 class Race(BasePruner):
@@ -30,7 +30,7 @@ class Race(BasePruner):
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         finished = [t for t in complete if how_scored(t) == how_scored(trial) and t.user_attrs.get(REFERENCE) != MEMBER]
         rivals = [_mean(t, steps) for t in finished if t.intermediate_values.keys() >= steps]
-        if len(finished) < _N_WHOLE or not rivals:
+        if len(finished) < N_WHOLE or not rivals:
             return False
         ours = _mean(trial, steps)
         return ours < max(rivals) if study.direction == StudyDirection.MAXIMIZE else ours > min(rivals)

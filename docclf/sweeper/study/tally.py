@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
+from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
+from docclf.sweeper.screen.plan import Cost, Plan
 from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
 
 # How much longer than the first finalist needs time is kept for it.
