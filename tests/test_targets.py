@@ -17,8 +17,9 @@ from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.targets import build, whitelist
 from docclf.safety.untrusted import allowed
-from docclf.sweeper.space.parameters import parse_space
-from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
+from docclf.sweeper.space.parsing import parse_space
+from docclf.sweeper.strategy.pruners import make_pruner
+from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.train import train
 
 MINE = """

@@ -275,7 +275,7 @@ def _load_trial(hydra: Any) -> JobTrial:
 
     from docclf.sweeper.storage.patience import patient
     from docclf.sweeper.storage.places import job_study_name, study_storage, sweep_dir
-    from docclf.sweeper.strategy.samplers import make_finalists_pruner, make_pruner
+    from docclf.sweeper.strategy.pruners import make_finalists_pruner, make_pruner
     from docclf.sweeper.study.trials import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

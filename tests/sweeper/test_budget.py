@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.screen.plan import Plan
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.outcome import Outcome, tell

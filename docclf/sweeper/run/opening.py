@@ -20,22 +20,17 @@ from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.run.clock import Clock
-from docclf.sweeper.space.checks import (
-    baseline,
-    check_finalists,
-    check_keys,
-    check_pruner,
-    check_values,
-    values_of,
-)
+from docclf.sweeper.space.checks import baseline, check_finalists, check_keys, check_values, values_of
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import to_text
-from docclf.sweeper.space.parameters import Space, parse_space
+from docclf.sweeper.space.parameters import Space
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
 from docclf.sweeper.strategy.climb import Climb, read_climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
 from docclf.sweeper.strategy.memory import remembered
-from docclf.sweeper.strategy.samplers import Grid, make_pruner, make_sampler
+from docclf.sweeper.strategy.pruners import check_pruner, make_pruner
+from docclf.sweeper.strategy.samplers import Grid, make_sampler
 from docclf.sweeper.study.attributes import RUNG
 from docclf.sweeper.study.continuing import Before, has_content, require_known_folders, require_same_search
 from docclf.sweeper.study.known import enqueue, fitting_trials, read_entries, read_study
