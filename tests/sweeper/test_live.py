@@ -108,7 +108,7 @@ def test_a_terminal_that_cannot_do_it_gets_plain_lines(environment: dict[str, st
 def test_what_is_no_terminal_gets_plain_lines_and_rich_is_not_loaded(toy: Any) -> None:
     output = toy.run("n_trials=2").output
     assert "\x1b" not in output and "complete" not in output
-    code = "import docclf.sweeper.run.finalists, sys; print('rich' in sys.modules, 'optuna' in sys.modules)"
+    code = "import docclf.sweeper.run.finalists.scoring, sys; print('rich' in sys.modules, 'optuna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False True\n"
 

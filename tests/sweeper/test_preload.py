@@ -13,8 +13,8 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 from processes import descendants, runs, shared_memory, wait_until
 
-from docclf.sweeper.run import workers as module
-from docclf.sweeper.run.workers import Workers, _held_signals
+from docclf.sweeper.run.workers import pool as module
+from docclf.sweeper.run.workers.pool import Workers, _held_signals
 
 
 def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> None:

@@ -20,11 +20,11 @@ from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.faults import fault_of
-from docclf.sweeper.run.helpers import Helpers, Job
-from docclf.sweeper.run.launchers import death
 from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.run.opening import Opened
-from docclf.sweeper.run.workers import Workers
+from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.workers.helpers import Helpers, Job
+from docclf.sweeper.run.workers.launchers import death
+from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.screen import progress
 from docclf.sweeper.screen.live import Live
 from docclf.sweeper.screen.plan import make_plan

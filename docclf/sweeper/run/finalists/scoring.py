@@ -1,8 +1,4 @@
-"""The best trials scored once more, elsewhere than where they were chosen: what wins there wins for a reason.
-
-The best of 20 noisy scores is mostly lucky. So the best few and the baseline run again as jobs, with overrides that
-give each a fresh score, in a study of their own beside the search's: continued, retried and resumed like any trial.
-"""
+"""Running the finalists of a search."""
 
 from __future__ import annotations
 
@@ -18,9 +14,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.opening import Opened
+from docclf.sweeper.run.opening.study import Opened
 from docclf.sweeper.run.search import Search
-from docclf.sweeper.run.workers import Workers
+from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.checks import apart, encoded, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.space.parameters import key_of

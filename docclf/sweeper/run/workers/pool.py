@@ -30,11 +30,11 @@ from omegaconf import open_dict
 from docclf import quick_imports
 from docclf.safety.untrusted import escape_logs
 from docclf.sweeper.hydra_private import BasicLauncher, returned
+from docclf.sweeper.job.trial import in_worker
 from docclf.sweeper.run.faults import fault_of
-from docclf.sweeper.run.launchers import prepare, stop
-from docclf.sweeper.run.machine import worker_environment
+from docclf.sweeper.run.workers.launchers import prepare, stop
+from docclf.sweeper.run.workers.machine import worker_environment
 from docclf.sweeper.screen.relay import Relay
-from docclf.sweeper.trial import in_worker
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0

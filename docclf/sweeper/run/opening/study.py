@@ -1,4 +1,4 @@
-"""From the settings of a sweep to an open study: everything that is read and checked before the first trial."""
+"""A study that is opened, new or to go on, with all that it is searched with."""
 
 from __future__ import annotations
 
