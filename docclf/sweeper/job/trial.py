@@ -130,12 +130,11 @@ class JobTrial:
         """
         if self._trial is None or len(self._trial.study.directions) > 1:
             return False
-        from docclf.sweeper.study.trials import best_trial
+        from docclf.sweeper.study.trials import best_trial, loss
 
         study = self._trial.study
-        best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
-        sign = -1 if study.direction.name == "MAXIMIZE" else 1
-        return best is None or sign * value < sign * best.values[0]
+        best = best_trial(study.get_trials(deepcopy=False), study.direction)
+        return best is None or loss(value, study.direction) < loss(best.values[0], study.direction)
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.

@@ -167,6 +167,7 @@ class RungView:
         return getattr(self._whole, name)
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        """As `optuna.storages.BaseStorage.get_all_trials`, of the rung alone."""
         trials = self._whole.get_all_trials(study_id, deepcopy=deepcopy, states=states)
         return [trial for trial in trials if trial.user_attrs.get(RUNG) == self._rung]
 

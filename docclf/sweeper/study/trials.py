@@ -45,11 +45,19 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
 
 
+def loss(value: float, direction: StudyDirection) -> float:
+    """A value turned so that smaller is better.
+
+    >>> loss(0.9, StudyDirection.MAXIMIZE), loss(0.9, StudyDirection.MINIMIZE)
+    (-0.9, 0.9)
+    """
+    return -value if direction == StudyDirection.MAXIMIZE else value
+
+
 def best_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
     """The complete trials that keep to all constraints, the best value first, equals in the order of `trials`."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
-    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-    return sorted(complete, key=lambda t: sign * t.values[0])
+    return sorted(complete, key=lambda t: loss(t.values[0], direction))
 
 
 def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
@@ -177,14 +185,13 @@ def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:
 def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> int:
     """How many trials ended since the best one, or since the last one on the Pareto front."""
     in_order = sorted(done, key=lambda t: t.datetime_complete.timestamp() if t.datetime_complete else 0.0)
-    signs = [1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions]
     front: list[list[float]] = []
     since = 0
     for trial in in_order:
         since += 1
         if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
             continue
-        losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        losses = list(map(loss, trial.values, directions))
         if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):
             front = [o for o in front if not all(a <= b for a, b in zip(losses, o, strict=True))] + [losses]
             since = 0
