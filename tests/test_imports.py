@@ -148,7 +148,7 @@ def test_these_rules_see_what_is_imported() -> None:
 # What opens or calls what a file names: each in the one place that looks at it first.
 DOORS = {
     r"\binstantiate\(": {"safety/allow"},
-    r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening/study", "results/study/export"},
+    r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening/request", "results/study/export"},
     r"\bimport_module\(": {"sweeper/job/worker"},
     r"torch\.load\((?!path, weights_only=True)": set(),
     r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {"sweeper/job/worker"},

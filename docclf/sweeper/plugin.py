@@ -61,7 +61,8 @@ class DocclfSweeper(Sweeper):
         from docclf.safety.allow import require_allowed
         from docclf.sweeper.run.faults import fault_of
         from docclf.sweeper.run.finalists.scoring import run_finalists
-        from docclf.sweeper.run.opening.study import check_settings, open_study
+        from docclf.sweeper.run.opening.settings import check_settings
+        from docclf.sweeper.run.opening.study import open_study
         from docclf.sweeper.run.search import Search
         from docclf.sweeper.run.workers.machine import n_workers
         from docclf.sweeper.run.workers.pool import Workers

@@ -1,79 +1,33 @@
-"""Running the finalists of a search."""
+"""Running the finalists of a search: the study that they are in, and the search's loop over it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.optuna_private import id_of, storage_of
+from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose, members_of
 from docclf.sweeper.run.opening.study import Opened
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.workers.pool import Workers
-from docclf.sweeper.space.checks import apart, encoded, finalists_overrides, reference_overrides
+from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
-from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.storage.claims import claim_lock
-from docclf.sweeper.storage.ownership import (
-    await_sign_of_life,
-    elsewhere,
-    is_scored_here,
-    other_owner,
-    own,
-    release,
-)
+from docclf.sweeper.storage.ownership import await_sign_of_life, elsewhere, is_scored_here, other_owner, own, release
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import (
-    BEAT,
-    CURRENT,
-    DUPLICATE_OF,
-    EXPECTED,
-    FINALIST,
-    FLOORS,
-    MEMBER,
-    REFERENCE,
-    RETRY_OF,
-    ROLE,
-    RUNG,
-    WANTED,
-)
+from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, this_process
-from docclf.sweeper.study.trials import (
-    best_trials,
-    counted,
-    fail_dead,
-    how_scored,
-    interrupt,
-    retry_interrupted,
-)
+from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
 
 log = logging.getLogger(__name__)
-
-
-def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
-    """The baseline, where there is one, and the best other trials.
-
-    Args:
-        trials: Of the search.
-        direction: Of its objective.
-        top_k: How many others.
-    """
-    baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
-    seen = [t.params for t in baseline]
-    best: list[FrozenTrial] = []
-    for trial in best_trials(trials, direction):
-        if len(best) < top_k and DUPLICATE_OF not in trial.user_attrs and trial.params not in seen:
-            seen.append(trial.params)
-            best.append(trial)
-    return [*baseline, *best]
 
 
 def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
@@ -101,7 +55,7 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
-    entrants = {mark(trial.number, overrides): _Entrant.of(trial, trials) for trial in in_turn}
+    entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
     await_sign_of_life(finalists)
     with claim_lock(storage_of(finalists), finalists.study_name):
         if (owner := other_owner(finalists)) is not None:
@@ -116,9 +70,9 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         own(finalists, this_process())
     try:
         _score(entrants, settings, opened, workers, finalists)
-        if reference := _reference(settings, opened, wanted[0]):
+        if reference := best_reference(settings, opened, wanted[0]):
             _score({**entrants, **reference}, settings, opened, workers, finalists)
-        if members := _members(asked, opened):
+        if members := members_of(asked, opened):
             _score({**entrants, **reference, **members}, settings, opened, workers, finalists)
         if not scored(study):
             log.info("No finalist came to its end, so the best trial wins by its score in the search")
@@ -127,30 +81,8 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         raise
 
 
-@dataclass(frozen=True)
-class _Entrant:
-    """Who is to be scored: draws, and user attributes that the finalist has besides its mark."""
-
-    params: Mapping[str, Any]
-    attributes: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> _Entrant:
-        """The one that re-evaluates a trial of a study."""
-        kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
-        seconds = _seconds(trial)
-        if trial.number == 0:  # which computed what others find computed
-            alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
-            seconds = min([seconds, *(_seconds(t) for t in alike if t.state == TrialState.COMPLETE)])
-        return cls(trial.params, kept | {EXPECTED: seconds})
-
-
-def _seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration else 0.0
-
-
 def _score(
-    entrants: Mapping[str, _Entrant],
+    entrants: Mapping[str, Entrant],
     settings: Mapping[str, Any],
     opened: Opened,
     workers: Workers,
@@ -170,56 +102,6 @@ def _score(
     way = " ".join(finalists_overrides(settings["finalists"]))
     alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
     finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
-
-
-def _reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, _Entrant]:
-    """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
-
-    Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
-    gets besides.
-
-    Args:
-        base: The baseline, or without one the best trial.
-    """
-    asked, study = settings["finalists"], opened.study
-    trials = study.get_trials(deepcopy=False)
-    allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
-    winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
-    if winner is None or not asked["references"]:
-        return {}
-    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    floors = {name: sign * floor for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
-    better = [name for name in floors if name in asked["references"] and floors[name] < sign * winner.values[0]]
-    if not better:
-        return {}
-    name = min(better, key=lambda name: floors[name])
-    log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
-    space, given = opened.space, encoded(asked["references"][name])
-    values = {**{key_of(draw): value for draw, value in base.params.items()}, **given}
-    misfits = space.misfits(values)
-    params = space.to_names({key: value for key, value in values.items() if key not in misfits})
-    return {mark(base.number, finalists_overrides(asked), name): _Entrant(params, {REFERENCE: name})}
-
-
-def _members(asked: Mapping[str, Any], opened: Opened) -> dict[str, _Entrant]:
-    """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
-    try:
-        if (members := opened.load_members()) is None:
-            return {}
-        numbers = members(opened.study, opened.directory, opened.config)
-    except Exception:  # the winner is not to be lost by it
-        log.exception(f"Could not choose members of an ensemble by {asked['members']}")
-        return {}
-    found, trials = {}, opened.study.get_trials(deepcopy=False)
-    for trial in (trials[number] for number in numbers):
-        entrant = _Entrant.of(trial, trials)
-        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
-        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
-    if found:
-        log.info(
-            f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"
-        )
-    return found
 
 
 class _Final(Search):
@@ -286,7 +168,7 @@ class _Final(Search):
         return f"trial {source_number(trial)}: {super()._describe(trial)}"
 
 
-def _queue(finalists: optuna.Study, entrants: Mapping[str, _Entrant], directory: Path) -> int:
+def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> int:
     """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
 
     Who was scored on a machine that does not share the search's folder is re-evaluated if anyone has to be: its
