@@ -45,6 +45,11 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
 
 
+def has_success(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a trial came to its end, or was only stopped because others are better."""
+    return any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+
+
 def loss(value: float, direction: StudyDirection) -> float:
     """A value turned so that smaller is better.
 

@@ -16,6 +16,7 @@ from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose, members_of
 from docclf.sweeper.run.opening.study import Opened
 from docclf.sweeper.run.search import Search
+from docclf.sweeper.run.supply import Supply
 from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
@@ -104,10 +105,38 @@ def _score(
     finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
 
 
+class _Queue(Supply):
+    """Trials out of a queue that is filled already."""
+
+    def seed(self, trial_id: int) -> None:
+        """Nothing: no parameter is drawn."""
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Take what is queued and no more: what a reference leaves open, the config decides."""
+        queued = storage_of(self.study).get_trial(id_of(trial)).system_attrs.get("fixed_params", {})
+        for name, distribution in self.space.distributions.items():
+            if name in queued:
+                draw(trial, name, distribution)
+
+    def n_left(self) -> int:
+        """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
+        retry_interrupted(self.study)
+        self.ledger.refresh()
+        waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
+        needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
+        if time.time() + needed <= self.limits.stops_at:
+            return len(waiting)
+        if not self.limits.is_reached:
+            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
+        self.limits.is_reached = True
+        return 0
+
+
 class _Final(Search):
-    """The search's loop over a queue that is filled already."""
+    """The search's loop over that queue."""
 
     noun = "finalist"
+    supply_class = _Queue
 
     def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
         unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
@@ -118,30 +147,7 @@ class _Final(Search):
         self.asked = finalists_overrides(settings["finalists"])
 
     def _prepare(self) -> None:
-        self._refresh()
-
-    def _seed(self, trial_id: int) -> None:
-        """Nothing: no parameter is drawn."""
-
-    def _suggest(self, trial: optuna.Trial) -> None:
-        """Take what is queued and no more: what a reference leaves open, the config decides."""
-        queued = storage_of(self.study).get_trial(id_of(trial)).system_attrs.get("fixed_params", {})
-        for name, distribution in self.space.distributions.items():
-            if name in queued:
-                draw(trial, name, distribution)
-
-    def _n_left(self) -> int:
-        """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
-        retry_interrupted(self.study)
-        self._refresh()
-        waiting = [trial for trial in self.trials if trial.state == TrialState.WAITING]
-        needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
-        if time.time() + needed <= self._stops_at:
-            return len(waiting)
-        if not self.limits.is_reached:
-            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
-        self.limits.is_reached = True
-        return 0
+        self.ledger.refresh()
 
     def _announce(self) -> None:
         log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
