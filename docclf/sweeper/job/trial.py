@@ -89,10 +89,9 @@ class JobTrial:
         """Config key to the value that this trial tries; empty outside a search."""
         if self._trial is None:
             return {}
-        from docclf.sweeper.space.grammar import decode
-        from docclf.sweeper.space.parameters import key_of
+        from docclf.sweeper.study.record import plain_params
 
-        return {key_of(name): decode(value) for name, value in self._trial.params.items()}
+        return plain_params(self._trial)
 
     @property
     def facts(self) -> dict[str, Any]:
