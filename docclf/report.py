@@ -97,7 +97,7 @@ def _objectives(config: DictConfig) -> list[str] | None:
     """What each objective of a sweep is called."""
     from omegaconf.errors import OmegaConfBaseException
 
-    from docclf.sweeper.run.opening import label, read_objectives
+    from docclf.sweeper.run.opening.settings import label, read_objectives
 
     try:
         sweeper = config.hydra.sweeper

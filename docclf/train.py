@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from docclf.data.module import PageDataModule
     from docclf.loggers.run import RunLoggers
     from docclf.models.frozen.cache import FeatureCache
-    from docclf.sweeper.trial import JobTrial
+    from docclf.sweeper.job.trial import JobTrial
     from docclf.training.crossval import CrossValidation
     from docclf.training.parts import Parts
 

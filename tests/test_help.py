@@ -163,7 +163,7 @@ def test_every_example_of_the_help_composes(
 def test_the_ranges_of_the_examples_contain_the_defaults(pages: dict[str, str], compose_config: Compose) -> None:
     """Or the search would refuse its own example."""
     from docclf.sweeper.space.checks import baseline
-    from docclf.sweeper.space.parameters import parse_space
+    from docclf.sweeper.space.parsing import parse_space
 
     searches = [get_args(shlex.split(text)[3:]) for text in examples(pages["train"]) if " -m hparams" in text]
     with_ranges = [[text for text in given.overrides if "(" in text] for given in searches]

@@ -148,10 +148,10 @@ def test_these_rules_see_what_is_imported() -> None:
 # What opens or calls what a file names: each in the one place that looks at it first.
 DOORS = {
     r"\binstantiate\(": {"safety/allow"},
-    r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening", "results/study/export"},
-    r"\bimport_module\(": {"sweeper/run/workers"},
+    r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening/request", "results/study/export"},
+    r"\bimport_module\(": {"sweeper/job/worker"},
     r"torch\.load\((?!path, weights_only=True)": set(),
-    r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {"sweeper/run/workers"},
+    r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {"sweeper/job/worker"},
     r"yaml\.(safe_|full_|unsafe_)?load(_all)?\(": {"safety/untrusted", "results/report/trial_page"},
     r"OmegaConf\.load\(": {
         "safety/untrusted",

@@ -13,7 +13,7 @@ from docclf.cli.rules import number, one_of
 from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.checks import check_values
 from docclf.sweeper.space.keys import leaves
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.parsing import parse_space
 
 Compose = Callable[..., DictConfig]
 

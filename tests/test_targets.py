@@ -17,8 +17,9 @@ from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.targets import build, whitelist
 from docclf.safety.untrusted import allowed
-from docclf.sweeper.space.parameters import parse_space
-from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
+from docclf.sweeper.space.parsing import parse_space
+from docclf.sweeper.strategy.pruners import make_pruner
+from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.train import train
 
 MINE = """
@@ -51,7 +52,7 @@ GADGETS = [
     {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
     {"_target_": "docclf.results.study.pickled.write_pickle", "path": "{seen}"},
-    {"_target_": "docclf.sweeper.run.workers._begin", "parent": 1, "path": "{pickle}"},
+    {"_target_": "docclf.sweeper.job.worker.begin", "parent": 1, "path": "{pickle}"},
     {"_target_": "docclf.inference.ensemble.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},
     {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},

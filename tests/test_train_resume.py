@@ -15,7 +15,7 @@ from optuna.distributions import FloatDistribution
 from docclf import train as module
 from docclf.cli.preflight import preflight
 from docclf.errors import NonFiniteLossError
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 
 UNBEATABLE = optuna.pruners.ThresholdPruner(lower=2.0)  # no score is above 1

@@ -30,7 +30,7 @@ from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 from docclf.training.fold_average import FoldAverage
 

@@ -25,6 +25,8 @@ class TPESamplerConfig(stock.TPESamplerConfig):
 
 @dataclass
 class PrunerConfig:
+    """What an option of `hydra/sweeper/pruner` has at least."""
+
     _target_: str = MISSING
 
 

@@ -59,11 +59,12 @@ class DocclfSweeper(Sweeper):
         """
         from docclf.safety.allow import require_allowed
         from docclf.sweeper.run.faults import fault_of
-        from docclf.sweeper.run.finalists import run_finalists
-        from docclf.sweeper.run.machine import n_workers
-        from docclf.sweeper.run.opening import check_settings, open_study
+        from docclf.sweeper.run.finalists.scoring import run_finalists
+        from docclf.sweeper.run.opening.settings import check_settings
+        from docclf.sweeper.run.opening.study import open_study
         from docclf.sweeper.run.search import Search
-        from docclf.sweeper.run.workers import Workers
+        from docclf.sweeper.run.workers.machine import n_workers
+        from docclf.sweeper.run.workers.pool import Workers
         from docclf.sweeper.storage.places import sweep_dir
         from docclf.sweeper.study.process import EndingSignals
 

@@ -29,7 +29,7 @@ from docclf.training.trainer import choose_device, choose_precision
 from docclf.training.validation import SCORES
 
 if TYPE_CHECKING:
-    from docclf.sweeper.trial import JobTrial
+    from docclf.sweeper.job.trial import JobTrial
 
 # Augmented views of each training page that heads see where validation pages are augmented.
 _VIEWS = 2

@@ -23,7 +23,7 @@ from docclf.errors import DocclfError
 from docclf.results.study.export import write_config
 from docclf.sweeper.space.checks import baseline
 from docclf.sweeper.space.grammar import extremes, parse_override, to_distribution, to_text
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.parsing import parse_space
 
 Compose = Callable[..., DictConfig]
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from optuna.distributions import FloatDistribution
 
 from docclf import train as module
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 
 

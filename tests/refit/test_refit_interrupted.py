@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from docclf.errors import DataError
 from docclf.inference import ensemble
 from docclf.inference.ensemble import find_model
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 from docclf.training import fitting
 

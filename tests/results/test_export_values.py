@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.results.study.export import export
 from docclf.sweeper.space.grammar import encode
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.study.known import read_entries
 
 Compose = Callable[..., DictConfig]

@@ -10,7 +10,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from docclf.errors import DataError
-from docclf.sweeper.space.parameters import Space, parse_space
+from docclf.sweeper.space.parameters import Space
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.memory import remembered
 
 SPACE = {"optimizer.lr": "interval(1e-4, 1e-2)", "data.batch_size": "choice(8, 16)"}

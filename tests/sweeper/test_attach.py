@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
 
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.screen.forecast import Plan
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.screen.plan import Plan
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.outcome import Outcome, tell

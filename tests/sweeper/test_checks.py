@@ -13,8 +13,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import SpaceError
-from docclf.sweeper.space.checks import baseline, check_keys, check_pruner, check_values, values_of
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.checks import baseline, check_keys, check_values, values_of
+from docclf.sweeper.space.parsing import parse_space
+from docclf.sweeper.strategy.pruners import check_pruner
 
 
 @pytest.fixture

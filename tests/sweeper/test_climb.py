@@ -10,8 +10,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.asker import Asker
-from docclf.sweeper.screen.forecast import Cost, Plan, seconds_left
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.screen.forecast import seconds_left
+from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb, RungView
 
 CLIMB = ("--config-name", "climb")

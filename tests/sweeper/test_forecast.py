@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from docclf.sweeper.screen.forecast import Cost, Plan, make_plan, seconds_left
+from docclf.sweeper.screen.forecast import seconds_left
+from docclf.sweeper.screen.plan import Cost, Plan, make_plan
 
 # Searches of 20 trials of 3 folds and 3 epochs on 2 cores that nothing else used: seconds of each trial and how many
 # values it reported, then the seconds of its finalists. Pruned trials made 3 of 9 reports, now and then 6.

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from docclf.sweeper import current_trial
-from docclf.sweeper.trial import JobTrial, in_worker
+from docclf.sweeper.job.trial import JobTrial, in_worker
 
 APP = Path(__file__).parent / "toy" / "app.py"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from processes import descendants, runs, wait_until
 
-from docclf.sweeper.run.launchers import death
+from docclf.sweeper.run.workers.launchers import death
 
 LAUNCHERS = ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
 

@@ -108,7 +108,7 @@ def test_a_terminal_that_cannot_do_it_gets_plain_lines(environment: dict[str, st
 def test_what_is_no_terminal_gets_plain_lines_and_rich_is_not_loaded(toy: Any) -> None:
     output = toy.run("n_trials=2").output
     assert "\x1b" not in output and "complete" not in output
-    code = "import docclf.sweeper.run.finalists, sys; print('rich' in sys.modules, 'optuna' in sys.modules)"
+    code = "import docclf.sweeper.run.finalists.scoring, sys; print('rich' in sys.modules, 'optuna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False True\n"
 
@@ -179,7 +179,7 @@ def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
 # A display of a study in memory, and what is left of it.
 ALONE = """
 import math, optuna, os, sys, threading, time
-from docclf.sweeper.screen.forecast import Plan
+from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.screen.live import Live
 study = optuna.create_study(study_name="alone")
 with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described"):

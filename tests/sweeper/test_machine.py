@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from docclf.sweeper.run import machine
-from docclf.sweeper.run.machine import n_cores, n_workers, visible_gpus, worker_environment
+from docclf.sweeper.run.workers import machine
+from docclf.sweeper.run.workers.machine import n_cores, n_workers, visible_gpus, worker_environment
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 from processes import descendants, runs, shared_memory, wait_until
 
-from docclf.sweeper.run import workers as module
-from docclf.sweeper.run.workers import Workers, _held_signals
+from docclf.sweeper.run.workers import pool as module
+from docclf.sweeper.run.workers.pool import Workers
+from docclf.sweeper.run.workers.process import held_signals
 
 
 def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> None:
@@ -49,7 +50,7 @@ def test_sigterm_while_workers_import_ends_all_of_them_tidily(toy: Any) -> None:
 
 
 def test_a_signal_waits_until_a_process_that_starts_is_known() -> None:
-    with pytest.raises(KeyboardInterrupt), _held_signals():
+    with pytest.raises(KeyboardInterrupt), held_signals():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)  # Python would have raised it here
         raised_before_the_end = False

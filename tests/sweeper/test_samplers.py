@@ -10,8 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from docclf.sweeper.space.parameters import Space, parse_space
-from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
+from docclf.sweeper.space.parameters import Space
+from docclf.sweeper.space.parsing import parse_space
+from docclf.sweeper.strategy.pruners import make_pruner
+from docclf.sweeper.strategy.samplers import make_sampler
 
 APP = Path(__file__).parent / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))

@@ -6,8 +6,8 @@ from typing import Any
 import optuna
 import pytest
 
+from docclf.sweeper.strategy.pruners import make_finalists_pruner
 from docclf.sweeper.strategy.race import Race
-from docclf.sweeper.strategy.samplers import make_finalists_pruner
 
 
 def gadget(seen: Path) -> dict[str, Any]:

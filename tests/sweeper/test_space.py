@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from docclf.errors import SpaceError
-from docclf.sweeper.space.parameters import key_of, parse_space
+from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
 
 LR = FloatDistribution(1e-5, 1e-2, log=True)

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 
+from docclf.sweeper.job.trial import JobTrial
 from docclf.sweeper.screen import telling
-from docclf.sweeper.trial import JobTrial
 
 
 class Storage(InMemoryStorage):

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import create_trial
 
 from docclf.sweeper.run.asker import Asker
-from docclf.sweeper.space.parameters import parse_space
+from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.known import fitting_trials
 from docclf.sweeper.study.trials import best_trial

@@ -97,7 +97,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     from docclf.results.study.summary import larger_limits, summary
     from docclf.results.study.tables import write_trials
     from docclf.results.study.verdict import judge
-    from docclf.sweeper.run.opening import label, read_objectives
+    from docclf.sweeper.run.opening.settings import label, read_objectives
     from docclf.sweeper.screen.progress import this_command
     from docclf.sweeper.storage.ownership import is_for_another, release
     from docclf.sweeper.storage.places import study_name, study_storage

@@ -31,7 +31,7 @@ from docclf.sweeper.study.attributes import INTERRUPTED
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
 
-# What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.trials.require_same`.
+# What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.continuing.require_same`.
 RECORDS = ("space", "objective", "facts", "config")
 
 # What later releases made keys of: a record without them is of a study that did this.

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.errors import SearchError
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import RUNG
-from docclf.sweeper.study.trials import causes, counted, last_improvement
+from docclf.sweeper.study.trials import causes, counted, has_success, last_improvement
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,11 @@ class Limits:
         """Part of the time budget that is over."""
         return 1 - (self.deadline - time.time()) / self.settings["timeout"] if self.settings["timeout"] else 0.0
 
+    @property
+    def stops_at(self) -> float:
+        """When a trial that begins is asked to stop, in seconds since 1970."""
+        return self.deadline - self.reserve
+
     def end(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one of them ends the search, which then is a success; says which, once."""
         self.is_reached = self.is_reached or self._reaches(trials)
@@ -83,4 +88,13 @@ class Limits:
                 f"{causes(failed)}\n"
                 "Their logs are in the trials' folders. Fix the cause and give the same command again, or allow "
                 "more with hydra.sweeper.max_failure_rate."
+            )
+
+    def require_a_success(self, trials: Sequence[FrozenTrial]) -> None:
+        """Raise SearchError where all trials failed."""
+        failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
+        if failed and not has_success(trials):
+            raise SearchError(
+                f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: fix the cause, "
+                f"and give the command again with a larger n_trials, or another study."
             )

@@ -5,115 +5,23 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from docclf.sweeper.strategy.climb import Climb
+from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.strategy.race import N_WHOLE
 
-# Of trials that may be stopped early, the share that runs whole, by their pruner's class: what was seen with median,
-# what halving comes to, and guesses. It counts as so many trials that were seen.
-_WHOLE = {
-    "NopPruner": 1.0,
-    "PatientPruner": 0.8,
-    "WilcoxonPruner": 0.8,
-    "HyperbandPruner": 0.3,
-    "PercentilePruner": 0.3,
-    "SuccessiveHalvingPruner": 0.15,
-    "Race": 0.0,
-}
-_WHOLE_OTHERWISE = 0.5
-_STOPPED_AFTER = 0.4  # part of a trial that one that is stopped runs, where none was seen
+# Part of a trial that one that is stopped runs, where none was seen.
+_STOPPED_AFTER = 0.4
+# The share of trials that a plan expects to run whole counts as so many trials that were seen.
 _PRIOR = 16.0
 # What is left of a trial that takes longer than expected: so much of its steps to come, and so many seconds.
 _OVERDUE, _LEAST_S = 0.5, 1.0
 # What a step costs is the mean of so many trials, the latest: the sampler may come to prefer dearer ones.
 _LATEST = 30
-# Trials of a race that run whole, see docclf.sweeper.strategy.race.Race.
-_RACE_WHOLE = 2
 # Beyond so many trials a worker, which of them a worker runs does not matter.
 _ROUNDS = 20
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a trial has cost, so far or in all.
-
-    Attributes:
-        seconds: Wall-clock time.
-        steps: Values that it reported; 1 of one that ended without any.
-        is_whole: Whether it came to its end.
-        rung: Of a search that climbs: what a trial costs says nothing of those on another one.
-    """
-
-    seconds: float
-    steps: int
-    is_whole: bool = False
-    rung: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a search does in all.
-
-    Attributes:
-        total: Trials; infinite for as many as there is time for.
-        workers: Of them that run at once.
-        whole: Share of the trials that is expected to run to its end, before any was seen.
-        n_startup: Trials of a rung that none stops before.
-        n_finalists: Trials that run once more at the end.
-        is_race: Whether of these those behind the leader stop.
-        climb: Which rungs the trials are on; None for one.
-    """
-
-    total: float
-    workers: int = 1
-    whole: float = 1.0
-    n_startup: int = 0
-    n_finalists: int = 0
-    is_race: bool = False
-    climb: Climb | None = field(default=None, repr=False)
-
-    def coming(self, done: Sequence[Cost], running: Sequence[Cost]) -> list[tuple[str, int]]:
-        """Rungs of the trials to come, with how many each will have."""
-        n_left = max(int(self.total) - len(done) - len(running), 0)
-        if self.climb is None:
-            return [("", n_left)] if n_left else []
-        begun = Counter(cost.rung for cost in (*done, *running))
-        return self.climb.coming(begun, (*done, *running)[-1].rung, n_left)
-
-
-def make_plan(
-    settings: Mapping[str, Any], total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
-) -> Plan:
-    """The plan of a search.
-
-    Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`; `pruner`, `baseline` and `finalists` are read.
-        total: Trials.
-        workers: Of them that run at once.
-        is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
-        climb: Which rungs the trials are on; None for one.
-
-    >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
-    >>> make_plan({"pruner": pruner, "baseline": True, "finalists": {"top_k": 3, "race": True}}, 20, 1)
-    Plan(total=20, workers=1, whole=0.5, n_startup=1, n_finalists=4, is_race=True)
-    """
-    if not is_single:
-        return Plan(total, workers, climb=climb)
-    pruner, finalists = settings["pruner"], settings["finalists"]
-    name = str(pruner["_target_"]).rpartition(".")[2]
-    return Plan(
-        total,
-        workers,
-        _WHOLE.get(name, _WHOLE_OTHERWISE),
-        _RACE_WHOLE if name == "Race" else int(pruner.get("n_startup_trials") or 0),
-        int(min(finalists["top_k"], total)) + bool(settings["baseline"]) if finalists["top_k"] else 0,
-        bool(finalists.get("race")),
-        climb,
-    )
 
 
 def seconds_left(
@@ -176,7 +84,7 @@ def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]
     """
     paces = _paces(plan, done)
     known = [paces[rung].again for rung in finalists if rung in paces]
-    n_whole = _RACE_WHOLE if plan.is_race else len(known)
+    n_whole = N_WHOLE if plan.is_race else len(known)
     return _makespan([*known[:n_whole], *(seconds / 2 for seconds in known[n_whole:])], [], plan.workers)
 
 

@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of, study_id_of
-from docclf.sweeper.screen.forecast import Plan
+from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.screen.terminal import Terminal, is_terminal
 from docclf.sweeper.study.attributes import OWNER, PROGRESS
 from docclf.sweeper.study.process import host_of

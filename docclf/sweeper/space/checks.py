@@ -1,14 +1,10 @@
-"""What is checked before the first trial: keys, values, the baseline, the pruner."""
+"""What is checked before the first trial: keys, values, the baseline."""
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import signature
 from typing import Any
 
-import optuna
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,8 +14,6 @@ from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.grammar import describe, encode, extremes, to_text
 from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.space.parameters import Space
-
-log = logging.getLogger(__name__)
 
 
 def check_keys(keys: Iterable[str], config: DictConfig) -> None:
@@ -141,127 +135,6 @@ def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapp
             raise SpaceError(f"{error} It comes from the search space, with {what}.") from error
         message = f"Expected every value of the search space to compose, but {what} does not: {error}"
         raise SpaceError(message) from error
-
-
-def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
-    """What finalists have other than the trials that they score again.
-
-    >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
-    ['seed=43']
-    """
-    return _texts(asked["overrides"] or {})
-
-
-def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
-    """What makes of the baseline the reference of a name."""
-    return _texts(asked["references"][name])
-
-
-def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={to_text(value)}" for key, value in encoded(overrides).items() if value is not None]
-
-
-def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a config in the form of a study."""
-    plain = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): encode(value) for key, value in plain.items()}
-
-
-def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
-    """Compose the config of a finalist; None where there will be none.
-
-    Args:
-        asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
-        compose: Makes the config of a job from its overrides.
-
-    Raises:
-        ConfigError: It cannot be composed.
-    """
-    if not asked["top_k"]:
-        return None
-    for name, overrides in (asked["references"] or {}).items():
-        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and OmegaConf.is_dict(overrides)):
-            raise ConfigError(
-                f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
-                f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
-            )
-        reference = reference_overrides(asked, name)
-        _compose_finalist(apart(space.fixed, reference), [*finalists_overrides(asked), *reference], compose)
-    return _compose_finalist(space.fixed, finalists_overrides(asked), compose)
-
-
-def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Overrides without those that others replace: a config group may be chosen once.
-
-    >>> apart(["model=swin", "+lr=1"], ["lr=2"])
-    ['model=swin']
-    """
-    replaced = {text.partition("=")[0].lstrip("+") for text in others}
-    return [text for text in overrides if text.partition("=")[0].lstrip("+") not in replaced]
-
-
-def _compose_finalist(fixed: Sequence[str], again: Sequence[str], compose: Callable[[Sequence[str]], Any]) -> Any:
-    try:
-        return compose([*fixed, *again])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
-
-
-def check_pruner(
-    pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any], n_objectives: int, steps: int | None
-) -> None:
-    """Refuse a pruner that cannot work, and warn of one that can never stop a trial.
-
-    Args:
-        pruner: The pruner.
-        asked: Arguments that it was made with; for others, its defaults.
-        n_objectives: Number of objectives.
-        steps: Reports that a whole trial makes; None if unknown.
-
-    Raises:
-        SpaceError: Several objectives, which Optuna cannot prune by.
-    """
-    if isinstance(pruner, optuna.pruners.NopPruner):
-        return
-    name = type(pruner).__name__
-    if n_objectives > 1:
-        raise SpaceError(
-            f"Expected no pruner with {n_objectives} objectives, since there is no one value to stop by, got {name}. "
-            "Use hydra/sweeper/pruner=none."
-        )
-    if steps is None:
-        return
-    try:
-        need = _steps_needed(pruner, asked)
-    except KeyError:  # of somebody's own class, with other arguments
-        return
-    if need is not None and need > steps:
-        log.warning(
-            f"{name} can stop no trial: at the earliest it does so after {need} reports, "
-            f"and a whole trial makes {steps}."
-        )
-
-
-def _steps_needed(pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any]) -> int | None:
-    """Reports before a pruner can first stop a trial, None if unknown."""
-    given: dict[str, Any] = {name: p.default for name, p in signature(type(pruner)).parameters.items()} | dict(asked)
-    if isinstance(pruner, optuna.pruners.WilcoxonPruner):
-        # n reports that are all worse have a one-sided p of 2^-n.
-        n = max(1, int(given["n_startup_steps"]))
-        while n < 64 and 2.0**-n >= given["p_threshold"]:
-            n += 1
-        return n
-    if isinstance(pruner, optuna.pruners.PercentilePruner):  # the median is one
-        return int(given["n_warmup_steps"]) + 1
-    if isinstance(pruner, optuna.pruners.PatientPruner):
-        return int(given["patience"]) + 2
-    if isinstance(pruner, optuna.pruners.SuccessiveHalvingPruner) and isinstance(given["min_resource"], int):
-        # The first rung is a step, and steps count from 0.
-        return int(given["min_resource"] * given["reduction_factor"] ** given["min_early_stopping_rate"]) + 1
-    if isinstance(pruner, optuna.pruners.HyperbandPruner):
-        return int(given["min_resource"]) + 1
-    return None
 
 
 def _is_missing(config: DictConfig, key: str) -> bool:

@@ -3,7 +3,7 @@
 import inspect
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -149,6 +149,15 @@ def _is_bare(text: str) -> bool:
     return not override.is_sweep_override() and override.value() == text
 
 
+def is_among(value: Any, choices: Iterable[Any]) -> bool:
+    """Whether a value is one of several, all in the form of a study.
+
+    >>> is_among(1.0, (1, 2)), is_among(True, (1, 2))
+    (True, False)
+    """
+    return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices)
+
+
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a distribution can yield a value, in the form of a study.
 
@@ -156,9 +165,7 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
     (True, False)
     """
     if isinstance(distribution, CategoricalDistribution):
-        return any(
-            choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in distribution.choices
-        )
+        return is_among(value, distribution.choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.checks import check_keys, values_of
-from docclf.sweeper.space.grammar import contains, describe, encode, to_text
+from docclf.sweeper.space.grammar import contains, encode, to_text
 from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.study.attributes import CARRIED, INTERRUPTED, RUNG
 from docclf.sweeper.study.trials import best_trials, counted, last_improvement
@@ -167,6 +167,7 @@ class RungView:
         return getattr(self._whole, name)
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        """As `optuna.storages.BaseStorage.get_all_trials`, of the rung alone."""
         trials = self._whole.get_all_trials(study_id, deepcopy=deepcopy, states=states)
         return [trial for trial in trials if trial.user_attrs.get(RUNG) == self._rung]
 
@@ -225,11 +226,11 @@ def _check_order(key: str, order: tuple[Any, ...], space: Space) -> None:
             f"Expected `{key}`, which the search climbs by, to be searched in every trial, got it under a condition. "
             f"Move it from `conditional` to `params`. {way_out}"
         )
+    domain = parameter.domain
     for value in order:
         if parameter.distribution is None or not contains(parameter.distribution, value):
-            can_be = describe(parameter.distribution) if parameter.distribution else parameter.text
             raise SpaceError(
-                f"Expected `hydra.sweeper.climb.order` to list values that `{key}` can have ({can_be}), "
-                f"got {to_text(value)}. Say for example hydra.sweeper.climb.order=[{can_be.replace(', ', ',')}]. "
+                f"Expected `hydra.sweeper.climb.order` to list values that `{key}` can have ({domain}), "
+                f"got {to_text(value)}. Say for example hydra.sweeper.climb.order=[{domain.replace(', ', ',')}]. "
                 f"{way_out}"
             )

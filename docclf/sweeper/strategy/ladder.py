@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE
+from docclf.sweeper.study.trials import loss
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Ladder:
         gone_on = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         for place in range(len(self.budgets) - 2, -1, -1):
             paused = [trial for trial in trials if self._has_paused(trial, self.budgets[place])]
-            paused.sort(key=lambda trial: self._loss(trial, self.budgets[place]))
+            paused.sort(key=lambda trial: loss(trial.intermediate_values[self.budgets[place] - 1], self.direction))
             best = paused[: max(len(paused) // self.eta, int(n_left < len(self.budgets) - place))]
             waiting = [trial for trial in best if trial.number not in gone_on]
             if waiting:
@@ -69,10 +70,6 @@ class Ladder:
             and trial.user_attrs.get(BUDGET) == budget
             and budget - 1 in trial.intermediate_values
         )
-
-    def _loss(self, trial: FrozenTrial, budget: int) -> float:
-        value = trial.intermediate_values[budget - 1]
-        return -value if self.direction == StudyDirection.MAXIMIZE else value
 
 
 def read_ladder(settings: Mapping[str, Any], steps: int | None, directions: Sequence[str]) -> Ladder | None:

@@ -1,18 +1,17 @@
 """A pruner for a few good candidates: who falls behind the leader need not finish."""
 
-from collections.abc import Iterable
+import math
 from statistics import fmean
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.study.attributes import MEMBER, REFERENCE, ROLE
-from docclf.sweeper.study.trials import how_scored
+from docclf.sweeper.study.trials import how_scored, loss
 
 # So many run to their end, whatever they score: of finalists the baseline and the best of the search.
-_N_WHOLE = 2
+N_WHOLE = 2
 
 
 class Race(BasePruner):
@@ -27,14 +26,11 @@ class Race(BasePruner):
         steps = trial.intermediate_values.keys()
         if not steps or trial.user_attrs.get(ROLE) == "baseline" or trial.user_attrs.get(REFERENCE) == MEMBER:
             return False
+
+        def mean_loss(other: FrozenTrial) -> float:
+            return loss(fmean(other.intermediate_values[step] for step in steps), study.direction)
+
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         finished = [t for t in complete if how_scored(t) == how_scored(trial) and t.user_attrs.get(REFERENCE) != MEMBER]
-        rivals = [_mean(t, steps) for t in finished if t.intermediate_values.keys() >= steps]
-        if len(finished) < _N_WHOLE or not rivals:
-            return False
-        ours = _mean(trial, steps)
-        return ours < max(rivals) if study.direction == StudyDirection.MAXIMIZE else ours > min(rivals)
-
-
-def _mean(trial: FrozenTrial, steps: Iterable[int]) -> float:
-    return fmean(trial.intermediate_values[step] for step in steps)
+        rivals = [mean_loss(t) for t in finished if t.intermediate_values.keys() >= steps]
+        return len(finished) >= N_WHOLE and mean_loss(trial) > min(rivals, default=math.inf)

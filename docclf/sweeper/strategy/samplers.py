@@ -1,23 +1,19 @@
-"""The sampler and the pruner of a study, from their options."""
+"""The sampler of a study, from its option."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
-import warnings
 from typing import Any
 
 import optuna
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 
 from docclf.errors import ConfigError, SpaceError
-from docclf.safety.allow import build
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.parameters import Space
-from docclf.sweeper.strategy.race import Race
+from docclf.sweeper.strategy.options import build_option
 
 _CROSSOVERS = ("BLXAlpha", "SBX", "SPX", "UNDX", "Uniform", "VSBX")
 # What the options of `hydra/sweeper/sampler` and their arguments may be: by name, with plain values.
@@ -28,11 +24,6 @@ _SAMPLERS = (
     "hydra_plugins.hydra_optuna_sweeper.config.raise_motpe_removed",
     *(f"optuna.samplers.nsgaii.{kind}Crossover" for kind in _CROSSOVERS),
     "optuna.samplers.nsgaii.PolynomialMutation",
-)
-_PRUNERS = (
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("Hyperband", "Median", "Nop", "Patient", "Percentile")),
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("SuccessiveHalving", "Threshold", "Wilcoxon")),
-    "docclf.sweeper.strategy.race.Race",
 )
 
 # Samplers that look up in the study what is next, and so must be asked by one process at a time.
@@ -102,41 +93,8 @@ def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 
         chosen["n_startup_trials"] = math.ceil(part * chosen["n_startup_trials"])
     if "seed" in chosen:
         chosen["seed"] += n_before
-    sampler: optuna.samplers.BaseSampler = _build(chosen, "hydra.sweeper.sampler", _SAMPLERS)
+    sampler: optuna.samplers.BaseSampler = build_option(chosen, "hydra.sweeper.sampler", _SAMPLERS)
     return sampler
-
-
-def make_pruner(config: DictConfig) -> optuna.pruners.BasePruner:
-    """Build the pruner from the option of `hydra/sweeper/pruner`.
-
-    Raises:
-        ConfigError: It is none that may be called.
-    """
-    pruner: optuna.pruners.BasePruner = _build(config, "hydra.sweeper.pruner", _PRUNERS)
-    return pruner
-
-
-def make_finalists_pruner(name: Any) -> optuna.pruners.BasePruner:
-    """Build the pruner that a study of finalists names.
-
-    The name is compared and never called: whoever may write to the storage may write it.
-
-    Args:
-        name: The study's attribute: `race`, or anything else for none.
-    """
-    is_race = name in ("race", {"_target_": "docclf.sweeper.race.Race"})  # the latter of studies from before
-    return Race() if is_race else optuna.pruners.NopPruner()
-
-
-def _build(config: Any, key: str, listed: tuple[str, ...]) -> Any:
-    with warnings.catch_warnings():
-        # Who names an option has chosen it, and some of ours are experimental in Optuna.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        try:
-            return build(config, key, listed)
-        except (HydraException, ValueError, TypeError, AttributeError) as error:  # of code of the user's own, too
-            reason = error.__cause__ or error
-            raise ConfigError(f"Expected options of `{key}` that Optuna takes, got others: {reason}") from error
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:

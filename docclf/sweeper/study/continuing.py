@@ -11,11 +11,12 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import json_to_distribution
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.keys import leaves
 from docclf.sweeper.space.parameters import Space, key_of
-from docclf.sweeper.study.trials import require_same
 
 FACTS = "facts"  # attribute of a study: what its preflight has found
 
@@ -124,3 +125,56 @@ def _fixed(space: Space, config: DictConfig) -> dict[str, str]:
     used = set(re.findall(r"\$\{([\w.]+)\}", OmegaConf.to_yaml(config.hydra)))
     split = (text.partition("=") for text in space.fixed)
     return {key: value for key, _, value in split if key not in used}
+
+
+def require_same(
+    study: optuna.Study,
+    key: str,
+    facts: Mapping[str, Any],
+    *,
+    what: str,
+    way_out: str,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Keep facts with a new study, and compare them when it is continued.
+
+    A fact that one of both has not is the same as one that is null or false: keys of a later release, which are off.
+
+    Args:
+        key: User attribute of the study.
+        facts: JSON-serialisable values by name.
+        what: The facts in words, for the message.
+        way_out: How to begin another study.
+        names: Facts of before, to what they are called now.
+
+    Raises:
+        SpaceError: The study was begun with others; the message names the differences.
+    """
+    known, value = study.user_attrs.get(key), json.dumps(dict(facts), sort_keys=True)
+    if known is None:
+        study.set_user_attr(key, value)
+        return
+    before, now = json.loads(known), json.loads(value)
+    before = {name: (names or {}).get(str(fact), fact) for name, fact in before.items()}
+    changed = "".join(
+        f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name) and not _is_new(name, before, now)
+    )
+    if changed:
+        raise SpaceError(
+            f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
+            f"Set it back to continue, or begin another study with {way_out}."
+        )
+
+
+def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether one of both has not this fact, and the other has it switched off."""
+    return (name in before) != (name in now) and str({**before, **now}[name]) in ("None", "False")
+
+
+def _show(fact: Any) -> str:
+    """A fact, or the JSON of a distribution, in a few characters."""
+    if isinstance(fact, str) and fact.startswith('{"name"'):
+        return describe(json_to_distribution(fact))
+    return "nothing" if fact is None else str(fact)

@@ -33,6 +33,6 @@ def write_results(study: optuna.Study, folder: Path) -> None:
     partial.replace(folder / "optimization_results.yaml")
 
 
-def plain_params(trial: FrozenTrial) -> dict[str, Any]:
+def plain_params(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
     """Config key to value, as the config has it."""
     return {key_of(name): decode(value) for name, value in trial.params.items()}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import optuna
-from optuna.study import StudyDirection
 
 from docclf.sweeper.study.attributes import FINALIST
 from docclf.sweeper.study.finals import source_number
-from docclf.sweeper.study.trials import best_trial
+from docclf.sweeper.study.trials import best_trial, loss
 
 
 class Standing:
@@ -38,6 +37,4 @@ class Standing:
         best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
         values = [value, best.values[0] if best is not None else None]
         known = [v for v in values if v is not None and not math.isnan(v)]
-        if not known:
-            return None
-        return min(known) if study.directions[0] == StudyDirection.MINIMIZE else max(known)
+        return min(known, key=lambda v: loss(v, study.directions[0]), default=None)

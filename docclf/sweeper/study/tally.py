@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
+from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
+from docclf.sweeper.screen.plan import Cost, Plan
 from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
+from docclf.sweeper.study.trials import loss
 
 # How much longer than the first finalist needs time is kept for it.
 _LATE = 1.3
@@ -36,7 +38,7 @@ class Tally:
     """
 
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
-        self._signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
+        self._directions = list(directions)
         self._open: list[int] = []
         self._n_seen = 0
         self.complete = self.pruned = self.failed = 0
@@ -82,11 +84,11 @@ class Tally:
         if is_complete and trial.user_attrs.get(ROLE) == "baseline":
             self._baseline = [rung]
         elif is_complete and DUPLICATE_OF not in trial.user_attrs:
-            insort(self._ranked, (self._signs[0] * trial.values[0], rung))
+            insort(self._ranked, (loss(trial.values[0], self._directions[0]), rung))
         if is_complete and all(excess <= 0 for excess in trial.constraints.values()):
             self.best = [
-                trial if best is None or sign * trial.values[i] < sign * best.values[i] else best
-                for i, (best, sign) in enumerate(zip(self.best, self._signs, strict=True))
+                trial if best is None or loss(trial.values[i], direction) < loss(best.values[i], direction) else best
+                for i, (best, direction) in enumerate(zip(self.best, self._directions, strict=True))
             ]
 
     def finalists(self, n: int) -> list[str]:

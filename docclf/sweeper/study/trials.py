@@ -1,23 +1,19 @@
-"""What a study holds beside its trials' values: who runs a trial, why one failed, what it was begun with."""
+"""What a study holds beside its trials' values: who runs a trial, which count, why one failed, what is tried again."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import json_to_distribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import SpaceError
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.storage.patience import back_since
 from docclf.sweeper.study.attributes import (
     BEAT,
@@ -49,11 +45,24 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
 
 
+def has_success(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a trial came to its end, or was only stopped because others are better."""
+    return any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+
+
+def loss(value: float, direction: StudyDirection) -> float:
+    """A value turned so that smaller is better.
+
+    >>> loss(0.9, StudyDirection.MAXIMIZE), loss(0.9, StudyDirection.MINIMIZE)
+    (-0.9, 0.9)
+    """
+    return -value if direction == StudyDirection.MAXIMIZE else value
+
+
 def best_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
     """The complete trials that keep to all constraints, the best value first, equals in the order of `trials`."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
-    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-    return sorted(complete, key=lambda t: sign * t.values[0])
+    return sorted(complete, key=lambda t: loss(t.values[0], direction))
 
 
 def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
@@ -181,14 +190,13 @@ def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:
 def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> int:
     """How many trials ended since the best one, or since the last one on the Pareto front."""
     in_order = sorted(done, key=lambda t: t.datetime_complete.timestamp() if t.datetime_complete else 0.0)
-    signs = [1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions]
     front: list[list[float]] = []
     since = 0
     for trial in in_order:
         since += 1
         if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
             continue
-        losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        losses = list(map(loss, trial.values, directions))
         if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):
             front = [o for o in front if not all(a <= b for a, b in zip(losses, o, strict=True))] + [losses]
             since = 0
@@ -199,56 +207,3 @@ def causes(trials: Sequence[FrozenTrial]) -> str:
     """Why trials failed, grouped, the most frequent first; a line each."""
     counts = Counter(str(t.user_attrs.get(CAUSE, "unknown cause")) for t in trials if t.state == TrialState.FAIL)
     return "".join(f"\n  {n} x {cause}" for cause, n in counts.most_common())
-
-
-def require_same(
-    study: optuna.Study,
-    key: str,
-    facts: Mapping[str, Any],
-    *,
-    what: str,
-    way_out: str,
-    names: Mapping[str, str] | None = None,
-) -> None:
-    """Keep facts with a new study, and compare them when it is continued.
-
-    A fact that one of both has not is the same as one that is null or false: keys of a later release, which are off.
-
-    Args:
-        key: User attribute of the study.
-        facts: JSON-serialisable values by name.
-        what: The facts in words, for the message.
-        way_out: How to begin another study.
-        names: Facts of before, to what they are called now.
-
-    Raises:
-        SpaceError: The study was begun with others; the message names the differences.
-    """
-    known, value = study.user_attrs.get(key), json.dumps(dict(facts), sort_keys=True)
-    if known is None:
-        study.set_user_attr(key, value)
-        return
-    before, now = json.loads(known), json.loads(value)
-    before = {name: (names or {}).get(str(fact), fact) for name, fact in before.items()}
-    changed = "".join(
-        f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name) and not _is_new(name, before, now)
-    )
-    if changed:
-        raise SpaceError(
-            f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
-            f"Set it back to continue, or begin another study with {way_out}."
-        )
-
-
-def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether one of both has not this fact, and the other has it switched off."""
-    return (name in before) != (name in now) and str({**before, **now}[name]) in ("None", "False")
-
-
-def _show(fact: Any) -> str:
-    """A fact, or the JSON of a distribution, in a few characters."""
-    if isinstance(fact, str) and fact.startswith('{"name"'):
-        return describe(json_to_distribution(fact))
-    return "nothing" if fact is None else str(fact)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from docclf.errors import InputError
 from docclf.sweeper import current_trial
-from docclf.sweeper.trial import JobTrial
+from docclf.sweeper.job.trial import JobTrial
 
 log = logging.getLogger(__name__)
 HELD: list[bytes] = []  # memory of a process, as the files are that it maps

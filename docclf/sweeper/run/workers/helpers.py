@@ -12,7 +12,7 @@ import optuna
 from hydra.core.utils import JobReturn, JobStatus
 
 from docclf.sweeper.hydra_private import returned
-from docclf.sweeper.run.launchers import death
+from docclf.sweeper.run.workers.launchers import death
 
 log = logging.getLogger(__name__)
 

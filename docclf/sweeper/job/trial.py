@@ -1,4 +1,4 @@
-"""The Optuna trial of the Hydra job that is running."""
+"""The Optuna trial of a Hydra job, as its task sees it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
-
-from docclf.sweeper.optuna_private import id_of, note_report, storage_of, study_id_of, with_storage
+from docclf.sweeper.optuna_private import id_of, note_report, storage_of, with_storage
 from docclf.sweeper.screen.telling import Teller
-from docclf.sweeper.study.attributes import (
-    ATTEMPT,
-    BUDGET,
-    DEADLINE,
-    FINALIST,
-    INTERRUPTED,
-    PRUNED_AT,
-    PRUNER,
-    RETRY_OF,
-    RUNG,
-)
+from docclf.sweeper.study.attributes import ATTEMPT, BUDGET, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, RUNG
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import BaseStorage
 
     from docclf.sweeper.study.standing import Standing
 
@@ -104,10 +89,9 @@ class JobTrial:
         """Config key to the value that this trial tries; empty outside a search."""
         if self._trial is None:
             return {}
-        from docclf.sweeper.space.grammar import decode
-        from docclf.sweeper.space.parameters import key_of
+        from docclf.sweeper.study.record import plain_params
 
-        return {key_of(name): decode(value) for name, value in self._trial.params.items()}
+        return plain_params(self._trial)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -145,12 +129,11 @@ class JobTrial:
         """
         if self._trial is None or len(self._trial.study.directions) > 1:
             return False
-        from docclf.sweeper.study.trials import best_trial
+        from docclf.sweeper.study.trials import best_trial, loss
 
         study = self._trial.study
-        best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
-        sign = -1 if study.direction.name == "MAXIMIZE" else 1
-        return best is None or sign * value < sign * best.values[0]
+        best = best_trial(study.get_trials(deepcopy=False), study.direction)
+        return best is None or loss(value, study.direction) < loss(best.values[0], study.direction)
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.
@@ -254,48 +237,3 @@ class JobTrial:
             upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=self._trial)
         except Exception as error:  # of the disk or of the storage: a picture is not worth a trial
             log.warning(f"Could not attach {path.name} to the trial: {type(error).__name__}: {error}")
-
-
-def current_trial() -> JobTrial:
-    """The trial of the job that calls this, found through the study's storage, with every launcher.
-
-    In a plain run, or in a sweep by another sweeper, a stand-in that accepts the same calls.
-    """
-    if not HydraConfig.initialized():
-        return JobTrial()
-    hydra: Any = HydraConfig.get()
-    in_search = OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper"
-    if not in_search or OmegaConf.is_missing(hydra.job, "num"):
-        return JobTrial()
-    return _load_trial(hydra)
-
-
-def _load_trial(hydra: Any) -> JobTrial:
-    import optuna
-
-    from docclf.sweeper.storage.patience import patient
-    from docclf.sweeper.storage.places import job_study_name, study_storage, sweep_dir
-    from docclf.sweeper.strategy.samplers import make_finalists_pruner, make_pruner
-    from docclf.sweeper.study.trials import earlier
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = patient(lambda: study_storage(hydra), "to find the trial")
-    study = copy.copy(_load_study(job_study_name(hydra), storage))
-    named = study.user_attrs.get(PRUNER)
-    study.pruner = make_pruner(hydra.sweeper.pruner) if named is None else make_finalists_pruner(named)
-    # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.
-    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id_of(study), int(hydra.job.num))
-    trial = optuna.Trial(study, trial_id)
-    retries = (
-        earlier(storage.get_trial(trial_id), study.get_trials(deepcopy=False)) if RETRY_OF in trial.user_attrs else ()
-    )
-    return JobTrial(trial, tuple(retries), sweep_dir(hydra), may_be_helped=hydra.sweeper.helpers > 0)
-
-
-@lru_cache(maxsize=4)
-def _load_study(name: str, storage: BaseStorage) -> optuna.Study:
-    """Open a study; once a process, since three queries to the database are made for it."""
-    import optuna
-
-    # Its sampler is never asked: the parameters are in the storage already.
-    return optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())

@@ -1,0 +1,110 @@
+"""Who is scored once more: the baseline and the best trials, a reference, members of an ensemble."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.space.finalists import encoded, finalists_overrides
+from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.study.attributes import DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
+from docclf.sweeper.study.finals import mark, scored, source_number
+from docclf.sweeper.study.trials import best_trials, loss
+
+log = logging.getLogger(__name__)
+
+
+def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
+    """The baseline, where there is one, and the best other trials.
+
+    Args:
+        trials: Of the search.
+        direction: Of its objective.
+        top_k: How many others.
+    """
+    baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
+    seen = [t.params for t in baseline]
+    best: list[FrozenTrial] = []
+    for trial in best_trials(trials, direction):
+        if len(best) < top_k and DUPLICATE_OF not in trial.user_attrs and trial.params not in seen:
+            seen.append(trial.params)
+            best.append(trial)
+    return [*baseline, *best]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Who is to be scored: draws, and user attributes that the finalist has besides its mark."""
+
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Entrant:
+        """The one that re-evaluates a trial of a study."""
+        kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
+        seconds = _seconds(trial)
+        if trial.number == 0:  # which computed what others find computed
+            alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
+            seconds = min([seconds, *(_seconds(t) for t in alike if t.state == TrialState.COMPLETE)])
+        return cls(trial.params, kept | {EXPECTED: seconds})
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration else 0.0
+
+
+def best_reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, Entrant]:
+    """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
+
+    Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
+    gets besides.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        opened: The search.
+        base: The baseline, or without one the best trial.
+    """
+    asked, study = settings["finalists"], opened.study
+    trials = study.get_trials(deepcopy=False)
+    allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
+    winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
+    if winner is None or not asked["references"]:
+        return {}
+    best = loss(winner.values[0], study.direction)
+    losses = {name: loss(floor, study.direction) for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
+    better = [name for name in losses if name in asked["references"] and losses[name] < best]
+    if not better:
+        return {}
+    name = min(better, key=lambda name: losses[name])
+    log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
+    values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked["references"][name])
+    params = opened.space.fitting(values)
+    return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
+
+
+def members_of(asked: Mapping[str, Any], opened: Opened) -> dict[str, Entrant]:
+    """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
+    try:
+        if (members := opened.load_members()) is None:
+            return {}
+        numbers = members(opened.study, opened.directory, opened.config)
+    except Exception:  # the winner is not to be lost by it
+        log.exception(f"Could not choose members of an ensemble by {asked['members']}")
+        return {}
+    found, trials = {}, opened.study.get_trials(deepcopy=False)
+    for trial in (trials[number] for number in numbers):
+        entrant = Entrant.of(trial, trials)
+        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
+        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
+    if found:
+        log.info(
+            f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"
+        )
+    return found

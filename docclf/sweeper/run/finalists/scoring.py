@@ -1,0 +1,202 @@
+"""Running the finalists of a search: the study that they are in, and the search's loop over it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from docclf.sweeper.optuna_private import id_of, storage_of
+from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose, members_of
+from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.search import Search
+from docclf.sweeper.run.supply import Supply
+from docclf.sweeper.run.workers.pool import Workers
+from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
+from docclf.sweeper.space.grammar import draw
+from docclf.sweeper.storage.claims import claim_lock
+from docclf.sweeper.storage.ownership import await_sign_of_life, elsewhere, is_scored_here, other_owner, own, release
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
+from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
+from docclf.sweeper.study.process import host_of, this_process
+from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
+
+log = logging.getLogger(__name__)
+
+
+def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+    """Score the finalists of a search that are not scored yet.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        opened: The search, which has ended.
+        workers: Run the jobs.
+
+    Raises:
+        SearchError: All of them failed.
+        SystemExit: A signal ended it; everything that finished is saved.
+    """
+    asked: Mapping[str, Any] = settings["finalists"]
+    study = opened.study
+    if not asked["top_k"] or len(study.directions) > 1:
+        return
+    trials = study.get_trials(deepcopy=False)
+    wanted = choose(trials, study.direction, asked["top_k"])
+    if not wanted:
+        return
+    finalists = open_finalists(study, asked["race"])
+    overrides = finalists_overrides(asked)
+    # The best one goes first: where there is no time for more, it wins without a comparison.
+    first = best_trials(wanted, study.direction)[:1]
+    in_turn = [*first, *(trial for trial in wanted if trial not in first)]
+    entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
+    await_sign_of_life(finalists)
+    with claim_lock(storage_of(finalists), finalists.study_name):
+        if (owner := other_owner(finalists)) is not None:
+            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
+            return
+        if (host := elsewhere(finalists, entrants, opened.directory)) is not None:
+            log.info(
+                f"The finalists were scored on {host}, where the winner is exported. "
+                "With other overrides, such as another seed, they are scored here."
+            )
+            return
+        own(finalists, this_process())
+    try:
+        _score(entrants, settings, opened, workers, finalists)
+        if reference := best_reference(settings, opened, wanted[0]):
+            _score({**entrants, **reference}, settings, opened, workers, finalists)
+        if members := members_of(asked, opened):
+            _score({**entrants, **reference, **members}, settings, opened, workers, finalists)
+        if not scored(study):
+            log.info("No finalist came to its end, so the best trial wins by its score in the search")
+    except BaseException:
+        release(study)
+        raise
+
+
+def _score(
+    entrants: Mapping[str, Entrant],
+    settings: Mapping[str, Any],
+    opened: Opened,
+    workers: Workers,
+    finalists: optuna.Study,
+) -> None:
+    """Run those that are not scored yet, and say who counts."""
+    finalists.set_user_attr(WANTED, list(entrants))
+    fail_dead(finalists)
+    missing = _queue(finalists, entrants, opened.directory)
+    if missing:
+        total = len(counted(finalists.get_trials(deepcopy=False))) + missing
+        alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
+        again = replace(opened, study=finalists, total=total, **alone)
+        _Final(settings, again, workers).run()
+    # Until here, those of before count. They still do where they were scored in the same way: that a trial found
+    # since took their place by its score in the search says nothing against them.
+    way = " ".join(finalists_overrides(settings["finalists"]))
+    alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
+    finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+
+
+class _Queue(Supply):
+    """Trials out of a queue that is filled already."""
+
+    def seed(self, trial_id: int) -> None:
+        """Nothing: no parameter is drawn."""
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Take what is queued and no more: what a reference leaves open, the config decides."""
+        queued = storage_of(self.study).get_trial(id_of(trial)).system_attrs.get("fixed_params", {})
+        for name, distribution in self.space.distributions.items():
+            if name in queued:
+                draw(trial, name, distribution)
+
+    def n_left(self) -> int:
+        """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
+        retry_interrupted(self.study)
+        self.ledger.refresh()
+        waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
+        needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
+        if time.time() + needed <= self.limits.stops_at:
+            return len(waiting)
+        if not self.limits.is_reached:
+            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
+        self.limits.is_reached = True
+        return 0
+
+
+class _Final(Search):
+    """The search's loop over that queue."""
+
+    noun = "finalist"
+    supply_class = _Queue
+
+    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+        unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
+        pruner = {"_target_": "Race" if settings["finalists"]["race"] else "NopPruner"}
+        none_after = {"pruner": pruner, "finalists": {**settings["finalists"], "top_k": 0}}
+        # Who was allowed by the constraints is so here, where another validation may take longer.
+        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
+        self.asked = finalists_overrides(settings["finalists"])
+
+    def _prepare(self) -> None:
+        self.ledger.refresh()
+
+    def _announce(self) -> None:
+        log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
+
+    def _beat(self) -> None:
+        super()._beat()
+        self.study.set_user_attr(BEAT, time.time())
+
+    def _save(self) -> None:
+        """Nothing: what the search came to is saved."""
+
+    def _on_best(self) -> None:
+        """Nothing: who wins is said when all are scored."""
+
+    def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
+        name = trial.user_attrs.get(REFERENCE)
+        given = reference_overrides(self.settings["finalists"], name) if name not in (None, MEMBER) else []
+        own = apart([*super()._overrides(trial), *self.asked], given)
+        return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
+
+    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        if (name := trial.user_attrs.get(REFERENCE)) not in (None, MEMBER):
+            return f"reference {name}: {super()._describe(trial)}"
+        return f"trial {source_number(trial)}: {super()._describe(trial)}"
+
+
+def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> int:
+    """Queue who is not scored or queued yet, and take out of the queue who is not asked for any more.
+
+    Who was scored on a machine that does not share the search's folder is re-evaluated if anyone has to be: its
+    predictions are wanted.
+
+    Returns:
+        How many are queued.
+    """
+    known: dict[str, FrozenTrial] = {}
+    for trial in finalists.get_trials(deepcopy=False):
+        name = trial.user_attrs.get(FINALIST, "")
+        if trial.state == TrialState.WAITING and name not in entrants:
+            interrupt(finalists, id_of(trial), "unwanted", "not among the finalists any more")
+        known[name] = trial
+    queued = 0
+    for name, entrant in entrants.items():
+        last = known.get(name)
+        if last is not None and is_scored_here(last, directory):
+            continue
+        queued += 1
+        if last is not None and last.state == TrialState.WAITING:
+            continue
+        attributes = {FINALIST: name} | ({RETRY_OF: last.number} if last is not None else {})
+        finalists.enqueue_trial(dict(entrant.params), user_attrs={**attributes, **entrant.attributes})
+    return queued

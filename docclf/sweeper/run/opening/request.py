@@ -1,0 +1,129 @@
+"""What the settings of a sweep ask for, read and checked before there is a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from docclf.errors import ConfigError
+from docclf.safety.allow import require_allowed
+from docclf.safety.untrusted import reading
+from docclf.sweeper.run.opening.settings import plain, read_objectives
+from docclf.sweeper.space.checks import baseline, check_keys, check_values, values_of
+from docclf.sweeper.space.finalists import check_finalists
+from docclf.sweeper.space.parameters import Space
+from docclf.sweeper.space.parsing import parse_space
+from docclf.sweeper.strategy.climb import Climb, read_climb
+from docclf.sweeper.strategy.pruners import make_pruner
+from docclf.sweeper.study.known import read_entries, read_study
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the settings ask for.
+
+    Attributes:
+        compose: Makes the config of a job from its overrides.
+        space: What is drawn.
+        first: Draws of trial 0; None to let the sampler choose.
+        configs: What the preflight looks at: that of a trial, and where there will be finalists, of one of these.
+        objectives: A name for each objective.
+        directions: minimize or maximize, for each objective.
+        climb: Says which rung a trial is on; None without rungs.
+        entries: Text to draws of what is tried first.
+        source: Another study to start from.
+        pruner: Of the study.
+    """
+
+    compose: Callable[[Sequence[str]], DictConfig]
+    space: Space
+    first: dict[str, Any] | None
+    configs: list[DictConfig]
+    objectives: list[str]
+    directions: list[Any]
+    climb: Climb | None
+    entries: dict[str, dict[str, Any]]
+    source: optuna.Study | None
+    pruner: optuna.pruners.BasePruner
+
+
+def named_functions(settings: Mapping[str, Any], listed: Any) -> list[Any]:
+    """What the settings name: hook, check, preflight, on_best, and what loads the one that chooses members."""
+    if members := settings["finalists"]["members"]:
+        require_allowed(members, listed, "hydra.sweeper.finalists.members")
+    named = ("custom_search_space", "check", "preflight", "on_best")
+    found = [_function(settings, key, listed) for key in named]
+    return [*found, partial(_function, settings["finalists"], "members", listed)]
+
+
+def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
+    """What a setting names by its dotted path, if that may be called, see `docclf.safety.allow.require_allowed`."""
+    if not settings[key]:
+        return None
+    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
+    try:
+        return get_method(settings[key])
+    except Exception as error:  # of whatever module is imported
+        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {settings[key]}: {error}") from error
+
+
+def read_request(
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    loader: ConfigLoader,
+    arguments: Sequence[str],
+    check: Callable[[Any], object] | None,
+) -> Request:
+    """Read and check what needs no study.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        config: The composed config of the sweep, `hydra` included.
+        loader: Composes the jobs.
+        arguments: Overrides of the command line.
+        check: Raises ConfigError for a config with a value that cannot be.
+
+    Raises:
+        ConfigError: A setting, a file or a function is not as it must be.
+        SpaceError: Nor is the space, or a value in it.
+    """
+    cwd = Path(config.hydra.runtime.cwd)
+
+    def compose(overrides: Sequence[str]) -> DictConfig:
+        return loader.load_sweep_config(config, list(overrides))
+
+    space = parse_space(plain(settings["params"]), arguments, plain(settings["conditional"]) or (), loader)
+    check_keys(space.keys, config)
+    space = _with_constants(space, compose)
+    first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
+    check_values(space, compose, check)
+    final = check_finalists(settings["finalists"], space, compose)
+    if check is not None and final is not None:
+        check(final)
+    objectives, directions = read_objectives(settings["metric"], settings["direction"])
+    climb = read_climb(settings, space, compose(space.fixed), directions)
+    complete = [climb.on_a_rung] if climb is not None else []
+    entries = read_entries(plain(settings["enqueue"]) or [], space, config, cwd, *complete)
+    with reading("a study", settings["warm_start_from"]):
+        source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
+    pruner = make_pruner(settings["pruner"])
+    configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
+    return Request(compose, space, first, configs, objectives, directions, climb, entries, source, pruner)
+
+
+def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]) -> Space:
+    """Give a space the values of the keys that its conditions name but that it does not search."""
+    named = {key for parameter in space.parameters for key in parameter.when} - set(space.keys)
+    if not named:
+        return space
+    config = compose(space.fixed)
+    check_keys(named, config)
+    return replace(space, constants=values_of(named, config))

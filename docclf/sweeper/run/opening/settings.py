@@ -1,0 +1,106 @@
+"""The settings of a sweep that have nothing to do with its space: numbers in their ranges, objectives, labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from docclf.errors import ConfigError
+from docclf.sweeper.space.duration import read_timeout
+from docclf.sweeper.study.outcome import read_bound
+
+_RANGES = {
+    "stop_when_stagnant": (1, math.inf),
+    "helpers": (0, math.inf),
+    "retries": (0, math.inf),
+    "max_failure_rate": (0, 1),
+}
+
+
+def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse what no other setting has to do with.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+
+    Returns:
+        The settings with `timeout` in seconds, and an infinite `n_trials` for null.
+
+    Raises:
+        ConfigError: One is out of range.
+    """
+    n_trials, timeout = settings["n_trials"], read_timeout(settings["timeout"])
+    if n_trials is None and timeout is None:
+        raise ConfigError(
+            "Expected a search that ends, got n_trials=null and timeout=null. "
+            "Give a total, such as n_trials=20, or a time, such as timeout=30m, or both."
+        )
+    if n_trials is not None and n_trials < 1:
+        raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
+    if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
+        raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
+    if (top_k := settings["finalists"]["top_k"]) < 0:
+        raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
+    for key, (least, most) in _RANGES.items():
+        if (value := settings[key]) is not None and not least <= value <= most:
+            upper = "" if math.isinf(most) else f" and at most {most}"
+            raise ConfigError(f"Expected `hydra.sweeper.{key}` to be at least {least}{upper}, got {value}.")
+    if settings["warm_start"] not in ("best", "all"):
+        raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings['warm_start']}.")
+    for name, bound in (settings["constraints"] or {}).items():
+        try:
+            read_bound(bound)
+        except ValueError:
+            message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
+            raise ConfigError(message) from None
+    return {**settings, "timeout": timeout, "n_trials": math.inf if n_trials is None else n_trials}
+
+
+def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
+    """Names and directions of the objectives.
+
+    Args:
+        metric: A name or a list of names.
+        direction: minimize or maximize, a list of these, or a mapping of names to these.
+
+    Raises:
+        ConfigError: They do not belong together.
+
+    >>> read_objectives("score", "maximize"), read_objectives(["a", "b"], {"a": "maximize", "b": "minimize", "c": "x"})
+    ((['score'], ['maximize']), (['a', 'b'], ['maximize', 'minimize']))
+    """
+    metric, direction = plain(metric), plain(direction)
+    names = [str(name) for name in metric] if isinstance(metric, list) else [str(metric)]
+    if isinstance(direction, dict):
+        if unknown := [name for name in names if name not in direction]:
+            raise ConfigError(f"Expected objectives out of {', '.join(direction)}, got {', '.join(unknown)}.")
+        directions = [direction[name] for name in names]
+    else:
+        directions = list(direction) if isinstance(direction, list) else [direction]
+    directions = [getattr(d, "name", d) for d in directions]
+    if wrong := [d for d in directions if d not in ("minimize", "maximize")]:
+        raise ConfigError(f"Expected the direction minimize or maximize, got {wrong[0]}.")
+    if len(names) == 1 < len(directions):
+        names = [f"{names[0]}_{i}" for i in range(len(directions))]
+    if len(names) != len(directions):
+        raise ConfigError(
+            f"Expected one direction an objective, got {len(directions)} directions ({', '.join(directions)}) "
+            f"for {', '.join(names)}."
+        )
+    return names, directions
+
+
+def label(objectives: Sequence[str], labels: Mapping[str, str] | None) -> list[str]:
+    """
+    >>> label(["macro_f1", "seconds"], {"macro_f1": "macro-F1"})
+    ['macro-F1', 'seconds']
+    """
+    return [(labels or {}).get(name, name) for name in objectives]
+
+
+def plain(value: Any) -> Any:
+    """A part of a config without OmegaConf's classes, resolved; anything else as it is."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,0 +1,200 @@
+"""A study that is opened, new or to go on, with all that it is searched with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial
+
+from docclf.errors import ConfigError
+from docclf.safety.untrusted import reading, require_whole
+from docclf.sweeper.run.clock import Clock
+from docclf.sweeper.run.opening.request import Request, named_functions, read_request
+from docclf.sweeper.run.opening.settings import label, plain
+from docclf.sweeper.space.grammar import to_text
+from docclf.sweeper.space.parameters import Space
+from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
+from docclf.sweeper.strategy.climb import Climb
+from docclf.sweeper.strategy.ladder import Ladder, read_ladder
+from docclf.sweeper.strategy.memory import remembered
+from docclf.sweeper.strategy.pruners import check_pruner
+from docclf.sweeper.strategy.samplers import Grid, make_sampler
+from docclf.sweeper.study.attributes import RUNG
+from docclf.sweeper.study.continuing import Before, has_content, require_known_folders, require_same_search
+from docclf.sweeper.study.known import enqueue, fitting_trials
+from docclf.sweeper.study.trials import best_trial
+
+_CONFIG = "multirun.yaml"
+
+
+@dataclass
+class Opened:
+    """A study and what it is searched with.
+
+    Attributes:
+        study: Where results are told.
+        known: Trials of another study that the sampler shall know.
+        space: What is drawn.
+        config: The composed config of the sweep, `hydra` included.
+        directory: The sweep's folder.
+        objectives: A name for each objective.
+        labels: What lines on the screen call them.
+        total: Finished trials in all; infinite for no limit.
+        clock: Counts the time budget.
+        baseline: Draws of trial 0; None to let the sampler choose.
+        entries: Text to draws of what is tried next.
+        hook: Draws more, given the config and the trial.
+        on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
+        load_members: Imports what says which trials are re-evaluated too, which takes long; None where nothing does.
+        climb: Says which rung a trial is on; None without rungs.
+    """
+
+    study: optuna.Study
+    known: list[FrozenTrial]
+    space: Space
+    config: DictConfig
+    directory: Path
+    objectives: list[str]
+    labels: list[str]
+    total: float
+    clock: Clock
+    baseline: dict[str, Any] | None = None
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hook: Callable[[DictConfig, optuna.Trial], None] | None = None
+    on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
+    load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
+    climb: Climb | None = None
+    ladder: Ladder | None = None
+
+    def queue_entries(self) -> None:
+        """Queue the entries that the study does not know yet."""
+        enqueue(self.study, self.entries)
+
+
+def open_study(
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    hydra_context: HydraContext,
+    arguments: Sequence[str],
+    started: float,
+    on_new: Callable[[], None] = lambda: None,
+) -> Opened:
+    """Read and check everything, then create the study or open it to continue.
+
+    Args:
+        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        config: The composed config of the sweep, `hydra` included.
+        hydra_context: Composes the jobs.
+        arguments: Overrides of the command line.
+        started: When the run began, in seconds since 1970.
+        on_new: Called before the preflight of a search that has not been here before.
+
+    Raises:
+        InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    hook, check, preflight, on_best, members = named_functions(settings, hydra_context.execution_whitelist)
+    asked = read_request(settings, config, hydra_context.config_loader, arguments, check)
+    directory = sweep_dir(config.hydra)
+    require_whole(directory)
+    directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
+    if not (directory / _CONFIG).exists():
+        on_new()
+    facts = dict(preflight(*asked.configs)) if preflight else {}
+    before = Before(**facts.pop("before", {}))
+    check_pruner(asked.pruner, plain(settings["pruner"]), len(asked.directions), facts.get("steps"))
+    study, space, n_before = _open(settings, config, asked, directory, facts, before)
+    known, entries = _lessons(settings, asked, study, space, directory, n_before)
+    return Opened(
+        study=study,
+        known=known,
+        space=space,
+        config=config,
+        directory=directory,
+        objectives=asked.objectives,
+        labels=label(asked.objectives, settings["labels"]),
+        total=_total(settings["n_trials"], study, asked.climb, (asked.first is not None) + len(entries)),
+        clock=Clock(study, started, settings["timeout"]),
+        baseline=asked.first,
+        entries=entries,
+        hook=hook,
+        on_best=on_best,
+        load_members=members,
+        climb=asked.climb,
+        ladder=read_ladder(settings, facts.get("steps"), asked.directions),
+    )
+
+
+def _open(
+    settings: Mapping[str, Any],
+    config: DictConfig,
+    asked: Request,
+    directory: Path,
+    facts: Mapping[str, Any],
+    before: Before,
+) -> tuple[optuna.Study, Space, int]:
+    """The study, new or to be continued, its space, and how many trials it has; the config is kept in its folder."""
+    space = asked.space
+    if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
+        require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
+    with reading("a study", directory):
+        study = optuna.create_study(
+            study_name=study_name(config.hydra),
+            storage=study_storage(config.hydra),
+            directions=asked.directions,
+            load_if_exists=True,
+            pruner=asked.pruner,
+        )
+        facts = {**facts, **(before.facts if before.fits(study, facts) else {})}
+        aims = dict(zip(asked.objectives, asked.directions, strict=True))
+        require_same_search(study, space, facts, aims, settings, config, asked.compose, before.names)
+        if before.fits(study, facts):
+            space = replace(space, fixed=(*space.fixed, *before.overrides))
+        n_before = require_known_folders(study, directory, config)
+        study.sampler = make_sampler(settings["sampler"], space, n_before)
+    OmegaConf.save(config, directory / _CONFIG)
+    return study, space, n_before
+
+
+def _lessons(
+    settings: Mapping[str, Any], asked: Request, study: optuna.Study, space: Space, directory: Path, n_before: int
+) -> tuple[list[FrozenTrial], dict[str, dict[str, Any]]]:
+    """Trials of another study for the sampler, and what is tried first, winners of earlier searches among it."""
+    source, climb, entries = settings["warm_start_from"], asked.climb, asked.entries
+    with reading("a study", source):
+        known = fitting_trials(asked.source, space, study.directions) if asked.source is not None else []
+    if climb is not None:
+        for trial in known:
+            trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))
+    if known and settings["warm_start"] == "best":
+        best = best_trial(known, study.directions[0])
+        known, entries = [], entries | ({f"best of {source}": best.params} if best else {})
+    if n_before == 0:
+        entries = entries | remembered(
+            settings["memory"],
+            directory,
+            space,
+            asked.configs[0],
+            same=plain(settings["memory_of"]) or (),
+            n_trials=settings["n_trials"],
+            **({"complete": climb.on_a_rung} if climb is not None else {}),
+        )
+    return known, entries
+
+
+def _total(n_trials: float, study: optuna.Study, climb: Climb | None, n_given: int) -> float:
+    """Finished trials in all: no more than a grid has points, beside those that are given."""
+    if not isinstance(study.sampler, Grid):
+        return n_trials
+    if climb is not None:
+        raise ConfigError(
+            "Expected a search without rungs for a grid, which visits every point in its own order. Say "
+            "hydra.sweeper.climb=null, or choose another sampler, for example hydra/sweeper/sampler=tpe."
+        )
+    return min(n_trials, study.sampler.size + n_given)

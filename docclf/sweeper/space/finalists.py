@@ -1,0 +1,80 @@
+"""The overrides with which finalists and references run, and that their configs compose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from docclf.errors import ConfigError
+from docclf.sweeper.space.grammar import encode, to_text
+from docclf.sweeper.space.parameters import Space
+
+
+def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
+    """What finalists have other than the trials that they score again.
+
+    >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
+    ['seed=43']
+    """
+    return _texts(asked["overrides"] or {})
+
+
+def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
+    """What makes of the baseline the reference of a name."""
+    return _texts(asked["references"][name])
+
+
+def _texts(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={to_text(value)}" for key, value in encoded(overrides).items() if value is not None]
+
+
+def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a config in the form of a study."""
+    plain = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): encode(value) for key, value in plain.items()}
+
+
+def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
+    """Compose the config of a finalist; None where there will be none.
+
+    Args:
+        asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
+        compose: Makes the config of a job from its overrides.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    if not asked["top_k"]:
+        return None
+    for name, overrides in (asked["references"] or {}).items():
+        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and OmegaConf.is_dict(overrides)):
+            raise ConfigError(
+                f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
+                f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
+            )
+        reference = reference_overrides(asked, name)
+        _compose_finalist(apart(space.fixed, reference), [*finalists_overrides(asked), *reference], compose)
+    return _compose_finalist(space.fixed, finalists_overrides(asked), compose)
+
+
+def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Overrides without those that others replace: a config group may be chosen once.
+
+    >>> apart(["model=swin", "+lr=1"], ["lr=2"])
+    ['model=swin']
+    """
+    replaced = {text.partition("=")[0].lstrip("+") for text in others}
+    return [text for text in overrides if text.partition("=")[0].lstrip("+") not in replaced]
+
+
+def _compose_finalist(fixed: Sequence[str], again: Sequence[str], compose: Callable[[Sequence[str]], Any]) -> Any:
+    try:
+        return compose([*fixed, *again])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"Expected finalists to compose, but with {' '.join(again)} they do not: {error}") from error
