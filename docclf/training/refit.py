@@ -18,7 +18,8 @@ from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescrip
 from docclf.inference.doubt import Doubt, make_doubt
 from docclf.inference.ensemble import Blend, Ensemble, load_ensemble, normalisation_of, save_ensemble
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
-from docclf.metrics.scores import interval, macro_f1
+from docclf.metrics.resampling import interval
+from docclf.metrics.scores import macro_f1
 from docclf.models.backbone import make_net, normalisation
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.features import PIXELS, PooledStages

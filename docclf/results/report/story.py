@@ -12,7 +12,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.metrics.scores import Difference
+from docclf.metrics.resampling import Difference
 from docclf.results.reading import shown
 from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score

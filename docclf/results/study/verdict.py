@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from docclf.errors import DataError
-from docclf.metrics.scores import Difference, chance_of_guessing, compare_scores
+from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores
 from docclf.results.study.floors import NAMES, Floor, floors_of, is_below, macro_f1_of, search_warning
 from docclf.sweeper.study.attributes import REFERENCE
 
