@@ -66,7 +66,7 @@ def export_model(cfg: DictConfig) -> Path:
     run = Path(str(cfg.run))
     output = run / "exported" if cfg.output is None else Path(str(cfg.output))
     _require(output)
-    from docclf.inference.ensemble import find_model, load_ensemble
+    from docclf.inference.folder import find_model, load_ensemble
     from docclf.inference.onnx import difference, write_onnx
 
     folder = find_model(run)

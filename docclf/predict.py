@@ -74,7 +74,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     output = folder / str(cfg.output)
     _spare_sources(output, listing)
     with quick_imports():
-        from docclf.inference.ensemble import find_model, load_ensemble
+        from docclf.inference.folder import find_model, load_ensemble
         from docclf.inference.prediction import Predictor, choose_device, predict_pages, write_submission
 
     device = choose_device(cfg.device)

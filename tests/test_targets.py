@@ -52,7 +52,7 @@ GADGETS = [
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
     {"_target_": "docclf.results.study.pickled.write_pickle", "path": "{seen}"},
     {"_target_": "docclf.sweeper.run.workers._begin", "parent": 1, "path": "{pickle}"},
-    {"_target_": "docclf.inference.ensemble.save_weights", "path": "{seen}", "weights": {}},
+    {"_target_": "docclf.inference.folder.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},
     {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},
     {"_target_": "mine.Turned"},

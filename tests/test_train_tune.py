@@ -25,7 +25,7 @@ from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
 from docclf.export_model import export_model
-from docclf.inference.ensemble import load_ensemble
+from docclf.inference.folder import load_ensemble
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.head import HeadOptions, fit_head, reduce

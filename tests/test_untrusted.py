@@ -22,7 +22,7 @@ from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.reading.tables import candidates
 from docclf.errors import ConfigError, DataError
 from docclf.files import link
-from docclf.inference.ensemble import load_ensemble
+from docclf.inference.folder import load_ensemble
 from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.report import read_thumbnail

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
-from docclf.inference.ensemble import save_weights
+from docclf.inference.folder import save_weights
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.frozen.heads import Heads

@@ -19,7 +19,7 @@ from small_models import CLASS_NAMES
 
 from docclf.errors import ConfigError, DataError
 from docclf.inference.doubt import read_doubt
-from docclf.inference.ensemble import find_model, load_ensemble
+from docclf.inference.folder import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
 from docclf.sweeper import current_trial
