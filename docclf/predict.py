@@ -75,7 +75,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     _spare_sources(output, listing)
     with quick_imports():
         from docclf.inference.folder import find_model, load_ensemble
-        from docclf.inference.prediction import Predictor, choose_device, predict_pages, write_submission
+        from docclf.inference.prediction import predict_pages, write_submission
+        from docclf.inference.predictor import Predictor, choose_device
 
     device = choose_device(cfg.device)
     model = find_model(Path(str(cfg.run)))
