@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.array import PageArray
-from docclf.data.cache.decoded import DecodedPages, default_cache_dir, load_pages
+from docclf.data.cache.decoded import DecodedPages, load_pages
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
+from docclf.data.cache.store import default_cache_dir
 from docclf.data.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.folds import rare_classes, without_classes
 from docclf.data.formats import DECODER, limit_pixels
