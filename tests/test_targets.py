@@ -50,7 +50,7 @@ GADGETS = [
     {"_target_": "optuna.storages.JournalStorage", "log_storage": 1},
     {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
-    {"_target_": "docclf.results.study.pickled.write_pickle", "path": "{seen}"},
+    {"_target_": "docclf.results.study.files.write_pickle", "path": "{seen}"},
     {"_target_": "docclf.sweeper.run.workers._begin", "parent": 1, "path": "{pickle}"},
     {"_target_": "docclf.inference.folder.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},

@@ -19,9 +19,10 @@ from docclf.errors import ConfigError
 from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import git_commit, versions
+from docclf.results.study.files import write_trials
+from docclf.results.study.judging import judge
 from docclf.results.study.studies import replayable
-from docclf.results.study.tables import write_trials
-from docclf.results.study.verdict import Verdict, judge
+from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import export_run
 from docclf.results.team import leaderboard
 from docclf.results.team.agreement import reference, refuse_others
