@@ -24,8 +24,8 @@ from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, 
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, TrainingError
 from docclf.loggers.choice import chosen_loggers
+from docclf.safety.permission import allowed
 from docclf.safety.targets import build, whitelist
-from docclf.safety.untrusted import allowed
 from docclf.sweeper import current_trial
 from docclf.sweeper.run.faults import fault_of
 

@@ -15,8 +15,8 @@ from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
+from docclf.safety.permission import allowed
 from docclf.safety.targets import build, whitelist
-from docclf.safety.untrusted import allowed
 from docclf.sweeper.space.parameters import parse_space
 from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
 from docclf.train import train
