@@ -192,7 +192,7 @@ def _cross_validate(parts: Parts, logger: RunLoggers, result: dict[str, Any]) ->
 
 def _is_cut_off(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> bool:
     """Whether the folds did not come to their end: out of time, paused or pruned."""
-    from docclf.training.resume import drop_worst
+    from docclf.training.folds.resume import drop_worst
 
     if done.paused and not done.out_of_time:
         result["state"] = "PAUSED"

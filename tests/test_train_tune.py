@@ -32,7 +32,7 @@ from docclf.models.frozen.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
-from docclf.training.fold_average import FoldAverage
+from docclf.training.folds.average import FoldAverage
 
 Compose = Callable[..., DictConfig]
 Floats = NDArray[np.float64]

@@ -33,7 +33,7 @@ from docclf.results.study.winner import remove_run
 from docclf.results.team.sources import read_source
 from docclf.safety.cells import CsvWriter, cell
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 

@@ -21,10 +21,10 @@ from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
-from docclf.training.fitting import FoldTrainer
-from docclf.training.fold_training import HEAD
+from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.training import HEAD
 from docclf.training.refit import keep_model, refit_all
-from docclf.training.resume import FoldCheckpoints
 from docclf.training.trainer import choose_device, choose_precision
 from docclf.training.validation import SCORES
 

@@ -29,8 +29,8 @@ from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
-from docclf.training.fitting import fit_in_memory
-from docclf.training.fold_training import AVERAGE, HEAD, NET
+from docclf.training.folds.fitting import fit_in_memory
+from docclf.training.folds.training import AVERAGE, HEAD, NET
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)

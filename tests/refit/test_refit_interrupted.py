@@ -13,7 +13,7 @@ from docclf.inference import folder as model_folder
 from docclf.inference.folder import find_model
 from docclf.sweeper.trial import JobTrial
 from docclf.train import train
-from docclf.training import fitting
+from docclf.training.folds import fitting
 
 
 class Interrupted:
