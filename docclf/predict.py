@@ -61,16 +61,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
-    from docclf.data.formats import limit_pixels
-    from docclf.data.reading.listing import list_pages
-
-    limit_pixels(cfg.data.max_megapixels)
-    sample = cfg.data.sample_submission
-    listing = list_pages(
-        Path(str(cfg.data.root)),
-        sample_submission=None if sample is None else Path(str(sample)),
-        multi_page=cfg.data.multi_page,
-    )
+    listing = _list_pages(cfg)
     output = folder / str(cfg.output)
     _spare_sources(output, listing)
     with quick_imports():
@@ -100,6 +91,20 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         _tell_several(outcome.several)
     _tell_problems(outcome, output)
     return len(outcome.problems)
+
+
+def _list_pages(cfg: DictConfig) -> Listing:
+    """The pages to predict."""
+    from docclf.data.formats import limit_pixels
+    from docclf.data.reading.listing import list_pages
+
+    limit_pixels(cfg.data.max_megapixels)
+    sample = cfg.data.sample_submission
+    return list_pages(
+        Path(str(cfg.data.root)),
+        sample_submission=None if sample is None else Path(str(sample)),
+        multi_page=cfg.data.multi_page,
+    )
 
 
 def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[Doubt, Cut]:

@@ -64,10 +64,10 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
 def make_net_to_train(
     name: str,
     shape: tuple[int, int, int],
-    *,
     own: Callable[..., torch.nn.Module] | None,
     drop_rate: float,
-    **weights: Any,
+    pretrained: bool | str,
+    checkpoint_path: str | None,
 ) -> tuple[Any, bool]:
     """The net that a training begins with, and whether its weights are trained ones.
 
@@ -76,10 +76,12 @@ def make_net_to_train(
         shape: Number of classes, image size and channels.
         own: Makes a net that takes its place, see `make_own_net`; its weights are trained where `pretrained` is True.
         drop_rate: Dropout before the classifier, in [0, 1).
-        **weights: `pretrained` and `checkpoint_path`, see `with_weights`.
+        pretrained: See `with_weights`.
+        checkpoint_path: Likewise.
     """
     if own is not None:
-        return make_own_net(own, *shape), weights["pretrained"] is True
+        return make_own_net(own, *shape), pretrained is True
+    weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
     make = partial(make_net, name, *shape, drop_rate=drop_rate)
     return with_weights(make, name, **weights), find_weights(name, **weights).are_trained
 

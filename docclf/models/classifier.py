@@ -97,9 +97,7 @@ class PageClassifier(pl.LightningModule):
         _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
-        self.net, is_trained = make_net_to_train(
-            name, shape, own=net, drop_rate=drop_rate, pretrained=pretrained, checkpoint_path=checkpoint_path
-        )
+        self.net, is_trained = make_net_to_train(name, shape, net, drop_rate, pretrained, checkpoint_path)
         self.batch_norm = choose_batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
         self.layer_decay = layer_decay if is_trained else 1.0
         keep_depthwise_in_32_bit(self.net)

@@ -15,15 +15,20 @@ _GRACE = 1
 class Trial(Protocol):
     """What the folds need of an Optuna trial."""
 
-    def report(self, value: float, step: int) -> None: ...
+    def report(self, value: float, step: int) -> None:
+        """Take the score of a step."""
 
-    def should_prune(self) -> bool: ...
+    def should_prune(self) -> bool:
+        """Whether the configuration is not worth going on with."""
 
-    def should_pause(self) -> bool: ...
+    def should_pause(self) -> bool:
+        """Whether it should wait while others go on."""
 
-    def out_of_time(self) -> bool: ...
+    def out_of_time(self) -> bool:
+        """Whether the time of the search is up."""
 
-    def tell_progress(self, text: str) -> None: ...
+    def tell_progress(self, text: str) -> None:
+        """Take what the training is at, in words."""
 
 
 @dataclass(frozen=True)
