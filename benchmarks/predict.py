@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docclf.demo import draw_pages
 from docclf.inference.description import Description
-from docclf.inference.ensemble import save_ensemble
+from docclf.inference.folder import save_ensemble
 from docclf.models.backbone import make_net, normalisation
 
 PAGES = Path("data/synthetic")

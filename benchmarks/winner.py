@@ -24,7 +24,8 @@ import yaml
 from sklearn.metrics import f1_score
 
 from docclf.demo import draw_pages
-from docclf.metrics.scores import compare_scores, macro_f1
+from docclf.metrics.resampling import compare_scores
+from docclf.metrics.scores import macro_f1
 from docclf.results.reading import read_predictions
 
 TRAIN = [sys.executable, "-m", "docclf.train"]

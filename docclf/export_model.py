@@ -66,7 +66,7 @@ def export_model(cfg: DictConfig) -> Path:
     run = Path(str(cfg.run))
     output = run / "exported" if cfg.output is None else Path(str(cfg.output))
     _require(output)
-    from docclf.inference.ensemble import find_model, load_ensemble
+    from docclf.inference.folder import find_model, load_ensemble
     from docclf.inference.onnx import difference, write_onnx
 
     folder = find_model(run)
@@ -145,14 +145,14 @@ def _data_root(run: Path) -> Path:
 
 
 def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Tensor]:
-    """Up to 16 pages from anywhere in the list, see `docclf.inference.prediction.see`, and aspect ratios."""
+    """Up to 16 pages from anywhere in the list, see `docclf.inference.predictor.see`, and aspect ratios."""
     import numpy as np
     import torch
 
     from docclf.data.formats import quiet_decoders
     from docclf.data.reading.listing import list_pages
     from docclf.data.reading.stream import read_batches
-    from docclf.inference.prediction import see
+    from docclf.inference.predictor import see
 
     pages = list_pages(root).pages
     some = [pages[i] for i in np.unique(np.linspace(0, len(pages) - 1, 4 * _N_CHECKED).round().astype(int))]

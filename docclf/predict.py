@@ -65,21 +65,13 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         ConfigError, DataError: The config, the model or the pages are wrong; nothing was written.
     """
     _check(cfg)
-    from docclf.data.formats import limit_pixels
-    from docclf.data.reading.listing import list_pages
-
-    limit_pixels(cfg.data.max_megapixels)
-    sample = cfg.data.sample_submission
-    listing = list_pages(
-        Path(str(cfg.data.root)),
-        sample_submission=None if sample is None else Path(str(sample)),
-        multi_page=cfg.data.multi_page,
-    )
+    listing = _list_pages(cfg)
     output = folder / str(cfg.output)
     _spare_sources(output, listing)
     with quick_imports():
-        from docclf.inference.ensemble import find_model, load_ensemble
-        from docclf.inference.prediction import Predictor, choose_device, predict_pages, write_submission
+        from docclf.inference.folder import find_model, load_ensemble
+        from docclf.inference.prediction import predict_pages, write_submission
+        from docclf.inference.predictor import Predictor, choose_device
 
     device = choose_device(cfg.device)
     model = find_model(Path(str(cfg.run)))
@@ -103,6 +95,20 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         _tell_several(outcome.several)
     _tell_problems(outcome, output)
     return len(outcome.problems)
+
+
+def _list_pages(cfg: DictConfig) -> Listing:
+    """The pages to predict."""
+    from docclf.data.formats import limit_pixels
+    from docclf.data.reading.listing import list_pages
+
+    limit_pixels(cfg.data.max_megapixels)
+    sample = cfg.data.sample_submission
+    return list_pages(
+        Path(str(cfg.data.root)),
+        sample_submission=None if sample is None else Path(str(sample)),
+        multi_page=cfg.data.multi_page,
+    )
 
 
 def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[Doubt, Cut]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from docclf.inference.description import Description
-from docclf.inference.ensemble import save_ensemble
+from docclf.inference.folder import save_ensemble
 from docclf.models.backbone import make_net, normalisation
 
 TARGETS = ["0", "7", "10"]
@@ -22,7 +22,7 @@ def save_model(
     decoded_size: int = 40,
     temperature: float = 1.7,
 ) -> Path:
-    """Write a model's folder, see `docclf.inference.ensemble`."""
+    """Write a model's folder, see `docclf.inference.folder`."""
     torch.manual_seed(0)
     weights = {}
     for member in range(members):

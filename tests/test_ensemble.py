@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from docclf.errors import DataError
 from docclf.inference.description import FOLDER, Description
-from docclf.inference.ensemble import find_model, load_ensemble, save_ensemble, save_weights
+from docclf.inference.folder import find_model, load_ensemble, save_ensemble, save_weights
 from docclf.models.backbone import make_net, normalisation
 
 TARGETS = ["0", "007", "1e3", "yes", "계약서: 甲"]  # which YAML without quotes would take for something else

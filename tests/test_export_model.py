@@ -24,7 +24,7 @@ from small_models import CLASS_NAMES, TARGETS, save_model
 import docclf.inference.onnx
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.export_model import export_model
-from docclf.inference.ensemble import load_ensemble
+from docclf.inference.folder import load_ensemble
 from docclf.predict import predict
 
 Compose = Callable[..., DictConfig]

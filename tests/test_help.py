@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from processes import cpu_seconds
 
 import docclf
-from docclf.results.study.export import write_config
+from docclf.results.study.trial_config import write_config
 from docclf.sweeper.space.grammar import extremes, parse_override, to_distribution, to_text
 from docclf.sweeper.space.keys import has_key
 

@@ -22,7 +22,8 @@ from docclf.errors import ConfigError, DataError
 from docclf.export_model import export_model
 from docclf.inference.description import Description, HeadDescription, join_models, read_description, write_description
 from docclf.inference.doubt import make_doubt
-from docclf.inference.ensemble import Blend, load_ensemble, save_ensemble
+from docclf.inference.ensemble import Blend
+from docclf.inference.folder import load_ensemble, save_ensemble
 from docclf.metrics.calibration import with_temperature
 from docclf.models.frozen.features import FrozenBackbone, PooledStages
 from docclf.models.frozen.head import Head

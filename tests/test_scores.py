@@ -8,15 +8,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from docclf.errors import DataError
-from docclf.metrics import scores
-from docclf.metrics.scores import (
-    Difference,
-    chance_of_guessing,
-    compare_scores,
-    f1_per_class,
-    interval,
-    macro_f1,
-)
+from docclf.metrics import resampling
+from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores, interval
+from docclf.metrics.scores import f1_per_class, macro_f1
 
 Indices = NDArray[np.int64]
 
@@ -216,7 +210,7 @@ def test_labels_shuffled_in_parts_are_the_same_ones(monkeypatch: pytest.MonkeyPa
     labels = np.repeat(range(3), 10)
     predicted = guesses(random, labels, 0.2, 3)
     at_once = chance_of_guessing(labels, predicted, 3)
-    monkeypatch.setattr(scores, "_AT_ONCE", 70)
+    monkeypatch.setattr(resampling, "_AT_ONCE", 70)
     assert chance_of_guessing(labels, predicted, 3) == at_once > 0.01
 
 

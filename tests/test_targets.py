@@ -15,8 +15,8 @@ from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
+from docclf.safety.permission import allowed
 from docclf.safety.targets import build, whitelist
-from docclf.safety.untrusted import allowed
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.pruners import make_pruner
 from docclf.sweeper.strategy.samplers import make_sampler
@@ -51,9 +51,9 @@ GADGETS = [
     {"_target_": "optuna.storages.JournalStorage", "log_storage": 1},
     {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
     {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
-    {"_target_": "docclf.results.study.pickled.write_pickle", "path": "{seen}"},
+    {"_target_": "docclf.results.study.files.write_pickle", "path": "{seen}"},
     {"_target_": "docclf.sweeper.job.worker.begin", "parent": 1, "path": "{pickle}"},
-    {"_target_": "docclf.inference.ensemble.save_weights", "path": "{seen}", "weights": {}},
+    {"_target_": "docclf.inference.folder.save_weights", "path": "{seen}", "weights": {}},
     {"_target_": "os.system", "command": "touch {seen}"},
     {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},
     {"_target_": "mine.Turned"},

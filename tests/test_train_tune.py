@@ -25,14 +25,14 @@ from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
 from docclf.export_model import export_model
-from docclf.inference.ensemble import load_ensemble
+from docclf.inference.folder import load_ensemble
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
 from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
-from docclf.training.fold_average import FoldAverage
+from docclf.training.folds.average import FoldAverage
 
 Compose = Callable[..., DictConfig]
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.reading.tables import candidates
 from docclf.errors import ConfigError, DataError
 from docclf.files import link
-from docclf.inference.ensemble import load_ensemble
+from docclf.inference.folder import load_ensemble
 from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.report import read_thumbnail
@@ -33,7 +33,7 @@ from docclf.results.study.winner import remove_run
 from docclf.results.team.sources import read_source
 from docclf.safety.cells import CsvWriter, cell
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 

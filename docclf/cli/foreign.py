@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
-from docclf.safety.untrusted import VARIABLE, allowed, inside, is_listed, read_yaml, unsafe_interpolation
+from docclf.safety.permission import VARIABLE, allowed, is_listed
+from docclf.safety.untrusted import inside, read_yaml, unsafe_interpolation
 
 # Hydra sets these itself.
 _OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")

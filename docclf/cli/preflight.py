@@ -225,6 +225,6 @@ def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def _n_steps(validation: DictConfig) -> int:
-    """Reports of a whole trial, see `docclf.training.fold_average.FoldAverage`."""
+    """Reports of a whole trial, see `docclf.training.folds.average.FoldAverage`."""
     n_runs = min(validation.run_folds or validation.folds, validation.folds)
     return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)

@@ -24,7 +24,8 @@ from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
 from docclf.cli.leaves import TABLES, check_leaves
 from docclf.errors import ConfigError, DocclfError
-from docclf.safety.untrusted import escape_logs, plain, take_allowed
+from docclf.safety.permission import take_allowed
+from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import take_arguments

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.array import PageArray
-from docclf.data.cache.decoded import DecodedPages, default_cache_dir, load_pages
+from docclf.data.cache.decoded import DecodedPages, load_pages
+from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
+from docclf.data.cache.store import default_cache_dir
 from docclf.data.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.folds import rare_classes, without_classes
 from docclf.data.formats import DECODER, limit_pixels
@@ -85,57 +84,14 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     """
     limit_pixels(options.max_megapixels)
     key = f"{root.absolute()} {reader} {options} {default_cache_dir()}"
-    if (known := _opened.pop(key, None)) is None or _marks(known.marks) != known.marks:
-        started = time.time_ns()
-        pages = reader(root)
-        data = _open(root, pages, options)
-        if getattr(reader, "func", reader) not in (read_csv, read_folder):
-            return data  # nobody knows what a reader of one's own looks at
-        known = _Opened(data, _marks(_depends_on(root, pages, data, options)))
-        # A file of this very moment may change again without a later time.
-        if any(mark is not None and mark[0] >= started - 2_000_000_000 for mark in known.marks.values()):
-            return data
-    _opened[key] = known  # the last one that was used
-    while len(_opened) > _MOST_OPENED:
-        _opened.popitem(last=False)
-    return known.data
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A data set, and the time of change, size and inode of each file and folder that it depends on."""
-
-    data: DataSet
-    marks: dict[str, tuple[int, int, int] | None]
-
-
-_MOST_OPENED = 8
-_opened: OrderedDict[str, _Opened] = OrderedDict()
-
-
-def _depends_on(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) -> set[str]:
-    """The files of all pages, the folders that they lie in, what lies in the root itself, and the decoded pages."""
-    files = [path for part in (pages.train, pages.test) if part is not None for path in part.paths]
-    folders = {folder for file in {path.parent for path in files} for folder in (file, *file.parents)}
-    inside = [folder for folder in folders if folder.is_relative_to(root)]
-    arrays = [part.images for part in (data.train_images, data.test_images) if part is not None]
-    decoded = [Path(str(array.filename)) for array in arrays if isinstance(array, np.memmap)]
-    named = [path for path in (options.exclude, options.corrections) if path is not None]
-    beside: list[Path] = []
-    with suppress(OSError):  # a folder may be there to be read from, and not to be listed
-        beside = list(root.iterdir())
-    return {os.path.abspath(path) for path in (root, *beside, *inside, *files, *named, *decoded)}  # noqa: PTH100
-
-
-def _marks(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
-    def mark(path: str) -> tuple[int, int, int] | None:
-        try:
-            stat = os.stat(path)  # noqa: PTH116  # of thousands of files, for every trial
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-    return {path: mark(path) for path in paths}
+    if (known := find_open(key)) is not None:
+        return known
+    began = time.time_ns()
+    pages = reader(root)
+    data = _open(root, pages, options)
+    if getattr(reader, "func", reader) in (read_csv, read_folder):  # nobody knows what a reader of one's own looks at
+        keep_open(key, data, files_of(root, pages, data, options), began)
+    return data
 
 
 def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.metrics.scores import Difference, compare_scores, interval, macro_f1_each
+from docclf.metrics.resampling import Difference, compare_scores, interval
+from docclf.metrics.scores import macro_f1_each
 
 Weights = NDArray[np.float64]
 

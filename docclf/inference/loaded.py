@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from docclf.data.formats import quiet_decoders, read_with_aspect, reason
 from docclf.errors import DataError
-from docclf.inference.ensemble import find_model, load_ensemble
-from docclf.inference.prediction import Predictor, choose_device
+from docclf.inference.folder import find_model, load_ensemble
+from docclf.inference.predictor import Predictor, choose_device
 
 _AT_ONCE = 64
 Page = str | Path | Image.Image

@@ -1,8 +1,7 @@
-"""Scores of predictions, and how sure one may be of them."""
+"""Scores of predictions: the F1 of each class and their mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 from docclf.errors import DataError
 
 Indices = NDArray[np.integer[Any]]
-
-# Numbers of labels that are shuffled at once, see `chance_of_guessing`.
-_AT_ONCE = 2_000_000
 
 
 def f1_per_class(labels: Indices, predicted: Indices, n_classes: int) -> NDArray[np.float64]:
@@ -33,7 +29,7 @@ def f1_per_class(labels: Indices, predicted: Indices, n_classes: int) -> NDArray
     true_positives, actual, called = (
         np.bincount(classes, minlength=n_classes) for classes in (labels[labels == predicted], labels, predicted)
     )
-    return _f1(true_positives, actual + called)
+    return f1_of_counts(true_positives, actual + called)
 
 
 def macro_f1(labels: Indices, predicted: Indices, n_classes: int) -> float:
@@ -45,7 +41,7 @@ def macro_f1(labels: Indices, predicted: Indices, n_classes: int) -> float:
     >>> macro_f1(np.array([0, 0, 1]), np.array([0, 1, 2]), 5)  # 2/3, 0 and 0
     0.2222222222222222
     """
-    return float(_mean(f1_per_class(labels, predicted, n_classes)))
+    return float(mean_of_classes(f1_per_class(labels, predicted, n_classes)))
 
 
 def macro_f1_each(labels: Indices, predicted: Indices, n_classes: int) -> NDArray[np.float64]:
@@ -62,139 +58,7 @@ def macro_f1_each(labels: Indices, predicted: Indices, n_classes: int) -> NDArra
     shape, n = (len(predicted), n_classes), len(predicted) * n_classes
     called = np.bincount((sets + predicted).ravel(), minlength=n).reshape(shape)
     hits = np.bincount((sets + predicted)[predicted == labels], minlength=n).reshape(shape)
-    return _mean(_f1(hits, np.bincount(labels, minlength=n_classes) + called).T)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much better one set of predictions is than another on the same pages.
-
-    Attributes:
-        value: Of macro-F1, in [-1, 1].
-        low: Lower bound of the interval.
-        high: Upper bound of the interval.
-        chance_better: Share of resamples in which the difference is above 0; ties count half, and half of one is added
-            on either side, so that it is never 0 or 1.
-        level: Of the interval, such as 0.95.
-    """
-
-    value: float
-    low: float
-    high: float
-    chance_better: float
-    level: float
-
-    def __str__(self) -> str:
-        """
-        >>> str(Difference(0.149, 0.1121, 0.1901, 0.99975, 0.95))
-        '+0.149 (95 % interval +0.112 to +0.190, better in >99.9 % of resamples)'
-        """
-        between = f"{self.low:+z.3f} to {self.high:+z.3f}"
-        return f"{self.value:+z.3f} ({100 * self.level:g} % interval {between}, better in {self._chance} of resamples)"
-
-    @property
-    def _chance(self) -> str:
-        percent = 100 * self.chance_better
-        if percent < 0.1 or percent > 99.9:
-            return "<0.1 %" if percent < 50 else ">99.9 %"
-        return f"{percent:.1f} %" if percent < 1 or percent > 99 else f"{percent:.0f} %"
-
-
-def compare_scores(
-    labels: Indices,
-    predicted: Indices,
-    other: Indices,
-    n_classes: int,
-    *,
-    groups: Indices | None = None,
-    draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Difference:
-    """Macro-F1 of `predicted` less that of `other`, with its interval from a paired, stratified bootstrap.
-
-    Each draw takes as many pages of each true class as there are, with replacement, and scores both on them (Efron and
-    Tibshirani, "An Introduction to the Bootstrap", 1993, the percentile interval of chapter 13). It says how far other
-    pages, as many of each class, would change the difference between these two sets of predictions. That models trained
-    with other seeds predict otherwise is not in it, nor that classes may become more or less frequent. With 8 pages
-    in each of 3 classes, 95 % intervals were seen to hold the true difference in 88 % of cases, with 20 in 94 %.
-    Pages of one group, such as those of one document, tend to be right or wrong together: groups are drawn whole.
-
-    Args:
-        labels: True class indices, shape (n,), in [0, n_classes).
-        predicted: Predicted class indices, shape (n,), or (repeats, n), of which the mean score counts.
-        other: Those it is compared with, likewise.
-        groups: Number of the group of each page, shape (n,); None where each page is one of its own.
-        draws: Bootstrap samples.
-        level: Of the interval, in (0, 1).
-        seed: Of the draws.
-
-    Raises:
-        DataError: Shapes differ, an index is out of range, or there are no pages.
-
-    >>> str(compare_scores(np.repeat([0, 1], 50), np.repeat([0, 1], 50), np.zeros(100, dtype=int), 2))
-    '+0.667 (95 % interval +0.667 to +0.667, better in >99.9 % of resamples)'
-    """
-    predicted, other = np.atleast_2d(predicted), np.atleast_2d(other)
-    labels, *sets = class_indices(n_classes, labels, *predicted, *other)
-    n, each = len(predicted), np.array([macro_f1(labels, one, n_classes) for one in sets])
-    value = float(each[:n].mean() - each[n:].mean())
-    resampled = _resampled(labels, sets, n_classes, groups, draws, seed)
-    differences = resampled[:n].mean(axis=0) - resampled[n:].mean(axis=0)
-    low, high = _bounds(differences, level)
-    # Equal scores may differ by a rounding error.
-    wins = np.count_nonzero(differences > 1e-12) + np.count_nonzero(abs(differences) <= 1e-12) / 2
-    return Difference(value, low, high, float((wins + 0.5) / (draws + 1)), level)
-
-
-def interval(
-    labels: Indices,
-    predicted: Indices,
-    n_classes: int,
-    *,
-    groups: Indices | None = None,
-    draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Bounds of macro-F1 on other pages, as many of each class. Arguments, errors and limits as for `compare_scores`.
-
-    >>> low, high = interval(np.repeat([0, 1], 50), np.tile([0, 0, 0, 1], 25), 2)
-    >>> round(low, 2), round(high, 2)
-    (0.39, 0.57)
-    """
-    labels, *sets = class_indices(n_classes, labels, *np.atleast_2d(predicted))
-    return _bounds(_resampled(labels, sets, n_classes, groups, draws, seed).mean(axis=0), level)
-
-
-def chance_of_guessing(
-    labels: Indices, predicted: Indices, n_classes: int, *, draws: int = 1000, seed: int = 0
-) -> float:
-    """How often predictions that know nothing of the pages score at least as high; in (0, 1].
-
-    A permutation test: (1 + number of shuffled labellings with a macro-F1 of at least the observed one) / (1 + draws),
-    see Ojala and Garriga, "Permutation Tests for Studying Classifier Performance" (JMLR 2010), and Phipson and Smyth,
-    "Permutation P-values Should Never Be Zero" (2010). Arguments and errors as for `compare_scores`.
-
-    >>> chance_of_guessing(np.repeat([0, 1], 10), np.repeat([0, 1], 10), 2)
-    0.000999000999000999
-    >>> chance_of_guessing(np.repeat([0, 1], 10), np.zeros(20, dtype=int), 2)
-    1.0
-    """
-    labels, predicted = class_indices(n_classes, labels, predicted)
-    _refuse_none(labels)
-    observed = macro_f1(labels, predicted, n_classes)
-    actual, called = (np.bincount(classes, minlength=n_classes) for classes in (labels, predicted))
-    present = np.flatnonzero(called)
-    starts = np.cumsum(called[present]) - called[present]  # of each predicted class, in the order of classes
-    ordered, rng, at_least = np.sort(predicted), np.random.default_rng(seed), 0
-    for first in range(0, draws, size := max(1, _AT_ONCE // len(labels))):
-        n = min(size, draws - first)
-        hits = rng.permuted(np.broadcast_to(labels, (n, len(labels))), axis=1) == ordered
-        true_positives = np.zeros((n_classes, n))
-        true_positives[present] = np.add.reduceat(hits, starts, axis=1, dtype=np.int64).T
-        at_least += int(np.count_nonzero(_mean(_f1(true_positives, (actual + called)[:, None])) >= observed - 1e-12))
-    return float((1 + at_least) / (1 + draws))
+    return mean_of_classes(f1_of_counts(hits, np.bincount(labels, minlength=n_classes) + called).T)
 
 
 def class_indices(n_classes: int, labels: Indices, *predictions: Indices) -> list[NDArray[np.int64]]:
@@ -208,90 +72,16 @@ def class_indices(n_classes: int, labels: Indices, *predictions: Indices) -> lis
     return [array.astype(np.int64, copy=False) for array in arrays]
 
 
-def _refuse_none(labels: NDArray[np.int64]) -> None:
-    if not len(labels):
-        raise DataError("Expected at least one page, got none.")
-
-
 def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
     """NaN where the denominator is 0."""
     return np.where(denominator > 0, numerator / np.maximum(denominator, 1), np.nan)
 
 
-def _f1(true_positives: NDArray[Any], total: NDArray[Any]) -> NDArray[np.float64]:
+def f1_of_counts(true_positives: NDArray[Any], total: NDArray[Any]) -> NDArray[np.float64]:
     """F1 from TP and (TP + FN) + (TP + FP), which is 2 TP + FP + FN."""
     return ratio(2 * true_positives, total)
 
 
-def _mean(f1: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_of_classes(f1: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the classes, the first axis, that have one."""
     return ratio(np.nansum(f1, axis=0), np.asarray(np.count_nonzero(~np.isnan(f1), axis=0)))
-
-
-def _bounds(scores: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _resampled(
-    labels: NDArray[np.int64],
-    predictions: list[NDArray[np.int64]],
-    n_classes: int,
-    groups: Indices | None,
-    draws: int,
-    seed: int,
-) -> NDArray[np.float64]:
-    """Macro-F1 of each set of predictions in each stratified bootstrap sample, shape (sets, draws).
-
-    Of a class, the pages differ only in how the sets predict them. How often each kind is drawn is multinomial.
-    """
-    _refuse_none(labels)
-    rng = np.random.default_rng(seed)
-    if groups is not None and len(np.unique(groups)) < len(labels):
-        return _resampled_groups(labels, predictions, n_classes, np.asarray(groups), draws, rng)
-    shape = (len(predictions), n_classes, draws)
-    hits, called = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
-    actual = np.bincount(labels, minlength=n_classes)
-    for label in np.flatnonzero(actual):
-        rows = labels == label
-        kinds, counts = np.unique([array[rows] for array in predictions], axis=1, return_counts=True)
-        drawn = rng.multinomial(actual[label], counts / actual[label], size=draws).T.astype(np.int32)
-        for i, predicted in enumerate(kinds):
-            hits[i, label] = drawn[predicted == label].sum(axis=0)
-            for kind, n in zip(predicted, drawn, strict=True):
-                called[i, kind] += n
-    return np.stack([_mean(_f1(hits[i], actual[:, None] + called[i])) for i in range(len(predictions))])
-
-
-def _resampled_groups(
-    labels: NDArray[np.int64],
-    predictions: list[NDArray[np.int64]],
-    n_classes: int,
-    groups: NDArray[np.int64],
-    draws: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """The same where groups are drawn whole, each for one of the class of its first page."""
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    strata = labels[first]
-
-    def count(classes: NDArray[np.int64], rows: NDArray[np.bool_] | slice = slice(None)) -> NDArray[np.float32]:
-        """How many pages of each group have each class, shape (groups, n_classes)."""
-        found = np.zeros((len(first), n_classes), np.float32)
-        np.add.at(found, (group[rows], classes[rows]), 1)
-        return found
-
-    actual, parts = count(labels), []
-    for begin in range(0, draws, size := max(1, _AT_ONCE // len(first))):
-        n = min(size, draws - begin)
-        times = np.zeros((n, len(first)), np.float32)
-        for label in np.unique(strata):
-            members = np.flatnonzero(strata == label)
-            times[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
-        parts.append(
-            [
-                _mean(_f1((times @ count(one, one == labels)).T, (times @ (actual + count(one))).T))
-                for one in predictions
-            ]
-        )
-    return np.concatenate(parts, axis=1)

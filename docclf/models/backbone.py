@@ -5,6 +5,7 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pickle import UnpicklingError
 from statistics import fmean
 from typing import Any
@@ -58,6 +59,31 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
     if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
         options["img_size"] = image_size
     return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
+
+
+def make_net_to_train(
+    name: str,
+    shape: tuple[int, int, int],
+    own: Callable[..., torch.nn.Module] | None,
+    drop_rate: float,
+    pretrained: bool | str,
+    checkpoint_path: str | None,
+) -> tuple[Any, bool]:
+    """The net that a training begins with, and whether its weights are trained ones.
+
+    Args:
+        name: Of a timm model.
+        shape: Number of classes, image size and channels.
+        own: Makes a net that takes its place, see `make_own_net`; its weights are trained where `pretrained` is True.
+        drop_rate: Dropout before the classifier, in [0, 1).
+        pretrained: See `with_weights`.
+        checkpoint_path: Likewise.
+    """
+    if own is not None:
+        return make_own_net(own, *shape), pretrained is True
+    weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
+    make = partial(make_net, name, *shape, drop_rate=drop_rate)
+    return with_weights(make, name, **weights), find_weights(name, **weights).are_trained
 
 
 def with_weights(

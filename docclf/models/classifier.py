@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,15 +10,23 @@ import torch.nn.functional as F
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from docclf.errors import ConfigError, NonFiniteLossError
-from docclf.models.backbone import make_net, make_own_net, normalisation, with_weights
+from docclf.models.backbone import make_net_to_train, normalisation
 from docclf.models.frozen.head import Head, HeadOptions
-from docclf.models.tuning import batch_norms, freeze_first, keep_depthwise_in_32_bit, parameter_groups, scale_rates
-from docclf.models.weights import find_weights
+from docclf.models.schedules import constant as constant  # where configs look for it
+from docclf.models.schedules import cosine as cosine  # likewise
+from docclf.models.tuning import (
+    begin_epoch,
+    choose_batch_norm,
+    freeze_first,
+    keep_depthwise_in_32_bit,
+    moving_average,
+    parameter_groups,
+    scale_rates,
+)
 
 
 class PageClassifier(pl.LightningModule):
@@ -90,13 +97,13 @@ class PageClassifier(pl.LightningModule):
         _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
-        self.net, is_trained = _make_net(net, name, shape, drop_rate, pretrained, checkpoint_path)
-        self.batch_norm = _batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
+        self.net, is_trained = make_net_to_train(name, shape, net, drop_rate, pretrained, checkpoint_path)
+        self.batch_norm = choose_batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
         self.layer_decay = layer_decay if is_trained else 1.0
         keep_depthwise_in_32_bit(self.net)
         if tune == "last":
             freeze_first(self.net)
-        self.averaged = _moving_average(self.net, ema) if ema else None
+        self.averaged = moving_average(self.net, ema) if ema else None
         self._keep_constants(channels, class_weights or None)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
@@ -153,12 +160,7 @@ class PageClassifier(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self._loss = torch.zeros((), device=self.device)
         self._n_batches = 0
-        for module in batch_norms(self.net):
-            if self.batch_norm == "frozen" or not module.weight.requires_grad:
-                module.eval()
-            elif self.batch_norm == "epoch":
-                module.reset_running_stats()
-                module.momentum = None  # torch's way to say: the mean over all batches since the reset
+        begin_epoch(self.net, self.batch_norm)
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.averaged is not None and self.trainer.global_step != self._n_averaged:  # not while gradients accumulate
@@ -239,57 +241,6 @@ def macro_f1(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return multiclass_f1_score(logits, labels, num_classes, average="macro")
 
 
-def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.1) -> LRScheduler:
-    """Linear warm-up, then half a cosine down to zero, step by step.
-
-    Args:
-        total_steps: Steps of the optimizer in the whole training.
-        warmup: Share of the steps in which the learning rate rises, in [0, 1).
-    """
-    n_warmup = round(warmup * total_steps)
-
-    def factor(step: int) -> float:
-        if step < n_warmup:
-            return (step + 1) / n_warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(total_steps - n_warmup, 1)))
-
-    return LambdaLR(optimizer, factor)
-
-
-def constant(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.0) -> LRScheduler:
-    """Linear warm-up, then the same learning rate to the end. Arguments as for `cosine`."""
-    n_warmup = round(warmup * total_steps)
-    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(n_warmup, 1)))
-
-
 def _require(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"Expected `model.{key}` to be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value}.")
-
-
-def _make_net(
-    own: Callable[..., torch.nn.Module] | None,
-    name: str,
-    shape: tuple[int, int, int],
-    drop_rate: float,
-    pretrained: bool | str,
-    checkpoint_path: str | None,
-) -> tuple[Any, bool]:
-    """The net for so many classes, of this image size and channels, and whether its weights are trained ones."""
-    if own is not None:
-        return make_own_net(own, *shape), pretrained is True
-    weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
-    make = partial(make_net, name, *shape, drop_rate=drop_rate)
-    return with_weights(make, name, **weights), find_weights(name, **weights).are_trained
-
-
-def _moving_average(net: torch.nn.Module, decay: float) -> AveragedModel:
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(net, multi_avg_fn=average, use_buffers=True)
-
-
-def _batch_norm(asked: str, former: bool | None, *, is_trained: bool) -> str:
-    """What `batch_norm` comes to; `former` is `epoch_batch_norm`."""
-    if former is not None:
-        return "epoch" if former else "running"
-    return ("frozen" if is_trained else "epoch") if asked == "auto" else asked

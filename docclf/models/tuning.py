@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 # Of the stages between stem and classifier, so many are the last ones.
 _LAST = 0.4
@@ -84,3 +85,31 @@ def batch_norms(net: nn.Module) -> list[Any]:
     """The batch normalisation layers of a net."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     return [module for module in net.modules() if isinstance(module, kinds)]
+
+
+def begin_epoch(net: nn.Module, batch_norm: str) -> None:
+    """Set what batch normalisation trains with in the next epoch.
+
+    Args:
+        net: In training mode.
+        batch_norm: `frozen`, `running` or `epoch`, see `docclf.models.classifier.PageClassifier`.
+    """
+    for module in batch_norms(net):
+        if batch_norm == "frozen" or not module.weight.requires_grad:
+            module.eval()
+        elif batch_norm == "epoch":
+            module.reset_running_stats()
+            module.momentum = None  # torch's way to say: the mean over all batches since the reset
+
+
+def moving_average(net: nn.Module, decay: float) -> AveragedModel:
+    """A net of the exponential moving averages of another's weights."""
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+
+
+def choose_batch_norm(asked: str, former: bool | None, *, is_trained: bool) -> str:
+    """What `batch_norm` comes to; `former` is `epoch_batch_norm`."""
+    if former is not None:
+        return "epoch" if former else "running"
+    return ("frozen" if is_trained else "epoch") if asked == "auto" else asked

@@ -164,11 +164,16 @@ class Bins(Protocol):
     """Confidence and accuracy in bins of equal width over [0, 1], each of shape (bins,); NaN where a bin is empty."""
 
     @property
-    def count(self) -> NDArray[np.int64]: ...
+    def count(self) -> NDArray[np.int64]:
+        """How many answers fall into each."""
+
     @property
-    def confidence(self) -> NDArray[np.float64]: ...
+    def confidence(self) -> NDArray[np.float64]:
+        """Mean confidence of each."""
+
     @property
-    def accuracy(self) -> NDArray[np.float64]: ...
+    def accuracy(self) -> NDArray[np.float64]:
+        """Share of right answers of each."""
 
 
 @harmless

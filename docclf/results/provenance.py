@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from docclf.results.study.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
-from docclf.safety.untrusted import VARIABLE, allow_options, allowed
+from docclf.safety.permission import VARIABLE, allow_options, allowed
 
 if TYPE_CHECKING:
     import optuna

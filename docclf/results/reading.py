@@ -157,14 +157,13 @@ def baseline_run(search: Path) -> Path:
     Raises:
         DataError: There is none.
     """
-    path = search / "best" / "verdict.yaml"
-    if not path.is_file():
+    verdict = read_facts(search / "best" / "verdict.yaml")
+    if not verdict:
         raise DataError(
             f"Expected two runs, or a search that has scored its finalists, got {search}, "
             "which has no best/verdict.yaml."
         )
-    verdict = read_yaml(path)
-    if not (isinstance(verdict, dict) and isinstance(verdict.get("baseline"), dict)):
+    if not isinstance(verdict.get("baseline"), dict):
         raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which has none.")
     return inside(search, verdict["baseline"].get("folder"))
 

@@ -43,16 +43,20 @@ class LabelledPages(Protocol):
     """What is needed of a data set, see `docclf.data.pages.PageSet`."""
 
     @property
-    def targets(self) -> list[str]: ...
+    def targets(self) -> list[str]:
+        """What the user writes for each class."""
 
     @property
-    def class_names(self) -> list[str]: ...
+    def class_names(self) -> list[str]:
+        """What the user calls each class, in the same order."""
 
     @property
-    def train(self) -> Any: ...
+    def train(self) -> Any:
+        """The training pages, with `ids` and `labels`."""
 
     @property
-    def test(self) -> Any: ...
+    def test(self) -> Any:
+        """The test pages, likewise; None where there are none."""
 
 
 def write_predictions(

@@ -9,7 +9,7 @@ from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
 from docclf.errors import NotAllowedError
-from docclf.safety.untrusted import allowed, is_listed
+from docclf.safety.permission import allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
 STORAGES = (

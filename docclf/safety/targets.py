@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
 from docclf.safety import allow
-from docclf.safety.untrusted import allowed, take_allowed
+from docclf.safety.permission import allowed, take_allowed
 
 # Key to the names that may stand there. None of them runs, loads or writes what its arguments say.
 SLOTS: dict[str, tuple[str, ...]] = {

@@ -1,13 +1,11 @@
-"""What comes out of somebody else's files: names as paths, YAML within limits, texts to show; what the user allows."""
+"""What comes out of somebody else's files: names as paths, YAML within limits, texts to show."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import shlex
-import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,9 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.errors import ConfigError, DataError, DocclfError
+from docclf.errors import DataError, DocclfError
 
 log = logging.getLogger(__name__)
-
-# Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
-# environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
-VARIABLE = "DOCCLF_ALLOW"
-_OPTION = "--allow"
-
-_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
 
 # Resolvers that neither read the environment nor run anything.
 _RESOLVERS = ("oc.select:", "docclf.larger:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
@@ -37,54 +28,6 @@ _MOST_ALIASES = 100
 _MOST_DEPTH = 50
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def take_allowed() -> None:
-    """Move what `--allow` names on the command line into the environment, where `allowed` finds it.
-
-    Raises:
-        ConfigError: It names nothing.
-    """
-    kept, found, arguments = [], os.environ.get(VARIABLE, "").split(","), iter(sys.argv)
-    for text in arguments:
-        if text != _OPTION and not text.startswith(f"{_OPTION}="):
-            kept.append(text)
-            continue
-        names = next(arguments, "") if text == _OPTION else text.partition("=")[2]
-        if not names:
-            raise ConfigError(f"Expected a dotted name after {_OPTION}, got none. Say {_OPTION} mine.*")
-        found += names.split(",")
-    if len(kept) < len(sys.argv):
-        sys.argv[:] = kept
-        os.environ[VARIABLE] = ",".join(dict.fromkeys(filter(None, map(str.strip, found))))
-
-
-def allowed() -> tuple[str, ...]:
-    """The patterns of `DOCCLF_ALLOW`.
-
-    Raises:
-        ConfigError: One is neither a dotted name nor one that ends with `.*`.
-    """
-    patterns = tuple(text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip())
-    if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
-        raise ConfigError(
-            f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
-            f"got {wrong[0]!r}. Say {_OPTION} mine.*"
-        )
-    return patterns
-
-
-def allow_options() -> str:
-    """What a command to copy needs to be allowed the same, with a blank before it; empty where nothing is."""
-    return "".join(f" {_OPTION} {shlex.quote(name)}" for name in allowed())
-
-
-def is_listed(name: str, patterns: Collection[str]) -> bool:
-    """
-    >>> is_listed("mine.Model", ["mine.*"]), is_listed("mine", ["mine.*"]), is_listed("torch.optim.SGD", ["torch"])
-    (True, False, False)
-    """
-    return any(name == text or (text.endswith(".*") and name.startswith(text[:-1])) for text in patterns)
 
 
 def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:

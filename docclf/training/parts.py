@@ -21,10 +21,10 @@ from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
-from docclf.training.fitting import FoldTrainer
-from docclf.training.fold_training import HEAD
+from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.training import HEAD
 from docclf.training.refit import keep_model, refit_all
-from docclf.training.resume import FoldCheckpoints
 from docclf.training.trainer import choose_device, choose_precision
 from docclf.training.validation import SCORES
 
@@ -80,16 +80,9 @@ class Parts:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
         trainer, weights = self.trainer, dict[str, Any]()
         if done.kept != HEAD and self.keeps == "all":
-            path, builders = self.folder / MODEL / "all.ckpt", {"build_model": trainer.build_model}
-            trained = refit_all(
-                trainer.data,
-                trainer.validation,
-                done.epochs,
-                path,
-                build_trainer=trainer.build_trainer,
-                heads=trainer.heads,
-                **builders,
-            )
+            makers: dict[str, Any] = {"build_model": trainer.build_model, "build_trainer": trainer.build_trainer}
+            path = self.folder / MODEL / "all.ckpt"
+            trained = refit_all(self.data, trainer.validation, done.epochs, path, heads=trainer.heads, **makers)
             weights = {"all": trained}
         elif done.kept != HEAD:
             weights = {f"fold_{fold.fold}": self.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
@@ -169,7 +162,6 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
     Raises:
         ConfigError: There is no such backbone.
     """
-
     model = cfg.model
     if model.name != PIXELS:
         require_known(model.name)
@@ -187,7 +179,6 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
 
 def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
     """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
-
     model, cache = cfg.model, make_feature_cache(cfg, **data.places)
     options = build(model.head, "model.head") if model.get("head") else HeadOptions()
     if options.views is None:
@@ -207,19 +198,9 @@ def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
 
 
 def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
-
     # What an interrupted run trained is of use to one that trains the same.
-    trained = [
-        OmegaConf.to_yaml(cfg[key], resolve=True)
-        for key in (
-            "data",
-            "augment",
-            "model",
-            "optimizer",
-            "scheduler",
-            *(["callbacks"] if cfg.get("callbacks") else []),
-        )
-    ]
+    keys = ["data", "augment", "model", "optimizer", "scheduler", *(["callbacks"] if cfg.get("callbacks") else [])]
+    trained = [OmegaConf.to_yaml(cfg[key], resolve=True) for key in keys]
     validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
     key = hashlib.sha256("".join([*trained, str(validation), *map(str, facts)]).encode()).hexdigest()
     return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])

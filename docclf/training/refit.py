@@ -16,10 +16,11 @@ from docclf.data.module import PageDataModule
 from docclf.files import replacing
 from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.inference.doubt import Doubt, make_doubt
-from docclf.inference.ensemble import Blend, Ensemble, load_ensemble, normalisation_of, save_ensemble
+from docclf.inference.ensemble import Blend, Ensemble
+from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemble
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
-from docclf.metrics.scores import interval, macro_f1
-from docclf.models.backbone import make_net, normalisation
+from docclf.metrics.resampling import interval
+from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.features import PIXELS, PooledStages
 from docclf.models.frozen.heads import Heads
@@ -28,8 +29,8 @@ from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
-from docclf.training.fitting import fit_in_memory
-from docclf.training.fold_training import AVERAGE, HEAD, NET
+from docclf.training.folds.fitting import fit_in_memory
+from docclf.training.folds.training import AVERAGE, HEAD, NET
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def keep_model(
         data: The pages that it was trained on.
         done: Their folds.
         folder: The run's folder.
-        weights: Of each member, see `docclf.inference.ensemble.save_ensemble`.
+        weights: Of each member, see `docclf.inference.folder.save_ensemble`.
         backbone: Name of the timm model.
         heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
             only help.
@@ -161,7 +162,7 @@ def keep_model(
     head = None
     if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
-    mean, std = _normalisation(backbone, own, len(pages.targets), data.image_size, images.shape[3])
+    mean, std = normalisation_of(backbone, own, len(pages.targets), data.image_size, images.shape[3])
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
     description = Description(
         backbone=backbone,
@@ -184,17 +185,6 @@ def keep_model(
         frozen = heads.cache.net.net.state_dict()
     doubt = _doubt(done, temperature, heads if knows else None)
     save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
-
-
-def _normalisation(
-    backbone: str, own: Mapping[str, Any] | None, n_classes: int, image_size: int, channels: int
-) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel that the net expects, of images in [0, 1]."""
-    if own is not None:
-        return normalisation_of(own, n_classes, image_size, channels)
-    if backbone == PIXELS:
-        return [0.5] * channels, [0.5] * channels
-    return normalisation(make_net(backbone, n_classes, image_size, channels), channels)
 
 
 def _doubt(done: CrossValidation, temperature: float, heads: Heads | None) -> Doubt:

@@ -19,7 +19,7 @@ class Validation:
         max_batch_size: Most pages that go through the model at once; gradients accumulate to the batch size asked
             for. None for no limit.
         prune_after: Epochs of its first fold that every trial gets before it may be stopped.
-        report: `epoch` or `fold`, see `docclf.training.fold_average.FoldAverage`.
+        report: `epoch` or `fold`, see `docclf.training.folds.average.FoldAverage`.
         augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
         robust: Score the validation pages as they are too, besides as `augment` shows them.
         split_file: CSV with the columns ID and fold to take the split from.

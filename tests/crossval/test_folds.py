@@ -13,7 +13,7 @@ from docclf.data.folds import assign_folds
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.classifier import macro_f1
 from docclf.training.crossval import CrossValidation
-from docclf.training.fold_average import FoldScore
+from docclf.training.folds.average import FoldScore
 from docclf.training.validation import Validation
 
 slow_learner = functools.partial(SGD, lr=0.01)

@@ -16,9 +16,9 @@ from torch.optim import SGD
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.models.classifier import PageClassifier, constant
-from docclf.training.fitting import fit_in_memory
+from docclf.training.folds.fitting import fit_in_memory
+from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.refit import refit_all
-from docclf.training.resume import FoldCheckpoints
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
 

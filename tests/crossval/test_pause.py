@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from docclf.training.resume import FoldCheckpoints, drop_worst
+from docclf.training.folds.resume import FoldCheckpoints, drop_worst
 
 
 @pytest.mark.parametrize("pauses", [[0], [2], [4], [0, 2], [1, 3, 7], list(range(8))])

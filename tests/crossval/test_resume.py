@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from docclf.models.state import load_state, save_state
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
 
 ENDS = [(fold, epoch) for fold in range(3) for epoch in range(3)]
 

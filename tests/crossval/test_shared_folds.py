@@ -20,9 +20,9 @@ from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import load_state, save_state
 from docclf.training.crossval import cross_validate, help_folds
-from docclf.training.fitting import FoldTrainer
-from docclf.training.fold_training import FoldTraining
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.training import FoldTraining
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
 

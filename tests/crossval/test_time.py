@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
 
 
 @pytest.mark.parametrize(

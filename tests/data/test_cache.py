@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docclf.data.cache import decoded as module
-from docclf.data.cache.decoded import DecodedPages, cache_size, default_cache_dir, load_pages
+from docclf.data.cache import store
+from docclf.data.cache.decoded import DecodedPages, cache_size, load_pages
+from docclf.data.cache.store import default_cache_dir
 
 OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
 
@@ -189,10 +190,10 @@ def test_a_damaged_list_of_contents_is_noticed_and_begun_anew(
 def test_an_array_is_checked_once_a_process_for_each_state_of_it(paths: list[Path], cache: Path) -> None:
     for _ in range(3):
         load_pages(paths, 16, cache)
-    before = module._checksum.cache_info()
+    before = store._checksum.cache_info()
     for _ in range(3):
         load_pages(paths, 16, cache)
-    after = module._checksum.cache_info()
+    after = store._checksum.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (0, 3)
 
 

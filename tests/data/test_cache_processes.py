@@ -20,6 +20,7 @@ from docclf.errors import DataError
 LOAD = """
 import json, pathlib, sys, time, zlib
 from docclf.data.cache import decoded as cache
+from docclf.errors import DataError
 folder, target, start, limit, slow = sys.argv[1:]
 read, decoded = cache.read_with_aspect, []
 def count(path, *arguments, **options):
@@ -35,7 +36,7 @@ time.sleep(max(0.0, float(start) - time.time()))
 try:
     pages = cache.load_pages(sorted(pathlib.Path(folder).iterdir()), 64, pathlib.Path(target))
     print(json.dumps([len(decoded), len(pages.images), zlib.crc32(pages.images), len(pages.problems)]))
-except cache.DataError as error:
+except DataError as error:
     print(json.dumps(str(error)))
 """
 N = 40

@@ -20,7 +20,7 @@ from docclf.cli.composing import Composer
 from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_config
 from docclf.errors import DocclfError
-from docclf.results.study.export import write_config
+from docclf.results.study.trial_config import write_config
 from docclf.sweeper.space.checks import baseline
 from docclf.sweeper.space.grammar import extremes, parse_override, to_distribution, to_text
 from docclf.sweeper.space.parsing import parse_space

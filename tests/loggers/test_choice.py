@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.errors import ConfigError
 from docclf.loggers.choice import check_loggers, chosen_loggers
-from docclf.results.study.export import write_config
+from docclf.results.study.trial_config import write_config
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]

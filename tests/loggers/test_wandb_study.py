@@ -13,7 +13,7 @@ from wandb_files import only_wandb_run, wandb_runs
 
 from docclf.files import replacing
 from docclf.loggers.wandb_study import log_study
-from docclf.results.study.tables import write_trials
+from docclf.results.study.files import write_trials
 
 START = datetime(2026, 1, 1)
 SPACE = {"optimizer.lr": FloatDistribution(1e-5, 1.0, log=True), "model.name": CategoricalDistribution(["a", "b"])}

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.augment.views import PageViews
-from docclf.data.cache.decoded import load_array
+from docclf.data.cache.store import load_array
 from docclf.data.module import PageDataModule
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
@@ -172,7 +172,7 @@ def test_squeezed_letterboxed_and_augmented_pages_differ_and_are_the_same_each_t
 COUNT = """
 import pathlib, sys, time
 import numpy as np
-from docclf.data.cache.decoded import load_array
+from docclf.data.cache.store import load_array
 folder, log, start, slow = sys.argv[1:]
 def compute(rows):
     with open(log, "a") as file:

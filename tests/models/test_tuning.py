@@ -25,7 +25,7 @@ from docclf.models.tuning import (
     scale_rates,
     stages,
 )
-from docclf.training.fold_training import FoldTraining
+from docclf.training.folds.training import FoldTraining
 from docclf.training.trainer import make_trainer
 
 # Backbone and size of its images; names that begin the parameters of its stem, of its last stage and of its classifier

@@ -19,13 +19,13 @@ from small_models import CLASS_NAMES
 
 from docclf.errors import ConfigError, DataError
 from docclf.inference.doubt import read_doubt
-from docclf.inference.ensemble import find_model, load_ensemble
+from docclf.inference.folder import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
 from docclf.sweeper import current_trial
 from docclf.train import TARGETS, train
 from docclf.training.crossval import cross_validate_heads
-from docclf.training.fold_training import NET
+from docclf.training.folds.training import NET
 from docclf.training.parts import make_heads
 from docclf.training.refit import keep_model
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from predict_files import read
 
 from docclf.errors import ConfigError, DocclfError
-from docclf.inference.prediction import choose_device
+from docclf.inference.predictor import choose_device
 from docclf.predict import predict
 
 Compose = Callable[..., DictConfig]

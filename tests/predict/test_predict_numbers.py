@@ -15,8 +15,9 @@ from torch import Tensor
 from docclf.data.augment.batch import resize
 from docclf.data.formats import read_page
 from docclf.errors import ConfigError
-from docclf.inference.ensemble import Ensemble, load_ensemble
-from docclf.inference.prediction import Predictor
+from docclf.inference.ensemble import Ensemble
+from docclf.inference.folder import load_ensemble
+from docclf.inference.predictor import Predictor
 from docclf.metrics.calibration import with_temperature
 from docclf.predict import predict
 from docclf.train import train

@@ -12,7 +12,7 @@ from predict_files import read, shares
 from small_models import TARGETS
 
 from docclf.errors import ConfigError
-from docclf.inference.prediction import Answers, Predictor
+from docclf.inference.predictor import Answers, Predictor
 
 
 def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(

@@ -18,7 +18,8 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import DataError
-from docclf.inference.ensemble import Ensemble, find_model, load_ensemble
+from docclf.inference.ensemble import Ensemble
+from docclf.inference.folder import find_model, load_ensemble
 from docclf.train import train
 
 

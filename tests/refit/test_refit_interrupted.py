@@ -9,11 +9,11 @@ from kept_weights import EPOCHS, FOLDS, forgetful, result_of, weights_of
 from omegaconf import DictConfig
 
 from docclf.errors import DataError
-from docclf.inference import ensemble
-from docclf.inference.ensemble import find_model
+from docclf.inference import folder as model_folder
+from docclf.inference.folder import find_model
 from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
-from docclf.training import fitting
+from docclf.training.folds import fitting
 
 
 class Interrupted:
@@ -104,7 +104,7 @@ def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when
 def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
     interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    link = ensemble.link
+    link = model_folder.link
 
     def full(source: Path, target: Path) -> None:
         if "fold_1" in str(target):
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
         link(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ensemble, "link", full)
+        patch.setattr(model_folder, "link", full)
         with pytest.raises(OSError, match="No space left"):
             train(interrupted.cfg, interrupted.run)
     assert [*weights_of(interrupted.run)] == ["fold_0.safetensors"]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from docclf.results.study.verdict import Verdict, judge
+from docclf.results.study.judging import judge
+from docclf.results.study.verdict import Verdict
 from docclf.sweeper.study.finals import mark, open_finalists
 
 LABELS = np.repeat([0, 1, 2], 20)

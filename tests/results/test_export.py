@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 
 import docclf
 from docclf.errors import DataError
-from docclf.results.study.export import ExportBest, _reference_config, export
+from docclf.results.study.export import ExportBest, export
+from docclf.results.study.trial_config import _reference_config
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]

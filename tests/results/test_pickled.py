@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from docclf.results.study.pickled import write_pickle
+from docclf.results.study.files import write_pickle
 
 SPACE = {"optimizer.lr": FloatDistribution(1e-5, 1, log=True), "model": CategoricalDistribution(["a", "b"])}
 

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from docclf.results.study.tables import write_trials
+from docclf.results.study.files import write_trials
 
 
 @pytest.fixture

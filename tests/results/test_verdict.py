@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from sklearn.metrics import f1_score
 
-from docclf.results.study.verdict import judge
+from docclf.results.study.judging import judge
 
 Answers = Callable[..., NDArray[np.int64]]
 LABELS = np.repeat([0, 1, 2], 20)

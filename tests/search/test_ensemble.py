@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from docclf.inference.doubt import read_doubt
-from docclf.inference.ensemble import Blend, find_model, load_ensemble
+from docclf.inference.ensemble import Blend
+from docclf.inference.folder import find_model, load_ensemble
 
 HEADS = ("model.tune=head", "model.name=test_resnet", "search.n_trials=4", "hydra/sweeper/pruner=none")
 TOP = ("finalists.top_k=1", "search.max_predict_cost=10")

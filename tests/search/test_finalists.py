@@ -11,7 +11,7 @@ import optuna
 import pytest
 import torch
 
-from docclf.inference.ensemble import find_model, load_ensemble
+from docclf.inference.folder import find_model, load_ensemble
 
 SLOW = pytest.mark.slow
 AGAIN = ("finalists.top_k=2", "hydra/sweeper/pruner=none")

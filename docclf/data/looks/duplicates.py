@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from docclf.data.cache.decoded import remember
+from docclf.data.cache.store import remember
 
 _SIDE = 64  # pixels that pages are compared at
 _LOW = 16  # frequencies a side: a hash has 16 x 16 bits
@@ -121,7 +121,7 @@ def known_pairs(
         digests: Hash of each page's content, of all splits.
         max_bits: See `similar_pairs`.
         decoded_as: Says how pages were decoded.
-        cache_dir: See `docclf.data.cache.decoded.remember`.
+        cache_dir: See `docclf.data.cache.store.remember`.
     """
     seen = hashlib.sha256(f"{decoded_as} {max_bits} {' '.join(digests)}".encode()).hexdigest()[:24]
 

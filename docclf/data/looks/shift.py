@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.decoded import remember
+from docclf.data.cache.store import remember
 from docclf.data.dataset import DataSet, PageArray
 from docclf.data.formats import DECODER
 from docclf.data.looks.duplicates import merge_groups

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.augment.views import PageViews
-from docclf.data.cache.decoded import load_array, remember
+from docclf.data.cache.store import load_array, remember
 from docclf.models.frozen.features import FrozenBackbone, Views, log_aspects
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
 
@@ -47,7 +47,7 @@ class FeatureCache:
         backbone: Gives them.
         precision: `32-true`, or `bf16-mixed` to compute in bfloat16.
         device: That computes.
-        cache_dir: Where they are kept, see `docclf.data.cache.decoded.load_array`.
+        cache_dir: Where they are kept, see `docclf.data.cache.store.load_array`.
         limit_gb: Likewise.
     """
 

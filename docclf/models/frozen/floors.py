@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.decoded import remember
+from docclf.data.cache.store import remember
 from docclf.data.module import PageDataModule
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.cache import FeatureCache

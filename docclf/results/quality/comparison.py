@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.metrics.scores import Difference, compare_scores, f1_per_class, macro_f1
+from docclf.metrics.resampling import Difference, compare_scores
+from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.provenance import training_lines
 from docclf.results.reading import Predictions, Run, read_run, shown
 from docclf.results.study.floors import FLOORS, read_floors

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from docclf.files import replacing
 from docclf.metrics.calibration import calibration_error
-from docclf.metrics.scores import f1_per_class, interval, macro_f1
+from docclf.metrics.resampling import interval
+from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.pictures import write_confusion
 from docclf.results.quality.comparison import table
 from docclf.safety.cells import CsvWriter

@@ -17,10 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from docclf.files import replacing
+from docclf.results.report.figures.contour import contour
 from docclf.results.report.figures.course import fronts, history, pruning
 from docclf.results.report.figures.figure import Figure, brief, cut, plain, score
 from docclf.results.report.figures.importance import importance_figure, importances
-from docclf.results.report.figures.parameters import contour, ordered, parallel, slices
+from docclf.results.report.figures.parameters import ordered, parallel, slices
 from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
 from docclf.results.report.figures.workers import timeline
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected

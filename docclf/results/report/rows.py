@@ -12,7 +12,7 @@ from docclf.results.report.figures.axes import names_of
 from docclf.results.report.figures.figure import brief
 from docclf.results.report.subject import Subject
 from docclf.results.study.floors import KEPT, TUNE, training_facts
-from docclf.results.team.joining import MERGED_FROM
+from docclf.results.team.entries import MERGED_FROM
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.study.finals import source_number
 

@@ -6,13 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.metrics.scores import Difference
+from docclf.metrics.resampling import Difference
 from docclf.results.reading import shown
 from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
@@ -240,13 +239,9 @@ def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, l
 
 def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]:
     """What one does next, each with its command, as the search says at its end."""
-    if subject.folder is None or not _is_exported(subject.folder):
+    if subject.folder is None or not (subject.folder / "best").is_dir():
         return [("Search on from here", continue_command)] if continue_command else []
     steps = shared_steps(subject.folder, len(subject.objectives), continue_command, subject.verdict)
     if subject.warning and subject.chosen is not None:
         steps = {**steps_up(subject.study, subject.chosen, subject.floors, continue_command), **steps}
     return [(_sentence(what), command) for what, command in steps.items()]
-
-
-def _is_exported(folder: Path) -> bool:
-    return (folder / "best").is_dir()

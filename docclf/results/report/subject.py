@@ -16,8 +16,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.study.floors import Floor
+from docclf.results.study.judging import judge
 from docclf.results.study.summary import warning_of
-from docclf.results.study.verdict import Verdict, judge
+from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
 from docclf.sweeper.study.trials import best_trial, folder_number

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from docclf.errors import DataError
 from docclf.files import link
-from docclf.inference.blend import Estimate, Library, estimate
 from docclf.inference.description import FOLDER, join_models
 from docclf.inference.doubt import make_doubt
 from docclf.metrics.calibration import with_temperature
@@ -24,48 +22,17 @@ from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import versions
 from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
-from docclf.results.reading import Predictions, read_predictions, read_run
+from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
-from docclf.results.study.floors import result_of
-from docclf.results.study.verdict import ENSEMBLE, Verdict, judge
+from docclf.results.study.judging import judge
+from docclf.results.study.members import Choice, choose, rescored_runs
+from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE
-from docclf.sweeper.study.finals import scored, source_number
-from docclf.sweeper.study.trials import best_trials, folder_number
+from docclf.sweeper.study.attributes import MEMBER, REFERENCE
+from docclf.sweeper.study.finals import scored
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
-
-log = logging.getLogger(__name__)
-
-_MOST_READ = 60  # trials, the best ones
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Trials to be averaged.
-
-    Attributes:
-        weights: Number of each trial to its weight, the heaviest first; they sum to 1.
-        cost: Of predicting, as a multiple of the winner's.
-        estimate: What that is worth.
-        asked: `search.ensemble`.
-    """
-
-    weights: dict[int, float]
-    cost: float
-    estimate: Estimate
-    asked: bool | str
-
-    @property
-    def why_not(self) -> str:
-        """Why it is not to be exported; empty where it is."""
-        if len(self.weights) < 2:
-            return "one trial alone is as good as the mean of several"
-        if self.asked == "auto" and self.estimate.difference.low <= 0:
-            return f"the mean of {len(self.weights)} trials is not surely better than one, {self.estimate.difference}"
-        return ""
 
 
 def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> list[int]:
@@ -79,97 +46,8 @@ def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> li
     found = choose(study, folder, judge(study, folder), config)
     if not isinstance(found, Choice) or found.why_not:
         return []
-    rescored = _rescored(study, folder)
+    rescored = rescored_runs(study, folder)
     return [number for number in found.weights if number not in rescored]
-
-
-def choose(study: optuna.Study, folder: Path, verdict: Verdict | None, config: DictConfig) -> Choice | str:
-    """Choose trials by the out-of-fold predictions of the search: heads, and the nets that were re-evaluated.
-
-    Returns:
-        The choice, or why there is none; an empty text where none is asked for.
-    """
-    asked = OmegaConf.select(config, "search.ensemble", default=False)
-    if verdict is None or asked is False or config.search.objective not in ("macro_f1", "macro_f1_pooled"):
-        return ""
-    if verdict.reference is not None:
-        return "a floor takes the winner's place"
-    if OmegaConf.select(config, "keep_checkpoints") == "none":
-        return "keep_checkpoints=none keeps no models"
-    trials = study.get_trials(deepcopy=False)
-    rescored, winner = _rescored(study, folder), trials[verdict.number]
-    best = [t for t in best_trials(trials, study.direction) if DUPLICATE_OF not in t.user_attrs and t is not winner]
-    read = [_Candidate.read(trial, folder, rescored) for trial in [winner, *best[:_MOST_READ]]]
-    first = read[0]
-    if first is None:
-        return "what the winner predicted is not here, or was written by an earlier release"
-    candidates = [candidate for candidate in read if candidate is not None and candidate.is_like(first)]
-    library = _library(candidates, folder / str(folder_number(winner)))
-    own = library.cost(np.eye(len(candidates))[0])
-    library = replace(library, limit=own * float(config.search.max_predict_cost))
-    found = estimate(library)
-    order = [i for i in np.argsort(-found.weights, kind="stable").tolist() if found.weights[i] > 0]
-    weights = {candidates[i].number: float(found.weights[i]) for i in order}
-    return Choice(weights, library.cost(found.weights) / own if own else 1.0, found, asked)
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A trial that may be a member: what it predicted, and the forward passes that it takes to their operations."""
-
-    number: int
-    predictions: Predictions
-    passes: Mapping[str, float]
-
-    @classmethod
-    def read(cls, trial: FrozenTrial, folder: Path, rescored: Mapping[int, Path]) -> _Candidate | None:
-        """None where its files are missing, or its model cannot be had without another training."""
-        run, number = folder / str(folder_number(trial)), trial.number
-        result = result_of(run)
-        passes, is_head = result.get("passes"), result.get("tune") == "head"
-        if not isinstance(passes, dict) or not (is_head or number in rescored):
-            return None
-        # What a net's finalist keeps may be another part of it than what the trial kept: it will predict.
-        last = result_of(rescored[number]) if number in rescored else result
-        kept = "head" if is_head else last.get("kept", "net")
-        taken = {} if kept == "net" else dict(passes.get("frozen") or {})
-        if kept != "head":
-            taken[f"nets of trial {number}"] = len(last.get("folds", ())) * passes.get("net", 0)
-        try:
-            return cls(number, read_predictions(run / "oof.csv"), taken)
-        except DataError as error:
-            log.warning(f"Trial {number} cannot be a member of an ensemble: {error}")
-            return None
-
-    def is_like(self, other: _Candidate) -> bool:
-        """Whether both predicted the same pages on the same folds."""
-        ours, theirs = self.predictions, other.predictions
-        same = ours.ids == theirs.ids and ours.targets == theirs.targets and ours.class_names == theirs.class_names
-        return same and np.array_equal(ours.folds, theirs.folds)  # type: ignore[arg-type]
-
-
-def _library(candidates: Sequence[_Candidate], run: Path) -> Library:
-    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.passes))
-    costs = {name: cost for candidate in candidates for name, cost in candidate.passes.items()}
-    first = read_run(run)
-    index = {target: i for i, target in enumerate(first.classes)}
-    return Library(
-        labels=np.array([index[target] for target in first.predictions.targets]),
-        probabilities=np.stack([c.predictions.probabilities for c in candidates]).astype(np.float32),
-        passes=np.array([[name in c.passes for name in names] for c in candidates]).reshape(len(candidates), -1),
-        costs=np.array([costs[name] for name in names], dtype=np.float64),
-        groups=first.predictions.groups,
-    )
-
-
-def _rescored(study: optuna.Study, folder: Path) -> dict[int, Path]:
-    """Number of each trial that a finalist has re-evaluated to the folder of its run, where that has a model."""
-    found: dict[int, Path] = {}
-    for finalist in scored(study):
-        run = folder / FINALISTS / str(finalist.number)
-        if finalist.user_attrs.get(REFERENCE) in (None, MEMBER) and (run / FOLDER).is_dir():
-            found.setdefault(source_number(finalist), run)
-    return found
 
 
 def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
@@ -199,7 +77,7 @@ def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config:
         return replace(verdict, ensemble=_facts(None, f"no ensemble: {choice}"))
     if choice.why_not:
         return replace(verdict, ensemble=_facts(choice, f"no ensemble: {choice.why_not}"))
-    rescored = _rescored(study, folder)
+    rescored = rescored_runs(study, folder)
     try:
         why_not = _write_run(choice, rescored, verdict, folder / FINALISTS)
     except (DataError, OSError) as error:

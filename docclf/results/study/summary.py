@@ -27,7 +27,7 @@ from docclf.results.study.floors import (
     search_warning,
 )
 from docclf.results.study.verdict import ENSEMBLE, Verdict
-from docclf.safety.untrusted import allow_options
+from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import typed

@@ -7,34 +7,32 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace as changed
-from datetime import datetime
 from pathlib import Path
 
 import optuna
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
 
 from docclf.errors import ConfigError
 from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
-from docclf.results.provenance import git_commit, versions
+from docclf.results.study.files import write_trials
+from docclf.results.study.judging import judge
 from docclf.results.study.studies import replayable
-from docclf.results.study.tables import write_trials
-from docclf.results.study.verdict import Verdict, judge
+from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import export_run
 from docclf.results.team import leaderboard
 from docclf.results.team.agreement import reference, refuse_others
-from docclf.results.team.joining import MERGED_FROM, Entry, Joined, join
+from docclf.results.team.entries import MERGED_FROM, Entry, Joined
+from docclf.results.team.joining import join
 from docclf.results.team.leaderboard import Row
+from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import TeamBest, export_team_best
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finals import open_finalists, scored, source_number
 from docclf.sweeper.study.trials import best_trials
-
-_RECORD = "merge.yaml"
 
 
 def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, replace: bool = False) -> str:
@@ -60,7 +58,7 @@ def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, repl
     if len(given) < 2:
         raise ConfigError(f"Expected at least two studies to merge, got {len(given)}.")
     out = out.absolute()
-    _check_out(out, replace, given)
+    require_free(out, given, replace=replace)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sources = [read_source(text) for text in given]
     if empty := [source.label for source in sources if not source.trials]:
@@ -102,7 +100,7 @@ class _Merge:
         leaderboard.write_leaderboard(self.partial / "leaderboard.csv", *board)
         config = self._write_config()
         best = self._export(study, rows, verdict)
-        self._write_record([*notes, *best.notes])
+        write_record(self.partial, self.joined.sources, [*notes, *best.notes], by_rescored=self.by_rescored)
         storage.engine.dispose()
         n = len(study.get_trials(deepcopy=False))
         noted = [f"{note}." for note in [*notes, *best.notes]]
@@ -208,24 +206,6 @@ class _Merge:
         OmegaConf.save(config, self.partial / "multirun.yaml")
         return config
 
-    def _write_record(self, notes: Sequence[str]) -> None:
-        """`merge.yaml`: what was merged, when and with what."""
-        studies = [
-            {"who": source.who, "source": source.text, "study": source.name, "trials": len(source.trials)}
-            for source in self.joined.sources
-        ]
-        facts = {
-            "studies": studies,
-            "best_by": "rescored" if self.by_rescored else "score",
-            "notes": list(notes),
-            "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-            "versions": versions(),
-            "commit": git_commit(),
-        }
-        (self.partial / _RECORD).write_text(
-            yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
-
     def _go_on(self, config: DictConfig | None, n: int) -> list[str]:
         """The command that searches on, that of the first study under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
@@ -248,23 +228,3 @@ def _new_storage(path: Path) -> RDBStorage:
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     storage.engine.dispose()  # connections opened before
     return storage
-
-
-def _check_out(out: Path, replace: bool, given: Sequence[str]) -> None:
-    if not out.name:
-        raise ConfigError(f"Expected the name of a new folder, got --out {out}.")
-    if not out.exists():
-        return
-    is_merge = (out / _RECORD).is_file()
-    if not replace:
-        way_out = " or add --replace, since it is an earlier merge" if is_merge else ""
-        raise ConfigError(f"Expected a new folder to merge into, got {out}, which exists. Give another --out{way_out}.")
-    if not is_merge:
-        raise ConfigError(f"Expected an earlier merge to replace, got {out}, which is none. Give another --out.")
-    known = read_source(str(out))
-    own = [trial for trial in (*known.trials, *known.finalists) if MERGED_FROM not in trial.user_attrs]
-    if (own or known.left_out) and not any(Path(text).absolute() == out for text in given):
-        raise ConfigError(
-            f"Expected an earlier merge to replace, got {out}, which was searched on from since. Give another --out, "
-            f"and merge it too, as one of the studies."
-        )

@@ -16,10 +16,11 @@ from optuna.trial import FrozenTrial
 from docclf.errors import DataError
 from docclf.files import replacing
 from docclf.results.provenance import git_commit, spread, training_lines, versions
-from docclf.results.study.export import ExportBest, write_config
+from docclf.results.study.export import ExportBest
 from docclf.results.study.floors import FLOORS, classifier, floors_text, read_floors
+from docclf.results.study.trial_config import write_config
 from docclf.results.study.verdict import Verdict
-from docclf.results.team.joining import Entry
+from docclf.results.team.entries import Entry
 from docclf.safety.untrusted import read_config
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.storage.places import FINALISTS

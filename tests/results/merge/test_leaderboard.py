@@ -10,7 +10,7 @@ from merged_studies import CONFIG, SPACE, Make, board, load, merge, new_study, t
 from optuna.trial import TrialState
 
 from docclf.errors import SpaceError
-from docclf.results.study.verdict import judge
+from docclf.results.study.judging import judge
 
 
 def test_the_leaderboard_says_who_what_where_and_how_long(make: Make, tmp_path: Path) -> None:

@@ -240,10 +240,7 @@ for (const state of [...new Set(rows.map((row) => row[1]))].sort()) {
   stateFilter.append(new Option(state, state));
 }
 for (const [element, event] of [[find, "input"], [stateFilter, "change"]]) {
-  element.addEventListener(event, () => {
-    first = 0;
-    showRows();
-  });
+  element.addEventListener(event, () => ((first = 0), showRows()));
 }
 document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("back").addEventListener("click", () => ((first -= PAGE_ROWS), showRows()));

@@ -1,19 +1,26 @@
-"""trials.csv: one row a trial."""
+"""A study as a file for other programs: trials.csv, one row a trial, and the pickle that older notebooks open."""
 
+import logging
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from docclf.files import replacing
 from docclf.results.study.floors import training_facts
 from docclf.safety.cells import CsvWriter
+from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import folder_number
+
+log = logging.getLogger(__name__)
 
 
 def write_trials(
@@ -68,3 +75,18 @@ def _is_metric(key: str, value: Any) -> bool:
     """Whether a user attribute is a number that the task has measured."""
     ours = (*ITS_OWN, DUPLICATE_OF, PRUNED_AT)
     return key not in ours and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def write_pickle(path: Path, study: optuna.Study) -> None:
+    """Write a study with all trials in itself: it needs no storage, and holds no address or password of one.
+
+    Args:
+        path: Of the file, which is replaced.
+        study: Wherever it lives.
+    """
+    memory = InMemoryStorage()
+    optuna.copy_study(from_study_name=study.study_name, from_storage=storage_of(study), to_storage=memory)
+    copy = optuna.load_study(study_name=study.study_name, storage=memory)
+    with replacing(path) as partial:
+        partial.write_bytes(pickle.dumps(copy))
+    log.warning(f"The study as a pickle: {path}. A pickle runs code when it is opened: open none of unknown origin.")

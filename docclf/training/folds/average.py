@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 
-from docclf.training.fold_training import HEAD, NET, Candidate, FoldTraining
+from docclf.training.folds.training import HEAD, NET, Candidate, FoldTraining
 
 # A configuration that needs no more epochs than this comes to its end when time is up.
 _GRACE = 1
@@ -15,15 +15,20 @@ _GRACE = 1
 class Trial(Protocol):
     """What the folds need of an Optuna trial."""
 
-    def report(self, value: float, step: int) -> None: ...
+    def report(self, value: float, step: int) -> None:
+        """Take the score of a step."""
 
-    def should_prune(self) -> bool: ...
+    def should_prune(self) -> bool:
+        """Whether the configuration is not worth going on with."""
 
-    def should_pause(self) -> bool: ...
+    def should_pause(self) -> bool:
+        """Whether it should wait while others go on."""
 
-    def out_of_time(self) -> bool: ...
+    def out_of_time(self) -> bool:
+        """Whether the time of the search is up."""
 
-    def tell_progress(self, text: str) -> None: ...
+    def tell_progress(self, text: str) -> None:
+        """Take what the training is at, in words."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,14 @@ class FoldAverage(FoldTraining):
         each: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
             fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
             compare step by step (Wilcoxon).
-        **training: See `docclf.training.fold_training.FoldTraining`.
+        **training: See `docclf.training.folds.training.FoldTraining`.
     """
 
     def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
         super().__init__(tell=trial.tell_progress, **training)
         self.trial, self.prune_after, self.each = trial, prune_after, each
         self.by_kind: dict[str, list[FoldScore]] = {}
-        """Finished folds of each candidate, see `docclf.training.fold_training.Candidate`."""
+        """Finished folds of each candidate, see `docclf.training.folds.training.Candidate`."""
         self.reports: dict[int, float] = {}
         self.pruned = self.paused = self.out_of_time = False
 
@@ -91,7 +96,7 @@ class FoldAverage(FoldTraining):
         """Count a fold that was trained elsewhere as if it were trained here and now.
 
         Args:
-            candidates: What it may keep, see `docclf.training.fold_training.FoldTraining.state_dict`.
+            candidates: What it may keep, see `docclf.training.folds.training.FoldTraining.state_dict`.
             seconds: How long it was trained.
         """
         self.reset()

@@ -12,10 +12,10 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from docclf.loggers.recording import RecordingLogger, replay
-from docclf.training.fitting import FoldTrainer
-from docclf.training.fold_average import FoldAverage
-from docclf.training.fold_training import FoldTraining
-from docclf.training.resume import NoLocksError
+from docclf.training.folds.average import FoldAverage
+from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.resume import NoLocksError
+from docclf.training.folds.training import FoldTraining
 
 # Seconds between two looks at what another process does.
 POLL_S = 0.2

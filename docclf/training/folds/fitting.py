@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
-from docclf.inference.ensemble import save_weights
+from docclf.inference.folder import save_weights
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import StateIO
-from docclf.training.fold_training import AVERAGE, HEAD, NET, FoldTraining
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.training import AVERAGE, HEAD, NET, FoldTraining
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class FoldTrainer:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What a fold may keep, see `docclf.training.fold_training.Candidate`."""
+        """What a fold may keep, see `docclf.training.folds.training.Candidate`."""
         return (NET,) if self.heads is None else (HEAD, AVERAGE, NET)
 
     def assign(self) -> NDArray[np.int64]:
@@ -71,7 +71,7 @@ class FoldTrainer:
 
     @property
     def watched(self) -> dict[str, Any]:
-        """What all who follow a fold's training are told of it, see `docclf.training.fold_training.FoldTraining`."""
+        """What all who follow a fold's training are told of it, see `docclf.training.folds.training.FoldTraining`."""
         validation = self.validation
         told = {"n_runs": validation.n_runs, "epochs": validation.epochs, "seed": validation.seed}
         return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from docclf.loggers.recording import Call, replay
 from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
-from docclf.training.resume import FoldCheckpoints
+from docclf.training.folds.resume import FoldCheckpoints
 
 SCORE = "val/macro_f1"
 

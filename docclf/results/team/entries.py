@@ -1,0 +1,123 @@
+"""The trials of several studies as those of one: each once, with the number that it has there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, create_trial
+
+from docclf.results.team.leaderboard import Origin
+from docclf.results.team.sources import Source
+from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, REFERENCE, RETRY_OF
+from docclf.sweeper.study.finals import mark, source_number
+from docclf.sweeper.study.trials import how_scored
+
+# User attributes of a merged study's trials.
+MERGED_FROM = "merged_from"  # who, host, study and number of its origin
+NOT_COMPARABLE = "not_comparable"  # true where its score cannot be compared with those of the first study
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial of one of the studies.
+
+    Attributes:
+        number: In the merged study; None where it does not fit that.
+        drawn: Its parameters and their distributions there.
+    """
+
+    source: Source
+    trial: FrozenTrial
+    origin: Origin
+    is_comparable: bool
+    number: int | None
+    drawn: tuple[Mapping[str, Any], Mapping[str, BaseDistribution]] | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The trials of several studies, each once.
+
+    Attributes:
+        sources: The studies, in the order given.
+        entries: By study, then by number.
+        by_study: Who and study to all that ran there, a repeated baseline too.
+        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study.
+        notes: What is worth knowing, a sentence each.
+    """
+
+    sources: Sequence[Source]
+    entries: Sequence[Entry]
+    by_study: Mapping[tuple[str, str], Sequence[FrozenTrial]]
+    numbers: Mapping[tuple[int, int], int]
+    notes: Sequence[str]
+
+    def copies(self) -> list[FrozenTrial]:
+        """The merged study's trials, by number."""
+        return [self._copy(entry) for entry in self.entries if entry.number is not None]
+
+    def _copy(self, entry: Entry) -> FrozenTrial:
+        trial, place = entry.trial, self.sources.index(entry.source)
+        attributes = {key: value for key, value in trial.user_attrs.items() if key not in (RETRY_OF, DUPLICATE_OF)}
+        twin = self.numbers.get((place, trial.user_attrs.get(DUPLICATE_OF, -1)))
+        attributes |= {MERGED_FROM: vars(entry.origin)} | ({} if twin is None else {DUPLICATE_OF: twin})
+        if not entry.is_comparable:
+            attributes[NOT_COMPARABLE] = True
+        assert entry.drawn is not None
+        return _timed(trial, *entry.drawn, attributes)
+
+    def rescoring(self) -> str | None:
+        """How the finalists of all studies that can be compared were re-evaluated; None where it was not the same."""
+        comparable = {id(entry.source): entry.source for entry in self.entries if entry.is_comparable}
+        ways = [{_way(finalist) for finalist in source.finalists} for source in comparable.values()]
+        return next(iter(ways[0])) if ways and len(ways[0]) == 1 and all(way == ways[0] for way in ways) else None
+
+    def finalists(self) -> list[tuple[FrozenTrial, FrozenTrial, Source]]:
+        """Finalists of the merged study: the copy, what it copies and whose that is.
+
+        Those of the first study that has any decide how a finalist is scored; others are left behind.
+        """
+        way = next((_way(source.finalists[0]) for source in self.sources if source.finalists), None)
+        found: dict[str, tuple[FrozenTrial, FrozenTrial, Source]] = {}
+        comparable = {(id(entry.source), entry.number) for entry in self.entries if entry.is_comparable}
+        for place, source in enumerate(self.sources):
+            for finalist in sorted(source.finalists, key=lambda t: t.number):
+                number = self.numbers.get((place, source_number(finalist)))
+                if number is None or _way(finalist) != way or (id(source), number) not in comparable:
+                    continue
+                how = how_scored(finalist)
+                name = mark(number, [how] if how else [], finalist.user_attrs.get(REFERENCE))
+                origin = {"study": source.name, "number": source_number(finalist)}
+                attributes = {key: value for key, value in finalist.user_attrs.items() if key != RETRY_OF}
+                attributes |= {FINALIST: name, MERGED_FROM: origin}
+                copy = _timed(finalist, finalist.params, finalist.distributions, attributes)
+                found.setdefault(name, (copy, finalist, source))
+        return list(found.values())
+
+
+def _way(finalist: FrozenTrial) -> str:
+    """How a finalist was re-evaluated; a floor that was run as one is on the folds of the others."""
+    reference = finalist.user_attrs.get(REFERENCE)
+    return how_scored(finalist).removesuffix(f"{REFERENCE}={reference}").rstrip()
+
+
+def _timed(
+    trial: FrozenTrial,
+    params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution],
+    attributes: dict[str, Any],
+) -> FrozenTrial:
+    copy = create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=dict(params),
+        distributions=dict(distributions),
+        user_attrs=attributes,
+        system_attrs=dict(trial.system_attrs),  # constraints are among them, and what pruners remember
+        intermediate_values=dict(trial.intermediate_values),
+    )
+    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return copy

@@ -1,0 +1,65 @@
+"""What the user allows a config to call: `--allow` on the command line, and DOCCLF_ALLOW."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Collection
+
+from docclf.errors import ConfigError
+
+# Patterns with commas between: `mine.Model` allows that name, `mine.*` every name below `mine`. Read from the
+# environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
+VARIABLE = "DOCCLF_ALLOW"
+_OPTION = "--allow"
+_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
+
+
+def take_allowed() -> None:
+    """Move what `--allow` names on the command line into the environment, where `allowed` finds it.
+
+    Raises:
+        ConfigError: It names nothing.
+    """
+    kept, found, arguments = [], os.environ.get(VARIABLE, "").split(","), iter(sys.argv)
+    for text in arguments:
+        if text != _OPTION and not text.startswith(f"{_OPTION}="):
+            kept.append(text)
+            continue
+        names = next(arguments, "") if text == _OPTION else text.partition("=")[2]
+        if not names:
+            raise ConfigError(f"Expected a dotted name after {_OPTION}, got none. Say {_OPTION} mine.*")
+        found += names.split(",")
+    if len(kept) < len(sys.argv):
+        sys.argv[:] = kept
+        os.environ[VARIABLE] = ",".join(dict.fromkeys(filter(None, map(str.strip, found))))
+
+
+def allowed() -> tuple[str, ...]:
+    """The patterns of `DOCCLF_ALLOW`.
+
+    Raises:
+        ConfigError: One is neither a dotted name nor one that ends with `.*`.
+    """
+    patterns = tuple(text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip())
+    if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
+        raise ConfigError(
+            f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
+            f"got {wrong[0]!r}. Say {_OPTION} mine.*"
+        )
+    return patterns
+
+
+def allow_options() -> str:
+    """What a command to copy needs to be allowed the same, with a blank before it; empty where nothing is."""
+    return "".join(f" {_OPTION} {shlex.quote(name)}" for name in allowed())
+
+
+def is_listed(name: str, patterns: Collection[str]) -> bool:
+    """
+    >>> is_listed("mine.Model", ["mine.*"]), is_listed("mine", ["mine.*"]), is_listed("torch.optim.SGD", ["torch"])
+    (True, False, False)
+    """
+    return any(name == text or (text.endswith(".*") and name.startswith(text[:-1])) for text in patterns)

@@ -1,0 +1,182 @@
+"""The run of one configuration, from its parts to its result: floors, folds, the model that is kept, what is told."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from docclf.data.cache.contents import n_cpus
+from docclf.errors import TrainingError
+from docclf.loggers.run import RunLoggers
+from docclf.models.frozen.floors import measure_floors
+from docclf.results.run import write_folds, write_predictions, write_result
+from docclf.results.shift import shift_lines
+from docclf.results.study.floors import floor_lines, foretold_text
+from docclf.safety.permission import allowed
+from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
+from docclf.training.folds.resume import drop_worst
+from docclf.training.parts import Parts
+from docclf.training.refit import assess, foretell, score_test
+from docclf.training.shift import compare_test_pages
+
+log = logging.getLogger(__name__)
+
+
+def run_parts(parts: Parts, logger: RunLoggers, started: float) -> float | tuple[float, ...] | None:
+    """Train and score a configuration fold by fold, and refit it if asked to.
+
+    Args:
+        parts: What trains it.
+        logger: Receives its metrics.
+        started: When that began, by `time.perf_counter`.
+
+    Returns:
+        `search.objective`; None if the trial was pruned, paused or is out of time.
+
+    Raises:
+        NonFiniteLossError: The loss became NaN or infinite.
+    """
+    result = _describe(parts)
+    try:
+        done = _cross_validate(parts, logger, result)
+        return None if _is_cut_off(parts, done, result) else _conclude(parts, done, result)
+    except Exception as error:
+        result |= {"state": "FAIL", "cause": f"{type(error).__name__}: {error}"}
+        if isinstance(error, TrainingError):
+            parts.checkpoints.clear()  # another attempt would end the same way
+        raise
+    finally:
+        result["seconds"] = time.perf_counter() - started
+        write_result(parts.folder, result)
+        logger.finish(result)
+
+
+def _describe(parts: Parts) -> dict[str, Any]:
+    """What `result.yaml` says before anything is trained."""
+    data = parts.data.data
+    facts = {
+        "fingerprint": data.fingerprint,
+        "pages": len(parts.data.labels),
+        "dropped": len(data.dropped),
+        **({"fingerprint_of_rows": rows} if (rows := data.fingerprint_of_rows) != data.fingerprint else {}),
+        "targets": data.pages.targets,
+        "class_names": data.pages.class_names,
+        **({"corrections": data.corrections} if data.corrections else {}),
+    }
+    result: dict[str, Any] = {"state": "INTERRUPTED", "params": parts.trial.params, "data": facts, "tune": parts.tune}
+    if names := allowed():
+        result["allowed"] = list(names)
+    result["weights"] = {"name": parts.cfg.model.name, "source": parts.heads.cache.backbone.weights.source}
+    result["hardware"] = _hardware()
+    parts.trial.set_user_attr("hardware", result["hardware"])
+    return result
+
+
+def _cross_validate(parts: Parts, logger: RunLoggers, result: dict[str, Any]) -> CrossValidation:
+    """Measure the floors, train the folds, and note what came out."""
+    trial, heads, validation = parts.trial, parts.heads, parts.trainer.validation
+    assignment = parts.trainer.assign()
+    result["floors"] = measure_floors(parts.data, assignment, validation.n_runs, heads.cache)
+    means = {name: floor["mean"] for name, floor in result["floors"].items()}
+    attributes: dict[str, Any] = {"tune": parts.tune, "weights": heads.cache.backbone.weights.source, "floors": means}
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    if trial.number is not None and not trial.is_finalist:
+        _compare_test_pages(parts)
+    if parts.tune == "head":
+        done = cross_validate_heads(heads, validation, assignment, trial)
+    else:
+        done = cross_validate(parts.trainer, trial, logger.fold, is_shared=trial.may_be_helped)
+    result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
+    result |= {"folds_clean": done.clean_scores} if done.clean_scores else {}
+    result |= parts.halved
+    for name, value in ({"folds": done.scores} | parts.halved).items():
+        trial.set_user_attr(name, value)
+    if done.kept_scores:
+        result |= {"kept": done.kept, "kept_scores": done.kept_scores}
+        trial.set_user_attr("kept", done.kept)
+    return done
+
+
+def _is_cut_off(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> bool:
+    """Whether the folds did not come to their end: out of time, paused or pruned."""
+    if done.paused and not done.out_of_time:
+        result["state"] = "PAUSED"
+        drop_worst(parts.folder.parent, parts.trial.paused, float(parts.cfg.search.keep_gb))
+    elif done.pruned and not done.out_of_time:
+        result["state"] = "PRUNED"
+        parts.checkpoints.clear()
+    return done.out_of_time or done.paused or done.pruned
+
+
+def _conclude(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> float | tuple[float, ...]:
+    """Write what the folds came to, and keep their model where it is wanted; the objectives."""
+    cfg, trial, folder, is_net = parts.cfg, parts.trial, parts.folder, parts.tune != "head"
+    result["metrics"] = done.metrics
+    for name, value in done.metrics.items():
+        trial.set_user_attr(name, value)
+    net = parts.heads.cache.flops(parts.data.image_size) if is_net else 0
+    result["passes"] = {"frozen": parts.heads.passes, "net": net}
+    is_shown = trial.number is None or trial.is_finalist
+    _write(parts, done, picture=is_shown or is_net)  # a picture takes longer to draw than a head to fit
+    objectives = cfg.search.objective
+    values = [done.metrics[name] for name in ([objectives] if isinstance(objectives, str) else objectives)]
+    is_best = trial.would_be_best(values[0])
+    if is_shown:
+        result |= assess(parts.data, done, folder)
+    if is_shown or (is_best and is_net):  # what takes a head longer than to be fitted
+        result["foretold"] = foretell(parts.heads, done)
+        trial.set_user_attr("foretold", result["foretold"])
+    if parts.keeps and (is_shown or is_best or cfg.keep_checkpoints == "all"):
+        parts.keep(done)
+        if trial.number is None:  # test pages must not guide a search
+            result["refit"] = score_test(parts.data, folder, parts.trainer.build_trainer)
+    result["state"] = "COMPLETE"
+    parts.checkpoints.clear()
+    if trial.number is None:
+        _tell(done, result, folder)
+    return values[0] if isinstance(objectives, str) else tuple(values)
+
+
+def _write(parts: Parts, done: CrossValidation, *, picture: bool) -> None:
+    """Write folds and out-of-fold predictions."""
+    pages, folder = parts.data.pages, parts.folder
+    write_folds(folder, pages.train.ids, done.assignment, pages.train.groups)
+    write_predictions(folder, pages, done.assignment, done.probabilities, picture=picture)
+    if (folder / "confusion.png").is_file():
+        parts.trial.attach(folder / "confusion.png")
+
+
+def _compare_test_pages(parts: Parts) -> None:
+    """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
+    data, cache, folder = parts.data, parts.heads.cache, parts.trial.folder
+    validation = data.validation_views if data.validation_augment is not None else None
+    try:
+        if folder is not None and (facts := compare_test_pages(parts.cfg, data.data, cache, folder, validation)):
+            for line in shift_lines(facts, areas_alone=True):  # the rest was said before the first trial
+                log.info(line)
+    except Exception:
+        log.exception("Could not compare the test pages with the training pages; the search goes on.")
+
+
+def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
+    """Say what a run came to."""
+    folds = ", ".join(f"{score:.3f}" for score in done.scores)
+    kept = f"; kept: {done.kept}" if done.kept_scores else ""
+    pooled = f"{result['metrics']['macro_f1_pooled']:.3f}"
+    clean = f"; clean {result['metrics']['macro_f1_clean']:.3f}" if done.clean_scores else ""
+    for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
+        log.info(line)
+    log.info(f"  {foretold_text(result['foretold'])}")
+    log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")
+
+
+def _hardware() -> dict[str, Any]:
+    """What this process trains on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}
