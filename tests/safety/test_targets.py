@@ -1,33 +1,19 @@
 """What a config may call, and what a folder of configs may decide. Nothing in one that was sent runs code."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.utils import get_args
 from omegaconf import DictConfig, OmegaConf
 
-from docclf import CONF_DIR
-from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
-from docclf.safety.allow import require_allowed
-from docclf.safety.targets import build, whitelist
+from docclf.safety.targets import build
 from docclf.safety.untrusted import allowed
 from docclf.sweeper.space.parameters import parse_space
 from docclf.sweeper.strategy.samplers import make_pruner, make_sampler
 from docclf.train import train
-
-MINE = """
-from pathlib import Path
-Path({seen!r}).touch()
-import torch
-class Turned:
-    def __init__(self, by=1): self.by, self.mixup = by, None
-"""
 
 # Each runs code, loads a pickle or writes a file where its arguments say.
 GADGETS = [
@@ -58,18 +44,6 @@ GADGETS = [
     {"_target_": "mine.Turned"},
     {"_target_": "${{oc.decode:mine.Turned}}"},
 ]
-
-
-@pytest.fixture
-def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that appears where something ran; a module, a script and a pickle that make it."""
-    path = tmp_path / "seen"
-    (tmp_path / "mine.py").write_text(MINE.format(seen=str(path)))
-    (tmp_path / "code.py").write_text(f"open({str(path)!r}, 'w')")
-    (tmp_path / "a.pickle").write_bytes(f"cposix\nsystem\n(S'touch {path}'\ntR.".encode())
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-    return path
 
 
 def filled(gadget: Any, seen: Path) -> Any:
@@ -138,167 +112,3 @@ def test_samplers_and_pruners_are_chosen_by_name(gadget: dict[str, Any], seen: P
         with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner"):
             make_pruner(OmegaConf.create(config))
     assert not seen.exists()
-
-
-# A folder of configs
-
-
-def refused(folder: Path, content: str, *arguments: str, file: str = "config.yaml") -> str:
-    """What is said of a command with a config of somebody else; empty where it is taken."""
-    path = folder / "theirs" / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = "defaults:\n  - train\n  - _self_\n" if file == "config.yaml" and "defaults:" not in content else ""
-    path.write_text(head + content, encoding="utf-8")
-    name = ["--config-name", "config"] if file == "config.yaml" else []
-    try:
-        check_foreign(get_args(["--config-dir", str(folder / "theirs"), *name, *arguments]), "train")
-    except ConfigError as error:
-        return str(error)
-    return ""
-
-
-SEARCH = ("-m", "hparams_search=optuna")
-
-
-@pytest.mark.parametrize(
-    ("content", "key"),
-    [
-        ("hydra: {job_logging: {handlers: {file: {filename: /x}}}}", "hydra.job_logging.handlers.file.filename"),
-        ("hydra: {job_logging: {handlers: {x: {(): os.system, command: x}}}}", "hydra.job_logging.handlers.x"),
-        ("hydra: {hydra_logging: {formatters: {x: {class: mine.Turned}}}}", "hydra.hydra_logging.formatters.x"),
-        ("hydra: {run: {dir: /x}}", "hydra.run.dir"),
-        ("hydra: {sweep: {subdir: ../../x}}", "hydra.sweep.subdir"),
-        ("hydra: {output_subdir: ../../x}", "hydra.output_subdir"),
-        ("hydra: {callbacks: {x: {_target_: mine.Turned}}}", "hydra.callbacks.x"),
-        ("hydra: {callbacks: {export: {read_page: mine.Turned}}}", "hydra.callbacks.export.read_page"),
-        ("hydra: {launcher: {_target_: mine.Turned}}", "hydra.launcher._target_"),
-        ("hydra: {job: {env_set: {LD_PRELOAD: /x}}}", "hydra.job.env_set"),
-        ("hydra: {searchpath: ['pkg://mine']}", "hydra.searchpath"),
-        ("hydra: {sweeper: {_target_: mine.Turned}}", "hydra.sweeper._target_"),
-        ("hydra: {sweeper: {preload: [mine]}}", "hydra.sweeper.preload"),
-        ("hydra: {sweeper: {preflight: mine.Turned}}", "hydra.sweeper.preflight"),
-        ("hydra: {sweeper: {on_best: mine.Turned}}", "hydra.sweeper.on_best"),
-        ("hydra: {sweeper: {finalists: {members: mine.Turned}}}", "hydra.sweeper.finalists.members"),
-        ("hydra: {sweeper: {custom_search_space: mine.Turned}}", "hydra.sweeper.custom_search_space"),
-        ("hydra: {sweeper: {storage: 'sqlite:////x.db'}}", "hydra.sweeper.storage"),
-        ("hydra: {sweeper: {warm_start_from: 'mysql://me@host/x'}}", "hydra.sweeper.warm_start_from"),
-        ("hydra: {sweeper: {params: {hydra.run.dir: /x}}}", "hydra.run.dir"),
-        ("hydra: {sweeper: {params: {+hydra.job.env_set.X: y}}}", "hydra.job.env_set"),
-        ("hydra: {sweeper: {params: {'+augment@hydra.callbacks': x}}}", "hydra.callbacks"),
-        ("hydra: {sweeper: {params: {hydra/launcher: x}}}", "hydra/launcher"),
-        ("hydra: {sweeper: {conditional: [{when: {a: 1}, params: {data.cache_dir: /x}}]}}", "data.cache_dir"),
-        ("hydra: {sweeper: {finalists: {overrides: {study_name: /x}}}}", "study_name"),
-        ("a: $\nhydra: {sweeper: {params: {model.name: '${a}{oc.env:HOME}'}}}", "hydra.sweeper.params.model.name"),
-        ("study_name: ../x", "study_name"),
-        ("x: ../y\nstudy_name: ${x}", "study_name"),
-        ("study_name: /x", "study_name"),
-        ("data: {cache_dir: /x}", "data.cache_dir"),
-        ("data: {root: /nowhere/x}", "data.root"),
-        ("trainer: {default_root_dir: /x}", "trainer.default_root_dir"),
-        ("trainer: {profiler: pytorch}", "trainer.profiler"),
-        ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
-        ("search: {storage: x.log}", "search.storage"),
-        ("search: {warm_start_from: /x}", "search.warm_start_from"),
-        ("model: {name: '${oc.env:HOME}'}", "model.name"),
-        ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),
-        ("optimizer: {lr: '${oc.select:a,${oc.env:HOME}}'}", "optimizer.lr"),
-        ("model: {name: '\\${oc.env:HOME}'}", "model.name"),
-    ],
-)
-def test_a_folder_of_configs_decides_nothing_that_is_not_about_training(content: str, key: str, tmp_path: Path) -> None:
-    message = refused(tmp_path, content, *SEARCH)
-    assert key in message.partition("got")[0], message
-
-
-def test_options_that_a_sweep_could_choose_are_looked_at_too(tmp_path: Path) -> None:
-    content = "# @package _global_\nhydra: {run: {dir: /x}}\n"
-    assert "hydra.run.dir" in refused(tmp_path, content, "-m", "experiment=basic,evil", file="experiment/evil.yaml")
-    assert "hydra.run.dir" in refused(tmp_path, content, *SEARCH, file="experiment/evil.yaml")
-    (tmp_path / "theirs" / "experiment" / "evil.yaml").unlink()
-    (tmp_path / "theirs" / "experiment" / "aaa.yaml").write_text("defaults: [nothing_of_the_kind]\n")
-    hidden = "defaults: [{'/experiment/deep/x@_global_.hydra.callbacks.x': y}]\n"
-    (tmp_path / "theirs" / "experiment" / "deep" / "x").mkdir(parents=True)
-    (tmp_path / "theirs" / "experiment" / "deep" / "x" / "y.yaml").write_text("_target_: mine.Turned\n")
-    assert "hydra.callbacks.x" in refused(tmp_path, hidden, *SEARCH, file="experiment/evil.yaml")
-    (tmp_path / "theirs" / "experiment" / "evil.yaml").unlink()
-    mixed = "defaults: [{'/experiment/${experiment}@_global_': x}]\n"
-    assert "interpolated defaults" in refused(tmp_path, mixed, *SEARCH, file="augment/evil.yaml")
-
-
-def test_a_launcher_of_the_folder_does_not_shadow_the_installed_one(tmp_path: Path) -> None:
-    content = "_target_: mine.Turned\n"
-    assert "hydra.launcher" in refused(
-        tmp_path, content, "hydra/launcher=basic", "-m", file="hydra/launcher/basic.yaml"
-    )
-
-
-def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "secret.yaml").write_text("password: x\n")
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "more.yaml").symlink_to(tmp_path / "secret.yaml")
-    with pytest.raises(Exception, match="leads elsewhere"):
-        refused(tmp_path, "seed: 1")
-
-
-def test_reruns_of_somebody_elses_command_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--experimental-rerun"):
-        check_foreign(get_args(["--experimental-rerun", "x"]), "train")
-
-
-@pytest.mark.parametrize(
-    ("content", "file", "arguments"),
-    [
-        ("optimizer: {lr: 0.1}\nstudy_name: 서식 2", "config.yaml", SEARCH),
-        ("hydra: {sweeper: {baseline: false, params: {optimizer.lr: 'interval(1e-4, 1e-3)'}}}", "config.yaml", SEARCH),
-        ("hydra: {sweeper: {sampler: {n_startup_trials: 3}}}", "config.yaml", SEARCH),
-        ("logger: {wandb: {project: '${oc.env:WANDB_PROJECT,docclf}'}}", "config.yaml", ()),
-        ("{{optuna}}", "hparams_search/mine.yaml", ("-m", "hparams_search=mine")),
-        ("# @package _global_\nsearch: {n_trials: 3}", "experiment/mine.yaml", (*SEARCH, "experiment=mine")),
-        ("strength: 2\ndefaults: [light, _self_]", "augment/mine.yaml", ("augment=mine",)),
-        ("hydra: {run: {dir: /x}}", "config.yaml", ("hydra.run.dir=/y",)),
-        ("data: {cache_dir: /x}", "config.yaml", ("data.cache_dir=y",)),
-        ("search: {storage: x.log}", "config.yaml", ("search.storage=y.log", *SEARCH)),
-    ],
-)  # fmt: skip
-def test_what_is_about_training_and_what_was_typed_is_taken(
-    content: str, file: str, arguments: tuple[str, ...], tmp_path: Path
-) -> None:
-    own = Path("conf/hparams_search/optuna.yaml").read_text(encoding="utf-8")
-    assert refused(tmp_path, content.replace("{{optuna}}", own), *arguments, file=file) == ""
-
-
-def test_keys_may_be_allowed_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCCLF_ALLOW", "hydra.launcher.*")
-    content = "hydra: {launcher: {setup: [module load cuda]}}"
-    assert refused(tmp_path, content) == ""
-    assert "hydra.run.dir" in refused(tmp_path, "hydra: {run: {dir: /x}}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
-def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, seen: Path, pages_root: Path) -> None:
-    module = "from docclf.data.augment.batch import BatchAugment\nclass Mine(BatchAugment): pass\n"
-    (seen.parent / "mine.py").write_text(module)
-    command = [sys.executable, "-m", "docclf.train", "-m", "hparams_search=head", "search.n_trials=2", "report=false"]
-    command += [f"hydra/launcher={launcher}", "augment._target_=mine.Mine", "data=csv", f"data.root='{pages_root}'"]
-    command += ["model.name=test_resnet", "data.image_size=32", "search.workers=2", "finalists.top_k=0", "logger=none"]
-    path = os.pathsep.join([str(seen.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode and "--allow mine.Mine" in done.stdout + done.stderr
-    environment["DOCCLF_ALLOW"] = "mine.*"
-    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = seen.parent / "multirun" / "search"
-    assert OmegaConf.load(folder / "1" / "result.yaml").allowed == ["mine.*"]
-    assert "DOCCLF_ALLOW=mine.*" in (folder / "best" / "config.yaml").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("option", sorted(path.stem for path in (CONF_DIR / "hparams_search").glob("*.yaml")))
-def test_what_a_search_of_conf_calls_is_listed(option: str, compose_config: Any) -> None:
-    hydra = compose_config(f"hparams_search={option}", hydra=True).hydra
-    sweeper = hydra.sweeper
-    named = [sweeper.preflight, sweeper.on_best, sweeper.finalists.members, *sweeper.preload]
-    named += [callback._target_ for callback in hydra.callbacks.values()]
-    for name in filter(None, named):
-        require_allowed(name, whitelist(), "hydra")
