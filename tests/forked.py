@@ -12,18 +12,24 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 
 import cloudpickle
+import pytest
 
-# Its server has loaded what commands import, and has computed nothing: in a fork of a process in which OpenMP has had
-# threads, a training dies of a segmentation fault now and then.
+# Its server has loaded what commands import, and has computed nothing with OpenMP: in a fork of a process in which
+# OpenMP has had threads, a training dies of a segmentation fault now and then.
 _SERVED = multiprocessing.get_context("forkserver")
-_SERVED.set_forkserver_preload(["docclf.train", "docclf.training.refit", "docclf.predict", "docclf.report"])
+_SERVED.set_forkserver_preload(["preloaded"])
 
 
 def served(act: Callable[[], object], cwd: Path) -> tuple[int, str]:
     """Run something that may compute in another folder. Arguments and result as for `forked`."""
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with pytest.MonkeyPatch.context() as patch:  # the server of Python 3.11 has no other way to this folder
+        patch.setenv("PYTHONPATH", os.pathsep.join(path))
+        forkserver.ensure_running()
     with tempfile.NamedTemporaryFile("r", errors="replace") as output:
         process = _SERVED.Process(target=_run, args=(cloudpickle.dumps(act), str(cwd), output.name))
         process.start()
@@ -72,6 +78,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
 
 
 def _run(pickled: bytes, cwd: str, output: str) -> None:
+    assert "preloaded" in sys.modules, "its server says nothing of what it cannot import"
     os.chdir(cwd)
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):

@@ -1,12 +1,15 @@
 """Models of random weights that tell pages apart, to predict with."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.optim import AdamW
 
 from docclf.inference.description import Description
 from docclf.inference.folder import save_ensemble
 from docclf.models.backbone import make_net, normalisation
+from docclf.models.classifier import PageClassifier, cosine
 
 TARGETS = ["0", "7", "10"]
 CLASS_NAMES = ["invoice", "계약서", "letter of intent"]
@@ -44,3 +47,8 @@ def save_model(
     )
     save_ensemble(folder, description, weights)
     return folder
+
+
+def build(name: str = "test_resnet", **options: Any) -> PageClassifier:
+    settings: dict[str, Any] = {"num_classes": 3, "image_size": 32, "optimizer": AdamW, "scheduler": cosine, **options}
+    return PageClassifier(name, **settings)

@@ -16,9 +16,9 @@ from processes import wait_until
 from docclf.data.cache.decoded import load_pages
 from docclf.errors import DataError
 
-# Waits for a common moment, loads the pages, and says what it decoded and saw.
+# Waits for the others, loads the pages, and says what it decoded and saw.
 LOAD = """
-import json, pathlib, sys, time, zlib
+import json, os, pathlib, sys, time, zlib
 from docclf.data.cache import decoded as cache
 from docclf.errors import DataError
 folder, target, start, limit, slow = sys.argv[1:]
@@ -32,7 +32,11 @@ if int(limit):
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-time.sleep(max(0.0, float(start) - time.time()))
+if start:  # when all have imported
+    meeting, n = start.rsplit(":", 1)
+    pathlib.Path(meeting, str(os.getpid())).touch()
+    while len(list(pathlib.Path(meeting).iterdir())) < int(n):
+        time.sleep(0.005)
 try:
     pages = cache.load_pages(sorted(pathlib.Path(folder).iterdir()), 64, pathlib.Path(target))
     print(json.dumps([len(decoded), len(pages.images), zlib.crc32(pages.images), len(pages.problems)]))
@@ -51,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path, cache: Path, at: float = 0.0, limit: int = 0, slow: float = 0.0) -> subprocess.Popen[str]:
-    arguments = [str(folder), str(cache), str(at), str(limit), str(slow)]
+def start(folder: Path, cache: Path, meet: str = "", limit: int = 0, slow: float = 0.0) -> subprocess.Popen[str]:
+    arguments = [str(folder), str(cache), meet, str(limit), str(slow)]
     return subprocess.Popen([sys.executable, "-c", LOAD, *arguments], stdout=subprocess.PIPE, text=True)
 
 
@@ -64,8 +68,8 @@ def answer(process: subprocess.Popen[str]) -> object:
 
 @pytest.mark.parametrize("n", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_that_build_at_once_decode_once_and_agree(folder: Path, tmp_path: Path, n: int) -> None:
-    at = time.time() + 1.5 * n  # when all have imported
-    answers = [answer(process) for process in [start(folder, tmp_path, at, slow=0.01) for _ in range(n)]]
+    (meeting := tmp_path / "meeting").mkdir()
+    answers = [answer(process) for process in [start(folder, tmp_path, f"{meeting}:{n}", slow=0.01) for _ in range(n)]]
     decoded = [numbers[0] for numbers in answers]  # type: ignore[index]
     assert sorted(decoded) == [0] * (n - 1) + [N]
     assert len({tuple(numbers[1:]) for numbers in answers}) == 1  # type: ignore[index]

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -170,7 +169,7 @@ def test_squeezed_letterboxed_and_augmented_pages_differ_and_are_the_same_each_t
 # Once, whoever asks
 
 COUNT = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 import numpy as np
 from docclf.data.cache.store import load_array
 folder, log, start, slow = sys.argv[1:]
@@ -179,15 +178,19 @@ def compute(rows):
         file.write("".join(f"{row}\\n" for row in rows))
     time.sleep(float(slow))
     return (rows[:, None] * 10 + np.arange(3)).astype(np.float32)
-time.sleep(max(0.0, float(start) - time.time()))
+if start:  # when all have imported
+    meeting, n = start.rsplit(":", 1)
+    pathlib.Path(meeting, str(os.getpid())).touch()
+    while len(list(pathlib.Path(meeting).iterdir())) < int(n):
+        time.sleep(0.005)
 found = load_array("features-v1-test", (40, 3), compute, dtype=np.float32, cache_dir=pathlib.Path(folder), at_once=4)
 print(float(found.sum()))
 """
 SUM = float(sum(row * 10 + i for row in range(40) for i in range(3)))
 
 
-def start(folder: Path, log: Path, at: float = 0.0, slow: float = 0.0) -> subprocess.Popen[str]:
-    arguments = [str(folder), str(log), str(at), str(slow)]
+def start(folder: Path, log: Path, meet: str = "", slow: float = 0.0) -> subprocess.Popen[str]:
+    arguments = [str(folder), str(log), meet, str(slow)]
     return subprocess.Popen([sys.executable, "-c", COUNT, *arguments], stdout=subprocess.PIPE, text=True)
 
 
@@ -211,8 +214,9 @@ def test_a_pass_that_was_killed_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 
 def test_of_two_processes_one_computes_and_the_other_waits(tmp_path: Path) -> None:
-    log, at = tmp_path / "both.log", time.time() + 3
-    both = [start(tmp_path, log, at, slow=0.05) for _ in range(2)]
+    log = tmp_path / "both.log"
+    (meeting := tmp_path / "meeting").mkdir()
+    both = [start(tmp_path, log, f"{meeting}:2", slow=0.05) for _ in range(2)]
     assert [process.communicate(timeout=100)[0] for process in both] == [f"{SUM}\n"] * 2
     assert rows_in(log) == list(range(40))
 

@@ -2,8 +2,6 @@
 
 import csv
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+from forked import python
 from review_command import WRONG, Review
 
 from docclf.labels import main
@@ -61,12 +60,11 @@ def test_the_printed_commands_train_on_corrected_labels_and_show_the_effect(revi
         one.decide(page, own)
     train, compare = (shlex.split(line) for line in one.end().splitlines()[-2:])
     for command in (train, compare):
-        done = subprocess.run([sys.executable, *command[1:]], cwd=place, capture_output=True, encoding="utf-8")
-        assert done.returncode == 0, done.stderr
-    assert (
-        "Corrected labels: 2 relabelled, 0 dropped in B. Pages whose label stands in both are compared." in done.stdout
-    )
-    assert "22 out-of-fold pages that both have (A has 2 more, B 2)" in done.stdout
+        assert command[:2] == ["python", "-m"]
+        status, output = python(*command[2:], cwd=place, warn=False)
+        assert status == 0, output
+    assert "Corrected labels: 2 relabelled, 0 dropped in B. Pages whose label stands in both are compared." in output
+    assert "22 out-of-fold pages that both have (A has 2 more, B 2)" in output
     text = compare_runs(place / "outputs" / "corrected", place / "run")
     assert "2 relabelled, 0 dropped in A" in text
 

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from forked import python
 
 from docclf.inference.doubt import read_doubt
 from docclf.inference.ensemble import Blend
@@ -69,8 +70,23 @@ def search(searched: Any, make_search: Callable[..., Any], tmp_path: Path) -> An
     return make_search(tmp_path / "here")
 
 
-def test_the_mean_of_trials_that_complement_each_other_is_exported(search: Any) -> None:
-    output = search.run(*HEADS, *TOP)
+@pytest.fixture(scope="module")
+def exported(searched: Any, make_search: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy that was gone on with, to be read, and what that printed."""
+    shutil.copytree(searched.cwd, cwd := tmp_path_factory.mktemp("exported") / "here")
+    search = make_search(cwd)
+    return search, search.run(*HEADS, *TOP)
+
+
+@pytest.fixture
+def again(exported: Any, make_search: Callable[..., Any], tmp_path: Path) -> Any:
+    """A copy of that, to go on with."""
+    shutil.copytree(exported[0].cwd, tmp_path / "again", symlinks=True)
+    return make_search(tmp_path / "again")
+
+
+def test_the_mean_of_trials_that_complement_each_other_is_exported(exported: Any) -> None:
+    search, output = exported
     facts = told(search)
     assert facts["exported"] == "ensemble" and set(facts["ensemble"]["trials"]) == {2, 3}
     assert facts["ensemble"]["macro_f1"] == 1.0 and facts["ensemble"]["difference"]["low"] > 0
@@ -87,8 +103,8 @@ def test_the_mean_of_trials_that_complement_each_other_is_exported(search: Any) 
     assert config["model"]["head"]["C"] == search.read(f"{facts['trial']}/.hydra/config.yaml")["model"]["head"]["C"]
 
 
-def test_best_has_one_model_that_predicts_the_mean_and_a_run_as_any_other(search: Any) -> None:
-    search.run(*HEADS, *TOP)
+def test_best_has_one_model_that_predicts_the_mean_and_a_run_as_any_other(exported: Any) -> None:
+    search, _ = exported
     facts, best = told(search)["ensemble"], search.folder / "best"
     blend = load_ensemble(find_model(search.folder))
     assert isinstance(blend, Blend) and find_model(search.folder) == best / "model"
@@ -104,34 +120,31 @@ def test_best_has_one_model_that_predicts_the_mean_and_a_run_as_any_other(search
     doubt = read_doubt(best / "model" / "doubt.npz")
     assert doubt.novelty is None and doubt.selective.coverage[-1] == 1, "abstain works by confidence"
     assert (best / "reliability.png").is_file() and (best / "label_issues.csv").is_file()
-    compared = search.start_python("-m", "docclf.compare", str(best), str(search.folder / "finalists" / "0"))
-    assert compared.communicate()[0] and compared.returncode == 0
+    status, compared = python("docclf.compare", str(best), str(search.folder / "finalists" / "0"), cwd=search.cwd)
+    assert compared and status == 0
 
 
-def test_the_same_command_again_says_the_same(search: Any) -> None:
-    search.run(*HEADS, *TOP)
-    before = told(search)
-    n = len(finalists(search))
-    search.run(*HEADS, *TOP)
-    assert told(search) == before and len(finalists(search)) == n
+def test_the_same_command_again_says_the_same(again: Any) -> None:
+    before = told(again)
+    n = len(finalists(again))
+    again.run(*HEADS, *TOP)
+    assert told(again) == before and len(finalists(again)) == n
 
 
-def test_without_an_ensemble_best_has_the_winner_again(search: Any) -> None:
-    search.run(*HEADS, *TOP)
-    output = search.run(*HEADS, *TOP, "search.ensemble=false")
-    facts = told(search)
+def test_without_an_ensemble_best_has_the_winner_again(again: Any) -> None:
+    output = again.run(*HEADS, *TOP, "search.ensemble=false")
+    facts = told(again)
     assert facts["exported"] == "winner" and "ensemble" not in facts and "mean of" not in output
-    assert not isinstance(load_ensemble(find_model(search.folder)), Blend)
+    assert not isinstance(load_ensemble(find_model(again.folder)), Blend)
     number = facts["winner"]["folder"].partition("/")[2]
-    assert models(search) == {number}
-    assert search.read("best/result.yaml") == search.read(f"finalists/{number}/result.yaml")
+    assert models(again) == {number}
+    assert again.read("best/result.yaml") == again.read(f"finalists/{number}/result.yaml")
 
 
-def test_it_is_chosen_anew_by_what_is_known_then(search: Any) -> None:
-    search.run(*HEADS, *TOP)
-    take_turns(search, 1, 3)
-    search.run(*HEADS, *TOP)
-    assert set(told(search)["ensemble"]["trials"]) == {1, 3}
+def test_it_is_chosen_anew_by_what_is_known_then(again: Any) -> None:
+    take_turns(again, 1, 3)
+    again.run(*HEADS, *TOP)
+    assert set(told(again)["ensemble"]["trials"]) == {1, 3}
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,15 @@ def test_what_this_space_does_not_hold_is_left_to_the_sampler(tmp_path: Path, sp
         found(tmp_path, space, memory=str(tmp_path / "absent"))
 
 
+HEADS = ("model.tune=head", "search.n_trials=4", "hydra/sweeper/pruner=none", "search.ensemble=false")
+
+
 def test_a_search_begins_with_the_winner_of_the_one_before(make_search: Callable[..., Any], tmp_path: Path) -> None:
     first = make_search(tmp_path, "first")
-    first.run("search.n_trials=2")
+    first.run(*HEADS, "search.n_trials=2")
     best = yaml.safe_load((first.folder / "best" / "params.yaml").read_text())
     second = make_search(tmp_path, "second")
-    assert "Tried first: the winner of first" in second.run("search.n_trials=4")
+    assert "Tried first: the winner of first" in second.run(*HEADS)
     config = OmegaConf.load(second.folder / "1" / ".hydra" / "config.yaml")
     assert {key: OmegaConf.select(config, key) for key in best} == best
-    assert "Tried first" not in make_search(tmp_path, "third").run("search.memory=none")
+    assert "Tried first" not in make_search(tmp_path, "third").run(*HEADS, "search.memory=none")

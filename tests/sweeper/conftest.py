@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from forked import python
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
@@ -42,11 +43,9 @@ class Toy:
         self.folder = cwd / "multirun" / "toy"
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
-        """Start a search, with warnings as errors."""
-        ours = [] if any(override.startswith("hydra/sweeper=") for override in overrides) else [MAY_CHANGE]
-        command = [sys.executable, "-W", "error", str(APP), "-m", *ours, *overrides]
+        """Start a search in a Python of its own, with warnings as errors."""
         return subprocess.Popen(
-            command,
+            [sys.executable, "-W", "error", *arguments(*overrides)],
             cwd=self.cwd,
             env=environment(),
             text=True,
@@ -56,7 +55,9 @@ class Toy:
 
     def run(self, *overrides: str, code: int | None = 0) -> Run:
         """Run a search to its end, which must have this exit code; None for any."""
-        return finish(self.start(*overrides), self.cwd, code)
+        status, output = python(*arguments(*overrides), cwd=self.cwd, env=environment())
+        assert code is None or status == code, output
+        return Run(status, output, self.cwd)
 
     def paste(self, command: str, code: int | None = 0) -> Run:
         """Run a command that was printed, in a shell in another folder."""
@@ -108,6 +109,12 @@ class Toy:
         """Time and content of every file in the folders of some trials."""
         found = [path for number in numbers for path in (self.folder / str(number)).rglob("*") if path.is_file()]
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def arguments(*overrides: str) -> list[str]:
+    """What Python is given for a search."""
+    ours = [] if any(override.startswith("hydra/sweeper=") for override in overrides) else [MAY_CHANGE]
+    return [str(APP), "-m", *ours, *overrides]
 
 
 def environment() -> dict[str, str]:

@@ -1,18 +1,27 @@
 """A study whose file was lost or replaced beside the folders of its trials: nothing of these is overwritten."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-@pytest.mark.parametrize("loss", ["gone", "empty", "older", "emptied by another"])
-def test_folders_that_the_study_does_not_know_are_not_overwritten(toy: Any, tmp_path: Path, loss: str) -> None:
-    file, copy = toy.folder / "study.db", tmp_path / "older.db"
+@pytest.fixture(scope="module")
+def searched(new_toy: Callable[[], Any]) -> Any:
+    """A search of three trials, and beside it its file when it had one."""
+    toy = new_toy()
     toy.run("n_trials=1")
-    shutil.copy(file, copy)
+    shutil.copy(toy.folder / "study.db", toy.cwd / "older.db")
     toy.run("n_trials=3")
+    return toy
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty", "older", "emptied by another"])
+def test_folders_that_the_study_does_not_know_are_not_overwritten(searched: Any, toy: Any, loss: str) -> None:
+    shutil.copytree(searched.cwd, toy.cwd, dirs_exist_ok=True)
+    file, copy = toy.folder / "study.db", toy.cwd / "older.db"
     before = toy.files(0, 1, 2)
     for path in toy.folder.glob("study.db*"):
         path.unlink()

@@ -2,26 +2,16 @@
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import optuna
 import pytest
+from toy_finalists import AGAIN, finalists
 
 from docclf.sweeper.storage.ownership import is_for_another
 from docclf.sweeper.study.finals import scored, source_number
-
-AGAIN = (
-    "n_trials=6",
-    "hydra.sweeper.baseline=true",
-    "hydra.sweeper.finalists.top_k=2",
-    "hydra.sweeper.finalists.overrides={steps: 2}",
-)
-
-
-def finalists(toy: Any) -> list[Any]:
-    study = optuna.load_study(study_name="toy-finalists", storage=toy.storage)
-    return study.get_trials(deepcopy=False)
 
 
 def sources(toy: Any) -> list[int]:
@@ -33,8 +23,24 @@ def best_two(toy: Any) -> list[int]:
     return [t.number for t in sorted(others, key=lambda t: t.value)][:2]
 
 
-def test_the_baseline_and_the_best_run_again_with_the_overrides_in_folders_of_their_own(toy: Any) -> None:
-    output = toy.run(*AGAIN).output
+@pytest.fixture(scope="module")
+def rescored(new_toy: Callable[[], Any]) -> tuple[Any, str]:
+    """A search with finalists, to be read, and what it printed."""
+    toy = new_toy()
+    return toy, toy.run(*AGAIN).output
+
+
+@pytest.fixture
+def again(rescored: tuple[Any, str], toy: Any) -> Any:
+    """A copy of it, to go on with."""
+    shutil.copytree(rescored[0].cwd, toy.cwd, dirs_exist_ok=True)
+    return toy
+
+
+def test_the_baseline_and_the_best_run_again_with_the_overrides_in_folders_of_their_own(
+    rescored: tuple[Any, str],
+) -> None:
+    toy, output = rescored
     assert len(toy.trials) == 6, "they are no trials of the search"
     first, second = best_two(toy)
     assert sources(toy) == [first, 0, second], "where time ends, the best one is scored"
@@ -47,22 +53,20 @@ def test_the_baseline_and_the_best_run_again_with_the_overrides_in_folders_of_th
     assert [output.count(f"finalist {i}/3  trial {n}: ") for i, n in enumerate(sources(toy))] == [1, 1, 1]
 
 
-def test_the_same_command_scores_nobody_twice_and_a_longer_search_scores_who_is_new(toy: Any) -> None:
-    toy.run(*AGAIN)
-    before = sources(toy)
-    assert "finalist" not in toy.run(*AGAIN).output.lower().replace("finalists.", "")
-    assert sources(toy) == before
-    toy.run(*AGAIN, "n_trials=14")
-    new = [number for number in best_two(toy) if number not in before]
-    assert sources(toy) == before + new
+def test_the_same_command_scores_nobody_twice_and_a_longer_search_scores_who_is_new(again: Any) -> None:
+    before = sources(again)
+    assert "finalist" not in again.run(*AGAIN).output.lower().replace("finalists.", "")
+    assert sources(again) == before
+    again.run(*AGAIN, "n_trials=14")
+    new = [number for number in best_two(again) if number not in before]
+    assert sources(again) == before + new
     assert new, "or nothing was looked at"
 
 
-def test_other_overrides_score_them_all_again(toy: Any) -> None:
-    toy.run(*AGAIN)
-    toy.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
-    assert sources(toy) == 2 * sources(toy)[:3]
-    assert [len(trial.intermediate_values) for trial in finalists(toy)] == 3 * [2] + 3 * [1]
+def test_other_overrides_score_them_all_again(again: Any) -> None:
+    again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
+    assert sources(again) == 2 * sources(again)[:3]
+    assert [len(trial.intermediate_values) for trial in finalists(again)] == 3 * [2] + 3 * [1]
 
 
 @pytest.mark.parametrize("at", [0, 2])
@@ -103,11 +107,10 @@ def test_a_search_for_several_objectives_has_a_front_and_no_finalists(toy: Any) 
     assert not (toy.folder / "finalists").exists()
 
 
-def test_a_search_with_finalists_is_learnt_from_by_its_folder(toy: Any) -> None:
-    toy.run(*AGAIN)
-    toy.run("n_trials=1", "hydra.sweep.dir=multirun/next", "hydra.sweeper.warm_start_from=multirun/toy")
-    study = optuna.load_study(study_name="next", storage=toy.storage.replace("/toy/", "/next/"))
-    assert study.trials[0].params == toy.study.best_params
+def test_a_search_with_finalists_is_learnt_from_by_its_folder(again: Any) -> None:
+    again.run("n_trials=1", "hydra.sweep.dir=multirun/next", "hydra.sweeper.warm_start_from=multirun/toy")
+    study = optuna.load_study(study_name="next", storage=again.storage.replace("/toy/", "/next/"))
+    assert study.trials[0].params == again.study.best_params
 
 
 def test_fewer_than_none_are_refused(toy: Any) -> None:
@@ -139,17 +142,16 @@ def test_an_override_that_no_config_takes_is_refused_before_the_first_trial(toy:
 
 
 @pytest.mark.slow
-def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_with(toy: Any) -> None:
-    toy.run(*AGAIN)
-    before = scored(toy.study)
-    assert [source_number(t) for t in before] == sorted(sources(toy), key=lambda n: toy.trials[n].value)
+def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_with(again: Any) -> None:
+    before = scored(again.study)
+    assert [source_number(t) for t in before] == sorted(sources(again), key=lambda n: again.trials[n].value)
     others = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGINT", "signal_at=[4, 4]")
-    output = toy.run(*AGAIN, *others, code=130).output
+    output = again.run(*AGAIN, *others, code=130).output
     assert "Go on with:" in output
-    assert [t.state.name for t in finalists(toy)][3:] == ["COMPLETE", "FAIL", "WAITING"]
-    assert scored(toy.study) == before, "one of three says nothing yet"
-    toy.run(*AGAIN, *others[:1])
-    after = scored(toy.study)
+    assert [t.state.name for t in finalists(again)][3:] == ["COMPLETE", "FAIL", "WAITING"]
+    assert scored(again.study) == before, "one of three says nothing yet"
+    again.run(*AGAIN, *others[:1])
+    after = scored(again.study)
     assert [source_number(t) for t in after] == [source_number(t) for t in before]
     assert [t.user_attrs["finalist"].partition(" ")[2] for t in after] == 3 * ["steps=5"]
 
@@ -176,30 +178,28 @@ def test_who_was_scored_before_may_still_win_when_others_take_its_place(toy: Any
     assert {t.number for t in scored(toy.study)} >= {t.number for t in first}
 
 
-def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(toy: Any) -> None:
-    toy.run(*AGAIN)
-    best = scored(toy.study)[0]
-    shutil.rmtree(toy.folder / "finalists" / str(best.number))
-    toy.run(*AGAIN)
-    (again,) = finalists(toy)[3:]
-    assert again.user_attrs["finalist"] == best.user_attrs["finalist"]
-    found = scored(toy.study)
-    assert found[0].number == again.number and len(found) == 3
+def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(again: Any) -> None:
+    best = scored(again.study)[0]
+    shutil.rmtree(again.folder / "finalists" / str(best.number))
+    again.run(*AGAIN)
+    (last,) = finalists(again)[3:]
+    assert last.user_attrs["finalist"] == best.user_attrs["finalist"]
+    found = scored(again.study)
+    assert found[0].number == last.number and len(found) == 3
 
 
-def test_finalists_whose_runs_are_all_on_another_machine_are_left_to_it(toy: Any) -> None:
-    toy.run(*AGAIN)
-    ids = [trial._trial_id for trial in finalists(toy)]
-    with closing(sqlite3.connect(toy.folder / "study.db")) as database, database:
+def test_finalists_whose_runs_are_all_on_another_machine_are_left_to_it(again: Any) -> None:
+    ids = [trial._trial_id for trial in finalists(again)]
+    with closing(sqlite3.connect(again.folder / "study.db")) as database, database:
         change = "UPDATE trial_user_attributes SET value_json = '\"gpubox:12:34\"' WHERE key = 'owner' AND trial_id = ?"
         assert database.executemany(change, [(id_,) for id_ in ids]).rowcount == 3
-    assert not is_for_another(toy.study, toy.folder), "a folder that both share"
-    shutil.move(toy.folder / "finalists", toy.cwd / "there")
-    assert is_for_another(toy.study, toy.folder) and not is_for_another(toy.study, None)
-    assert "The finalists were scored on gpubox, where the winner is exported." in toy.run(*AGAIN).output
-    assert len(finalists(toy)) == 3
-    toy.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
-    assert len(finalists(toy)) == 6 and not is_for_another(toy.study, toy.folder)
+    assert not is_for_another(again.study, again.folder), "a folder that both share"
+    shutil.move(again.folder / "finalists", again.cwd / "there")
+    assert is_for_another(again.study, again.folder) and not is_for_another(again.study, None)
+    assert "The finalists were scored on gpubox, where the winner is exported." in again.run(*AGAIN).output
+    assert len(finalists(again)) == 3
+    again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
+    assert len(finalists(again)) == 6 and not is_for_another(again.study, again.folder)
 
 
 @pytest.mark.slow
@@ -233,64 +233,3 @@ def test_who_kept_to_the_constraints_of_the_search_is_not_measured_by_them_again
     chosen = [toy.trials[number] for number in sources(toy)]
     assert all(t.params["x"] ** 2 <= 0.6**2 for t in chosen)
     assert len(scored(toy.study)) == 3
-
-
-# References
-
-BETTER = ("--config-name", "climb", *AGAIN, "hydra.sweeper.finalists.top_k=1", "floors={far: 9, near: 0.01, best: 0}")
-REFERENCES = "hydra.sweeper.finalists.references={far: {note: far}, near: {shape: square, x: -0.2, note: near}}"
-
-
-def test_the_reference_that_the_winner_falls_behind_is_made_of_the_baseline(toy: Any) -> None:
-    output = toy.run(*BETTER, REFERENCES).output
-    *others, reference = finalists(toy)
-    assert [t.user_attrs.get("reference") for t in others] == [None] * len(others)
-    assert reference.user_attrs["reference"] == "near", "far is worse, and best is none of the references"
-    assert reference.params == {"shape": "square", "n": 1, "x": -0.2}, "the colour belongs to round shapes"
-    config = toy.config(f"finalists/{reference.number}")
-    assert (config.note, config.steps, config.shape.centre, config.colour) == ("near", 2, -0.3, "green")
-    assert reference.user_attrs["finalist"] == "0/near steps=2" and source_number(reference) == 0
-    assert "finalist 2/3  reference near: n=1 shape=square x=-0.2" in output
-
-
-def test_the_best_reference_takes_part_like_any_finalist_and_is_scored_once(toy: Any) -> None:
-    command = (*BETTER, "hydra.sweeper.finalists.references={near: {x: 0.3, n: 2, colour: blue}}")
-    toy.run(*command)
-    assert scored(toy.study)[0].user_attrs["reference"] == "near" and scored(toy.study)[0].value == pytest.approx(0.0)
-    assert scored(toy.study)[0].params == {"shape": "round", "n": 2, "colour": "blue"}, "x goes to the job alone"
-    n = len(finalists(toy))
-    toy.run(*command)
-    assert len(finalists(toy)) == n
-
-
-def test_a_killed_reference_is_scored_again(toy: Any) -> None:
-    command = (*BETTER, REFERENCES, "hydra.sweeper.finalists.overrides={steps: 5}")
-    toy.run(*command, "signal_at=[2, 4]", code=-9)
-    assert [t.state.name for t in finalists(toy)] == ["COMPLETE", "COMPLETE", "RUNNING"]
-    assert len(scored(toy.study)) == 2, "what was scored before it counts"
-    toy.run(*command)
-    dead, again = finalists(toy)[2:]
-    assert (again.state.name, again.user_attrs["retry_of"]) == ("COMPLETE", 2)
-    assert again.params == dead.params and again.user_attrs["reference"] == "near"
-    assert again in scored(toy.study)
-
-
-def test_no_reference_runs_where_the_winner_is_better_or_nobody_is_scored_again(toy: Any) -> None:
-    toy.run(*AGAIN, "floors={far: 9}", "hydra.sweeper.finalists.references={far: {note: far}}")
-    assert not any("reference" in t.user_attrs for t in finalists(toy))
-    more = ("hydra.sweep.dir=multirun/other", "hydra.sweeper.finalists.top_k=0")
-    toy.run(*BETTER, REFERENCES, *more)
-    assert not (toy.cwd / "multirun" / "other" / "finalists").exists()
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("{near: {notes: far}}", "Expected finalists to compose, but with"),
-        ("{near it: {note: far}}", "to map names without spaces to overrides"),
-        ("{near: far}", "as in {nearest: {model.tune: head}}, got near: far."),
-    ],
-)
-def test_a_reference_that_cannot_be_is_refused(given: str, expected: str, toy: Any) -> None:
-    output = toy.run(*AGAIN, f"hydra.sweeper.finalists.references={given}", code=1).output
-    assert expected in output and "Traceback" not in output

@@ -66,11 +66,11 @@ def test_lines_push_it_down_and_it_is_never_there_twice(watched: OnTerminal) -> 
 
 @pytest.mark.parametrize("preload", ["null", "[json]"], ids=["started for a trial", "started before the display"])
 def test_lines_of_two_workers_are_not_torn(toy: Any, preload: str) -> None:
-    command = ("n_trials=6", "seconds=2", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
+    command = ("n_trials=4", "seconds=2", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
     seen = start(toy, *command, columns=300, rows=12, environment={"DOCCLF_ALLOW": "json"})
     lines = seen.end()
     assert [line for line in lines if not any(re.fullmatch(said, line) for said in SAID)] == []
-    assert sorted(re.findall(r"(\d+): begin x=", "\n".join(lines)), key=int) == [str(n) for n in range(6)]
+    assert sorted(re.findall(r"(\d+): begin x=", "\n".join(lines)), key=int) == [str(n) for n in range(4)]
     both = [f for f in seen.frames if sum(re.match(r"trial \d+ +\w+ ", line) is not None for line in f) == 2]
     assert both, "a line for each worker"
 

@@ -131,10 +131,8 @@ def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
     everyone = [process.pid, *descendants(process.pid)]
     for pid in [process.pid] if number == signal.SIGTERM else everyone:  # Ctrl-C reaches all, kill one
         os.kill(pid, number)
-    sent = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
-    assert time.monotonic() - sent < 20
     assert "Go on with:\n" in output and "Traceback" not in output
     wait_until(lambda: not any(map(runs, everyone)), 5)
     assert shared_memory(everyone) == []

@@ -221,6 +221,14 @@ def rewrite(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
+def add_members(folder: Path) -> None:
+    """So many that YAML alone takes its time over them."""
+    described = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
+    del described["members"]
+    members = ", ".join(10**6 * ["fold_0.safetensors"])
+    (folder / "model.yaml").write_text(f"{yaml.safe_dump(described)}members: [{members}]\n", encoding="utf-8")
+
+
 def garble(folder: Path) -> None:
     (folder / "model.yaml").write_text("{backbone: [", encoding="utf-8")
 
@@ -243,7 +251,7 @@ def empty(folder: Path) -> None:
         (rewrite(decoded_size=10**9), "ValueError: sides of images"),
         (rewrite(image_size="96"), "ValueError: sides of images"),
         (rewrite(channels=10**9), "ValueError: 1 or 3 channels"),
-        (rewrite(members=10**6 * ["fold_0.safetensors"]), "ValueError: at most|DataError: Expected at most"),
+        (add_members, "ValueError: at most|DataError: Expected at most"),
         (rewrite(members=101 * ["fold_0.safetensors"]), "ValueError: at most"),
         (rewrite(targets=20_001 * ["a"]), "ValueError: at most"),
         (rewrite(temperature=float("nan")), "ValueError: finite numbers"),

@@ -1,4 +1,4 @@
-"""What a config may call, and what a folder of configs may decide. Nothing in one that was sent runs code."""
+"""What a folder of configs that was sent may decide."""
 
 import os
 import subprocess
@@ -8,140 +8,13 @@ from typing import Any
 
 import pytest
 from hydra._internal.utils import get_args
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign
-from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
-from docclf.safety.permission import allowed
-from docclf.safety.targets import build, whitelist
-from docclf.sweeper.space.parsing import parse_space
-from docclf.sweeper.strategy.pruners import make_pruner
-from docclf.sweeper.strategy.samplers import make_sampler
-from docclf.train import train
-
-MINE = """
-from pathlib import Path
-Path({seen!r}).touch()
-import torch
-class Turned:
-    def __init__(self, by=1): self.by, self.mixup = by, None
-"""
-
-# Each runs code, loads a pickle or writes a file where its arguments say.
-GADGETS = [
-    {"_target_": "torch.utils.collect_env.run", "command": "touch {seen}"},
-    {"_target_": "torch.utils.collect_env.run", "command": "touch {seen}", "_partial_": True},
-    {"_target_": "torch.distributed.run.main", "args": ["--nproc_per_node=1", "{code}"]},
-    {"_target_": "torch.hub.load", "repo_or_dir": "{folder}", "model": "x", "source": "local"},
-    {"_target_": "torch.utils.cpp_extension.load_inline", "name": "x", "cpp_sources": "int x;"},
-    {"_target_": "torch.load", "f": "{pickle}", "weights_only": False},
-    {"_target_": "torch.save", "obj": 1, "f": "{seen}"},
-    {"_target_": "torch.hub.load_state_dict_from_url", "url": "file://{pickle}", "weights_only": False},
-    {"_target_": "torch.package.PackageImporter", "file_or_buffer": "{pickle}"},
-    {"_target_": "torch.jit.load", "f": "{pickle}"},
-    {"_target_": "torch.compile", "model": {"_target_": "torch.load", "f": "{pickle}"}},
-    {"_target_": "timm.models.load_checkpoint", "checkpoint_path": "{pickle}"},
-    {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "{folder}"},
-    {"_target_": "pytorch_lightning.Trainer", "default_root_dir": "{folder}"},
-    {"_target_": "logging.FileHandler", "filename": "{seen}"},
-    {"_target_": "logging.config.fileConfig", "fname": "{code}"},
-    {"_target_": "optuna.storages.JournalStorage", "log_storage": 1},
-    {"_target_": "optuna.artifacts.FileSystemArtifactStore", "base_path": "{folder}"},
-    {"_target_": "docclf.demo.draw_pages", "root": "{folder}/drawn"},
-    {"_target_": "docclf.results.study.files.write_pickle", "path": "{seen}"},
-    {"_target_": "docclf.sweeper.job.worker.begin", "parent": 1, "path": "{pickle}"},
-    {"_target_": "docclf.inference.folder.save_weights", "path": "{seen}", "weights": {}},
-    {"_target_": "os.system", "command": "touch {seen}"},
-    {"_target_": "hydra.utils.get_method", "path": "mine.Turned"},
-    {"_target_": "mine.Turned"},
-    {"_target_": "${{oc.decode:mine.Turned}}"},
-]
-
-
-@pytest.fixture
-def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that appears where something ran; a module, a script and a pickle that make it."""
-    path = tmp_path / "seen"
-    (tmp_path / "mine.py").write_text(MINE.format(seen=str(path)))
-    (tmp_path / "code.py").write_text(f"open({str(path)!r}, 'w')")
-    (tmp_path / "a.pickle").write_bytes(f"cposix\nsystem\n(S'touch {path}'\ntR.".encode())
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-    return path
-
-
-def filled(gadget: Any, seen: Path) -> Any:
-    names = {"seen": seen, "folder": seen.parent, "code": seen.parent / "code.py", "pickle": seen.parent / "a.pickle"}
-    if isinstance(gadget, dict):
-        return {key: filled(value, seen) for key, value in gadget.items()}
-    return gadget.format(**names) if isinstance(gadget, str) else gadget
-
-
-@pytest.mark.parametrize("gadget", GADGETS, ids=lambda gadget: gadget["_target_"])
-def test_nothing_else_is_called_wherever_it_stands(gadget: dict[str, Any], cfg: DictConfig, seen: Path) -> None:
-    before = set(seen.parent.iterdir())
-    gadget = filled(gadget, seen)
-    nested = OmegaConf.create({"_target_": "docclf.data.augment.batch.BatchAugment", "strength": [gadget]})
-    keys = ("augment", "data.reader", "data.draw", "model.head", "optimizer", "logger.mine", "validation", "trainer")
-    for key in keys:
-        for value in (gadget, nested):
-            if value.get("_target_") == "docclf.demo.draw_pages" and key == "data.draw":
-                continue  # where it draws is looked at apart
-            changed = cfg.copy()
-            OmegaConf.update(changed, key, value, merge=False, force_add=True)
-            with pytest.raises(ConfigError, match=r"_target_` to be .*, got"):
-                check_config(changed)
-            with pytest.raises(ConfigError, match=r"_target_` to be .*, got"):
-                build(OmegaConf.select(changed, key), key)
-    assert set(seen.parent.iterdir()) == before, "nothing ran, nothing was written"
-    assert "mine" not in sys.modules
-
-
-def test_what_may_stand_at_one_key_may_not_at_another(cfg: DictConfig) -> None:
-    cfg.augment = {"_target_": "torch.optim.SGD", "params": []}
-    with pytest.raises(ConfigError, match=r"`augment._target_` to be one of docclf.data.augment.batch.BatchAugment"):
-        train(cfg, Path())
-
-
-def test_a_whitelist_cannot_come_with_the_config(cfg: DictConfig) -> None:
-    cfg.augment = {"_target_": "docclf.data.augment.batch.BatchAugment", "_execution_whitelist_": "*"}
-    with pytest.raises(Exception, match="_execution_whitelist_"):
-        build(cfg.augment, "augment")
-
-
-def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for pattern in ("mine.Turned", "other, mine.*"):
-        monkeypatch.setenv("DOCCLF_ALLOW", pattern)
-        assert build({"_target_": "mine.Turned", "by": 2}, "augment").by == 2
-    monkeypatch.setenv("DOCCLF_ALLOW", "min.*,mine.Turne")
-    with pytest.raises(ConfigError, match=r"allow it where you type the command: --allow mine\.Turned$"):
-        build({"_target_": "mine.Turned", "by": 2}, "augment")
-
-
-@pytest.mark.parametrize("pattern", ["*", "mine*", "mine.*.x", "a b", "mine.", ".mine"])
-def test_a_pattern_that_says_too_much_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCCLF_ALLOW", pattern)
-    with pytest.raises(ConfigError, match="Expected DOCCLF_ALLOW to hold dotted names"):
-        allowed()
-
-
-@pytest.mark.parametrize("gadget", GADGETS, ids=lambda gadget: gadget["_target_"])
-def test_samplers_and_pruners_are_chosen_by_name(gadget: dict[str, Any], seen: Path) -> None:
-    gadget = filled(gadget, seen)
-    space = parse_space({"x": "interval(0, 1)"})
-    for config in (gadget, {"_target_": "optuna.samplers.TPESampler", "gamma": gadget}):
-        with pytest.raises(ConfigError, match=r"hydra\.sweeper\.sampler"):
-            make_sampler(OmegaConf.create(config), space, 0)
-    for config in (gadget, {"_target_": "optuna.pruners.PatientPruner", "patience": 1, "wrapped_pruner": gadget}):
-        with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner"):
-            make_pruner(OmegaConf.create(config))
-    assert not seen.exists()
-
-
-# A folder of configs
+from docclf.safety.targets import whitelist
 
 
 def refused(folder: Path, content: str, *arguments: str, file: str = "config.yaml") -> str:

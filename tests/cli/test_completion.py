@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from processes import cpu_seconds
 
-DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "command-line.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "command-line.md"
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],

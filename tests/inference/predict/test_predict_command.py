@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from forked import python
 from omegaconf import DictConfig
 from predict_files import read
 
@@ -98,7 +99,9 @@ def command(cwd: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_the_command_writes_where_it_is_called_and_nothing_else(model: Path, pages_root: Path, tmp_path: Path) -> None:
-    status, output = command(tmp_path, f"run='{os.path.relpath(model, tmp_path)}'", f"data.root='{pages_root}'")
+    status, output = python(
+        "docclf.predict", f"run='{os.path.relpath(model, tmp_path)}'", f"data.root='{pages_root}'", cwd=tmp_path
+    )
     assert status == 0, output
     assert "9 pages of" in output and "test_resnet, 2 members, on c" in output and "macro-F1 " in output
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -110,10 +113,10 @@ def test_the_command_writes_where_it_is_called_and_nothing_else(model: Path, pag
 def test_the_exit_status_is_1_after_unreadable_pages_and_mistakes(model: Path, tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "broken.png").touch()
-    status, output = command(tmp_path, f"run='{model}'", "data.root=pages")
+    status, output = python("docclf.predict", f"run='{model}'", "data.root=pages", cwd=tmp_path)
     assert status == 1 and "1 of 1 pages could not be read" in output and "Traceback" not in output
     assert read(tmp_path / "predictions.csv")[1][-1] == "ValueError: the file is empty"
-    status, output = command(tmp_path, "run=nowhere", "data.root=pages")
+    status, output = python("docclf.predict", "run=nowhere", "data.root=pages", cwd=tmp_path)
     assert status == 1 and output.startswith("DataError: Expected the folder of a run") and "Traceback" not in output
 
 

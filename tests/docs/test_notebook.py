@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "search.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "search.ipynb"
 
 
 def test_no_output_of_the_notebook_is_kept_in_git() -> None:

@@ -164,9 +164,9 @@ def test_10_000_pages_of_17_classes_take_well_under_a_second() -> None:
     predicted, other = guesses(random, labels, 0.8, 17), guesses(random, labels, 0.8, 17)
     seconds = []
     for _ in range(3):  # the machine may be busy
-        started = time.perf_counter()
+        started = time.process_time()
         compare_scores(labels, predicted, other, 17)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     assert min(seconds) < 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import python
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
@@ -162,14 +163,11 @@ def test_a_command_says_so_before_it_does_anything(
 @pytest.fixture
 def search(tmp_path: Path) -> Callable[..., str]:
     """Runs a command that is refused, and gives what it says."""
-    import subprocess
-    import sys
 
     def run(command: str, *arguments: str) -> str:
-        given = [sys.executable, "-W", "error", "-m", f"docclf.{command}", *arguments]
-        done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 1 and "Traceback" not in done.stderr
-        return done.stdout + done.stderr
+        status, output = python(f"docclf.{command}", *arguments, cwd=tmp_path)
+        assert status == 1 and "Traceback" not in output
+        return output
 
     return run
 

@@ -1,11 +1,10 @@
-"""The score against scikit-learn, the schedules, and what a model is made of."""
+"""Weights that a classifier takes from a file."""
 
 import logging
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,129 +12,10 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from sklearn.metrics import f1_score
-from torch.optim import SGD, AdamW
+from small_models import build
 
 from docclf.errors import ConfigError
 from docclf.models import weights as found_weights
-from docclf.models.classifier import PageClassifier, constant, cosine, macro_f1
-from docclf.models.tuning import parameter_groups
-
-
-def build(name: str = "test_resnet", **options: Any) -> PageClassifier:
-    settings: dict[str, Any] = {"num_classes": 3, "image_size": 32, "optimizer": AdamW, "scheduler": cosine, **options}
-    return PageClassifier(name, **settings)
-
-
-# The score
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(
-    ("labelled", "predicted"),
-    [(range(5), range(5)), (range(3), range(5)), (range(5), range(2)), ([0, 2], [0, 2]), ([1], [3]), ([2], [2])],
-)
-def test_macro_f1_is_that_of_scikit_learn(seed: int, labelled: list[int], predicted: list[int]) -> None:
-    torch.manual_seed(seed)
-    labels = torch.tensor(labelled)[torch.randint(len(labelled), (40,))]
-    logits = torch.full((40, 5), -9.0)
-    logits[:, list(predicted)] = torch.randn(40, len(predicted))
-    expected = f1_score(labels, logits.argmax(1), average="macro")
-    assert float(macro_f1(logits, labels, 5)) == pytest.approx(expected, abs=1e-6)
-
-
-# The learning rate
-
-
-def rates(schedule: Any, total_steps: int, **options: float) -> list[float]:
-    """Learning rate of every step, as a share of the one asked for."""
-    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = schedule(optimizer, total_steps=total_steps, **options)
-    values = []
-    for _ in range(total_steps):
-        values.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return values
-
-
-def test_cosine_warms_up_linearly_and_then_falls_to_about_zero() -> None:
-    values = rates(cosine, 100, warmup=0.1)
-    assert values[:11] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0])
-    assert values[55] == pytest.approx(0.5)
-    assert all(later < earlier for earlier, later in pairwise(values[10:]))
-    assert 0 < values[-1] < 1e-3
-
-
-@pytest.mark.parametrize("schedule", [cosine, constant])
-@pytest.mark.parametrize("total_steps", [1, 2, 3, 9])
-@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
-def test_no_step_of_a_short_training_is_wasted(schedule: Any, total_steps: int, warmup: float) -> None:
-    values = rates(schedule, total_steps, warmup=warmup)
-    assert max(values) == pytest.approx(1) and min(values) > 0
-
-
-def test_constant_stays_where_the_warm_up_ended() -> None:
-    assert rates(constant, 10, warmup=0.2) == [0.5, *[1.0] * 9]
-    assert rates(constant, 3) == [1.0] * 3
-
-
-# The model
-
-
-def test_weight_decay_applies_to_matrices_alone() -> None:
-    net = build("test_convnext").net
-    decayed, spared = parameter_groups(net, 1.0)
-    assert "weight_decay" not in decayed and spared["weight_decay"] == 0
-    assert {p.ndim for p in decayed["params"]} <= {2, 3, 4} and {p.ndim for p in spared["params"]} == {1}
-    together = {id(p) for group in (decayed, spared) for p in group["params"]}
-    assert together == {id(p) for p in net.parameters()}
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "mobilenetv3_small_050"])
-def test_pages_are_normalised_as_the_backbone_was_trained(name: str) -> None:
-    model = build(name)
-    cfg = timm.get_pretrained_cfg(name)
-    assert cfg is not None
-    assert model.mean.flatten().tolist() == pytest.approx(cfg.mean) and model.std.flatten().tolist() == pytest.approx(
-        cfg.std
-    )
-    model.eval()
-    images = torch.rand(2, 3, 32, 32)
-    normalised = torch.stack([(images[:, c] - cfg.mean[c]) / cfg.std[c] for c in range(3)], dim=1)
-    with torch.no_grad():
-        assert torch.allclose(model(images), model.net(normalised), atol=1e-6)
-
-
-@pytest.mark.parametrize(("name", "image_size"), [("test_vit", 32), ("test_vit3", 32), ("test_vit_relpos", 64)])
-def test_a_backbone_for_one_size_is_built_for_the_size_of_the_pages(name: str, image_size: int) -> None:
-    with torch.no_grad():
-        assert build(name, image_size=image_size)(torch.rand(2, 3, image_size, image_size)).shape == (2, 3)
-
-
-def test_the_drop_rate_reaches_the_backbone() -> None:
-    assert build(drop_rate=0.25).net.drop_rate == 0.25
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_ones() -> None:
-    with pytest.raises(ConfigError) as refused:
-        build("efficientnet_b33")
-    assert "Expected the name of a timm model in `model.name`, got `efficientnet_b33`." in str(refused.value)
-    assert "Nearest: efficientnet_b3, " in str(refused.value)
-
-
-def test_a_name_like_no_other_is_refused_without_guesses() -> None:
-    with pytest.raises(ConfigError) as refused:
-        build("???")
-    assert "Nearest" not in str(refused.value) and "timm.list_models()" in str(refused.value)
-
-
-def test_an_unknown_tag_of_weights_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"got `resnet18\.imagenet_best`.*resnet18\.a1_in1k"):
-        build("resnet18.imagenet_best")
-
-
-# Weights from a file
 
 
 def saved(path: Path, num_classes: int) -> dict[str, torch.Tensor]:

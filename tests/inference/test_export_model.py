@@ -43,12 +43,35 @@ def run(tmp_path_factory: pytest.TempPathFactory, pages_root: Path) -> Path:
     return run
 
 
+class Said(logging.Handler):
+    """What is logged at a level that users see."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
 @pytest.fixture(scope="module")
-def exported(run: Path, compose_config: Compose, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder exported, elsewhere, and the run gone out of sight."""
+def export(run: Path, compose_config: Compose, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder exported, elsewhere, and the run gone out of sight, and what was said of it."""
+    log, said = logging.getLogger("docclf"), Said()
+    level = log.level
+    log.addHandler(said)
+    log.setLevel(logging.INFO)
     made = export_model(compose_config(f"run='{run}'", config="export_model"))
+    log.setLevel(level)
+    log.removeHandler(said)
     assert made == run / "exported"
-    return Path(shutil.move(made, tmp_path_factory.mktemp("elsewhere") / "모델"))
+    moved = Path(shutil.move(made, tmp_path_factory.mktemp("elsewhere") / "모델"))
+    return moved, "".join(f"{line}\n" for line in said.lines)
+
+
+@pytest.fixture
+def exported(export: tuple[Path, str]) -> Path:
+    return export[0]
 
 
 def run_onnx(folder: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,13 +144,10 @@ def test_the_lines_of_the_readme_run_and_predict_as_docclf_does(
 # The check
 
 
-def test_it_is_checked_on_pages_of_the_run(
-    run: Path, pages_root: Path, compose_config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    export_model(compose_config(f"run='{run}'", f"output='{tmp_path / 'out'}'", config="export_model"))
-    assert re.search(rf"differ by at most \d\.\de-\d\d on 9 pages of {pages_root}\n", caplog.text)
-    readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+def test_it_is_checked_on_pages_of_the_run(export: tuple[Path, str], pages_root: Path) -> None:
+    folder, said = export
+    assert re.search(rf"differ by at most \d\.\de-\d\d on 9 pages of {pages_root}\n", said)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
     assert "on 9 pages." in readme and str(pages_root) not in readme
 
 
