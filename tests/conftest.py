@@ -1,5 +1,6 @@
 """A small data set that can be learnt, the composed config, and an environment that leaves the user's alone."""
 
+import copy
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
+from hydra.plugins.config_source import ConfigResult
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 from PIL import Image, ImageDraw
@@ -61,6 +64,23 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conf_is_parsed_once() -> Iterator[None]:
+    """Each composed config is of some thirty files of conf/. They don't change: what Hydra reads of them is copied."""
+    read, known = FileConfigSource.load_config, dict[tuple[str, str], ConfigResult]()
+
+    def load(source: FileConfigSource, config_path: str) -> ConfigResult:
+        if not Path(source.path).is_relative_to(docclf.CONF_DIR):
+            return read(source, config_path)
+        if (source.path, config_path) not in known:
+            known[source.path, config_path] = read(source, config_path)
+        return copy.deepcopy(known[source.path, config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load)
+        yield
 
 
 @pytest.fixture(autouse=True)
