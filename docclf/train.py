@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +107,12 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
     """
     check_config(cfg)
     with quick_imports():
+        from docclf.data.cache.stopwatch import Stopwatch
         from docclf.training.crossval import help_folds
         from docclf.training.parts import prepare
         from docclf.training.run import run_parts
 
-    started = time.perf_counter()
+    watch = Stopwatch()
     parts = prepare(cfg, folder, current_trial())
     if parts.trial.is_helper:
         help_folds(parts.trainer, parts.trial.is_wanted)
@@ -121,7 +121,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         tell_duplicates(parts.data.data)
         if parts.tune != "head":
             tell_few_steps(cfg, len(parts.data.labels))
-    return run_parts(parts, _make_logger(cfg, folder, parts.trial), started)
+    return run_parts(parts, _make_logger(cfg, folder, parts.trial), watch)
 
 
 def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:

@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper.run.finalists.entrants import Entrant
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.space.parsing import parse_space
@@ -216,3 +217,17 @@ def test_a_search_without_a_total_ends_with_its_time(toy: Any) -> None:
     output = toy.run("hydra.sweeper.n_trials=null", "hydra.sweeper.timeout=0.05m").output
     assert len(toy.trials) >= 1
     assert "trial 0  x=" in output and "Stopped by timeout=3 seconds of the study" in output
+
+
+def test_what_a_task_tells_of_its_trials_counts_more_than_what_they_took() -> None:
+    tally, plan = Tally([StudyDirection.MINIMIZE]), Plan(20, n_finalists=3)
+    trials = [ended(0, 17.0, role="baseline", seconds_again=4.0), ended(1, 16.0, seconds_again=5.0)]
+    tally.update(trials)
+    assert tally.finalists_seconds(plan) == pytest.approx(3 * 4.5)
+    assert [Entrant.of(trial, trials).attributes["expected_seconds"] for trial in trials] == [4.0, 5.0]
+
+
+def test_the_first_trial_says_little_of_those_to_come() -> None:
+    tally = Tally([StudyDirection.MINIMIZE])
+    tally.update([ended(0, 9.0, role="baseline")])
+    assert tally.finalists_seconds(Plan(20, n_finalists=4)) == pytest.approx(9.0)

@@ -1,5 +1,6 @@
 """Searches that climb: cheap trials first, then dear ones that take over the best of them."""
 
+from datetime import timedelta
 from typing import Any
 
 import optuna
@@ -216,3 +217,12 @@ def numbered(trials: list[FrozenTrial]) -> list[FrozenTrial]:
         copy.number = number
         copies.append(copy)
     return copies
+
+
+def test_a_rung_that_nobody_knows_is_not_begun_when_little_time_is_left() -> None:
+    heads = [done("head")] * 4
+    for trial in heads:
+        trial.datetime_complete = trial.datetime_start + timedelta(seconds=20)
+    assert climb().due(heads, spent=0.6, left=39.0) == 0
+    assert climb().due(heads, spent=0.6, left=41.0) == 1
+    assert climb().due([*heads, done("last", carried_from=0)], spent=0.6, left=39.0) == 1, "what it takes is known"

@@ -19,6 +19,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.cache.contents import shown, stat_of
+from docclf.data.cache.stopwatch import once
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ def open_array(
         limit_gb: Arrays that were not used for longest are removed from the folder beyond so many gigabytes.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
-    with FileLock(target.with_suffix(".lock")):
+    with once(), FileLock(target.with_suffix(".lock")):
         if not _is_sound(target, shape, is_final):
             make()
             _remove_oldest(target.parent, target, limit_gb)
@@ -213,7 +214,8 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
     try:
         return json.loads(target.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there yet, or damaged
-        value = compute()
+        with once():
+            value = compute()
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     with writable(target.parent, 0):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,10 @@ class Features:
     identity: str
 
 
+class UnwantedPassError(Exception):
+    """A pass over the pages has no use any more. Another one goes on where it stood."""
+
+
 class FeatureCache:
     """Features of one backbone.
 
@@ -49,6 +53,9 @@ class FeatureCache:
         device: That computes.
         cache_dir: Where they are kept, see `docclf.data.cache.store.load_array`.
         limit_gb: Likewise.
+
+    Attributes:
+        is_wanted: Asked before each batch of a pass; where it says no, the pass ends with `UnwantedPassError`.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class FeatureCache:
     ) -> None:
         self.backbone, self._precision, self._device = backbone, precision, device
         self._places: dict[str, Any] = {"cache_dir": cache_dir, "limit_gb": limit_gb}
+        self.is_wanted: Callable[[], bool] = lambda: True
 
     @property
     def folder(self) -> Path | None:
@@ -110,6 +118,7 @@ class FeatureCache:
         Raises:
             ConfigError: See `FrozenBackbone.build`.
             DataError: The cache cannot be written.
+            UnwantedPassError: See `is_wanted`.
         """
         n_last, n = self._widths
         sides = self.backbone.sides(options.scales)
@@ -133,6 +142,8 @@ class FeatureCache:
 
     def _compute(self, views: PageViews, side: int) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
         def compute(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            if not self.is_wanted():
+                raise UnwantedPassError
             reduce = Views(self.net, views.image_size, [side], has_stages=True, has_aspect=False).to(self._device)
             images, aspects = views(rows, self._device)
             parts = _in_memory(functools.partial(self._features, reduce.reduced, side), images)

@@ -16,7 +16,7 @@ from docclf.safety.cells import CsvWriter
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
+from docclf.sweeper.study.attributes import AGAIN, CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import folder_number
 
@@ -73,7 +73,7 @@ def write_trials(
 
 def _is_metric(key: str, value: Any) -> bool:
     """Whether a user attribute is a number that the task has measured."""
-    ours = (*ITS_OWN, DUPLICATE_OF, PRUNED_AT)
+    ours = (*ITS_OWN, AGAIN, DUPLICATE_OF, PRUNED_AT)
     return key not in ours and isinstance(value, int | float) and not isinstance(value, bool)
 
 

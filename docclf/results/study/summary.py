@@ -31,7 +31,7 @@ from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import typed
-from docclf.sweeper.study.attributes import CAUSE, ROLE
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import best_trial, counted, folder_number
 
@@ -71,11 +71,11 @@ def summary(
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
     warning, floors = warning_of(study, folder, verdict)
-    counts = Counter(trial.state.name for trial in trials)
+    counts = Counter("interrupted" if t.user_attrs.get(INTERRUPTED) else t.state.name.lower() for t in trials)
     lines = [
         "",
         *([warning] if warning else []),
-        ", ".join(f"{n} {state.lower()}" for state, n in sorted(counts.items())) + f", all in {folder}",
+        ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) + f", all in {folder}",
     ]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ class Asker(optuna.Study):
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
         trials = self._whole.get_all_trials(self._study_id, deepcopy=False)
         given = self._whole.get_trial(trial_id).system_attrs.get("fixed_params", {})
-        draws, attributes = climb.place(trials, given, spent)
+        draws, attributes = climb.place(trials, given, spent, self.deadline - time.time())
         self._whole.set_trial_system_attr(trial_id, "fixed_params", draws)
         for key, value in attributes.items():
             self._whole.set_trial_user_attr(trial_id, key, value)

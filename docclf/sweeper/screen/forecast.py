@@ -71,7 +71,8 @@ def seconds_left(
 def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]) -> float:
     """How long it takes to run some trials once more: each as long as the median of those on its rung.
 
-    Where their mean is longer, it is that of a few which computed what all others find computed.
+    Where their mean is longer, it is that of a few which computed what all others find computed. What a task has told
+    of its trials counts instead.
 
     Args:
         plan: Says whether they race, in which all but two are expected to stop half-way.
@@ -128,9 +129,13 @@ def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
     steps = max(cost.steps for cost in done)
     costs = _typical(done, plan.workers)
     whole = sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs) * steps
-    again = median(cost.seconds / cost.steps for cost in costs if cost.steps) * steps
+    told = [cost.again / cost.steps for cost in done if cost.again is not None and cost.steps]
+    seen = [cost.seconds / cost.steps for cost in costs if cost.steps]
+    again = median(told) * steps if told else min(whole, median(seen) * steps)
     share, stopped = _expected(plan, done, steps)
-    return _Pace(whole, min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps, steps)
+    return _Pace(
+        whole, again if told else min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps, steps
+    )
 
 
 def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:

@@ -35,12 +35,14 @@ class Cost:
         steps: Values that it reported; 1 of one that ended without any.
         is_whole: Whether it came to its end.
         rung: Of a search that climbs: what a trial costs says nothing of those on another one.
+        again: Seconds that it would take once more, where its task has told.
     """
 
     seconds: float
     steps: int
     is_whole: bool = False
     rung: str = ""
+    again: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from docclf.sweeper.space.checks import check_keys, values_of
 from docclf.sweeper.space.grammar import contains, encode, to_text
 from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.study.attributes import CARRIED, INTERRUPTED, RUNG
-from docclf.sweeper.study.trials import best_trials, counted, last_improvement
+from docclf.sweeper.study.trials import best_trials, counted, last_improvement, seconds_of
 
 # Of a rung so many go on, each half as often as the one before it.
 _CANDIDATES = 3
+# No rung is begun of which no trial has ended where less time is left than so often the longest trial took.
+_UNKNOWN = 2.0
 # A search without a total leaves a rung that brought nothing better in so many trials.
 _PATIENCE = 20
 
@@ -88,12 +90,13 @@ class Climb:
             n_left -= n
         return [(rung, n) for rung, n in [*found, (rungs[-1], n_left)] if n]
 
-    def due(self, trials: Sequence[FrozenTrial], spent: float = 0.0) -> int:
+    def due(self, trials: Sequence[FrozenTrial], spent: float = 0.0, left: float = math.inf) -> int:
         """Place of the rung that a new trial is on.
 
         Args:
             trials: All of the study.
             spent: Part of the time budget that is over.
+            left: Seconds until trials are stopped.
         """
         rungs = self.rungs
         # Of who was placed above by this rule; an entry may be on any rung at any time.
@@ -106,10 +109,12 @@ class Climb:
             in_time = spent < 1 - (1 - self.fraction) ** (place + 1)
             if begun[rungs[place]] < self.quota(place) and in_time and not is_stagnant:
                 return place
+            if not begun[rungs[place + 1]] and left < _UNKNOWN * max(map(seconds_of, ended), default=0.0):
+                return place
         return len(rungs) - 1
 
     def place(
-        self, trials: Sequence[FrozenTrial], given: Mapping[str, Any], spent: float = 0.0
+        self, trials: Sequence[FrozenTrial], given: Mapping[str, Any], spent: float = 0.0, left: float = math.inf
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draws that a trial is given, by name in the study, and its user attributes.
 
@@ -117,10 +122,11 @@ class Climb:
             trials: All of the study.
             given: Draws that it was queued with; empty for a new one.
             spent: Part of the time budget that is over.
+            left: Seconds until trials are stopped.
         """
         if self.key in given:
             return dict(given), {RUNG: to_text(given[self.key])}
-        place = self.due(trials, spent)
+        place = self.due(trials, spent, left)
         first = {self.key: self.order[place]}
         if given or place == 0:
             return {**first, **given}, {RUNG: self.rungs[place]}

@@ -8,6 +8,7 @@ CARRIED = "carried_from"  # number of the trial on the rung below whose values i
 DUPLICATE_OF = "duplicate_of"  # number of the trial whose result this one has, instead of running again
 OVERRIDES = "overrides"  # of its job, to compose its config where its folder is gone, or on another machine
 FINALIST = "finalist"  # the trial of the search that this one scores again, and how, see docclf.sweeper.run.finalists
+AGAIN = "seconds_again"  # set by the task: how long the trial would take once more, where that is not what it took
 EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
 MEMBER = "ensemble"  # the REFERENCE of a finalist that is a trial, but was re-evaluated as a member of an ensemble

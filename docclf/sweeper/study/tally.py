@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan
-from docclf.sweeper.study.attributes import DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
+from docclf.sweeper.study.trials import loss, seconds_of
 
 # How much longer than the first finalist needs time is kept for it.
 _LATE = 1.3
@@ -79,8 +79,9 @@ class Tally:
         if DUPLICATE_OF in trial.user_attrs:
             self.costs.append(Cost(0.0, 0, rung=rung))
         else:
-            seconds = trial.duration.total_seconds() if trial.duration else 0.0
-            self.costs.append(Cost(seconds, len(trial.intermediate_values) or int(is_complete), is_complete, rung))
+            seconds = seconds_of(trial)
+            steps, again = len(trial.intermediate_values) or int(is_complete), trial.user_attrs.get(AGAIN)
+            self.costs.append(Cost(seconds, steps, is_complete, rung, again))
         if is_complete and trial.user_attrs.get(ROLE) == "baseline":
             self._baseline = [rung]
         elif is_complete and DUPLICATE_OF not in trial.user_attrs:
@@ -106,9 +107,12 @@ class Tally:
         """
         known = self.finalists(plan.n_finalists)
         more = [self.costs[-1].rung] if known and len(known) < plan.n_finalists else []
+        # The first trials compute what others find computed.
+        if len(self.costs) <= plan.workers and all(cost.again is None for cost in self.costs):
+            known, more = known[:1], []
         best = self.best[0] if known else None
         # Trial 0 computed what others find computed.
-        first = best.duration.total_seconds() if best is not None and best.duration and best.number else 0.0
+        first = 0.0 if best is None else best.user_attrs.get(AGAIN, seconds_of(best) if best.number else 0.0)
         # A trial looks at the clock between its steps.
         steps = [cost.seconds / cost.steps for cost in self.costs[-_LATEST:] if cost.steps > 1]
         step = max(steps, default=0.0) if known else 0.0

@@ -50,6 +50,11 @@ def has_success(trials: Sequence[FrozenTrial]) -> bool:
     return any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
 
 
+def seconds_of(trial: FrozenTrial) -> float:
+    """Wall-clock time of a trial; 0 before it has ended."""
+    return trial.duration.total_seconds() if trial.duration else 0.0
+
+
 def loss(value: float, direction: StudyDirection) -> float:
     """A value turned so that smaller is better.
 

@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.sweeper.run.opening.study import Opened
 from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.study.attributes import DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
+from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finals import mark, scored, source_number
-from docclf.sweeper.study.trials import best_trials, loss
+from docclf.sweeper.study.trials import best_trials, loss, seconds_of
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,11 @@ class Entrant:
     def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Entrant:
         """The one that re-evaluates a trial of a study."""
         kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
-        seconds = _seconds(trial)
+        seconds = seconds_of(trial)
         if trial.number == 0:  # which computed what others find computed
             alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
-            seconds = min([seconds, *(_seconds(t) for t in alike if t.state == TrialState.COMPLETE)])
-        return cls(trial.params, kept | {EXPECTED: seconds})
-
-
-def _seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration else 0.0
+            seconds = min([seconds, *(seconds_of(t) for t in alike if t.state == TrialState.COMPLETE)])
+        return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
 
 
 def best_reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, Entrant]:
