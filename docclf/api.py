@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -151,6 +152,10 @@ def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[Doccl
         place = told.read()
     if process.returncode:
         raise error(f"docclf.{name} ended with exit code {process.returncode}:\n{''.join(last)}")
+    if not place:
+        raise error(
+            f"Expected docclf.{name} to write something, got {shlex.join(arguments)}, with which it writes nothing."
+        )
     return Path(place)
 
 

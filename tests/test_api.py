@@ -101,3 +101,8 @@ def test_the_folder_is_the_one_that_the_search_had(
     found = docclf.search([*common, "search.n_trials=1", *given], cwd=tmp_path)
     assert found.folder == tmp_path / folder
     assert len(found.study.trials) == 1 and found.config_path.is_file()
+
+
+def test_a_command_that_trains_nothing_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"Expected docclf\.train to write something, got --cfg job, with which"):
+        docclf.train(["--cfg", "job"], cwd=tmp_path)

@@ -46,10 +46,11 @@ def run_parts(parts: Parts, logger: RunLoggers, watch: Stopwatch) -> float | tup
     Raises:
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    result, trial = _describe(parts), parts.trial
-    parts.heads.cache.is_wanted = lambda: trial.number == 0 or not trial.out_of_time()  # the first one ends in any case
+    result, trial, cache = _describe(parts), parts.trial, parts.heads.cache
+    cache.is_wanted = lambda: trial.number == 0 or not trial.out_of_time()  # the first one ends in any case
     try:
         done = _cross_validate(parts, logger, result)
+        cache.is_wanted = lambda: True  # what is computed is not to be lost
         if _is_cut_off(parts, done, result):
             return None
         found = _conclude(parts, done, result)
