@@ -54,7 +54,8 @@ class TrainedRun:
     """What a training of one configuration has left.
 
     Attributes:
-        folder: The run's folder, which `predict` and `load_model` take.
+        folder: The run's folder; trained with `refit=all` or `refit=folds` it has a model, which `predict` and
+            `load_model` take.
         result: What came out, content of `result.yaml`.
     """
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from docclf.results.study.winner import export_run, remove_run
+from docclf.results.study.winner import export_run
 
 Answers = Callable[..., NDArray[np.int64]]
 RUN = [".hydra", "model", "oof.csv", "result.yaml", "train.log"]
@@ -173,14 +173,6 @@ def test_models_that_were_moved_and_linked_are_not_followed(won: Won, tmp_path: 
     assert won.models == ["1"] and won.text("model/model.yaml") == "model.yaml of 1"
     won.export("none")
     assert won.models == [] and (tmp_path / "0" / "model.yaml").is_file() and (tmp_path / "1" / "model.yaml").is_file()
-
-
-def test_without_finalists_any_more_best_has_the_config_alone(won: Won) -> None:
-    won.export()
-    remove_run(won.best)
-    assert won.files == OWN[:2]
-    remove_run(won.best)
-    remove_run(won.finals.folder / "nowhere")
 
 
 def test_a_verdict_that_was_cut_off_is_written_anew(won: Won) -> None:

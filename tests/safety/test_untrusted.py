@@ -18,7 +18,7 @@ from docclf.report import main as report
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_run
 from docclf.results.study.studies import open_study, replayable
-from docclf.results.study.winner import remove_run
+from docclf.results.study.winner import export_trial_run
 from docclf.results.team.sources import read_source
 from docclf.safety.untrusted import inside, read_config, require_whole
 from docclf.training.folds.resume import FoldCheckpoints
@@ -93,10 +93,11 @@ def test_files_of_a_model_are_in_its_folder(name: str, key: str, tmp_path: Path)
 def test_a_verdict_removes_nothing_outside_of_best(name: str, tmp_path: Path) -> None:
     best = tmp_path / "search" / "best"
     best.mkdir(parents=True)
+    (best.parent / "0").mkdir()
     (tmp_path / "search" / "study.db").touch()
     (best / "verdict.yaml").write_text(yaml.safe_dump({"files": [name]}))
     with pytest.raises(DataError, match="leads elsewhere"):
-        remove_run(best)
+        export_trial_run(best.parent, best.parent / "0", {"verdict": "x"}, keep=True)
     assert (tmp_path / "search" / "study.db").is_file() and (best / "verdict.yaml").is_file()
 
 

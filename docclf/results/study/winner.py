@@ -68,13 +68,13 @@ def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], k
 
     Whoever predicts with `best/` meanwhile finds a model there at any moment.
     """
-    former = _read(best).get("files", [])
+    former = [name for name in _read(best).get("files", []) if name not in (*found, *kept)]
+    gone = [inside(best, name, is_plain=True) for name in former]
     for name in found:
         _put(run / name, best)
     write_verdict(best, {**facts, "files": sorted([*found, *kept])})
-    for name in former:
-        if name not in (*found, *kept):
-            _remove(best / Path(name).name)
+    for path in gone:
+        _remove(path)
 
 
 def _only_here(best: Path, facts: Mapping[str, Any], found: list[str]) -> list[str]:
@@ -123,19 +123,6 @@ def _exported(facts: Mapping[str, Any]) -> str | None:
         return ENSEMBLE
     found = facts.get("winner" if facts.get("exported", "winner") == "winner" else "reference", {}).get("folder")
     return None if found is None else str(found)
-
-
-def remove_run(best: Path, but: list[str] | None = None) -> None:
-    """Remove the run of a former winner and its verdict from `best/`.
-
-    Args:
-        best: The folder.
-        but: Names of files that stay.
-    """
-    for name in _read(best).get("files", []):
-        if name not in (but or []):
-            _remove(inside(best, name, is_plain=True))
-    (best / _VERDICT).unlink(missing_ok=True)
 
 
 def _read(best: Path) -> dict[str, Any]:
