@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
+from docclf.cli.trainer_arguments import process_number
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import tell_caller
@@ -68,7 +70,9 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
-        if hydra_cfg.mode == RunMode.RUN:
+        if process_number(cfg):
+            logging.disable(logging.WARNING)  # the first process tells
+        elif hydra_cfg.mode == RunMode.RUN:
             tell_caller(Path(hydra_cfg.runtime.output_dir))
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
@@ -110,9 +114,13 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         from docclf.data.cache.stopwatch import Stopwatch
         from docclf.training.crossval import help_folds
         from docclf.training.parts import prepare
-        from docclf.training.run import run_parts
+        from docclf.training.run import follow_parts, run_parts
 
     watch = Stopwatch()
+    if process := process_number(cfg):
+        with tempfile.TemporaryDirectory(prefix="docclf-") as own:
+            follow_parts(prepare(cfg, Path(own), current_trial(), process=process, leader=folder))
+        return None
     parts = prepare(cfg, folder, current_trial())
     if parts.trial.is_helper:
         help_folds(parts.trainer, parts.trial.is_wanted)

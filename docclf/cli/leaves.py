@@ -111,7 +111,8 @@ _MODEL: dict[str, Rule] = {
     "trainer.precision": one_of("auto", *_PRECISIONS, 64, 32, 16),
     "trainer.gradient_clip_val": number(0, null=True),
     "trainer.deterministic": either(one_of(None, "warn"), FLAG),
-    "trainer.devices": number(1, whole=True),  # see docclf.cli.trainer_arguments
+    "trainer.devices": number(1, whole=True),
+    "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
 }
 _VALIDATION: dict[str, Rule] = {
     "validation.folds": number(2, most=1000, whole=True),

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.leaves import CLEAN, check_leaves
 from docclf.cli.members import tell_seed
-from docclf.cli.trainer_arguments import check_trainer
+from docclf.cli.trainer_arguments import check_trainer, require_one_device
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.targets import FORMER, build, check_targets
@@ -103,6 +103,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
 
     require_folders(cfg)
     check_config(cfg)
+    require_one_device(cfg)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
             f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
 
-_DEVICES = "A training runs on one device, a search on all of them: search.workers=auto"
+_NODES = "A training runs on the devices of one machine, a search on any number of machines, see docs/how-to/scaling.md"
 _EPOCHS = "Trainings are counted in epochs: validation.epochs=N"
 _SCREEN = "The screen shows the progress, the run's log the rest"
 _VALIDATION = "Each epoch is validated once, on all pages of its fold"
 # Each with what to say instead.
 OWNED = {
-    **dict.fromkeys(("devices", "num_nodes", "strategy"), _DEVICES),
+    "num_nodes": _NODES,
+    "use_distributed_sampler": "Each device takes its part of every batch",
     **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps"), _EPOCHS),
     "max_time": "Say search.timeout=30m, which is spent on all that a search needs",
     "accumulate_grad_batches": "Say validation.max_batch_size=N: gradients of larger batches are accumulated",
@@ -37,5 +40,27 @@ def check_trainer(cfg: DictConfig) -> None:
     """
     found = OmegaConf.select(cfg, "trainer", default=None)
     for name in found if OmegaConf.is_dict(found) else ():
-        if name in OWNED and (name, found[name]) != ("devices", 1):
+        if name in OWNED:
             raise ConfigError(f"Expected no `trainer.{name}`, which docclf sets, got {found[name]}. {OWNED[name]}.")
+
+
+def require_one_device(cfg: DictConfig) -> None:
+    """See that a trial of a search trains on one device.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if (devices := OmegaConf.select(cfg, "trainer.devices", default=1)) != 1:
+        raise ConfigError(
+            f"Expected trainer.devices=1 in a search, whose workers train a trial each, got {devices}. "
+            f"Say search.workers={devices}; `trainer.devices` is for a training alone."
+        )
+
+
+def process_number(cfg: DictConfig) -> int:
+    """Number of this process among those that train one model; 0 for the first one, which alone writes.
+
+    Lightning starts the others with the first one's command.
+    """
+    devices = OmegaConf.select(cfg, "trainer.devices", default=1)
+    return int(os.environ.get("LOCAL_RANK", "0")) if devices > 1 else 0

@@ -46,6 +46,10 @@ class PageDataModule(pl.LightningDataModule):
         ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
 
+    max_batch_size: int | None = None
+    halved = 0  # how often memory ran out
+    share = (0, 1)  # number of this process, of how many that train one model
+
     def __init__(
         self,
         root: str,
@@ -75,8 +79,6 @@ class PageDataModule(pl.LightningDataModule):
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
         self.augment, self.validation_augment = augment, validation_augment
         self.is_robust = is_robust and validation_augment is not None
-        self.max_batch_size: int | None = None
-        self.halved = 0  # how often memory ran out
         if draw is not None:
             draw(Path(root))
         options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
@@ -124,7 +126,8 @@ class PageDataModule(pl.LightningDataModule):
         if self.max_batch_size is None:
             return 1
         n_steps = math.ceil(len(self._train) / self.batch_size)
-        return math.ceil(math.ceil(len(self._train) / n_steps) / self.max_batch_size)
+        n_pages = math.ceil(math.ceil(len(self._train) / n_steps) / self.share[1])
+        return math.ceil(n_pages / self.max_batch_size)
 
     def halve_batch(self) -> bool:
         """Send half as many pages through the model at once from now on; False if it is one already."""
@@ -136,7 +139,7 @@ class PageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         labels = self.labels[self._train]
         weights = class_weights(labels, len(self.pages.class_names))[labels] if self.balance == "sampler" else None
-        batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights)
+        batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights, self.share)
         return self._loader(self.data.train_images, self.labels, batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
@@ -191,6 +194,7 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         batch_size: Upper bound of pages for one step of the optimizer.
         accumulate: Parts that each of these batches is cut into.
         weights: How often each of `rows` is drawn, relatively, with replacement; None for once each.
+        share: Number of this process, from 0, and of how many that train one model; each takes as many parts.
     """
 
     def __init__(
@@ -199,8 +203,9 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         batch_size: int,
         accumulate: int = 1,
         weights: NDArray[np.float64] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.rows, self.accumulate, self.weights = rows, accumulate, weights
+        self.rows, self.accumulate, self.weights, self.share = rows, accumulate, weights, share
         self.n_steps = math.ceil(len(rows) / batch_size)
 
     def __len__(self) -> int:
@@ -211,9 +216,11 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
             order = torch.randperm(len(self.rows))
         else:
             order = torch.multinomial(torch.from_numpy(self.weights), len(self.rows), replacement=True)
+        number, n_processes = self.share
+        n_parts = self.accumulate * n_processes
         for step in np.array_split(self.rows[order.numpy()], self.n_steps):
             # One page a part, and a step of one page less than others: its first page fills the last part.
-            yield from np.array_split(np.resize(step, max(len(step), self.accumulate)), self.accumulate)
+            yield from np.array_split(np.resize(step, max(len(step), n_parts)), n_parts)[number::n_processes]
 
 
 class _Gather(Dataset[Batch]):

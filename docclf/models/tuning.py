@@ -105,7 +105,8 @@ def begin_epoch(net: nn.Module, batch_norm: str) -> None:
 def moving_average(net: nn.Module, decay: float) -> AveragedModel:
     """A net of the exponential moving averages of another's weights."""
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+    averaged = AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+    return averaged.requires_grad_(False)
 
 
 def choose_batch_norm(asked: str, former: bool | None, *, is_trained: bool) -> str:

@@ -78,25 +78,24 @@ class Parts:
 
     def keep(self, done: CrossValidation) -> None:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
-        trainer, weights = self.trainer, dict[str, Any]()
+        weights = dict[str, Any]()
         if done.kept != HEAD and self.keeps == "all":
-            makers: dict[str, Any] = {"build_model": trainer.build_model, "build_trainer": trainer.build_trainer}
-            path = self.folder / MODEL / "all.ckpt"
-            trained = refit_all(self.data, trainer.validation, done.epochs, path, heads=trainer.heads, **makers)
-            weights = {"all": trained}
+            weights = {"all": refit_all(self.trainer, done.epochs, self.folder / MODEL / "all.ckpt")}
         elif done.kept != HEAD:
             weights = {f"fold_{fold.fold}": self.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
         own = own_model(self.cfg.model) if weights else None
         keep_model(self.data, done, self.folder, weights, backbone=self.cfg.model.name, heads=self.heads, own=own)
 
 
-def prepare(cfg: DictConfig, folder: Path, trial: JobTrial) -> Parts:
+def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0, leader: Path | None = None) -> Parts:
     """Make the parts of a training.
 
     Args:
         cfg: The whole config, checked.
         folder: Where the results go.
         trial: Of the search.
+        process: Number of this process among those that train one model, see `trainer.devices`.
+        leader: Of one that is not the first: the first one's folder.
 
     Raises:
         ConfigError, DataError: The config or the pages are wrong.
@@ -114,10 +113,12 @@ def prepare(cfg: DictConfig, folder: Path, trial: JobTrial) -> Parts:
         is_robust=validation.robust,
         **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
     )
+    data.share = (process, cfg.trainer.get("devices", 1))
     heads = make_heads(cfg, data)
     keeps = _may_keep(cfg, trial)
     same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
-    checkpoints = _make_checkpoints(cfg, folder, trial.retry_of, same)
+    earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
+    checkpoints = _make_checkpoints(cfg, folder, earlier, same)
     trainer = FoldTrainer(
         data,
         validation,
@@ -197,13 +198,13 @@ def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
     return False if cfg.keep_checkpoints == "none" else "folds"
 
 
-def _make_checkpoints(cfg: DictConfig, folder: Path, retry_of: tuple[int, ...], facts: list[Any]) -> FoldCheckpoints:
+def _make_checkpoints(cfg: DictConfig, folder: Path, earlier: list[Path], facts: list[Any]) -> FoldCheckpoints:
     # What an interrupted run trained is of use to one that trains the same.
     keys = ["data", "augment", "model", "optimizer", "scheduler", *(["callbacks"] if cfg.get("callbacks") else [])]
     trained = [OmegaConf.to_yaml(cfg[key], resolve=True) for key in keys]
     validation = {key: value for key, value in cfg.validation.items() if key != "max_batch_size"}
     key = hashlib.sha256("".join([*trained, str(validation), *map(str, facts)]).encode()).hexdigest()
-    return FoldCheckpoints(folder, key, [folder.parent / str(number) for number in retry_of])
+    return FoldCheckpoints(folder, key, earlier)
 
 
 def _read_augment(name: str | None) -> Any:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from docclf.data.module import PageDataModule
-from docclf.files import replacing
 from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.inference.doubt import Doubt, make_doubt
 from docclf.inference.ensemble import Blend, Ensemble
@@ -21,7 +20,6 @@ from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemb
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.metrics.resampling import interval
 from docclf.metrics.scores import macro_f1
-from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.features import PIXELS, PooledStages
 from docclf.models.frozen.heads import Heads
 from docclf.results.provenance import versions
@@ -29,9 +27,9 @@ from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
-from docclf.training.folds.fitting import fit_in_memory
+from docclf.training.folds.fitting import FoldTrainer, fit_in_memory
 from docclf.training.folds.training import AVERAGE, HEAD, NET
-from docclf.training.validation import Validation
+from docclf.training.trainer import save_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -41,45 +39,31 @@ _FEW_PAGES = 3000
 _FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
-def refit_all(
-    data: PageDataModule,
-    validation: Validation,
-    epochs: int,
-    checkpoint: Path,
-    *,
-    build_model: Callable[[], PageClassifier],
-    build_trainer: Callable[..., pl.Trainer],
-    heads: Heads | None = None,
-) -> dict[str, Tensor]:
+def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Tensor]:
     """Train on every training page.
 
     Args:
-        data: All pages.
-        validation: Its batch cap and seed apply.
+        folds: What trained the folds.
         epochs: As many as the folds' best models took.
         checkpoint: Lightning checkpoint to write.
-        build_model: Makes a fresh model.
-        build_trainer: Makes a Lightning trainer from further arguments.
-        heads: Fit what the net starts from; None for a random classifier.
 
     Returns:
         The backbone's weights.
     """
-    rows = np.arange(len(data.labels))
+    data, rows = folds.data, np.arange(len(folds.data.labels))
     data.use_split(rows, np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
     trainer, model = fit_in_memory(
         data,
         epochs=epochs,
-        seed=validation.seed,
-        build_model=build_model,
-        build_trainer=build_trainer,
-        start=None if heads is None else heads.fit_start(rows),
+        seed=folds.validation.seed,
+        build_model=folds.build_model,
+        build_trainer=folds.build_trainer,
+        start=None if folds.heads is None else folds.heads.fit_start(rows),
         logger=False,
         limit_val_batches=0,
     )
-    with replacing(checkpoint) as partial:
-        trainer.save_checkpoint(partial)
+    save_checkpoint(trainer, checkpoint)
     weights: dict[str, Tensor] = model.kept.state_dict()
     return weights
 

@@ -21,8 +21,9 @@ from docclf.results.study.floors import floor_lines, foretold_text
 from docclf.safety.permission import allowed
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
 from docclf.training.folds.resume import drop_worst
+from docclf.training.folds.training import HEAD
 from docclf.training.parts import Parts
-from docclf.training.refit import assess, foretell, score_test
+from docclf.training.refit import assess, foretell, refit_all, score_test
 from docclf.training.shift import compare_test_pages
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,15 @@ def run_parts(parts: Parts, logger: RunLoggers, watch: Stopwatch) -> float | tup
         result["seconds"] = watch.seconds
         write_result(parts.folder, result)
         logger.finish(result)
+
+
+def follow_parts(parts: Parts) -> None:
+    """Train along with the first process of several that train one model; that one writes what comes out."""
+    if parts.tune == "head":
+        return
+    done = cross_validate(parts.trainer, parts.trial, lambda fold: False)
+    if parts.keeps == "all" and done.kept != HEAD:
+        refit_all(parts.trainer, done.epochs, parts.folder / "all.ckpt")
 
 
 def _describe(parts: Parts) -> dict[str, Any]:

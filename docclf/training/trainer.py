@@ -3,11 +3,14 @@
 import functools
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
+from docclf.errors import ConfigError
+from docclf.files import replacing
 from docclf.models.memory import keep_memory
 
 
@@ -17,14 +20,24 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     Args:
         accelerator: As Lightning has it; `auto` takes a GPU where there is one.
         precision: As Lightning has it, or `auto`: see `choose_precision`.
-        devices: Always 1; here to be refused by name, see `docclf.cli.trainer_arguments`.
+        devices: How many GPUs, or processes on a CPU, train one model: each takes its part of every batch, and all
+            validate all pages, so that all know the scores.
         **options: Further arguments of `pytorch_lightning.Trainer`.
+
+    Raises:
+        ConfigError: There are fewer GPUs.
     """
+    if choose_device(accelerator) == "cuda" and devices > torch.cuda.device_count():
+        n_gpus = torch.cuda.device_count()
+        raise ConfigError(f"Expected `trainer.devices` to be at most {n_gpus}, the number of GPUs, got {devices}.")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # A batch is one gather from memory: worker processes would only cost.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # all processes have the same scores
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # on each machine of a cluster, at each fold
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")  # of a fold that goes on
     # Lightning 2.6 with torch 2.13 and later; to be removed when Lightning asks `treespec.is_leaf()`.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     keep_memory()
@@ -36,8 +49,18 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
         **options,
     )
+
+
+def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
+    """Write a trainer's checkpoint as a whole or not at all. All its processes must call this; the first one writes."""
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(path)
+        return
+    with replacing(path) as partial:
+        trainer.save_checkpoint(partial)
 
 
 def choose_device(accelerator: str = "auto") -> str:

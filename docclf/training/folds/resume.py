@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from docclf.files import replacing
 from docclf.models.state import SUFFIX, load_state, save_state
 from docclf.results.folders import symbolic_links
+from docclf.training.trainer import save_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,7 @@ class FoldCheckpoints:
     def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
         """Keep the model, optimizer and callbacks of a fold under way, if they are of a kind that can be."""
         try:
-            with replacing(self._checkpoint(fold)) as partial:
-                trainer.save_checkpoint(partial)
+            save_checkpoint(trainer, self._checkpoint(fold))
         except TypeError as error:  # of a user's own parts
             log.warning(f"The epoch is not kept, an interruption would cost the fold: {error}")
         self._drop_if_ended()

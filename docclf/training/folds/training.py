@@ -136,6 +136,8 @@ class FoldTraining(pl.Callback):
         return self.checkpoints.epoch(self.fold) if self.checkpoints is not None else None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Of several processes, all go by what the first one sees: a rounding error must not part their ways.
+        self.head, self.clean = trainer.strategy.broadcast((self.head, self.clean))
         self.reset()  # before Lightning loads the state of a checkpoint, if there is one
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -165,7 +167,9 @@ class FoldTraining(pl.Callback):
         model = cast(PageClassifier, pl_module)  # or one that has the same, see there
         probabilities = model.logits.cpu().softmax(dim=1).numpy()
         clean = None if model.clean_logits is None else model.clean_logits.cpu().softmax(dim=1).numpy()
-        self._offer(NET, float(trainer.callback_metrics[SCORE]), probabilities, model)
+        seen = float(trainer.callback_metrics[SCORE]), probabilities, clean
+        score, probabilities, clean = trainer.strategy.broadcast(seen)
+        self._offer(NET, score, probabilities, model)
         self.candidates[NET].clean += self._clean_scores(clean)
         if self.head is not None:
             mean = (self.head + probabilities) / 2

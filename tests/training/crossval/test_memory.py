@@ -16,7 +16,7 @@ from torch.optim import SGD
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.models.classifier import PageClassifier, constant
-from docclf.training.folds.fitting import fit_in_memory
+from docclf.training.folds.fitting import FoldTrainer, fit_in_memory
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.refit import refit_all
 from docclf.training.trainer import make_trainer
@@ -135,7 +135,7 @@ def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
     tried: list[int] = []
     trainer = functools.partial(make_trainer, accelerator="cpu")
     found, whole = (
-        refit_all(folds.data, Validation(), 2, tmp_path / "all.ckpt", build_model=model, build_trainer=trainer)
+        refit_all(FoldTrainer(folds.data, Validation(), model, trainer), 2, tmp_path / "all.ckpt")
         for model in (hungry(most=4, tried=tried), hungry(most=4, tried=[]))
     )
     assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("again with at most 4 pages at once") == 1
