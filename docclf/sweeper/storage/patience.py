@@ -42,7 +42,8 @@ class PatientStorage(BaseStorage):
 
     def __init__(self, inner: BaseStorage) -> None:
         self.inner = inner
-        # Of a lost connection Optuna logs whole SQL statements before it raises.
+        # Of a lost connection Optuna logs whole SQL statements before it raises, SQLAlchemy a traceback.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
 
     def __getattr__(self, name: str) -> Any:  # what only some storages have

@@ -1,4 +1,4 @@
-"""Many processes on a real PostgreSQL, whose server and whose clients go away at random moments."""
+"""Many processes on real database servers, which like their clients go away at random moments."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import optuna
 import pytest
-from postgres_server import Server, require_exactly, trials_of
+from database_servers import Server, require_exactly, trials_of
 from processes import runs, wait_until, workers
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def test_300_trials_by_8_workers_that_are_killed_on_a_server_that_goes_away(serv
     assert codes == 5 * [0] + 3 * [-signal.SIGKILL], "\n".join(text[-2000:] for text in texts)
     require_exactly(300, trials_of(url), toy.folder)
     assert any("The database is away" in text for text in texts), "the server was stopped too late"
-    assert "Traceback" not in "".join(texts)
+    assert all(map(is_clean, texts))
 
 
 def copy(process: subprocess.Popen[str], log: TextIO) -> None:
@@ -67,6 +67,11 @@ def copy(process: subprocess.Popen[str], log: TextIO) -> None:
     assert process.stdout is not None
     with process.stdout, log:
         shutil.copyfileobj(process.stdout, log)
+
+
+def is_clean(text: str) -> bool:
+    """Whether there is no traceback in it but of sockets that PyMySQL leaves open where the server is away."""
+    return "Traceback" not in re.sub(r"Traceback .*\n(?:  .*\n)+ResourceWarning: unclosed <socket", "", text)
 
 
 def _trials_so_far(url: str) -> list[optuna.trial.FrozenTrial]:
@@ -87,7 +92,7 @@ def test_a_search_waits_for_a_server_that_is_away_and_says_so_once_a_time(server
     require_exactly(6, trials_of(url), toy.folder)
     assert 1 <= output.count("The database is away") <= 4
     assert re.search(r"The database is back after \d+ s", output)
-    assert "Traceback" not in output
+    assert is_clean(output)
 
 
 def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy: Any) -> None:
@@ -102,7 +107,7 @@ def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy
     finally:
         server.start()
     assert process.returncode == 130, output
-    assert "Traceback" not in output
+    assert is_clean(output)
     wait_until(lambda: not any(map(runs, everyone)), 5)
     done = len([trial for trial in trials_of(url) if trial.state.name == "COMPLETE"])
     toy.run(f"n_trials={done + 3}", f"hydra.sweeper.storage='{url}'")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import optuna
 import pytest
-from postgres_server import Server, opened, trials_of
+from database_servers import PostgreSQL, opened, trials_of
 
 pytestmark = pytest.mark.slow
 
@@ -16,17 +16,17 @@ SECRET = "s3:cr/et@x%"
 
 
 @pytest.fixture(scope="module")
-def guarded(server: Server) -> Iterator[str]:
+def guarded(postgresql: PostgreSQL) -> Iterator[str]:
     """URL, without the password, of a database whose user must give one."""
-    server.inner.psql(f"CREATE ROLE guard LOGIN PASSWORD '{SECRET}'")
-    server.inner.psql("CREATE DATABASE guarded OWNER guard")
-    rules = server.host / "pg_hba.conf"
+    postgresql.inner.psql(f"CREATE ROLE guard LOGIN PASSWORD '{SECRET}'")
+    postgresql.inner.psql("CREATE DATABASE guarded OWNER guard")
+    rules = postgresql.host / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text(f"local all guard scram-sha-256\n{before}")
-    server.inner.psql("SELECT pg_reload_conf()")
-    yield f"postgresql://guard@/guarded?host={server.inner.get_postmaster_info().socket_dir}"
+    postgresql.inner.psql("SELECT pg_reload_conf()")
+    yield f"postgresql://guard@/guarded?host={postgresql.inner.get_postmaster_info().socket_dir}"
     rules.write_text(before)
-    server.inner.psql("SELECT pg_reload_conf()")
+    postgresql.inner.psql("SELECT pg_reload_conf()")
 
 
 def leaks(folder: Path) -> list[Path]:
@@ -109,7 +109,9 @@ def test_a_wrong_password_is_told_without_showing_it(guarded: str, toy: Any) -> 
 
 def test_a_study_to_start_from_has_a_password_of_its_own(guarded: str, toy: Any) -> None:
     front = guarded.replace("guard@", f"guard:{quote(SECRET, safe='')}@")
-    toy.run(f"hydra.sweeper.storage='{front}'", "hydra.sweeper.study_name=source", "n_trials=2")
+    toy.run(
+        f"hydra.sweeper.storage='{front}'", "hydra.sweeper.study_name=source", "hydra.sweep.dir=source", "n_trials=2"
+    )
     toy.run(f"hydra.sweeper.warm_start_from='{front}#source'", "n_trials=1")
     assert toy.trials[0].params == min(trials_of(front, "source"), key=lambda t: t.value or 0.0).params
     assert leaks(toy.cwd) == []

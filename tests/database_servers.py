@@ -1,6 +1,12 @@
-"""A real PostgreSQL server, and what a study in it must hold."""
+"""Real database servers, and what a study in them must hold."""
 
+import getpass
+import importlib.util
+import os
 import re
+import shutil
+import signal
+import subprocess
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -9,10 +15,11 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
+from processes import wait_until
 
 
-class Server:
-    """A PostgreSQL of its own, reached by a socket in its folder."""
+class PostgreSQL:
+    """One of its own, reached by a socket in its folder."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():  # no runtime folder, no matter
@@ -38,6 +45,57 @@ class Server:
         """URL of a new database."""
         self.inner.psql(f'CREATE DATABASE "{name}"')
         return str(self.inner.get_uri(database=name))
+
+    def close(self) -> None:
+        self.inner.cleanup()
+
+
+class MariaDB:
+    """Likewise, from Debian's package `mariadb-server`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.socket = folder, folder / "socket"
+        folder.mkdir(mode=0o755)
+        command = ["mariadb-install-db", "--no-defaults", f"--datadir={folder / 'data'}", *self._user()]
+        subprocess.run([*command, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+        self.start()
+
+    @staticmethod
+    def is_here() -> bool:
+        return bool(_MARIADB) and importlib.util.find_spec("pymysql") is not None
+
+    @staticmethod
+    def _user() -> list[str]:
+        return [f"--user={getpass.getuser()}"]  # which root must say
+
+    def start(self) -> None:
+        assert _MARIADB is not None
+        places = [f"--datadir={self.folder / 'data'}", f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}"]
+        with (self.folder / "log").open("a") as log:
+            command = [_MARIADB, "--no-defaults", *places, "--skip-networking", *self._user()]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(lambda: self._execute("SELECT 1"), 60)
+
+    def _execute(self, statement: str) -> bool:
+        command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--user=root", f"--execute={statement}"]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; immediate is a crash."""
+        self.process.send_signal(signal.SIGKILL if mode == "immediate" else signal.SIGTERM)
+        self.process.wait(60)
+
+    def new_database(self, name: str) -> str:
+        """URL of a new database."""
+        assert self._execute(f"CREATE DATABASE `{name}`")
+        return f"mysql+pymysql://root@localhost/{name}?unix_socket={self.socket}"
+
+    def close(self) -> None:
+        self.stop("immediate")
+
+
+Server = PostgreSQL | MariaDB
+_MARIADB = shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
 
 
 @contextmanager
