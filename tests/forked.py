@@ -64,6 +64,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
         sys.orig_argv = [sys.executable, *([] if is_script else ["-m"]), module, *given]
         if warn:
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "Implicitly cleaning up <TemporaryDirectory")  # of torch before 2.9
         try:
             if is_script:
                 runpy.run_path(module, run_name="__main__")

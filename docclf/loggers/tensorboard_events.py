@@ -30,5 +30,5 @@ class TensorBoardRunLogger(RunLogger):
         metrics |= {key: value for key, value in facts.items() if not isinstance(value, str)}
         words = {key: value for key, value in facts.items() if isinstance(value, str)}
         own = TensorBoardLogger(self.run.folder, name="", version="", default_hp_metric=False)
-        own.log_hyperparams({**(self.run.params or config), **words, "state": result["state"]}, metrics, step=0)
+        own.log_hyperparams({**(self.run.params or config), **words, "state": result["state"]}, metrics)
         own.finalize("")  # "success" would leave a hparams.yaml with the same

@@ -19,7 +19,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from small_models import CLASS_NAMES, TARGETS, save_model
+from small_models import CLASS_NAMES, TARGETS, needs_exporter, save_model
 
 import docclf.inference.onnx
 from docclf.errors import ConfigError, DataError, DocclfError
@@ -29,6 +29,8 @@ from docclf.predict import predict
 
 Compose = Callable[..., DictConfig]
 FILES = {"README.md", "fold_0.safetensors", "fold_1.safetensors", "model.onnx", "model.yaml"}
+
+pytestmark = needs_exporter
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from predict_files import read, shares
-from small_models import CLASS_NAMES, TARGETS, save_model
+from small_models import CLASS_NAMES, TARGETS, needs_exporter, save_model
 from torch import Tensor
 
 from docclf.errors import ConfigError, DataError
@@ -116,6 +116,7 @@ def test_its_mean_is_exact(joined: Joined) -> None:
     assert torch.allclose(found, sum(w * one for w, one in zip(WEIGHTS, apart, strict=True)), atol=1e-6)
 
 
+@needs_exporter
 def test_onnx_predicts_the_same(
     joined: Joined, exported: Path, compose_config: Compose, pages_root: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_onnx_predicts_the_same(
     assert np.array_equal(moved, predicted(compose_config, joined.run, pages_root, tmp_path))
 
 
+@needs_exporter
 def test_the_readme_of_an_export_runs(
     joined: Joined,
     exported: Path,

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_checkpoint_behind_a_prefix_may_be_of_another_model_too(tmp_path: Path
 
 def test_a_checkpoint_that_holds_objects_is_refused_with_the_way_out(tmp_path: Path) -> None:
     state = {f"net.{key}": value for key, value in saved(tmp_path / "plain.pth", 5).items()}
-    torch.save({"state_dict": state, "hyper_parameters": {"root": tmp_path}}, tmp_path / "a.ckpt")
+    torch.save({"state_dict": state, "hyper_parameters": {"half": Fraction(1, 2)}}, tmp_path / "a.ckpt")
     with pytest.raises(
         ConfigError, match=r"a\.ckpt, which cannot be read .*could run code.*\['state_dict'\], 'weights"
     ):

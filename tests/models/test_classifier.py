@@ -96,6 +96,8 @@ def test_pages_are_normalised_as_the_backbone_was_trained(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "image_size"), [("test_vit", 32), ("test_vit3", 32), ("test_vit_relpos", 64)])
 def test_a_backbone_for_one_size_is_built_for_the_size_of_the_pages(name: str, image_size: int) -> None:
+    if name not in timm.list_models():
+        pytest.skip(f"this release of timm has no {name}")
     with torch.no_grad():
         assert build(name, image_size=image_size)(torch.rand(2, 3, image_size, image_size)).shape == (2, 3)
 

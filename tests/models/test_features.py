@@ -112,7 +112,9 @@ def test_other_kinds_of_backbones_have_features_too(name: str) -> None:
     with torch.no_grad():
         found = net(torch.rand(2, 3, 64, 64))
         classified = net.net(torch.zeros(1, 3, 64, 64))
-    assert found.shape[1] > net.n_last == classified.shape[1] and torch.isfinite(found).all()
+    assert found.shape[1] >= net.n_last == classified.shape[1] and torch.isfinite(found).all()
+    if name != "test_nfnet":  # of which older releases of timm give the last stage alone
+        assert found.shape[1] > net.n_last
 
 
 # What they depend on

@@ -16,6 +16,7 @@ from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
 from docclf.models.classifier import PageClassifier, constant
 from docclf.models.frozen.head import Head
+from docclf.models.state import StateIO
 from docclf.models.tuning import (
     batch_norms,
     keep_depthwise_in_32_bit,
@@ -70,8 +71,9 @@ def train(open_pages: Callable[..., PageDataModule]) -> Train:
             logger=False,
             callbacks=[steps, FoldTraining(n_runs=1, epochs=2)],  # which draws for each epoch by itself
             accumulate_grad_batches=accumulate,
+            plugins=[StateIO()],
         )
-        trainer.fit(model, datamodule=data, ckpt_path=go_on_from, weights_only=False)
+        trainer.fit(model, datamodule=data, ckpt_path=go_on_from)
         if save is not None:
             trainer.save_checkpoint(save)
         return model, before, steps
@@ -158,8 +160,8 @@ def test_a_moving_average_goes_on_after_an_interruption_as_if_there_had_been_non
 ) -> None:
     options: dict[str, Any] = {"ema": 0.5, "batch_norm": "frozen", "accumulate": accumulate}
     whole, _, _ = train(**options)
-    train(**options, epochs=1, save=tmp_path / "last.ckpt")
-    found, _, _ = train(**options, go_on_from=tmp_path / "last.ckpt")
+    train(**options, epochs=1, save=tmp_path / "last.safetensors")
+    found, _, _ = train(**options, go_on_from=tmp_path / "last.safetensors")
     assert not moved(whole.state_dict(), found.state_dict())
 
 
