@@ -125,9 +125,9 @@ def _create_from_hub(make: Callable[..., Any], name: str) -> Any:
 def _create_from_file(make: Callable[..., Any], name: str, checkpoint_path: str) -> Any:
     expected = f"Expected weights of `{name}`, the `model.name`, in `model.checkpoint_path`, got"
     try:
-        weights = timm.models.load_state_dict(checkpoint_path)
+        weights = timm.models.load_state_dict(checkpoint_path, weights_only=True)
     except Exception as error:  # pickle, safetensors and torch have one each for what may be wrong
-        has_more = isinstance(error.__cause__, UnpicklingError) and is_zipfile(checkpoint_path)
+        has_more = isinstance(error.__cause__ or error, UnpicklingError) and is_zipfile(checkpoint_path)
         raise ConfigError(
             f"{expected} {checkpoint_path}, which cannot be read ({_cause(error)}). Give the whole file of a state "
             f"dict, .safetensors or .pth.{_STATE_ALONE if has_more else ''}"
