@@ -72,6 +72,8 @@ class MariaDB:
         assert _MARIADB is not None
         places = [f"--datadir={self.folder / 'data'}", f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}"]
         with (self.folder / "log").open("a") as log:
+            # A server removes the temporary tables of another one from the folder that they have in common.
+            places.append(f"--tmpdir={self.folder}")
             command = [_MARIADB, "--no-defaults", *places, "--skip-networking", *self._user()]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(lambda: self._execute("SELECT 1"), 60)
