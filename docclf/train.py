@@ -21,7 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
-from docclf.cli.trainer_arguments import process_number
+from docclf.cli.trainer_arguments import process_number, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import tell_caller
@@ -70,6 +70,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            require_one_device(cfg)  # a space may draw another number
         if process_number(cfg):
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:

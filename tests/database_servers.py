@@ -17,6 +17,8 @@ import optuna
 from optuna.storages import RDBStorage
 from processes import wait_until
 
+_MARIADB = shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+
 
 class PostgreSQL:
     """One of its own, reached by a socket in its folder."""
@@ -71,9 +73,8 @@ class MariaDB:
     def start(self) -> None:
         assert _MARIADB is not None
         places = [f"--datadir={self.folder / 'data'}", f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}"]
+        places.append(f"--tmpdir={self.folder}")  # a server clears it of temporary tables, those of others too
         with (self.folder / "log").open("a") as log:
-            # A server removes the temporary tables of another one from the folder that they have in common.
-            places.append(f"--tmpdir={self.folder}")
             command = [_MARIADB, "--no-defaults", *places, "--skip-networking", *self._user()]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(lambda: self._execute("SELECT 1"), 60)
@@ -97,7 +98,6 @@ class MariaDB:
 
 
 Server = PostgreSQL | MariaDB
-_MARIADB = shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
 
-_NODES = "A training runs on the devices of one machine, a search on any number of machines, see docs/how-to/scaling.md"
+_NODES = "A training runs on one machine, on as many devices as trainer.devices=N says"
 _EPOCHS = "Trainings are counted in epochs: validation.epochs=N"
 _SCREEN = "The screen shows the progress, the run's log the rest"
 _VALIDATION = "Each epoch is validated once, on all pages of its fold"

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from docclf.data.cache.contents import n_cpus
 from docclf.errors import ConfigError
 from docclf.files import replacing
 from docclf.models.memory import keep_memory
@@ -25,11 +26,15 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
         **options: Further arguments of `pytorch_lightning.Trainer`.
 
     Raises:
-        ConfigError: There are fewer GPUs.
+        ConfigError: There are fewer GPUs, or cores.
     """
-    if choose_device(accelerator) == "cuda" and devices > torch.cuda.device_count():
-        n_gpus = torch.cuda.device_count()
-        raise ConfigError(f"Expected `trainer.devices` to be at most {n_gpus}, the number of GPUs, got {devices}.")
+    has_gpus = choose_device(accelerator) == "cuda"
+    most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cpus(), "cores")
+    if devices > max(most, 1):
+        raise ConfigError(
+            f"Expected `trainer.devices` to be at most the number of {what}, {most}, got {devices}. "
+            f"Say trainer.devices={max(most, 1)}."
+        )
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # A batch is one gather from memory: worker processes would only cost.

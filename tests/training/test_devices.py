@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import python
 from kept_weights import result_of
-from omegaconf import DictConfig
 from safetensors.torch import load_file
 
-from docclf.cli.trainer_arguments import require_one_device
 from docclf.data.module import EvenBatches
 from docclf.errors import ConfigError
+from docclf.training.trainer import make_trainer
 
 TINY = (
     "data=csv",
@@ -50,6 +50,7 @@ def test_two_processes_train_what_one_does(pages_root: Path, tmp_path: Path) -> 
         done = train(folder, f"data.root={pages_root}", *devices)
         assert done.returncode == 0, done.stderr + done.stdout
         assert done.stdout.count("refit on all") == 1, "each line is said once"
+    assert (two / "run" / "train_ddp_process_1.log").is_file(), "a second process took part"
     alone, both = (load_file(folder / "run" / "model" / "all.safetensors") for folder in (one, two))
     assert alone.keys() == both.keys()
     assert all(np.allclose(alone[key], both[key], atol=1e-4) for key in alone)
@@ -74,8 +75,16 @@ def test_each_process_takes_its_part_of_every_batch() -> None:
             assert sum(map(len, parts)) == 7 and len({len(part) for part in parts}) <= 2, "a batch, in even parts"
 
 
-def test_a_search_refuses_several_devices_and_names_what_does_it(cfg: DictConfig) -> None:
-    require_one_device(cfg)
-    cfg.trainer.devices = 2
-    with pytest.raises(ConfigError, match=r"Expected trainer.devices=1 in a search.* got 2. Say search.workers=2;"):
-        require_one_device(cfg)
+@pytest.mark.parametrize("more", [["trainer.devices=2"], ["trainer.devices=choice(2,3)"]])
+def test_a_search_refuses_several_devices_and_names_what_does_it(
+    more: list[str], pages_root: Path, tmp_path: Path
+) -> None:
+    tiny = [text for text in TINY if not text.startswith(("hydra.", "optimizer", "model.tune"))]
+    search = ["-m", "hparams_search=head", *tiny, f"data.root={pages_root}", "hydra.sweeper.baseline=false", *more]
+    status, output = python("docclf.train", *search, "search.n_trials=1", cwd=tmp_path, warn=False)
+    assert status == 1 and "Say search.workers=" in output and "Traceback" not in output
+
+
+def test_no_more_processes_are_started_than_there_are_cores() -> None:
+    with pytest.raises(ConfigError, match=r"at most the number of cores, \d+, got 100000. Say trainer.devices=\d"):
+        make_trainer(accelerator="cpu", devices=100_000)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[None]:
     """A controller and a node of 4 cores, which `SLURM_CONF` names."""
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # pytest's folders are another user's nobody may enter
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # not in pytest's folder, whose long path no socket may have
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -49,17 +48,19 @@ def slurm() -> Iterator[None]:
     os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
     started = []
     with (folder / "log.txt").open("w") as log:
-        for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
-            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-            time.sleep(0.5)  # for its socket
-        wait_until(lambda: "idle" in ask("sinfo", "--noheader", "--format=%t"), 60)
-        yield
-        subprocess.run(["scancel", "--user=root"], check=False)
-        for process in reversed(started):
-            process.kill()
-            process.wait()
-    del os.environ["SLURM_CONF"]
-    shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
+                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                wait_until((folder / "munge.socket").exists, 10)  # which the others need
+            wait_until(lambda: "idle" in ask("sinfo", "--noheader", "--format=%t"), 60)
+            yield
+            subprocess.run(["scancel", "--user=root"], check=False)
+        finally:
+            for process in reversed(started):
+                process.kill()
+                process.wait()
+            del os.environ["SLURM_CONF"]
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def ask(*command: str) -> str:
