@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FIRST = {"'", *_FORMULA}
 
 
 def cell(value: Any) -> Any:
@@ -17,8 +18,9 @@ def cell(value: Any) -> Any:
     >>> cell("=1+1"), cell("-0.5"), cell(-0.5), cell("a"), uncell(cell("'=1"))
     ("'=1+1", '-0.5', -0.5, 'a', "'=1")
     """
-    is_text = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
-    return f"'{value}" if is_text and not _is_number(value) else value
+    if not isinstance(value, str) or value[:1] not in _FIRST:  # nearly all, and soon seen
+        return value
+    return f"'{value}" if value.lstrip("'").startswith(_FORMULA) and not _is_number(value) else value
 
 
 def screen_width(text: str) -> int:

@@ -35,7 +35,8 @@ def by_hand(heads: Heads, views: list[Any], validation: Any, weights: Any = None
     found = [heads.cache.load(view, heads.options) for view in views]
     features = np.concatenate([one.values[TRAIN] for one in found])
     labels = np.tile(heads.data.labels[TRAIN], len(views))
-    head = fit_head(reduce(features, found[0].weights), labels, 3, C=heads.options.C, class_weights=weights)
+    reduced = reduce(features, found[0].weights)
+    head = fit_head(features, labels, 3, C=heads.options.C, reduced=reduced, class_weights=weights)
     return head.probabilities(heads.cache.load(validation, heads.options).values[VALIDATION])
 
 
@@ -66,7 +67,7 @@ def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(make: C
     heads = make(HeadOptions())
     start = heads.fold(TRAIN, VALIDATION, is_start=True).start
     features = heads.cache.load(heads.data.train_views, heads.options)
-    expected = fit_head(reduce(features.values[TRAIN, : features.n_last]), heads.data.labels[TRAIN], 3, C=0.01)
+    expected = fit_head(features.values[TRAIN, : features.n_last], heads.data.labels[TRAIN], 3, C=0.01)
     assert start.weight.shape == (3, features.n_last) and heads.n_features > features.n_last
     np.testing.assert_allclose(start.weight, expected.weight, atol=1e-6)
 
@@ -74,11 +75,11 @@ def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(make: C
 def test_what_is_remembered_of_one_fold_is_not_taken_for_another(
     make: Callable[..., Heads], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rooms, "_MOST_BYTES", 500_000)
+    monkeypatch.setattr(rooms, "_MOST_BYTES", 250_000)
     heads = make(HeadOptions())
     folds = [np.flatnonzero(np.arange(24) % 12 != fold) for fold in range(12)]
     first = [heads.fit(rows) for rows in folds]
-    assert 400_000 < sum(reduced.n_bytes for reduced, _ in rooms._remembered.values()) <= 500_000
+    assert 200_000 < sum(reduced.n_bytes for reduced, _ in rooms._remembered.values()) <= 250_000
     again = [heads.fit(rows) for rows in folds]
     assert all(np.array_equal(a.weight, b.weight) for a, b in zip(first, again, strict=True))
     assert len({head.weight.tobytes() for head in first}) == 12

@@ -93,8 +93,8 @@ class ByHand:
         self.test = self.cache.load(self.data.test_views, self.options).values
 
     def probabilities(self, rows: NDArray[np.int64], features: NDArray[np.float32], temperature: float = 1) -> Floats:
-        reduced = reduce(self.train.values[rows], self.train.weights)
-        head = fit_head(reduced, self.data.labels[rows], 3, C=0.01)
+        values = self.train.values[rows]
+        head = fit_head(values, self.data.labels[rows], 3, C=0.01, reduced=reduce(values, self.train.weights))
         found: Floats = softmax((features @ head.weight.T + head.bias) / temperature, axis=1)
         return found
 
@@ -190,7 +190,7 @@ def test_onnx_runtime_predicts_what_a_head_does_and_the_lines_of_the_readme_run(
     (mine,) = predicted(compose_config, folder, str(here), tmp_path)
     assert float(done.stdout.rpartition(" ")[2]) == pytest.approx(mine.max(), abs=1e-2)
     readme = (folder / "README.md").read_text(encoding="utf-8")
-    assert "test_resnet, a classifier on its frozen features, made with docclf" in readme
+    assert "test_resnet, a head on frozen features, made with docclf" in readme
 
 
 # Nets that start from it

@@ -86,18 +86,32 @@ class Reduced:
 
     Attributes:
         coordinates: float32 of shape (n, rank).
-        back: From weights of coordinates to weights of features, of shape (rank, n_features).
+        squares: Sum of squares of each coordinate, shape (rank,); None where coordinates are the standardised features.
         mean: Of each feature, shape (n_features,).
+        factors: By which a feature less its mean is multiplied, shape (n_features,).
     """
 
     coordinates: NDArray[np.float32]
-    back: NDArray[np.float32]
+    squares: NDArray[np.float64] | None
     mean: NDArray[np.float64]
+    factors: NDArray[np.float64]
 
     @property
     def n_bytes(self) -> int:
         """What it takes of memory."""
-        return self.coordinates.nbytes + self.back.nbytes + self.mean.nbytes
+        return self.coordinates.nbytes + self.mean.nbytes + self.factors.nbytes
+
+    def weights(self, weights: NDArray[np.float64], features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Weights of the features, shape (n_classes, n_features), from weights of the coordinates.
+
+        Args:
+            weights: Of shape (n_classes, rank).
+            features: That were reduced, shape (n, n_features).
+        """
+        if self.squares is not None:
+            pages = (weights / self.squares).astype(np.float32) @ self.coordinates.T
+            weights = (pages @ (features - self.mean.astype(np.float32))) * self.factors
+        return weights * self.factors
 
 
 def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> Reduced:
@@ -115,14 +129,12 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
     standard = ((features - mean) * factors).astype(np.float32)
     n, n_features = standard.shape
     if n_features <= n:
-        return Reduced(standard, np.diag(factors).astype(np.float32), mean)
+        return Reduced(standard, None, mean, factors)
     values, vectors = np.linalg.eigh((standard @ standard.T).astype(np.float64))
     kept = values > 1e-6 * values.max(initial=0.0)
     if not kept.any():
-        return Reduced(np.zeros((n, 1), np.float32), np.zeros((1, n_features), np.float32), mean)
-    lengths = np.sqrt(values[kept])
-    basis = (vectors[:, kept] / lengths).T @ standard  # rank rows of length 1
-    return Reduced((vectors[:, kept] * lengths).astype(np.float32), (basis * factors).astype(np.float32), mean)
+        return Reduced(np.zeros((n, 1), np.float32), np.ones(1), mean, factors)
+    return Reduced((vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32), values[kept], mean, factors)
 
 
 @functools.cache
@@ -142,11 +154,12 @@ def one_thread() -> AbstractContextManager[Any]:
 
 
 def fit_head(
-    reduced: Reduced,
+    features: NDArray[np.float32],
     labels: NDArray[np.int64],
     n_classes: int,
     *,
     C: float,  # noqa: N803  # as scikit-learn calls it
+    reduced: Reduced | None = None,
     class_weights: NDArray[np.float64] | None = None,
     known: Fits | None = None,
 ) -> Head:
@@ -156,15 +169,17 @@ def fit_head(
     there. Whatever was fitted before, the result is the same.
 
     Args:
-        reduced: Features of the training pages.
+        features: Of the training pages, shape (n, n_features); the coordinates do where these have no squares.
         labels: Class of each page, shape (n,).
         n_classes: Number of classes; those without training pages are never predicted.
         C: See `HeadOptions`.
+        reduced: What `reduce` makes of the features, where it is known.
         class_weights: Weight of each class in the loss, shape (n_classes,); None weighs all alike.
         known: Fits for powers of ten on the same pages, labels and weights, which is added to.
     """
+    reduced = reduce(features) if reduced is None else reduced
     present = np.unique(labels)
-    weight = np.zeros((n_classes, reduced.back.shape[1]))
+    weight = np.zeros((n_classes, features.shape[1]))
     bias = np.full(n_classes, _ABSENT)
     if len(present) == 1:
         bias[present] = 0.0
@@ -187,7 +202,7 @@ def fit_head(
             (np.stack([-side / 2, side / 2]) if len(present) == 2 else side)
             for side in (coefficients[0] if len(present) == 2 else coefficients, intercepts.squeeze())
         )
-        weight[present], bias[present] = rows @ reduced.back, offsets
+        weight[present], bias[present] = reduced.weights(rows, features), offsets
     bias -= weight @ reduced.mean
     return Head(weight.astype(np.float32), bias.astype(np.float32))
 

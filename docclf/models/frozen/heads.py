@@ -153,20 +153,26 @@ class Heads:
 
     def fit(self, rows: NDArray[np.int64]) -> Head:
         """A head for some training pages."""
-        return self._fit(rows, *self._reduced(rows))
+        return self._fit(rows)
 
     def fit_start(self, rows: NDArray[np.int64]) -> Head:
         """A head on the backbone's last features alone, at the full size."""
-        return self._fit(rows, *self._reduced(rows, self._train[0].n_last))
+        return self._fit(rows, self._train[0].n_last)
 
     def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
         """What tells pages that are unlike the training pages, see `docclf.models.frozen.novelty.fit_novelty`."""
         train = np.concatenate([features.values for features in self._train])
         return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
-    def _fit(self, rows: NDArray[np.int64], reduced: Reduced, known: Fits) -> Head:
+    def _fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
         labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
-        return fit_head(reduced, labels, n_classes, C=self.options.C, class_weights=self._class_weights, known=known)
+        reduced, known = self._reduced(rows, n_features)
+        features = reduced.coordinates if reduced.squares is None else self._values(rows, n_features)
+        fitted: dict[str, Any] = {"reduced": reduced, "class_weights": self._class_weights, "known": known}
+        return fit_head(features, labels, n_classes, C=self.options.C, **fitted)
+
+    def _values(self, rows: NDArray[np.int64], n_features: int | None) -> NDArray[np.float32]:
+        return np.concatenate([features.values[rows, :n_features] for features in self._train])
 
     def _reduced(self, rows: NDArray[np.int64], n_features: int | None = None) -> tuple[Reduced, Fits]:
         """Some training pages reduced, all features of them or the first ones, and the fits to them so far."""
@@ -175,8 +181,7 @@ class Heads:
         facts = b" ".join(one.tobytes() for one in (rows, self.data.labels[rows], *weights))
         key = hashlib.sha256(f"{n_features} {identities} ".encode() + facts).hexdigest()
         if (found := _remembered.pop(key, None)) is None:
-            values = np.concatenate([features.values[rows, :n_features] for features in self._train])
-            found = reduce(values, self._train[0].weights[:n_features]), {}
+            found = reduce(self._values(rows, n_features), self._train[0].weights[:n_features]), {}
         _remembered[key] = found  # the last one that was used
         while len(_remembered) > 1 and sum(reduced.n_bytes for reduced, _ in list(_remembered.values())) > _MOST_BYTES:
             _remembered.popitem(last=False)

@@ -52,12 +52,13 @@ def tell_apart(train: NDArray[np.float32], test: NDArray[np.float32], groups: ND
 
     labels = np.repeat([0, 1], [len(train), len(test)])
     seen = reduce(np.concatenate([train, test])).coordinates  # without the labels, so of all pages at once
-    same, nothing = np.eye(seen.shape[1], dtype=np.float32), np.zeros(seen.shape[1])
+    zeros, ones = np.zeros(seen.shape[1]), np.ones(seen.shape[1])
     ranks = np.zeros(len(labels))
     for seed in range(_REPEATS):
         folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
         for rows, held_out in folds.split(labels, labels, groups):
-            head = fit_head(Reduced(seen[rows], same, nothing), labels[rows], 2, C=_C)
+            as_is = Reduced(seen[rows], None, zeros, ones)
+            head = fit_head(seen[rows], labels[rows], 2, C=_C, reduced=as_is)
             ranks[held_out] += _ranks(seen[held_out] @ (head.weight[1] - head.weight[0])) / _REPEATS
     n_groups, inverse = len(np.unique(groups)), np.unique(groups, return_inverse=True)[1]
     drawn = np.random.default_rng(0).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_DRAWS)

@@ -1,6 +1,6 @@
 """Composing the config of each job of a sweep, which takes Hydra longer than some jobs take."""
 
-from copy import deepcopy
+import pickle
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -22,7 +22,7 @@ class SweepConfigs:
 
     def __init__(self, loader: ConfigLoader) -> None:
         self._loader = loader
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], bytes] = {}  # pickled, which is copied nine times as fast
         self._groups: dict[str, bool] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -42,8 +42,8 @@ class SweepConfigs:
         others = [override.input_line or "" for override in parsed if not self._is_value(override)]
         key = tuple(others)
         if key not in self._composed:
-            self._composed[key] = self._loader.load_sweep_config(master_config, others)
-        config = deepcopy(self._composed[key])
+            self._composed[key] = pickle.dumps(self._loader.load_sweep_config(master_config, others))
+        config: DictConfig = pickle.loads(self._composed[key])  # of this process
         try:
             for override in values:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
