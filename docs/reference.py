@@ -218,7 +218,7 @@ def write(*_: object, **__: object) -> None:
         PAGE.write_text(text, encoding="utf-8")
 
 
-TOP = ("study_name", "seed", "refit", "report", "results", "keep_checkpoints", "finalists", "search")
+TOP = ("study_name", "seed", "refit", "teacher", "report", "results", "keep_checkpoints", "finalists", "search")
 WHOLE = {
     "hparams_search": "Searches. Each is one file that sets the space, the pruner and the budget.",
     "experiment": "Model, augmentation and image size that belong together.",

@@ -134,7 +134,10 @@ DOORS = {
     r"\bimport_module\(": {"sweeper/job/worker"},
     r"torch\.load\((?!path, weights_only=True)": set(),
     r"timm\.models\.load_state_dict\((?!checkpoint_path, weights_only=True)": set(),
-    r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {"sweeper/job/worker"},
+    r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {
+        "sweeper/job/worker",
+        "sweeper/space/composing",  # what the same object has pickled
+    },
     r"yaml\.(safe_|full_|unsafe_)?load(_all)?\(": {"safety/untrusted", "results/report/trial_page"},
     r"OmegaConf\.load\(": {
         "safety/untrusted",

@@ -130,7 +130,8 @@ _VALIDATION: dict[str, Rule] = {
 _SEARCH: dict[str, Rule] = {
     "study_name": _FOLDER,
     "seed": _SEED,
-    "refit": one_of("all", "folds", False),
+    "refit": one_of("all", "folds", "distill", False),
+    "teacher": _PATH,  # see docclf.cli.combinations
     "report": FLAG,
     "results.pickle": FLAG,
     "keep_checkpoints": one_of(*KEEP),

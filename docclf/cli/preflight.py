@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.leaves import CLEAN, check_leaves
+from docclf.cli.combinations import check_combinations
+from docclf.cli.leaves import check_leaves
 from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
 from docclf.errors import ConfigError, InputError
@@ -75,15 +76,7 @@ def check_config(cfg: DictConfig) -> None:
     require_root(cfg)
     require_checkpoint(cfg)
     check_leaves(cfg)
-    if OmegaConf.select(cfg, "model.name") == "pixels" and OmegaConf.select(cfg, "model.tune") != "head":
-        raise ConfigError(
-            "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
-        )
-    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
-    if CLEAN in objective and not OmegaConf.select(cfg, "validation.robust"):
-        raise ConfigError(
-            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
-        )
+    check_combinations(cfg)
     check_loggers(cfg.get("logger"))
 
 

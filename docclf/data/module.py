@@ -49,6 +49,7 @@ class PageDataModule(pl.LightningDataModule):
     max_batch_size: int | None = None
     halved = 0  # how often memory ran out
     share = (0, 1)  # number of this process, of how many that train one model
+    soft_labels: NDArray[np.float32] | None = None  # that nets learn in place of labels, shape (n, n_classes)
 
     def __init__(
         self,
@@ -140,7 +141,8 @@ class PageDataModule(pl.LightningDataModule):
         labels = self.labels[self._train]
         weights = class_weights(labels, len(self.pages.class_names))[labels] if self.balance == "sampler" else None
         batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights, self.share)
-        return self._loader(self.data.train_images, self.labels, batches)
+        learnt = self.labels if self.soft_labels is None else self.soft_labels
+        return self._loader(self.data.train_images, learnt, batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         shown = [self.validation_views.images, *([self.data.train_images] if self.is_robust else [])]
@@ -170,7 +172,7 @@ class PageDataModule(pl.LightningDataModule):
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     @staticmethod
-    def _loader(images: PageArray, labels: NDArray[np.int64], batches: Any) -> DataLoader[Batch]:
+    def _loader(images: PageArray, labels: NDArray[Any], batches: Any) -> DataLoader[Batch]:
         # No worker processes: a batch is one gather from the memory-mapped cache.
         return DataLoader(_Gather(images, labels), sampler=batches, batch_size=None)
 
@@ -226,7 +228,7 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
 class _Gather(Dataset[Batch]):
     """Takes a whole batch of indices at once."""
 
-    def __init__(self, images: PageArray, labels: NDArray[np.int64]) -> None:
+    def __init__(self, images: PageArray, labels: NDArray[Any]) -> None:
         self.images, self.labels = images, labels
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
@@ -21,6 +23,7 @@ from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
+from docclf.training.distill import Teacher, learn_from
 from docclf.training.folds.fitting import FoldTrainer
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.training import HEAD
@@ -31,9 +34,7 @@ from docclf.training.validation import SCORES
 if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial
 
-# Augmented views of each training page that heads see where validation pages are augmented.
-_VIEWS = 2
-
+_VIEWS = 2  # augmented ones of each training page, that heads see where validation pages are augmented
 # Keys of `data` that say which pages there are, and with what labels.
 _WHICH_PAGES = ("root", "reader", "multi_page", "on_error", "corrections")
 _PAGES_BACK = (
@@ -55,7 +56,8 @@ class Parts:
         heads: Fit heads on frozen features.
         trainer: Trains the folds.
         checkpoints: What an interruption leaves.
-        keeps: `folds`, `all`, or False: what is kept of a run that is worth it.
+        keeps: `folds`, `all`, `distill` or False: what is kept of a run that is worth it.
+        teacher: Whose predictions nets learn, with `distill`.
     """
 
     cfg: DictConfig
@@ -67,6 +69,7 @@ class Parts:
     trainer: FoldTrainer
     checkpoints: FoldCheckpoints
     keeps: str | bool
+    teacher: Teacher | None = None
 
     @property
     def halved(self) -> dict[str, int]:
@@ -79,7 +82,7 @@ class Parts:
     def keep(self, done: CrossValidation) -> None:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
         weights = dict[str, Any]()
-        if done.kept != HEAD and self.keeps == "all":
+        if done.kept != HEAD and self.keeps != "folds":
             weights = {"all": refit_all(self.trainer, done.epochs, self.folder / MODEL / "all.ckpt")}
         elif done.kept != HEAD:
             weights = {f"fold_{fold.fold}": self.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
@@ -116,7 +119,8 @@ def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0,
     data.share = (process, cfg.trainer.get("devices", 1))
     heads = make_heads(cfg, data)
     keeps = _may_keep(cfg, trial)
-    same = [data.data.fingerprint, data.pages.targets, keeps == "folds"]
+    teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
+    same = [data.data.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
     checkpoints = _make_checkpoints(cfg, folder, earlier, same)
     trainer = FoldTrainer(
@@ -128,7 +132,7 @@ def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0,
         keep_weights=keeps == "folds",
         heads=heads if heads.cache.backbone.weights.are_trained else None,
     )
-    return Parts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps)
+    return Parts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher)
 
 
 def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:
@@ -184,10 +188,11 @@ def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
     options = build(model.head, "model.head") if model.get("head") else HeadOptions()
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
-    weights = None
-    if model.get("class_weights"):
-        weights = class_weights(data.labels, len(data.pages.class_names))
-    return Heads(data, cache, options, weights)
+    return Heads(data, cache, options, _class_weights(cfg, data))
+
+
+def _class_weights(cfg: DictConfig, data: PageDataModule) -> NDArray[np.float64] | None:
+    return class_weights(data.labels, len(data.pages.class_names)) if cfg.model.get("class_weights") else None
 
 
 def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
@@ -216,8 +221,7 @@ def _read_augment(name: str | None) -> Any:
         raise ConfigError(
             f"Expected `validation.augment` to be null or one of {', '.join(sorted(options))}, got {name}."
         )
-    merged = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
-    assert isinstance(merged, DictConfig)
+    merged: Any = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
     merged.pop("defaults", None)
     return build(merged, "augment")
 
@@ -234,15 +238,13 @@ def _trainer_builder(cfg: DictConfig) -> Callable[..., Any]:
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
-    weights = None
-    if cfg.model.class_weights:
-        weights = class_weights(data.labels, len(data.pages.class_names)).tolist()
+    weights = _class_weights(cfg, data)
     return build_model(
         cfg.model,
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
         channels=cfg.data.channels,
-        class_weights=weights,
+        class_weights=None if weights is None else weights.tolist(),
         optimizer=build(cfg.optimizer, "optimizer"),
         scheduler=build(cfg.scheduler, "scheduler"),
     )

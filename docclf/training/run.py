@@ -76,7 +76,7 @@ def follow_parts(parts: Parts) -> None:
     if parts.tune == "head":
         return
     done = cross_validate(parts.trainer, parts.trial, lambda fold: False)
-    if parts.keeps == "all" and done.kept != HEAD:
+    if parts.keeps in ("all", "distill") and done.kept != HEAD:
         refit_all(parts.trainer, done.epochs, parts.folder / "all.ckpt")
 
 
@@ -153,6 +153,8 @@ def _conclude(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> fl
     is_best = trial.would_be_best(values[0])
     if is_shown:
         result |= assess(parts.data, done, folder)
+    if parts.teacher is not None:
+        result["distilled"] = parts.teacher.cost(done, parts.data.pages.train.groups)
     if is_shown or (is_best and is_net):  # what takes a head longer than to be fitted
         result["foretold"] = foretell(parts.heads, done)
         trial.set_user_attr("foretold", result["foretold"])
@@ -199,6 +201,8 @@ def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
     log.info(f"  {foretold_text(result['foretold'])}")
+    if "distilled" in result:
+        log.info(f"  {result['distilled']['text']}")
     log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")
 
 

@@ -184,6 +184,9 @@ def next_steps(
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
         "search on from here": continue_command,
     }
+    if verdict is not None and verdict.exported_as == ENSEMBLE:
+        command = f"{train.format(where)} refit=distill {typed('teacher', str(folder))} model.tune=last"
+        steps = {**steps, "one net that learns from the ensemble; says what that costs in score": command}
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict {typed('run', str(folder))} data.root=DIR{allow_options()}"
         steps = {f"predict other pages with {whose}": predict, **steps}

@@ -1,0 +1,47 @@
+"""Rules between keys: values that are right alone, and not beside each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.cli.leaves import CLEAN
+from docclf.errors import ConfigError
+
+
+def check_combinations(cfg: DictConfig) -> None:
+    """Refuse keys whose values do not go together. A config of before lacks some of them.
+
+    Raises:
+        ConfigError: There are such.
+    """
+
+    def value(key: str, default: Any = None) -> Any:
+        return OmegaConf.select(cfg, key, default=default)
+
+    if value("model.name") == "pixels" and value("model.tune") != "head":
+        raise ConfigError(
+            "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
+        )
+    objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
+    if CLEAN in objective and not value("validation.robust"):
+        raise ConfigError(
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+        )
+    if value("refit") != "distill":
+        return
+    if value("teacher") is None:
+        raise ConfigError(
+            "Expected `teacher` with refit=distill, the run or search to learn from, got none. "
+            "Say teacher=multirun/NAME."
+        )
+    if value("model.tune", "all") == "head":
+        raise ConfigError(
+            "Expected a net with refit=distill, which learns probabilities, got a head. Say model.tune=last."
+        )
+    if value("model.loss") is not None:
+        raise ConfigError("Expected no loss of your own with refit=distill. Say model.loss=null.")
+    for key in ("augment.mixup", "augment.cutmix"):
+        if value(key, 0):
+            raise ConfigError(f"Expected `{key}` to be 0 with refit=distill, got {value(key)}. Say {key}=0.")

@@ -1,0 +1,102 @@
+"""One model in place of another run's, most often an ensemble's: it learns what that one predicts.
+
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (arXiv 1503.02531).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.data.module import PageDataModule
+from docclf.errors import DataError
+from docclf.metrics.resampling import compare_scores
+from docclf.metrics.scores import macro_f1
+from docclf.results.reading import read_run
+from docclf.safety.untrusted import reading
+from docclf.training.crossval import CrossValidation
+
+_FRACTION = 0.5  # of the teacher in what is learnt; the rest is the label
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Out-of-fold probabilities of a run: each page as models predict it that were not trained on it.
+
+    Attributes:
+        folder: Of the run.
+        probabilities: float32 of shape (n, n_classes); NaN for pages that it did not predict.
+    """
+
+    folder: Path
+    probabilities: NDArray[np.float32]
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What is learnt, shape (n, n_classes): the mean of label and prediction, of pages without one the label."""
+        given = np.eye(self.probabilities.shape[1], dtype=np.float32)[labels]
+        mixed = (1 - _FRACTION) * given + _FRACTION * self.probabilities
+        return np.where(np.isnan(mixed), given, mixed)
+
+    @property
+    def digest(self) -> str:
+        """Of the probabilities."""
+        return hashlib.sha256(self.probabilities.tobytes()).hexdigest()
+
+    def cost(self, done: CrossValidation, groups: Sequence[str] | None) -> dict[str, Any]:
+        """How the student scores beside it, on the pages that both predicted out of fold.
+
+        Args:
+            done: The student's folds.
+            groups: Of the training pages; None where each is one of its own.
+
+        Returns:
+            `macro_f1` of the student, that of the `teacher`, the `difference` with its interval, and all in `text`.
+        """
+        rows = np.flatnonzero(~np.isnan(done.probabilities + self.probabilities).any(axis=1))
+        n, labels = self.probabilities.shape[1], done.labels[rows]
+        student, teacher = (found[rows].argmax(axis=1) for found in (done.probabilities, self.probabilities))
+        numbers = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
+        difference = compare_scores(labels, student, teacher, n, groups=numbers)
+        scores = macro_f1(labels, student, n), macro_f1(labels, teacher, n)
+        text = f"distilled: {scores[0]:.3f} over {len(rows)} pages out of fold, its teacher {scores[1]:.3f}"
+        text = f"{text}: {difference}"
+        return {"macro_f1": scores[0], "teacher": scores[1], "difference": asdict(difference), "text": text}
+
+
+def learn_from(folder: Path, data: PageDataModule) -> Teacher:
+    """Let nets learn the out-of-fold predictions of a run, or of what a search has exported.
+
+    Args:
+        folder: Of the run or the search.
+        data: The pages, whose soft labels it gives.
+
+    Raises:
+        DataError: There is no such run, or its classes or most of its pages are others.
+    """
+    pages = data.pages
+    with reading("a run", folder):
+        run = read_run(folder)
+        found, classes = run.predictions, list(run.classes)
+        if sorted(classes) != sorted(pages.targets):
+            raise DataError(
+                f"Expected the classes {', '.join(pages.targets)} in {run.folder}, got {', '.join(classes)}. "
+                "Name a run on the same classes: teacher=RUN."
+            )
+        row = {page: i for i, page in enumerate(found.ids)}
+        places = np.array([row.get(page, -1) for page in pages.train.ids])
+        probabilities = found.probabilities[places][:, [classes.index(target) for target in pages.targets]]
+        probabilities[places < 0] = np.nan
+        if (n_lost := int((places < 0).sum())) > len(places) / 2:
+            raise DataError(
+                f"Expected predictions of the training pages in {found.path}, got none for {n_lost} of {len(places)}. "
+                "Name a run on the same pages: teacher=RUN."
+            )
+    teacher = Teacher(run.folder, probabilities.astype(np.float32))
+    data.soft_labels = teacher.targets(data.labels)
+    return teacher
