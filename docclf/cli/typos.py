@@ -16,14 +16,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR, __version__
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
+from docclf.cli.hydra_settings import require_plugins, require_resolvable, require_search
 from docclf.cli.leaves import TABLES, check_leaves
-from docclf.errors import ConfigError, DocclfError
+from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
@@ -31,9 +32,6 @@ from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import take_arguments
 
 Command = Callable[..., Any]
-
-_OURS = "docclf.sweeper.plugin.DocclfSweeper"
-_HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def answer_typos(config_name: str) -> Callable[[Command], Command]:
@@ -85,9 +83,10 @@ def _check(config_name: str) -> None:
             _stay_here(given.overrides)
         if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
             check_leaves(config, TABLES[config_name])
+            require_plugins(config)
             if given.multirun:
-                _require_search(config, given.overrides, config_name)
-                _require_resolvable(config)
+                require_search(config, given.overrides, config_name)
+                require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a file that Hydra would stumble over, too
@@ -102,37 +101,6 @@ def _show_searches() -> None:
     given = read_arguments(sys.argv[1:])
     if given.multirun and (given.cfg or given.info):
         sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
-
-
-def _require_search(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
-    """See that -m has something to do: without a search and without values to go through, it would train one run.
-
-    Raises:
-        ConfigError: It has not.
-    """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    is_sweep = any(override.is_sweep_override() for override in parsed) or config.hydra.sweeper.get("params")
-    if config_name == "train" and not is_sweep and config.hydra.sweeper["_target_"] == _HYDRAS:
-        raise ConfigError(
-            "Expected a search with -m, or values to go through as in seed=1,2, got neither. "
-            "Say python -m docclf.train -m hparams_search=optuna"
-        )
-
-
-def _require_resolvable(config: DictConfig) -> None:
-    """See that the settings of a search name keys that there are; Hydra would end in a traceback.
-
-    Raises:
-        ConfigError, OmegaConfBaseException: They do not, or one has no value.
-    """
-    try:
-        sweeper = config.hydra.sweeper
-        OmegaConf.to_container(sweeper, resolve=True)
-        if sweeper["_target_"] == _OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
-            raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
-    except OmegaConfBaseException as error:  # others may be known in a job alone
-        if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
-            raise
 
 
 def _stay_here(overrides: Sequence[str]) -> None:

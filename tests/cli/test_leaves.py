@@ -101,7 +101,7 @@ def test_the_table_names_no_key_that_conf_has_not(compose_config: Compose) -> No
         ("study_name=..", "`study_name` to be the name of a folder"),
         ("study_name=null", "`study_name` to be the name of a folder"),
         ("study_name=a/b", "`study_name` to be the name of a folder"),
-        ("refit=0", "`refit` to be one of all, folds, false, got 0."),
+        ("refit=0", "`refit` to be one of all, folds, distill, false, got 0."),
         ("report=maybe", "`report` to be true or false, got maybe."),
     ],
 )
@@ -150,13 +150,17 @@ def test_what_a_space_draws_is_looked_at(sweep: str, message: str, where: str, c
         ("predict", "tta=some", "`tta` to be one of none, flips, rotations, got some."),
         ("predict", "batch_size=0", "`batch_size` to be at least 1, got 0."),
         ("export_model", "output=[1]", "`output` to be a path, or null"),
+        ("train", "hydra.sweeper._target_=nonsense", "`hydra.sweeper._target_` to be one of docclf.sweeper.plugin."),
+        ("train", "hydra.launcher=null", "`hydra.launcher._target_` to be one of hydra._internal.core_plugins."),
+        ("train", "+hydra.callbacks.mine=3", "`hydra.callbacks.mine` to have a _target_, got 3."),
+        ("predict", "+hydra.callbacks.mine={_target_: mine.C}", "`hydra.callbacks.mine._target_` to be what docclf"),
     ],
 )
 def test_a_command_says_so_before_it_does_anything(
     command: str, override: str, message: str, search: Any, tmp_path: Path
 ) -> None:
     output = search(command, override)
-    assert f"ConfigError: Expected {message}" in output
+    assert f"Error: Expected {message}" in output
     assert list(tmp_path.iterdir()) == []
 
 
