@@ -2,9 +2,9 @@
 
     python benchmarks/budget.py DIR [SECONDS ...] [override ...]      2, 5 and 10 minutes by default
 
-DIR as for benchmarks/strength.py. Each search is killed with SIGKILL after 15 to 90 s, again and again, and continued by
-the same command until it ends by itself. Wall-clock is that of all its runs. After each kill, as soon as a trial has
-ended, `predict` must work with what is in best/.
+DIR as for benchmarks/strength.py. Each search is killed with SIGKILL after 15 to 90 s, again and again, and continued
+by the same command until it ends by itself. Wall-clock is that of all its runs. After each kill, as soon as a trial
+has ended, `predict` must work with what is in best/.
 """
 
 import random
@@ -28,7 +28,7 @@ def n_finished(folder: Path) -> int:
 
 
 def search(folder: Path, root: Path, budget: int, overrides: list[str]) -> tuple[float, int, int]:
-    """Seconds of all runs, how often it was killed, and how often `predict` worked then; it raises where it does not."""
+    """Seconds of all runs, how often it was killed, and how often `predict` worked then; raises where it does not."""
     draw, spent, kills, predicted = random.Random(budget), 0.0, 0, 0
     data = ["data=csv", f"data.root='{root}'", f"data.cache_dir={folder}/cache"]
     asked = ["hparams_search=optuna", "study_name=budget", f"search.timeout={budget}", "search.n_trials=null"]

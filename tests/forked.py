@@ -59,6 +59,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
         os.environ.update(environment)
         is_script = module.endswith(".py")
         first = str(Path(module).parent) if is_script else str(cwd)
+        _own_media_folder()
         sys.path[:0] = [first, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         sys.argv = [module, *given]
         sys.orig_argv = [sys.executable, *([] if is_script else ["-m"]), module, *given]
@@ -76,6 +77,13 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, war
             atexit._run_exitfuncs()
 
     return served(act, cwd)
+
+
+def _own_media_folder() -> None:
+    """W&B, which timm imports, makes a temporary folder when it is imported: else the first fork to end removes it."""
+    if (loaded := sys.modules.get("wandb.sdk.data_types._private")) is not None:
+        loaded.MEDIA_TMP._finalizer.detach()
+        loaded.MEDIA_TMP.__init__()
 
 
 def _run(pickled: bytes, cwd: str, output: str) -> None:
