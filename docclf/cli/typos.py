@@ -89,7 +89,12 @@ def _check(config_name: str) -> None:
                 require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a file that Hydra would stumble over, too
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        OSError,
+    ) as error:  # of a file that Hydra would stumble over, too
         where = given.config_dir or CONF_DIR
         raise SystemExit(plain(f"ConfigError: Expected configs in {where}, got other files: {error}")) from None
     finally:

@@ -144,6 +144,11 @@ def _require_within_limits(described: Description) -> None:
         raise ValueError("1 or 3 channels were expected, with a mean and std of each")
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError("finite numbers were expected for mean, std, temperature and fraction")
+    names = (described.targets, described.class_names)
+    if not all(isinstance(some, list) and all(isinstance(name, str) for name in some) for some in names):
+        raise ValueError("targets and class names were expected as texts in lists")
+    if len(names[0]) != len(names[1]):
+        raise ValueError(f"a name for each class was expected, not {len(names[1])} for {len(names[0])}")
     counts = (len(described.targets), len(described.members), len(sides))
     if not (1 <= counts[0] <= _MOST_CLASSES and max(counts[1:]) <= _MOST_MEMBERS):
         raise ValueError(f"at most {_MOST_CLASSES} classes and {_MOST_MEMBERS} members were expected, not {counts}")
@@ -165,7 +170,10 @@ def _load(folder: Path, described: Description, backbones: dict[tuple[str | None
     if key not in backbones:
         file = None if key[0] is None else folder / key[0]
         backbones[key] = load_backbone(described.backbone, described.image_size, described.channels, file)
-    return Ensemble(nets, described, _load_head(folder, described.head, described.image_size, backbones[key]))
+    head = _load_head(folder, described.head, described.image_size, backbones[key])
+    if head.linear.out_features != len(described.targets):
+        raise ValueError(f"a head for {len(described.targets)} classes was expected, not {head.linear.out_features}")
+    return Ensemble(nets, described, head)
 
 
 def _make_net(described: Description) -> Any:

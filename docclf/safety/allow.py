@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
-from docclf.errors import NotAllowedError
+from docclf.errors import ConfigError, NotAllowedError
 from docclf.safety.permission import allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
@@ -20,6 +20,7 @@ STORAGES = (
 )
 
 _MANY = 25
+_FLAGS = {"_partial_": bool, "_recursive_": bool, "_convert_": str, "_args_": list}
 
 
 def require_allowed(name: Any, listed: Any, key: str) -> None:
@@ -44,9 +45,16 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
 
 
 def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Every `_target_` in a plain value of a config, with the key of the mapping that holds it."""
+    """Every `_target_` in a plain value of a config, with the key of the mapping that holds it.
+
+    Raises:
+        ConfigError: What stands beside one, which Hydra goes by, is of another kind.
+    """
     if isinstance(value, Mapping):
         if "_target_" in value:
+            for flag, kind in _FLAGS.items():
+                if not isinstance(found := value.get(flag, kind()), kind):
+                    raise ConfigError(f"Expected `{key}.{flag}` to be a {kind.__name__}, got {found}. Leave it out.")
             yield key, value["_target_"]
         for name, child in value.items():
             yield from targets_in(child, f"{key}.{name}" if key else str(name))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.errors import DataError
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.storage.places import finalists_name
@@ -37,14 +38,19 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
 
     Args:
         search: The study that they come from.
+
+    Raises:
+        DataError: Their study is damaged.
     """
     study = load_finalists(search)
     if study is None:
         return []
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     current = study.user_attrs.get(CURRENT, [])
+    if study.directions != search.directions:
+        raise DataError(f"Expected finalists as their search has them, got the directions {study.directions}.")
     last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
-    return best_trials(list(last.values()), study.direction)
+    return best_trials(list(last.values()), search.direction)
 
 
 def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.safety.untrusted import reading
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose, members_of
 from docclf.sweeper.run.opening.study import Opened
@@ -51,24 +52,16 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     wanted = choose(trials, study.direction, asked["top_k"])
     if not wanted:
         return
-    finalists = open_finalists(study, asked["race"])
+    with reading("a study", opened.directory):
+        finalists = open_finalists(study, asked["race"])
+        scored(study)
     overrides = finalists_overrides(asked)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
     entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
-    await_sign_of_life(finalists)
-    with claim_lock(storage_of(finalists), finalists.study_name):
-        if (owner := other_owner(finalists)) is not None:
-            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
-            return
-        if (host := elsewhere(finalists, entrants, opened.directory)) is not None:
-            log.info(
-                f"The finalists were scored on {host}, where the winner is exported. "
-                "With other overrides, such as another seed, they are scored here."
-            )
-            return
-        own(finalists, this_process())
+    if not _take(finalists, entrants, opened.directory):
+        return
     try:
         _score(entrants, settings, opened, workers, finalists)
         if reference := best_reference(settings, opened, wanted[0]):
@@ -80,6 +73,23 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     except BaseException:
         release(study)
         raise
+
+
+def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
+    """Make this process the one that scores the finalists; False, with a line, where another one does or has."""
+    await_sign_of_life(finalists)
+    with claim_lock(storage_of(finalists), finalists.study_name):
+        if (owner := other_owner(finalists)) is not None:
+            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
+            return False
+        if (host := elsewhere(finalists, entrants, directory)) is not None:
+            log.info(
+                f"The finalists were scored on {host}, where the winner is exported. "
+                "With other overrides, such as another seed, they are scored here."
+            )
+            return False
+        own(finalists, this_process())
+    return True
 
 
 def _score(
