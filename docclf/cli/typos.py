@@ -94,7 +94,7 @@ def _check(config_name: str) -> None:
         ValueError,
         RecursionError,
         OSError,
-    ) as error:  # of a file that Hydra would stumble over, too
+    ) as error:  # of a file that Hydra takes
         where = given.config_dir or CONF_DIR
         raise SystemExit(plain(f"ConfigError: Expected configs in {where}, got other files: {error}")) from None
     finally:
