@@ -116,8 +116,8 @@ def test_a_trial_that_died_between_two_writes_loses_nothing(state: str, toy: Any
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     toy.run("n_trials=3")
     assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert toy.trials[2].params == params
-    assert toy.trials[2].user_attrs["retry_of"] == 1
+    (again,) = [trial for trial in toy.trials if trial.user_attrs.get("retry_of") == 1]
+    assert again.params == params, "the next one, or the one after: asked for a second ago, it could be alive"
 
 
 # Of searches that are killed: never done before they are, with a baseline
