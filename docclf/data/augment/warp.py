@@ -11,14 +11,7 @@ def uniform(shape: int | tuple[int, ...], limit: float, device: torch.device) ->
 
 
 def random_warps(
-    n: int,
-    *,
-    degrees: float,
-    quarter_turns: float,
-    flips: float,
-    crop: float,
-    perspective: float,
-    device: torch.device,
+    n: int, *, degrees: float, quarter_turns: float, flips: float, crop: float, perspective: float, device: torch.device
 ) -> Tensor:
     """Homographies from output to input coordinates, both in [-1, 1].
 

@@ -68,13 +68,7 @@ class Search:
         self.is_waiting = False
         self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
         self.live = Live(
-            self.study,
-            self.plan,
-            self.limits.deadline,
-            self.noun,
-            opened.labels,
-            self._describe,
-            self.helpers.running,
+            self.study, self.plan, self.limits.deadline, self.noun, opened.labels, self._describe, self.helpers.running
         )
 
     def run(self) -> None:

@@ -25,11 +25,7 @@ _ROUNDS = 20
 
 
 def seconds_left(
-    plan: Plan,
-    done: Sequence[Cost],
-    running: Sequence[Cost],
-    limit: float = math.inf,
-    finalists: Sequence[str] = (),
+    plan: Plan, done: Sequence[Cost], running: Sequence[Cost], limit: float = math.inf, finalists: Sequence[str] = ()
 ) -> float | None:
     """How long the rest of a search will take, its finalists included; None before anything can be said.
 

@@ -40,9 +40,7 @@ def parse_override(text: str, loader: ConfigLoader | None = None) -> Override:
 def _parser(loader: ConfigLoader | None) -> OverridesParser:
     """Hydra's parser, but for `choice`, which takes null too (hydra#1929; to be removed when Hydra's does)."""
 
-    def choice(
-        *args: str | int | float | bool | dict[Any, Any] | list[Any] | ChoiceSweep | None,
-    ) -> ChoiceSweep:
+    def choice(*args: str | int | float | bool | dict[Any, Any] | list[Any] | ChoiceSweep | None) -> ChoiceSweep:
         return hydras(*args)
 
     functions = create_functions()

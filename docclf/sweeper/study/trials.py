@@ -123,9 +123,7 @@ def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
 
 
 def retry_interrupted(
-    study: optuna.Study,
-    baseline: Mapping[str, Any] | None = None,
-    trials: Sequence[FrozenTrial] | None = None,
+    study: optuna.Study, baseline: Mapping[str, Any] | None = None, trials: Sequence[FrozenTrial] | None = None
 ) -> None:
     """Queue the parameters of interrupted trials once more.
 

@@ -155,10 +155,7 @@ def _lines(
         x += [*range(len(shares)), None]
         y += [*shares, None]
         text += [hover(trial, trial.values[0])] * len(shares) + [""]
-    style: dict[str, Any] = {
-        "mode": "lines",
-        "line": {"color": f"--rank-{rank}", "width": (1, 1, 1.5, 2.5)[rank]},
-    }
+    style: dict[str, Any] = {"mode": "lines", "line": {"color": f"--rank-{rank}", "width": (1, 1, 1.5, 2.5)[rank]}}
     style["opacity"] = 0.55 if len(trials) > 20 else 1
     return {"x": x, "y": y, "text": text, "hoverinfo": "text", "name": word, "connectgaps": False, **style}
 

@@ -131,14 +131,7 @@ def calibration(winner: Predicted) -> Figure:
         drawn.append(("calibrated", with_temperature(winner.probabilities, temperature), "--blue", "circle"))
     line = {"color": "--muted", "width": 1, "dash": "dot"}
     data: list[dict[str, Any]] = [
-        {
-            "x": [0, 1],
-            "y": [0, 1],
-            "mode": "lines",
-            "line": line,
-            "name": "as often right as sure",
-            "hoverinfo": "skip",
-        }
+        {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": line, "name": "as often right as sure", "hoverinfo": "skip"}
     ]
     for name, probabilities, colour, symbol in drawn:
         data.append(_bins(reliability(probabilities, winner.labels), name, colour, symbol))
