@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol
+from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import font_manager
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from docclf.files import replacing
+from docclf.metrics.calibration import Reliability
 
 log = logging.getLogger(__name__)
 logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it tells of its cache
@@ -160,24 +161,8 @@ def shorten_start(text: str, columns: int) -> str:
     return f"…{text[len(text) - int(kept.sum()) :]}"
 
 
-class Bins(Protocol):
-    """Confidence and accuracy in bins of equal width over [0, 1], each of shape (bins,); NaN where a bin is empty."""
-
-    @property
-    def count(self) -> NDArray[np.int64]:
-        """How many answers fall into each."""
-
-    @property
-    def confidence(self) -> NDArray[np.float64]:
-        """Mean confidence of each."""
-
-    @property
-    def accuracy(self) -> NDArray[np.float64]:
-        """Share of right answers of each."""
-
-
 @harmless
-def write_reliability(path: Path, before: Bins, after: Bins, errors: tuple[float, float]) -> None:
+def write_reliability(path: Path, before: Reliability, after: Reliability, errors: tuple[float, float]) -> None:
     """Draw how often predictions are right against how sure they are, before and after calibration.
 
     A point a bin that has pages, against the diagonal on which both agree; below, the share of pages in each bin. See

@@ -1,8 +1,10 @@
 """What every run leaves in its folder: result.yaml, oof.csv, confusion.png."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -10,7 +12,10 @@ from numpy.typing import NDArray
 
 from docclf.files import replacing
 from docclf.results.pictures import write_confusion
-from docclf.safety.cells import CsvWriter
+from docclf.safety.cells import write_csv
+
+if TYPE_CHECKING:
+    from docclf.data.pages import PageSet
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -33,35 +38,12 @@ def write_folds(
     columns: dict[str, Sequence[Any]] = {"ID": ids, "fold": folds.tolist()}
     if groups is not None and len(set(groups)) < len(groups):
         columns["group"] = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1].tolist()
-    with replacing(folder / "folds.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-
-
-class LabelledPages(Protocol):
-    """What is needed of a data set, see `docclf.data.pages.PageSet`."""
-
-    @property
-    def targets(self) -> list[str]:
-        """What the user writes for each class."""
-
-    @property
-    def class_names(self) -> list[str]:
-        """What the user calls each class, in the same order."""
-
-    @property
-    def train(self) -> Any:
-        """The training pages, with `ids` and `labels`."""
-
-    @property
-    def test(self) -> Any:
-        """The test pages, likewise; None where there are none."""
+    write_csv(folder / "folds.csv", columns, zip(*columns.values(), strict=True))
 
 
 def write_predictions(
     folder: Path,
-    pages: LabelledPages,
+    pages: PageSet,
     folds: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     *,
@@ -79,14 +61,17 @@ def write_predictions(
         picture: Whether `confusion.png` is drawn.
     """
     train = pages.train
+    assert train.labels is not None
     scored = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    _write_probabilities(folder / "oof.csv", pages, train, probabilities, scored.tolist(), {"fold": folds.tolist()})
+    targets = [pages.targets[label] for label in train.labels]
+    columns = {"ID": train.ids, "target": targets, "fold": folds.tolist()}
+    _write_probabilities(folder / "oof.csv", pages.class_names, columns, probabilities, scored.tolist())
     predicted = probabilities[scored].argmax(axis=1)
     if picture:
         write_confusion(folder / "confusion.png", train.labels[scored], predicted, pages.class_names)
 
 
-def write_test(folder: Path, pages: LabelledPages, probabilities: NDArray[np.float32]) -> None:
+def write_test(folder: Path, pages: PageSet, probabilities: NDArray[np.float32]) -> None:
     """Write `predictions_test.csv`, as `oof.csv` but for the fold, and `confusion_test.png` of the test pages.
 
     Args:
@@ -95,22 +80,20 @@ def write_test(folder: Path, pages: LabelledPages, probabilities: NDArray[np.flo
         probabilities: Of each test page, shape (n, n_classes).
     """
     test = pages.test
-    _write_probabilities(folder / "predictions_test.csv", pages, test, probabilities, range(len(probabilities)), {})
+    assert test is not None and test.labels is not None
+    columns = {"ID": test.ids, "target": [pages.targets[label] for label in test.labels]}
+    path, rows = folder / "predictions_test.csv", range(len(probabilities))
+    _write_probabilities(path, pages.class_names, columns, probabilities, rows)
     write_confusion(folder / "confusion_test.png", test.labels, probabilities.argmax(axis=1), pages.class_names)
 
 
 def _write_probabilities(
     path: Path,
-    pages: LabelledPages,
-    split: Any,
+    class_names: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
     probabilities: NDArray[np.float32],
     rows: Iterable[int],
-    columns: Mapping[str, Sequence[Any]],
 ) -> None:
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(["ID", "target", *columns, *pages.class_names])
-        for page in rows:
-            more = (values[page] for values in columns.values())
-            shares = [f"{share:.6f}" for share in probabilities[page].tolist()]
-            writer.writerow([split.ids[page], pages.targets[split.labels[page]], *more, *shares])
+    shares = ((row, [f"{share:.6f}" for share in probabilities[row].tolist()]) for row in rows)
+    cells = ([*(values[row] for values in columns.values()), *texts] for row, texts in shares)
+    write_csv(path, [*columns, *class_names], cells)

@@ -10,9 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from docclf.data.reading.corrections import Correction, read_corrections
-from docclf.files import replacing
 from docclf.results.quality.labels import Suspect
-from docclf.safety.cells import CsvWriter
+from docclf.safety.cells import write_csv
 
 _HEADER = ("ID", *(field.name for field in fields(Correction)[1:]))
 
@@ -59,9 +58,7 @@ class Decisions:
             if new is not None:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 one = found[page] = Correction(page, before.old if before else given, new, self.who, now)
-            with replacing(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-                writer = CsvWriter(file)
-                writer.writerows([_HEADER, *map(astuple, found.values())])
+            write_csv(self.path, _HEADER, map(astuple, found.values()))
         return one
 
 

@@ -6,7 +6,11 @@ import csv
 import os
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
 from typing import Any
+
+from docclf.files import replacing
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _FIRST = {"'", *_FORMULA}
@@ -60,6 +64,12 @@ class CsvWriter:
         """Write several rows, as `writerow` does."""
         for row in rows:
             self.writerow(row)
+
+
+def write_csv(path: Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file that appears whole, see `CsvWriter`."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        CsvWriter(file).writerows(chain([header], rows))
 
 
 def _is_number(text: str) -> bool:

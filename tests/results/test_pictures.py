@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from docclf.metrics.calibration import Reliability
 from docclf.results import pictures
 from docclf.results.pictures import (
     font_families,
@@ -139,18 +139,11 @@ def test_a_shortened_text_fits_and_keeps_its_end(text: str, columns: int, expect
 # Reliability
 
 
-@dataclass(frozen=True)
-class Bins:
-    count: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-
-
-def make_bins(n: int, accuracy: float, empty: int = 0) -> Bins:
+def make_bins(n: int, accuracy: float, empty: int = 0) -> Reliability:
     """Bins of equal counts and one accuracy, the first of them empty."""
     count = np.where(np.arange(n) < empty, 0, 10)
     filled = np.where(count > 0, 1.0, np.nan)
-    return Bins(count, filled * (np.arange(n) + 0.5) / n, filled * accuracy)
+    return Reliability(count, filled * (np.arange(n) + 0.5) / n, filled * accuracy)
 
 
 BEFORE, AFTER = (255, 127, 14), (31, 119, 180)  # Matplotlib's C1 and C0
@@ -186,7 +179,7 @@ def test_curves_are_as_high_as_the_accuracy_and_bars_stand_where_pages_are(tmp_p
     ],
     ids=["no pages", "one bin", "other numbers of bins"],
 )
-def test_any_bins_are_drawn_without_a_warning(tmp_path: Path, before: Bins, after: Bins) -> None:
+def test_any_bins_are_drawn_without_a_warning(tmp_path: Path, before: Reliability, after: Reliability) -> None:
     write_reliability(tmp_path / "r.png", before, after, (float("nan"), 0.0))
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.size == (500, 600)

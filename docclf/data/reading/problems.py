@@ -9,7 +9,7 @@ from pathlib import Path
 from docclf.data.reading.names import composed
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
-from docclf.safety.cells import CsvWriter, uncell
+from docclf.safety.cells import uncell, write_csv
 
 COLUMNS = ("page", "problem", "found_by")
 _ROW = ", row "
@@ -46,10 +46,7 @@ class Problem(str):
 
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write all problems, with the columns page, problem and found_by; `read_exclusions` reads them."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([one.page, one.what, one.found_by] for one in problems)
+    write_csv(path, COLUMNS, ([one.page, one.what, one.found_by] for one in problems))
 
 
 @dataclass(frozen=True)

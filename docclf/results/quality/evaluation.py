@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.files import replacing
 from docclf.metrics.calibration import calibration_error
 from docclf.metrics.resampling import interval
 from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.pictures import write_confusion
 from docclf.results.quality.comparison import table
-from docclf.safety.cells import CsvWriter
+from docclf.safety.cells import write_csv
 
 _MOST = 20  # classes on the screen
 
@@ -40,10 +39,8 @@ def write_evaluation(
     n_classes = len(class_names)
     rows = _per_class(labels, predicted, class_names)
     classes = output.with_name(f"{output.stem}_classes.csv")
-    with replacing(classes) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(["class_name", "precision", "recall", "f1", "pages"])
-        writer.writerows([name, *(_text(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
+    cells = ([name, *(_text(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
+    write_csv(classes, ["class_name", "precision", "recall", "f1", "pages"], cells)
     write_confusion(output.with_name(f"{output.stem}_confusion.png"), labels, predicted, class_names)
     low, high = interval(labels, predicted, n_classes)
     # Of each page, only the predicted class and its probability count: here the first of two classes.

@@ -1,29 +1,27 @@
 """Training labels that look wrong, by what folds predicted for pages that they were not trained on."""
 
+from __future__ import annotations
+
 import csv
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.files import replacing
 from docclf.results.pictures import write_captioned
-from docclf.safety.cells import CsvWriter, uncell
+from docclf.safety.cells import uncell, write_csv
+
+if TYPE_CHECKING:
+    from docclf.data.looks.duplicates import Images
 
 NAME = "label_issues.csv"
 _COLUMNS = ("ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name")
 _PICTURED = 25
-
-
-class Images(Protocol):
-    """Decoded pages, such as `docclf.data.dataset.PageArray`."""
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,12 @@ def write_label_issues(
     same = {page: ids[other] for a, b in reversed(unlike) for page, other in ((a, b), (b, a))}
     pages, scores = find_wrong_labels(labels, probabilities, also=list(same))
     given, suggested = labels[pages].tolist(), probabilities[pages].argmax(axis=1).tolist()
-    with replacing(folder / NAME) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(_COLUMNS)
-        for page, label, other, score in zip(pages.tolist(), given, suggested, scores.tolist(), strict=True):
-            names = (class_names[label], class_names[other])
-            writer.writerow([ids[page], targets[label], targets[other], f"{score:.6f}", same.get(page, ""), *names])
+    rows = zip(pages.tolist(), given, suggested, (f"{score:.6f}" for score in scores), strict=True)
+    cells = (
+        [ids[page], targets[a], targets[b], score, same.get(page, ""), class_names[a], class_names[b]]
+        for page, a, b, score in rows
+    )
+    write_csv(folder / NAME, _COLUMNS, cells)
     picture = folder / "label_issues.png"
     if not len(pages) or images is None:
         picture.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.files import replacing
 from docclf.results.study.floors import training_facts
-from docclf.safety.cells import CsvWriter
+from docclf.safety.cells import write_csv
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
@@ -48,27 +48,25 @@ def write_trials(
     again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
     rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
-        writer.writerow([*known, "seconds", "cause", "folder"])
-        for trial, row, its in zip(trials, rows, trained, strict=True):
-            writer.writerow(
-                [
-                    trial.number,
-                    *(trial.user_attrs.get(RUNG, "") for _ in rung),
-                    trial.state.name,
-                    *(trial.values or [""] * len(values)),
-                    again.get(trial.number, ""),
-                    *(row.get(key, "") for key in keys),
-                    " ".join(f"{score:.6f}" for score in trial.user_attrs.get("folds", [])),
-                    *(trial.user_attrs.get(key, "") for key in metrics),
-                    *(its.get(key, "") for key in facts),
-                    f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
-                    trial.user_attrs.get(CAUSE, ""),
-                    folder_number(trial),
-                ]
-            )
+    known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
+    cells = (
+        [
+            trial.number,
+            *(trial.user_attrs.get(RUNG, "") for _ in rung),
+            trial.state.name,
+            *(trial.values or [""] * len(values)),
+            again.get(trial.number, ""),
+            *(row.get(key, "") for key in keys),
+            " ".join(f"{score:.6f}" for score in trial.user_attrs.get("folds", [])),
+            *(trial.user_attrs.get(key, "") for key in metrics),
+            *(its.get(key, "") for key in facts),
+            f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
+            trial.user_attrs.get(CAUSE, ""),
+            folder_number(trial),
+        ]
+        for trial, row, its in zip(trials, rows, trained, strict=True)
+    )
+    write_csv(path, [*known, "seconds", "cause", "folder"], cells)
 
 
 def _is_metric(key: str, value: Any) -> bool:

@@ -11,12 +11,9 @@ from statistics import stdev
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import DataError
-from docclf.files import replacing
 from docclf.results.quality.comparison import table
-from docclf.results.reading import read_result
-from docclf.results.study.floors import TUNE, training_facts
-from docclf.safety.cells import CsvWriter
+from docclf.results.study.floors import TUNE, result_of, training_facts
+from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import OWNER
 from docclf.sweeper.study.process import host_of
@@ -78,10 +75,7 @@ def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:
     """
     known = trial.user_attrs.get("hardware")
     if known is None and folder is not None:
-        try:
-            known = read_result(folder / str(folder_number(trial))).get("hardware")
-        except (DataError, OSError):  # damaged; the score is in the study
-            known = None
+        known = result_of(folder / str(folder_number(trial))).get("hardware")
     if isinstance(known, Mapping):
         known = ", ".join(f"{value} cores" if key == "cores" else str(value) for key, value in known.items())
     return str(known) if known else None
@@ -142,28 +136,25 @@ def write_leaderboard(
     again = ["rescored", "rescored_spread"]
     where = ["who", "host", "study", "trial", "number"]
     columns = ["rank", *where, *scores, "spread", *again, "folds", "tune", "hardware"]
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow([*columns, "hours", "study_hours", "comparable"])
-        for rank, row in enumerate(rows, 1):
-            origin = (row.origin.who, row.origin.host, row.origin.study, row.origin.number)
-            writer.writerow(
-                [
-                    rank if row.is_comparable else "",
-                    *origin,
-                    "" if row.number is None else row.number,
-                    *row.trial.values,
-                    _number(spread(row.trial), ".6f", ""),
-                    "" if row.rescored is None else row.rescored.values[0],
-                    "" if row.rescored is None else _number(spread(row.rescored), ".6f", ""),
-                    " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
-                    tune(row.trial) or "",
-                    row.hardware or "",
-                    f"{hours([row.trial]):.4f}",
-                    f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
-                    "yes" if row.is_comparable else "no",
-                ]
-            )
+    cells = (
+        [
+            rank if row.is_comparable else "",
+            *vars(row.origin).values(),
+            "" if row.number is None else row.number,
+            *row.trial.values,
+            _number(spread(row.trial), ".6f", ""),
+            "" if row.rescored is None else row.rescored.values[0],
+            "" if row.rescored is None else _number(spread(row.rescored), ".6f", ""),
+            " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
+            tune(row.trial) or "",
+            row.hardware or "",
+            f"{hours([row.trial]):.4f}",
+            f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
+            "yes" if row.is_comparable else "no",
+        ]
+        for rank, row in enumerate(rows, 1)
+    )
+    write_csv(path, [*columns, "hours", "study_hours", "comparable"], cells)
 
 
 def show_leaderboard(
