@@ -88,7 +88,8 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
 
 def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Iterator[DictConfig]:
     """The config with each option of the folders that a sweep could choose."""
-    groups = [*map(str, found.hydra.runtime.choices), *(_name(key) for key in _keys_of_search(found))]
+    searched = (key.lstrip("+~").partition("@")[0] for key in _keys_of_search(found))
+    groups = [*map(str, found.hydra.runtime.choices), *searched]
     for group in dict.fromkeys(group for group in groups if not group.startswith("hydra")):
         for name, path in composer.options(group):
             content = read_yaml(path)
@@ -202,10 +203,6 @@ def _keys_of_search(cfg: DictConfig) -> list[str]:
     given = [plain["params"], finalists.get("overrides"), *(finalists.get("references") or {}).values(), *branches]
     found = [str(key) for values in given if isinstance(values, Mapping) for key in values]
     return list(dict.fromkeys(found))
-
-
-def _name(key: str) -> str:
-    return key.lstrip("+~").partition("@")[0]
 
 
 def _refuse(key: str, value: Any, what: str) -> None:

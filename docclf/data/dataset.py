@@ -181,7 +181,14 @@ def _decode_splits(
                 names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
                 seen += [name for pair in names for name in pair]
                 expanded = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
-            decoded = _decode(expanded, options)
+            decoded = load_pages(
+                expanded.paths,
+                options.size,
+                options.cache_dir,
+                numbers=expanded.numbers,
+                channels=options.channels,
+                limit_gb=options.cache_gb,
+            )
             problems += found
             problems += [
                 Problem(_place(root, expanded, i), text, "decoding") for i, text in sorted(decoded.problems.items())
@@ -223,17 +230,6 @@ def _place(root: Path, pages: Pages, index: int) -> str:
     path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     return f"{shown.as_posix()}#{number + 1}" if number else shown.as_posix()
-
-
-def _decode(pages: Pages, options: DecodeOptions) -> DecodedPages:
-    return load_pages(
-        pages.paths,
-        options.size,
-        options.cache_dir,
-        numbers=pages.numbers,
-        channels=options.channels,
-        limit_gb=options.cache_gb,
-    )
 
 
 def _without(

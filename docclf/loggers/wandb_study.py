@@ -16,13 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.files import link
 from docclf.loggers.wandb_session import WandbSession
 from docclf.results.report.figures.importance import importances
-from docclf.results.report.subject import Subject, is_better, read_subject
+from docclf.results.report.subject import Subject, read_subject
 from docclf.results.study.floors import training_facts
 from docclf.results.study.studies import open_study
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.storage.ownership import is_for_another
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED
 from docclf.sweeper.study.record import plain_params
+from docclf.sweeper.study.trials import loss
 
 # Kind of an artifact to its files in the search's folder.
 _ARTIFACTS = {
@@ -112,7 +113,8 @@ def history(subject: Subject) -> Iterator[dict[str, Any]]:
         row = {"trial": trial.number, "state": _state(trial), **_values(subject, trial)}
         if len(subject.directions) == 1:
             fits = trial.state.name == "COMPLETE" and all(excess <= 0 for excess in trial.constraints.values())
-            if fits and (best is None or is_better(trial.values[0], best, subject.directions[0])):
+            direction = subject.directions[0]
+            if fits and (best is None or loss(trial.values[0], direction) < loss(best, direction)):
                 best = trial.values[0]
             row |= {"best_value": best} if best is not None else {}
         if trial.duration is not None:

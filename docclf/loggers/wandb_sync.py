@@ -11,10 +11,6 @@ def sync_command(folder: Path) -> str | None:
         folder: As given to `docclf.loggers.wandb_session.WandbSession`.
     """
     place = folder / "wandb"
-    waiting = [path for path in place.glob("offline-run-*/run-*.wandb") if not _is_synced(path)]
-    return f"wandb sync {shlex.quote(str(place))}" if waiting else None
-
-
-def _is_synced(path: Path) -> bool:
-    """Whether `wandb sync` has left its mark beside the file of a run."""
-    return path.with_suffix(".wandb.synced").exists()
+    # `wandb sync` leaves a mark beside the file of a run.
+    waiting = (not path.with_suffix(".wandb.synced").exists() for path in place.glob("offline-run-*/run-*.wandb"))
+    return f"wandb sync {shlex.quote(str(place))}" if any(waiting) else None

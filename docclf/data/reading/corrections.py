@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from docclf.data.pages import Pages
-from docclf.data.reading.names import composed, normal
+from docclf.data.reading.names import composed, normal, some
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
 from docclf.safety.cells import uncell
 
 COLUMNS = ("ID", "old", "new")
-_MOST = 5  # pages in a message
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
     cells = [[uncell(row.get(key) or "") for key in (*COLUMNS, "who", "when")] for row in rows]
     found = [Correction(page, normal(old), normal(new), *others) for page, old, new, *others in cells]
     if twice := [page for page, n in Counter(one.page for one in found).items() if n > 1]:
-        raise DataError(f"Expected each ID once in {path}, got {_some(twice)} several times. Keep one row for each.")
+        raise DataError(f"Expected each ID once in {path}, got {some(twice)} several times. Keep one row for each.")
     return {one.page: one for one in found}
 
 
@@ -114,7 +113,7 @@ def _check(
 ) -> None:
     if unknown := [page for page in corrections if composed(page) not in rows]:
         raise DataError(
-            f"Expected IDs of training pages in {path}, got {_some(unknown)}, which the data set has not. "
+            f"Expected IDs of training pages in {path}, got {some(unknown)}, which the data set has not. "
             "Remove these rows, or name the file of this data set in data.corrections."
         )
     label_of = {page: given[rows[composed(page)]] for page in corrections}
@@ -123,14 +122,10 @@ def _check(
     ]:
         raise DataError(
             f"Expected in the column old of {path} the label that the data set gives to the page, got another one for "
-            f"{_some(others)}. If the labels were changed since, remove these rows."
+            f"{some(others)}. If the labels were changed since, remove these rows."
         )
     if strange := [f"{one.new} for {page}" for page, one in corrections.items() if one.new not in {*targets, ""}]:
         raise DataError(
             f"Expected targets out of {', '.join(targets)} in the column new of {path}, or nothing to leave a page "
-            f"out, got {_some(strange)}. Write one of them."
+            f"out, got {some(strange)}. Write one of them."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")

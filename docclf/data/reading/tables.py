@@ -3,12 +3,12 @@
 import csv
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
+from unicodedata import normalize
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.names import normal, some
@@ -173,9 +173,9 @@ def candidates(root: Path, split: str, name: str) -> list[Path]:
     """
     if Path(name).is_absolute() or ".." in re.split(r"[/\\]", name):  # the list may be somebody else's
         return []
-    spelled = [form for text in (name, name.replace("\\", "/")) for form in (text, *_composed_and_decomposed(text))]
+    spelled = [
+        form
+        for text in (name, name.replace("\\", "/"))
+        for form in (text, normalize("NFC", text), normalize("NFD", text))
+    ]
     return [folder / form for form in dict.fromkeys(spelled) for folder in (root / split, root)]
-
-
-def _composed_and_decomposed(name: str) -> tuple[str, str]:
-    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 NAME = "report.html"
 _SUSPECTS = 12
+_SPECIFIED = ("key", "data", "layout", "height")  # of a figure, for the browser
 
 
 def write_report(
@@ -79,7 +80,7 @@ def write_report(
         steps=next_steps(subject, continue_command),
         sections=sections,
         figures=figures,
-        specifications=_script([_specification(figure) for figure in figures.values()]),
+        specifications=_script([{key: getattr(figure, key) for key in _SPECIFIED} for figure in figures.values()]),
         trials=_script(table_of_trials(subject, links)),
         plotly=Markup(_plotly() if figures else ""),
         csv=_address(table, target.parent) if table is not None and table.is_file() else "",
@@ -137,10 +138,6 @@ def _own_pages(subject: Subject, root: Path | None) -> Path | None:
         return root if subject.folder is not None else None
     log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain_text(str(root)))}")
     return None
-
-
-def _specification(figure: Figure) -> dict[str, Any]:
-    return {"key": figure.key, "data": figure.data, "layout": figure.layout, "height": figure.height}
 
 
 def _script(value: Any) -> Markup:

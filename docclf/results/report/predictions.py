@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
 from docclf.metrics.scores import f1_per_class
@@ -75,14 +74,11 @@ def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None
     if subject.folder is None:
         return None, None
     if verdict is not None:
-        finals = subject.folder / FINALISTS
-        folders = [
-            finals / verdict.run,
-            finals / str(verdict.baseline.number) if verdict.baseline is not None else None,
-        ]
+        finals, base = subject.folder / FINALISTS, verdict.baseline
+        folders = [finals / verdict.run, finals / str(base.number) if base is not None else None]
     else:
         folders = [subject.folder_of(t) if t is not None else None for t in (subject.chosen, subject.baseline)]
-    who = _name(subject.chosen)
+    who = f"trial {subject.chosen.number}" if subject.chosen is not None else ""
     if verdict is not None and verdict.exported_as != "winner":
         who = "the ensemble" if verdict.exported_as == ENSEMBLE else classifier(verdict.exported_as)
     winner = _read(who, folders[0])
@@ -90,10 +86,6 @@ def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None
     if winner is None or baseline is None or baseline.names != winner.names:
         return winner, None
     return winner, baseline
-
-
-def _name(trial: FrozenTrial | None) -> str:
-    return f"trial {trial.number}" if trial is not None else ""
 
 
 def _read(who: str, folder: Path | None) -> Predicted | None:

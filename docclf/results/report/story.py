@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.metrics.resampling import Difference
@@ -17,13 +16,14 @@ from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
 from docclf.results.report.figures.workers import most_at_once
 from docclf.results.report.rows import ORIGIN, origins_of
-from docclf.results.report.subject import Subject, is_better
+from docclf.results.report.subject import Subject
 from docclf.results.study.floors import NAMES
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
+from docclf.sweeper.study.trials import loss
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def _headline(subject: Subject) -> Headline:
     if len(subject.directions) > 1 and subject.complete:
         n = len(subject.study.best_trials)
         text = f"{n} {'trial is' if n == 1 else 'trials are'} on the Pareto front"
-        return Headline(text, f"No other trial is better than one of these in {_listed(subject)}.", "open")
+        *others, last = subject.objectives
+        detail = f"No other trial is better than one of these in {', '.join(others)} and {last} alike."
+        return Headline(text, detail, "open")
     if subject.chosen is None:
         return _without_result(subject, running)
     best, base = subject.chosen, subject.baseline
@@ -71,7 +73,8 @@ def _headline(subject: Subject) -> Headline:
         text = f"No trial {'yet ' if running else ''}beats the baseline: {subject.objectives[0]} {score(best.value)}"
         detail = "The config as it is without the search."
     elif base is not None and base.value is not None and best.value is not None:
-        better = "better" if is_better(best.value, base.value, subject.directions[0]) else "worse"
+        direction = subject.directions[0]
+        better = "better" if loss(best.value, direction) < loss(base.value, direction) else "worse"
         detail = f"{score(abs(best.value - base.value))} {better} than the baseline, {score(base.value)}. {detail}"
     return Headline(text, detail, "open")
 
@@ -92,10 +95,6 @@ def _split(verdict: str) -> tuple[str, str]:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _listed(subject: Subject) -> str:
-    return f"{', '.join(subject.objectives[:-1])} and {subject.objectives[-1]} alike"
 
 
 def _without_result(subject: Subject, running: int) -> Headline:
@@ -214,8 +213,8 @@ def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
         return []
     own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
     again = {source_number(t): t.value for t in own}
-    sign = -1 if subject.directions[0] == StudyDirection.MAXIMIZE else 1
-    scores = {t.number: (t.number not in again, sign * (again.get(t.number, t.value) or 0.0)) for t in subject.complete}
+    values = {t.number: again.get(t.number, t.value) or 0.0 for t in subject.complete}
+    scores = {number: (number not in again, loss(value, subject.directions[0])) for number, value in values.items()}
     best = sorted(subject.complete, key=lambda t: scores[t.number])[:_TEAM]
     return [
         {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -21,6 +19,7 @@ from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
+from docclf.sweeper.study.continuing import read_record
 from docclf.sweeper.study.trials import best_trial, folder_number
 
 
@@ -85,7 +84,7 @@ class Subject:
     @cached_property
     def baseline_config(self) -> Mapping[str, str]:
         """Key to value as text, as a search of docclf keeps it; empty for another program's study."""
-        return _record(self.study.user_attrs.get("config"))
+        return read_record(self.study.user_attrs.get("config")) or {}
 
     @property
     def epochs(self) -> int | None:
@@ -103,22 +102,16 @@ class Subject:
         return folder if folder is not None and folder.is_dir() else None
 
 
-def read_subject(
-    study: optuna.Study,
-    folder: Path | None = None,
-    objectives: Sequence[str] | None = None,
-    now: datetime | None = None,
-) -> Subject:
+def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Sequence[str] | None = None) -> Subject:
     """Read a study.
 
     Args:
         folder: Of the search.
         objectives: What each is called; None for what the study says.
-        now: None for this moment.
     """
     trials = study.get_trials(deepcopy=False)
     if objectives is None or len(objectives) != len(study.directions):
-        known = list(_record(study.user_attrs.get("objective"))) or study.metric_names or []
+        known = list(read_record(study.user_attrs.get("objective")) or ()) or study.metric_names or []
         n = len(study.directions)
         objectives = known if len(known) == n else ["value"] if n == 1 else [f"value {i + 1}" for i in range(n)]
     is_single = len(study.directions) == 1
@@ -129,7 +122,7 @@ def read_subject(
         trials=trials,
         finalists=_finalists(study) if is_single else [],
         verdict=judge(study, folder) if is_single and folder else None,
-        now=now or datetime.now(),
+        now=datetime.now(),
     )
 
 
@@ -148,24 +141,7 @@ def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def is_better(value: float, other: float, direction: StudyDirection) -> bool:
-    """Whether a value is better than another one."""
-    return value < other if direction == StudyDirection.MINIMIZE else value > other
-
-
 def _finalists(study: optuna.Study) -> list[FrozenTrial]:
     finals = load_finalists(study)
     trials = finals.get_trials(deepcopy=False) if finals is not None else []
     return [trial for trial in trials if FINALIST in trial.user_attrs]
-
-
-def _record(text: Any) -> dict[str, Any]:
-    """
-    >>> _record('{"macro_f1": "maximize"}'), _record("another program's"), _record(None)
-    ({'macro_f1': 'maximize'}, {}, {})
-    """
-    try:
-        record = json.loads(text)
-    except (TypeError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

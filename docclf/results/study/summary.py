@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
@@ -93,7 +92,8 @@ def summary(
         lines += [*_floors(floors), *_gain(trials, best, objectives[0])]
     else:
         lines += _finals(verdict)
-    lines += _params(plain_params(chosen))
+    params = plain_params(chosen).items()
+    lines += [f"  {key}: {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in params]
     if (found := read_shift(folder)) and is_unlike(found):
         lines += shift_lines(found)
     lines += report
@@ -230,10 +230,6 @@ def _score(trial: FrozenTrial, *, pooled: bool = False) -> str:
     together = trial.user_attrs.get("macro_f1_pooled") if pooled else None  # which a difference is taken of
     more = "" if together is None else f"; pooled {together:.3f}"
     return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)}{more})" if folds else "")
-
-
-def _params(params: Mapping[str, Any]) -> list[str]:
-    return [f"  {key}: {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in params.items()]
 
 
 def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str]:

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError, SpaceError
 from docclf.results.team.sources import Source
-from docclf.sweeper.space.grammar import contains, decode, describe, encode, parse_override
+from docclf.sweeper.space.grammar import contains, decode, encode, parse_override
 from docclf.sweeper.space.parameters import key_of
+from docclf.sweeper.study.continuing import show_fact
 
 
 def reference(sources: Sequence[Source]) -> Source:
@@ -63,12 +64,9 @@ def score_differences(a: Source, b: Source) -> list[str]:
     """What makes scores of two studies incomparable, a line each with both values; empty if they can be compared."""
     if not (a.is_ours and b.is_ours):
         return [] if a is b else ["the program that made it"]
-    pairs = {f"{key}": (a.records.get(key, {}), b.records.get(key, {})) for key in ("facts", "objective")}
-    pairs["config"] = (
-        {key: value for key, value in a.settings.items() if _is_validation(key)},
-        {key: value for key, value in b.settings.items() if _is_validation(key)},
-    )
-    return [line for ours, theirs in pairs.values() for line in _differences(ours, theirs)]
+    facts, objectives = ([source.records.get(key, {}) for source in (a, b)] for key in ("facts", "objective"))
+    configs = [{key: v for key, v in source.settings.items() if _is_validation(key)} for source in (a, b)]
+    return [*_differences(*facts), *_differences(*objectives), *_differences(*configs)]
 
 
 def search_differences(a: Source, b: Source) -> list[str]:
@@ -97,15 +95,8 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     >>> _differences({"folds": 3, "seed": 1}, {"folds": 5, "seed": 1, "lr": '{"name"'})
     ['folds: 3, 5', 'lr: nothing, {"name"']
     """
-    return [
-        f"{key}: {_shown(a.get(key))}, {_shown(b.get(key))}" for key in sorted({*a, *b}) if a.get(key) != b.get(key)
-    ]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str) and value.startswith('{"name":'):
-        return describe(json_to_distribution(value))
-    return "nothing" if value is None else str(value)
+    differing = (key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
+    return [f"{key}: {show_fact(a.get(key))}, {show_fact(b.get(key))}" for key in differing]
 
 
 def _listed(lines: Sequence[str]) -> str:
@@ -145,7 +136,7 @@ class Frame:
         if not self._is_conditional:
             values |= {name: _read(theirs[name]) for name in self.distributions.keys() & theirs.keys() - values.keys()}
         extra = values.keys() - self.distributions.keys()
-        if any(ours.get(key_of(name)) != _written(values[name]) for name in extra):
+        if any(ours.get(key_of(name)) != str(decode(values[name])) for name in extra):
             return None
         searched = _searched(self.source) | _searched(source) | set(map(key_of, trial.params))
         fixed = {key for key in ours.keys() | theirs.keys() if _counts(key, searched)}
@@ -172,8 +163,3 @@ def _read(text: str) -> Any:
     except SpaceError:  # not the text of an override
         return encode(text)
     return encode(text if override.is_sweep_override() else override.value())
-
-
-def _written(value: Any) -> str:
-    """A value of a study as the record of a config has it."""
-    return str(decode(value))

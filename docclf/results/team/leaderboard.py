@@ -17,7 +17,7 @@ from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import OWNER
 from docclf.sweeper.study.process import host_of
-from docclf.sweeper.study.trials import folder_number
+from docclf.sweeper.study.trials import folder_number, loss
 
 _MOST = 10  # rows on the screen
 _NOTHING = "-"
@@ -95,20 +95,18 @@ def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_resc
     Args:
         by_rescored: Those that were re-evaluated come first, by that score.
     """
-    signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
 
     def place(row: Row) -> tuple[bool, bool, bool, float]:
         again = row.rescored if by_rescored else None
         value = (again or row.trial).values[0]
-        return not row.is_comparable, not row.is_on_front, by_rescored and again is None, signs[0] * value
+        return not row.is_comparable, not row.is_on_front, by_rescored and again is None, loss(value, directions[0])
 
     return sorted(rows, key=place)
 
 
 def front(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
     """The trials that no other one beats in every objective."""
-    signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
-    losses = [[sign * value for sign, value in zip(signs, t.values, strict=True)] for t in trials]
+    losses = [[*map(loss, trial.values, directions)] for trial in trials]
     return [
         trial
         for trial, mine in zip(trials, losses, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sqlite3
@@ -28,6 +27,7 @@ from docclf.safety.untrusted import require_whole
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED
+from docclf.sweeper.study.continuing import read_record
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
 
@@ -134,46 +134,29 @@ def _read(study: optuna.Study, **known: Any) -> Source:
         **known,
         name=study.study_name,
         directions=study.directions,
-        records={key: record for key in RECORDS if (record := _record(study.user_attrs.get(key))) is not None},
+        records={key: record for key in RECORDS if (record := read_record(study.user_attrs.get(key))) is not None},
         trials=trials,
         left_out={**others, **({"interrupted": interrupted} if interrupted else {})},
         finalists=scored(study) if len(study.directions) == 1 else [],
     )
 
 
-def _record(text: Any) -> dict[str, Any] | None:
-    """
-    >>> _record('{"data": "a1"}'), _record("another program's")
-    ({'data': 'a1'}, None)
-    """
-    try:
-        record = json.loads(text)
-    except (TypeError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: Path) -> BaseStorage:
     """The storage of a study; of a file, that of its copy."""
-    if folder is None:
-        path = _file(place)
-        if path is None:
-            return open_storage(place)
-        if not path.is_file():
-            raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
-        return _open_copy(path, scratch)
-    where = storage_of(folder, config)
+    where = place if folder is None else storage_of(folder, config)
     if isinstance(where, DictConfig):
         return study_storage(where)
-    if isinstance(where, str):
-        path = _file(where)
-        return open_storage(where) if path is None else _open_copy(path, scratch)
-    if not where.is_file():
+    path = _file(where) if isinstance(where, str) else where
+    if path is None:
+        return open_storage(str(where))
+    if not path.is_file() and folder is None:
+        raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
+    if isinstance(where, Path) and not path.is_file():
         raise ConfigError(
             f"Expected study.db for the search in {folder}, got no such file. Copy it into that folder, or name the "
             "study by its storage URL, as in sqlite:///study.db#NAME."
         )
-    return _open_copy(where, scratch)
+    return _open_copy(path, scratch)
 
 
 def _file(place: str) -> Path | None:

@@ -67,7 +67,8 @@ def export_team_best(
         # Who it comes from is what a study says.
         place = Path() if len(study.directions) == 1 else Path(re.sub(r"[/\\\0]", "_", name))
         origin = f"{entry.origin.who}, study {entry.origin.study}, trial {entry.origin.number}"
-        trial, run = entry.trial, _folder(entry)
+        trial, search = entry.trial, entry.source.folder
+        run = search and search / str(folder_number(trial))
         if verdict is not None and verdict.reference is not None:
             trial, run = verdict.reference, folder.parent / FINALISTS / str(verdict.reference.number)
             origin = f"{classifier(verdict.exported_as)}, in place of {origin}"
@@ -84,10 +85,6 @@ def export_team_best(
         lines = [*([verdict.warning] if verdict.warning else []), *lines]
         lines.append(f"floors (same folds): {floors_text(verdict.floors)}")
     return TeamBest(lines, steps, notes)
-
-
-def _folder(entry: Entry) -> Path | None:
-    return entry.source.folder and entry.source.folder / str(folder_number(entry.trial))
 
 
 def _read_config(run: Path | None) -> tuple[DictConfig, DictConfig] | None:

@@ -75,7 +75,7 @@ def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) ->
     asked = [last.get(name) for name in names]
     away = [trial for trial in asked if trial is None or not is_scored_here(trial, directory)]
     owners = [trial.user_attrs.get(OWNER, "") for trial in away if trial is not None and _is_scored(trial)]
-    if not owners or len(owners) < len(away) or not all(map(_is_of_another_machine, owners)):
+    if not owners or len(owners) < len(away) or any(not owner or has_this_name(owner) for owner in owners):
         return None
     return host_of(owners[0])
 
@@ -113,7 +113,3 @@ def is_scored_here(finalist: FrozenTrial, directory: Path) -> bool:
 def _is_scored(finalist: FrozenTrial) -> bool:
     """One that failed was trained before, as a trial, and is worth another try."""
     return finalist.state in (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-def _is_of_another_machine(owner: str) -> bool:
-    return bool(owner) and not has_this_name(owner)

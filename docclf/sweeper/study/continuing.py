@@ -157,7 +157,7 @@ def require_same(
     before, now = json.loads(known), json.loads(value)
     before = {name: (names or {}).get(str(fact), fact) for name, fact in before.items()}
     changed = "".join(
-        f"  {name}: {_show(before.get(name))}, now {_show(now.get(name))}\n"
+        f"  {name}: {show_fact(before.get(name))}, now {show_fact(now.get(name))}\n"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name) and not _is_new(name, before, now)
     )
@@ -168,13 +168,26 @@ def require_same(
         )
 
 
+def read_record(text: Any) -> dict[str, Any] | None:
+    """What `require_same` has kept under a key; None of a study of another program.
+
+    >>> read_record('{"data": "a1"}'), read_record("another program's"), read_record(None)
+    ({'data': 'a1'}, None, None)
+    """
+    try:
+        record = json.loads(text)
+    except (TypeError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether one of both has not this fact, and the other has it switched off."""
     return (name in before) != (name in now) and str({**before, **now}[name]) in ("None", "False")
 
 
-def _show(fact: Any) -> str:
+def show_fact(fact: Any) -> str:
     """A fact, or the JSON of a distribution, in a few characters."""
-    if isinstance(fact, str) and fact.startswith('{"name"'):
+    if isinstance(fact, str) and fact.startswith('{"name":'):
         return describe(json_to_distribution(fact))
     return "nothing" if fact is None else str(fact)

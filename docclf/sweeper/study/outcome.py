@@ -54,7 +54,7 @@ def judge(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outc
     if isinstance(error, TrialPruned):
         return Outcome(TrialState.PRUNED)
     if error is not None:
-        return Outcome(TrialState.FAIL, cause=_last_line(error), error=error)
+        return Outcome(TrialState.FAIL, cause=f"{type(error).__name__}: {error}", error=error)
     if result is None and PRUNED_AT in trial.user_attrs:
         return Outcome(TrialState.PRUNED)
     if result is None and INTERRUPTED in trial.user_attrs:
@@ -112,11 +112,6 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> None:
         values = None if math.isnan(last) else (last,)
     study.sampler.after_trial(comparable(study, trial), trial, outcome.state, values)
     storage.set_trial_state_values(trial_id, outcome.state, values)
-
-
-def _last_line(error: BaseException) -> str:
-    """As a traceback ends."""
-    return f"{type(error).__name__}: {error}"
 
 
 def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobReturn) -> dict[str, float]:

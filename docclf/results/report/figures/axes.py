@@ -41,7 +41,7 @@ class ParameterAxis:
         if self.name not in trial.params:
             return math.nan
         value = trial.params[self.name]
-        return float(self.choices.index(_key(value)) if self.choices is not None else value)
+        return float(self.choices.index(to_text(value)) if self.choices is not None else value)
 
     def share(self, place: float) -> float:
         """A place from 0 to 1 between the lowest and the highest."""
@@ -91,14 +91,10 @@ def axis_of(name: str, trials: Sequence[FrozenTrial]) -> ParameterAxis:
         is_log, is_whole = distribution.log and min(values) > 0, isinstance(distribution, IntDistribution)
         return ParameterAxis(name, None, is_log, min(values), max(values), is_whole)
     assert isinstance(distribution, CategoricalDistribution)
-    seen = {_key(choice): None for choice in distribution.choices} | {_key(t.params[name]): None for t in having}
+    seen = dict.fromkeys(map(to_text, [*distribution.choices, *(t.params[name] for t in having)]))
     return ParameterAxis(name, list(seen), False, 0.0, float(len(seen) - 1))
 
 
 def names_of(trials: Sequence[FrozenTrial]) -> list[str]:
     """Parameters in the order in which they appear."""
     return list({name: None for trial in trials for name in trial.params})
-
-
-def _key(value: Any) -> str:
-    return to_text(value)

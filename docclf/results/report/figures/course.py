@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.report.figures.axes import whole_ticks
 from docclf.results.report.figures.figure import Figure, label, score, thinned
 from docclf.results.report.figures.workers import STATES
-from docclf.results.report.subject import Subject, is_better, last_value
+from docclf.results.report.subject import Subject, last_value
 from docclf.sweeper.screen.progress import format_params
+from docclf.sweeper.study.trials import loss
 
 _POINTS = 1500
 _CURVES = 100
@@ -70,7 +71,7 @@ def _best_so_far(complete: Sequence[FrozenTrial], objective: int, direction: Stu
     for trial in complete:
         value = trial.values[objective]
         allowed = all(excess <= 0 for excess in trial.constraints.values())
-        if allowed and (not steps or is_better(value, steps[-1][1], direction)):
+        if allowed and (not steps or loss(value, direction) < loss(steps[-1][1], direction)):
             steps.append((trial.number, value))
     return steps
 

@@ -40,6 +40,7 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
     base, chosen = subject.baseline, subject.chosen
     having = [t for t in scored if axis.name in t.params]
     kept = [having[k] for k in thinned(len(having), _POINTS)]
+    n_without = len(scored) - len(having)
     special = {"baseline": (base, "diamond", "--orange"), "best": (chosen, "star", "--red")}
     data = [
         _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "pruned", "--quiet", "circle-open", 7),
@@ -55,7 +56,7 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
         description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, from "
         f"{axis.choices[0] if axis.choices else brief(axis.low)} to "
         f"{axis.choices[-1] if axis.choices else brief(axis.high)}.",
-        caption=_without(len(scored) - len(having), len(scored)),
+        caption=f"{n_without:,} of {len(scored):,} trials do not have it." if n_without else "",
         data=[trace for trace in data if trace["x"]],
         layout={
             "xaxis": axis.layout | {"title": {"text": ""}},
@@ -65,10 +66,6 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
         },
         height=240,
     )
-
-
-def _without(n: int, total: int) -> str:
-    return f"{n:,} of {total:,} trials do not have it." if n else ""
 
 
 def _scatter(
