@@ -6,19 +6,18 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.safety.untrusted import inside
 
-_SEARCHPATH = "hydra.searchpath"
+SEARCHPATH = "hydra.searchpath"
 
 
 class Composer:
@@ -34,7 +33,7 @@ class Composer:
         self.mode = RunMode.MULTIRUN if arguments.multirun else RunMode.RUN
         given = [Path(CONF_DIR.parent, path) for path in (arguments.config_path,) if path is not None]
         given += [Path(path).absolute() for path in (arguments.config_dir,) if path is not None]
-        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == _SEARCHPATH]
+        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == SEARCHPATH]
         values = [override.value() for override in typed]
         self.typed = [str(path) for value in values if isinstance(value, list) for path in value]
         listed = [Path(path.removeprefix("file://")).absolute() for path in self.typed if _is_folder(path)]
@@ -62,7 +61,7 @@ class Composer:
         others = [f"file://{folder}" for folder in (CONF_DIR, *self.folders) if folder != first]
         packages = [path for path in self.typed if not _is_folder(path)]
         quoted = ",".join(f"'{path}'" for path in (*others, *packages))
-        return [f"{_SEARCHPATH}=[{quoted}]"] if quoted else []
+        return [f"{SEARCHPATH}=[{quoted}]"] if quoted else []
 
     def compose(self, overrides: Sequence[str], last: str = "") -> DictConfig:
         """The config with all folders.
@@ -71,7 +70,7 @@ class Composer:
             overrides: As typed.
             last: One more, in place of those of its key.
         """
-        kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
+        kept = [text for text in overrides if _key(text) not in (SEARCHPATH, _key(last) if last else None)]
         given = [*self.searchpath, *kept, *([last] if last else [])]
         return GlobalHydra.instance().config_loader().load_configuration(self.name, given, self.mode)
 
@@ -99,11 +98,6 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     """
     found: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
     return found
-
-
-def searchpath_of(path: Path) -> Any:
-    """What a primary config adds to the places of configs, read as Hydra does."""
-    return OmegaConf.select(OmegaConf.load(path), _SEARCHPATH)
 
 
 def _is_folder(path: str) -> bool:

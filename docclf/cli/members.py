@@ -16,21 +16,12 @@ log = logging.getLogger(__name__)
 _COMMON = 42  # the default of search.seed in conf/train.yaml
 
 
-def own_seed(who: str | None = None) -> int:
-    """A seed that is always the same for one person on one machine, and another one for others.
-
-    Args:
-        who: Person and machine; None for those of this process.
-
-    >>> own_seed("ann@box"), own_seed("bob@box")
-    (7964, 1005)
-    """
-    if who is None:
-        user = ""
-        with suppress(OSError, KeyError, ImportError):  # nobody, as in some containers
-            user = getpass.getuser()
-        who = f"{user}@{platform.node()}"
-    return 1000 + zlib.crc32(who.encode()) % 9000
+def own_seed() -> int:
+    """A seed that is always the same for one person on one machine, and another one for others."""
+    user = ""
+    with suppress(OSError, KeyError, ImportError):  # nobody, as in some containers
+        user = getpass.getuser()
+    return 1000 + zlib.crc32(f"{user}@{platform.node()}".encode()) % 9000
 
 
 def tell_seed(cfg: DictConfig) -> None:

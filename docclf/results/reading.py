@@ -130,7 +130,7 @@ def read_run(folder: Path) -> Run:
     run = next((place for place in (folder, folder / "best") if (place / "oof.csv").is_file()), folder)
     for name in ("oof.csv", "result.yaml", "folds.csv", "predictions_test.csv", ".hydra/config.yaml", "config.yaml"):
         inside(run, name)
-    result = read_result(run)
+    result = read_facts(run / "result.yaml")
     if not (run / "oof.csv").is_file():
         raise DataError(_why_unfinished(run, result))
     predictions = read_predictions(run / "oof.csv")
@@ -187,11 +187,6 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
     if twice := [page for page, n in Counter(row[0] for row in rows).items() if n > 1]:
         raise DataError(f"Expected each ID once in {path}, got {', '.join(twice[:5])} several times.")
     return header, rows
-
-
-def read_result(run: Path) -> dict[str, Any]:
-    """What `result.yaml` of a run says, see `read_facts`."""
-    return read_facts(run / "result.yaml")
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from docclf.data.cache.contents import shown, stat_of
 from docclf.data.cache.stopwatch import once
 from docclf.errors import DataError
+from docclf.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -202,9 +203,8 @@ def finish(target: Path, partial: Path, shape: tuple[int, ...], **more: Any) -> 
     """Put a finished array into its place, with what tells later whether it is whole."""
     stat = partial.stat()
     note = {"shape": list(shape), "crc32": _checksum(partial, stat.st_size, stat.st_mtime_ns), **more}
-    note_partial = _note(target).with_suffix(f".json.partial-{os.getpid()}")
-    note_partial.write_text(json.dumps(note), encoding="utf-8")
-    note_partial.replace(_note(target))
+    with replacing(_note(target)) as note_partial:
+        note_partial.write_text(json.dumps(note), encoding="utf-8")
     partial.replace(target)
 
 
@@ -216,11 +216,8 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
     except (OSError, ValueError):  # not there yet, or damaged
         with once():
             value = compute()
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    with writable(target.parent, 0):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with writable(target.parent, 0), replacing(target) as partial:
         partial.write_text(json.dumps(value), encoding="utf-8")
-        partial.replace(target)
     return value
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.fft
@@ -29,20 +29,17 @@ class Images(Protocol):
 
 def thumbnails(images: Images) -> NDArray[np.float32]:
     """Grey pages of 64 x 64 by area, float32 of shape (n, 64, 64) in [0, 255]."""
-    found = np.empty((len(images), _SIDE, _SIDE), dtype=np.float32)
-    for start in range(0, len(images), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(images)))
-        found[rows] = _shrink(images[rows])
-    return found
+    return _in_blocks(images, _shrink)
 
 
 def hash_pages(images: Images) -> NDArray[np.int8]:
     """`perceptual_hashes` of pages of any size, int8 of shape (n, 256), some pages at a time."""
-    found = np.empty((len(images), _LOW * _LOW), dtype=np.int8)
-    for start in range(0, len(images), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(images)))
-        found[rows] = perceptual_hashes(_shrink(images[rows]))
-    return found
+    return _in_blocks(images, lambda pages: perceptual_hashes(_shrink(pages)))
+
+
+def _in_blocks(images: Images, act: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> NDArray[Any]:
+    n = len(images)
+    return np.concatenate([act(images[np.arange(i, min(i + _BLOCK, n))]) for i in range(0, n, _BLOCK)])
 
 
 def _shrink(pages: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -84,14 +81,11 @@ def perceptual_hashes(pages: NDArray[np.float32]) -> NDArray[np.int8]:
     Args:
         pages: From `thumbnails`, shape (n, 64, 64).
     """
-    signs = np.empty((len(pages), _LOW * _LOW), dtype=np.int8)
-    for start in range(0, len(pages), _BLOCK):
-        low = scipy.fft.dctn(pages[start : start + _BLOCK], axes=(1, 2))[:, :_LOW, :_LOW].reshape(-1, _LOW * _LOW)
-        # What is left of a blank page is rounding, and differs by processor.
-        low[np.abs(low[:, 1:]).max(axis=1) <= _ROUNDING * np.abs(low[:, 0])] = 0
-        low[:, 0] = 0  # brightness says nothing
-        signs[start : start + _BLOCK] = np.where(low > np.median(low, axis=1, keepdims=True), 1, -1)
-    return signs
+    low = scipy.fft.dctn(pages, axes=(1, 2))[:, :_LOW, :_LOW].reshape(-1, _LOW * _LOW)
+    # What is left of a blank page is rounding, and differs by processor.
+    low[np.abs(low[:, 1:]).max(axis=1) <= _ROUNDING * np.abs(low[:, 0])] = 0
+    low[:, 0] = 0  # brightness says nothing
+    return np.where(low > np.median(low, axis=1, keepdims=True), 1, -1).astype(np.int8)
 
 
 def similar_pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, int]]:

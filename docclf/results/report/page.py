@@ -99,19 +99,22 @@ def _sections(
     several = range(len(subject.directions))
     found = [importances(subject, i) for i in several]
     names = ordered(subject, list(found[0].shares))
-    course = [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)]
-    shares = [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)]
-    wide = [parallel(subject, names), contour(subject, names)]
-    small = slices(subject, names)
+    groups: dict[str, Sequence[Figure | None]] = {
+        "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)],
+        "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
+        "wide": [parallel(subject, names), contour(subject, names)],
+        "slices": slices(subject, names),
+        "quality": [],
+    }
     winner, baseline = read_predicted(subject)
-    quality: list[Figure | None] = []
     sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
     if winner is not None:
         root = pages or _own_pages(subject, pages_root(winner.run))
         thumbnails = Thumbnails(read_page, root)
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
-        quality = [class_scores(winner, baseline), *matrices, calibration(winner), coverage(winner, baseline)]
+        of_classes, of_pages = class_scores(winner, baseline), coverage(winner, baseline)
+        groups["quality"] = [of_classes, *matrices, calibration(winner), of_pages]
         pairs, labels = most_confused(winner, baseline), suspected(winner)
         sections |= {
             "pairs": [(pair, [(page, thumbnails(page)) for page in pair.pages]) for pair in pairs],
@@ -121,13 +124,6 @@ def _sections(
     shift = read_shift(subject.folder)
     sections["test_pages"] = shift_lines(shift) if shift else []
     sections["unlike"] = picture_address(subject.folder) if shift else ""
-    groups: dict[str, Sequence[Figure | None]] = {
-        "course": course,
-        "shares": shares,
-        "wide": wide,
-        "slices": small,
-        "quality": quality,
-    }
     sections |= {key: [figure.key for figure in group if figure is not None] for key, group in groups.items()}
     return {figure.key: figure for group in groups.values() for figure in group if figure is not None}, sections
 

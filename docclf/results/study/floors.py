@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError
-from docclf.results.reading import read_result, shown
+from docclf.results.reading import read_facts, shown
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -84,7 +84,7 @@ def floors_of(trial: FrozenTrial, run: Path | None) -> dict[str, Floor]:
 def result_of(run: Path | None) -> dict[str, Any]:
     """Content of a run's `result.yaml`; empty where there is none, or it is damaged."""
     try:
-        return read_result(run) if run is not None else {}
+        return read_facts(run / "result.yaml") if run is not None else {}
     except (DataError, OSError):
         return {}
 

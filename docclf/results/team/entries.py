@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 
 from docclf.results.team.leaderboard import Origin
 from docclf.results.team.sources import Source
@@ -67,7 +68,7 @@ class Joined:
         if not entry.is_comparable:
             attributes[NOT_COMPARABLE] = True
         assert entry.drawn is not None
-        return _timed(trial, *entry.drawn, attributes)
+        return _changed(trial, *entry.drawn, attributes)
 
     def rescoring(self) -> str | None:
         """How the finalists of all studies that can be compared were re-evaluated; None where it was not the same."""
@@ -93,8 +94,8 @@ class Joined:
                 origin = {"study": source.name, "number": source_number(finalist)}
                 attributes = {key: value for key, value in finalist.user_attrs.items() if key != RETRY_OF}
                 attributes |= {FINALIST: name, MERGED_FROM: origin}
-                copy = _timed(finalist, finalist.params, finalist.distributions, attributes)
-                found.setdefault(name, (copy, finalist, source))
+                again = _changed(finalist, finalist.params, finalist.distributions, attributes)
+                found.setdefault(name, (again, finalist, source))
         return list(found.values())
 
 
@@ -104,20 +105,13 @@ def _way(finalist: FrozenTrial) -> str:
     return how_scored(finalist).removesuffix(f"{REFERENCE}={reference}").rstrip()
 
 
-def _timed(
+def _changed(
     trial: FrozenTrial,
     params: Mapping[str, Any],
     distributions: Mapping[str, BaseDistribution],
     attributes: dict[str, Any],
 ) -> FrozenTrial:
-    copy = create_trial(
-        state=trial.state,
-        values=trial.values,
-        params=dict(params),
-        distributions=dict(distributions),
-        user_attrs=attributes,
-        system_attrs=dict(trial.system_attrs),  # constraints are among them, and what pruners remember
-        intermediate_values=dict(trial.intermediate_values),
-    )
-    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
-    return copy
+    """A trial with others of these, and with its own times, values, constraints and what pruners remember."""
+    other = copy(trial)
+    other.params, other.distributions, other.user_attrs = dict(params), dict(distributions), attributes
+    return other

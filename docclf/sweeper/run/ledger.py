@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.study.trials import beat, counted, interrupt
+from docclf.sweeper.optuna_private import storage_of
+from docclf.sweeper.study.attributes import BEAT
+from docclf.sweeper.study.trials import counted, interrupt
 
 
 class Ledger:
@@ -40,7 +46,9 @@ class Ledger:
 
     def beat(self) -> None:
         """Say in the storage that the trials of this process live."""
-        beat(self.study, list(self.running.values()))
+        for trial_id in list(self.running.values()):
+            with suppress(UpdateFinishedTrialError):
+                storage_of(self.study).set_trial_user_attr(trial_id, BEAT, time.time())
 
     def interrupt(self, why: str, cause: str) -> None:
         """Fail the trials of this process, whose parameters shall be tried again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from rich.cells import cell_len
@@ -79,12 +79,6 @@ class View:
     n_finalists: int = 0
 
 
-@dataclass
-class _Row:
-    label: str
-    text: Text = field(default_factory=Text)
-
-
 def compose(view: View, columns: int, rows: int) -> list[Text]:
     """The lines of a view.
 
@@ -98,17 +92,16 @@ def compose(view: View, columns: int, rows: int) -> list[Text]:
     indent = max(*map(cell_len, labels), _LABEL if columns > _NARROW else 0) + (2 if columns > _NARROW else 1)
     n_running = max(rows - 2 - _N_OTHERS, 0)
     body = [
-        _Row("done", _counts(view)),
+        ("done", _counts(view)),
         *_running_rows(view.running, n_running),
-        _Row("best", _best(view)),
-        _Row("scores", _scores(view, width - indent)),
+        ("best", _best(view)),
+        ("scores", _scores(view, width - indent)),
     ]
     if rows < _N_OTHERS + 3:
         body = []
     lines = [_title(view, width, indent)]
-    for row in [*body, _Row("time", _times(view))]:
-        label = row.label + " " * (indent - cell_len(row.label))
-        lines.append(Text().append(label, "dim").append(row.text))
+    for label, text in [*body, ("time", _times(view))]:
+        lines.append(Text().append(label + " " * (indent - cell_len(label)), "dim").append(text))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return [Text(), *lines] if body else lines
@@ -144,7 +137,7 @@ def _counts(view: View) -> Text:
     return text
 
 
-def _running_rows(running: Sequence[Running], n: int) -> list[_Row]:
+def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
     """A line for each trial, in columns; of more than `n` the rest in one line."""
     shown = running if len(running) <= n else running[: max(n - 1, 0)]
     at = max((cell_len(trial.at) for trial in shown), default=0)
@@ -158,9 +151,9 @@ def _running_rows(running: Sequence[Running], n: int) -> list[_Row]:
         if value_width:
             text.append(f"  {value:>{value_width}}", "cyan")
         text.append(f"  {clock:>{clock_width}}").append(f"  {trial.params}", "dim")
-        rows.append(_Row(trial.label, text))
+        rows.append((trial.label, text))
     if len(shown) < len(running):
-        rows.append(_Row("", Text(f"and {len(running) - len(shown)} more", "dim")))
+        rows.append(("", Text(f"and {len(running) - len(shown)} more", "dim")))
     return rows
 
 

@@ -82,9 +82,13 @@ def check_values(
     Raises:
         SpaceError: A value cannot be composed, or is refused.
     """
-    if check is not None:
-        compose = _checked(compose, check)
-    _compose(space, compose, {})
+
+    def tried(overrides: Sequence[str]) -> None:
+        config = compose(overrides)
+        if check is not None:
+            check(config)
+
+    _compose(space, tried, {})
     lowest: dict[str, Any] = {}
     highest: dict[str, Any] = {}
     for parameter in space.parameters:
@@ -95,23 +99,14 @@ def check_values(
             lowest[parameter.key], highest[parameter.key] = found
             continue
         for value in found:
-            _compose(space, compose, {**context, **({} if parameter.distribution is None else {parameter.key: value})})
+            _compose(space, tried, {**context, **({} if parameter.distribution is None else {parameter.key: value})})
     for values in (lowest, highest):
         try:
-            _compose(space, compose, values)
+            _compose(space, tried, values)
         except SpaceError:
             for key, value in values.items():
-                _compose(space, compose, {key: value})
+                _compose(space, tried, {key: value})
             raise
-
-
-def _checked(compose: Callable[[Sequence[str]], Any], check: Callable[[Any], object]) -> Callable[[Sequence[str]], Any]:
-    def composed(overrides: Sequence[str]) -> Any:
-        config = compose(overrides)
-        check(config)
-        return config
-
-    return composed
 
 
 def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:

@@ -45,12 +45,8 @@ def study_storage(hydra: DictConfig) -> BaseStorage:
     cwd = Path(hydra.runtime.cwd)
     if OmegaConf.is_config(storage):
         return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
-    return open_storage(study_url(hydra) if storage is None else _absolute(str(storage), cwd))
-
-
-def study_url(hydra: DictConfig) -> str:
-    """Storage URL of a study that names none: SQLite in the sweep's folder."""
-    return f"sqlite:///{sweep_dir(hydra) / 'study.db'}"
+    in_folder = f"sqlite:///{sweep_dir(hydra) / 'study.db'}"
+    return open_storage(in_folder if storage is None else _absolute(str(storage), cwd))
 
 
 def sweep_dir(hydra: DictConfig) -> Path:

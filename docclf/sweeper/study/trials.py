@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,12 +36,11 @@ BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
 # What a trial that is tried again keeps
 _KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that count towards the total: all finished ones but the interrupted."""
-    return [t for t in trials if t.state in FINISHED and not t.user_attrs.get(INTERRUPTED)]
+    return [t for t in trials if t.state.is_finished() and not t.user_attrs.get(INTERRUPTED)]
 
 
 def has_success(trials: Sequence[FrozenTrial]) -> bool:
@@ -113,13 +111,6 @@ def _is_alive(trial: FrozenTrial) -> bool:
     silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
-
-
-def beat(study: optuna.Study, trial_ids: Sequence[int]) -> None:
-    """Say in the storage that the process of these trials lives."""
-    for trial_id in trial_ids:
-        with contextlib.suppress(UpdateFinishedTrialError):
-            storage_of(study).set_trial_user_attr(trial_id, BEAT, time.time())
 
 
 def retry_interrupted(
