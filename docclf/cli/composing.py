@@ -6,18 +6,19 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.safety.untrusted import inside
 
-SEARCHPATH = "hydra.searchpath"
+_SEARCHPATH = "hydra.searchpath"
 
 
 class Composer:
@@ -33,7 +34,7 @@ class Composer:
         self.mode = RunMode.MULTIRUN if arguments.multirun else RunMode.RUN
         given = [Path(CONF_DIR.parent, path) for path in (arguments.config_path,) if path is not None]
         given += [Path(path).absolute() for path in (arguments.config_dir,) if path is not None]
-        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == SEARCHPATH]
+        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == _SEARCHPATH]
         values = [override.value() for override in typed]
         self.typed = [str(path) for value in values if isinstance(value, list) for path in value]
         listed = [Path(path.removeprefix("file://")).absolute() for path in self.typed if _is_folder(path)]
@@ -61,7 +62,7 @@ class Composer:
         others = [f"file://{folder}" for folder in (CONF_DIR, *self.folders) if folder != first]
         packages = [path for path in self.typed if not _is_folder(path)]
         quoted = ",".join(f"'{path}'" for path in (*others, *packages))
-        return [f"{SEARCHPATH}=[{quoted}]"] if quoted else []
+        return [f"{_SEARCHPATH}=[{quoted}]"] if quoted else []
 
     def compose(self, overrides: Sequence[str], last: str = "") -> DictConfig:
         """The config with all folders.
@@ -70,7 +71,7 @@ class Composer:
             overrides: As typed.
             last: One more, in place of those of its key.
         """
-        kept = [text for text in overrides if _key(text) not in (SEARCHPATH, _key(last) if last else None)]
+        kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
         given = [*self.searchpath, *kept, *([last] if last else [])]
         return GlobalHydra.instance().config_loader().load_configuration(self.name, given, self.mode)
 
@@ -98,6 +99,11 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     """
     found: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
     return found
+
+
+def searchpath_of(path: Path) -> Any:
+    """What a primary config adds to the places of configs, read as Hydra does."""
+    return OmegaConf.select(OmegaConf.load(path), _SEARCHPATH)
 
 
 def _is_folder(path: str) -> bool:

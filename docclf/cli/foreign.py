@@ -16,7 +16,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.composing import SEARCHPATH, Composer, own_config, parsed
+from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.permission import VARIABLE, allowed, is_listed
@@ -74,9 +74,8 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
     for folder in composer.folders:
         for path in folder.glob("*.yaml"):
             inside(folder, path.name)
-    own = OmegaConf.load(composer.primary) if composer.primary is not None else OmegaConf.create()
-    if (places := OmegaConf.select(own, SEARCHPATH)) is not None:
-        _refuse(SEARCHPATH, places, "where Hydra finds configs")
+    if composer.primary is not None and (places := searchpath_of(composer.primary)) is not None:
+        _refuse("hydra.searchpath", places, "where Hydra finds configs")
     of_hydra = [text for text in arguments.overrides if text.lstrip("+~").startswith(("hydra.", "hydra/"))]
     known = _references(config_name, [text for text in of_hydra if "searchpath" not in text])
     _check(found, known, arguments)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -95,22 +93,3 @@ def _is_installed(package: str) -> bool:
     spec = find_spec(package)
     # A folder `wandb` with runs, where Python was started, looks like a package of that name, but one without a file.
     return spec is not None and spec.origin is not None
-
-
-def without_secret(value: Any, secret: str | None) -> Any:
-    """A config in which a text does not occur.
-
-    Args:
-        value: The config, as plain mappings and lists.
-        secret: An API key; None or empty for none.
-
-    >>> without_secret({"a": ["key 123", 5]}, "123"), without_secret({"a": 1}, None)
-    ({'a': ['key ***', 5]}, {'a': 1})
-    """
-    if not secret:
-        return value
-    if isinstance(value, Mapping):
-        return {key: without_secret(inner, secret) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [without_secret(inner, secret) for inner in value]
-    return value.replace(secret, "***") if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 import wandb
 
-from docclf.loggers.choice import without_secret
+from docclf.safety.untrusted import change_each
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class WandbSession:
         self._is_owner = "WANDB_SERVICE" not in os.environ  # otherwise its process is another program's
         # Its process adds a hook to both each time, which would print a traceback once a trial.
         self._hooks = sys.exit, sys.excepthook
-        config = without_secret(config, os.environ.get("WANDB_API_KEY"))
+        if secret := os.environ.get("WANDB_API_KEY"):
+            config = change_each(dict(config), lambda v: v.replace(secret, "***") if isinstance(v, str) else v)
         try:
             self.run = _begin(dir=str(folder), config=dict(config), **options)
         except BaseException:

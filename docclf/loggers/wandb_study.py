@@ -150,7 +150,6 @@ def _importances(subject: Subject) -> dict[str, float]:
 
 
 def _outcome(subject: Subject) -> dict[str, Any]:
-    """What came out, for the run's summary."""
     states = [_state(trial).lower() for trial in subject.trials]
     facts: dict[str, Any] = {f"n_{state}": states.count(state) for state in sorted(set(states))}
     facts["objectives"] = list(subject.objectives)
@@ -168,7 +167,6 @@ def _outcome(subject: Subject) -> dict[str, Any]:
 
 
 def _table(path: Path) -> wandb.Table | None:
-    """trials.csv as a table of W&B."""
     if not path.is_file():
         return None
     with path.open(newline="", encoding="utf-8-sig") as file:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from docclf.results.study.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
-from docclf.safety.permission import VARIABLE, allow_options, allowed
+from docclf.safety.permission import VARIABLE, allowed
 
 if TYPE_CHECKING:
     import optuna
@@ -55,33 +53,35 @@ def training_lines(facts: Mapping[str, Any], floors: Mapping[str, Floor]) -> dic
     return {key: text for key, text in lines.items() if text}
 
 
-def header_of(study: optuna.Study, trial: FrozenTrial, target: Path, more: Mapping[str, str]) -> str:
+def header_of(
+    study: optuna.Study, trial: FrozenTrial, source: Mapping[str, str], more: Mapping[str, str], train: str
+) -> str:
     """Comment lines that say where a result comes from.
 
     Args:
         study: The search.
         trial: Whose result it is.
-        target: Folder of the exported config.
-        more: What else there is to say, by what it is about.
+        source: Which trial of which study that is, by what each line is about.
+        more: What else there is to say, likewise.
+        train: The command that trains it; empty where there is none.
     """
     score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
-        "study": f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}",
-        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
+        **source,
+        "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}",
         **more,
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),
         "commit": git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        "train": f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config"
-        + allow_options(),
+        **({"train": train} if train else {}),
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items())
 
 
-def spread(folds: list[float]) -> str:
+def _spread(folds: list[float]) -> str:
     """
-    >>> spread([0.5, 0.7])
+    >>> _spread([0.5, 0.7])
     ', spread over folds 0.1414 (0.5000, 0.7000)'
     """
     if len(folds) < 2:

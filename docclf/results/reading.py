@@ -6,7 +6,7 @@ import csv
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -221,22 +221,27 @@ def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
     if path is None:
         return {}, {}
     config = read_config(path)
-    written = _flat(OmegaConf.to_container(config))
+    written = flat(OmegaConf.to_container(config), _as_text)
     try:
-        return written, _flat(OmegaConf.to_container(config, resolve=True))
+        return written, flat(OmegaConf.to_container(config, resolve=True), _as_text)
     except OmegaConfBaseException:  # something that only Hydra can resolve
         return written, written
 
 
-def _flat(value: Any, key: str = "") -> dict[str, str]:
-    """
-    >>> _flat({"model": {"name": "resnet18", "drop_rate": 0.1}, "seed": None})
-    {'model.name': 'resnet18', 'model.drop_rate': '0.1', 'seed': 'null'}
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def flat(value: Any, text: Callable[[Any], str], key: str = "") -> dict[str, str]:
+    """Values of a config as texts, each key with all keys above it.
+
+    >>> flat({"model": {"name": "resnet18", "drop_rate": 0.1}, "seed": None}, str)
+    {'model.name': 'resnet18', 'model.drop_rate': '0.1', 'seed': 'None'}
     """
     if isinstance(value, dict) and value:
-        items = [_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
-        return {name: text for item in items for name, text in item.items()}
-    return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}
+        items = [flat(inner, text, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
+        return {name: shown for item in items for name, shown in item.items()}
+    return {key: text(value)}
 
 
 def shown(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,8 @@ def read_config(path: Path) -> DictConfig:
     """
     is_mapping = isinstance(read_yaml(path), dict)
     try:
-        found = OmegaConf.create(_harmless(OmegaConf.to_container(OmegaConf.load(path)))) if is_mapping else None
+        written = OmegaConf.to_container(OmegaConf.load(path)) if is_mapping else None
+        found = OmegaConf.create(change_each(written, _harmless)) if is_mapping else None
     except (yaml.YAMLError, ValueError) as error:  # what OmegaConf takes for none
         raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
     if not isinstance(found, DictConfig):
@@ -122,11 +123,20 @@ def read_config(path: Path) -> DictConfig:
 
 
 def _harmless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _harmless(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_harmless(child) for child in value]
     return value.replace("${", "\\${") if isinstance(value, str) and unsafe_interpolation(value) else value
+
+
+def change_each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Plain mappings and lists in which something is done to each value that is neither.
+
+    >>> change_each({"a": [1, {"b": 2}]}, str)
+    {'a': ['1', {'b': '2'}]}
+    """
+    if isinstance(value, dict):
+        return {key: change_each(child, change) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [change_each(child, change) for child in value]
+    return change(value)
 
 
 def unsafe_interpolation(text: str) -> str:

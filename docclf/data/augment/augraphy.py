@@ -80,7 +80,6 @@ def _make_effects() -> list[list[Any]]:
 
 
 def _seed_all(seed: int) -> None:
-    """Seed what Augraphy draws from."""
     import cv2
 
     random.seed(seed)

@@ -86,7 +86,6 @@ def written_of(given: Sequence[str]) -> dict[str, str]:
 
 
 def _named(path: Path) -> dict[str, str]:
-    """Class names of the targets of `meta.csv`."""
     rows = [(normal(row["target"]), normal(row["class_name"])) for row in read_table(path, ("target", "class_name"))]
     rows = [row for row in rows if any(row)]
     if nameless := [target or name for target, name in rows if not (target and name)]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from markupsafe import Markup
 from docclf.files import replacing
 from docclf.results.report.figures.contour import contour
 from docclf.results.report.figures.course import fronts, history, pruning
-from docclf.results.report.figures.figure import Figure, brief, cut, plain, score
+from docclf.results.report.figures.figure import Figure, brief, cut, score
 from docclf.results.report.figures.importance import importance_figure, importances
 from docclf.results.report.figures.parameters import ordered, parallel, slices
 from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
@@ -31,7 +32,7 @@ from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
 from docclf.results.shift import picture_address, read_shift, shift_lines
-from docclf.safety.untrusted import plain as plain_text
+from docclf.safety.untrusted import change_each, plain
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def _own_pages(subject: Subject, root: Path | None) -> Path | None:
     """The folder of pages that a run names, if it lies in that of the search; None, with a hint, if it does not."""
     if root is None or subject.folder is None or root.is_relative_to(subject.folder.resolve()):
         return root if subject.folder is not None else None
-    log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain_text(str(root)))}")
+    log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")
     return None
 
 
@@ -142,7 +143,9 @@ def _script(value: Any) -> Markup:
     >>> _script({"class": "</script>", "y": float("nan")})
     Markup('{"class":"\\\\u003c/script>","y":null}')
     """
-    text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # NaN and infinity, which JSON has not, become null.
+    known = change_each(value, lambda v: None if isinstance(v, float) and not math.isfinite(v) else v)
+    text = json.dumps(known, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

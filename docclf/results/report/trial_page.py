@@ -16,7 +16,7 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.files import replacing
-from docclf.results.reading import shown
+from docclf.results.reading import flat, shown
 from docclf.results.report.figures.climb import training_rows
 from docclf.results.report.figures.figure import brief, cut
 from docclf.results.report.rows import state_of
@@ -84,7 +84,6 @@ def _write(path: Path, text: str) -> None:
 def _facts(
     subject: Subject, trial: FrozenTrial, folder: Path, before: Mapping[str, str], title: str, up: str
 ) -> dict[str, Any]:
-    """What the template needs."""
     config = read_config(folder)
     keys = {**before, **config} if before and config else {}
     changed = [
@@ -143,18 +142,7 @@ def read_config(folder: Path) -> dict[str, str]:
 def _read_block(text: str) -> dict[str, str]:
     """One top-level key of a config, most of which are the same in thousands of trials, each of which takes a while."""
     content = yaml.load(text, Loader=yaml.CBaseLoader)
-    return _flat(content) if content else {}
-
-
-def _flat(value: Any, key: str = "") -> dict[str, str]:
-    """
-    >>> _flat({"model": {"name": "resnet18", "sizes": ["1", "2"]}})
-    {'model.name': 'resnet18', 'model.sizes': '[1, 2]'}
-    """
-    if isinstance(value, dict) and value:
-        parts = [_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
-        return {name: text for part in parts for name, text in part.items()}
-    return {key: f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)}
+    return flat(content, lambda v: f"[{', '.join(map(str, v))}]" if isinstance(v, list) else str(v)) if content else {}
 
 
 def read_curves(folder: Path, trial: FrozenTrial) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.files import replacing
 from docclf.results.provenance import header_of
+from docclf.safety.permission import allow_options
 from docclf.safety.untrusted import unsafe_interpolation
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def export_trial(
         source = _trial_config(trial, run / ".hydra" / "config.yaml", config)
     cwd = Path(config.hydra.runtime.cwd)
     groups = {key: value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
-    header = header_of(study, trial, target, facts or {})
+    number = f"{study.study_name}, trial {trial.number} of {len(study.get_trials(deepcopy=False))}"
+    train = f"python -m docclf.train --config-dir {shlex.quote(str(target))} --config-name config{allow_options()}"
+    header = header_of(study, trial, {"study": number}, facts or {}, train)
     # Hydra names the last group first; an experiment can only override groups that stand before it.
     write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
     with replacing(target / "params.yaml") as partial:

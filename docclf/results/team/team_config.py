@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
 from docclf.files import replacing
-from docclf.results.provenance import git_commit, spread, training_lines, versions
+from docclf.results.provenance import header_of, training_lines
 from docclf.results.study.export import ExportBest
 from docclf.results.study.floors import FLOORS, classifier, floors_text, read_floors
 from docclf.results.study.trial_config import write_config
@@ -145,18 +144,13 @@ def _header(study: optuna.Study, entry: Entry, trial: FrozenTrial, verdict: Verd
     """Comment lines that say where the config comes from, arguments as of `_export`."""
     origin = entry.origin
     number = f", trial {entry.number}" if entry.number is not None else ", which it does not fit"
-    score = ", ".join(f"{value:.4f}" for value in trial.values)
-    facts = {
+    source = {
         "study": f"{study.study_name}{number} of {len(study.get_trials(deepcopy=False))}, merged",
         "from": f"{origin.who}, study {origin.study}, trial {origin.number}, on {origin.host}",
-        "score": f"{score}{spread(trial.user_attrs.get('folds', []))}",
+    }
+    more = {
         **({"warning": verdict.warning} if verdict and verdict.warning else {}),
         **({"verdict": f"{verdict} (finalists, {verdict.how})"} if verdict else {}),
         **training_lines(trial.user_attrs, verdict.floors if verdict else read_floors(trial.user_attrs.get(FLOORS))),
-        "data": study.user_attrs.get("facts", ""),
-        "versions": versions(),
-        "commit": git_commit(),
-        "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        **({"train": train} if train else {}),
     }
-    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
+    return header_of(study, trial, source, more, train)

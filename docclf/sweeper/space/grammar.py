@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial
 
 from docclf.errors import SpaceError
+from docclf.safety.untrusted import change_each
 
 # What a study's storage holds as it is; everything else is held as the text of its override.
 _PLAIN = (bool, int, float, type(None))
@@ -96,7 +97,7 @@ def encode(value: Any) -> Any:
         value = value.text
     if isinstance(value, str) and _is_bare(value):
         return value
-    return Transformer.str(_quote(value))
+    return Transformer.str(change_each(value, lambda v: QuotedString(v, Quote.single) if isinstance(v, str) else v))
 
 
 def decode(value: Any) -> Any:
@@ -125,17 +126,6 @@ def typed(key: str, value: Any) -> str:
     """
     text = f"{key}={to_text(encode(value))}"
     return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
-
-
-def _quote(value: Any) -> Any:
-    """Strings as quoted ones, within lists and mappings too."""
-    if isinstance(value, str):
-        return QuotedString(value, Quote.single)
-    if isinstance(value, list | tuple):
-        return [_quote(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _quote(item) for key, item in value.items()}
-    return value
 
 
 def _is_bare(text: str) -> bool:

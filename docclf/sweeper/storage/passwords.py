@@ -18,6 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from docclf.safety.untrusted import change_each
+
 # The password of the place that was typed, or that the next one names.
 VARIABLE = "DOCCLF_STORAGE_PASSWORD"
 # A storage URL without its secrets, or the path of a file: it may be used where a folder names it too.
@@ -190,11 +192,7 @@ def _secrets_of(node: Any) -> set[str]:
 
 
 def _without(plain: Any, hidden: set[str]) -> Any:
-    if isinstance(plain, dict):
-        return {key: _without(value, hidden) for key, value in plain.items()}
-    if isinstance(plain, list):
-        return [_without(value, hidden) for value in plain]
-    return _HIDDEN if str(plain) in hidden else plain
+    return change_each(plain, lambda value: _HIDDEN if str(value) in hidden else value)
 
 
 def hide_secrets(text: str) -> str:

@@ -76,7 +76,6 @@ def _surface(subject: Subject, x: ParameterAxis, y: ParameterAxis, trials: Seque
 
 
 def _grid(axis: ParameterAxis) -> NDArray[np.float64]:
-    """Shares of the axis at which the surface is computed."""
     return np.linspace(0, 1, _GRID if axis.choices is None else len(axis.choices))
 
 

@@ -77,21 +77,6 @@ def score(value: float | None) -> str:
     return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it: NaN and infinity, which it has not, become null.
-
-    >>> plain({"y": (1.0, float("nan"), float("-inf"))})
-    {'y': [1.0, None, None]}
-    """
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
 def thinned(n: int, limit: int, keep: Sequence[int] = ()) -> list[int]:
     """Indices of at most about `limit` of n things, evenly spread, with those to keep among them.
 

@@ -105,7 +105,6 @@ def _common(trials: Sequence[FrozenTrial]) -> frozenset[str]:
 
 
 def _study_of(subject: Subject, trials: Sequence[FrozenTrial]) -> optuna.Study:
-    """A study of these trials alone."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=subject.directions, sampler=optuna.samplers.RandomSampler())
     study.add_trials(trials)
