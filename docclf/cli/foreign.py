@@ -153,12 +153,8 @@ def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> Non
     if output is not None and not _is_below(str(output)):
         _refuse("output", output, "which file is written, outside the folder where the command runs")
     root = given("data.root")
-    if (
-        given("data.draw") is not None
-        and root is not None
-        and not Path(str(root)).exists()
-        and not _is_below(str(root))
-    ):
+    is_new = root is not None and not (Path(str(root)).exists() or _is_below(str(root)))
+    if is_new and given("data.draw") is not None:
         _refuse("data.root", root, "where pages are drawn, outside the folder where the command runs")
     for key in ("search.storage", "search.warm_start_from", "search.enqueue"):
         if is_search and given(key):

@@ -20,7 +20,6 @@ KEEP = ("winner", "finalists", "all", "none")
 CLEAN = "macro_f1_clean"
 METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 
-_ABSENT = object()
 _PRECISIONS = ("64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16")
 _SEED = number(0, most=2**32 - 1, whole=True)
 _SEED_OR_NONE = number(0, most=2**32 - 1, whole=True, null=True)

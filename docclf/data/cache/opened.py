@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,9 @@ _MOST = 8
 _SETTLED_NS = 2_000_000_000
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A data set, and the time of change, size and inode of each file and folder that it depends on."""
-
-    data: DataSet
-    marks: dict[str, tuple[int, int, int] | None]
-
-
-_opened: OrderedDict[str, _Opened] = OrderedDict()
+# Of each file and folder the time of change, size and inode; None where it is not there.
+_Marks = dict[str, tuple[int, int, int] | None]
+_opened: OrderedDict[str, tuple[DataSet, _Marks]] = OrderedDict()  # by key, each with what it depends on
 
 
 def find_open(key: str) -> DataSet | None:
@@ -39,11 +32,11 @@ def find_open(key: str) -> DataSet | None:
     Args:
         key: Says all that it depends on beside the files.
     """
-    known = _opened.pop(key, None)
-    if known is None or _marks(known.marks) != known.marks:
+    data, marks = _opened.pop(key, (None, {}))
+    if data is None or _marks(marks) != marks:
         return None
-    _opened[key] = known  # the last one that was used
-    return known.data
+    _opened[key] = data, marks  # the last one that was used
+    return data
 
 
 def keep_open(key: str, data: DataSet, files: set[str], began: int) -> None:
@@ -58,7 +51,7 @@ def keep_open(key: str, data: DataSet, files: set[str], began: int) -> None:
     marks = _marks(files)
     if any(mark is not None and mark[0] >= began - _SETTLED_NS for mark in marks.values()):
         return
-    _opened[key] = _Opened(data, marks)
+    _opened[key] = data, marks
     while len(_opened) > _MOST:
         _opened.popitem(last=False)
 
@@ -77,7 +70,7 @@ def files_of(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) 
     return {os.path.abspath(path) for path in (root, *beside, *inside, *files, *named, *decoded)}  # noqa: PTH100
 
 
-def _marks(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
+def _marks(paths: Iterable[str]) -> _Marks:
     def mark(path: str) -> tuple[int, int, int] | None:
         try:
             stat = os.stat(path)  # noqa: PTH116  # of thousands of files, for every trial

@@ -130,14 +130,8 @@ def find_differences(data: DataSet, sample: Sample, cache_dir: Path | None) -> l
     assert test is not None
     rows = [*sample.train.tolist(), *(n + sample.test).tolist()]
     decoded = "x".join(map(str, data.train_images.images.shape[1:]))
-    facts = [
-        VERSION,
-        DECODER,
-        decoded,
-        len(sample.train),
-        *(data.digests[row] for row in rows),
-        *sample.groups.tolist(),
-    ]
+    digests = (data.digests[row] for row in rows)
+    facts = [VERSION, DECODER, decoded, len(sample.train), *digests, *sample.groups.tolist()]
     key = hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest()[:24]
     found = remember(cache_dir, f"differences-{key}", lambda: [asdict(one) for one in _find(data, sample)])
     return [Difference(**one) for one in found]

@@ -6,7 +6,6 @@ import csv
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -186,30 +185,13 @@ def _score_column(path: Path) -> list[float]:
         return []
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A line of the drawing: its name, its corners as SVG has them, and its last value."""
+def draw_curves(curves: Mapping[str, list[float]]) -> dict[str, Any] | None:
+    """Places of curves over epochs in a drawing, for the template; None where there is nothing to draw.
 
-    name: str
-    points: str
-    end: tuple[float, float]
-    last: float
-
-
-@dataclass(frozen=True)
-class Curves:
-    """A drawing of curves over epochs; `ticks` are values and their heights, `steps` epochs and their places."""
-
-    width: int
-    height: int
-    left: int
-    lines: list[Curve]
-    ticks: list[tuple[float, float]]
-    steps: list[tuple[int, float]]
-
-
-def draw_curves(curves: Mapping[str, list[float]]) -> Curves | None:
-    """Places of curves in a drawing; None where there is nothing to draw."""
+    Returns:
+        Of each of the `lines` its `name`, its `points` as SVG has them, the last of these as `end`, and the `last`
+        value; `ticks` are values and their heights, `steps` epochs and their places.
+    """
     finite = {name: [v for v in values if math.isfinite(v)] for name, values in curves.items()}
     values = [v for some in finite.values() for v in some]
     if not values:
@@ -227,7 +209,9 @@ def draw_curves(curves: Mapping[str, list[float]]) -> Curves | None:
     for name, some in finite.items():
         corners = [place(i, value) for i, value in enumerate(some)]
         if corners:
-            lines.append(Curve(name, " ".join(f"{x},{y}" for x, y in corners), corners[-1], some[-1]))
+            points = " ".join(f"{x},{y}" for x, y in corners)
+            lines.append({"name": name, "points": points, "end": corners[-1], "last": some[-1]})
     ticks = [(low + share * (high - low), place(0, low + share * (high - low))[1]) for share in (0, 0.25, 0.5, 0.75, 1)]
     every = max(1, longest // 6)
-    return Curves(_WIDTH, _HEIGHT, _LEFT, lines, ticks, [(i + 1, place(i, low)[0]) for i in range(0, longest, every)])
+    steps = [(i + 1, place(i, low)[0]) for i in range(0, longest, every)]
+    return {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "lines": lines, "ticks": ticks, "steps": steps}

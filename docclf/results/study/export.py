@@ -113,7 +113,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     if OmegaConf.select(config, "report"):
         root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
-        _write_report(study, folder, labels, more, read_page, pages)
+        _write_report(study, folder, read_page, objectives=labels, continue_command=more, pages=pages)
     log.info(summary(study, folder, labels, more, verdict))
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
@@ -151,10 +151,8 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     from docclf.sweeper.storage.places import FINALISTS
     from docclf.sweeper.study.trials import folder_number
 
-    trial, facts = (
-        study.get_trials(deepcopy=False)[verdict.number],
-        {"verdict": f"{verdict} (finalists, {verdict.how})"},
-    )
+    trial = study.get_trials(deepcopy=False)[verdict.number]
+    facts = {"verdict": f"{verdict} (finalists, {verdict.how})"}
     run = folder / str(folder_number(trial))
     if verdict.warning:
         facts = {"warning": verdict.warning, **facts}
@@ -202,20 +200,14 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     export_trial(study, best, run, folder / "best", config, lines)
 
 
-def _write_report(
-    study: optuna.Study,
-    folder: Path,
-    labels: list[str],
-    continue_command: str,
-    read_page: str | None,
-    pages: Path | None,
-) -> None:
+def _write_report(study: optuna.Study, folder: Path, read_page: str | None, **facts: Any) -> None:
+    """Write the report; `facts` are further arguments of `write_report`."""
     from docclf.results.report.page import write_report
 
     try:
         if read_page is not None:
             require_allowed(read_page, _READS_PAGES, "hydra.callbacks.export.read_page")
         read = get_method(read_page) if read_page else None
-        write_report(study, folder, objectives=labels, continue_command=continue_command, read_page=read, pages=pages)
+        write_report(study, folder, read_page=read, **facts)
     except Exception:  # what it shows is exported already
         log.exception("Could not write report.html; python -m docclf.report tries again.")

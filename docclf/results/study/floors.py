@@ -81,10 +81,10 @@ def floors_of(trial: FrozenTrial, run: Path | None) -> dict[str, Floor]:
     return found or read_floors(trial.user_attrs.get(FLOORS))
 
 
-def result_of(run: Path | None) -> dict[str, Any]:
-    """Content of a run's `result.yaml`; empty where there is none, or it is damaged."""
+def result_of(run: Path | None, name: str = "result.yaml") -> dict[str, Any]:
+    """Content of a run's `result.yaml`, or of another file; empty where there is none, or it is damaged."""
     try:
-        return read_facts(run / "result.yaml") if run is not None else {}
+        return read_facts(run / name) if run is not None else {}
     except (DataError, OSError):
         return {}
 
@@ -242,8 +242,6 @@ def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
     >>> training_facts({"tune": "all", "kept": "average", "floors": {"pixels": 0.4}, "weights": "random", "folds": []})
     {'tune': 'all', 'kept': 'average', 'weights': 'random', 'floor_pixels': 0.4}
     """
-    words: dict[str, Any] = {key: facts.get(key) for key in (TUNE, KEPT)} | {
-        WEIGHTS: weights_source(facts.get(WEIGHTS))
-    }
+    words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: weights_source(facts.get(WEIGHTS))}
     floors = {f"floor_{name}": floor.mean for name, floor in read_floors(facts.get(FLOORS)).items()}
     return {**{key: shown(str(word)) for key, word in words.items() if word}, **floors}

@@ -12,7 +12,7 @@ import numpy as np
 
 from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores
-from docclf.results.study.floors import NAMES, Floor, floors_of, macro_f1_of
+from docclf.results.study.floors import NAMES, Floor, floors_of, macro_f1_of, result_of
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.study.attributes import REFERENCE
 
@@ -59,7 +59,7 @@ def judge(search: optuna.Study, folder: Path) -> Verdict | None:
         is_elsewhere=not _have_same_folds(run, folder / str(folder_number(trials[number]))),
         floors=_floors(winner, searched, references, folder / FINALISTS),
         reference=next((f for f in better if _can_be_exported(f, folder / FINALISTS)), None),
-        ensemble=_told_ensemble(folder / "best" / "verdict.yaml", number),
+        ensemble=_told_ensemble(folder / "best", number),
     )
     if baseline is None or winner.number == baseline.number:
         return verdict
@@ -89,14 +89,9 @@ def _floors(
     return {name: found[name] for name in NAMES if name in found}
 
 
-def _told_ensemble(path: Path, winner: int) -> dict[str, Any]:
+def _told_ensemble(best: Path, winner: int) -> dict[str, Any]:
     """What was said of an ensemble when this trial won; empty where nothing was."""
-    from docclf.results.reading import read_facts
-
-    try:
-        facts = read_facts(path)
-    except DataError:
-        return {}
+    facts = result_of(best, "verdict.yaml")
     found = facts.get(ENSEMBLE)
     return found if facts.get("trial") == winner and isinstance(found, dict) else {}
 

@@ -30,11 +30,8 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
         keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
     """
     best, winner = folder / "best", folder / FINALISTS / verdict.run
-    needed = {
-        verdict.run,
-        str(verdict.exported.number),
-        *(Path(name).name for name in verdict.ensemble.get("folders", ())),
-    }
+    members = (Path(name).name for name in verdict.ensemble.get("folders", ()))
+    needed = {verdict.run, str(verdict.exported.number), *members}
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
         if keep == "none" or (keep == "winner" and model.parent.name not in needed):
             _remove(model)

@@ -28,7 +28,7 @@ from docclf.results.team.joining import join
 from docclf.results.team.leaderboard import Row
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
-from docclf.results.team.team_config import TeamBest, export_team_best
+from docclf.results.team.team_config import export_team_best
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finals import open_finalists, scored, source_number
@@ -99,15 +99,16 @@ class _Merge:
         board = (rows, self.objectives, hours)
         leaderboard.write_leaderboard(self.partial / "leaderboard.csv", *board)
         config = self._write_config()
-        best = self._export(study, rows, verdict)
-        write_record(self.partial, self.joined.sources, [*notes, *best.notes], by_rescored=self.by_rescored)
+        of_best, steps, lost = self._export(study, rows, verdict)
+        notes += lost
+        write_record(self.partial, self.joined.sources, notes, by_rescored=self.by_rescored)
         storage.engine.dispose()
         n = len(study.get_trials(deepcopy=False))
-        noted = [f"{note}." for note in [*notes, *best.notes]]
+        noted = [f"{note}." for note in notes]
         counts = [leaderboard.show_counts(*key, trials) for key, trials in self.joined.by_study.items()]
         shown = leaderboard.show_leaderboard(*board)
-        lines = [*counts, *noted, "", *shown, "", f"{n} trials in {self.out}, study {self.out.name}", *best.lines]
-        steps = [*best.next_steps, *self._go_on(config, n)]
+        lines = [*counts, *noted, "", *shown, "", f"{n} trials in {self.out}, study {self.out.name}", *of_best]
+        steps += self._go_on(config, n)
         return "\n".join([*lines, *(["What next:", *steps] if steps else [])])
 
     def _write_study(self, storage: RDBStorage) -> optuna.Study:
@@ -177,7 +178,9 @@ class _Merge:
             rows = [changed(row, is_on_front=id(row.trial) in ids) for row in rows]
         return leaderboard.ranked(rows, directions, by_rescored=self.by_rescored)
 
-    def _export(self, study: optuna.Study, rows: Sequence[Row], verdict: Verdict | None) -> TeamBest:
+    def _export(
+        self, study: optuna.Study, rows: Sequence[Row], verdict: Verdict | None
+    ) -> tuple[list[str], list[str], list[str]]:
         entries = {id(entry.trial): entry for entry in self.joined.entries}
         chosen: list[Entry]
         if len(study.directions) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -30,24 +29,9 @@ from docclf.sweeper.study.trials import folder_number
 _EXPORT = f"{ExportBest.__module__}.{ExportBest.__qualname__}"
 
 
-@dataclass(frozen=True)
-class TeamBest:
-    """What came of the export.
-
-    Attributes:
-        lines: Which is the best and why, for the screen.
-        next_steps: Commands, each with a comment before it.
-        notes: What could not be exported.
-    """
-
-    lines: Sequence[str]
-    next_steps: Sequence[str]
-    notes: Sequence[str]
-
-
 def export_team_best(
     study: optuna.Study, chosen: Sequence[Entry], folder: Path, shown: Path, verdict: Verdict | None
-) -> TeamBest:
+) -> tuple[list[str], list[str], list[str]]:
     """Write the config and the parameters of the best trial, or of each on the Pareto front in a folder of its own.
 
     Args:
@@ -56,9 +40,12 @@ def export_team_best(
         folder: Where `best/` is now.
         shown: Where it will be.
         verdict: On the finalists; None where the search's own scores decide.
+
+    Returns:
+        Lines that say which is the best and why; commands, each with a comment before it; what could not be exported.
     """
     if not chosen:
-        return TeamBest(["No trial was scored that keeps to the constraints."], [], [])
+        return ["No trial was scored that keeps to the constraints."], [], []
     lines, steps, notes = [], [], []
     by = verdict.how if verdict is not None else "by the score of the search"
     for entry in chosen:
@@ -83,7 +70,7 @@ def export_team_best(
     if verdict is not None and verdict.floors:
         lines = [*([verdict.warning] if verdict.warning else []), *lines]
         lines.append(f"floors (same folds): {floors_text(verdict.floors)}")
-    return TeamBest(lines, steps, notes)
+    return lines, steps, notes
 
 
 def _read_config(run: Path | None) -> tuple[DictConfig, DictConfig] | None:

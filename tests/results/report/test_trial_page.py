@@ -80,10 +80,10 @@ def test_damaged_files_of_a_trial_cost_no_more_than_what_they_hold(tmp_path: Pat
 def test_curves_stand_within_their_drawing_and_go_up_with_the_score() -> None:
     drawn = draw_curves({"fold 1": [0.1, 0.5, 0.9], "fold 2": [float("nan"), 0.3]})
     assert drawn is not None
-    corners = [tuple(map(float, corner.split(","))) for corner in drawn.lines[0].points.split()]
+    corners = [tuple(map(float, corner.split(","))) for corner in drawn["lines"][0]["points"].split()]
     assert [x for x, _ in corners] == sorted(x for x, _ in corners)
     assert [y for _, y in corners] == sorted((y for _, y in corners), reverse=True), "SVG counts from the top"
-    assert all(0 <= x <= drawn.width and 0 <= y <= drawn.height for x, y in corners)
+    assert all(0 <= x <= drawn["width"] and 0 <= y <= drawn["height"] for x, y in corners)
     assert draw_curves({"fold 1": []}) is None
 
 
