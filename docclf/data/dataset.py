@@ -103,11 +103,11 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     usable = [_without(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:
-        corrected = correct(splits[0][0], pages.targets, options.corrections, is_excluded=excluded.has)
+        corrected, left_out, counts = correct(splits[0][0], pages.targets, options.corrections, excluded.has)
         uncorrected = fingerprint(usable[0][2], usable[0][0], pages.targets)
-        corrections = {**corrected.counts, "uncorrected": uncorrected}
-        usable[0] = _without(corrected.pages, splits[0][1], corrected.left_out)
-        _tell_corrected(options.corrections, **corrected.counts)
+        corrections = {**counts, "uncorrected": uncorrected}
+        usable[0] = _without(corrected, splits[0][1], left_out)
+        _tell_corrected(options.corrections, **counts)
     if not len(usable[0][0]):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
     usable = [part for part in usable if len(part[0])]

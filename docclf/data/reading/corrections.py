@@ -35,21 +35,6 @@ class Correction:
     when: str = ""
 
 
-@dataclass(frozen=True)
-class Corrected:
-    """Pages with corrected labels.
-
-    Attributes:
-        pages: All of them.
-        left_out: Indices of those that shall not be used.
-        counts: Decisions by kind: `relabelled`, `dropped`, `kept`.
-    """
-
-    pages: Pages
-    left_out: frozenset[int]
-    counts: dict[str, int]
-
-
 def read_corrections(path: Path) -> dict[str, Correction]:
     """Read a file of corrections: the columns ID, old and new, maybe who and when.
 
@@ -74,7 +59,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
 
 def correct(
     pages: Pages, targets: Sequence[str], path: Path, is_excluded: Callable[[str], bool] = lambda page: False
-) -> Corrected:
+) -> tuple[Pages, frozenset[int], dict[str, int]]:
     """Training pages with the labels that a file of corrections gives them.
 
     Args:
@@ -82,6 +67,9 @@ def correct(
         targets: What the user writes for each class.
         path: The file.
         is_excluded: Whether a page is left out, whatever the file says of it.
+
+    Returns:
+        All of them; the indices of those that shall not be used; decisions by kind: `relabelled`, `dropped`, `kept`.
 
     Raises:
         DataError: See `read_corrections`; or an ID, an old or a new label in it is not that of a page.
@@ -101,7 +89,7 @@ def correct(
             left_out.add(row)
         labels[row] = index.get(one.new, labels[row])
         counts["dropped" if not one.new else "kept" if one.new == one.old else "relabelled"] += 1
-    return Corrected(replace(pages, labels=np.asarray(labels, dtype=np.int64)), frozenset(left_out), counts)
+    return replace(pages, labels=np.asarray(labels, dtype=np.int64)), frozenset(left_out), counts
 
 
 def _check(

@@ -54,7 +54,7 @@ class Comparison:
         gains = self.f1[1] - self.f1[0]
         order = np.argsort(-gains, kind="stable")  # NaN comes last
         cells = [
-            [self.class_names[i], *map(_score, self.f1[:, i]), _score(gains[i], "+z.3f"), str(self.pages[i])]
+            [self.class_names[i], *map(number, self.f1[:, i]), number(gains[i], "+z.3f"), str(self.pages[i])]
             for i in order
         ]
         return "\n".join(
@@ -240,5 +240,6 @@ def table(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     return lines
 
 
-def _score(value: float, form: str = ".3f") -> str:
-    return _NO_NUMBER if np.isnan(value) else format(value, form)
+def number(value: float | None, form: str = ".3f", nothing: str = _NO_NUMBER) -> str:
+    """A number for a table; `nothing` for None and for NaN."""
+    return nothing if value is None or np.isnan(value) else format(value, form)

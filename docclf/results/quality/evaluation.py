@@ -10,7 +10,7 @@ from docclf.metrics.calibration import calibration_error
 from docclf.metrics.resampling import interval
 from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.pictures import write_confusion
-from docclf.results.quality.comparison import table
+from docclf.results.quality.comparison import number, table
 from docclf.safety.cells import write_csv
 
 _MOST = 20  # classes on the screen
@@ -39,7 +39,7 @@ def write_evaluation(
     n_classes = len(class_names)
     rows = _per_class(labels, predicted, class_names)
     classes = output.with_name(f"{output.stem}_classes.csv")
-    cells = ([name, *(_text(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
+    cells = ([name, *(number(v, ".6f", "") for v in scores), n] for name, *scores, n in rows)
     write_csv(classes, ["class_name", "precision", "recall", "f1", "pages"], cells)
     write_confusion(output.with_name(f"{output.stem}_confusion.png"), labels, predicted, class_names)
     low, high = interval(labels, predicted, n_classes)
@@ -47,7 +47,7 @@ def write_evaluation(
     pairs = np.stack([confidence, np.zeros_like(confidence)], axis=1)
     error = calibration_error(pairs, (labels != predicted).astype(np.int64))
     worst = sorted((row for row in rows if not np.isnan(row[3])), key=lambda row: row[3])
-    shown = [[name, *(_text(v, ".3f", "-") for v in scores), str(n)] for name, *scores, n in worst[:_MOST]]
+    shown = [[name, *map(number, scores), str(n)] for name, *scores, n in worst[:_MOST]]
     more = [f"and {len(worst) - _MOST} better ones"] if len(worst) > _MOST else []
     return "\n".join(
         [
@@ -69,7 +69,3 @@ def _per_class(
         precision, recall = hits / called, hits / actual
     scores = (precision.tolist(), recall.tolist(), f1_per_class(labels, predicted, n).tolist())
     return list(zip(class_names, *scores, actual.tolist(), strict=True))
-
-
-def _text(value: float, form: str, nothing: str) -> str:
-    return nothing if np.isnan(value) else format(value, form)

@@ -11,7 +11,7 @@ from statistics import stdev
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.quality.comparison import table
+from docclf.results.quality.comparison import number, table
 from docclf.results.study.floors import TUNE, result_of, training_facts
 from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
@@ -140,9 +140,9 @@ def write_leaderboard(
             *vars(row.origin).values(),
             "" if row.number is None else row.number,
             *row.trial.values,
-            _number(spread(row.trial), ".6f", ""),
+            number(spread(row.trial), ".6f", ""),
             "" if row.rescored is None else row.rescored.values[0],
-            "" if row.rescored is None else _number(spread(row.rescored), ".6f", ""),
+            "" if row.rescored is None else number(spread(row.rescored), ".6f", ""),
             " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
             tune(row.trial) or "",
             row.hardware or "",
@@ -174,7 +174,7 @@ def show_leaderboard(
             [
                 f"{i + 1}" if row.is_comparable else "*",
                 *(origin.who, origin.study, str(origin.number), *values),
-                _number(spread(row.trial), ".3f", _NOTHING),
+                number(spread(row.trial)),
                 *(cells[i] for cells in columns.values()),
                 format_seconds(3600 * study_hours.get((origin.who, origin.study), 0.0)),
             ]
@@ -198,7 +198,3 @@ def spread(trial: FrozenTrial) -> float | None:
 
 def _score(trial: FrozenTrial) -> str:
     return f"{trial.values[0]:.3f}"
-
-
-def _number(value: float | None, form: str, nothing: str) -> str:
-    return nothing if value is None else format(value, form)

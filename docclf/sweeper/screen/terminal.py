@@ -26,19 +26,12 @@ _WRITTEN_OVER = re.compile(rb"[^\n]*\r(?=[^\r\n])")
 
 def is_terminal(stream: TextIO) -> bool:
     """Whether a stream is a terminal on which the cursor can be moved, as those of Linux and macOS are."""
+    if os.environ.get("TERM", "") in ("", "dumb", "unknown") or not hasattr(os, "tcgetpgrp"):
+        return False
     try:
-        return stream.isatty() and stream.fileno() >= 0 and can_move(os.environ.get("TERM", ""))
+        return stream.isatty() and stream.fileno() >= 0
     except (OSError, ValueError):
         return False
-
-
-def can_move(name: str) -> bool:
-    """Whether the cursor of a kind of terminal can be moved, where one can tell from which process it is used.
-
-    >>> can_move("dumb"), can_move("")
-    (False, False)
-    """
-    return name not in ("", "dumb", "unknown") and hasattr(os, "tcgetpgrp")
 
 
 @dataclass(frozen=True)
