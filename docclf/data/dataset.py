@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,6 @@ from docclf.data.reading.several import expand
 from docclf.errors import DataError
 
 __all__ = ["DECODING", "DataSet", "DecodeOptions", "PageArray", "make_options", "open_data_set"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,8 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     splits, problems = _decode_splits(root, pages, options, excluded)
     _refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
-        _tell_several(root, several)
+        n = f"{several} file{'s' if several > 1 else ''}"
+        tell_once(f"Of {n} in {root} only the first page is taken; data.multi_page=all takes all.", logging.INFO)
     usable = [_without(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:
@@ -107,7 +106,8 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
         uncorrected = fingerprint(usable[0][2], usable[0][0], pages.targets)
         corrections = {**counts, "uncorrected": uncorrected}
         usable[0] = _without(corrected, splits[0][1], left_out)
-        _tell_corrected(options.corrections, **counts)
+        done = ", ".join(f"{n} {what}" for what, n in counts.items())
+        tell_once(f"Labels corrected by {options.corrections}: {done}", logging.INFO)
     if not len(usable[0][0]):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
     usable = [part for part in usable if len(part[0])]
@@ -211,18 +211,6 @@ def _refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> N
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         n = f"{len(problems)} page{'s' if len(problems) > 1 else ''}"
         tell_once(f"Left out {n} of {root} that cannot be used:{shown}{more}")
-
-
-@cache  # once a process, not once a trial
-def _tell_several(root: Path, n: int) -> None:
-    log.info(
-        f"Of {n} file{'s' if n > 1 else ''} in {root} only the first page is taken; data.multi_page=all takes all."
-    )
-
-
-@cache
-def _tell_corrected(path: Path, **counts: int) -> None:
-    log.info(f"Labels corrected by {path}: {', '.join(f'{n} {what}' for what, n in counts.items())}")
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:

@@ -80,7 +80,7 @@ def test_a_damaged_page_within_a_file_is_left_out_alone(documents: Path) -> None
 def test_files_of_which_only_the_first_page_is_taken_are_counted_once(
     documents: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "docclf.data.dataset")
+    caplog.set_level(logging.INFO, "docclf.data.reading.folders")
     opened(documents, multi_page="all")
     assert "only the first page" not in caplog.text
     for cache in ("one", "one", "two"):

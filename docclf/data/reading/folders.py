@@ -61,16 +61,13 @@ def find_files(root: Path) -> Found:
         seen.add((stat.st_dev, stat.st_ino))
         found.system += [folder / name for name in folders if _is_system(name)]
         folders[:] = sorted(name for name in folders if not _is_system(name))
-        _sort_out([folder / file for file in files], found)
+        for path in (folder / file for file in files):
+            is_none = path.name.startswith(".") or path.name.lower() in _SYSTEM or path.suffix.lower() in _NOTES
+            if is_page_file(path):
+                found.pages.append(path)
+            elif not is_none:
+                found.unread.append(path)
     return Found(sorted(found.pages), sorted(found.unread), found.system)
-
-
-def _sort_out(files: Sequence[Path], found: Found) -> None:
-    for path in files:
-        if is_page_file(path):
-            found.pages.append(path)
-        elif not path.name.startswith(".") and path.name.lower() not in _SYSTEM and path.suffix.lower() not in _NOTES:
-            found.unread.append(path)
 
 
 def _refuse(error: OSError) -> None:
@@ -239,9 +236,9 @@ def tell_validation(root: Path) -> None:
 
 
 @functools.cache  # once a process, not once a trial
-def tell_once(message: str) -> None:
-    """Warn once a process, however many trials read the pages."""
-    log.warning(message)
+def tell_once(message: str, level: int = logging.WARNING) -> None:
+    """Warn once a process, or inform, however many trials read the pages."""
+    log.log(level, message)
 
 
 def _n_files(files: Sequence[Path]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -94,12 +95,10 @@ def fail_dead(study: optuna.Study) -> None:
 def interrupt(study: optuna.Study, trial_id: int, why: str, cause: str) -> None:
     """Fail a trial whose parameters shall be tried again."""
     storage = storage_of(study)
-    try:
+    with suppress(UpdateFinishedTrialError):  # another process came first
         storage.set_trial_user_attr(trial_id, INTERRUPTED, why)
         storage.set_trial_user_attr(trial_id, CAUSE, cause)
         storage.set_trial_state_values(trial_id, TrialState.FAIL)
-    except UpdateFinishedTrialError:  # another process came first
-        pass
 
 
 def _is_alive(trial: FrozenTrial) -> bool:
