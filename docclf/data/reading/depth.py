@@ -21,15 +21,6 @@ _LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _told: set[tuple[int, int]] = set()
 
 
-def bits_of(top: int) -> int:
-    """The least number of bits, of those in use, that holds a value.
-
-    >>> bits_of(1023), bits_of(4000), bits_of(0xC000), bits_of(1)
-    (10, 12, 16, 1)
-    """
-    return next(bits for bits in _BITS if top < 1 << bits)
-
-
 def to_8_bits(values: NDArray[Any], name: str = "") -> NDArray[np.uint8]:
     """Grey values of more than 8 bits, scaled by the bits that they have.
 
@@ -54,7 +45,8 @@ def _top(values: NDArray[Any]) -> float:
 
 
 def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
-    bits = bits_of(int(_top(values)))
+    top = int(_top(values))
+    bits = next(bits for bits in _BITS if top < 1 << bits)
     if bits < room and values.any():
         _tell(bits, room, name)
     within = values.clip(0, (1 << bits) - 1)

@@ -36,13 +36,16 @@ def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
     from docclf.sweeper.storage.patience import patient
-    from docclf.sweeper.storage.places import job_study_name, study_storage, sweep_dir
+    from docclf.sweeper.storage.places import FINALISTS, finalists_name, study_name, study_storage, sweep_dir
     from docclf.sweeper.strategy.pruners import make_finalists_pruner, make_pruner
     from docclf.sweeper.study.trials import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = patient(lambda: study_storage(hydra), "to find the trial")
-    study = copy.copy(_load_study(job_study_name(hydra), storage))
+    name = study_name(hydra)
+    # A finalist is known by its folder.
+    is_finalist = str(hydra.sweep.subdir).startswith(f"{FINALISTS}/")
+    study = copy.copy(_load_study(finalists_name(name) if is_finalist else name, storage))
     named = study.user_attrs.get(PRUNER)
     study.pruner = make_pruner(hydra.sweeper.pruner) if named is None else make_finalists_pruner(named)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.

@@ -94,7 +94,7 @@ class Search:
                         self._give_up(fault)
                     self._end()
                     raise
-                log.warning(progress.interrupted_line())
+                log.warning(f"Interrupted; everything that finished is saved. Go on with:\n  {progress.this_command()}")
                 with in_a_hurry():
                     # Asked for, so no sign of what kills a process.
                     self.ledger.interrupt("signal", "interrupted by a signal")

@@ -95,11 +95,6 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def interrupted_line() -> str:
-    """How to go on with the search that was interrupted, as a command to copy."""
-    return f"Interrupted; everything that finished is saved. Go on with:\n  {this_command()}"
-
-
 def this_command(*overrides: str) -> str:
     """The command that runs now, to be copied, with some overrides replaced or added.
 

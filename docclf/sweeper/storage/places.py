@@ -91,16 +91,6 @@ def choose_study(storage: BaseStorage, place: str, name: str = "", likely: str =
     return optuna.load_study(study_name=wanted, storage=storage)
 
 
-def job_study_name(hydra: DictConfig) -> str:
-    """Name of the study that a job's trial is in: a finalist is known by its folder.
-
-    Args:
-        hydra: The `hydra` node of the config of the job.
-    """
-    name = study_name(hydra)
-    return finalists_name(name) if str(hydra.sweep.subdir).startswith(f"{FINALISTS}/") else name
-
-
 def open_storage(url: str) -> BaseStorage:
     """Open a storage by its URL, or by the path of a journal file (`.log`, `.journal`); one object a process.
 

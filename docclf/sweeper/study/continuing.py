@@ -68,11 +68,6 @@ def require_known_folders(study: optuna.Study | None, directory: Path, config: D
     return n
 
 
-def has_content(path: Path) -> bool:
-    """Whether there is a file that is not empty."""
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _way_out(config: DictConfig) -> str:
     return "study_name=NEW_NAME" if "study_name" in config else "hydra.sweep.dir=NEW_FOLDER"
 

@@ -26,7 +26,7 @@ from docclf.sweeper.strategy.memory import remembered
 from docclf.sweeper.strategy.pruners import check_pruner
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
 from docclf.sweeper.study.attributes import RUNG
-from docclf.sweeper.study.continuing import Before, has_content, require_known_folders, require_same_search
+from docclf.sweeper.study.continuing import Before, require_known_folders, require_same_search
 from docclf.sweeper.study.known import enqueue, fitting_trials
 from docclf.sweeper.study.trials import best_trial
 
@@ -141,7 +141,8 @@ def _open(
 ) -> tuple[optuna.Study, Space, int]:
     """The study, new or to be continued, its space, and how many trials it has; the config is kept in its folder."""
     space = asked.space
-    if config.hydra.sweeper.storage is None and not has_content(directory / "study.db"):
+    file = directory / "study.db"
+    if config.hydra.sweeper.storage is None and not (file.is_file() and file.stat().st_size):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
     with reading("a study", directory):
         study = optuna.create_study(
