@@ -23,7 +23,7 @@ from docclf.results.study.summary import steps_up
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.trials import best_trials, loss
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:
     if len(subject.directions) < 2 or not subject.complete:
         return []
-    best = sorted(subject.study.best_trials, key=lambda t: t.values[0], reverse=True)[:12]
+    best = best_trials(subject.study.best_trials, subject.directions[0])[:12]
     return [(t.number, links.get(t.number, ""), list(t.values)) for t in best]
 
 

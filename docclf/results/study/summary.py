@@ -32,7 +32,7 @@ from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import typed
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE
 from docclf.sweeper.study.record import plain_params
-from docclf.sweeper.study.trials import best_trial, counted, folder_number
+from docclf.sweeper.study.trials import best_trial, best_trials, counted, folder_number
 
 # Part of a time budget after which nothing more was begun.
 _SPENT = 0.9
@@ -85,7 +85,7 @@ def summary(
     report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []
     if len(objectives) > 1:
         steps = next_steps(folder, len(objectives), continue_command)
-        return "\n".join([*lines, *_front(study.best_trials, objectives), *report, *_what_next(steps)])
+        return "\n".join([*lines, *_front(study, objectives), *report, *_what_next(steps)])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
     if verdict is None:
@@ -216,10 +216,11 @@ def _floors(floors: Mapping[str, Floor]) -> list[str]:
     return [f"  floors (same folds): {floors_text(floors)}"] if floors else []
 
 
-def _front(trials: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:
-    """The trials that no other one beats in every objective."""
+def _front(study: optuna.Study, objectives: Sequence[str]) -> list[str]:
+    """The trials that no other one beats in every objective, the best by the first one first."""
+    trials = best_trials(study.best_trials, study.directions[0])
     lines = [f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'} on the Pareto front, by {objectives[0]}:"]
-    for trial in sorted(trials, key=lambda t: t.values[0], reverse=True):
+    for trial in trials:
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
         lines.append(f"  trial {trial.number}: {values}")
     return lines

@@ -10,8 +10,9 @@ import yaml
 from docclf.files import link, replacing
 from docclf.results.folders import link_folder
 from docclf.results.shift import read_shift
+from docclf.results.study.floors import result_of
 from docclf.results.study.verdict import ENSEMBLE, Verdict
-from docclf.safety.untrusted import inside, read_yaml
+from docclf.safety.untrusted import inside
 from docclf.sweeper.storage.places import FINALISTS
 
 _MODEL = "model"
@@ -43,7 +44,7 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
 
 def is_judged(best: Path) -> bool:
     """Whether finalists have said who is in `best/`."""
-    return str(_read(best).get("how", "")).startswith(("re-evaluated", "scored again"))  # as before 0.3
+    return str(_read(best).get("how", "")).startswith(("re-evaluated", "scored again"))
 
 
 def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
@@ -123,9 +124,7 @@ def _exported(facts: Mapping[str, Any]) -> str | None:
 
 
 def _read(best: Path) -> dict[str, Any]:
-    path = best / _VERDICT
-    found = read_yaml(path) if path.is_file() else None
-    return found if isinstance(found, dict) else {}
+    return result_of(best, _VERDICT)  # empty where it is damaged: it is written anew
 
 
 def _remove(path: Path) -> None:

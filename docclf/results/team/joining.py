@@ -30,6 +30,7 @@ def join(sources: Sequence[Source]) -> Joined:
     comparable = [not score_differences(first, source) for source in sources]
     origins = _origins(sources)
     alike = [(i, t) for i, t in everything if comparable[i] and NOT_COMPARABLE not in t.user_attrs]
+    comparing = {(i, t.number) for i, t in alike}
     baselines = _kept_baselines(alike)
 
     entries: list[Entry] = []
@@ -53,7 +54,7 @@ def join(sources: Sequence[Source]) -> Joined:
             continue
         drawn = frame.fit(trial, sources[place])
         number = None if drawn is None else len(numbers)
-        entries.append(Entry(sources[place], trial, origin, (place, trial) in alike, number, drawn))
+        entries.append(Entry(sources[place], trial, origin, here in comparing, number, drawn))
         if number is not None:
             numbers[here] = number
     numbers |= _numbers_of_aliases(aliases, numbers)

@@ -1,0 +1,22 @@
+"""The last lines of a search."""
+
+import re
+from pathlib import Path
+
+import optuna
+import pytest
+
+from docclf.results.study.summary import summary
+
+
+@pytest.mark.parametrize(("first", "order"), [("minimize", ["0", "2", "1"]), ("maximize", ["1", "2", "0"])])
+def test_a_pareto_front_begins_with_the_best_by_the_first_objective(
+    first: str, order: list[str], tmp_path: Path
+) -> None:
+    study = optuna.create_study(directions=[first, "maximize" if first == "minimize" else "minimize"])
+    for values in ((1.0, 0.5), (3.0, 0.9), (2.0, 0.7)):
+        study.add_trial(optuna.trial.create_trial(values=values))
+    assert len(study.best_trials) == 3
+    text = summary(study, tmp_path, ["seconds", "score"], "python -m docclf.train -m")
+    assert "3 trials on the Pareto front, by seconds:" in text
+    assert re.findall(r"  trial (\d): seconds", text) == order
