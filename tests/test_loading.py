@@ -97,3 +97,23 @@ with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS):
     heavy, output = loaded(code, "data=csv", f"data.root='{pages_root}'", "data.image_size=32", cwd=tmp_path)
     assert output.splitlines()[-1] == "24"
     assert heavy <= {"sklearn", "rich"}, "which splits the folds, and imports rich where that is installed"
+
+
+def test_garbage_of_a_trial_is_collected_after_the_imports_of_the_next_one(tmp_path: Path) -> None:
+    code = """
+import gc, weakref
+from docclf import quick_imports
+
+class Trial: ...
+
+with quick_imports():
+    import colorsys
+trial = Trial()
+trial.itself, seen = trial, weakref.ref(trial)
+del trial
+with quick_imports():
+    import colorsys
+gc.collect()
+print(gc.get_freeze_count() > 0, seen())
+"""
+    assert loaded(code, cwd=tmp_path)[1].split() == ["True", "None"]
