@@ -25,10 +25,11 @@ def is_stopped(
     direction: str = "maximize",
     how: str = ON,
     role: str = "",
+    number: int = 2,
 ) -> bool:
     study = optuna.create_study(direction=direction, pruner=Race())
     study.add_trials(others)
-    study.enqueue_trial({}, user_attrs={"finalist": f"2 {how}".strip()} | ({"role": role} if role else {}))
+    study.enqueue_trial({}, user_attrs={"finalist": f"{number} {how}".strip()} | ({"role": role} if role else {}))
     trial = study.ask()
     for step, value in reports.items():
         trial.report(value, step)
@@ -76,6 +77,11 @@ def test_before_two_have_finished_on_the_same_folds_nobody_stops(others: list[Fr
 def test_the_baseline_never_stops() -> None:
     assert is_stopped(LEADERS, {0: 0.1}, role="entry")
     assert not is_stopped(LEADERS, {0: 0.1}, role="baseline")
+
+
+def test_one_that_finished_before_and_lost_its_folder_never_stops() -> None:
+    assert not is_stopped(LEADERS, {0: 0.1}, number=1)
+    assert is_stopped(LEADERS, {0: 0.1}, number=3)
 
 
 def test_of_the_leaders_the_one_that_is_best_over_these_folds_counts() -> None:
