@@ -72,7 +72,8 @@ def timeline(subject: Subject) -> Figure | None:
         data=data,
         layout={
             "barmode": "overlay",
-            "xaxis": {"type": "date"},
+            # Where there is hardly room, Plotly turns labels for having none and back for having some, many times over.
+            "xaxis": {"type": "date", "tickangle": 0},
             "yaxis": {"tickvals": list(range(n)), "ticktext": names, "range": [n - 0.4, -0.6]},
         },
         height=min(150 + 34 * n, 900),
