@@ -25,7 +25,8 @@ def test_a_search_by_two_workers_shows_what_each_of_them_trains(search: Any, pag
     at = r"fold \d/2, epoch \d+/20, [\d.]+ steps/s" + r" \+1 worker" * helpers
     frames = [frame for frame in seen.frames if sum(re.search(at, line) is not None for line in frame) == 2 - helpers]
     assert frames, "a line for each worker, or one that says that both are at it"
-    assert any(re.match(rf"trial \d +{at} +[01]\.\d{{3}}  \d:\d\d  lr=", line) for frame in frames for line in frame)
+    shown = rf"trial \d +{at} +[01]\.\d{{3}}  \d:\d\d  fit=\w+ lr="
+    assert any(re.match(shown, line) for frame in frames for line in frame)
     assert seen.saw("best        macro-F1 ", "trial ") and seen.saw("영수증-finalists ━", "finalist 1  ")
     assert (
         sum(re.fullmatch(r"  \d: fold \d/2  macro-F1 .* s(, by another worker)?", line) is not None for line in lines)
