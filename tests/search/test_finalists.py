@@ -208,9 +208,13 @@ def test_the_same_command_scores_nobody_again_and_makes_best_whole(
     assert again[0].value == best.value
     assert search.read("best/verdict.yaml")["winner"]["folder"] == "finalists/3" and in_best(search) == WITH_MODEL
 
-    # Finalists are not wanted any more
+    # Finalists are not wanted any more: the best trial's own run takes the place of the winner's
     search.run("hydra/sweeper/pruner=none", "finalists.top_k=0")
-    assert in_best(search) == OWN[:2]
+    run, facts = search.folder / str(search.study.best_trial.number), search.read("best/verdict.yaml")
+    assert facts["how"] == "not re-evaluated" and facts["winner"]["folder"] == run.name
+    left = {path.name for path in run.iterdir()} - {"label_issues.png"}
+    assert in_best(search) == sorted({*left, *OWN}) and "model" not in left
+    assert (search.folder / "best" / "oof.csv").read_bytes() == (run / "oof.csv").read_bytes()
     assert {row["rescored"] for row in search.table} == {""}
 
 
@@ -236,7 +240,7 @@ def test_a_finalist_that_is_killed_goes_on_from_its_last_epoch_to_the_same_model
     log, epoch = search.folder / "finalists/1/train.log", search.folder / "finalists/1/resume/fold_1_epoch.safetensors"
     search.kill_when(lambda: log.is_file() and "fold 1/3" in log.read_text() and epoch.is_file(), *long)
     assert [trial.state.name for trial in finalists(search)] == ["COMPLETE", "RUNNING"]
-    assert (epoch.parent / "fold_0.safetensors").is_file() and not (search.folder / "finalists/1/model").exists()
+    assert (epoch.parent / "fold_0_net.safetensors").is_file() and not (search.folder / "finalists/1/model").exists()
     before = search.written("finalists/0")
 
     search.run(*long, "keep_checkpoints=finalists")
@@ -291,7 +295,7 @@ def test_finalists_run_on_another_launcher_two_at_a_time_and_on_the_validation_a
     search.run(*AGAIN, *more, "keep_checkpoints=finalists", tiny=tiny)
     assert [len(trial.user_attrs["folds"]) for trial in search.trials] == 4 * [1]
     trials = finalists(search)
-    assert [source(trial) for trial in trials] == [0, *best_two(search)]
+    assert [source(trial) for trial in trials] == in_turn(search)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     assert len(complete) >= 2 and all(len(trial.user_attrs["folds"]) == 5 for trial in complete)
     assert models(search) == [str(trial.number) for trial in complete]
