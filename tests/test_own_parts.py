@@ -84,6 +84,17 @@ def test_a_net_of_ones_own_predicts_where_it_is_allowed(run: Path, root: Path) -
     assert len(rows) == 9 and {row["target"] for row in rows} <= {"0", "7", "10"}
 
 
+def test_a_function_that_makes_a_net_is_called_too(pages_root: Path, tmp_path: Path) -> None:
+    """What it returns is of a class that no one has named."""
+    tiny = [text for text in TINY if not text.startswith(("model=", "data="))]
+    own = ("data=csv", f"data.root={pages_root}", "model=wrap", "model.net._target_=torchvision.models.squeezenet1_1")
+    allow = ("--allow", "torchvision.models.squeezenet1_1")
+    done = command(tmp_path, "docclf.train", *allow, *tiny, *own, "hydra.run.dir=run", "refit=folds")
+    assert done.returncode == 0, done.stdout
+    done = command(tmp_path, "docclf.predict", *allow, "run=run", f"data.root={pages_root / 'test'}")
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("allow", [(), ("--allow", "other.*"), ("--allow", "part")])
 def test_nothing_runs_that_is_not_allowed(root: Path, tmp_path: Path, allow: tuple[str, ...]) -> None:
     configs = ("--config-dir", str(PROJECT / "conf"), *allow)

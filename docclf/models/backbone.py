@@ -44,6 +44,8 @@ def make_own_net(
     Args:
         make: Makes it, from `num_classes` and, where it names these arguments, `image_size` and `channels`.
     """
+    if isinstance(make, partial):  # Hydra's refuses nets of a class that has another name, as functions return them
+        make = partial(make.func, *make.args, **make.keywords)
     named = inspect.signature(make).parameters
     more = {"image_size": image_size, "channels": channels}
     return make(num_classes=n_classes, **{key: value for key, value in more.items() if key in named})

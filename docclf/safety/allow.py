@@ -86,4 +86,5 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         here = listed.get(where, ()) if isinstance(listed, Mapping) else listed
         require_allowed(target, here, f"{where}._target_")
         names.add(target)
+    names.update(allowed())  # where a function returns what is callable, Hydra looks at the name of its class, too
     return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)

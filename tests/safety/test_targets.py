@@ -95,6 +95,14 @@ def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyP
         build({"_target_": "mine.Turned", "by": 2}, "augment")
 
 
+def test_what_an_allowed_function_returns_may_be_called_where_its_class_is_allowed_too(
+    seen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (seen.parent / "made.py").write_text("class Loss:\n    def __call__(self): ...\n\ndef loss(): return Loss()\n")
+    monkeypatch.setenv("DOCCLF_ALLOW", "made.*")
+    assert type(build({"_target_": "made.loss"}, "augment")).__name__ == "Loss"
+
+
 @pytest.mark.parametrize("pattern", ["*", "mine*", "mine.*.x", "a b", "mine.", ".mine"])
 def test_a_pattern_that_says_too_much_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCCLF_ALLOW", pattern)
