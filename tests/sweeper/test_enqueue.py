@@ -105,7 +105,7 @@ def test_an_entry_may_choose_an_option_of_a_group_and_a_null_and_a_list(toy: Any
         ("'x=2 n=1'", ["`x` of `enqueue` within its search range -1.0..1.0, got 2 in `x=2 n=1`"]),
         ("{colour:pink}", ["`colour` of `enqueue` within its search range blue, green, red, got pink"]),
         ("missing.yaml", ["missing.yaml, which does not exist"]),
-        ("list.yaml", ["list.yaml, which holds none"]),
+        ("list.yaml", ["Expected keys and values in", "list.yaml, got something else"]),
         ("'x'", ["got `x`"]),
         ("'x=interval(0,1)'", ["to give every key one value, got `x=interval(0,1)`"]),
     ],

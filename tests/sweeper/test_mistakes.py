@@ -98,10 +98,9 @@ def test_a_value_of_the_config_that_all_trials_share_stays_as_it_was_unless_it_m
     ("change", "what", "named"),
     [
         ("hydra.sweeper.direction=maximize", "the objectives", "value: minimize, now maximize"),
-        pytest.param(
-            "hydra.sweeper.metric=score", "the objectives", "score: nothing, now minimize", marks=pytest.mark.slow
-        ),
-        pytest.param("limit=2", "the data and the validation", "limit: nothing, now 2", marks=pytest.mark.slow),
+        ("hydra.sweeper.metric=score", "the objectives", "score: nothing, now minimize"),
+        ("limit=2", "the config", "limit: nothing, now 2"),
+        ("hydra.sweeper.preflight=hooks.other_facts", "the data and the validation", "limit: nothing, now 2"),
     ],
 )
 def test_a_study_is_not_continued_with_other_objectives_or_facts(change: str, what: str, named: str, toy: Any) -> None:

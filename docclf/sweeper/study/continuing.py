@@ -185,4 +185,4 @@ def show_fact(fact: Any) -> str:
     """A fact, or the JSON of a distribution, in a few characters."""
     if isinstance(fact, str) and fact.startswith('{"name":'):
         return describe(json_to_distribution(fact))
-    return "nothing" if fact is None else str(fact)
+    return "nothing" if fact in (None, "None") else str(fact)

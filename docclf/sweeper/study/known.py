@@ -45,7 +45,7 @@ def read_entries(
         Text of the entry to draws by name in the study.
 
     Raises:
-        ConfigError: A file that is not there or holds no mapping.
+        ConfigError, DataError: A file that is not there, or holds no mapping.
         SpaceError: A key that is not searched, or a value outside its range.
     """
     found = {}

@@ -32,6 +32,11 @@ def facts(config: DictConfig) -> dict[str, object]:
     return {"steps": config.steps, "limit": config.limit}
 
 
+def other_facts(config: DictConfig) -> dict[str, object]:
+    """As where the data have become others, and nothing of the config has: a `preflight`."""
+    return {**facts(config), "limit": 2}
+
+
 def gather(config: DictConfig) -> dict[str, object]:
     """Wait until as many processes as `limit` says are about to create the study: a `preflight`."""
     Path(f"here-{os.getpid()}").touch()
