@@ -19,13 +19,13 @@ import yaml
 pytestmark = pytest.mark.slow
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed: pip install 'docclf[dashboard]'")
 
-DOCS = Path(__file__).parents[2] / "docs" / "looking.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "looking.md"
 
 
 def documented() -> list[str]:
     """The command of the guide, for the search `mine`."""
-    (command,) = re.findall(r"^    (optuna-dashboard sqlite:.*)$", DOCS.read_text(encoding="utf-8"), re.M)
-    return shlex.split(command.replace("multirun/NAME/", "multirun/mine/"))
+    (command,) = re.findall(r"^(optuna-dashboard sqlite:.*)$", DOCS.read_text(encoding="utf-8"), re.M)
+    return shlex.split(command)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 # What the options search themselves is not given
 FREE = ("data=csv", "validation.folds=2", "validation.epochs=1", "logger=none")
-TESTED = {"optuna", "quick", "hyperband", "conditional", "multi_objective", "augmentation"}
+TESTED = {"optuna", "quick", "hyperband", "conditional", "multi_objective", "augmentation", "head", "ladder"}
 
 
 def test_every_option_is_tested_here_or_by_the_other_searches() -> None:
@@ -69,11 +69,21 @@ def test_augmentation_is_searched_with_its_strength(search: Any) -> None:
     keys = {"augment", "augment.strength", "optimizer.lr", "data.batch_size"}
     assert all(set(trial.params) == keys for trial in search.trials)
     assert (search.trials[0].params["augment"], search.trials[0].params["augment.strength"]) == ("light", 1.0)
-    assert {trial.params["augment"] for trial in search.trials} == {"light", "scan"}, "or one option was not run"
+    degrees = {"light": 5, "scan": 10, "photo": 15}
+    assert {trial.params["augment"] for trial in search.trials} == degrees.keys(), "or one option was not run"
     for trial in search.trials:
         augment = search.read(f"{trial.number}/.hydra/config.yaml")["augment"]
         assert augment["strength"] == trial.params["augment.strength"]
-        assert augment["degrees"] == {"light": 5, "scan": 10}[trial.params["augment"]]
+        assert augment["degrees"] == degrees[trial.params["augment"]]
+
+
+def test_head_trains_no_net(search: Any) -> None:
+    tiny = (*FREE, "augment=none", "data.image_size=32", "model.name=test_resnet", "model.pretrained=false")
+    search.run("hparams_search=head", "search.n_trials=3", tiny=tiny)
+    keys = {"data.fit", "model.head.C", "model.head.stages", "model.head.scales"}
+    for trial in search.trials:
+        assert {name.partition(" [")[0] for name in trial.params} == keys
+        assert search.read(f"{trial.number}/.hydra/config.yaml")["model"]["tune"] == "head"
 
 
 def test_multi_objective_searches_size_too_and_exports_the_front(search: Any) -> None:
