@@ -34,6 +34,7 @@ FOLDS = ("multirun/mine/best/folds.csv", "multirun/old/best/folds.csv")
 PROGRAMS = {
     "pip",
     "python3",
+    "cd",
     "ls",
     "head",
     "cat",

@@ -41,7 +41,7 @@ def outputs(notebook: Any, source: str) -> list[Any]:
 @pytest.mark.slow
 def test_the_notebook_searches_looks_and_trains_the_winner(done: Any) -> None:
     printed = "".join(output.text for output in outputs(done, "docclf.search("))
-    assert "Drew 14 classes" in printed and re.search(r"^trial 4/5  macro-F1 0\.\d+", printed, re.M)
+    assert "Drew 14 classes" in printed and re.search(r"^trial 4/5  \w+  macro-F1 0\.\d+", printed, re.M)
     assert "'beats_baseline':" in outputs(done, "result.verdict")[0].data["text/plain"]
     for figure in ("plot_optimization_history", "plot_param_importances", "plot_parallel_coordinate"):
         (shown,) = outputs(done, figure)

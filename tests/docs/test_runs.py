@@ -13,7 +13,7 @@ from documents import FOLDER, PAGES, ROOT, Block, blocks
 
 pytestmark = pytest.mark.slow
 
-PROGRAMS = ("python", "ls", "head", "cat", "sed")  # others install, or need a server, a cluster or a screen
+PROGRAMS = ("python", "cd", "ls", "head", "cat", "sed")  # others install, or need a server, a cluster or a screen
 # What needs a server, a cluster or a GPU, and what tests/docs/test_commands.py composes alone.
 NOT_HERE = re.compile(r"postgresql|hydra/launcher|GrpcStorage|CUDA_VISIBLE_DEVICES|hparams_search=conditional|pip ")
 BEGIN = ["hparams_search=optuna", "data=csv", "data.root=pages", "study_name=mine"]

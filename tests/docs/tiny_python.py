@@ -20,6 +20,7 @@ SMALL = {
     "search.n_trials": "4",
     "finalists.top_k": "1",
 }
+LADDER = {"validation.epochs": "2"}  # its trials pause after the first
 # ... and those that are given where nothing else is. An exported config has them from its search.
 USUAL = {
     "data.near_duplicates": "null",
@@ -38,7 +39,8 @@ def tiny(words: Sequence[str]) -> list[str]:
         return [*words]
     given = {word.partition("=")[0]: word.partition("=")[2] for word in words[2:] if "=" in word}
     small = {key: value for key, value in SMALL.items() if "(" not in given.get(key, "")}
-    if "--config-name" in words:
+    small |= LADDER if given.get("hparams_search") == "ladder" else {}
+    if any(word.partition("=")[0] == "--config-name" for word in words):
         more = {key: value for key, value in small.items() if key in given}
     else:
         more = small | {key: value for key, value in USUAL.items() if key not in given}
