@@ -51,6 +51,13 @@ def plain(config: DictConfig) -> dict:
     return OmegaConf.to_container(config)
 
 
+def test_a_number_for_a_config_group_is_refused_as_an_unknown_option_is(folder: Path):
+    _, ours, master = loaders()
+    for wrong in ("model=1e9", "model=huge"):
+        with pytest.raises(HydraException, match=r"must be a string or a list|Could not find"):
+            ours.load_sweep_config(master, [wrong])
+
+
 @pytest.mark.parametrize("overrides", OVERRIDES, ids=" ".join)
 def test_a_job_has_the_config_that_hydra_composes(folder: Path, overrides: list[str]):
     loader, ours, master = loaders()

@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -36,22 +37,33 @@ class SweepConfigs:
         Args:
             master_config: Of the sweep.
             sweep_overrides: Of the job.
+
+        Raises:
+            HydraException, OmegaConfBaseException: They cannot be composed.
         """
         parsed = OverridesParser.create().parse_overrides(list(sweep_overrides))
         values = [override for override in parsed if self._is_value(override)]
         others = [override.input_line or "" for override in parsed if not self._is_value(override)]
         key = tuple(others)
         if key not in self._composed:
-            self._composed[key] = pickle.dumps(self._loader.load_sweep_config(master_config, others))
+            self._composed[key] = pickle.dumps(self._compose(master_config, others))
         config: DictConfig = pickle.loads(self._composed[key])  # of this process
         try:
             for override in values:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:
-            return self._loader.load_sweep_config(master_config, sweep_overrides)  # which says what is wrong
+            return self._compose(master_config, sweep_overrides)  # which says what is wrong
         config.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config
+
+    def _compose(self, master_config: DictConfig, overrides: list[str]) -> DictConfig:
+        try:
+            return self._loader.load_sweep_config(master_config, overrides)
+        except OmegaConfBaseException:  # of which some are a ValueError, too
+            raise
+        except ValueError as error:  # Hydra's, of a config group to which a number is given
+            raise ConfigCompositionException(str(error)) from error
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets a key that is there to one value, and chooses no option of a group."""

@@ -18,6 +18,12 @@ _RANGES = {
     "retries": (0, math.inf),
     "max_failure_rate": (0, 1),
 }
+# What must be a mapping or null, which their types don't say; and how one is written.
+_MAPPINGS = {
+    "constraints": "'{train_seconds: 60}'",
+    "finalists.overrides": "'{seed: 43}'",
+    "finalists.references": "'{nearest: {model.tune: head}}'",
+}
 
 
 def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,8 +36,9 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         The settings with `timeout` in seconds, and an infinite `n_trials` for null.
 
     Raises:
-        ConfigError: One is out of range.
+        ConfigError: One is out of range, or no mapping where there must be one.
     """
+    _require_mappings(settings)
     n_trials, timeout = settings["n_trials"], read_timeout(settings["timeout"])
     if n_trials is None and timeout is None:
         raise ConfigError(
@@ -57,6 +64,17 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
             raise ConfigError(message) from None
     return {**settings, "timeout": timeout, "n_trials": math.inf if n_trials is None else n_trials}
+
+
+def _require_mappings(settings: Mapping[str, Any]) -> None:
+    for key, example in _MAPPINGS.items():
+        outer, _, inner = key.partition(".")
+        value = settings[outer][inner] if inner else settings[outer]
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(
+                f"Expected `hydra.sweeper.{key}` to map names to values, as in {example}, or to be null, got "
+                f"{'nothing' if value == '' else value}."
+            )
 
 
 def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
