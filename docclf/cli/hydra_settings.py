@@ -9,7 +9,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, InterpolationValidationError, OmegaConfBaseException
 
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
@@ -57,16 +57,35 @@ def require_search(config: DictConfig, overrides: Sequence[str], config_name: st
 
 
 def require_resolvable(config: DictConfig) -> None:
-    """See that the settings of a search name keys that there are; Hydra would end in a traceback.
+    """See that the settings of a search name keys that there are, of the kind wanted; Hydra would end in a traceback.
 
     Raises:
         ConfigError, OmegaConfBaseException: They do not, or one has no value.
     """
+    sweeper = config.hydra.sweeper
     try:
-        sweeper = config.hydra.sweeper
         OmegaConf.to_container(sweeper, resolve=True)
         if sweeper["_target_"] == _OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
+        if isinstance(error, InterpolationValidationError):
+            raise ConfigError(
+                f"Expected `{_misfit(sweeper, 'hydra.sweeper')}` to refer to a value of its kind, got another: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
         if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
             raise
+
+
+def _misfit(node: DictConfig, key: str) -> str:
+    """The first key below a node whose interpolation comes to a value of another kind; empty without one."""
+    for name in map(str, node):
+        try:
+            child = node[name]
+        except InterpolationValidationError:
+            return f"{key}.{name}"
+        except OmegaConfBaseException:  # has no value
+            continue
+        if isinstance(child, DictConfig) and (found := _misfit(child, f"{key}.{name}")):
+            return found
+    return ""
