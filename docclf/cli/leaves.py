@@ -200,6 +200,9 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
     Raises:
         ConfigError: See above.
     """
+    for room in dict.fromkeys(key.partition(".")[0] for key in table if "." in key):
+        if room in cfg and not isinstance(found := cfg[room], DictConfig) and (room, found) != ("logger", None):
+            raise ConfigError(f"Expected keys below `{room}`, got {plain(str(found))}. Leave it out for the default.")
     for key, rule in table.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

@@ -113,6 +113,15 @@ def test_a_value_of_another_kind_or_out_of_range_is_refused(
     assert str(refused.value).startswith(f"Expected {message}")
 
 
+@pytest.mark.parametrize("room", ["search", "data", "model", "validation"])
+@pytest.mark.parametrize("value", [3, None, "text", [1]])
+def test_what_holds_keys_is_nothing_else(room: str, value: object, compose_config: Compose) -> None:
+    cfg = compose_config()
+    cfg[room] = value
+    with pytest.raises(ConfigError, match=rf"Expected keys below `{room}`, got "):
+        check_leaves(cfg)
+
+
 @pytest.mark.parametrize("study_name", ["search", "서류 1", "2026", "a.b-c", "-x", "..a"])
 def test_names_of_folders_are_taken(study_name: str, compose_config: Compose) -> None:
     check_leaves(compose_config(f"study_name='{study_name}'"))

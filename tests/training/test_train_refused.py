@@ -78,7 +78,7 @@ def test_a_run_says_that_its_test_pages_leak_and_that_labels_contradict(
 @pytest.mark.parametrize("refit", ["bogus", True, "folds "])
 def test_an_unknown_refit_is_refused_before_any_training(cfg: DictConfig, tmp_path: Path, refit: object) -> None:
     cfg.refit = refit
-    with pytest.raises(ConfigError, match=rf"Expected `refit` to be one of all, folds, false, got {refit}\."):
+    with pytest.raises(ConfigError, match=rf"Expected `refit` to be one of all, folds, distill, false, got {refit}\."):
         train(cfg, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
