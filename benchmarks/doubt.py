@@ -80,7 +80,7 @@ def unlike(source: Path, scratch: Path, overrides: list[str]) -> None:
         for file in ("test.csv", "meta.csv"):  # which would name the class
             (scratch / f"pages-{name}" / file).unlink()
         run("train", *pages, *overrides, "refit=folds", f"hydra.run.dir={out}")
-        run("predict", f"run={out}", f"data.root={source}", f"abstain={ASKED}", f"output={out / 'found.csv'}")
+        run("predict", f"run={out}", f"data.root={source / 'test'}", f"abstain={ASKED}", f"output={out / 'found.csv'}")
         found = read(out / "found.csv")
         is_new = [truth[row["ID"]] == name for row in found]
         areas[name] = roc_auc_score(is_new, [float(row["novelty"]) for row in found])
