@@ -152,6 +152,9 @@ def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> Non
     output = given("output")
     if output is not None and not _is_below(str(output)):
         _refuse("output", output, "which file is written, outside the folder where the command runs")
+    teacher = given("teacher")
+    if teacher is not None and not _is_below(str(teacher)):
+        _refuse("teacher", teacher, "which run is learnt from, outside the folder where the command runs")
     root = given("data.root")
     is_new = root is not None and not (Path(str(root)).exists() or _is_below(str(root)))
     if is_new and given("data.draw") is not None:

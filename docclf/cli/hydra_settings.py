@@ -26,7 +26,8 @@ def require_plugins(config: DictConfig) -> None:
         ConfigError: It has not, or may not.
     """
     for key, kind in (("sweeper", Sweeper), ("launcher", Launcher)):
-        target = (config.hydra[key] or {}).get("_target_")
+        node = config.hydra[key]
+        target = node.get("_target_") if isinstance(node, DictConfig) else node
         known = [f"{one.__module__}.{one.__qualname__}" for one in Plugins.instance().discover(kind)]
         if target not in known:
             raise ConfigError(

@@ -20,7 +20,12 @@ STORAGES = (
 )
 
 _MANY = 25
-_FLAGS = {"_partial_": bool, "_recursive_": bool, "_convert_": str, "_args_": list}
+_FLAGS = {
+    "_partial_": (bool, "true or false"),
+    "_recursive_": (bool, "true or false"),
+    "_convert_": (str, "a text"),
+    "_args_": (list, "a list"),
+}
 
 
 def require_allowed(name: Any, listed: Any, key: str) -> None:
@@ -52,9 +57,9 @@ def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     """
     if isinstance(value, Mapping):
         if "_target_" in value:
-            for flag, kind in _FLAGS.items():
+            for flag, (kind, expected) in _FLAGS.items():
                 if not isinstance(found := value.get(flag, kind()), kind):
-                    raise ConfigError(f"Expected `{key}.{flag}` to be a {kind.__name__}, got {found}. Leave it out.")
+                    raise ConfigError(f"Expected `{key}.{flag}` to be {expected}, got {found}. Leave it out.")
             yield key, value["_target_"]
         for name, child in value.items():
             yield from targets_in(child, f"{key}.{name}" if key else str(name))

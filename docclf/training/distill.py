@@ -56,7 +56,8 @@ class Teacher:
             groups: Of the training pages; None where each is one of its own.
 
         Returns:
-            `macro_f1` of the student, that of the `teacher`, the `difference` with its interval, and all in `text`.
+            `macro_f1` of the student, that of the `teacher`, its `run`, the `difference` with its interval, and scores
+            and difference in `text`.
         """
         rows = np.flatnonzero(~np.isnan(done.probabilities + self.probabilities).any(axis=1))
         n, labels = self.probabilities.shape[1], done.labels[rows]
@@ -66,7 +67,13 @@ class Teacher:
         scores = macro_f1(labels, student, n), macro_f1(labels, teacher, n)
         text = f"distilled: {scores[0]:.3f} over {len(rows)} pages out of fold, its teacher {scores[1]:.3f}"
         text = f"{text}: {difference}"
-        return {"macro_f1": scores[0], "teacher": scores[1], "difference": asdict(difference), "text": text}
+        return {
+            "macro_f1": scores[0],
+            "teacher": scores[1],
+            "run": str(self.folder),
+            "difference": asdict(difference),
+            "text": text,
+        }
 
 
 def learn_from(folder: Path, data: PageDataModule) -> Teacher:

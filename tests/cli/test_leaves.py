@@ -160,6 +160,7 @@ def test_what_a_space_draws_is_looked_at(sweep: str, message: str, where: str, c
         ("predict", "batch_size=0", "`batch_size` to be at least 1, got 0."),
         ("export_model", "output=[1]", "`output` to be a path, or null"),
         ("train", "hydra.sweeper._target_=nonsense", "`hydra.sweeper._target_` to be one of docclf.sweeper.plugin."),
+        ("train", "hydra.sweeper=text", "`hydra.sweeper._target_` to be one of docclf.sweeper.plugin."),
         ("train", "hydra.launcher=null", "`hydra.launcher._target_` to be one of hydra._internal.core_plugins."),
         ("train", "+hydra.callbacks.mine=3", "`hydra.callbacks.mine` to have a _target_, got 3."),
         ("predict", "+hydra.callbacks.mine={_target_: mine.C}", "`hydra.callbacks.mine._target_` to be what docclf"),
@@ -196,3 +197,11 @@ def test_what_a_rule_says_is_what_it_takes() -> None:
     assert [rule(value) for value in (0, 2, None)] == [""] * 3
     assert rule(3) == "at least 0 and at most 2" and rule(True) == "a whole number"
     assert one_of(1, 3)(True) == "1 or 3"
+
+
+@pytest.mark.parametrize("content", ["1", "a: ["])
+def test_a_config_of_ones_own_that_cannot_be_loaded_is_told_of(content: str, search: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text(content)
+    output = search("train", f"--config-dir={tmp_path / 'mine'}", "--config-name=config", "data.root=nowhere")
+    assert f"Expected configs in {tmp_path / 'mine'}, got other files: " in output

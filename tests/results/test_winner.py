@@ -175,8 +175,9 @@ def test_models_that_were_moved_and_linked_are_not_followed(won: Won, tmp_path: 
     assert won.models == [] and (tmp_path / "0" / "model.yaml").is_file() and (tmp_path / "1" / "model.yaml").is_file()
 
 
-def test_a_verdict_that_was_cut_off_is_written_anew(won: Won) -> None:
+@pytest.mark.parametrize("left", ["", "trial: [", "- a"])
+def test_a_verdict_that_was_cut_off_is_written_anew(left: str, won: Won) -> None:
     won.export()
-    (won.best / "verdict.yaml").write_text("")
+    (won.best / "verdict.yaml").write_text(left)
     won.export()
     assert won.files == sorted([*RUN, *OWN]) and yaml.safe_load(won.text("verdict.yaml"))["files"] == RUN

@@ -73,6 +73,7 @@ SEARCH = ("-m", "hparams_search=optuna")
         ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
         ("search: {storage: x.log}", "search.storage"),
         ("search: {warm_start_from: /x}", "search.warm_start_from"),
+        ("refit: distill\nteacher: /x", "teacher"),
         ("model: {name: '${oc.env:HOME}'}", "model.name"),
         ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),
         ("optimizer: {lr: '${oc.select:a,${oc.env:HOME}}'}", "optimizer.lr"),

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.cli.preflight import check_config
 from docclf.errors import ConfigError
 from docclf.safety.permission import allowed
-from docclf.safety.targets import build
+from docclf.safety.targets import build, check_targets
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.pruners import make_pruner
 from docclf.sweeper.strategy.samplers import make_sampler
@@ -101,6 +101,21 @@ def test_what_an_allowed_function_returns_may_be_called_where_its_class_is_allow
     (seen.parent / "made.py").write_text("class Loss:\n    def __call__(self): ...\n\ndef loss(): return Loss()\n")
     monkeypatch.setenv("DOCCLF_ALLOW", "made.*")
     assert type(build({"_target_": "made.loss"}, "augment")).__name__ == "Loss"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("_partial_", "yes", "true or false"),
+        ("_recursive_", 1, "true or false"),
+        ("_convert_", 1, "a text"),
+        ("_args_", "x", "a list"),
+    ],
+)
+def test_what_stands_beside_a_target_is_of_its_kind(flag: str, value: object, expected: str, cfg: DictConfig) -> None:
+    cfg.data.reader = {"_target_": "docclf.data.pages.read_csv", flag: value}
+    with pytest.raises(ConfigError, match=rf"Expected `data\.reader\.{flag}` to be {expected}, got {value}\."):
+        check_targets(cfg)
 
 
 @pytest.mark.parametrize("pattern", ["*", "mine*", "mine.*.x", "a b", "mine.", ".mine"])

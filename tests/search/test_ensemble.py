@@ -1,6 +1,7 @@
 """The mean of several trials, where it is better than one: members re-evaluated, one model exported, chosen anew."""
 
 import csv
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_the_mean_of_trials_that_complement_each_other_is_exported(exported: Any
     assert f"\nE{text[1:]}\n" in output and f"ensemble: {text}" in (search.folder / "best/config.yaml").read_text()
     assert text.startswith("exported is the mean of 2 trials: 1.000 on pages that did not choose them")
     assert "predict other pages with the ensemble" in output
+    assert re.search(r"\n  python -m docclf\.train .* refit=distill \S*teacher=\S+ model\.tune=last\n", output)
     new = {int(trial.user_attrs["finalist"].partition("/")[0]) for trial in members(search)}
     assert new and new <= {2, 3}, "those that no finalist had scored"
     assert facts["trial"] not in new, "a member cannot win"

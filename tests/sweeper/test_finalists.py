@@ -141,6 +141,14 @@ def test_an_override_that_no_config_takes_is_refused_before_the_first_trial(toy:
     assert not toy.folder.exists() or not toy.folders()
 
 
+def test_a_damaged_study_of_finalists_is_told_of_in_words(again: Any) -> None:
+    with sqlite3.connect(again.folder / "study.db") as database:
+        (number,) = database.execute("SELECT study_id FROM studies WHERE study_name LIKE '%finalists%'").fetchone()
+        database.execute("DELETE FROM study_directions WHERE study_id = ?", (number,))
+    output = again.run(*AGAIN, code=1).output
+    assert "Expected finalists as their search has them, got the directions []." in output and "Traceback" not in output
+
+
 @pytest.mark.slow
 def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_with(again: Any) -> None:
     before = scored(again.study)
