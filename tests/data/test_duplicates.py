@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 
 from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
 from docclf.data.folds import assign_folds
-from docclf.data.looks.duplicates import merge_groups, perceptual_hashes, similar_pairs, thumbnails
+from docclf.data.looks.duplicates import hash_pages, merge_groups, perceptual_hashes, similar_pairs, thumbnails
 from docclf.data.pages import read_csv
 from docclf.demo import draw_pages
 
@@ -187,3 +187,8 @@ def test_blank_pages_are_one_another_s_duplicates_and_nobody_else_s(root: Path) 
         Image.new("L", (90, 120), grey).save(root / f"{i:02}.png")
     pairs = opened(root).pairs
     assert {(1, 3), (1, 5), (3, 5)} <= set(pairs) and len(pairs) == 8
+
+
+def test_no_pages_have_no_hashes_and_no_thumbnails() -> None:
+    none = np.empty((0, 96, 96, 3), np.uint8)
+    assert hash_pages(none).shape == (0, 256) and thumbnails(none).shape == (0, 64, 64)

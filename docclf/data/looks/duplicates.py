@@ -39,7 +39,8 @@ def hash_pages(images: Images) -> NDArray[np.int8]:
 
 def _in_blocks(images: Images, act: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> NDArray[Any]:
     n = len(images)
-    return np.concatenate([act(images[np.arange(i, min(i + _BLOCK, n))]) for i in range(0, n, _BLOCK)])
+    starts = range(0, max(n, 1), _BLOCK)  # of no pages an empty block, which has its shape
+    return np.concatenate([act(images[np.arange(start, min(start + _BLOCK, n))]) for start in starts])
 
 
 def _shrink(pages: NDArray[np.uint8]) -> NDArray[np.float32]:
