@@ -144,6 +144,18 @@ def tiny_config(pages_root: Path) -> DictConfig:
     return compose_with(*TINY, f"data.root='{pages_root}'")
 
 
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of `test_resnet`, which stand for trained ones."""
+    import timm
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
+    torch.manual_seed(7)
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), path)
+    return path
+
+
 @pytest.fixture
 def cfg(tiny_config: DictConfig) -> DictConfig:
     """The config of a tiny training, to be changed at will."""

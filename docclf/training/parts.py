@@ -131,6 +131,7 @@ def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0,
         checkpoints=checkpoints,
         keep_weights=keeps == "folds",
         heads=heads if heads.cache.backbone.weights.are_trained else None,
+        net_alone=teacher is not None,
     )
     return Parts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher)
 
@@ -198,8 +199,7 @@ def _class_weights(cfg: DictConfig, data: PageDataModule) -> NDArray[np.float64]
 def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
     """`refit` of a run alone. Of a search, the folds' models of finalists, and of a trial that is the best so far."""
     if trial.number is None:
-        kept: str | bool = cfg.refit
-        return kept
+        return cfg.refit  # type: ignore[no-any-return]
     return False if cfg.keep_checkpoints == "none" else "folds"
 
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
-import torch
-from safetensors.torch import save_file
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
@@ -21,15 +18,6 @@ def open_pages(pages_root: Path, tmp_path: Path) -> Callable[..., PageDataModule
     """Opens the tiny pages at 64 pixels, with a cache of the test's own."""
     settings: dict[str, Any] = {"reader": read_csv, "augment": BatchAugment(), "image_size": 64}
     return partial(PageDataModule, str(pages_root), cache_dir=str(tmp_path / "cache"), **settings)
-
-
-@pytest.fixture(scope="session")
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of `test_resnet`, which stand for trained ones."""
-    path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
-    torch.manual_seed(7)
-    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), path)
-    return path
 
 
 @pytest.fixture

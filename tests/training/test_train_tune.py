@@ -17,7 +17,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.special import softmax
 
 from docclf.data.augment.batch import BatchAugment
@@ -36,15 +36,6 @@ from docclf.training.folds.average import FoldAverage
 
 Compose = Callable[..., DictConfig]
 Floats = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module")
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of `test_resnet`, which stand for trained ones."""
-    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
-    torch.manual_seed(7)
-    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), path)
-    return path
 
 
 @pytest.fixture
@@ -111,7 +102,7 @@ def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
     score = train(tuned, run)
     hand, result = ByHand(tuned, tmp_path / "cache"), result_of(run)
     assert (result["state"], result["tune"]) == ("COMPLETE", "head") and result["mean"] == score
-    assert result["weights"] == {"name": "test_resnet", "source": "file mine.safetensors"}
+    assert result["weights"] == {"name": "test_resnet", "source": "file test_resnet.safetensors"}
     assert list(result["floors"]) == ["pixels", "features"] and not {"kept", "kept_scores"} & set(result)
     assert result["metrics"]["parameters"] == 3 * (hand.train.values.shape[1] + 1)
 

@@ -38,6 +38,7 @@ class FoldTrainer:
         keep_weights: Leave each fold's backbone at `checkpoints.weights(fold, kind)`, as it was in the best epoch of
             each candidate.
         heads: Heads on frozen features, from which nets start; None for a random classifier.
+        net_alone: Score and keep the net whatever its head scores, which has not learnt what the net has.
     """
 
     data: PageDataModule
@@ -47,11 +48,12 @@ class FoldTrainer:
     checkpoints: FoldCheckpoints | None = None
     keep_weights: bool = False
     heads: Heads | None = None
+    net_alone: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What a fold may keep, see `docclf.training.folds.training.Candidate`."""
-        return (NET,) if self.heads is None else (HEAD, AVERAGE, NET)
+        return (NET,) if self.heads is None or self.net_alone else (HEAD, AVERAGE, NET)
 
     def assign(self) -> NDArray[np.int64]:
         """Fold of each training page, shape (n,).
@@ -94,7 +96,7 @@ class FoldTrainer:
         train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
         self.data.use_split(train, validation)
         head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
-        seen = (None, None) if head is None else (head.probabilities, head.clean)
+        seen = (None, None) if head is None or self.net_alone else (head.probabilities, head.clean)
         watch.follow(self.data.labels[validation], *seen)
         _, model = fit_in_memory(
             self.data,

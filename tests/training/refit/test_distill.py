@@ -70,6 +70,20 @@ def test_a_student_learns_what_its_teacher_predicts_and_keeps_one_net(
     assert said["text"].partition("0.000: ")[2] in compare_runs(teacher, student)
 
 
+def test_what_has_learnt_is_kept_though_the_head_scores_better(
+    cfg: DictConfig, teacher: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    cfg.model.checkpoint_path, cfg.data.image_size, cfg.optimizer.lr = str(weights_file), 64, 10.0
+    cfg.refit = "all"
+    train(cfg, tmp_path / "alone")
+    assert result_of(tmp_path / "alone")["kept"] == "head", "or the head is no better"
+    cfg.refit, cfg.teacher = "distill", str(teacher)
+    train(cfg, tmp_path / "student")
+    result = result_of(tmp_path / "student")
+    assert result["kept"] == "net" and result["distilled"]["run"] == str(teacher)
+    assert (tmp_path / "student" / "model" / "all.safetensors").is_file()
+
+
 def test_it_goes_on_from_no_run_with_another_teacher(
     tiny_config: DictConfig, teacher: Path, tmp_path: Path, pages_data: PageDataModule
 ) -> None:
