@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Library:
 
     def on(self, rows: NDArray[np.int64]) -> Library:
         """The same models on some of the pages."""
-        return replace(self, labels=self.labels[rows], probabilities=self.probabilities[:, rows], groups=None)
+        return replace(self, labels=self.labels[rows], probabilities=self.probabilities.take(rows, axis=1), groups=None)
 
     def cost(self, weights: Weights) -> float:
         """Of all passes that the models of some weight need, each counted once."""
@@ -145,18 +146,25 @@ WAYS: dict[str, Callable[[Library], Weights]] = {"greedy": greedy, "top": top}
 
 def _add(library: Library) -> NDArray[np.int64]:
     """How often each model was added when the mean was best; of equal means the one of the highest likelihood."""
-    m, n, n_classes = library.probabilities.shape
-    total, used = np.zeros((n, n_classes), dtype=np.float32), np.zeros(len(library.costs), dtype=bool)
+    m, _, n_classes = library.probabilities.shape
+    guesses, of_true = _read(library.probabilities, library.labels)
+    disputed = np.flatnonzero((guesses != guesses[0]).any(axis=0))  # elsewhere every mean says what all models say
+    probabilities, open_ = library.probabilities[:, disputed], np.arange(m)
+    total, total_of_true = np.zeros_like(probabilities[0]), np.zeros_like(of_true[0])
+    used = np.zeros(len(library.costs), dtype=bool)
     counts, best, best_counts = np.zeros(m, dtype=np.int64), (-np.inf, -np.inf), np.zeros(m, dtype=np.int64)
     for step in range(1, _STEPS + 1):
-        costs = (library.passes | used) @ library.costs
-        # One alone may cost more than the limit: then it stays alone.
-        allowed = np.flatnonzero(costs <= max(library.limit, float(costs.min())) * (1 + 1e-9))
-        means = (total + library.probabilities[allowed]) / step
-        scores, likelihoods = _judge(means, library.labels)
+        costs = (library.passes[open_] | used) @ library.costs
+        # One alone may cost more than the limit: then it stays alone. What is too much once is too much ever after.
+        is_within = costs <= max(library.limit, float(costs.min())) * (1 + 1e-9)
+        if not is_within.all():
+            probabilities, of_true, open_ = probabilities[is_within], of_true[is_within], open_[is_within]
+        sums, sums_of_true = total + probabilities, total_of_true + of_true
+        guesses[: len(sums), disputed] = sums.argmax(axis=2)
+        scores, likelihoods = _judge(guesses[: len(sums)], sums_of_true / step, library.labels, n_classes)
         i = np.lexsort((-likelihoods, -scores))[0]
-        total, used = total + library.probabilities[allowed[i]], used | library.passes[allowed[i]]
-        counts[allowed[i]] += 1
+        total, total_of_true, used = sums[i], sums_of_true[i], used | library.passes[open_[i]]
+        counts[open_[i]] += 1
         if (found := (round(float(scores[i]), 9), float(likelihoods[i]))) > best:
             best, best_counts = found, counts.copy()
     return best_counts
@@ -214,14 +222,17 @@ def _cut(library: Library, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _order(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Models from the best to the worst."""
-    scores, likelihoods = _judge(probabilities, labels)
+    scores, likelihoods = _judge(*_read(probabilities, labels), labels, probabilities.shape[2])
     return np.lexsort((-likelihoods, -scores))
 
 
+def _read(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The class that each model gives each page, and its probability of the true one."""
+    return probabilities.argmax(axis=2), probabilities[:, np.arange(len(labels)), labels]
+
+
 def _judge(
-    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+    guesses: NDArray[np.int64], of_true: NDArray[Any], labels: NDArray[np.int64], n_classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Macro-F1 of each model, and the mean logarithm of the probability of the true class."""
-    of_true = probabilities[:, np.arange(len(labels)), labels]
-    scores = macro_f1_each(labels, probabilities.argmax(axis=2), probabilities.shape[2])
-    return scores, np.log(np.maximum(of_true, 1e-6)).mean(axis=1)
+    return macro_f1_each(labels, guesses, n_classes), np.log(np.maximum(of_true, 1e-6)).mean(axis=1)

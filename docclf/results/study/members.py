@@ -80,10 +80,22 @@ def choose(study: optuna.Study, folder: Path, verdict: Verdict | None, config: D
     library = _library(candidates, folder / str(folder_number(winner)))
     own = library.cost(np.eye(len(candidates))[0])
     library = replace(library, limit=own * float(config.search.max_predict_cost))
-    found = estimate(library)
+    found = _estimate_once(library)
     order = [i for i in np.argsort(-found.weights, kind="stable").tolist() if found.weights[i] > 0]
     weights = {candidates[i].number: float(found.weights[i]) for i in order}
     return Choice(weights, library.cost(found.weights) / own if own else 1.0, found, asked)
+
+
+_last: list[tuple[Library, Estimate]] = []
+
+
+def _estimate_once(library: Library) -> Estimate:
+    """The finalists ask which members they need, and the export asks again: of the same models mostly."""
+    for before, found in _last:
+        if all(map(np.array_equal, vars(before).values(), vars(library).values())):
+            return found
+    _last[:] = [(library, estimate(library))]
+    return _last[0][1]
 
 
 @dataclass(frozen=True)
