@@ -130,6 +130,9 @@ class ClimbConfig:
     fraction: float = 0.5
     # keys whose values in the best trials are taken over; what is not searched is left out
     carry: list[str] = field(default_factory=list)
+    # what did well elsewhere: mappings of keys to values beside those of the config, which the next trials of a value
+    # but the first take after one that has the config's; a quarter of all trials at most
+    portfolio: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -161,7 +164,7 @@ class SweeperConfig:
     # -- how long
     # finished trials of the study in all, over every run of it; null: as many as there is time for
     n_trials: int | None = 20
-    # wall-clock time of this run, finalists included: seconds, or a text such as 90s, 30m or 1h30m. No trial starts
+    # wall-clock time of the study over all its runs, finalists included: seconds, or a text such as 90s, 30m or 1h30m. No trial starts
     # when what is left is needed for the finalists, and a task that asks out_of_time() stops then. null: no limit
     timeout: Any = None
     # ends the search when so many trials brought nothing better. null: never

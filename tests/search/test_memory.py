@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from docclf.errors import DataError
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
-from docclf.sweeper.strategy.memory import remembered
+from docclf.sweeper.strategy.memory import most_known, remembered
 
 SPACE = {"optimizer.lr": "interval(1e-4, 1e-2)", "data.batch_size": "choice(8, 16)"}
 CONFIG = OmegaConf.create({"model": {"name": "a"}})
@@ -32,7 +32,8 @@ def winner(folder: Path, lr: float, batch_size: int, model: str = "a") -> None:
 
 
 def found(place: Path, space: Space, n_trials: float = 8, memory: str = "auto") -> list[dict[str, float]]:
-    return list(remembered(memory, place / "new", space, CONFIG, same=["model.name"], n_trials=n_trials).values())
+    same, most = ["model.name"], most_known(n_trials)
+    return list(remembered(memory, place / "new", space, CONFIG, same=same, most=most).values())
 
 
 def test_winners_with_the_same_model_count_a_quarter_of_the_trials_the_latest_first(

@@ -176,11 +176,15 @@ def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is
     assert tally.finalists_seconds(plan) == pytest.approx(3.0 + 10.0)
 
 
-def test_no_trial_starts_in_the_time_of_the_finalists() -> None:
-    limits = Limits({"timeout": 100.0, "stop_when_stagnant": None}, [StudyDirection.MINIMIZE], time.time() + 50)
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_no_trial_starts_in_the_time_of_the_finalists(top_k: int, caplog: pytest.LogCaptureFixture) -> None:
+    settings = {"timeout": 100.0, "stop_when_stagnant": None, "finalists": {"top_k": top_k}}
+    limits = Limits(settings, [StudyDirection.MINIMIZE], time.time() + 50)
     assert not limits.end([ended(0, 1.0)])
     limits.reserve = 60.0
-    assert limits.end([ended(0, 1.0)])
+    with caplog.at_level("INFO"):
+        assert limits.end([ended(0, 1.0)])
+    assert ("are left for the finalists" in caplog.text) == (top_k > 0)
 
 
 SHORT = (

@@ -98,6 +98,15 @@ def test_the_first_trial_of_a_rung_has_the_best_size_below_and_the_config_s_valu
     assert attributes == {"rung": "last", "carried_from": 1}
 
 
+def test_after_the_config_s_values_come_those_of_the_portfolio_and_then_the_sampler_s() -> None:
+    trials, tried = [done("head", 0.9, 3), *[done("head")] * 9], []
+    for _ in range(4):
+        draws, attributes = climb(portfolio=({"lr": 0.7}, {"lr": 0.9, "decay": 7.0})).place(numbered(trials), {})
+        trials = [*trials, done(size=draws["size"], **attributes)]
+        tried.append((draws.get("lr"), draws.get("decay"), draws["size"]))
+    assert tried == [(0.1, 0.2, 3), (0.7, 0.2, 1), (0.9, None, 3), (None, None, 1)], "7 is outside the space"
+
+
 def test_half_take_after_the_best_a_quarter_after_the_second_and_the_rest_after_the_third() -> None:
     heads = [done("head", value, size) for value, size in ((0.9, 3), (0.8, 3), (0.7, 4), (0.6, 1), (0.5, 2))]
     trials, sizes = heads * 2, []

@@ -119,6 +119,14 @@ def test_a_rung_alone_can_be_a_grid_and_a_climb_cannot(toy: Any) -> None:
     assert "Say hydra.sweeper.climb=null, or choose another sampler" in output and "Traceback" not in output
 
 
+def test_a_portfolio_is_tried_before_the_sampler_draws_on_a_quarter_of_the_trials(toy: Any) -> None:
+    known = "hydra.sweeper.climb.portfolio=[{x:0.25},{x:-0.25},{x:0.75}]"
+    toy.run(*CLIMB, "n_trials=9", known, "hydra/sweeper/sampler=random")
+    squares = [t.params for t in toy.trials[5:]]
+    assert [(p["x"], p["radius"]) for p in squares[:3]] == [(0.5, 0.0), (0.25, 0.0), (-0.25, 0.0)]
+    assert squares[3]["x"] != 0.75
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -126,6 +134,7 @@ def test_a_rung_alone_can_be_a_grid_and_a_climb_cannot(toy: Any) -> None:
         ("climb.carry=[m]", "got `m`, which it does not have."),
         ("climb.fraction=1", "Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got 1.0."),
         ("climb.order=[round,oval]", "that `shape` can have (round, square), got oval."),
+        ("climb.portfolio=[{colours:red}]", "got `colours`, which it does not have. Nearest: colour, floors."),
         ("climb.order=[round]", "to list two values of `shape` or more, each once, from cheap to dear, got [round]."),
         ("climb.key=x", "Move it from `conditional` to `params`."),
     ],

@@ -85,6 +85,25 @@ def test_of_many_running_trials_the_rest_is_counted() -> None:
     assert any(line.endswith("and 25 more") for line in lines)
 
 
+def test_where_no_running_trial_has_room_all_are_counted() -> None:
+    crowd = [Running(f"trial {n}", "begins", None, 0.0, "") for n in range(4)]
+    assert any(line.endswith("  4 running") for line in shown(View("invoices", 100, running=crowd), rows=9))
+
+
+def test_what_is_more_than_a_line_is_one() -> None:
+    odd = Running("trial 1", "reads\ta", None, 0.0, "note='two\nlines\x1b[2J'")
+    lines = shown(View("in\nvoices", 100, running=[odd]))
+    assert lines[1].startswith("in voices ") and lines[3] == "trial 1     reads a  0:00  note='two lines [2J'"
+
+
+@pytest.mark.parametrize(
+    ("left", "n", "expected"),
+    [(0.2, 0, "0:00  a moment left"), (9.97, 1, "0:00  about 10 s left, 1 finalist included")],
+)
+def test_what_is_left_is_no_more_exact_than_it_is_known(left: float, n: int, expected: str) -> None:
+    assert shown(View("invoices", 20, left=left, n_finalists=n))[-1] == f"time        {expected}"
+
+
 def test_scores_that_do_not_fit_leave_at_the_left() -> None:
     scores = [("COMPLETE", float(n)) for n in range(100)]
     (line,) = [line for line in shown(View("s", 100, 100, scores=scores), columns=42) if line.startswith("scores")]

@@ -63,6 +63,7 @@ def test_the_best_keeps_to_the_constraints_and_the_first_of_equals_stays(directi
         search.tell(trial, value)
         tally.update(trials_of(search))
     assert tally.best[0] is not None and tally.best[0].number == number
+    assert len(tally.finalists(9)) == 4, "who breaks a constraint does not run again"
 
 
 def test_each_of_several_objectives_has_its_best() -> None:

@@ -82,6 +82,16 @@ def test_a_window_that_is_made_narrower_keeps_no_piece_of_the_frame(tmp_path: Pa
     assert seen.saw("first two\nlast")
 
 
+def test_lines_after_a_window_was_made_smaller_push_no_old_frame_up(tmp_path: Path) -> None:
+    act = "terminal.draw([Line('z' * 30, 30)] * 5)\nwhile terminal.size.lines > 4: time.sleep(0.01)"
+    seen = run(f"{act}\n[print(i) for i in range(9)]\nframe('two'); time.sleep(0.2)", tmp_path, columns=40)
+    assert seen.read(lambda: seen.lines[4] == "z" * 30)
+    n_drawn = seen.raw.count(b"z" * 30)
+    seen.resize(40, 4)
+    seen.end()
+    assert seen.raw.count(b"z" * 30) == n_drawn and b"first two" in seen.raw
+
+
 def test_what_a_process_writes_that_lives_on_still_comes_out(tmp_path: Path) -> None:
     act = "os.system('(timeout 60 sh -c \"until [ -e go ]; do sleep 0.05; done\"; echo late) &')"
     seen = run(act, tmp_path, then="input()")

@@ -64,7 +64,8 @@ class Limits:
     def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
         # One trial begins in any case, so that even a budget that its start has spent says something.
         if trials and (left := self.deadline - time.time()) <= self.reserve:
-            kept = f", of which {format_seconds(left)} are left for the finalists" if left > 0 else ""
+            has_finalists = left > 0 and self.settings["finalists"]["top_k"]
+            kept = f", of which {format_seconds(left)} are left for the finalists" if has_finalists else ""
             log.info(
                 f"Stopped by timeout={self.settings['timeout']:g} seconds of the study{kept}; a larger one goes on"
             )
@@ -73,7 +74,8 @@ class Limits:
         judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))
         since = last_improvement(list(judged), self.directions) if patience else 0
         if patience and since >= patience:
-            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the last {since} trials")
+            last = f"last {since} trials" if since > 1 else "last trial"
+            log.info(f"Stopped by stop_when_stagnant={patience}: no better score in the {last}")
             return True
         return False
 

@@ -192,6 +192,7 @@ class Search:
             if not self.endings.reuse(trial):
                 job = Job(trial, self._overrides(trial))
                 trial.set_user_attr(OVERRIDES, job.overrides)
+                self.live.look()
                 return job
         return None if self.limits.is_reached else self.helpers.next(jobs)
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.screen.progress import format_left
 from docclf.sweeper.screen.terminal import Line
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -103,6 +103,7 @@ def compose(view: View, columns: int, rows: int) -> list[Text]:
     for label, text in [*body, ("time", _times(view))]:
         lines.append(Text().append(label + " " * (indent - cell_len(label)), "dim").append(text))
     for line in lines:
+        line.plain = "".join(letter if letter.isprintable() else " " for letter in line.plain)  # a line each
         line.truncate(width, overflow="ellipsis")
     return [Text(), *lines] if body else lines
 
@@ -153,7 +154,7 @@ def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
         text.append(f"  {clock:>{clock_width}}").append(f"  {trial.params}", "dim")
         rows.append((trial.label, text))
     if len(shown) < len(running):
-        rows.append(("", Text(f"and {len(running) - len(shown)} more", "dim")))
+        rows.append(("", Text(f"and {len(running) - len(shown)} more" if shown else f"{len(running)} running", "dim")))
     return rows
 
 
@@ -188,8 +189,9 @@ def _times(view: View) -> Text:
     text = Text(_clock(view.seconds))
     if not view.left:
         return text
-    finalists = f", {view.n_finalists} finalists included" if view.n_finalists else ""
-    return text.append(f"  about {format_seconds(max(view.left, 1.0))} left").append(finalists, "dim")
+    n = view.n_finalists
+    finalists = f", {n} finalist{'s' * (n > 1)} included" if n else ""
+    return text.append(f"  {format_left(view.left)}").append(finalists, "dim")
 
 
 def _clock(seconds: float) -> str:

@@ -67,7 +67,7 @@ def end_line(
     if DUPLICATE_OF in trial.user_attrs:
         outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    left = "" if not seconds_left else f", about {format_seconds(seconds_left)} left"
+    left = f", {format_left(seconds_left)}" if seconds_left else ""
     best = best_trial(trials, directions[0]) if len(directions) == 1 else None
     shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
@@ -90,9 +90,18 @@ def format_seconds(seconds: float) -> str:
     ('41 s', '9 min', '2 h 1 min')
     """
     if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_left(seconds: float) -> str:
+    """How long something will take, which nobody knows to the second.
+
+    >>> format_left(0.3), format_left(9.97)
+    ('a moment left', 'about 10 s left')
+    """
+    return f"about {format_seconds(seconds)} left" if seconds > 1 else "a moment left"
 
 
 def this_command(*overrides: str) -> str:

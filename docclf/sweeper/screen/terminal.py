@@ -63,6 +63,7 @@ class Terminal:
         self._lock = threading.Lock()
         self._frame: Sequence[Line] = ()
         self._drawn: list[int] = []  # widths of the lines that are on the screen now
+        self._drawn_at: os.terminal_size | None = None
         self._is_asking = self._is_over = False
         self._ended = threading.Event()
         self._end = f"{uuid4().hex}\n".encode()  # marks what is written after it
@@ -181,10 +182,14 @@ class Terminal:
             self._drawn = []
             self._write(above)
             return
-        start = self._erased() + above if above else self._start()
-        lines = [line.text.encode(self.encoding, "replace") + b"\x1b[K" for line in self._frame]
+        size = self.size
+        is_resized, self._drawn_at = size != self._drawn_at, size
+        fits = len(self._frame) < size.lines and all(line.width < size.columns for line in self._frame)
+        frame = self._frame if fits else ()  # of one that was made for a larger screen another is on its way
+        start = self._erased() + above if above or is_resized or not fits else self._start()
+        lines = [line.text.encode(self.encoding, "replace") + b"\x1b[K" for line in frame]
         self._write(start + b"\n".join(lines) + b"\x1b[J" * bool(lines))
-        self._drawn = [line.width for line in self._frame]
+        self._drawn = [line.width for line in frame]
 
     def _start(self) -> bytes:
         """Moves the cursor to where the frame begins, also where a screen that was made narrower has wrapped it."""

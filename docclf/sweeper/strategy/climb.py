@@ -16,6 +16,7 @@ from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.checks import check_keys, values_of
 from docclf.sweeper.space.grammar import contains, encode, to_text
 from docclf.sweeper.space.parameters import Space, key_of
+from docclf.sweeper.strategy.memory import most_known
 from docclf.sweeper.study.attributes import CARRIED, INTERRUPTED, RUNG
 from docclf.sweeper.study.trials import best_trials, counted, last_improvement, seconds_of
 
@@ -39,8 +40,8 @@ class Climb:
     Half of the trials of a rung take the carried keys from the best trial below, a quarter from the second best that
     differs in them, the rest from the third. So most is spent on what looks best, as in successive halving, and yet a
     ranking by cheap trials that is a little wrong costs half of the dear ones at most. Nobody waits for a rung to end:
-    with several workers, who is best is judged by what has ended. The first trial of a rung has the config's values
-    for everything else, which are known to work; the rest is drawn by the sampler.
+    with several workers, who is best is judged by what has ended. For everything else the first trial of a rung has
+    the config's values, the next ones what the portfolio changes in them, and the others what the sampler draws.
 
     Attributes:
         key: Its values are the rungs.
@@ -52,6 +53,7 @@ class Climb:
         directions: Of the study.
         total: Finished trials in all; infinite for no limit.
         patience: A rung below the last that brought nothing better in so many trials is left; None for never.
+        portfolio: Key to value of what did well elsewhere, beside the config's values.
     """
 
     key: str
@@ -63,6 +65,7 @@ class Climb:
     directions: tuple[StudyDirection, ...] = (StudyDirection.MINIMIZE,)
     total: float = math.inf
     patience: int | None = None
+    portfolio: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def rungs(self) -> list[str]:
@@ -133,8 +136,9 @@ class Climb:
         mine = [t for t in trials if CARRIED in t.user_attrs and t.user_attrs.get(RUNG) == self.rungs[place]]
         n = 1 + sum(not t.user_attrs.get(INTERRUPTED) for t in mine)
         source, carried = self._carried(trials, place, n)
-        draws = self.space.fitting({**self.defaults, **first, **carried})
-        if n > 1 or any(trial.params == draws for trial in trials):  # the baseline may be on this rung
+        known = [{**self.defaults, **changed} for changed in ({}, *self.portfolio)]
+        draws = self.space.fitting({**(known[n - 1] if n <= len(known) else {}), **first, **carried})
+        if any(trial.params == draws for trial in trials):  # the baseline may be on this rung
             draws = self.space.fitting({**first, **carried})
         return draws, {RUNG: self.rungs[place], CARRIED: source}
 
@@ -197,7 +201,7 @@ def read_climb(
     if not asked:
         return None
     key, order = str(asked["key"]), tuple(encode(value) for value in asked["order"])
-    check_keys([key, *asked["carry"]], config)
+    check_keys([key, *asked["carry"], *(name for changed in asked["portfolio"] for name in changed)], config)
     if not 0 < asked["fraction"] < 1:
         raise ConfigError(
             f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked['fraction']}. "
@@ -216,6 +220,7 @@ def read_climb(
         tuple(StudyDirection[direction.upper()] for direction in directions),
         settings["n_trials"],
         settings["stop_when_stagnant"] or (_PATIENCE if math.isinf(settings["n_trials"]) else None),
+        tuple(asked["portfolio"])[: most_known(settings["n_trials"])],
     )
 
 

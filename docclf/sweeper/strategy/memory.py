@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,15 @@ log = logging.getLogger(__name__)
 _PART, _FEW = 4, 5
 
 
+def most_known(n_trials: float) -> int:
+    """How many trials may have values that are known from elsewhere.
+
+    >>> most_known(20), most_known(math.inf)
+    (5, 5)
+    """
+    return _FEW if math.isinf(n_trials) else int(n_trials) // _PART
+
+
 def remembered(
     memory: Any,
     directory: Path,
@@ -28,7 +38,7 @@ def remembered(
     config: DictConfig,
     *,
     same: Sequence[str],
-    n_trials: float,
+    most: int,
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: values,
 ) -> dict[str, dict[str, Any]]:
     """What earlier searches found best, the latest first, as far as this space holds it.
@@ -39,7 +49,7 @@ def remembered(
         space: The search space.
         config: Of a trial; a winner counts that has the same values of the keys `same`.
         same: These keys.
-        n_trials: Trials of this search; winners are a quarter of them at most.
+        most: Winners at most.
         complete: Adds to the values of an entry what follows from them.
 
     Returns:
@@ -55,7 +65,6 @@ def remembered(
         raise DataError(
             f"Expected `memory` to be auto, none or a folder of searches, got {memory}, which is no folder."
         )
-    most = _FEW if n_trials == float("inf") else int(n_trials) // _PART
     found: dict[str, dict[str, Any]] = {}
     for folder in _searches(place, directory):
         if len(found) < most and (values := _winner(folder / "best", config, same)):

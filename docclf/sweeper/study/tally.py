@@ -82,11 +82,12 @@ class Tally:
             seconds = seconds_of(trial)
             steps, again = len(trial.intermediate_values) or int(is_complete), trial.user_attrs.get(AGAIN)
             self.costs.append(Cost(seconds, steps, is_complete, rung, again))
+        is_valid = is_complete and all(excess <= 0 for excess in trial.constraints.values())
         if is_complete and trial.user_attrs.get(ROLE) == "baseline":
             self._baseline = [rung]
-        elif is_complete and DUPLICATE_OF not in trial.user_attrs:
+        elif is_valid and DUPLICATE_OF not in trial.user_attrs:
             insort(self._ranked, (loss(trial.values[0], self._directions[0]), rung))
-        if is_complete and all(excess <= 0 for excess in trial.constraints.values()):
+        if is_valid:
             self.best = [
                 trial if best is None or loss(trial.values[i], direction) < loss(best.values[i], direction) else best
                 for i, (best, direction) in enumerate(zip(self.best, self._directions, strict=True))

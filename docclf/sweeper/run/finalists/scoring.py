@@ -136,8 +136,9 @@ class _Queue(Supply):
         needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
         if time.time() + needed <= self.limits.stops_at:
             return len(waiting)
-        if not self.limits.is_reached:
-            log.info(f"Of the time budget too little is left for the {len(waiting)} finalists to come")
+        if waiting and not self.limits.is_reached:
+            coming = f"{len(waiting)} finalists" if len(waiting) > 1 else "finalist"
+            log.info(f"Of the time budget too little is left for the {coming} to come")
         self.limits.is_reached = True
         return 0
 

@@ -22,7 +22,7 @@ from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
 from docclf.sweeper.strategy.climb import Climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
-from docclf.sweeper.strategy.memory import remembered
+from docclf.sweeper.strategy.memory import most_known, remembered
 from docclf.sweeper.strategy.pruners import check_pruner
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
 from docclf.sweeper.study.attributes import RUNG
@@ -183,7 +183,7 @@ def _lessons(
             space,
             asked.configs[0],
             same=plain(settings["memory_of"]) or (),
-            n_trials=settings["n_trials"],
+            most=most_known(settings["n_trials"]) - (len(climb.portfolio) if climb is not None else 0),
             **({"complete": climb.on_a_rung} if climb is not None else {}),
         )
     return known, entries
