@@ -164,8 +164,9 @@ class SweeperConfig:
     # -- how long
     # finished trials of the study in all, over every run of it; null: as many as there is time for
     n_trials: int | None = 20
-    # wall-clock time of the study over all its runs, finalists included: seconds, or a text such as 90s, 30m or 1h30m. No trial starts
-    # when what is left is needed for the finalists, and a task that asks out_of_time() stops then. null: no limit
+    # wall-clock time of the study over all its runs, finalists included: seconds, or a text such as 90s, 30m or 1h30m.
+    # No trial starts when what is left is needed for the finalists, and a task that asks out_of_time() stops then.
+    # null: no limit
     timeout: Any = None
     # ends the search when so many trials brought nothing better. null: never
     stop_when_stagnant: int | None = None
