@@ -94,6 +94,17 @@ def test_costs_are_seconds_and_reports() -> None:
     assert tally.costs[3] == Cost(0.0, 0)
 
 
+def test_finalists_are_expected_to_take_what_their_trials_took() -> None:
+    search = study()
+    for seconds in (30.0, 10.0):
+        search.enqueue_trial({}, user_attrs={"expected_seconds": seconds})
+    tally = Tally(search.directions)
+    search.ask()
+    tally.update(trials_of(search))
+    assert tally.seconds_left(Plan(2, workers=2), float("inf")) == pytest.approx(20.0, abs=1.0)
+    assert tally.seconds_left(Plan(2), 0.0) == 0.0, "no longer than there is time"
+
+
 def test_nothing_is_left_when_all_is_done_but_for_finalists() -> None:
     search = study()
     search.tell(search.ask(), 0.5)

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan
-from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, INTERRUPTED, ROLE, RUNG
+from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, INTERRUPTED, ROLE, RUNG
 from docclf.sweeper.study.trials import loss, seconds_of
 
 # How much longer than the first finalist needs time is kept for it.
@@ -40,6 +40,7 @@ class Tally:
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
         self._directions = list(directions)
         self._open: list[int] = []
+        self._expected = 0.0  # seconds of finalists that wait or run, as their trials took
         self._n_seen = 0
         self.complete = self.pruned = self.failed = 0
         self.costs: list[Cost] = []
@@ -56,13 +57,14 @@ class Tally:
             trials: All of the study, in the order of their numbers.
         """
         still_open = []
-        self.running = []
+        self.running, self._expected = [], 0.0
         for number in [*self._open, *range(self._n_seen, len(trials))]:
             trial = trials[number]
             if trial.state.is_finished():
                 self._add(trial)
                 continue
             still_open.append(number)
+            self._expected += trial.user_attrs.get(EXPECTED, 0.0)
             if trial.state == TrialState.RUNNING:
                 self.running.append(trial)
         self._open, self._n_seen = still_open, len(trials)
@@ -133,7 +135,11 @@ class Tally:
             Cost(seconds_run(trial, now), len(trial.intermediate_values), rung=trial.user_attrs.get(RUNG, ""))
             for trial in self.running
         ]
-        return seconds_left(plan, self.costs, running, deadline - now, self.finalists(plan.n_finalists))
+        found = seconds_left(plan, self.costs, running, deadline - now, self.finalists(plan.n_finalists))
+        if found is None and self._expected:  # before a finalist has ended
+            expected = max(self._expected - sum(cost.seconds for cost in running), 0.0) / plan.workers
+            return min(expected, max(deadline - now, 0.0))
+        return found
 
 
 def seconds_run(trial: FrozenTrial, now: float) -> float:
