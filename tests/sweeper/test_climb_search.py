@@ -133,6 +133,7 @@ def test_a_portfolio_is_tried_before_the_sampler_draws_on_a_quarter_of_the_trial
         ("climb.key=shapes", "got `shapes`, which it does not have. Nearest: shape."),
         ("climb.carry=[m]", "got `m`, which it does not have."),
         ("climb.fraction=1", "Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got 1.0."),
+        ("climb.order=[[1],[2]]", "that `shape` can have (round, square), got [1]."),
         ("climb.order=[round,oval]", "that `shape` can have (round, square), got oval."),
         ("climb.portfolio=[{colours:red}]", "got `colours`, which it does not have. Nearest: colour, floors."),
         ("climb.order=[round]", "to list two values of `shape` or more, each once, from cheap to dear, got [round]."),

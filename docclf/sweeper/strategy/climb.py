@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -197,9 +197,10 @@ def read_climb(
         ConfigError: A value is out of range.
         SpaceError: A key that the config has not, or a value that the key cannot have.
     """
-    asked = settings["climb"]
+    asked: Any = settings["climb"]
     if not asked:
         return None
+    asked = OmegaConf.to_container(asked, resolve=True) if OmegaConf.is_config(asked) else asked
     key, order = str(asked["key"]), tuple(encode(value) for value in asked["order"])
     check_keys([key, *asked["carry"], *(name for changed in asked["portfolio"] for name in changed)], config)
     if not 0 < asked["fraction"] < 1:
@@ -210,6 +211,7 @@ def read_climb(
     if key not in space.keys:
         return None
     _check_order(key, order, space)
+    most = most_known(settings["n_trials"])
     return Climb(
         key,
         order,
@@ -220,7 +222,7 @@ def read_climb(
         tuple(StudyDirection[direction.upper()] for direction in directions),
         settings["n_trials"],
         settings["stop_when_stagnant"] or (_PATIENCE if math.isinf(settings["n_trials"]) else None),
-        tuple(asked["portfolio"])[: most_known(settings["n_trials"])],
+        tuple({name: encode(changed[name]) for name in changed} for changed in asked["portfolio"])[:most],
     )
 
 
