@@ -19,6 +19,9 @@ from docclf.files import tell_caller
 from docclf.safety.untrusted import plain
 from docclf.sweeper import config as config  # registers the options
 
+# Of the processor time that a process has taken before its sweep, so many seconds at most were its start.
+_START_S = 5.0
+
 
 class SweepError(CompactHydraException):
     """Carries a `DocclfError` through Hydra, which prints its message without a traceback."""
@@ -41,7 +44,7 @@ class DocclfSweeper(Sweeper):
         for key in ("storage", "warm_start_from"):
             self.settings[key] = OmegaConf.select(config, f"hydra.sweeper.{key}")
         loader = cast(ConfigLoader, SweepConfigs(hydra_context.config_loader))
-        self.started = time.time()
+        self.started = time.time() - min(time.process_time(), _START_S)
         self.config, self.hydra_context = config, replace(hydra_context, config_loader=loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=self.hydra_context, task_function=task_function

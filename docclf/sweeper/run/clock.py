@@ -12,7 +12,7 @@ from docclf.sweeper.study.attributes import RUN
 from docclf.sweeper.study.process import this_process
 
 # Seconds between two entries in the study: so much is not counted of a run that is killed.
-TICK_S = 3.0
+TICK_S = 1.0
 
 
 class Clock:
