@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.inference.blend import WAYS, Library, estimate
+from docclf.inference.blend import WAYS, Library, _add, estimate
 from docclf.metrics.scores import macro_f1
 
 N, N_CLASSES = 120, 3
@@ -111,3 +111,23 @@ def test_the_same_predictions_give_the_same_ensemble() -> None:
 def test_arrays_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"Expected probabilities of shape \(models, pages, classes\) for \d+ labels"):
         library(*COMPLEMENTS, **wrong)
+
+
+@pytest.mark.parametrize("limit", [np.inf, 3.5, 0.5])
+def test_what_is_added_is_best_on_all_pages_those_that_nobody_disputes_too(limit: float) -> None:
+    models = [model(RNG(seed).random(N) < 0.8, seed) for seed in range(6)]
+    for one in models:
+        one[:40] = models[0][:40]
+    some = library(*models, limit=limit)
+    allowed = list(range(6))
+    total, counts, tried = np.zeros((N, N_CLASSES), np.float32), np.zeros(6, np.int64), []
+    for step in range(1, 16):
+        allowed = [i for i in allowed if np.count_nonzero(counts + np.eye(6)[i]) <= max(limit, 1)]
+        means = [(total + models[i]) / step for i in allowed]
+        true = [np.log(np.maximum(mean[np.arange(N), LABELS], 1e-6)).mean() for mean in means]
+        of = [round(macro_f1(LABELS, mean.argmax(axis=1), N_CLASSES), 9) for mean in means]
+        best = max(range(len(means)), key=lambda i: (of[i], true[i]))
+        total, counts = total + models[allowed[best]], counts + np.eye(6, dtype=np.int64)[allowed[best]]
+        tried.append((of[best], true[best], counts))
+    expected, found = max(tried, key=lambda one: one[:2])[2], _add(some)
+    assert (found / found.sum()).tolist() == (expected / expected.sum()).tolist()

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import torch
 from forked import python
 
+from docclf.inference.blend import Library
 from docclf.inference.doubt import read_doubt
 from docclf.inference.ensemble import Blend
 from docclf.inference.folder import find_model, load_ensemble
+from docclf.results.study.members import _estimate_once
 
 HEADS = ("model.tune=head", "model.name=test_resnet", "search.n_trials=4", "hydra/sweeper/pruner=none")
 TOP = ("finalists.top_k=1", "search.max_predict_cost=10")
@@ -176,3 +179,11 @@ def test_a_wrong_value_is_an_error_before_the_first_trial(
     search = make_search(tmp_path)
     assert message in search.run(*HEADS, override, code=1)
     assert not (search.folder / "0").exists()
+
+
+def test_what_the_same_models_are_worth_is_computed_once() -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), (2, 30)).astype(np.float32)
+    some = Library(np.arange(30) % 3, probabilities, np.eye(2, dtype=bool), np.ones(2))
+    first = _estimate_once(some)
+    assert _estimate_once(replace(some, labels=some.labels.copy())) is first
+    assert _estimate_once(replace(some, limit=1.0)) is not first
