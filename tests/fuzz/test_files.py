@@ -1,5 +1,6 @@
 """Damaged and foreign files of runs, models and studies: each command that reads them ends well, or in words."""
 
+import json
 import random
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from forked import command, require_told, served
 
 from docclf import compare, merge, report
 from docclf.predict import main as predict
+from docclf.sweeper.study import attributes
 from docclf.train import main as train
 
 TINY = ("data=csv", "model.name=test_resnet", "data.image_size=32", "validation.folds=2", "augment=none", "logger=none")
@@ -35,6 +37,8 @@ YAML_TEXTS = (
     "1",
 )
 SMALL = 200_000
+# What docclf's processes tell each other through a study
+ATTRIBUTES = sorted(value for name, value in vars(attributes).items() if name.isupper() and isinstance(value, str))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,8 @@ def spoil_table(text: str, draw: random.Random) -> str:
 
 def spoil_study(path: Path, draw: random.Random) -> None:
     with sqlite3.connect(path) as database:
+        if draw.random() < 0.4:
+            return spoil_attribute(database, draw)
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
         table = draw.choice(tables)
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
@@ -103,6 +109,19 @@ def spoil_study(path: Path, draw: random.Random) -> None:
         database.execute(
             f"UPDATE OR IGNORE {table} SET {draw.choice(columns)} = ? WHERE rowid % 2 = ?", (value, draw.randrange(2))
         )
+
+
+def spoil_attribute(database: sqlite3.Connection, draw: random.Random) -> None:
+    """What anybody can write who shares a database."""
+    of, ids = draw.choice((("trial", "SELECT trial_id FROM trials"), ("study", "SELECT study_id FROM studies")))
+    numbers = [row[0] for row in database.execute(ids)]
+    known = {row[0] for row in database.execute(f"SELECT key FROM {of}_user_attributes")}
+    key, value = draw.choice(sorted(known.union(ATTRIBUTES))), json.dumps(draw.choice(ODD))
+    for number in draw.sample(numbers, draw.randint(1, len(numbers))):
+        given = (number, key, value)
+        database.execute(f"REPLACE INTO {of}_user_attributes ({of}_id, key, value_json) VALUES (?, ?, ?)", given)
+    if draw.random() < 0.3:
+        database.execute("UPDATE trials SET state = ?", (draw.choice(("RUNNING", "FAIL", "WAITING")),))
 
 
 def spoil(path: Path, draw: random.Random) -> None:

@@ -14,7 +14,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 
 from docclf.sweeper.storage import patience
-from docclf.sweeper.storage.patience import PatientStorage, back_since, in_a_hurry, patient
+from docclf.sweeper.storage.patience import back_since, in_a_hurry, patient
+from docclf.sweeper.storage.shared import SharedStorage
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ class Away:
 def test_a_study_in_a_patient_storage_loses_nothing() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     away: Any = Away(InMemoryStorage())
-    study = optuna.create_study(storage=PatientStorage(away))  # type: ignore[abstract]
+    study = optuna.create_study(storage=SharedStorage(away, is_remote=True))  # type: ignore[abstract]
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
     assert [trial.state.name for trial in study.trials] == 10 * ["COMPLETE"]
     assert away.failed > 5
@@ -134,12 +135,12 @@ def test_a_study_in_a_patient_storage_loses_nothing() -> None:
 def test_every_public_call_of_a_storage_is_patient() -> None:
     names = [name for name in vars(BaseStorage) if not name.startswith("_") and callable(vars(BaseStorage)[name])]
     assert {"create_new_trial", "set_trial_state_values", "get_all_trials", "set_trial_user_attr"} <= set(names)
-    assert all(name in vars(PatientStorage) for name in names)
+    assert all(name in vars(SharedStorage) for name in names)
 
 
 def test_a_patient_storage_can_be_pickled_and_has_what_its_inner_one_has() -> None:
     inner = InMemoryStorage()
-    storage = pickle.loads(pickle.dumps(PatientStorage(inner)))  # type: ignore[abstract]
+    storage = pickle.loads(pickle.dumps(SharedStorage(inner, is_remote=True)))  # type: ignore[abstract]
     assert isinstance(storage.inner, InMemoryStorage)
     with pytest.raises(AttributeError):
         _ = storage.nothing_of_this_name

@@ -18,8 +18,7 @@ from docclf.results.study.judging import judge
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
-from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE
-from docclf.sweeper.study.continuing import read_record
+from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE, read_record
 from docclf.sweeper.study.trials import best_trial, folder_number
 
 

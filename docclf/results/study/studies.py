@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from docclf.errors import ConfigError, DataError
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
 from docclf.sweeper.storage.passwords import STORAGE, hide_password, storage_named_by_user
-from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
+from docclf.sweeper.storage.places import choose_study, open_storage, shared, study_name, study_storage
 
 # Overrides that are not about training.
 _ACTS = re.compile(
@@ -144,9 +144,7 @@ def _sqlite(path: Path) -> BaseStorage:
     if not path.is_file():
         raise ConfigError(f"Expected an Optuna study in {path}, got no such file. Name the folder of a search.")
     try:
-        return optuna.storages.get_storage(
-            RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"connect_args": {"timeout": 60}})
-        )
+        return shared(RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"connect_args": {"timeout": 60}}))
     except (SQLAlchemyError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"Expected an Optuna study in {path}, got something else: {reason}") from error

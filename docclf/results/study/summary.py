@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections import Counter
@@ -30,7 +29,7 @@ from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import typed
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE, read_record
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import best_trial, best_trials, counted, folder_number
 
@@ -142,7 +141,7 @@ def steps_up(
     if best.user_attrs.get(TUNE) != "head":
         head = [f"study_name={name}-head", "hparams_search=head"]
         steps["search the head on frozen features, which takes minutes"] = changed_command(continue_command, *head)
-    size = json.loads(study.user_attrs.get("config") or "{}").get("data.image_size", "")
+    size = (read_record(study.user_attrs.get("config")) or {}).get("data.image_size", "")
     if str(size).isdecimal():
         larger = 32 * math.ceil(1.5 * int(size) / 32)
         overrides = [f"study_name={name}-{larger}", f"data.image_size={larger}"]

@@ -26,8 +26,7 @@ from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
 from docclf.safety.untrusted import require_whole
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
-from docclf.sweeper.study.attributes import INTERRUPTED
-from docclf.sweeper.study.continuing import read_record
+from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import time
@@ -15,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.sweeper.optuna_private import id_of, note_report, storage_of, with_storage
 from docclf.sweeper.screen.telling import Teller
-from docclf.sweeper.study.attributes import ATTEMPT, BUDGET, DEADLINE, FINALIST, INTERRUPTED, PRUNED_AT, RUNG
+from docclf.sweeper.study.attributes import (
+    ATTEMPT,
+    BUDGET,
+    DEADLINE,
+    FINALIST,
+    INTERRUPTED,
+    PRUNED_AT,
+    RUNG,
+    read_record,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -96,8 +104,7 @@ class JobTrial:
     @property
     def facts(self) -> dict[str, Any]:
         """What the preflight of the search found; empty outside a search, and of a finalist."""
-        found = {} if self._trial is None else json.loads(self._trial.study.user_attrs.get("facts", "{}"))
-        return found if isinstance(found, dict) else {}
+        return {} if self._trial is None else read_record(self._trial.study.user_attrs.get("facts")) or {}
 
     @property
     def paused(self) -> dict[int, float]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import optuna
 
-from docclf.sweeper.study.attributes import RUN
+from docclf.sweeper.study.attributes import RUN, is_run
 from docclf.sweeper.study.process import this_process
 
 # Seconds between two entries in the study: so much is not counted of a run that is killed.
@@ -43,7 +43,8 @@ def seconds_spent(study: optuna.Study, until: float = math.inf) -> float:
     Args:
         until: What lies after it does not count, in seconds since 1970.
     """
-    return seconds_covered((tuple(run) for key, run in study.user_attrs.items() if key.startswith(RUN)), until)
+    told = (value for key, value in study.user_attrs.items() if key.startswith(RUN))
+    return seconds_covered((tuple(value) for value in told if is_run(value)), until)
 
 
 def seconds_covered(runs: Iterable[tuple[float, ...]], until: float) -> float:

@@ -12,7 +12,8 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 from docclf.sweeper.optuna_private import backend_of, journal_file
-from docclf.sweeper.storage.patience import PatientStorage, patient
+from docclf.sweeper.storage.patience import patient
+from docclf.sweeper.storage.shared import SharedStorage
 
 # Seconds after which a database takes a claim back from a machine that is gone; one lasts milliseconds.
 _LONGEST_CLAIM_S = 60
@@ -35,7 +36,7 @@ def claim_lock(storage: BaseStorage, study_name: str) -> AbstractContextManager[
     Raises:
         ClaimLostError: At its end, if the server was away meanwhile. What was done under it may have been done twice.
     """
-    storage = storage.inner if isinstance(storage, PatientStorage) else storage
+    storage = storage.inner if isinstance(storage, SharedStorage) else storage
     if isinstance(storage, JournalStorage):
         path = journal_file(storage)
         return _file_lock(path) if path else nullcontext()
@@ -50,6 +51,7 @@ def claim_lock(storage: BaseStorage, study_name: str) -> AbstractContextManager[
 
 def is_remote(storage: BaseStorage) -> bool:
     """Whether other machines may use a storage: it is no file of this one."""
+    storage = storage.inner if isinstance(storage, SharedStorage) else storage
     if isinstance(storage, JournalStorage):
         return journal_file(storage) is None
     backend = backend_of(storage)

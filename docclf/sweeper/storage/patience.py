@@ -1,4 +1,4 @@
-"""A storage on a database server that may be away for a while."""
+"""A database server that may be away for a while."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from optuna.storages import BaseStorage
 
 log = logging.getLogger(__name__)
 
@@ -28,31 +26,6 @@ class _Patience:
 
     seconds = 300.0
     back = 0.0
-
-
-class PatientStorage(BaseStorage):
-    """Passes every call on, and makes it again while the server cannot be reached.
-
-    A call whose answer was lost may take effect twice. Little comes of that: a trial without an owner is taken for
-    dead, what is queued twice runs once, and a trial that has ended stays as it is.
-
-    Args:
-        inner: The storage.
-    """
-
-    def __init__(self, inner: BaseStorage) -> None:
-        self.inner = inner
-        # Of a lost connection Optuna logs whole SQL statements before it raises, SQLAlchemy a traceback.
-        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
-
-    def __getattr__(self, name: str) -> Any:  # what only some storages have
-        if name == "inner":  # asked for while it is unpickled
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-    def __reduce__(self) -> Any:
-        return PatientStorage, (self.inner,)
 
 
 def patient(call: Callable[[], Any], what: str) -> Any:
@@ -120,16 +93,3 @@ def _is_away(error: BaseException | None) -> bool:
             return not any(text in said for text in _REFUSALS)
         error = error.__cause__
     return False
-
-
-def _forward(name: str) -> Callable[..., Any]:
-    def method(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return patient(lambda: getattr(self.inner, name)(*args, **kwargs), name)
-
-    method.__name__ = name
-    return method
-
-
-for _name in (name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))):
-    setattr(PatientStorage, _name, _forward(_name))
-PatientStorage.__abstractmethods__ = frozenset()

@@ -20,7 +20,7 @@ from docclf.errors import ConfigError
 from docclf.safety.allow import STORAGES, build
 from docclf.sweeper.storage.claims import is_remote
 from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
-from docclf.sweeper.storage.patience import PatientStorage
+from docclf.sweeper.storage.shared import SharedStorage
 
 # Folder of the finalists' runs in that of the search.
 FINALISTS = "finalists"
@@ -136,8 +136,8 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
                 f"Expected a storage URL such as sqlite:///study.db or postgresql://user@host/name, or the path of a "
                 f"journal file that ends with .log or .journal, got {url}."
             )
-        return optuna.storages.JournalStorage(JournalFileBackend(url))
-    return PatientStorage(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))  # type: ignore[abstract]
+        return shared(optuna.storages.JournalStorage(JournalFileBackend(url)))
+    return shared(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))
 
 
 @lru_cache(maxsize=4)
@@ -146,8 +146,13 @@ def _open_object(text: str, pid: int) -> BaseStorage:
     storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
-    cached = optuna.storages.get_storage(storage)
-    return PatientStorage(cached) if is_remote(cached) else cached  # type: ignore[abstract]
+    return shared(storage)
+
+
+def shared(storage: BaseStorage) -> BaseStorage:
+    """A storage that is read with the caution that what others write needs."""
+    storage = optuna.storages.get_storage(storage)
+    return SharedStorage(storage, is_remote(storage))  # type: ignore[abstract]
 
 
 def _open_sqlite(url: str) -> BaseStorage:
@@ -168,7 +173,7 @@ def _open_sqlite(url: str) -> BaseStorage:
             event.listen(storage.engine, "connect", set_pragmas)
             storage.engine.dispose()  # connections opened before the pragmas
             atexit.register(storage.engine.dispose)  # so that study.db is whole without what stands beside it
-            cached = optuna.storages.get_storage(storage)
+            cached = shared(storage)
             cached.get_all_studies()
     except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error

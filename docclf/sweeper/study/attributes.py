@@ -1,5 +1,10 @@
 """User attributes of trials: what the sweeper and the jobs tell each other through the storage."""
 
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
 ROLE = "role"  # "baseline"
 ENQUEUED = "enqueued"  # the entry of `enqueue` that it comes from
 RETRY_OF = "retry_of"  # number of the interrupted trial whose parameters this one has
@@ -34,3 +39,69 @@ INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it
 ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, CARRIED, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_finalist(value: Any) -> bool:
+    return _is_text(value) and value.partition(" ")[0].partition("/")[0].isdecimal()
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+def is_run(value: Any) -> bool:
+    """Whether the value of an attribute of `RUN` is one."""
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys((ROLE, RUNG, REFERENCE, CAUSE, OWNER, PROGRESS, PRUNER, ENQUEUED), _is_text),
+    **dict.fromkeys((RETRY_OF, DUPLICATE_OF, ATTEMPT, BUDGET, PRUNED_AT), _is_count),
+    **dict.fromkeys((AGAIN, EXPECTED, BEAT, DEADLINE), _is_number),
+    **dict.fromkeys((OVERRIDES, WANTED, CURRENT), _are_texts),
+    FINALIST: _is_finalist,
+    FLOORS: _are_numbers,
+    CARRIED: lambda value: value is None or _is_count(value),
+    INTERRUPTED: lambda value: value is None or _is_text(value),
+}
+
+
+def of_their_kind(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that may be what docclf's processes tell each other: whoever shares a database can write others.
+
+    Args:
+        attributes: Of a trial or of a study. Those of other names are kept as they are.
+
+    >>> of_their_kind({AGAIN: 3.5, BEAT: "soon", "mine": [1]})
+    {'seconds_again': 3.5, 'mine': [1]}
+    """
+    return {name: value for name, value in attributes.items() if name not in _KINDS or _KINDS[name](value)}
+
+
+def read_record(text: Any) -> dict[str, Any] | None:
+    """What `docclf.sweeper.study.continuing.require_same` has kept; None of a study of another program.
+
+    >>> read_record('{"data": "a1"}'), read_record("another program's"), read_record(None)
+    ({'data': 'a1'}, None, None)
+    """
+    try:
+        record = json.loads(text)
+    except (TypeError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

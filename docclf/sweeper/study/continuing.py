@@ -17,6 +17,7 @@ from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.keys import leaves
 from docclf.sweeper.space.parameters import Space, key_of
+from docclf.sweeper.study.attributes import read_record
 
 FACTS = "facts"  # attribute of a study: what its preflight has found
 
@@ -149,7 +150,12 @@ def require_same(
     if known is None:
         study.set_user_attr(key, value)
         return
-    before, now = json.loads(known), json.loads(value)
+    before, now = read_record(known), json.loads(value)
+    if before is None:
+        raise SpaceError(
+            f"Expected {what} in the attribute `{key}` of study `{study.study_name}`, got something else. Begin "
+            f"another study with {way_out}."
+        )
     before = {name: (names or {}).get(str(fact), fact) for name, fact in before.items()}
     changed = "".join(
         f"  {name}: {show_fact(before.get(name))}, now {show_fact(now.get(name))}\n"
@@ -161,19 +167,6 @@ def require_same(
             f"Expected {what} of study `{study.study_name}` as it was begun, got another:\n{changed}"
             f"Set it back to continue, or begin another study with {way_out}."
         )
-
-
-def read_record(text: Any) -> dict[str, Any] | None:
-    """What `require_same` has kept under a key; None of a study of another program.
-
-    >>> read_record('{"data": "a1"}'), read_record("another program's"), read_record(None)
-    ({'data': 'a1'}, None, None)
-    """
-    try:
-        record = json.loads(text)
-    except (TypeError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _is_new(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

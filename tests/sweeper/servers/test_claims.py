@@ -15,8 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from docclf.sweeper.storage import claims, patience
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock, is_remote
-from docclf.sweeper.storage.patience import PatientStorage
 from docclf.sweeper.storage.places import open_storage
+from docclf.sweeper.storage.shared import SharedStorage
 
 # PyMySQL leaves a socket open where a server is away.
 unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.slow, unclosed]
 
 
 @pytest.fixture
-def storage(url: str) -> Iterator[PatientStorage]:
+def storage(url: str) -> Iterator[SharedStorage]:
     """As the sweeper opens it."""
     storage = open_storage(url)
-    assert isinstance(storage, PatientStorage)
+    assert isinstance(storage, SharedStorage)
     yield storage
     storage.remove_session()
     storage._backend.engine.dispose()
@@ -40,11 +40,11 @@ def other(url: str) -> Iterator[RDBStorage]:
         yield storage
 
 
-def test_a_database_server_is_remote_and_its_storage_patient(storage: PatientStorage) -> None:
+def test_a_database_server_is_remote_and_its_storage_patient(storage: SharedStorage) -> None:
     assert is_remote(storage)
 
 
-def test_a_claim_is_held_by_one_at_a_time_and_of_one_study(other: RDBStorage, storage: PatientStorage) -> None:
+def test_a_claim_is_held_by_one_at_a_time_and_of_one_study(other: RDBStorage, storage: SharedStorage) -> None:
     order = []
 
     def claim() -> None:
@@ -62,7 +62,7 @@ def test_a_claim_is_held_by_one_at_a_time_and_of_one_study(other: RDBStorage, st
     assert order == ["another study", "first", "other"]
 
 
-def test_a_claim_ends_with_the_process_that_had_it(url: str, storage: PatientStorage) -> None:
+def test_a_claim_ends_with_the_process_that_had_it(url: str, storage: SharedStorage) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     holder.kill()
@@ -84,7 +84,7 @@ with claim_lock(open_storage(sys.argv[1]), "a"):
 
 
 def test_a_claim_of_a_machine_that_froze_is_taken_back_and_it_is_told_so(
-    other: RDBStorage, storage: PatientStorage, monkeypatch: pytest.MonkeyPatch
+    other: RDBStorage, storage: SharedStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "_LONGEST_CLAIM_S", 1)
     with pytest.raises(ClaimLostError), claim_lock(storage, "a"), claim_lock(other, "a"):
@@ -94,7 +94,7 @@ def test_a_claim_of_a_machine_that_froze_is_taken_back_and_it_is_told_so(
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_claim_is_lost_with_the_server_and_can_be_had_again(
-    server: Server, storage: PatientStorage, mode: str
+    server: Server, storage: SharedStorage, mode: str
 ) -> None:
     with pytest.raises(ClaimLostError), claim_lock(storage, "a"):
         server.stop(mode)
@@ -103,7 +103,7 @@ def test_a_claim_is_lost_with_the_server_and_can_be_had_again(
         pass
 
 
-def test_calls_are_made_again_until_the_server_is_back(server: Server, storage: PatientStorage) -> None:
+def test_calls_are_made_again_until_the_server_is_back(server: Server, storage: SharedStorage) -> None:
     study = optuna.create_study(study_name="a", storage=storage)
     server.stop()
     timer = threading.Timer(1.5, server.start)

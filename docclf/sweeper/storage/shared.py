@@ -1,0 +1,74 @@
+"""A study's storage, which others may write to as well, and whose server may be away for a while."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from docclf.sweeper.optuna_private import id_of
+from docclf.sweeper.storage.patience import patient
+from docclf.sweeper.study.attributes import of_their_kind
+
+
+class SharedStorage(BaseStorage):
+    """Passes every call on, and leaves out what is not of the kind that docclf's processes write.
+
+    Of a server that cannot be reached a call is made again. If its answer was lost it may take effect twice. Little
+    comes of that: a trial without an owner is taken for dead, what is queued twice runs once, and a trial that has
+    ended stays as it is.
+
+    Args:
+        inner: The storage.
+        is_remote: Whether it is on a server.
+    """
+
+    def __init__(self, inner: BaseStorage, is_remote: bool) -> None:
+        self.inner, self._is_remote = inner, is_remote
+        self._checked: dict[int, FrozenTrial] = {}
+        if is_remote:
+            # Of a lost connection Optuna logs whole SQL statements before it raises, SQLAlchemy a traceback.
+            logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+            logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+
+    def __getattr__(self, name: str) -> Any:  # what only some storages have
+        if name == "inner":  # asked for while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def __reduce__(self) -> Any:
+        return SharedStorage, (self.inner, self._is_remote)
+
+    def _check(self, trial: FrozenTrial) -> None:
+        if self._checked.get(id_of(trial)) is trial:
+            return
+        kept = of_their_kind(trial.user_attrs)
+        if len(kept) < len(trial.user_attrs):
+            trial.user_attrs = kept
+        if trial.state.is_finished():  # nothing about it changes, and Optuna keeps the object
+            self._checked[id_of(trial)] = trial
+
+
+def _forward(name: str) -> Callable[..., Any]:
+    def method(self: SharedStorage, *args: Any, **kwargs: Any) -> Any:
+        def call() -> Any:
+            return getattr(self.inner, name)(*args, **kwargs)
+
+        answer = patient(call, name) if self._is_remote else call()
+        if name in ("get_study_user_attrs", "get_trial_user_attrs"):
+            return of_their_kind(answer)
+        for trial in answer if name == "get_all_trials" else [answer]:
+            if isinstance(trial, FrozenTrial):
+                self._check(trial)
+        return answer
+
+    method.__name__ = name
+    return method
+
+
+for _name in (name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))):
+    setattr(SharedStorage, _name, _forward(_name))
+SharedStorage.__abstractmethods__ = frozenset()

@@ -1,0 +1,68 @@
+"""What others write into a study: read only where it is of the kind that docclf's processes write."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.storage.places import open_storage
+from docclf.sweeper.study.attributes import (
+    AGAIN,
+    ATTEMPT,
+    BEAT,
+    CARRIED,
+    DUPLICATE_OF,
+    FINALIST,
+    FLOORS,
+    INTERRUPTED,
+    OVERRIDES,
+    RUN,
+    WANTED,
+    of_their_kind,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        (AGAIN, 3, "soon"),
+        (AGAIN, 0.5, float("nan")),
+        (BEAT, 1.5, True),
+        (ATTEMPT, 1, -1),
+        (ATTEMPT, 0, 1.5),
+        (DUPLICATE_OF, 3, "../x"),
+        (CARRIED, None, "3"),
+        (INTERRUPTED, None, ["process"]),
+        (OVERRIDES, ["a=1"], "a=1"),
+        (WANTED, [], [1]),
+        (FINALIST, "3/nearest validation.seed=1", "x 3"),
+        (FLOORS, {"pixels": 0.5}, {"pixels": "high"}),
+    ],
+)
+def test_a_value_of_another_kind_is_left_out(name: str, right: Any, wrong: Any) -> None:
+    assert of_their_kind({name: right, "mine": "x"}) == {name: right, "mine": "x"}
+    assert of_their_kind({name: wrong, "mine": "x"}) == {"mine": "x"}
+
+
+@pytest.mark.parametrize("place", ["sqlite:///study.db", "study.log"])
+def test_trials_and_studies_are_read_so(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(storage=open_storage(place))
+    for state in (TrialState.COMPLETE, TrialState.FAIL):
+        values = [1.0] if state == TrialState.COMPLETE else None
+        attributes = {AGAIN: "soon", ATTEMPT: 1}
+        study.add_trial(optuna.create_trial(state=state, values=values, user_attrs=attributes))
+    study.set_user_attr(WANTED, "all")
+    study.set_user_attr(f"{RUN}a", ["x", 2])
+    study.set_user_attr(f"{RUN}b", [10, 12])
+    for _ in range(2):
+        assert [trial.user_attrs for trial in study.get_trials(deepcopy=False)] == 2 * [{ATTEMPT: 1}]
+        assert [trial.user_attrs for trial in study.get_trials()] == 2 * [{ATTEMPT: 1}]
+    assert study.best_trial.user_attrs == {ATTEMPT: 1}
+    assert WANTED not in study.user_attrs
+    assert seconds_spent(study) == 2
+    study.ask().set_user_attr(BEAT, "now")
+    assert study.get_trials()[-1].user_attrs == {}
