@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
@@ -20,6 +22,8 @@ STORAGES = (
 )
 
 _MANY = 25
+# Hydra's words for a class that a called function returned an object of
+_MADE = re.compile(r"Target '([\w.]+)' \(resolved from '([\w.]+)'\) is not in")
 _FLAGS = {
     "_partial_": (bool, "true or false"),
     "_recursive_": (bool, "true or false"),
@@ -92,4 +96,12 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         require_allowed(target, here, f"{where}._target_")
         names.add(target)
     names.update(allowed())  # where a function returns what is callable, Hydra looks at the name of its class, too
-    return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)
+    try:
+        return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)
+    except InstantiationException as error:
+        if (made := _MADE.search(str(error))) is None:
+            raise
+        raise NotAllowedError(
+            f"Expected `{key}` to be made by what is allowed alone, got an object of {made[1]} from {made[2]}. Allow "
+            f"the class too, where you type the command: --allow {made[2]} --allow {made[1]}"
+        ) from error

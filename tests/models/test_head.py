@@ -47,6 +47,19 @@ def test_a_head_predicts_what_scikit_learn_predicts(n: int, d: int, n_classes: i
     assert found.std(axis=0).max() > 1e-3, "or there is nothing to compare"
 
 
+@pytest.mark.parametrize("rank", [1, 7, 59])
+def test_pages_that_are_alike_or_few_numbers_behind_all_features_change_nothing(rank: int) -> None:
+    random = np.random.default_rng(0)
+    features = (random.normal(size=(60, rank)) @ random.normal(size=(rank, 200))).astype(np.float32)
+    features[40:] = features[:20]
+    labels = np.arange(60) % 3
+    reduced = reduce(features[:50])
+    n_needed = min(rank, 39)  # of 40 pages that differ, less their mean
+    assert n_needed <= reduced.coordinates.shape[1] <= n_needed + 3, "and what rounding adds"
+    found = fit_head(features[:50], labels[:50], 3, C=0.01, reduced=reduced).probabilities(features[50:])
+    np.testing.assert_allclose(found, expected(features[:50], labels[:50], features[50:], C=0.01), atol=1e-3)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_a_head_is_the_same_to_the_bit_whatever_was_fitted_before(n_classes: int) -> None:
     features, labels = drawn(60, 200, n_classes)

@@ -101,6 +101,13 @@ def test_what_an_allowed_function_returns_may_be_called_where_its_class_is_allow
     (seen.parent / "made.py").write_text("class Loss:\n    def __call__(self): ...\n\ndef loss(): return Loss()\n")
     monkeypatch.setenv("DOCCLF_ALLOW", "made.*")
     assert type(build({"_target_": "made.loss"}, "augment")).__name__ == "Loss"
+    monkeypatch.setenv("DOCCLF_ALLOW", "made.loss")
+    with pytest.raises(
+        ConfigError, match=r"`augment` .* got an object of made.Loss from made.loss.* --allow made.Loss"
+    ):
+        build({"_target_": "made.loss"}, "augment")
+    monkeypatch.setenv("DOCCLF_ALLOW", "made.loss, made.Loss")
+    assert type(build({"_target_": "made.loss"}, "augment")).__name__ == "Loss"
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class Heads:
     def _fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
         labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
         reduced, known = self._reduced(rows, n_features)
-        features = reduced.coordinates if reduced.squares is None else self._values(rows, n_features)
+        features = reduced.coordinates if reduced.pivots is None else self._values(rows, n_features)
         fitted: dict[str, Any] = {"reduced": reduced, "class_weights": self._class_weights, "known": known}
         return fit_head(features, labels, n_classes, C=self.options.C, **fitted)
 
