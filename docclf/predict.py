@@ -99,8 +99,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
 
 def _list_pages(cfg: DictConfig) -> Listing:
     """The pages to predict."""
-    from docclf.data.formats import limit_pixels
     from docclf.data.reading.listing import list_pages
+    from docclf.data.reading.problems import limit_pixels
 
     limit_pixels(cfg.data.max_megapixels)
     sample = cfg.data.sample_submission

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,16 +18,16 @@ from docclf.data.cache.array import PageArray
 from docclf.data.cache.decoded import DecodedPages, load_pages
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
-from docclf.data.cache.store import default_cache_dir
+from docclf.data.cache.store import default_cache_dir, remember
 from docclf.data.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.folds import rare_classes, without_classes
-from docclf.data.formats import DECODER, limit_pixels
-from docclf.data.looks.duplicates import known_pairs, merge_groups
+from docclf.data.formats import DECODER
+from docclf.data.looks.duplicates import merge_groups, similar_pairs
 from docclf.data.pages import Pages, PageSet, read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.names import some
-from docclf.data.reading.problems import Exclusions, Problem, read_exclusions
+from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions
 from docclf.data.reading.several import expand
 from docclf.errors import DataError
 
@@ -111,13 +112,11 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     if not len(usable[0][0]):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
     usable = [part for part in usable if len(part[0])]
-    digests = [digest for _, _, split_digests in usable for digest in split_digests]
+    digests = [digest for _, _, split_digests, _ in usable for digest in split_digests]
     pairs: list[tuple[int, int]] = []
     train = usable[0][0]
     if options.near_duplicates is not None:
-        decoded_as = f"{DECODER} {options.size} {options.channels}"
-        images = [images for _, images, _ in usable]
-        pairs = known_pairs(images, digests, options.near_duplicates, decoded_as, options.cache_dir)
+        pairs = _similar_pairs([hashes for *_, hashes in usable], digests, options)
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
@@ -222,9 +221,21 @@ def _place(root: Path, pages: Pages, index: int) -> str:
 
 def _without(
     pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()
-) -> tuple[Pages, PageArray, list[str]]:
-    """Leave out the pages that could not be decoded, and others."""
+) -> tuple[Pages, PageArray, list[str], NDArray[np.int8]]:
+    """Leave out the pages that could not be decoded, and others; what is left with its digests and hashes."""
     rows = [i for i in range(len(pages)) if i not in decoded.problems and i not in left_out]
     if len(rows) == len(pages):
-        return pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests
-    return pages.take(rows), PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
+        return pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes
+    images, digests = PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
+    return pages.take(rows), images, digests, decoded.hashes[rows]
+
+
+def _similar_pairs(
+    hashes: Sequence[NDArray[np.int8]], digests: Sequence[str], options: DecodeOptions
+) -> list[tuple[int, int]]:
+    """Near-duplicates among the pages of all splits, from the cache where they were looked for before."""
+    most = options.near_duplicates
+    assert most is not None
+    seen = hashlib.sha256(f"{DECODER} {most} {' '.join(digests)}".encode()).hexdigest()[:24]
+    pairs = remember(options.cache_dir, f"pairs-v3-{seen}", lambda: similar_pairs(np.concatenate(hashes), most))
+    return [(a, b) for a, b in pairs]

@@ -3,7 +3,6 @@
 import functools
 import io
 import math
-import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVI
 DECODER = 4
 _MOST_PAGES = 2000  # of one file
 _FEW = 16  # of 256 grey levels
+_GREY = 256  # pixels
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
 # PDFium is not thread-safe.
 _pdfium_lock = threading.Lock()
@@ -61,26 +61,23 @@ def count_pages(path: Path) -> int:
         head = file.read(1024)
     if not head:
         raise ValueError("the file is empty")
+    too_many = ValueError(f"the file has more than {_MOST_PAGES} pages, split it")
     if _is_pdf(head):
         import pypdfium2
 
         with _pdfium_lock:
             document = pypdfium2.PdfDocument(path)
             try:
-                return _require_few(len(document))
+                if (n := len(document)) <= _MOST_PAGES:
+                    return n
             finally:
                 document.close()
+        raise too_many
     with Image.open(path, formats=_formats(head)) as image, suppress(EOFError):
         image.seek(_MOST_PAGES)  # after which Pillow would count wrongly
-        _require_few(_MOST_PAGES + 1)
+        raise too_many
     with Image.open(path, formats=_formats(head)) as image:
         return int(getattr(image, "n_frames", 1))
-
-
-def _require_few(n: int) -> int:
-    if n > _MOST_PAGES:
-        raise ValueError(f"the file has more than {_MOST_PAGES} pages, split it")
-    return n
 
 
 def has_more_pages(path: Path) -> bool:
@@ -105,19 +102,6 @@ def count_pixels(path: Path) -> int | None:
             with Image.open(path, formats=_formats(head)) as image:
                 return image.width * image.height
     return None
-
-
-def limit_pixels(megapixels: float) -> None:
-    """From now on, images of up to so many megapixels are read in this process. Pillow has one limit for all."""
-    Image.MAX_IMAGE_PIXELS = round(megapixels * 1e6 / 2)  # of which it warns, and refuses twice as many
-
-
-def reason(error: Exception) -> str:
-    """What a decoder says, in one line."""
-    told = " ".join(str(error).split())
-    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels\)", told)):
-        told += f" It is read with data.max_megapixels={math.ceil(int(found[1]) / 1e6)}."
-    return f"{type(error).__name__}: {told}"
 
 
 def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
@@ -146,20 +130,43 @@ def read_with_aspect(
         Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
     """
     name = content.name if isinstance(content, Path) else ""
-    content = content.read_bytes() if isinstance(content, Path) else content
+    image = _decode(content.read_bytes() if isinstance(content, Path) else content, page, size, name)
+    return _reduce(image, size, channels, name), image.width / image.height
+
+
+def read_with_grey(
+    path: Path, size: int, *, page: int = 0, channels: int = 3
+) -> tuple[NDArray[np.uint8], float, NDArray[np.uint8]]:
+    """As `read_with_aspect`, and the page in grey, of shape (256, 256), whatever size is asked for."""
+    content, name = path.read_bytes(), path.name
+    image = whole = _decode(content, page, size, name)
+    if _is_pdf(content) or _size(content, size) != _size(content, _GREY):
+        whole = _decode(content, page, _GREY, name)
+    grey = _reduce(whole, _GREY, 1, name)[..., 0]
+    return _reduce(image, size, channels, name), image.width / image.height, grey
+
+
+def _size(content: bytes, size: int) -> tuple[int, int]:
+    """That an image is decoded at to be reduced to so many pixels: JPEG files are reduced meanwhile."""
+    (image := _identify(slim(content))).draft("RGB", (size, size))
+    return (size, size) if isinstance(image, Jpeg2KImageFile) else image.size
+
+
+def _decode(content: bytes, page: int, size: int, name: str) -> Image.Image:
     if not content:
         raise ValueError("the file is empty")
-    image = _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
-    reduced = _reduce(image, size, channels)
-    if reduced.max() < _FEW and (brighter := brightened(image, name)) is not image:
-        reduced = _reduce(brighter, size, channels)
-    return reduced, image.width / image.height
+    return _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
 
 
-def _reduce(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
-    image = image.convert("RGB" if channels == 3 else "L")
-    reduced = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(reduced).reshape(size, size, channels)
+def _reduce(image: Image.Image, size: int, channels: int, name: str) -> NDArray[np.uint8]:
+    def reduced(image: Image.Image) -> NDArray[np.uint8]:
+        image = image.convert("RGB" if channels == 3 else "L")
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+    found = reduced(image)
+    if found.max() < _FEW and (brighter := brightened(image, name)) is not image:
+        found = reduced(brighter)
+    return found.reshape(size, size, channels)
 
 
 def _is_pdf(content: bytes) -> bool:

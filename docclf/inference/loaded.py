@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from docclf.data.formats import quiet_decoders, read_with_aspect, reason
+from docclf.data.formats import quiet_decoders, read_with_aspect
+from docclf.data.reading.problems import reason
 from docclf.errors import DataError
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.inference.predictor import Predictor, choose_device

@@ -22,12 +22,12 @@ import json, os, pathlib, sys, time, zlib
 from docclf.data.cache import decoded as cache
 from docclf.errors import DataError
 folder, target, start, limit, slow = sys.argv[1:]
-read, decoded = cache.read_with_aspect, []
+read, decoded = cache.read_with_grey, []
 def count(path, *arguments, **options):
     decoded.append(path.name)
     time.sleep(float(slow))
     return read(path, *arguments, **options)
-cache.read_with_aspect = count
+cache.read_with_grey = count
 if int(limit):
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

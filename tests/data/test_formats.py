@@ -9,7 +9,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from docclf.data.formats import count_pages, is_page_file, quiet_decoders, read_page, reason
+from docclf.data.formats import count_pages, is_page_file, quiet_decoders, read_page
+from docclf.data.reading.problems import reason
 
 Colour = int | tuple[int, ...]
 

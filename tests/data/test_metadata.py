@@ -11,7 +11,8 @@ import pytest
 from flat_pages import opened, picture, write
 from PIL import Image, PngImagePlugin
 
-from docclf.data.formats import limit_pixels, quiet_decoders, read_page
+from docclf.data.formats import quiet_decoders, read_page
+from docclf.data.reading.problems import limit_pixels
 from docclf.errors import DataError
 
 

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.cache.contents import content_digests, n_cpus, shown
+from docclf.data.cache.hashing import HASH_BITS, read_hash, write_hashes
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
-from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_aspect, reason
+from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_grey
+from docclf.data.reading.problems import reason
 
+_BLOCK = 256  # pages of 64 kB
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
@@ -31,6 +34,8 @@ class DecodedPages:
             read.
         aspects: Width of each page over its height, float32 of shape (n,); 1 where a page cannot be read.
         digests: A hash of each page's content, the same for the same file under another name.
+        hashes: `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size
+            here; 0 where a page cannot be read.
         problems: Why a page cannot be read, by its index.
         several: How many of the files have more pages; 0 where numbers of pages were asked for.
     """
@@ -38,6 +43,7 @@ class DecodedPages:
     images: NDArray[np.uint8]
     aspects: NDArray[np.float32]
     digests: list[str]
+    hashes: NDArray[np.int8]
     problems: dict[int, str]
     several: int = 0
 
@@ -89,11 +95,14 @@ def load_pages(
         decode = functools.partial(_build, paths, numbers, shape, target)
         images, note = open_array(target, shape, decode, limit_gb=limit_gb, is_final=_is_final)
     problems = {int(index): text for index, text in note["problems"].items()}
-    return DecodedPages(images, np.array(note["aspects"], np.float32), digests, problems, note["several"])
+    hashes = np.stack([read_hash(text) for text in note["hashes"]]) if len(paths) else np.zeros((0, HASH_BITS), np.int8)
+    return DecodedPages(images, np.array(note["aspects"], np.float32), digests, hashes, problems, note["several"])
 
 
 def _is_final(note: Mapping[str, Any]) -> bool:
     """Whether decoding again would give the same: no page failed for want of memory, or by a limit that has risen."""
+    if "hashes" not in note:  # of 0.2.0 and before
+        return False
     return not note.get("passing") and note.get("most_pixels", math.inf) >= (Image.MAX_IMAGE_PIXELS or 0)
 
 
@@ -106,13 +115,14 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         reserve(partial, shape)
         images: Any = np.load(partial, mmap_mode="r+")
 
-        def decode(index: int) -> None:
+        def decode(index: int) -> NDArray[np.uint8] | None:
             try:
                 page = numbers[index] if numbers else 0
-                images[index], aspect = read_with_aspect(paths[index], shape[1], page=page, channels=shape[3])
+                images[index], aspect, grey = read_with_grey(paths[index], shape[1], page=page, channels=shape[3])
                 aspects[index] = round(aspect, 4)
                 if numbers is None and has_more_pages(paths[index]):  # the file has just been read
                     several.append(index)
+                return grey
             except Exception as error:  # decoders of damaged files raise almost anything
                 problems[index] = reason(error)
                 if isinstance(error, Image.DecompressionBombError):
@@ -120,13 +130,31 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 # Of the machine and not of the file: tried again the next time.
                 if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
                     passing.append(index)
+                return None
 
         # Pillow decodes and resizes without holding the interpreter's lock.
         with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
-            for _ in shown(pool.map(decode, range(len(paths))), "Decoding pages", len(paths)):
-                pass
+            decoded = shown(pool.map(decode, range(len(paths))), "Decoding pages", len(paths))
+            hashes = _hashes(decoded)
         images.flush()
-        said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects}
+        said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects, "hashes": hashes}
         finish(target, partial, shape, **said, **({"most_pixels": Image.MAX_IMAGE_PIXELS} if too_large else {}))
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _hashes(pages: Iterable[NDArray[np.uint8] | None]) -> list[str]:
+    """Of grey pages, some at a time; empty where there is none."""
+    hashes, waiting = list[str](), list[NDArray[np.uint8] | None]()
+
+    def compute() -> None:
+        found = iter(write_hashes([page for page in waiting if page is not None]))
+        hashes.extend("" if page is None else next(found) for page in waiting)
+        waiting.clear()
+
+    for page in pages:
+        waiting.append(page)
+        if len(waiting) == _BLOCK:
+            compute()
+    compute()
+    return hashes

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.cache.hashing import area_weights, luminance
 from docclf.data.formats import count_pixels, quiet_decoders
-from docclf.data.looks.duplicates import Images, area_weights, luminance, thumbnails
+from docclf.data.looks.duplicates import Images, thumbnails
 
 # Raised when the same pages would give other numbers than before.
 VERSION = 1

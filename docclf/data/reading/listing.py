@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.contents import n_cpus, shown
-from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders, reason
+from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
 from docclf.data.reading.classes import SAMPLE, why_no_labels
 from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread
 from docclf.data.reading.names import nearest, normal, some
+from docclf.data.reading.problems import reason
 from docclf.data.reading.tables import PageFinder, delimiter_of, read_table
 from docclf.errors import ConfigError, DataError
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from docclf.data.reading.names import composed
 from docclf.data.reading.tables import read_table
@@ -95,3 +99,16 @@ def read_exclusions(path: Path | None) -> Exclusions:
         frozenset(page for page, by in entries if page and _ROW not in by),
         frozenset((page, by) for page, by in entries if _ROW in by),
     )
+
+
+def limit_pixels(megapixels: float) -> None:
+    """From now on, images of up to so many megapixels are read in this process. Pillow has one limit for all."""
+    Image.MAX_IMAGE_PIXELS = round(megapixels * 1e6 / 2)  # of which it warns, and refuses twice as many
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says, in one line."""
+    told = " ".join(str(error).split())
+    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels\)", told)):
+        told += f" It is read with data.max_megapixels={math.ceil(int(found[1]) / 1e6)}."
+    return f"{type(error).__name__}: {told}"

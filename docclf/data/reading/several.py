@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from docclf.data.formats import count_pages, quiet_decoders, reason
+from docclf.data.formats import count_pages, quiet_decoders
 from docclf.data.pages import Pages
-from docclf.data.reading.problems import Problem
+from docclf.data.reading.problems import Problem, reason
 
 
 def expand(pages: Pages, multi_page: str) -> tuple[Pages, list[Problem]]:

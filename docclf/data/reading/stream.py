@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.contents import n_cpus
-from docclf.data.formats import has_more_pages, read_with_aspect, reason
+from docclf.data.formats import has_more_pages, read_with_aspect
 from docclf.data.reading.listing import ListedPage
+from docclf.data.reading.problems import reason
 
 # Of a page: its image and aspect ratio, or why it cannot be read; whether its file has others
 _Read = tuple[NDArray[np.uint8] | None, float, str, bool]
