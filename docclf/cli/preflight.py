@@ -194,7 +194,10 @@ def tell_duplicates(data: DataSet) -> None:
     if unlike := sum(labels[a] != labels[b] for a, b in inside):
         log.warning(f"Near-duplicates of different classes: {unlike}; python -m docclf.data names them")
     if across:
-        log.warning(f"Test pages that are near-duplicates of training pages: {across}; test scores are too good")
+        effect = (
+            "; test scores are too good" if data.pages.test is not None and data.pages.test.labels is not None else ""
+        )
+        log.warning(f"Test pages that are near-duplicates of training pages: {across}{effect}")
 
 
 def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -115,10 +116,14 @@ def _stay_here(overrides: Sequence[str]) -> None:
     sys.argv.insert(at, "hydra.job.chdir=false")
 
 
+_FUNCTIONS = "choice range interval glob sort shuffle tag int float str bool json_str extend_list"
+_IS_NO_TEXT = re.compile(rf"""({"|".join(_FUNCTIONS.split())})\(|[\[{{]|.*['"]""")  # for Hydra
+
+
 def quoting_hint(override: str) -> str:
     """How to write an override that Hydra's grammar does not take, if its value is a text; else nothing."""
     key, equals, value = override.partition("=")
-    if not equals or not value or set(value) & set("'\"()[]{}"):
+    if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
     quoted = f"\"{key}='{value}'\""
     return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"

@@ -71,12 +71,16 @@ def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[
     ...     print(line)
     test pages look different from training pages: AUC 0.98 (95 % interval 0.97 to 0.99), resnet18, 96 px
     they are skewed (6.1°, training pages 0.4°). Say augment=scan.
+    >>> shift_lines({"auc": auc | {"value": 0.5, "low": 0.42, "validation": auc}, "differences": []})[-1]
+    'validation.augment makes training pages unlike test pages: leave it out'
     """
     auc = facts["auc"]
     words = "look different from" if float(auc["low"]) > _TOLD_APART else "look like"
     lines = [f"test pages {words} training pages: {area_text(auc)}, {shown(str(auc['features']))}"]
     if "validation" in auc:
         lines.append(f"and from training pages as validation.augment shows them: {area_text(auc['validation'])}")
+        if float(auc["low"]) <= _TOLD_APART < float(auc["validation"]["low"]):
+            lines.append("validation.augment makes training pages unlike test pages: leave it out")
     if facts["differences"] and not areas_alone:
         what = ", ".join(str(difference["text"]) for difference in facts["differences"])
         lines.append(shown(f"they are {what}. {facts['answer']}"))

@@ -108,7 +108,18 @@ def test_the_answer_comes_after_hydra_s_message(tmp_path: Path, arguments: list[
 def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> None:
     status, lines = run("docclf.data", "data=folder", "data.root=한글", cwd=tmp_path)
     assert status == 1 and lines[-1].endswith("""for Hydra inside those for the shell: "data.root='한글'\"""")
-    assert [quoting_hint(text) for text in ("model=choice(a", "~seed", "seed=")] == [""] * 3
+    others = (
+        "model=choice(a",
+        "~seed",
+        "seed=",
+        "data.root='실험 (1)",
+        "model=[a",
+        "data={a",
+        "lr=tag(log, interval(1,2)",
+    )
+    assert [quoting_hint(text) for text in others] == [""] * len(others)
+    for path in ("/home/실험 데이터 (1)/pages", "C:[a]", "scans (2)"):
+        assert quoting_hint(f"data.root={path}").rstrip().endswith(f"\"data.root='{path}'\"")
 
 
 def test_other_errors_are_left_alone(tmp_path: Path) -> None:

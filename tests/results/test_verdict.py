@@ -90,7 +90,7 @@ def test_without_a_baseline_nothing_is_claimed(finals: Any, answers: Answers) ->
     finals.score(2, 0.9, answers(54))
     verdict = finals.verdict
     assert verdict.baseline is None and not verdict.beats
-    assert str(verdict) == "trial 2 wins; there is no baseline to compare with"
+    assert str(verdict) == "trial 2 wins; the baseline was not re-evaluated, so there is nothing to compare it with"
 
 
 @pytest.mark.parametrize("gone", [0, 1])

@@ -89,7 +89,7 @@ class Verdict:
     def __str__(self) -> str:
         what = f"trial {self.number}"
         if self.baseline is None:
-            return f"{what} wins; there is no baseline to compare with"
+            return f"{what} wins; the baseline was not re-evaluated, so there is nothing to compare it with"
         if self.winner.number == self.baseline.number:
             return "what was found does not beat the baseline: re-evaluated, no finalist is better than it"
         if self.difference is None or self.guessing is None:
