@@ -1,5 +1,6 @@
 """What others write into a study: read only where it is of the kind that docclf's processes write."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from docclf.errors import DataError
 from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.storage.places import open_storage
 from docclf.sweeper.study.attributes import (
@@ -66,3 +68,14 @@ def test_trials_and_studies_are_read_so(place: str, tmp_path: Path, monkeypatch:
     assert seconds_spent(study) == 2
     study.ask().set_user_attr(BEAT, "now")
     assert study.get_trials()[-1].user_attrs == {}
+
+
+def test_a_complete_trial_without_a_value_is_told_of(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path}/study.db"))
+    study.add_trial(optuna.create_trial(value=1.0))
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("DELETE FROM trial_values")
+    with pytest.raises(DataError, match=r"value of trial 0, .* the study is damaged"):
+        optuna.load_study(
+            study_name=study.study_name, storage=open_storage(f"sqlite:///{tmp_path}/study.db")
+        ).get_trials()

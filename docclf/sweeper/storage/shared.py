@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from docclf.errors import DataError
 from docclf.sweeper.optuna_private import id_of
 from docclf.sweeper.storage.patience import patient
 from docclf.sweeper.study.attributes import of_their_kind
@@ -45,6 +46,11 @@ class SharedStorage(BaseStorage):
     def _check(self, trial: FrozenTrial) -> None:
         if self._checked.get(id_of(trial)) is trial:
             return
+        if trial.state == TrialState.COMPLETE and not trial.values:
+            raise DataError(
+                f"Expected the value of trial {trial.number}, which is complete, got none: the study is damaged. "
+                "Copy it again from where it is whole."
+            )
         kept = of_their_kind(trial.user_attrs)
         if len(kept) < len(trial.user_attrs):
             trial.user_attrs = kept

@@ -78,7 +78,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     FINALIST: _is_finalist,
     FLOORS: _are_numbers,
     CARRIED: lambda value: value is None or _is_count(value),
-    INTERRUPTED: lambda value: value is None or _is_text(value),
+    INTERRUPTED: lambda value: value in (None, True) or _is_text(value),  # True before there were several
 }
 
 
