@@ -213,9 +213,8 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
     else:
         image = upright(deepened(image, turned_to, name) if deep else image, image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB") if image.mode in ("LAB", "HSV") else image  # of which Pillow makes no grey
 
 
 def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:

@@ -41,12 +41,13 @@ from docclf.sweeper.study.attributes import (
         (OVERRIDES, ["a=1"], "a=1"),
         (WANTED, [], [1]),
         (FINALIST, "3/nearest validation.seed=1", "x 3"),
-        (FLOORS, {"pixels": 0.5}, {"pixels": "high"}),
+        (FLOORS, {"pixels": 0.5}, ["pixels"]),
     ],
 )
 def test_a_value_of_another_kind_is_left_out(name: str, right: Any, wrong: Any) -> None:
     assert of_their_kind({name: right, "mine": "x"}) == {name: right, "mine": "x"}
     assert of_their_kind({name: wrong, "mine": "x"}) == {"mine": "x"}
+    assert of_their_kind({FLOORS: {"pixels": 0.5, "features": "high"}}) == {FLOORS: {"pixels": 0.5}}
 
 
 @pytest.mark.parametrize("place", ["sqlite:///study.db", "study.log"])

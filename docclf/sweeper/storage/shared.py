@@ -52,7 +52,7 @@ class SharedStorage(BaseStorage):
                 "Copy it again from where it is whole."
             )
         kept = of_their_kind(trial.user_attrs)
-        if len(kept) < len(trial.user_attrs):
+        if kept != trial.user_attrs:
             trial.user_attrs = kept
         if trial.state.is_finished():  # nothing about it changes, and Optuna keeps the object
             self._checked[id_of(trial)] = trial

@@ -61,10 +61,6 @@ def _is_finalist(value: Any) -> bool:
     return _is_text(value) and value.partition(" ")[0].partition("/")[0].isdecimal()
 
 
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
-
-
 def is_run(value: Any) -> bool:
     """Whether the value of an attribute of `RUN` is one."""
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
@@ -76,7 +72,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys((AGAIN, EXPECTED, BEAT, DEADLINE), _is_number),
     **dict.fromkeys((OVERRIDES, WANTED, CURRENT), _are_texts),
     FINALIST: _is_finalist,
-    FLOORS: _are_numbers,
+    FLOORS: lambda value: isinstance(value, dict),
     CARRIED: lambda value: value is None or _is_count(value),
     INTERRUPTED: lambda value: value in (None, True) or _is_text(value),  # True before there were several
 }
@@ -91,7 +87,10 @@ def of_their_kind(attributes: dict[str, Any]) -> dict[str, Any]:
     >>> of_their_kind({AGAIN: 3.5, BEAT: "soon", "mine": [1]})
     {'seconds_again': 3.5, 'mine': [1]}
     """
-    return {name: value for name, value in attributes.items() if name not in _KINDS or _KINDS[name](value)}
+    kept = {name: value for name, value in attributes.items() if name not in _KINDS or _KINDS[name](value)}
+    if FLOORS in kept:
+        kept[FLOORS] = {name: score for name, score in kept[FLOORS].items() if _is_number(score)}
+    return kept
 
 
 def read_record(text: Any) -> dict[str, Any] | None:
