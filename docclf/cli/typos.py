@@ -33,6 +33,9 @@ from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import take_arguments
 
 Command = Callable[..., Any]
+# Values that Hydra reads as a call, a list or a mapping, and those with quotes: what is wrong with them is another thing
+_CALLS = "choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list"
+_IS_NO_TEXT = re.compile(rf"""({_CALLS})\(|[\[{{]|.*['"]""")
 
 
 def answer_typos(config_name: str) -> Callable[[Command], Command]:
@@ -114,10 +117,6 @@ def _stay_here(overrides: Sequence[str]) -> None:
     sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
     at = sys.argv.index(overrides[-1], 1) + 1 if overrides else len(sys.argv)
     sys.argv.insert(at, "hydra.job.chdir=false")
-
-
-_FUNCTIONS = "choice range interval glob sort shuffle tag int float str bool json_str extend_list"
-_IS_NO_TEXT = re.compile(rf"""({"|".join(_FUNCTIONS.split())})\(|[\[{{]|.*['"]""")  # for Hydra
 
 
 def quoting_hint(override: str) -> str:

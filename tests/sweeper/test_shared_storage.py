@@ -32,6 +32,9 @@ from docclf.sweeper.study.attributes import (
     [
         (AGAIN, 3, "soon"),
         (AGAIN, 0.5, float("nan")),
+        (AGAIN, -1, 10**400),
+        (DUPLICATE_OF, 0, 10**30),
+        (FINALIST, "3", "9" * 5000),
         (BEAT, 1.5, True),
         (ATTEMPT, 1, -1),
         (ATTEMPT, 0, 1.5),

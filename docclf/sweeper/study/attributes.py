@@ -1,7 +1,7 @@
 """User attributes of trials: what the sweeper and the jobs tell each other through the storage."""
 
 import json
-import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -40,13 +40,15 @@ INTERRUPTED = "interrupted"
 # What belongs to one trial alone, and not to the result that another may share with it
 ITS_OWN = (ROLE, ENQUEUED, RETRY_OF, CARRIED, OVERRIDES, OWNER, BEAT, ATTEMPT, DEADLINE, PROGRESS)
 
+_MOST = 1e12  # seconds, trials or a score: of larger numbers not all can be computed with
+
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < _MOST
 
 
 def _is_text(value: Any) -> bool:
@@ -58,7 +60,7 @@ def _are_texts(value: Any) -> bool:
 
 
 def _is_finalist(value: Any) -> bool:
-    return _is_text(value) and value.partition(" ")[0].partition("/")[0].isdecimal()
+    return _is_text(value) and re.match(r"\d{1,12}(/| |$)", value) is not None
 
 
 def is_run(value: Any) -> bool:
