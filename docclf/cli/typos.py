@@ -33,7 +33,7 @@ from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import take_arguments
 
 Command = Callable[..., Any]
-# Values that Hydra reads as a call, a list or a mapping, and those with quotes: what is wrong with them is another thing
+# What Hydra reads as a call, a list or a mapping, and what has quotes already
 _CALLS = "choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list"
 _IS_NO_TEXT = re.compile(rf"""({_CALLS})\(|[\[{{]|.*['"]""")
 

@@ -26,7 +26,7 @@ _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVI
 DECODER = 4
 _MOST_PAGES = 2000  # of one file
 _FEW = 16  # of 256 grey levels
-_GREY = 256  # pixels
+GREY_SIDE = 256  # pixels
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
 # PDFium is not thread-safe.
 _pdfium_lock = threading.Lock()
@@ -140,9 +140,9 @@ def read_with_grey(
     """As `read_with_aspect`, and the page in grey, of shape (256, 256), whatever size is asked for."""
     content, name = path.read_bytes(), path.name
     image = whole = _decode(content, page, size, name)
-    if _is_pdf(content) or _size(content, size) != _size(content, _GREY):
-        whole = _decode(content, page, _GREY, name)
-    grey = _reduce(whole, _GREY, 1, name)[..., 0]
+    if _is_pdf(content) or _size(content, size) != _size(content, GREY_SIDE):
+        whole = _decode(content, page, GREY_SIDE, name)
+    grey = _reduce(whole, GREY_SIDE, 1, name)[..., 0]
     return _reduce(image, size, channels, name), image.width / image.height, grey
 
 

@@ -3,6 +3,7 @@
 import errno
 import functools
 import hashlib
+import itertools
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.cache.contents import content_digests, n_cpus, shown
-from docclf.data.cache.hashing import HASH_BITS, read_hash, write_hashes
+from docclf.data.cache.hashing import read_hashes, write_hashes
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
-from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_grey
+from docclf.data.formats import DECODER, GREY_SIDE, has_more_pages, quiet_decoders, read_with_grey
 from docclf.data.reading.problems import reason
 
 _BLOCK = 256  # pages of 64 kB
@@ -35,7 +36,7 @@ class DecodedPages:
         aspects: Width of each page over its height, float32 of shape (n,); 1 where a page cannot be read.
         digests: A hash of each page's content, the same for the same file under another name.
         hashes: `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size
-            here; 0 where a page cannot be read.
+            here; that of a blank page where a page cannot be read.
         problems: Why a page cannot be read, by its index.
         several: How many of the files have more pages; 0 where numbers of pages were asked for.
     """
@@ -95,8 +96,8 @@ def load_pages(
         decode = functools.partial(_build, paths, numbers, shape, target)
         images, note = open_array(target, shape, decode, limit_gb=limit_gb, is_final=_is_final)
     problems = {int(index): text for index, text in note["problems"].items()}
-    hashes = np.stack([read_hash(text) for text in note["hashes"]]) if len(paths) else np.zeros((0, HASH_BITS), np.int8)
-    return DecodedPages(images, np.array(note["aspects"], np.float32), digests, hashes, problems, note["several"])
+    aspects, hashes = np.array(note["aspects"], np.float32), read_hashes(note["hashes"])
+    return DecodedPages(images, aspects, digests, hashes, problems, note["several"])
 
 
 def _is_final(note: Mapping[str, Any]) -> bool:
@@ -115,7 +116,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         reserve(partial, shape)
         images: Any = np.load(partial, mmap_mode="r+")
 
-        def decode(index: int) -> NDArray[np.uint8] | None:
+        def decode(index: int) -> NDArray[np.uint8]:
             try:
                 page = numbers[index] if numbers else 0
                 images[index], aspect, grey = read_with_grey(paths[index], shape[1], page=page, channels=shape[3])
@@ -130,7 +131,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 # Of the machine and not of the file: tried again the next time.
                 if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
                     passing.append(index)
-                return None
+                return np.zeros((GREY_SIDE, GREY_SIDE), np.uint8)
 
         # Pillow decodes and resizes without holding the interpreter's lock.
         with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
@@ -143,18 +144,9 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         partial.unlink(missing_ok=True)
 
 
-def _hashes(pages: Iterable[NDArray[np.uint8] | None]) -> list[str]:
-    """Of grey pages, some at a time; empty where there is none."""
-    hashes, waiting = list[str](), list[NDArray[np.uint8] | None]()
-
-    def compute() -> None:
-        found = iter(write_hashes([page for page in waiting if page is not None]))
-        hashes.extend("" if page is None else next(found) for page in waiting)
-        waiting.clear()
-
-    for page in pages:
-        waiting.append(page)
-        if len(waiting) == _BLOCK:
-            compute()
-    compute()
+def _hashes(pages: Iterable[NDArray[np.uint8]]) -> list[str]:
+    """Of grey pages, some at a time."""
+    remaining, hashes = iter(pages), list[str]()
+    while some := list(itertools.islice(remaining, _BLOCK)):
+        hashes += write_hashes(some)
     return hashes

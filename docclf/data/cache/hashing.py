@@ -60,17 +60,16 @@ def perceptual_hashes(pages: NDArray[np.float32]) -> NDArray[np.int8]:
 
 
 def write_hashes(pages: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """The hashes of grey pages of shape (height, width), as hexadecimal digits."""
-    signs = perceptual_hashes(shrink(np.stack(pages)[..., None])) if pages else np.zeros((0, HASH_BITS), np.int8)
+    """The hashes of grey pages of shape (height, width), at least one, as hexadecimal digits."""
+    signs = perceptual_hashes(shrink(np.stack(pages)[..., None]))
     return [row.tobytes().hex() for row in np.packbits(signs > 0, axis=1)]
 
 
-def read_hash(text: str) -> NDArray[np.int8]:
-    """The signs of a hash, int8 of shape (256,); 0 where there is none.
+def read_hashes(texts: Sequence[str]) -> NDArray[np.int8]:
+    """The signs of n hashes, int8 of shape (n, 256).
 
-    >>> read_hash("f0" * 32)[:8].tolist(), read_hash("")[:3].tolist()
-    ([1, 1, 1, 1, -1, -1, -1, -1], [0, 0, 0])
+    >>> read_hashes(["f0" * 32])[0, :8].tolist(), read_hashes([]).shape
+    ([1, 1, 1, 1, -1, -1, -1, -1], (0, 256))
     """
-    if not text:
-        return np.zeros(HASH_BITS, np.int8)
-    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8)).astype(np.int8) * 2 - 1
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex("".join(texts)), np.uint8))
+    return bits.astype(np.int8).reshape(-1, HASH_BITS) * 2 - 1

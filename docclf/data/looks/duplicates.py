@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.hashing import HASH_BITS, shrink
+from docclf.data.cache.hashing import HASH_BITS
 
 _BLOCK = 1024
-
-
-class Images(Protocol):
-    """uint8 pages of shape (n, size, size, channels), of which some are taken at a time."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
-
-
-def thumbnails(images: Images) -> NDArray[np.float32]:
-    """Grey pages of 64 x 64 by area, float32 of shape (n, 64, 64) in [0, 255]."""
-    n = len(images)
-    starts = range(0, max(n, 1), _BLOCK)  # of no pages an empty block, which has its shape
-    return np.concatenate([shrink(images[np.arange(start, min(start + _BLOCK, n))]) for start in starts])
 
 
 def similar_pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, int]]:

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.hashing import area_weights, luminance
+from docclf.data.cache.hashing import area_weights, luminance, shrink
 from docclf.data.formats import count_pixels, quiet_decoders
-from docclf.data.looks.duplicates import Images, thumbnails
 
 # Raised when the same pages would give other numbers than before.
 VERSION = 1
 
-_AT_ONCE = 64
+_AT_ONCE, _BLOCK = 64, 1024
 _MOST = 288  # pixels a side: larger pages are reduced
 _LIGHT, _SHARP = 6, 8  # blocks a side
 _CELL, _FOLDS = 8, 3
 _C = 0.003  # inverse strength of the penalty, of 256 features that are much alike
 
 Values = NDArray[np.float64]
+
+
+class Images(Protocol):
+    """uint8 pages of shape (n, size, size, channels), of which some are taken at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+def thumbnails(images: Images) -> NDArray[np.float32]:
+    """Grey pages of 64 x 64 by area, float32 of shape (n, 64, 64) in [0, 255]."""
+    n = len(images)
+    starts = range(0, max(n, 1), _BLOCK)  # of no pages an empty block, which has its shape
+    return np.concatenate([shrink(images[np.arange(start, min(start + _BLOCK, n))]) for start in starts])
 
 
 def measure_looks(images: Images, aspects: NDArray[np.float32]) -> dict[str, Values]:

@@ -17,7 +17,7 @@ from docclf.results.pictures import write_captioned
 from docclf.safety.cells import uncell, write_csv
 
 if TYPE_CHECKING:
-    from docclf.data.looks.duplicates import Images
+    from docclf.data.looks.measures import Images
 
 NAME = "label_issues.csv"
 _COLUMNS = ("ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name")
