@@ -81,8 +81,9 @@ def _review(options: argparse.Namespace) -> str:
                 webbrowser.open(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
-    n = len(decisions.read())
-    return "\n".join(["", f"{n} decisions in {file}", *(steps if n else [])])
+    if not (n := len(decisions.read())):
+        return "\nNo label was decided on, and nothing was written."
+    return "\n".join(["", f"{n} decision{'s' if n > 1 else ''} in {file}", *steps])
 
 
 def _file(options: argparse.Namespace, found: Run) -> Path:

@@ -155,16 +155,14 @@ def baseline_run(search: Path) -> Path:
     """The folder in which a search's baseline was scored beside its winner.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or it is the winner.
     """
     verdict = read_facts(search / "best" / "verdict.yaml")
-    if not verdict:
-        raise DataError(
-            f"Expected two runs, or a search that has scored its finalists, got {search}, "
-            "which has no best/verdict.yaml."
-        )
     if not isinstance(verdict.get("baseline"), dict):
-        raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which has none.")
+        lacks = "scored no baseline" if verdict else "has no best/verdict.yaml"
+        raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which {lacks}.")
+    if verdict["baseline"] == verdict.get("winner") and verdict.get("exported") == "winner":
+        raise DataError(f"Expected a winner to compare with the baseline, got {search}, whose winner is its baseline.")
     return inside(search, verdict["baseline"].get("folder"))
 
 

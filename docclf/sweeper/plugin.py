@@ -37,6 +37,7 @@ class DocclfSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take over what Hydra composed and make the launcher; passwords of databases are taken out first."""
         from docclf.sweeper.space.composing import SweepConfigs
         from docclf.sweeper.storage.passwords import take_passwords
 

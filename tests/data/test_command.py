@@ -66,7 +66,12 @@ def test_a_sound_data_set_is_counted_and_drawn(root: Path, tmp_path: Path) -> No
     counts = [line for line in output.splitlines() if line.startswith("  ")]
     assert {cell_len(line) for line in counts} == {cell_len(counts[0])}, "in columns, where Hangul is twice as wide"
     rows = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines() if line.startswith("  ")]
-    assert rows == [["invoice", "6", "2"], ["계약서 ✍", "5", "2"], ["letter, of intent", "4", "0"]]
+    assert rows == [
+        ["class", "training", "test"],
+        ["invoice", "6", "2"],
+        ["계약서 ✍", "5", "2"],
+        ["letter, of intent", "4", "0"],
+    ]
     assert re.search(r"15 \.png, 4 \.jpg; 0\.\d MB, largest 0\.\d MB", output)
     assert "near-duplicate" not in output and "cannot be used" not in output
     (picture,) = pictures(cwd)

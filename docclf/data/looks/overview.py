@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +40,20 @@ def describe(data: DataSet) -> str:
 
 
 def _classes(data: DataSet) -> list[str]:
+    """A table of the pages of each class, with a header."""
     names = data.pages.class_names
-    width = max(map(screen_width, names))  # a Hangul syllable takes two
-    counts = [_counts(pages, len(names)) for pages in (data.pages.train, data.pages.test) if pages is not None]
-    rows = zip(names, *counts, strict=True)
-    padded = {name: name + " " * (width - screen_width(name)) for name in names}
-    return [f"  {padded[name]}  {'  '.join(f'{count:6}' for count in row)}" for name, *row in rows]
+    columns: list[list[Any]] = [["class", *names], ["training", *_counts(data.pages.train, len(names))]]
+    if data.pages.test is not None and data.pages.test.labels is not None:
+        columns.append(["test", *_counts(data.pages.test, len(names))])
+    width = max(map(screen_width, columns[0]))  # a Hangul syllable takes two
+    return [
+        f"  {name}{' ' * (width - screen_width(name))}{''.join(f'{count:>10}' for count in row)}"
+        for name, *row in zip(*columns, strict=True)
+    ]
 
 
 def _counts(pages: Pages, n_classes: int) -> list[int]:
-    if pages.labels is None:
-        return [0] * n_classes
+    assert pages.labels is not None
     return [int(count) for count in np.bincount(pages.labels, minlength=n_classes)]
 
 

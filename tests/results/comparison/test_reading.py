@@ -102,6 +102,10 @@ def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "verdict.yaml").write_text("baseline: {folder: finalists/1}", encoding="utf-8")
     assert baseline_run(tmp_path) == tmp_path / "finalists" / "1"
+    same = "exported: winner\nwinner: {folder: finalists/1}\nbaseline: {folder: finalists/1}"
+    (tmp_path / "best" / "verdict.yaml").write_text(same, encoding="utf-8")
+    with pytest.raises(DataError, match=r"Expected a winner to compare .* whose winner is its baseline"):
+        baseline_run(tmp_path)
 
 
 def test_runs_that_are_none_or_did_not_finish_are_refused_with_what_they_are(
