@@ -59,6 +59,7 @@ def test_a_search_that_fails_raises_what_it_printed(tmp_path: Path, capsys: Any)
     assert "data.rot" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_configuration_is_trained_and_predicts(pages_root: Path, tmp_path: Path) -> None:
     given = [text for text in SMALL if not text.startswith("hydra")]
     run = docclf.train([*given, f"data.root='{pages_root}'", "refit=folds"], cwd=tmp_path)
@@ -70,6 +71,7 @@ def test_a_configuration_is_trained_and_predicts(pages_root: Path, tmp_path: Pat
         assert file.readline().startswith("ID,target,")
 
 
+@pytest.mark.slow
 def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"docclf\.train ended with exit code 1:(.|\n)*data\.rot"):
         docclf.train(["data.rot=x"], cwd=tmp_path)

@@ -38,6 +38,7 @@ def runs(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@pytest.mark.slow
 def test_two_trained_runs_are_compared(runs: Path) -> None:
     done = compare(runs / "low", runs / "high")
     assert done.returncode == 0 and done.stderr == ""

@@ -35,6 +35,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Toy]:
     return found
 
 
+@pytest.mark.slow
 def test_searches_are_merged_and_searched_on(toys: list[Toy], tmp_path: Path) -> None:
     ann, bob = toys
     done = merge(f"ann={ann.folder}", bob.folder, "--out", "team", cwd=tmp_path)
@@ -62,6 +63,7 @@ def test_searches_are_merged_and_searched_on(toys: list[Toy], tmp_path: Path) ->
     assert "Expected the search space of study `team` as it was begun" in refused
 
 
+@pytest.mark.slow
 def test_searches_of_other_facts_need_anyway(toys: list[Toy], tmp_path: Path) -> None:
     toy = Toy(tmp_path)
     toy.run("n_trials=2", "hydra.sweeper.preflight=hooks.facts", "steps=2")

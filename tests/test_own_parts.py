@@ -61,6 +61,7 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_train_together(run: Path) -> None:
     result = yaml.safe_load((run / "result.yaml").read_text(encoding="utf-8"))
     assert result["state"] == "COMPLETE" and result["allowed"] == ["parts.*"]
@@ -84,6 +85,7 @@ def test_a_net_of_ones_own_predicts_where_it_is_allowed(run: Path, root: Path) -
     assert len(rows) == 9 and {row["target"] for row in rows} <= {"0", "7", "10"}
 
 
+@pytest.mark.slow
 def test_a_function_that_makes_a_net_is_called_too(pages_root: Path, tmp_path: Path) -> None:
     """What it returns is of a class that no one has named."""
     tiny = [text for text in TINY if not text.startswith(("model=", "data="))]
@@ -103,6 +105,7 @@ def test_nothing_runs_that_is_not_allowed(root: Path, tmp_path: Path, allow: tup
     assert "--allow parts." in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_of_ones_own_space_and_sampler_in_two_processes(root: Path, tmp_path: Path) -> None:
     totals = ("search.n_trials=3", "finalists.top_k=0", "search.workers=2", "report=false", "search.ensemble=false")
     arguments = ("-m", "--config-dir", str(PROJECT / "conf"), *ALLOWED, "hparams_search=mine", *totals, *TINY)

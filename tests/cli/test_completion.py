@@ -103,6 +103,7 @@ def test_fish_completes(tmp_path: Path) -> None:
         assert words and all(word.startswith(expected) for word in words), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["docclf-train mod", "docclf-train -m hparams_search=optuna optimizer.l"])
 def test_a_completion_takes_less_than_a_second(typed: str, tmp_path: Path) -> None:
     seconds = []

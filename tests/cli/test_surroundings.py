@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from forked import forked
+from slowly import slowly
 
 from docclf.cli.console import settle_in
 
@@ -59,7 +60,7 @@ def test_a_home_that_others_could_write_is_not_taken(trap: str, without_home: Pa
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
-    "command", ["train seed=-1", "predict run=nowhere data.root=nowhere", "compare nowhere nowhere"]
+    "command", ["train seed=-1", *slowly("predict run=nowhere data.root=nowhere", "compare nowhere nowhere")]
 )
 def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path) -> None:
     done = subprocess.run(

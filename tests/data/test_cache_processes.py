@@ -92,6 +92,7 @@ def test_what_a_killed_process_leaves_is_not_used_and_goes_after_a_day(folder: P
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_the_later_process_waits_for_the_lock_and_takes_over_from_a_killed_one(folder: Path, tmp_path: Path) -> None:
     first = start(folder, tmp_path, slow=5)
     wait_until(lambda: list(tmp_path.glob("pages-*.npy.partial-*")))

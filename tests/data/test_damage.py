@@ -12,6 +12,7 @@ import pillow_heif
 import pypdfium2
 import pytest
 from PIL import Image
+from slowly import slowly
 
 from docclf.data.dataset import make_options, open_data_set
 from docclf.data.formats import quiet_decoders
@@ -135,9 +136,7 @@ def data_set(root: Path, n: int, seed: int) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    ("n", "seed"), [(60, 0), *(pytest.param(1000, seed, marks=pytest.mark.slow) for seed in (1, 2))]
-)
+@pytest.mark.parametrize(("n", "seed"), [(60, 0), *slowly((1000, 1), (1000, 2))])
 @pytest.mark.parametrize("multi_page", ["first", "all"])
 def test_damaged_files_are_named_and_nothing_crashes_hangs_or_warns(
     tmp_path: Path, n: int, seed: int, multi_page: str

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
+from slowly import slowly
 
 from docclf.data.cache.decoded import load_pages
 from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hashes
@@ -149,7 +150,7 @@ def test_a_hash_is_written_and_read(synthetic: list[Image.Image]) -> None:
 # In a data set
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".jp2", ".tif", ".pdf", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", *slowly(".jp2", ".tif", ".pdf", ".webp")])
 def test_like_pages_are_like_whatever_the_size_they_are_trained_at(
     suffix: str, synthetic: list[Image.Image], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from other_pages import (
     turn,
     write_letters,
 )
+from slowly import slowly
 
 from docclf.data.cache.decoded import load_pages
 from docclf.data.dataset import DataSet, make_options, open_data_set
@@ -42,12 +43,12 @@ def found(root: Path, size: int = 128) -> list[Difference]:
     return find_differences(data, sample, root.parent / "cache")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1, *slowly(2, 3, 4)])
 def test_nothing_is_named_where_nothing_was_made(tmp_path: Path, seed: int) -> None:
     assert found(write_letters(tmp_path / "pages", same, seed=seed)) == []
 
 
-@pytest.mark.parametrize("size", [112, 192])
+@pytest.mark.parametrize("size", [112, *slowly(192)])
 @pytest.mark.parametrize(
     ("change", "what"),
     [
@@ -63,11 +64,12 @@ def test_what_was_made_is_named_and_nothing_else(tmp_path: Path, change: Change,
     assert [one.what for one in found(write_letters(tmp_path / "pages", change), size)] == [what]
 
 
-@pytest.mark.parametrize(("change", "named"), [(enlarge, {"larger"}), (stretch, {"wider"})])
+@pytest.mark.parametrize(("change", "named"), [(enlarge, {"larger"}), *slowly((stretch, {"wider"}))])
 def test_another_size_and_another_shape_are_named(tmp_path: Path, change: Change, named: set[str]) -> None:
     assert {one.what for one in found(write_letters(tmp_path / "pages", change))} == named
 
 
+@pytest.mark.slow
 def test_a_part_of_the_pages_is_enough(tmp_path: Path) -> None:
     def sometimes(page: object, random: np.random.Generator) -> object:
         return skew(page, random) if random.random() < 0.6 else page  # type: ignore[arg-type]
@@ -105,6 +107,7 @@ def test_the_angle_of_a_page_is_measured_in_its_own_proportions(tmp_path: Path) 
     assert measure_looks(pages.images, pages.aspects)["skew"] == pytest.approx([0, 3, 10], abs=0.8)
 
 
+@pytest.mark.slow
 def test_what_was_found_is_remembered(tmp_path: Path) -> None:
     root = write_letters(tmp_path / "pages", skew)
     first = found(root)

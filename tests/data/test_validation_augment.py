@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from slowly import slowly
 from torch import Tensor
 
 from docclf.data.augment.batch import BatchAugment, resize
@@ -66,7 +67,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
     return len(a) == len(b) > 0 and all(torch.equal(one, other) for one, other in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, *slowly(1)])
 def test_the_same_pages_get_the_same_changes_in_every_epoch_and_trial(pages_root: Path, seed: int) -> None:
     seen, data = run(pages_root, seed=seed, augment=BatchAugment(**WORN))
     first, second = seen.validation[:2], seen.validation[2:]

@@ -160,6 +160,7 @@ def test_the_later_of_two_runs_uses_the_first_ones_pages(
     assert json.loads((root / "synthetic.json").read_text())["seed"] == (3 if same else 4)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_folder_of_whole_pages(drawn: Path, tmp_path: Path) -> None:
     root = tmp_path / "pages"
     code = f"import pathlib, docclf.demo; docclf.demo.draw_pages(pathlib.Path({str(root)!r}), workers=1, **{PAGES!r})"

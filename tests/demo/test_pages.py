@@ -43,6 +43,7 @@ def looks(path: Path) -> tuple[str | None, str, tuple[int, int]]:
         return image.format, image.mode, image.size
 
 
+@pytest.mark.slow
 def test_pixels_alone_do_not_tell_the_classes_apart(root: Path) -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
     (train, labels), (test, truth) = small(root, "train"), small(root, "test")

@@ -134,6 +134,7 @@ def test_every_command_composes(page: Path, folder: Path, monkeypatch: pytest.Mo
             importlib.import_module(name)._parser().parse_args(words)
 
 
+@pytest.mark.slow
 @page
 def test_every_override_in_the_text_composes(page: Path, folder: Path) -> None:
     for given in overrides(page):

@@ -15,6 +15,7 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
+from slowly import slowly
 
 from docclf.data.dataset import make_options, open_data_set
 from docclf.data.formats import quiet_decoders
@@ -172,7 +173,7 @@ def is_bright_to_pillow(path: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("n", "seed"), [(80, 0), *(pytest.param(2000, s, marks=pytest.mark.slow) for s in (1, 2))])
+@pytest.mark.parametrize(("n", "seed"), [(80, 0), *slowly((2000, 1), (2000, 2))])
 def test_every_file_is_a_page_or_a_problem_and_none_is_silently_black(tmp_path: Path, n: int, seed: int) -> None:
     root = tmp_path / "root"
     (root / "train").mkdir(parents=True)

@@ -99,6 +99,7 @@ def test_of_many_models_the_best_are_looked_at_and_all_have_a_weight() -> None:
     assert found.weights.shape == (63,) and (found.weights[60:62] > 0.2).all()
 
 
+@pytest.mark.slow
 def test_the_same_predictions_give_the_same_ensemble() -> None:
     first, second = (estimate(library(*COMPLEMENTS)) for _ in range(2))
     assert np.array_equal(first.weights, second.weights) and first.difference == second.difference

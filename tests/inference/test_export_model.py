@@ -117,6 +117,7 @@ def test_docclf_predicts_the_same_with_the_folder_from_elsewhere(
     assert {path.name for path in exported.iterdir()} == FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 1])
 def test_the_lines_of_the_readme_run_and_predict_as_docclf_does(
     exported: Path, pages_root: Path, compose_config: Compose, tmp_path: Path, channels: int
@@ -153,6 +154,7 @@ def test_it_is_checked_on_pages_of_the_run(export: tuple[Path, str], pages_root:
     assert "on 9 pages." in readme and str(pages_root) not in readme
 
 
+@pytest.mark.slow
 def test_it_is_checked_on_pages_that_are_given_and_at_most_16(
     run: Path, pages_root: Path, compose_config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +164,7 @@ def test_it_is_checked_on_pages_that_are_given_and_at_most_16(
     assert f"on 16 pages of {pages_root / 'train'}\n" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_pages_it_is_checked_on_noise_and_says_so(
     run: Path, compose_config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -173,6 +176,7 @@ def test_without_pages_it_is_checked_on_noise_and_says_so(
     assert "on 16 images of noise." in (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_agree_is_not_left(
     run: Path, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def test_a_file_that_does_not_agree_is_not_left(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_numbers_that_are_no_numbers_do_not_agree(tmp_path: Path) -> None:
     ensemble = load_ensemble(save_model(tmp_path / "model"))
     docclf.inference.onnx.write_onnx(ensemble, tmp_path / "model.onnx")
@@ -215,6 +220,7 @@ def check_backbone(compose_config: Compose, folder: Path, backbone: str, **optio
     assert expected.std(axis=0).max() > 1e-4, "or all pages are the same to it"
 
 
+@pytest.mark.slow
 def test_a_transformer_can_be_exported(compose_config: Compose, tmp_path: Path) -> None:
     check_backbone(compose_config, tmp_path, "test_vit", image_size=64, decoded_size=72, members=1)
 
@@ -234,6 +240,7 @@ def test_other_backbones_can_be_exported(
     check_backbone(compose_config, tmp_path, backbone, **options)
 
 
+@pytest.mark.slow
 def test_large_weights_get_a_file_of_their_own(
     run: Path, compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +296,7 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(
 RUN = "import runpy; runpy.run_module('docclf.export_model', run_name='__main__', alter_sys=True)"
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_folder_and_shows_no_warning(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("exported"))
     done = subprocess.run(

@@ -116,6 +116,7 @@ def test_its_mean_is_exact(joined: Joined) -> None:
     assert torch.allclose(found, sum(w * one for w, one in zip(WEIGHTS, apart, strict=True)), atol=1e-6)
 
 
+@pytest.mark.slow
 @needs_exporter
 def test_onnx_predicts_the_same(
     joined: Joined, exported: Path, compose_config: Compose, pages_root: Path, tmp_path: Path

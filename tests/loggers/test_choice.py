@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
+from slowly import slowly
 
 from docclf import CONF_DIR
 from docclf.errors import ConfigError
@@ -67,7 +68,7 @@ def exported(compose_config: Compose, folder: Path, *overrides: str) -> Callable
     return lambda *more: compose_config(path, *more, config="config", folder=folder)
 
 
-@pytest.mark.parametrize("before", ["csv", "wandb", "[csv,wandb]", "none", "[]"])
+@pytest.mark.parametrize("before", ["[csv,wandb]", *slowly("csv", "wandb", "none", "[]")])
 @pytest.mark.parametrize(
     ("override", "names"),
     [

@@ -79,6 +79,7 @@ def test_a_run_has_the_config_the_folds_metrics_and_the_result(
     assert "fold 1/2" in lines and "fold 2/2" in lines, "the run's own lines are W&B's log"
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_closed_as_failed_and_the_next_has_nothing_of_it(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.logger = {"wandb": {**WANDB["wandb"], "project": "mine"}}
     cfg.optimizer.lr, cfg.validation.folds = 1e30, 2
@@ -148,6 +149,7 @@ def test_without_an_api_key_a_run_is_offline(tmp_path: Path, monkeypatch: pytest
     assert "WANDB_MODE" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached_costs_one_wait_and_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -108,6 +108,7 @@ print(json.dumps([found.kind, found.source, same]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": AWAY[0]}])
 def test_weights_that_the_hub_s_cache_has_are_taken_without_a_network(tmp_path: Path, away: dict[str, str]) -> None:
     torch.manual_seed(3)

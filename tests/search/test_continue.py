@@ -134,6 +134,7 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     assert not list(search.folder.glob("*/resume"))
 
 
+@pytest.mark.slow
 def test_the_best_trial_so_far_can_predict_whenever_the_search_is_killed(search: Any) -> None:
     best = search.folder / "best"
 

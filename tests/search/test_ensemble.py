@@ -129,6 +129,7 @@ def test_best_has_one_model_that_predicts_the_mean_and_a_run_as_any_other(export
     assert compared and status == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_again_says_the_same(again: Any) -> None:
     before = told(again)
     n = len(finalists(again))
@@ -152,11 +153,12 @@ def test_it_is_chosen_anew_by_what_is_known_then(again: Any) -> None:
     assert set(told(again)["ensemble"]["trials"]) == {1, 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "known", "why"),
     [
         ("search.ensemble=true", (2,), "one trial alone is as good as the mean of several"),
-        ("keep_checkpoints=none", (2, 3), "keep_checkpoints=none keeps no models"),
+        pytest.param("keep_checkpoints=none", (2, 3), "keep_checkpoints=none keeps no models", marks=pytest.mark.slow),
     ],
 )
 def test_where_there_is_none_one_line_says_why(search: Any, override: str, known: tuple[int, ...], why: str) -> None:

@@ -15,6 +15,7 @@ def test_an_unknown_model_ends_the_search_at_its_first_trial_with_the_nearest_na
     assert trial.user_attrs["cause"] == f"ConfigError: {last}"
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_fails_its_trial_and_not_the_search(search: Any) -> None:
     output = search.run("optimizer.lr=choice(5e-4, 1e30)", "search.seed=0")
     for trial in search.trials:

@@ -11,6 +11,7 @@ from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
 LADDER = ("hparams_search=ladder", "validation.epochs=3", "validation.folds=3", "search.n_trials=7")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_best_goes_on_to_what_it_would_have_come_to(search: Any, tmp_path: Path, workers: int) -> None:
     output = search.run(*LADDER, f"search.workers={workers}")

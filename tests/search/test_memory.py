@@ -71,6 +71,7 @@ def test_what_this_space_does_not_hold_is_left_to_the_sampler(tmp_path: Path, sp
 HEADS = ("model.tune=head", "search.n_trials=4", "hydra/sweeper/pruner=none", "search.ensemble=false")
 
 
+@pytest.mark.slow
 def test_a_search_begins_with_the_winner_of_the_one_before(make_search: Callable[..., Any], tmp_path: Path) -> None:
     first = make_search(tmp_path, "first")
     first.run(*HEADS, "search.n_trials=2")

@@ -90,6 +90,7 @@ def test_the_winner_is_exported_whole_and_with_its_parameters(searched: Searched
     assert header[0].startswith(f"# study: search, trial {best.number} of 4")
 
 
+@pytest.mark.slow
 def test_the_printed_command_trains_the_winner_to_the_same_scores_in_another_folder(
     searched: Searched, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
     assert last.params != first.params
 
 
+@pytest.mark.slow
 def test_trials_that_were_asked_for_together_stop_together_and_are_all_tried_again(toy: Any) -> None:
     command = ("n_trials=3", "heeds_time=true", "hydra.sweeper.n_jobs=2", "steps=40")
     for timeout in (4, 30):  # on a slow machine both have begun by the second one
@@ -104,6 +105,7 @@ def test_trials_that_were_asked_for_together_stop_together_and_are_all_tried_aga
     assert toy.states() == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_a_search_without_a_better_score_in_so_many_trials_ends_as_a_success(toy: Any) -> None:
     best = "hydra.sweeper.enqueue=[{x:0.3,n:2,colour:blue}]"
     command = ("n_trials=50", best, "hydra.sweeper.stop_when_stagnant=3", "raise_at=[2]")
@@ -203,6 +205,7 @@ def finalists(toy: Any) -> list[FrozenTrial]:
     return optuna.load_study(study_name="toy-finalists", storage=toy.storage).get_trials() if is_there else []
 
 
+@pytest.mark.slow
 def test_finalists_without_time_are_stopped_the_best_trial_wins_and_later_they_are_scored(toy: Any) -> None:
     for timeout in (5, 40):  # on a slow machine the first finalist has begun by the second one
         output = toy.run(*SHORT, f"hydra.sweeper.timeout={timeout}").output

@@ -7,6 +7,7 @@ import pytest
 DISCRETE = ("x=choice(0.1, 0.3)", "n=range(1, 3)", "colour=blue", "hydra/sweeper/sampler=random")
 
 
+@pytest.mark.slow
 def test_what_was_tried_already_is_told_and_not_run(toy: Any) -> None:
     output = toy.run(
         "n_trials=12",

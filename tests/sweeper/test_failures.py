@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from slowly import slowly
 
 from docclf.sweeper.study.outcome import Outcome
 
@@ -44,7 +45,7 @@ def test_all_failed_says_why_grouped_by_cause(toy: Any) -> None:
     assert not (toy.folder / "optimization_results.yaml").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, *slowly(2)])
 def test_a_task_that_exits_fails_its_trial_and_not_the_search(workers: int, toy: Any) -> None:
     output = toy.run("n_trials=4", f"hydra.sweeper.n_jobs={workers}", "exit_at=[1]").output
     assert toy.states() == states("CFCC")

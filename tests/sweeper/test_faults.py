@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slowly import slowly
 
 from docclf.errors import DataError, MachineError
 from docclf.sweeper.run.faults import fault_of
@@ -65,8 +66,11 @@ def test_other_errors_are_none(error: Exception, tmp_path: Path) -> None:
     assert fault_of(error, tmp_path) is None
 
 
-@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.ESTALE, "'disk I/O error'"])
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "fault",
+    [errno.ENOSPC, *slowly(errno.ESTALE, "'disk I/O error'")],
+)
+@pytest.mark.parametrize("workers", [1, *slowly(2)])
 def test_a_fault_ends_the_search_counts_nothing_and_the_same_command_goes_on(
     toy: Any, fault: int | str, workers: int
 ) -> None:
@@ -84,6 +88,7 @@ def test_a_fault_ends_the_search_counts_nothing_and_the_same_command_goes_on(
     assert lost in [trial.params for trial in toy.counted()], "what the machine cut off is tried again"
 
 
+@pytest.mark.slow
 def test_a_fault_that_comes_again_and_again_never_counts(toy: Any) -> None:
     for number in range(3):
         toy.run("n_trials=2", f"fault_at=[[{number},{errno.EROFS}]]", code=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
+from slowly import slowly
 from toy_finalists import AGAIN, finalists
 
 from docclf.sweeper.storage.ownership import is_for_another
@@ -69,7 +70,7 @@ def test_other_overrides_score_them_all_again(again: Any) -> None:
     assert [len(trial.intermediate_values) for trial in finalists(again)] == 3 * [2] + 3 * [1]
 
 
-@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize("at", [0, *slowly(2)])
 def test_a_killed_finalist_is_scored_again_and_the_others_stay(at: int, toy: Any) -> None:
     # Trial numbers of search and finalists coincide, so the signal needs a step that only finalists reach.
     more = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGKILL")
@@ -87,6 +88,7 @@ def test_a_killed_finalist_is_scored_again_and_the_others_stay(at: int, toy: Any
     assert toy.files(*(f"finalists/{i}" for i in range(at))) == done
 
 
+@pytest.mark.slow
 def test_in_a_race_who_falls_behind_the_leader_stops(toy: Any) -> None:
     toy.run(*AGAIN, "n_trials=12", "hydra.sweeper.finalists.top_k=4", "hydra.sweeper.finalists.race=true")
     trials = finalists(toy)
@@ -95,6 +97,7 @@ def test_in_a_race_who_falls_behind_the_leader_stops(toy: Any) -> None:
     assert all(len(t.intermediate_values) == 1 for t in trials[2:])
 
 
+@pytest.mark.slow
 def test_nobody_runs_again_when_it_is_not_asked_for_or_nobody_came_to_the_end(toy: Any) -> None:
     toy.run("n_trials=3")
     assert not (toy.folder / "finalists").exists()
@@ -196,6 +199,7 @@ def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(again
     assert found[0].number == last.number and len(found) == 3
 
 
+@pytest.mark.slow
 def test_finalists_whose_runs_are_all_on_another_machine_are_left_to_it(again: Any) -> None:
     ids = [trial._trial_id for trial in finalists(again)]
     with closing(sqlite3.connect(again.folder / "study.db")) as database, database:

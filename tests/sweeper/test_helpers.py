@@ -96,6 +96,7 @@ def test_what_others_are_pruned_by_is_helped_before_another_trial_begins_and_so_
     assert "goes on without" not in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [("hydra.sweeper.helpers=0",), ("hydra.sweeper.n_jobs=1",), ("hydra/launcher=joblib",)]
 )
@@ -106,15 +107,20 @@ def test_nobody_helps_where_it_is_not_asked_for_or_the_workers_are_no_processes_
     assert len(toy.counted()) == 3 and helped(toy) == []
 
 
+@pytest.mark.slow
 def test_without_a_pruner_trials_come_first(toy: Any) -> None:
     waits = "await_at=[[0, multirun/toy/2/app.log], [2, multirun/toy/2/helped]]"
     toy.run(*TWO, waits)
     assert len(toy.counted()) == 3 and 2 in helped(toy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("helper", "cause"),
-    [("fails", "ArithmeticError: asked to fail"), ("dies", "its worker process ended, SIGKILL(-9)")],
+    [
+        ("fails", "ArithmeticError: asked to fail"),
+        pytest.param("dies", "its worker process ended, SIGKILL(-9)", marks=pytest.mark.slow),
+    ],
 )
 def test_a_helper_that_fails_harms_nobody(toy: Any, helper: str, cause: str) -> None:
     waits = "await_at=[[0, multirun/toy/0/helped]]"

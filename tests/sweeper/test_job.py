@@ -60,6 +60,7 @@ def test_a_single_run_and_another_sweeper_get_the_stand_in_too(toy: Any) -> None
     assert not list(toy.cwd.rglob("study.db"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "module"),
     [

@@ -64,6 +64,7 @@ def test_lines_push_it_down_and_it_is_never_there_twice(watched: OnTerminal) -> 
     assert [found for found in rows if len(found) > 1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preload", ["null", "[json]"], ids=["started for a trial", "started before the display"])
 def test_lines_of_two_workers_are_not_torn(toy: Any, preload: str) -> None:
     command = ("n_trials=4", "seconds=2", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
@@ -82,6 +83,7 @@ def test_pruned_trials_are_told_apart(toy: Any) -> None:
     assert seen.saw("1 complete  1 pruned  0 failed", "scores      ·▄")
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_a_name_in_hangul_and_no_color(toy: Any, watched: OnTerminal) -> None:
     def colours(seen: OnTerminal) -> set[bytes]:
         codes = {code for text in SGR.findall(seen.raw) for code in text.split(b";")}
@@ -142,6 +144,7 @@ def test_an_error_leaves_the_terminal_whole_and_is_to_be_read(toy: Any) -> None:
     assert is_whole(seen)
 
 
+@pytest.mark.slow
 def test_a_killed_search_leaves_the_cursor(toy: Any) -> None:
     seen = start(toy, "n_trials=9", "seconds=1")
     assert seen.read(lambda: seen.saw("1 complete"))
@@ -191,6 +194,7 @@ print(sorted(thread.name for thread in threading.enumerate()))
 """
 
 
+@pytest.mark.slow
 def test_its_threads_end_with_it_but_for_the_one_that_others_may_still_write_to(toy: Any) -> None:
     act = "while not os.path.exists('seen'): time.sleep(0.02)"
     seen = OnTerminal([sys.executable, "-W", "error", "-c", ALONE.replace("ACT", act)], toy.cwd)

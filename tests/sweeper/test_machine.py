@@ -60,6 +60,7 @@ def test_auto_is_one_a_gpu_or_one_a_core_as_far_as_memory_goes(monkeypatch: pyte
         assert n_workers("auto") == expected
 
 
+@pytest.mark.slow
 def test_a_worker_has_its_share_in_its_environment(toy: Any) -> None:
     toy.run("n_trials=2", "hydra.sweeper.n_jobs=2", "note='${oc.env:MKL_NUM_THREADS,none}'")
     expected = os.environ.get("MKL_NUM_THREADS", str(max(1, n_cores() // 2)))

@@ -74,6 +74,7 @@ def test_wrong_input_after_a_trial_that_came_to_its_end_fails_its_trial_alone(to
     assert len(toy.trials) == 3
 
 
+@pytest.mark.slow
 def test_fixed_overrides_stay_as_they_were_but_for_those_that_only_set_the_sweeper(toy: Any) -> None:
     strict = ("hydra.sweeper.may_change=null", "steps=3")
     toy.run("n_trials=1", *strict)

@@ -28,6 +28,7 @@ def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> N
     assert {str(trial.user_attrs["process"]) for trial in toy.trials} == imported
 
 
+@pytest.mark.slow
 def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_that_was_here(toy: Any) -> None:
     command = ("n_trials=2", "hydra.sweeper.n_jobs=4", "seconds=0", "hydra.sweeper.preload=[heavy]")
     toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")

@@ -11,6 +11,7 @@ BETTER = ("--config-name", "climb", *AGAIN, "hydra.sweeper.finalists.top_k=1", "
 REFERENCES = "hydra.sweeper.finalists.references={far: {note: far}, near: {shape: square, x: -0.2, note: near}}"
 
 
+@pytest.mark.slow
 def test_the_reference_that_the_winner_falls_behind_is_made_of_the_baseline(toy: Any) -> None:
     output = toy.run(*BETTER, REFERENCES).output
     *others, reference = finalists(toy)
@@ -33,6 +34,7 @@ def test_the_best_reference_takes_part_like_any_finalist_and_is_scored_once(toy:
     assert len(finalists(toy)) == n
 
 
+@pytest.mark.slow
 def test_a_killed_reference_is_scored_again(toy: Any) -> None:
     command = (*BETTER, REFERENCES, "hydra.sweeper.finalists.overrides={steps: 5}")
     toy.run(*command, "signal_at=[2, 4]", code=-9)
@@ -45,6 +47,7 @@ def test_a_killed_reference_is_scored_again(toy: Any) -> None:
     assert again in scored(toy.study)
 
 
+@pytest.mark.slow
 def test_no_reference_runs_where_the_winner_is_better_or_nobody_is_scored_again(toy: Any) -> None:
     toy.run(*AGAIN, "floors={far: 9}", "hydra.sweeper.finalists.references={far: {note: far}}")
     assert not any("reference" in t.user_attrs for t in finalists(toy))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 
 from docclf.sweeper.strategy.pruners import make_finalists_pruner
 from docclf.sweeper.strategy.race import Race
@@ -16,6 +17,7 @@ def gadget(seen: Path) -> dict[str, Any]:
 NAMES = ("pruner", "sampler", "preflight", "preload", "custom_search_space")
 
 
+@pytest.mark.slow
 def test_attributes_of_a_study_are_never_called(toy: Any) -> None:
     toy.run("n_trials=2", "hydra.sweeper.n_jobs=1")
     seen = {name: gadget(toy.cwd / f"{name} was called") for name in NAMES}

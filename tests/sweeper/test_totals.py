@@ -28,6 +28,7 @@ def test_failed_and_pruned_trials_count_towards_the_total(toy: Any) -> None:
     assert len(toy.trials) == 3
 
 
+@pytest.mark.slow
 def test_trials_asked_for_together_keep_their_numbers(toy: Any) -> None:
     toy.run("n_trials=5", "hydra.sweeper.n_jobs=3", "raise_at=[1]")
     assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]

@@ -121,6 +121,7 @@ def _holds(pid: int, file: str) -> bool:
     return any(file in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )

@@ -44,6 +44,7 @@ def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(pages_root: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, devices in ((one, ()), (two, ("trainer.devices=2", "trainer.strategy=ddp"))):
@@ -75,6 +76,7 @@ def test_each_process_takes_its_part_of_every_batch() -> None:
             assert sum(map(len, parts)) == 7 and len({len(part) for part in parts}) <= 2, "a batch, in even parts"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["trainer.devices=2"], ["trainer.devices=choice(2,3)"]])
 def test_a_search_refuses_several_devices_and_names_what_does_it(
     more: list[str], pages_root: Path, tmp_path: Path

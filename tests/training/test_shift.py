@@ -62,6 +62,7 @@ def run(cwd: Path, *arguments: str) -> str:
     return output
 
 
+@pytest.mark.slow
 def test_looking_at_pages_compares_them(tmp_path: Path) -> None:
     root = write_letters(tmp_path / "pages", blur)
     output = run(tmp_path, "docclf.data", *SMALL, f"data.root='{root}'", "data.near_duplicates=null")
@@ -78,6 +79,7 @@ def test_looking_at_pages_that_look_alike_says_so(tmp_path: Path) -> None:
     assert not list((tmp_path / "outputs").rglob("test_pages.png"))
 
 
+@pytest.mark.slow
 def test_a_search_says_it_before_its_first_trial_and_shows_it_in_report_and_verdict(tmp_path: Path) -> None:
     root = write_letters(tmp_path / "pages", skew)
     command = ["docclf.train", "-m", "hparams_search=head", *SMALL, f"data.root='{root}'", "data.near_duplicates=null"]

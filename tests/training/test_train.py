@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
+from slowly import slowly
 
 from docclf.cli.preflight import preflight
 from docclf.data.augment.batch import BatchAugment
@@ -172,6 +173,7 @@ def test_without_test_labels_a_model_on_all_pages_is_saved_and_not_scored(
     assert not (tmp_path / "run" / "confusion_test.png").exists()
 
 
+@pytest.mark.slow
 def test_training_may_start_from_a_file_of_weights(cfg: DictConfig, tmp_path: Path) -> None:
     state = timm.create_model("test_resnet", num_classes=11).state_dict()
     cfg.validation.run_folds, cfg.optimizer.lr, cfg.optimizer.weight_decay, cfg.refit = 1, 0.0, 0.0, "all"
@@ -213,7 +215,7 @@ def test_preflight_refuses_what_no_trial_could_train_on(cfg: DictConfig) -> None
         preflight(cfg)
 
 
-@pytest.mark.parametrize("tune", ["all", "head"])
+@pytest.mark.parametrize("tune", ["head", *slowly("all")])
 def test_a_class_of_one_page_is_in_training_alone_and_never_scored(
     cfg: DictConfig, pages_root: Path, tmp_path: Path, tune: str
 ) -> None:

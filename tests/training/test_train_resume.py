@@ -11,6 +11,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import FloatDistribution
+from slowly import slowly
 
 from docclf import train as module
 from docclf.cli.preflight import preflight
@@ -117,7 +118,7 @@ def test_an_interrupted_run_goes_on_in_another_attempt_of_its_trial(searching: S
     assert trials[0].intermediate_values == trials[1].intermediate_values
 
 
-@pytest.mark.parametrize(("key", "value"), [("data.batch_size", 6), ("seed", 1), ("augment.degrees", 3)])
+@pytest.mark.parametrize(("key", "value"), [("seed", 1), *slowly(("data.batch_size", 6), ("augment.degrees", 3))])
 def test_what_another_config_trained_is_left_alone(searching: Searching, key: str, value: float) -> None:
     searching.break_off()
     OmegaConf.update(searching.cfg, key, value)
@@ -141,6 +142,7 @@ def test_a_run_whose_loss_broke_leaves_nothing_to_go_on_with(searching: Searchin
     assert searching.result(0)["state"] == "FAIL" and searching.kept(0) == []
 
 
+@pytest.mark.slow
 def test_a_search_for_less_time_stops_no_trial_for_its_score(searching: Searching) -> None:
     searching.cfg.search.objective = "train_seconds"
     assert searching.run(pruner=UNBEATABLE) == searching.result(0)["metrics"]["train_seconds"]
@@ -165,6 +167,7 @@ def test_a_whole_run_makes_as_many_reports_as_the_pruner_is_checked_against(
     assert len(searching.study.trials[0].intermediate_values) == preflight(searching.cfg)["steps"]
 
 
+@pytest.mark.slow
 def test_what_was_kept_of_another_split_is_not_gone_on_with(searching: Searching, tmp_path: Path) -> None:
     searching.run()
     split = tmp_path / "split.csv"

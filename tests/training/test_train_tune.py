@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
 from safetensors.torch import load_file
 from scipy.special import softmax
+from slowly import slowly
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
@@ -93,7 +94,7 @@ class ByHand:
 # A head alone
 
 
-@pytest.mark.parametrize("fit", ["squeeze", "letterbox"])
+@pytest.mark.parametrize("fit", ["letterbox", *slowly("squeeze")])
 def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
     tuned: DictConfig, fit: str, compose_config: Compose, tmp_path: Path
 ) -> None:
@@ -192,7 +193,7 @@ def fine_tuned(tuned: DictConfig, tune: str) -> DictConfig:
     return tuned
 
 
-@pytest.mark.parametrize("lr", [3e-3, 1.0])
+@pytest.mark.parametrize("lr", [1.0, *slowly(3e-3)])
 def test_a_run_that_fine_tunes_never_keeps_less_than_its_head(tuned: DictConfig, lr: float, tmp_path: Path) -> None:
     head = train(tuned, tmp_path / "head")
     cfg = fine_tuned(tuned, "last")
@@ -210,8 +211,8 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda kind: monkeypatch.setattr(FoldAverage, "kept", property(lambda _: kind))
 
 
-@pytest.mark.parametrize("refit", ["folds", "all"])
-@pytest.mark.parametrize("kind", ["head", "average", "net"])
+@pytest.mark.parametrize("refit", ["folds", *slowly("all")])
+@pytest.mark.parametrize("kind", ["average", *slowly("head", "net")])
 def test_what_is_kept_is_what_predicts(
     tuned: DictConfig, kind: str, refit: str, keep: Any, compose_config: Compose, tmp_path: Path
 ) -> None:
@@ -256,6 +257,7 @@ def break_off(cfg: DictConfig, run: Path, at: int, patch: pytest.MonkeyPatch) ->
     assert result_of(run)["state"] == "INTERRUPTED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_batch_size", [None, 4])
 def test_an_interrupted_run_comes_to_the_same_as_an_undisturbed_one(
     tuned: DictConfig, max_batch_size: int | None, keep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,7 @@ def ask(compose_config: Compose, trained: Path, tmp_path: Path) -> Callable[...,
     return call
 
 
+@pytest.mark.slow
 def test_pages_below_the_confidence_of_that_accuracy_are_for_review(
     ask: Any, trained: Path, pages_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

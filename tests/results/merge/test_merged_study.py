@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from merged_studies import SPACE, Make, board, load, merge, new_study, origins, tell
 from optuna.trial import TrialState
 
@@ -52,6 +53,7 @@ def test_trials_come_in_the_order_of_the_studies_and_the_baseline_once(make: Mak
     assert origins(tmp_path / "again")[:2] == [("hostb", 0), ("hostb", 1)]
 
 
+@pytest.mark.slow
 def test_of_two_baselines_the_one_that_came_to_its_end_stays_and_others_stay_both(tmp_path: Path) -> None:
     base = {"optimizer.lr": 1e-3, "data.batch_size": 32}
     failed, done, other = (new_study(tmp_path / name) for name in "abc")

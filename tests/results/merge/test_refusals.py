@@ -21,9 +21,11 @@ from docclf.errors import ConfigError, SpaceError
     ("records", "said"),
     [
         ({"facts": FACTS | {"data": "d2"}}, "  data: d1, d2\n"),
-        ({"facts": FACTS | {"folds": "f2"}}, "  folds: f1, f2\n"),
-        ({"objective": {}}, "  macro_f1: maximize, nothing\n"),
-        ({"config": CONFIG | {"validation.folds": "5"}}, "  validation.folds: 3, 5\n"),
+        pytest.param({"facts": FACTS | {"folds": "f2"}}, "  folds: f1, f2\n", marks=pytest.mark.slow),
+        pytest.param({"objective": {}}, "  macro_f1: maximize, nothing\n", marks=pytest.mark.slow),
+        pytest.param(
+            {"config": CONFIG | {"validation.folds": "5"}}, "  validation.folds: 3, 5\n", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_scores_that_cannot_be_compared_are_refused_and_marked_anyway(
@@ -131,6 +133,7 @@ def test_a_study_of_another_program_needs_anyway(make: Make, tmp_path: Path) -> 
     assert [who for who, _ in origins(tmp_path / "team")] == ["hostb", "hostb", "hosta", "hosta"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_refused_with_a_sentence(make: Make, tmp_path: Path) -> None:
     a = make("a", 0.3)
     shutil.copytree(a, tmp_path / "copy")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from slowly import slowly
 from torch import Tensor
 from torch.optim import SGD
 
@@ -93,7 +94,7 @@ def hungry(**options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("most", [4, 3, 1])
+@pytest.mark.parametrize("most", [3, *slowly(4, 1)])
 def test_a_fold_without_memory_is_trained_again_with_halves_until_it_fits(
     folds: Any, most: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_fold_without_memory_is_trained_again_with_halves_until_it_fits(
     assert np.allclose(result.probabilities, whole.probabilities, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_where_one_page_is_too_much_the_error_is_the_model_s_own(folds: Any) -> None:
     tried: list[int] = []
     trial = folds.Recorder()
@@ -129,6 +131,7 @@ def test_where_one_page_is_too_much_the_error_is_the_model_s_own(folds: Any) -> 
     assert tried == [6, 3, 2, 1] and trial.reports == []
 
 
+@pytest.mark.slow
 def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
     folds: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,7 +145,7 @@ def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
     assert all(torch.equal(found[key], whole[key]) for key in found), "which began with what the first one found out"
 
 
-@pytest.mark.parametrize("with_checkpoints", [True, False])
+@pytest.mark.parametrize("with_checkpoints", [True, *slowly(False)])
 def test_memory_that_runs_out_in_a_later_epoch_costs_that_epoch_alone_where_checkpoints_are_kept(
     folds: Any, with_checkpoints: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from slowly import slowly
 
 from docclf.models.state import load_state, save_state
 from docclf.training.folds.resume import FoldCheckpoints
@@ -41,7 +42,7 @@ class Break(pl.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("fold", "epoch"), ENDS)
+@pytest.mark.parametrize(("fold", "epoch"), [*ENDS[::4], *slowly(*(end for end in ENDS if end not in ENDS[::4]))])
 def test_an_interruption_at_a_report_costs_that_epoch_alone(slow: Any, tmp_path: Path, fold: int, epoch: int) -> None:
     step = 3 * fold + epoch
     slow.break_off(slow.folds.Recorder(break_at=step), FoldCheckpoints(tmp_path / "0", "key"))
@@ -105,7 +106,7 @@ def test_folds_that_are_all_finished_are_taken_over_as_they_are(slow: Any, tmp_p
     assert epochs.lengths == [] and result.metrics == before.metrics
 
 
-@pytest.mark.parametrize("fold", [0, 1, 2])
+@pytest.mark.parametrize("fold", [1, *slowly(0, 2)])
 def test_an_interruption_goes_on_with_one_report_a_fold(slow: Any, tmp_path: Path, fold: int) -> None:
     slow.break_off(slow.folds.Recorder(break_at=fold), FoldCheckpoints(tmp_path, "key"), report="fold")
     trial = slow.folds.Recorder()
@@ -171,7 +172,7 @@ class Gadget:
         return (Path.touch, (self.seen,))
 
 
-@pytest.mark.parametrize("damage", [halve, empty, confuse, pickle])
+@pytest.mark.parametrize("damage", [halve, pickle, *slowly(empty, confuse)])
 @pytest.mark.parametrize(
     ("name", "lengths", "warning"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from slowly import slowly
 
 from docclf.errors import ConfigError
 from docclf.train import train
@@ -21,7 +22,7 @@ def run(cfg: DictConfig, folder: Path, **changes: Any) -> tuple[Any, dict[str, A
     return value, yaml.safe_load((folder / "result.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("tune", ["head", "all"])
+@pytest.mark.parametrize("tune", ["head", *slowly("all")])
 @pytest.mark.parametrize("pretrained", [False])
 def test_both_scores_are_those_of_two_runs(cfg: DictConfig, tmp_path: Path, tune: str, pretrained: bool) -> None:
     same = {"model__tune": tune, "model__head__views": 1, "optimizer__lr": 3e-3}

@@ -13,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 from filelock import FileLock
 from pytorch_lightning.loggers import CSVLogger
+from slowly import slowly
 
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
@@ -86,10 +87,10 @@ def shared(slow: Any, tmp_path: Path) -> Shared:
     return Shared(slow, tmp_path)
 
 
-@pytest.mark.parametrize("report", ["epoch", "fold"])
+@pytest.mark.parametrize("report", ["epoch", *slowly("fold")])
 @pytest.mark.parametrize(
     ("epochs", "helped", "own"),
-    [(100, [3, 3, 3], []), (6, [3, 3], [3]), (3, [3], [3, 3]), (4, [3, 1], [2, 3]), (2, [2], [1, 3, 3])],
+    [(6, [3, 3], [3]), (4, [3, 1], [2, 3]), *slowly((100, [3, 3, 3], []), (3, [3], [3, 3]), (2, [2], [1, 3, 3]))],
 )
 def test_whoever_trains_a_fold_the_run_comes_to_the_same(
     shared: Shared, slow: Any, report: str, epochs: int, helped: list[int], own: list[int]
@@ -104,7 +105,7 @@ def test_whoever_trains_a_fold_the_run_comes_to_the_same(
     assert shared.trained == own and all(fold.seconds > 0 for fold in result.folds)
 
 
-@pytest.mark.parametrize("step", [1, 3, 5, 6])
+@pytest.mark.parametrize("step", [3, *slowly(1, 5, 6)])
 def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, step: int) -> None:
     expected = slow.folds.Recorder(prune_at=step)
     alone, _ = slow.run(expected)
@@ -185,6 +186,7 @@ def test_what_was_finished_after_the_end_leaves_nothing(tmp_path: Path) -> None:
     assert not checkpoints.claim(1) and not (tmp_path / "resume").exists()
 
 
+@pytest.mark.slow
 def test_a_fold_that_cannot_be_read_is_trained_again(
     shared: Shared, slow: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_fold_that_cannot_be_read_is_trained_again(
     assert f"Cannot read {damaged}, training the fold again: " in caplog.text
 
 
+@pytest.mark.slow
 def test_loggers_are_told_what_a_helper_trained(shared: Shared, slow: Any, tmp_path: Path) -> None:
     def table(folder: str, fold: int) -> list[dict[str, str]]:
         with (tmp_path / folder / f"fold_{fold}" / "metrics.csv").open(newline="") as file:
@@ -218,6 +221,7 @@ def test_loggers_are_told_what_a_helper_trained(shared: Shared, slow: Any, tmp_p
         assert table("shared", fold) == table("alone", fold) != []
 
 
+@pytest.mark.slow
 def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: Any) -> None:
     def kept(trainer: FoldTrainer) -> FoldTrainer:
         return FoldTrainer(**{**vars(trainer), "keep_weights": True})
@@ -232,7 +236,7 @@ def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: A
     assert [(shared.resume / f"fold_{fold}_net.safetensors").read_bytes() for fold in range(3)] == helped
 
 
-@pytest.mark.parametrize("epochs", [100, 4])
+@pytest.mark.parametrize("epochs", [4, *slowly(100)])
 def test_folds_that_start_from_heads_come_to_the_same_whoever_trains_them(
     shared: Shared, slow: Any, epochs: int, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_student_learns_what_its_teacher_predicts_and_keeps_one_net(
     assert said["text"].partition("0.000: ")[2] in compare_runs(teacher, student)
 
 
+@pytest.mark.slow
 def test_what_has_learnt_is_kept_though_the_head_scores_better(
     cfg: DictConfig, teacher: Path, weights_file: Path, tmp_path: Path
 ) -> None:

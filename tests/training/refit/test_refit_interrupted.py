@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kept_weights import EPOCHS, FOLDS, forgetful, result_of, weights_of
 from omegaconf import DictConfig
+from slowly import slowly
 
 from docclf.errors import DataError
 from docclf.inference import folder as model_folder
@@ -60,7 +61,7 @@ def interrupted(tiny_config: DictConfig, tmp_path: Path, monkeypatch: pytest.Mon
     return Interrupted(tiny_config, tmp_path / "run", monkeypatch)
 
 
-@pytest.mark.parametrize("at", [3, 5, 7], ids=["in fold 2's first epoch", "in its last", "within fold 3"])
+@pytest.mark.parametrize("at", [3, *slowly(5, 7)])  # within folds 2 and 3
 def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_bit_by_bit(
     at: int, interrupted: Interrupted, runs: dict[str, Path]
 ) -> None:
@@ -74,6 +75,7 @@ def test_weights_that_an_interrupted_run_keeps_are_those_of_an_undisturbed_one_b
     assert not (interrupted.run / "resume").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_kept_no_weights_is_not_gone_on_with_by_one_that_must(
     interrupted: Interrupted, runs: dict[str, Path]
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
     assert weights_of(interrupted.run) == weights_of(runs["folds"]) and interrupted.fits == FOLDS
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
     interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,12 @@
+"""Parameters of tests that `make test-slow` runs alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def slowly(*values: Any) -> Iterator[Any]:
+    """Each of these values, or tuple of values, of a parametrized test as one of the slow tests."""
+    for value in values:
+        yield pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
