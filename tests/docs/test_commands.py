@@ -59,7 +59,7 @@ def folder(tmp_path: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPa
     folder = tmp_path / FOLDER
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name in ("first", "mine", "pareto", "team"):
+    for name in ("first", "mine", "pareto", "scans", "team"):
         config = compose_config()
         OmegaConf.set_struct(config, False)
         groups = ["augment", "validation", "data", "model"]
