@@ -24,7 +24,7 @@ _MOST_BYTES = 8_000_000
 _SHARED = ("targets", "class_names", "channels")
 
 
-class View(NamedTuple):
+class InputFormat(NamedTuple):
     """How a model sees a page: decoded to a square, then reduced, squeezed or with its proportions (`letterbox`)."""
 
     decoded_size: int
@@ -109,12 +109,12 @@ class Description:
         return self.head is not None and self.head.fraction > 0
 
     @property
-    def view(self) -> View:
+    def view(self) -> InputFormat:
         """How it sees a page, where it has no parts."""
-        return View(self.decoded_size, self.image_size, self.fit)
+        return InputFormat(self.decoded_size, self.image_size, self.fit)
 
     @property
-    def views(self) -> list[View]:
+    def views(self) -> list[InputFormat]:
         """All ways in which it sees a page, each once."""
         return list(dict.fromkeys(part.view for part in self.parts)) or [self.view]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from docclf.inference.description import Description, View
-from docclf.models.frozen.features import Passes, Views
+from docclf.inference.description import Description, InputFormat
+from docclf.models.frozen.features import MultiScaleFeatures, Passes
 from docclf.models.frozen.head import Head
 
 
@@ -20,7 +20,7 @@ class FrozenHead(torch.nn.Module):
         head: The classifier.
     """
 
-    def __init__(self, views: Views, head: Head) -> None:
+    def __init__(self, views: MultiScaleFeatures, head: Head) -> None:
         super().__init__()
         self.views = views
         self.linear = torch.nn.Linear(head.weight.shape[1], len(head.bias))
@@ -29,7 +29,7 @@ class FrozenHead(torch.nn.Module):
             self.linear.bias.copy_(torch.from_numpy(head.bias))
 
 
-class Ensemble(torch.nn.Module):
+class FoldEnsemble(torch.nn.Module):
     """The mean of its members' probabilities; with a head, each member's are averaged with those of the head before.
 
     Args:
@@ -52,7 +52,7 @@ class Ensemble(torch.nn.Module):
         self.eval()
 
     def features(self, images: Tensor, aspects: Tensor, passes: Passes | None = None) -> Tensor:
-        """Frozen features of pages, see `docclf.models.frozen.features.Views`; there must be a head."""
+        """Frozen features of pages, see `docclf.models.frozen.features.MultiScaleFeatures`; there must be a head."""
         assert self.head is not None
         found: Tensor = self.head.views(images, aspects, passes)
         return found
@@ -75,7 +75,7 @@ class Ensemble(torch.nn.Module):
             images: Of shape (n, channels, image_size, image_size) in [0, 1].
             aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
-            passes: See `docclf.models.frozen.features.Views`.
+            passes: See `docclf.models.frozen.features.MultiScaleFeatures`.
 
         Returns:
             Of shape (n, n_classes); rows sum to 1.
@@ -91,7 +91,7 @@ class Ensemble(torch.nn.Module):
         return torch.stack([(one / temperature).softmax(dim=1) for one in logits]).mean(dim=0)
 
 
-class Blend(torch.nn.Module):
+class TrialEnsemble(torch.nn.Module):
     """The weighted mean of several models' probabilities, which may see pages at other sizes and in other proportions.
 
     Those that share a frozen backbone and see pages alike share its features.
@@ -101,7 +101,7 @@ class Blend(torch.nn.Module):
         description: Has their weights.
     """
 
-    def __init__(self, parts: Sequence[Ensemble], description: Description) -> None:
+    def __init__(self, parts: Sequence[FoldEnsemble], description: Description) -> None:
         super().__init__()
         self.parts, self.description = torch.nn.ModuleList(parts), description
         self.eval()
@@ -116,8 +116,8 @@ class Blend(torch.nn.Module):
         """Class probabilities.
 
         Args:
-            inputs: Images as for `Ensemble`, one for each of `description.views`, and at last the aspect ratios of the
-                pages; without these, all are 1.
+            inputs: Images as for `FoldEnsemble`, one for each of `description.views`, and last the aspect ratios of
+                the pages; without these, all are 1.
             calibrated: At the temperature of the description, which was fitted to the mean.
 
         Returns:
@@ -125,7 +125,7 @@ class Blend(torch.nn.Module):
         """
         views = self.description.views
         aspects = inputs[len(views)] if len(inputs) > len(views) else None
-        seen: dict[View, tuple[Tensor, Passes]] = {view: (inputs[i], {}) for i, view in enumerate(views)}
+        seen: dict[InputFormat, tuple[Tensor, Passes]] = {view: (inputs[i], {}) for i, view in enumerate(views)}
         mean = torch.zeros((), device=inputs[0].device)
         for part, described in zip(self.parts, self.description.parts, strict=True):
             images, passes = seen[described.view]

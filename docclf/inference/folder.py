@@ -27,9 +27,9 @@ from docclf.inference.description import (
     read_description,
     write_description,
 )
-from docclf.inference.ensemble import Blend, Ensemble, FrozenHead
+from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.models.backbone import make_net, normalisation, require_known
-from docclf.models.frozen.features import PIXELS, Views, load_backbone
+from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, load_backbone
 from docclf.models.frozen.head import Head
 from docclf.models.state import write_tensors
 from docclf.safety.targets import build_model
@@ -103,8 +103,8 @@ def find_model(run: Path) -> Path:
     raise DataError(f"Expected a trained model in {run}, got none: its run kept no weights. Train them with {how}.")
 
 
-def load_ensemble(folder: Path) -> Ensemble | Blend:
-    """Load the model of a folder that `find_model` has found, on the CPU; a `Blend` where it has parts.
+def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:
+    """Load the model of a folder that `find_model` has found, on the CPU; a `TrialEnsemble` where it has parts.
 
     Raises:
         DataError: The folder is damaged, or timm does not know the backbone.
@@ -117,7 +117,7 @@ def load_ensemble(folder: Path) -> Ensemble | Blend:
             _require_within_limits(one)
         if described.parts:
             backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
-            return Blend([_load(folder, part, backbones) for part in described.parts], described)
+            return TrialEnsemble([_load(folder, part, backbones) for part in described.parts], described)
         return _load(folder, described, {})
     except NotAllowedError as error:  # other code than may be called, which is not damaged
         raise DataError(f"{folder / NAME}: {error}") from error
@@ -156,7 +156,9 @@ def _require_within_limits(described: Description) -> None:
         require_known(str(described.backbone))
 
 
-def _load(folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]) -> Ensemble:
+def _load(
+    folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]
+) -> FoldEnsemble:
     nets = []
     for name in described.members:
         net = _make_net(described)
@@ -165,7 +167,7 @@ def _load(folder: Path, described: Description, backbones: dict[tuple[str | None
     if not nets and not described.mixes_head:
         raise ValueError("no members")
     if described.head is None:
-        return Ensemble(nets, described)
+        return FoldEnsemble(nets, described)
     key = (described.head.backbone, described.image_size)
     if key not in backbones:
         file = None if key[0] is None else folder / key[0]
@@ -173,7 +175,7 @@ def _load(folder: Path, described: Description, backbones: dict[tuple[str | None
     head = _load_head(folder, described.head, described.image_size, backbones[key])
     if head.linear.out_features != len(described.targets):
         raise ValueError(f"a head for {len(described.targets)} classes was expected, not {head.linear.out_features}")
-    return Ensemble(nets, described, head)
+    return FoldEnsemble(nets, described, head)
 
 
 def _make_net(described: Description) -> Any:
@@ -212,7 +214,7 @@ def normalisation_of(
 
 
 def _load_head(folder: Path, head: HeadDescription, image_size: int, backbone: torch.nn.Module) -> FrozenHead:
-    views = Views(backbone, image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
+    views = MultiScaleFeatures(backbone, image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
     weights = load_file(folder / head.weights)
     n_last = weights["weight"].shape[1] - head.aspect
     if not head.stages:

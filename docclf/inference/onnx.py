@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from docclf.errors import ConfigError
-from docclf.inference.description import Description, View
-from docclf.inference.ensemble import Blend, Ensemble
+from docclf.inference.description import Description, InputFormat
+from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 
 INPUT, ASPECTS, OUTPUT = "images", "aspects", "probabilities"
 # Bytes of weights beyond which they get a file of their own: an ONNX file holds 2 GiB.
@@ -22,7 +22,7 @@ _IN_ONE_FILE = 1_900_000_000
 _BATCH_SIZES = (1, 5, 16)
 
 
-def write_onnx(ensemble: Ensemble | Blend, path: Path) -> None:
+def write_onnx(ensemble: FoldEnsemble | TrialEnsemble, path: Path) -> None:
     """Write an ONNX file: `images`, float32 of shape (n, channels, size, size) in [0, 1], to `probabilities`.
 
     Where a head takes them, `aspects` is the last input, width over height, float32 of shape (n,). An ensemble whose
@@ -79,12 +79,12 @@ def _metadata(described: Description) -> dict[str, str]:
         "targets": json.dumps(described.targets, ensure_ascii=False),
         "class_names": json.dumps(described.class_names, ensure_ascii=False),
         **{key: str(getattr(described, key)) for key in ("image_size", "decoded_size", "channels", "fit", "backbone")},
-        "views": json.dumps([dict(zip(View.__annotations__, view, strict=True)) for view in described.views]),
+        "views": json.dumps([dict(zip(InputFormat.__annotations__, view, strict=True)) for view in described.views]),
     }
 
 
 @torch.inference_mode()
-def difference(ensemble: Ensemble | Blend, path: Path, images: Sequence[Tensor], aspects: Tensor) -> float:
+def difference(ensemble: FoldEnsemble | TrialEnsemble, path: Path, images: Sequence[Tensor], aspects: Tensor) -> float:
     """Largest difference between a probability of PyTorch and of ONNX Runtime, in batches of 1, 5 and up to 16 pages.
 
     Args:
@@ -116,7 +116,7 @@ def input_names(description: Description) -> list[str]:
 
 
 class _Calibrated(torch.nn.Module):
-    def __init__(self, ensemble: Ensemble | Blend) -> None:
+    def __init__(self, ensemble: FoldEnsemble | TrialEnsemble) -> None:
         super().__init__()
         self.ensemble = ensemble
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from docclf.data.augment.batch import resize
 from docclf.errors import ConfigError
 from docclf.inference.description import Description
-from docclf.inference.ensemble import Blend, Ensemble
+from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 from docclf.models.frozen.features import Passes
 from docclf.models.frozen.novelty import Novelty
 
 log = logging.getLogger(__name__)
 # Test-time augmentation: the views of a batch of shape (n, channels, size, size) that are averaged, each with whether
 # pages lie on their side in it.
-VIEWS: dict[str, Callable[[Tensor], Iterator[tuple[Tensor, bool]]]] = {
+TEST_TIME_VIEWS: dict[str, Callable[[Tensor], Iterator[tuple[Tensor, bool]]]] = {
     "none": lambda images: iter([(images, False)]),
     "flips": lambda images: ((images.flip(axes), False) for axes in ([], [-1], [-2], [-1, -2])),
     "rotations": lambda images: ((images.rot90(turns, (-2, -1)), turns % 2 == 1) for turns in range(4)),
@@ -69,16 +69,21 @@ class Predictor:
 
     Args:
         ensemble: The model, on the device that computes.
-        tta: Key of `VIEWS`: the views of each page whose probabilities are averaged.
+        tta: Key of `TEST_TIME_VIEWS`: the views of each page whose probabilities are averaged.
         calibrated: At the temperature of the model.
-        novelty: Tells pages that are unlike the training pages, for an `Ensemble`; None does not look for them.
+        novelty: Tells pages that are unlike the training pages, for a `FoldEnsemble`; None does not look for them.
     """
 
     def __init__(
-        self, ensemble: Ensemble | Blend, *, tta: str = "none", calibrated: bool = True, novelty: Novelty | None = None
+        self,
+        ensemble: FoldEnsemble | TrialEnsemble,
+        *,
+        tta: str = "none",
+        calibrated: bool = True,
+        novelty: Novelty | None = None,
     ) -> None:
         self.description: Description = ensemble.description
-        self._ensemble, self._views, self._calibrated = ensemble, VIEWS[tta], calibrated
+        self._ensemble, self._views, self._calibrated = ensemble, TEST_TIME_VIEWS[tta], calibrated
         self._novelty = novelty
         self._at_once: int | None = None
 
@@ -134,12 +139,12 @@ class Predictor:
         seen = see(decoded, sides, self.description)
         passes: Passes = {}
         features = None
-        if self._novelty is not None and isinstance(self._ensemble, Ensemble):
+        if self._novelty is not None and isinstance(self._ensemble, FoldEnsemble):
             features = self._ensemble.features(seen[0], sides, passes)
         views = []
-        # Of each way to see a page its test-time views, which are the same for all.
-        for same in zip(*map(self._views, seen), strict=True):
-            known = {"passes": passes} if features is not None and same[0][0] is seen[0] else {}
+        # Of each way to see a page its test-time views, which are the same for all; the first is the page as it is.
+        for number, same in enumerate(zip(*map(self._views, seen), strict=True)):
+            known = {"passes": passes} if features is not None and number == 0 else {}
             turned = 1 / sides if same[0][1] else sides
             views.append(self._ensemble(*(view for view, _ in same), turned, calibrated=self._calibrated, **known))
         found: NDArray[np.float32] = torch.stack(views).mean(dim=0).cpu().numpy()

@@ -38,8 +38,13 @@ class Difference:
         >>> str(Difference(0.149, 0.1121, 0.1901, 0.99975, 0.95))
         '+0.149 (95 % interval +0.112 to +0.190, better in >99.9 % of resamples)'
         """
+        return f"{self.value:+z.3f} ({self.interval})"
+
+    @property
+    def interval(self) -> str:
+        """The interval in words, and how often the difference is above 0."""
         between = f"{self.low:+z.3f} to {self.high:+z.3f}"
-        return f"{self.value:+z.3f} ({100 * self.level:g} % interval {between}, better in {self._chance} of resamples)"
+        return f"{100 * self.level:g} % interval {between}, better in {self._chance} of resamples"
 
     @property
     def _chance(self) -> str:

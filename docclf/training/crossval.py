@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
 from docclf.training.folds.average import FoldAverage, FoldScore, Trial
-from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.resume import FoldCheckpoints, NoLocksError
 from docclf.training.folds.shared import POLL_S, SharedFolds, UnwantedError
-from docclf.training.folds.training import HEAD, NET
+from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.validation import Validation as Validation  # where configs look for it
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class CrossValidation:
         pruned: Whether the trial advised to stop.
         paused: Whether the trial advised to pause; the folds go on if the search wants that.
         out_of_time: Whether the time of the search ended; the folds go on another time.
-        kept: The candidate that scored best, see `docclf.training.folds.training.Candidate`.
+        kept: The candidate that scored best, see `docclf.training.folds.recorder.Candidate`.
         kept_scores: Mean score of each candidate.
     """
 

@@ -24,9 +24,9 @@ from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
 from docclf.training.distill import Teacher, learn_from
-from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import FoldCheckpoints
-from docclf.training.folds.training import HEAD
+from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.refit import keep_model, refit_all
 from docclf.training.trainer import choose_device, choose_precision
 from docclf.training.validation import SCORES
@@ -44,7 +44,7 @@ _PAGES_BACK = (
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingParts:
     """What trains one configuration.
 
     Attributes:
@@ -90,7 +90,9 @@ class Parts:
         keep_model(self.data, done, self.folder, weights, backbone=self.cfg.model.name, heads=self.heads, own=own)
 
 
-def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0, leader: Path | None = None) -> Parts:
+def prepare(
+    cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0, leader: Path | None = None
+) -> TrainingParts:
     """Make the parts of a training.
 
     Args:
@@ -133,7 +135,9 @@ def prepare(cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0,
         heads=heads if heads.cache.backbone.weights.are_trained else None,
         net_alone=teacher is not None,
     )
-    return Parts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher)
+    return TrainingParts(
+        cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher
+    )
 
 
 def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:

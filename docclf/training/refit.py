@@ -15,7 +15,7 @@ from torch import Tensor
 from docclf.data.module import PageDataModule
 from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.inference.doubt import Doubt, make_doubt
-from docclf.inference.ensemble import Blend, Ensemble
+from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemble
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.metrics.resampling import interval
@@ -27,8 +27,8 @@ from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
-from docclf.training.folds.fitting import FoldTrainer, fit_in_memory
-from docclf.training.folds.training import AVERAGE, HEAD, NET
+from docclf.training.folds.recorder import AVERAGE, HEAD, NET
+from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
 from docclf.training.trainer import save_checkpoint
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
 
 
 @torch.inference_mode()
-def _predict(ensemble: Ensemble | Blend, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
+def _predict(ensemble: FoldEnsemble | TrialEnsemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
     views = data.test_views
     parts = []
     for start in range(0, len(views.images), _BATCH_SIZE):

@@ -20,9 +20,9 @@ from docclf.results.shift import shift_lines
 from docclf.results.study.floors import floor_lines, foretold_text
 from docclf.safety.permission import allowed
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
+from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import drop_worst
-from docclf.training.folds.training import HEAD
-from docclf.training.parts import Parts
+from docclf.training.parts import TrainingParts
 from docclf.training.refit import assess, foretell, refit_all, score_test
 from docclf.training.shift import compare_test_pages
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _FINALIST_S = 0.006
 
 
-def run_parts(parts: Parts, logger: RunLoggers, watch: Stopwatch) -> float | tuple[float, ...] | None:
+def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> float | tuple[float, ...] | None:
     """Train and score a configuration fold by fold, and refit it if asked to.
 
     Args:
@@ -71,7 +71,7 @@ def run_parts(parts: Parts, logger: RunLoggers, watch: Stopwatch) -> float | tup
         logger.finish(result)
 
 
-def follow_parts(parts: Parts) -> None:
+def follow_parts(parts: TrainingParts) -> None:
     """Train along with the first process of several that train one model; that one writes what comes out."""
     if parts.tune == "head":
         return
@@ -80,7 +80,7 @@ def follow_parts(parts: Parts) -> None:
         refit_all(parts.trainer, done.epochs, parts.folder / "all.ckpt")
 
 
-def _describe(parts: Parts) -> dict[str, Any]:
+def _describe(parts: TrainingParts) -> dict[str, Any]:
     """What `result.yaml` says before anything is trained."""
     data = parts.data.data
     facts = {
@@ -101,7 +101,7 @@ def _describe(parts: Parts) -> dict[str, Any]:
     return result
 
 
-def _cross_validate(parts: Parts, logger: RunLoggers, result: dict[str, Any]) -> CrossValidation:
+def _cross_validate(parts: TrainingParts, logger: RunLoggers, result: dict[str, Any]) -> CrossValidation:
     """Measure the floors, train the folds, and note what came out."""
     trial, heads, validation = parts.trial, parts.heads, parts.trainer.validation
     assignment = parts.trainer.assign()
@@ -127,7 +127,7 @@ def _cross_validate(parts: Parts, logger: RunLoggers, result: dict[str, Any]) ->
     return done
 
 
-def _is_cut_off(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> bool:
+def _is_cut_off(parts: TrainingParts, done: CrossValidation, result: dict[str, Any]) -> bool:
     """Whether the folds did not come to their end: out of time, paused or pruned."""
     if done.paused and not done.out_of_time:
         result["state"] = "PAUSED"
@@ -138,7 +138,7 @@ def _is_cut_off(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> 
     return done.out_of_time or done.paused or done.pruned
 
 
-def _conclude(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> float | tuple[float, ...]:
+def _conclude(parts: TrainingParts, done: CrossValidation, result: dict[str, Any]) -> float | tuple[float, ...]:
     """Write what the folds came to, and keep their model where it is wanted; the objectives."""
     cfg, trial, folder, is_net = parts.cfg, parts.trial, parts.folder, parts.tune != "head"
     result["metrics"] = done.metrics
@@ -169,7 +169,7 @@ def _conclude(parts: Parts, done: CrossValidation, result: dict[str, Any]) -> fl
     return values[0] if isinstance(objectives, str) else tuple(values)
 
 
-def _write(parts: Parts, done: CrossValidation, *, picture: bool) -> None:
+def _write(parts: TrainingParts, done: CrossValidation, *, picture: bool) -> None:
     """Write folds and out-of-fold predictions."""
     pages, folder = parts.data.pages, parts.folder
     write_folds(folder, pages.train.ids, done.assignment, pages.train.groups)
@@ -178,7 +178,7 @@ def _write(parts: Parts, done: CrossValidation, *, picture: bool) -> None:
         parts.trial.attach(folder / "confusion.png")
 
 
-def _compare_test_pages(parts: Parts) -> None:
+def _compare_test_pages(parts: TrainingParts) -> None:
     """Say how well test pages are told from training pages, once a search. It costs no trial where it fails."""
     data, cache, folder = parts.data, parts.heads.cache, parts.trial.folder
     validation = data.validation_views if data.validation_augment is not None else None

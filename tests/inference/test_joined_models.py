@@ -22,7 +22,7 @@ from docclf.errors import ConfigError, DataError
 from docclf.export_model import export_model
 from docclf.inference.description import Description, HeadDescription, join_models, read_description, write_description
 from docclf.inference.doubt import make_doubt
-from docclf.inference.ensemble import Blend
+from docclf.inference.ensemble import TrialEnsemble
 from docclf.inference.folder import load_ensemble, save_ensemble
 from docclf.metrics.calibration import with_temperature
 from docclf.models.frozen.features import FrozenBackbone, PooledStages
@@ -63,9 +63,9 @@ class Joined:
         join_models(self.run / "model", self.models, WEIGHTS, temperature=0.7, source={"trials": [3, 5, 4]})
 
     @property
-    def blend(self) -> Blend:
+    def blend(self) -> TrialEnsemble:
         found = load_ensemble(self.run / "model")
-        assert isinstance(found, Blend)
+        assert isinstance(found, TrialEnsemble)
         return found
 
 
@@ -163,7 +163,7 @@ def test_heads_on_one_backbone_share_its_passes_and_its_file(tmp_path: Path) -> 
     models = [save_head(tmp_path / "a"), save_head(tmp_path / "b", seed=1, scales=(1.0,))]
     join_models(tmp_path / "joined", models, [0.5, 0.5], temperature=1.0, source={})
     blend, sides = load_ensemble(tmp_path / "joined"), list[int]()
-    assert isinstance(blend, Blend)
+    assert isinstance(blend, TrialEnsemble)
     (backbone,) = {part.head.views.backbone for part in blend.parts}
 
     def note(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -211,7 +211,7 @@ def test_what_its_models_know_of_their_own_mistakes_does_not_come_along(joined: 
     join_models(tmp_path / "joined", [model], [1.0], temperature=1.0, source={})
     files = sorted(path.name for path in (tmp_path / "joined").iterdir())
     assert files == [*(f"0-{name}" for name in read_description(joined.models[2]).members), "model.yaml"]
-    assert isinstance(load_ensemble(tmp_path / "joined"), Blend)
+    assert isinstance(load_ensemble(tmp_path / "joined"), TrialEnsemble)
 
 
 def test_a_folder_that_was_there_goes(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from docclf.models.tuning import (
     batch_norms,
     keep_depthwise_in_32_bit,
 )
-from docclf.training.folds.training import FoldTraining
+from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.trainer import make_trainer
 
 # Trainings
@@ -69,7 +69,7 @@ def train(open_pages: Callable[..., PageDataModule]) -> Train:
             precision="32-true",
             max_epochs=epochs,
             logger=False,
-            callbacks=[steps, FoldTraining(n_runs=1, epochs=2)],  # which draws for each epoch by itself
+            callbacks=[steps, FoldRecorder(n_runs=1, epochs=2)],  # which draws for each epoch by itself
             accumulate_grad_batches=accumulate,
             plugins=[StateIO()],
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from docclf.results.study.judging import judge
+from docclf.results.study.judging import judge_finalists
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.study.finals import mark, open_finalists
 
@@ -126,7 +126,7 @@ class Finals:
 
     @property
     def verdict(self) -> Verdict:
-        found = judge(self.study, self.folder)
+        found = judge_finalists(self.study, self.folder)
         assert found is not None
         return found
 

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from sklearn.metrics import f1_score
 
-from docclf.results.study.judging import judge
+from docclf.results.study.judging import judge_finalists
 
 Answers = Callable[..., NDArray[np.int64]]
 LABELS = np.repeat([0, 1, 2], 20)
 
 
 def test_without_a_rescoring_there_is_no_verdict(finals: Any) -> None:
-    assert judge(finals.study, finals.folder) is None
+    assert judge_finalists(finals.study, finals.folder) is None
     finals.score(0, 0.5, state=TrialState.PRUNED)
-    assert judge(finals.study, finals.folder) is None
+    assert judge_finalists(finals.study, finals.folder) is None
 
 
 def test_a_winner_that_is_right_far_more_often_beats_the_baseline(finals: Any, answers: Answers) -> None:
@@ -90,7 +90,7 @@ def test_without_a_baseline_nothing_is_claimed(finals: Any, answers: Answers) ->
     finals.score(2, 0.9, answers(54))
     verdict = finals.verdict
     assert verdict.baseline is None and not verdict.beats
-    assert str(verdict) == "trial 2 wins; the baseline was not re-evaluated, so there is nothing to compare it with"
+    assert str(verdict) == "trial 2 wins: the baseline was not re-evaluated, so there is nothing to compare it with"
 
 
 @pytest.mark.parametrize("gone", [0, 1])
@@ -102,7 +102,7 @@ def test_without_predictions_a_winner_wins_and_nothing_is_claimed(
     shutil.rmtree(finals.folder / "finalists" / str(gone))
     verdict = finals.verdict
     assert verdict.number == 2 and not verdict.beats and verdict.difference is None
-    assert str(verdict) == "trial 2 wins; its predictions and the baseline's cannot be compared"
+    assert str(verdict) == "trial 2 wins: its predictions and the baseline's cannot be compared"
     assert str(finals.folder / "finalists" / str(gone)) in caplog.text
 
 
@@ -138,7 +138,7 @@ def test_a_baseline_that_does_not_keep_to_the_constraints_is_compared_with_and_d
     assert "does not beat the baseline" in str(verdict)
     alone = type(finals)(tmp_path / "alone", excess=(3.0, 1.0, 1.0))
     alone.score(0, 0.95, answers(57))
-    assert judge(alone.study, alone.folder) is None
+    assert judge_finalists(alone.study, alone.folder) is None
 
 
 def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> None:
@@ -154,6 +154,7 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
         "exported": "winner",
         "trial": 2,
         "how": "re-evaluated on other folds",
+        "is_final": True,
         "winner": {"folder": "finalists/1", "macro_f1": 0.95, "macro_f1_pooled": 0.95, "folds": [0.85, 1.05]},
         "baseline": {"folder": "finalists/0", "macro_f1": 0.6, "macro_f1_pooled": 0.6, "folds": [0.5, 0.7]},
         "floors": {},
@@ -170,5 +171,5 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
 
 def test_what_is_not_there_is_not_written(finals: Any, answers: Answers) -> None:
     finals.score(1, 0.8, answers(48))
-    always = ["verdict", "beats_baseline", "below_floor", "exported", "trial", "how", "winner", "floors"]
+    always = ["verdict", "beats_baseline", "below_floor", "exported", "trial", "how", "is_final", "winner", "floors"]
     assert list(finals.verdict.to_dict()) == always

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from docclf.results.study.winner import export_run
+from docclf.results.study.winner import place_winner
 
 Answers = Callable[..., NDArray[np.int64]]
 RUN = [".hydra", "model", "oof.csv", "result.yaml", "train.log"]
@@ -32,7 +32,7 @@ class Won:
         finals.score(1, 0.7, answers(42), model=True)
 
     def export(self, keep: str = "winner") -> None:
-        export_run(self.finals.folder, self.finals.verdict, keep)
+        place_winner(self.finals.folder, self.finals.verdict, keep)
 
     def surpass(self) -> None:
         self.finals.score(2, 0.9, self.answers(57), model=True)

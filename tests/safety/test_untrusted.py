@@ -18,7 +18,7 @@ from docclf.report import main as report
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_run
 from docclf.results.study.studies import open_study, replayable
-from docclf.results.study.winner import export_trial_run
+from docclf.results.study.winner import place_best_so_far
 from docclf.results.team.sources import read_source
 from docclf.safety.untrusted import inside, read_config, require_whole
 from docclf.training.folds.resume import FoldCheckpoints
@@ -97,7 +97,7 @@ def test_a_verdict_removes_nothing_outside_of_best(name: str, tmp_path: Path) ->
     (tmp_path / "search" / "study.db").touch()
     (best / "verdict.yaml").write_text(yaml.safe_dump({"files": [name]}))
     with pytest.raises(DataError, match="leads elsewhere"):
-        export_trial_run(best.parent, best.parent / "0", {"winner": {"folder": "0"}}, keep=True)
+        place_best_so_far(best.parent, best.parent / "0", {"winner": {"folder": "0"}}, keep=True)
     assert (tmp_path / "search" / "study.db").is_file() and (best / "verdict.yaml").is_file()
 
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from forked import python
 
-from docclf.inference.blend import Library
 from docclf.inference.doubt import read_doubt
-from docclf.inference.ensemble import Blend
+from docclf.inference.ensemble import TrialEnsemble
 from docclf.inference.folder import find_model, load_ensemble
+from docclf.inference.selection import Library
 from docclf.results.study.members import _estimate_once
 
 HEADS = ("model.tune=head", "model.name=test_resnet", "search.n_trials=4", "hydra/sweeper/pruner=none")
@@ -112,7 +112,7 @@ def test_best_has_one_model_that_predicts_the_mean_and_a_run_as_any_other(export
     search, _ = exported
     facts, best = told(search)["ensemble"], search.folder / "best"
     blend = load_ensemble(find_model(search.folder))
-    assert isinstance(blend, Blend) and find_model(search.folder) == best / "model"
+    assert isinstance(blend, TrialEnsemble) and find_model(search.folder) == best / "model"
     images = torch.rand(4, 3, 32, 32)
     weights = [facts["trials"][number] for number in facts["trials"]]
     with torch.inference_mode():
@@ -141,7 +141,7 @@ def test_without_an_ensemble_best_has_the_winner_again(again: Any) -> None:
     output = again.run(*HEADS, *TOP, "search.ensemble=false")
     facts = told(again)
     assert facts["exported"] == "winner" and "ensemble" not in facts and "mean of" not in output
-    assert not isinstance(load_ensemble(find_model(again.folder)), Blend)
+    assert not isinstance(load_ensemble(find_model(again.folder)), TrialEnsemble)
     number = facts["winner"]["folder"].partition("/")[2]
     assert models(again) == {number}
     assert again.read("best/result.yaml") == again.read(f"finalists/{number}/result.yaml")

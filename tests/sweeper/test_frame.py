@@ -3,11 +3,11 @@
 import pytest
 from rich.cells import cell_len
 
-from docclf.sweeper.screen.frame import Running, View, compose, render
+from docclf.sweeper.screen.frame import Running, ScreenState, compose, render
 
 RUNNING = Running("trial 12", "fold 2/3, epoch 1/3, 41 steps/s", 0.5119, 18.2, "lr=3.4e-03 batch_size=32")
 OTHER = Running("trial 13", "begins", None, 3.0, "lr=1e-05 batch_size=16")
-VIEW = View(
+VIEW = ScreenState(
     name="invoices",
     total=20,
     complete=8,
@@ -23,7 +23,7 @@ VIEW = View(
 )
 
 
-def shown(view: View, columns: int = 80, rows: int = 24) -> list[str]:
+def shown(view: ScreenState, columns: int = 80, rows: int = 24) -> list[str]:
     return [line.plain for line in compose(view, columns, rows)]
 
 
@@ -54,11 +54,11 @@ def test_a_view_on_a_narrow_screen() -> None:
 
 
 def test_counts_come_before_the_bar_where_there_is_no_room() -> None:
-    assert shown(View("invoices", 20, complete=3), columns=16)[1] == "invoic… 3/20"
+    assert shown(ScreenState("invoices", 20, complete=3), columns=16)[1] == "invoic… 3/20"
 
 
 def test_before_the_first_trial_has_ended() -> None:
-    assert shown(View("invoices", 20)) == [
+    assert shown(ScreenState("invoices", 20)) == [
         "",
         "invoices    ─────────────────────────────────────────────────────────────  0/20",
         "done        0 complete  0 pruned  0 failed",
@@ -72,7 +72,7 @@ def test_before_the_first_trial_has_ended() -> None:
 @pytest.mark.parametrize("rows", [3, 5, 8, 10, 24])
 def test_it_fits_every_screen(columns: int, rows: int) -> None:
     crowd = [Running(f"trial {n}", "채점 중", 0.5, 3700.0 * n, "lr=1") for n in range(30)]
-    view = View("거래명세서", 1000, 500, 300, 100, running=crowd, scores=900 * [("COMPLETE", 0.5)], left=1e6)
+    view = ScreenState("거래명세서", 1000, 500, 300, 100, running=crowd, scores=900 * [("COMPLETE", 0.5)], left=1e6)
     lines = shown(view, columns, rows)
     assert 2 <= len(lines) < rows
     assert all(cell_len(line) < columns for line in lines)
@@ -80,19 +80,19 @@ def test_it_fits_every_screen(columns: int, rows: int) -> None:
 
 def test_of_many_running_trials_the_rest_is_counted() -> None:
     crowd = [Running(f"trial {n}", "begins", None, 0.0, "") for n in range(30)]
-    lines = shown(View("invoices", 100, running=crowd), rows=14)
+    lines = shown(ScreenState("invoices", 100, running=crowd), rows=14)
     assert sum(line.startswith("trial ") for line in lines) == 5
     assert any(line.endswith("and 25 more") for line in lines)
 
 
 def test_where_no_running_trial_has_room_all_are_counted() -> None:
     crowd = [Running(f"trial {n}", "begins", None, 0.0, "") for n in range(4)]
-    assert any(line.endswith("  4 running") for line in shown(View("invoices", 100, running=crowd), rows=9))
+    assert any(line.endswith("  4 running") for line in shown(ScreenState("invoices", 100, running=crowd), rows=9))
 
 
 def test_what_is_more_than_a_line_is_one() -> None:
     odd = Running("trial 1", "reads\ta", None, 0.0, "note='two\nlines\x1b[2J'")
-    lines = shown(View("in\nvoices", 100, running=[odd]))
+    lines = shown(ScreenState("in\nvoices", 100, running=[odd]))
     assert lines[1].startswith("in voices ") and lines[3] == "trial 1     reads a  0:00  note='two lines [2J'"
 
 
@@ -101,24 +101,26 @@ def test_what_is_more_than_a_line_is_one() -> None:
     [(0.2, 0, "0:00  a moment left"), (9.97, 1, "0:00  about 10 s left, 1 finalist included")],
 )
 def test_what_is_left_is_no_more_exact_than_it_is_known(left: float, n: int, expected: str) -> None:
-    assert shown(View("invoices", 20, left=left, n_finalists=n))[-1] == f"time        {expected}"
+    assert shown(ScreenState("invoices", 20, left=left, n_finalists=n))[-1] == f"time        {expected}"
 
 
 def test_scores_that_do_not_fit_leave_at_the_left() -> None:
     scores = [("COMPLETE", float(n)) for n in range(100)]
-    (line,) = [line for line in shown(View("s", 100, 100, scores=scores), columns=42) if line.startswith("scores")]
+    (line,) = [
+        line for line in shown(ScreenState("s", 100, 100, scores=scores), columns=42) if line.startswith("scores")
+    ]
     assert line == "scores ▁▁▂▂▃▃▃▄▄▅▅▆▆▆▇▇██  0.000 – 99.000"
     assert cell_len(line) == 41
 
 
 def test_an_infinite_score_is_no_block() -> None:
-    view = View("s", 3, 2, scores=[("COMPLETE", float("inf")), ("COMPLETE", 0.5)])
+    view = ScreenState("s", 3, 2, scores=[("COMPLETE", float("inf")), ("COMPLETE", 0.5)])
     assert "scores      ×▄  0.500" in shown(view)
 
 
 def test_the_best_block_is_the_highest_or_the_lowest() -> None:
     for is_ascending, at in ((True, 1), (False, 0)):
-        view = View("s", 2, 2, scores=[("COMPLETE", 0.1), ("COMPLETE", 0.2)], is_ascending=is_ascending)
+        view = ScreenState("s", 2, 2, scores=[("COMPLETE", 0.1), ("COMPLETE", 0.2)], is_ascending=is_ascending)
         (line,) = [line for line in compose(view, 80, 24) if line.plain.startswith("scores")]
         (green,) = [span for span in line.spans if span.style == "bold green"]
         assert green.start == len("scores      ") + at

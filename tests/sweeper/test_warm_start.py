@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
-from docclf.sweeper.run.asker import Asker
+from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.known import fitting_trials
@@ -91,7 +91,7 @@ def test_every_sampler_draws_with_trials_of_another_study(target: str, learned: 
     source = optuna.load_study(study_name="learned", storage=f"sqlite:///{learned / 'study.db'}")
     space = parse_space({"x": "interval(-1.0, 1.0)", "n": "range(0, 5)", "colour": "choice(blue, green, red)"})
     sampler = make_sampler(OmegaConf.create({"_target_": f"optuna.samplers.{target}", "seed": 1}), space, 0)
-    asker = Asker(optuna.create_study(sampler=sampler), known=fitting_trials(source, space, MINIMIZE))
+    asker = OwnedStudy(optuna.create_study(sampler=sampler), known=fitting_trials(source, space, MINIMIZE))
     for number in range(5):
         trial = asker.ask()
         space.suggest(trial)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
-from docclf.models.frozen.features import FrozenBackbone, Views, log_aspects
+from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, log_aspects
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
 
 # Raised when the same pages would give other numbers than before.
@@ -144,7 +144,9 @@ class FeatureCache:
         def compute(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             if not self.is_wanted():
                 raise UnwantedPassError
-            reduce = Views(self.net, views.image_size, [side], has_stages=True, has_aspect=False).to(self._device)
+            reduce = MultiScaleFeatures(self.net, views.image_size, [side], has_stages=True, has_aspect=False).to(
+                self._device
+            )
             images, aspects = views(rows, self._device)
             parts = _in_memory(functools.partial(self._features, reduce.reduced, side), images)
             return np.concatenate([parts, log_aspects(aspects).cpu().numpy()[:, None]], axis=1)

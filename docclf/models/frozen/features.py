@@ -148,7 +148,7 @@ class Pixels(torch.nn.Module):
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
-        self.register_buffer("weights", area_weights(image_size, _PIXEL_SIDE), persistent=False)
+        self.register_buffer("weights", resize_matrix(image_size, _PIXEL_SIDE), persistent=False)
         self.n_last = _PIXEL_SIDE**2
 
     def forward(self, images: Tensor) -> Tensor:
@@ -157,12 +157,12 @@ class Pixels(torch.nn.Module):
         return (self.weights @ grey @ self.weights.T).flatten(1)
 
 
-def area_weights(size: int, smaller: int) -> Tensor:
+def resize_matrix(size: int, smaller: int) -> Tensor:
     """Matrix of shape (smaller, size) that reduces one side of images with an antialiased linear filter."""
     return F.interpolate(torch.eye(size)[None, None], (smaller, size), mode="bilinear", antialias=True)[0, 0]
 
 
-class Views(torch.nn.Module):
+class MultiScaleFeatures(torch.nn.Module):
     """Features of pages at several sizes, beside each other, and their aspect ratio.
 
     Args:
@@ -180,7 +180,7 @@ class Views(torch.nn.Module):
         self.backbone, self.sides, self.image_size = backbone, list(sides), image_size
         self.has_stages, self.has_aspect = has_stages, has_aspect
         for side in self.sides:
-            self.register_buffer(f"reduce_{side}", area_weights(image_size, side), persistent=False)
+            self.register_buffer(f"reduce_{side}", resize_matrix(image_size, side), persistent=False)
 
     def reduced(self, images: Tensor, side: int) -> Tensor:
         """Images of shape (n, channels, image_size, image_size) at another side."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ def headline(subject: Subject) -> Headline:
 
 def _headline(subject: Subject) -> Headline:
     if subject.verdict is not None:
-        text, detail = _split(str(subject.verdict))
+        text, detail = _sentence(subject.verdict.claim), f"{_sentence(subject.verdict.reason)}."
         how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
         if told := subject.verdict.ensemble:
             how = f"{how} {_sentence(shown(str(told['text'])))}."
@@ -77,20 +76,6 @@ def _headline(subject: Subject) -> Headline:
         better = "better" if loss(best.value, direction) < loss(base.value, direction) else "worse"
         detail = f"{score(abs(best.value - base.value))} {better} than the baseline, {score(base.value)}. {detail}"
     return Headline(text, detail, "open")
-
-
-def _split(verdict: str) -> tuple[str, str]:
-    """
-    >>> _split("trial 3 beats the baseline by +0.149 (95 % interval +0.112 to +0.190, better in 99 % of resamples)")
-    ('Trial 3 beats the baseline by +0.149', '95 % interval +0.112 to +0.190, better in 99 % of resamples.')
-    >>> _split("trial 3 does not beat the baseline: it is no better than guessing (p = 0.4)")
-    ('Trial 3 does not beat the baseline', 'It is no better than guessing (p = 0.4).')
-    >>> _split("trial 3 wins; there is no baseline to compare with")
-    ('Trial 3 wins', 'There is no baseline to compare with.')
-    """
-    first, mark, rest = (*re.split(r"(: |; | \()", verdict, maxsplit=1), "", "")[:3]
-    rest = rest[:-1] if mark == " (" else rest
-    return _sentence(first), f"{_sentence(rest)}." if rest else ""
 
 
 def _sentence(text: str) -> str:

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.study.floors import Floor
-from docclf.results.study.judging import judge
+from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
@@ -120,7 +120,7 @@ def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Se
         objectives=[str(name) for name in objectives],
         trials=trials,
         finalists=_finalists(study) if is_single else [],
-        verdict=judge(study, folder) if is_single and folder else None,
+        verdict=judge_finalists(study, folder) if is_single and folder else None,
         now=datetime.now(),
     )
 

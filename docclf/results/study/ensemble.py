@@ -24,8 +24,8 @@ from docclf.results.quality.calibration import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
 from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
-from docclf.results.study.judging import judge
-from docclf.results.study.members import Choice, choose, rescored_runs
+from docclf.results.study.judging import judge_finalists
+from docclf.results.study.members import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import MEMBER, REFERENCE
@@ -43,7 +43,7 @@ def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> li
         folder: The search's folder.
         config: The composed config of the sweep.
     """
-    found = choose(study, folder, judge(study, folder), config)
+    found = choose_ensemble(study, folder, judge_finalists(study, folder), config)
     if not isinstance(found, Choice) or found.why_not:
         return []
     rescored = rescored_runs(study, folder)
@@ -70,7 +70,7 @@ def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config:
     Returns:
         The verdict with what `verdict.yaml` says of it.
     """
-    choice = choose(study, folder, verdict, config)
+    choice = choose_ensemble(study, folder, verdict, config)
     if not choice:
         return replace(verdict, ensemble={})
     if isinstance(choice, str):

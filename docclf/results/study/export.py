@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import DocclfError, InputError
 from docclf.results.provenance import training_lines
 from docclf.results.study.floors import classifier, floors_of
-from docclf.results.study.trial_config import export_trial
+from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading
 from docclf.sweeper.run.faults import fault_of
@@ -86,7 +86,7 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     import optuna
 
     from docclf.results.study.files import write_pickle, write_trials
-    from docclf.results.study.judging import judge
+    from docclf.results.study.judging import judge_finalists
     from docclf.results.study.summary import larger_limits, summary
     from docclf.sweeper.run.opening.settings import label, read_objectives
     from docclf.sweeper.screen.progress import this_command
@@ -99,7 +99,9 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         return
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
-    verdict = judge(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
+    verdict = (
+        judge_finalists(study, folder) if config.hydra.sweeper.finalists.top_k and len(study.directions) == 1 else None
+    )
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     if verdict is not None:
         verdict = _with_ensemble(study, folder, verdict, config)
@@ -131,7 +133,7 @@ def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None
     for name, trial in front.items():
         run = folder / str(folder_number(trial))
         lines = training_lines(trial.user_attrs, floors_of(trial, run))
-        export_trial(study, trial, run, folder / "best" / name, config, lines)
+        write_trial_config(study, trial, run, folder / "best" / name, config, lines)
 
 
 def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
@@ -147,7 +149,7 @@ def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: 
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
     """Export the winner of the finalists, or the floor that takes its place, with its run."""
     from docclf.results.study.ensemble import remove_members
-    from docclf.results.study.winner import export_run
+    from docclf.results.study.winner import place_winner
     from docclf.sweeper.storage.places import FINALISTS
     from docclf.sweeper.study.trials import folder_number
 
@@ -163,9 +165,9 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
-    export_trial(study, trial, run, folder / "best", config, facts)
     keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
-    export_run(folder, verdict, keep)
+    place_winner(folder, verdict, keep)
+    write_trial_config(study, trial, run, folder / "best", config, facts)
     if keep in ("winner", "none"):
         remove_members(study, folder, verdict)
 
@@ -184,7 +186,7 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     """
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
-    from docclf.results.study.winner import export_trial_run, is_judged
+    from docclf.results.study.winner import is_judged, place_best_so_far
     from docclf.sweeper.study.trials import best_trial, folder_number
 
     trials = study.get_trials(deepcopy=False)
@@ -196,8 +198,8 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     run = folder / str(folder_number(best))
     if len(study.directions) == 1:
         keep = OmegaConf.select(config, "keep_checkpoints") == "all"
-        export_trial_run(folder, run, unjudged(best, trials, floors), keep=keep)
-    export_trial(study, best, run, folder / "best", config, lines)
+        place_best_so_far(folder, run, unjudged(best, trials, floors), keep=keep)
+    write_trial_config(study, best, run, folder / "best", config, lines)
 
 
 def _write_report(study: optuna.Study, folder: Path, read_page: str | None, **facts: Any) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def judge(search: optuna.Study, folder: Path) -> Verdict | None:
+def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     """Compare the finalists of a search.
 
     Args:

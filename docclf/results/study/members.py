@@ -12,8 +12,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DataError
-from docclf.inference.blend import Estimate, Library, estimate
 from docclf.inference.description import FOLDER
+from docclf.inference.selection import Estimate, Library, estimate
 from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.study.floors import result_of
 from docclf.results.study.verdict import Verdict
@@ -56,7 +56,7 @@ class Choice:
         return ""
 
 
-def choose(study: optuna.Study, folder: Path, verdict: Verdict | None, config: DictConfig) -> Choice | str:
+def choose_ensemble(study: optuna.Study, folder: Path, verdict: Verdict | None, config: DictConfig) -> Choice | str:
     """Choose trials by the out-of-fold predictions of the search: heads, and the nets that were re-evaluated.
 
     Returns:

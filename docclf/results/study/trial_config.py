@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PATH_KEYS = ("data.corrections", "data.exclude", "data.cache_dir", "model.checkpoint_path")
 
 
-def export_trial(
+def write_trial_config(
     study: optuna.Study,
     trial: FrozenTrial,
     run: Path,

@@ -86,21 +86,36 @@ class Verdict:
         better = self.difference is not None and self.difference.low > 0
         return better and self.guessing is not None and self.guessing <= _GUESSING_P
 
-    def __str__(self) -> str:
-        what = f"trial {self.number}"
-        if self.baseline is None:
-            return f"{what} wins; the baseline was not re-evaluated, so there is nothing to compare it with"
-        if self.winner.number == self.baseline.number:
-            return "what was found does not beat the baseline: re-evaluated, no finalist is better than it"
-        if self.difference is None or self.guessing is None:
-            return f"{what} wins; its predictions and the baseline's cannot be compared"
+    @property
+    def claim(self) -> str:
+        """What came out, in a sentence without its capital and full stop."""
+        if self.baseline is not None and self.winner.number == self.baseline.number:
+            return "what was found does not beat the baseline"
+        if self.baseline is None or self.difference is None or self.guessing is None:
+            return f"trial {self.number} wins"
         if self.beats:
-            return f"{what} beats the baseline by {self.difference}"
+            return f"trial {self.number} beats the baseline by {self.difference.value:+z.3f}"
+        return f"trial {self.number} does not beat the baseline"
+
+    @property
+    def reason(self) -> str:
+        """What the claim rests on, worded likewise."""
+        if self.baseline is None:
+            return "the baseline was not re-evaluated, so there is nothing to compare it with"
+        if self.winner.number == self.baseline.number:
+            return "re-evaluated, no finalist is better than it"
+        if self.difference is None or self.guessing is None:
+            return "its predictions and the baseline's cannot be compared"
+        if self.beats:
+            return self.difference.interval
         if self.guessing > _GUESSING_P:
-            return f"{what} does not beat the baseline: it is no better than guessing (p = {self.guessing:.2g})"
+            return f"it is no better than guessing (p = {self.guessing:.2g})"
         if self.difference.value <= 0:
-            return f"{what} does not beat the baseline: over all pages the difference is {self.difference}"
-        return f"{what} does not beat the baseline: the difference {self.difference} may be chance"
+            return f"over all pages the difference is {self.difference}"
+        return f"the difference {self.difference} may be chance"
+
+    def __str__(self) -> str:
+        return f"{self.claim} ({self.reason})" if self.beats else f"{self.claim}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """For `verdict.yaml`."""
@@ -111,6 +126,7 @@ class Verdict:
             "exported": self.exported_as,
             "trial": self.number,
             "how": self.how,
+            "is_final": True,
         }
         roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
         facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
@@ -159,6 +175,7 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         "exported": "winner",
         "trial": best.number,
         "how": "not re-evaluated",
+        "is_final": False,
         **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
         "floors": {name: floor.to_dict() for name, floor in floors.items()},
     }

@@ -19,7 +19,7 @@ _MODEL = "model"
 _VERDICT = "verdict.yaml"
 
 
-def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
+def place_winner(folder: Path, verdict: Verdict, keep: str) -> None:
     """Put the run of the winner beside its exported config, and remove the models that are not to stay.
 
     Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
@@ -44,10 +44,12 @@ def export_run(folder: Path, verdict: Verdict, keep: str) -> None:
 
 def is_judged(best: Path) -> bool:
     """Whether finalists have said who is in `best/`."""
-    return str(_read(best).get("how", "")).startswith(("re-evaluated", "scored again"))
+    facts = _read(best)
+    former = str(facts.get("how", "")).startswith(("re-evaluated", "scored again"))  # of releases without the key
+    return facts.get("is_final", former) is True
 
 
-def export_trial_run(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
+def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
     """Put the run of the best trial so far beside its exported config, and remove the models of the other trials.
 
     Args:

@@ -17,10 +17,10 @@ from docclf.errors import ConfigError
 from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
-from docclf.results.study.judging import judge
+from docclf.results.study.judging import judge_finalists
 from docclf.results.study.studies import replayable
 from docclf.results.study.verdict import Verdict
-from docclf.results.study.winner import export_run
+from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
 from docclf.results.team.agreement import reference, refuse_others
 from docclf.results.team.entries import MERGED_FROM, Entry, Joined
@@ -91,7 +91,7 @@ class _Merge:
         notes = [*self.joined.notes, *self._link_trials()]
         self._write_finalists(study)
         self._link_artifacts()
-        verdict = judge(study, self.partial) if self.by_rescored else None
+        verdict = judge_finalists(study, self.partial) if self.by_rescored else None
         finalists = scored(study) if len(study.directions) == 1 else []
         write_trials(self.partial / "trials.csv", study.get_trials(deepcopy=False), self.objectives, finalists)
         rows = self._rows()
@@ -191,7 +191,7 @@ class _Merge:
             chosen = [entry for entry in self.joined.entries if entry.number == verdict.number]
         best = export_team_best(study, chosen, self.partial / "best", self.out / "best", verdict)
         if verdict is not None:
-            export_run(self.partial, verdict, "all")
+            place_winner(self.partial, verdict, "all")
         return best
 
     def _write_config(self) -> DictConfig | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.sweeper.optuna_private import id_of, note_report, storage_of, with_storage
-from docclf.sweeper.screen.telling import Teller
+from docclf.sweeper.screen.telling import ProgressWriter
 from docclf.sweeper.study.attributes import (
     ATTEMPT,
     BUDGET,
@@ -72,7 +72,7 @@ class JobTrial:
     ) -> None:
         attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
-        self._teller = None if trial is None else Teller(trial.storage, id_of(trial))
+        self._teller = None if trial is None else ProgressWriter(trial.storage, id_of(trial))
         self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None

@@ -18,11 +18,11 @@ from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.workers.launchers import death
 from docclf.sweeper.study.attributes import ATTEMPT, RETRY_OF
 from docclf.sweeper.study.duplicates import find_twin, take_over
-from docclf.sweeper.study.outcome import Outcome, judge, tell, violations
+from docclf.sweeper.study.outcome import Outcome, outcome_of, tell, violations
 from docclf.sweeper.study.process import EndingSignals
 from docclf.sweeper.study.trials import died_before, has_success
 
@@ -34,7 +34,7 @@ class Endings:
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        opened: The study and what it is searched with.
+        context: The study and what it is searched with.
         ledger: Its trials.
         limits: Which end the search.
         signals: Those that may be what a job failed of.
@@ -45,15 +45,15 @@ class Endings:
     def __init__(
         self,
         settings: Mapping[str, Any],
-        opened: Opened,
+        context: SearchContext,
         ledger: Ledger,
         limits: Limits,
         signals: EndingSignals,
         noun: str,
         on_told: Callable[[int], None],
     ) -> None:
-        self.settings, self.opened, self.ledger, self.limits = settings, opened, ledger, limits
-        self.study, self.signals, self.noun, self.on_told = opened.study, signals, noun, on_told
+        self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
+        self.study, self.signals, self.noun, self.on_told = context.study, signals, noun, on_told
 
     def reuse(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""
@@ -78,11 +78,11 @@ class Endings:
         except Exception as error:
             if (cause := death(error)) is None:
                 raise
-            if (fault := fault_of(None, self.opened.directory)) is not None:
+            if (fault := fault_of(None, self.context.directory)) is not None:
                 raise fault from error
             self._bury(trial, stored, cause)
             return False
-        outcome = judge(job, stored, self.opened.objectives)
+        outcome = outcome_of(job, stored, self.context.objectives)
         attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
         if attempt <= self.settings["retries"] and outcome.is_worth_retrying(self.settings["retry_on"]):
             log.warning(f"{self.noun} {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
@@ -93,7 +93,7 @@ class Endings:
             outcome = self._constrain(trial, stored, job) or outcome
         if outcome.state == TrialState.FAIL:
             self.signals.raise_dropped()  # which may be what it failed of
-            if (fault := fault_of(outcome.error, self.opened.directory)) is not None:
+            if (fault := fault_of(outcome.error, self.context.directory)) is not None:
                 raise fault
         raised = outcome.error
         is_hopeless = isinstance(raised, InputError) and not has_success(self.ledger.trials)

@@ -19,8 +19,8 @@ from docclf.sweeper.run.endings import Endings
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.run.opening.study import Opened
-from docclf.sweeper.run.supply import Supply
+from docclf.sweeper.run.opening.study import SearchContext
+from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.helpers import Helpers, Job
 from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.screen import progress
@@ -46,29 +46,29 @@ class Search:
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        opened: The study and what it is searched with.
+        context: The study and what it is searched with.
         workers: Run the jobs; closed when the search is cut short.
     """
 
     noun = "trial"
-    supply_class: type[Supply] = Supply
+    queue_class: type[TrialQueue] = TrialQueue
 
-    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
-        self.settings, self.opened, self.workers = settings, opened, workers
-        self.study = opened.study
-        last_rung = opened.climb.rungs[-1] if opened.climb is not None else None
-        self.limits = Limits(settings, opened.study.directions, opened.clock.deadline, last_rung)
-        self.ledger = Ledger(opened.study)
-        self.supply = self.supply_class(settings, opened, self.ledger, self.limits)
+    def __init__(self, settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
+        self.settings, self.context, self.workers = settings, context, workers
+        self.study = context.study
+        last_rung = context.climb.rungs[-1] if context.climb is not None else None
+        self.limits = Limits(settings, context.study.directions, context.clock.deadline, last_rung)
+        self.ledger = Ledger(context.study)
+        self.queue = self.queue_class(settings, context, self.ledger, self.limits)
         self.signals = EndingSignals()
-        self.endings = Endings(settings, opened, self.ledger, self.limits, self.signals, self.noun, self._report)
-        is_single = len(opened.study.directions) == 1
-        self.plan = make_plan(settings, opened.total, workers.n, is_single=is_single, climb=opened.climb)
-        self.tally = Tally(opened.study.directions)
+        self.endings = Endings(settings, context, self.ledger, self.limits, self.signals, self.noun, self._report)
+        is_single = len(context.study.directions) == 1
+        self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=context.climb)
+        self.tally = Tally(context.study.directions)
         self.is_waiting = False
         self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
         self.live = Live(
-            self.study, self.plan, self.limits.deadline, self.noun, opened.labels, self._describe, self.helpers.running
+            self.study, self.plan, self.limits.deadline, self.noun, context.labels, self._describe, self.helpers.running
         )
 
     def run(self) -> None:
@@ -82,7 +82,7 @@ class Search:
         """
         self._prepare()
         self._announce()
-        clock = Heartbeat(self.opened.clock.tick, TICK_S)
+        clock = Heartbeat(self.context.clock.tick, TICK_S)
         with self.signals as signals, Heartbeat(self._beat, BEAT_S), clock, self.live:
             try:
                 self._run_trials()
@@ -90,7 +90,7 @@ class Search:
                 self.workers.close()
                 # A signal that comes while a config is composed may be raised as another error.
                 if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
-                    if (fault := fault_of(error, self.opened.directory)) is not None:
+                    if (fault := fault_of(error, self.context.directory)) is not None:
                         self._give_up(fault)
                     self._end()
                     raise
@@ -115,12 +115,12 @@ class Search:
 
     def _prepare(self) -> None:
         """Fill the queue with what is tried first."""
-        self.supply.prepare()
+        self.queue.prepare()
         self._keep_time()
 
     def _end(self) -> None:
         fail_dead(self.study)
-        self.opened.clock.tick()
+        self.context.clock.tick()
         self._save()
 
     def _beat(self) -> None:
@@ -128,18 +128,18 @@ class Search:
 
     def _on_best(self) -> None:
         """Have what is exported of the best trial so far brought up to date; where that fails, the end does it."""
-        if self.opened.on_best is None or len(self.study.directions) > 1:
+        if self.context.on_best is None or len(self.study.directions) > 1:
             return
         try:
-            self.opened.on_best(self.study, self.opened.directory, self.opened.config)
+            self.context.on_best(self.study, self.context.directory, self.context.config)
         except Exception as error:  # of the disk: it is not worth a search
             log.warning(f"Could not export the best trial so far: {type(error).__name__}: {error}")
 
     def _save(self) -> None:
-        write_results(self.study, self.opened.directory)
+        write_results(self.study, self.context.directory)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
-        return self.opened.space.overrides(trial.params)
+        return self.context.space.overrides(trial.params)
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         rung, climb = trial.user_attrs.get(RUNG), self.settings["climb"]
@@ -148,11 +148,11 @@ class Search:
         return f"{rung}  {progress.format_params({k: v for k, v in trial.params.items() if k != climb['key']})}"
 
     def _announce(self) -> None:
-        total = f" of {self.opened.total}" if math.isfinite(self.opened.total) else ""
+        total = f" of {self.context.total}" if math.isfinite(self.context.total) else ""
         log.info(
             f"Study {self.study.study_name}: {len(self.ledger.counted)}{total} trials done, "
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, "
-            f"results in {self.opened.directory}"
+            f"results in {self.context.directory}"
         )
 
     def _run_trials(self) -> None:
@@ -184,11 +184,11 @@ class Search:
             jobs: Those that run.
         """
         complete = (t for t in self.ledger.trials if t.state == TrialState.COMPLETE)
-        n_complete = sum(t.user_attrs.get(RUNG) == self.supply.asker.rung for t in complete)
+        n_complete = sum(t.user_attrs.get(RUNG) == self.queue.owned.rung for t in complete)
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
-        while (trial := self.supply.next()) is not None:
-            log.info(f"{self.noun} {trial.number}{progress.of(self.opened.total)}  {self._describe(trial)}".rstrip())
+        while (trial := self.queue.next()) is not None:
+            log.info(f"{self.noun} {trial.number}{progress.of(self.context.total)}  {self._describe(trial)}".rstrip())
             if not self.endings.reuse(trial):
                 job = Job(trial, self._overrides(trial))
                 trial.set_user_attr(OVERRIDES, job.overrides)
@@ -218,11 +218,11 @@ class Search:
             self.ledger.trials[number],
             self.ledger.trials,
             directions=self.study.directions,
-            total=self.opened.total,
+            total=self.context.total,
             noun=self.noun,
-            objectives=self.opened.labels,
+            objectives=self.context.labels,
             seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
-            others={k: v for k, v in (self.settings["labels"] or {}).items() if k not in self.opened.objectives},
+            others={k: v for k, v in (self.settings["labels"] or {}).items() if k not in self.context.objectives},
         )
         log.info(line)
         self.live.look()

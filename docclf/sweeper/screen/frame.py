@@ -47,7 +47,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class View:
+class ScreenState:
     """What is to be seen of a search.
 
     Attributes:
@@ -79,7 +79,7 @@ class View:
     n_finalists: int = 0
 
 
-def compose(view: View, columns: int, rows: int) -> list[Text]:
+def compose(view: ScreenState, columns: int, rows: int) -> list[Text]:
     """The lines of a view.
 
     Args:
@@ -108,7 +108,7 @@ def compose(view: View, columns: int, rows: int) -> list[Text]:
     return [Text(), *lines] if body else lines
 
 
-def _title(view: View, width: int, indent: int) -> Text:
+def _title(view: ScreenState, width: int, indent: int) -> Text:
     """Name, bar, and how many of how many."""
     n = view.complete + view.pruned + view.failed
     counter = f"  {n}/{view.total}" if math.isfinite(view.total) else f"  {n}"
@@ -126,7 +126,7 @@ def _title(view: View, width: int, indent: int) -> Text:
     return title.append("─" * (room - ends[-1]), "dim").append(counter)
 
 
-def _counts(view: View) -> Text:
+def _counts(view: ScreenState) -> Text:
     text = Text()
     for n, what, style in (
         (view.complete, "complete", "green"),
@@ -158,14 +158,14 @@ def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
     return rows
 
 
-def _best(view: View) -> Text:
+def _best(view: ScreenState) -> Text:
     text = Text()
     for name, value, trial in view.best:
         text.append(f"{name} ").append(f"{value:.3f}", "bold green").append(f"  {trial}  ")
     return text.append(view.params, "dim") if view.best else Text("–", "dim")
 
 
-def _scores(view: View, width: int) -> Text:
+def _scores(view: ScreenState, width: int) -> Text:
     """A block for each complete trial, as high as its score; of what does not fit the latest, and the range."""
     values = [value for _, value in view.scores if value is not None and math.isfinite(value)]
     if not values:
@@ -185,7 +185,7 @@ def _scores(view: View, width: int) -> Text:
     return text.append(bounds, "dim")
 
 
-def _times(view: View) -> Text:
+def _times(view: ScreenState) -> Text:
     text = Text(_clock(view.seconds))
     if not view.left:
         return text

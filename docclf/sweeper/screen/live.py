@@ -24,7 +24,7 @@ from docclf.sweeper.study.process import host_of
 from docclf.sweeper.study.tally import Tally, seconds_run
 
 if TYPE_CHECKING:
-    from docclf.sweeper.screen.frame import Running, View
+    from docclf.sweeper.screen.frame import Running, ScreenState
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +114,13 @@ class Live:
         lines = compose(self.view(), size.columns, size.lines)
         self._screen.draw(render(lines, self._screen.encoding))
 
-    def view(self) -> View:
+    def view(self) -> ScreenState:
         """What is to be seen of the tally."""
-        from docclf.sweeper.screen.frame import View
+        from docclf.sweeper.screen.frame import ScreenState
 
         tally, now = self.tally, time.time()
         bests = [trial for trial in tally.best if trial is not None]
-        return View(
+        return ScreenState(
             name=self.study.study_name,
             total=self.plan.total,
             complete=tally.complete,

@@ -20,7 +20,7 @@ _LONG = 0.02  # of the time since the first one
 _PAUSES = 200
 
 
-class Teller:
+class ProgressWriter:
     """Keeps some of many texts as an attribute of a trial, the first one included.
 
     Each is written in a thread of its own: a database that is slow or away keeps no training waiting, and what it does

@@ -41,7 +41,7 @@ class Outcome:
         return any(cls.__name__ in names for cls in type(self.error).__mro__) if self.error is not None else False
 
 
-def judge(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outcome:
+def outcome_of(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outcome:
     """What became of a job.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 
-from docclf.training.folds.training import HEAD, NET, Candidate, FoldTraining
+from docclf.training.folds.recorder import HEAD, NET, Candidate, FoldRecorder
 
 # A configuration that needs no more epochs than this comes to its end when time is up.
 _GRACE = 1
@@ -50,7 +50,7 @@ class FoldScore:
     clean: float | None = None
 
 
-class FoldAverage(FoldTraining):
+class FoldAverage(FoldRecorder):
     """Averages folds while they train, and stops the configuration when its trial advises so or time is up.
 
     One instance serves all folds of a configuration in turn.
@@ -61,14 +61,14 @@ class FoldAverage(FoldTraining):
         each: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
             fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
             compare step by step (Wilcoxon).
-        **training: See `docclf.training.folds.training.FoldTraining`.
+        **training: See `docclf.training.folds.recorder.FoldRecorder`.
     """
 
     def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
         super().__init__(tell=trial.tell_progress, **training)
         self.trial, self.prune_after, self.each = trial, prune_after, each
         self.by_kind: dict[str, list[FoldScore]] = {}
-        """Finished folds of each candidate, see `docclf.training.folds.training.Candidate`."""
+        """Finished folds of each candidate, see `docclf.training.folds.recorder.Candidate`."""
         self.reports: dict[int, float] = {}
         self.pruned = self.paused = self.out_of_time = False
 
@@ -96,7 +96,7 @@ class FoldAverage(FoldTraining):
         """Count a fold that was trained elsewhere as if it were trained here and now.
 
         Args:
-            candidates: What it may keep, see `docclf.training.folds.training.FoldTraining.state_dict`.
+            candidates: What it may keep, see `docclf.training.folds.recorder.FoldRecorder.state_dict`.
             seconds: How long it was trained.
         """
         self.reset()

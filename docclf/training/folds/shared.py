@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from docclf.loggers.recording import RecordingLogger, replay
 from docclf.training.folds.average import FoldAverage
-from docclf.training.folds.fitting import FoldTrainer
+from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.folds.resume import NoLocksError
-from docclf.training.folds.training import FoldTraining
+from docclf.training.folds.trainer import FoldTrainer
 
 # Seconds between two looks at what another process does.
 POLL_S = 0.2
@@ -122,7 +122,7 @@ class SharedFolds:
         self._checkpoints.save_fold(fold, {"candidates": candidates, "seconds": watch.seconds, **own})
 
 
-class _HelpedFold(FoldTraining):
+class _HelpedFold(FoldRecorder):
     """Stops when the process that opened the run has come to its end, or the fold is not wanted for another reason."""
 
     def __init__(self, recorder: RecordingLogger, is_wanted: Callable[[], bool], fold: int, **training: Any) -> None:

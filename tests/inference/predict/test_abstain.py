@@ -25,7 +25,7 @@ from docclf.predict import predict
 from docclf.sweeper import current_trial
 from docclf.train import TARGETS, train
 from docclf.training.crossval import cross_validate_heads
-from docclf.training.folds.training import NET
+from docclf.training.folds.recorder import NET
 from docclf.training.parts import make_heads
 from docclf.training.refit import keep_model
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from docclf.data.augment.batch import resize
 from docclf.data.formats import read_page
 from docclf.errors import ConfigError
-from docclf.inference.ensemble import Ensemble
+from docclf.inference.ensemble import FoldEnsemble
 from docclf.inference.folder import load_ensemble
 from docclf.inference.predictor import Predictor
 from docclf.metrics.calibration import with_temperature
@@ -86,10 +86,10 @@ def test_a_grey_model_reads_grey_pages(run_predict: Any, pages_root: Path, tmp_p
 # Memory
 
 
-class Hungry(Ensemble):
+class Hungry(FoldEnsemble):
     """Has memory for so many pages."""
 
-    def __init__(self, ensemble: Ensemble, most: int) -> None:
+    def __init__(self, ensemble: FoldEnsemble, most: int) -> None:
         super().__init__(list(ensemble.nets), ensemble.description)
         self.most, self.tried = most, list[int]()
 

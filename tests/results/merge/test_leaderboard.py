@@ -10,7 +10,7 @@ from merged_studies import CONFIG, SPACE, Make, board, load, merge, new_study, t
 from optuna.trial import TrialState
 
 from docclf.errors import SpaceError
-from docclf.results.study.judging import judge
+from docclf.results.study.judging import judge_finalists
 
 
 def test_the_leaderboard_says_who_what_where_and_how_long(make: Make, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_where_all_were_scored_again_on_the_same_folds_that_decides(make: Make, 
     ]
     assert [t.value for t in finalists.trials] == [0.1, 0.35, 0.45, 0.4], "the baseline as it was scored first"
     assert (out / "finalists/3/result.yaml").samefile(b / "finalists/1/result.yaml")
-    verdict = judge(load(out), out)
+    verdict = judge_finalists(load(out), out)
     assert verdict is not None and verdict.number == 2 and verdict.baseline is not None
 
 

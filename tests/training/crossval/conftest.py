@@ -17,8 +17,8 @@ from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.models.classifier import PageClassifier, constant
 from docclf.training.crossval import CrossValidation, cross_validate
-from docclf.training.folds.fitting import FoldTrainer
 from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
 

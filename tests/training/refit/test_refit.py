@@ -18,7 +18,7 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 from docclf.errors import DataError
-from docclf.inference.ensemble import Ensemble
+from docclf.inference.ensemble import FoldEnsemble
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.train import train
 
@@ -64,7 +64,7 @@ def test_each_fold_s_model_gives_the_probabilities_that_its_own_pages_were_given
     pages = resize(torch.from_numpy(data.data.train_images[np.arange(len(folds))]), 32)
     for fold in range(FOLDS):
         with torch.no_grad():
-            found = Ensemble([whole.nets[fold]], whole.description)(pages).numpy()
+            found = FoldEnsemble([whole.nets[fold]], whole.description)(pages).numpy()
         np.testing.assert_allclose(found[folds == fold], expected[folds == fold], atol=1e-5, rtol=0)
         assert np.abs(found[folds != fold] - expected[folds != fold]).max() > 1e-2, "of the others, other models"
 
@@ -141,7 +141,7 @@ def test_test_scores_are_those_of_the_predictions_that_are_written(
     assert data.data.test_images is not None
     pages = resize(torch.from_numpy(data.data.test_images[np.arange(len(labels))]), 32)
     with torch.no_grad():
-        raw = [Ensemble([net], model.description)(pages).numpy() for net in model.nets]
+        raw = [FoldEnsemble([net], model.description)(pages).numpy() for net in model.nets]
     t = result_of(runs[refit])["calibration"]["temperature"]
     expected = np.mean([softmax(np.log(member) / t, axis=1) for member in raw], axis=0)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
@@ -20,7 +20,7 @@ from docclf.sweeper.study.trials import best_trials, loss, seconds_of
 log = logging.getLogger(__name__)
 
 
-def choose(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
+def choose_finalists(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
     """The baseline, where there is one, and the best other trials.
 
     Args:
@@ -56,7 +56,7 @@ class Entrant:
         return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
 
 
-def best_reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTrial) -> dict[str, Entrant]:
+def best_reference(settings: Mapping[str, Any], context: SearchContext, base: FrozenTrial) -> dict[str, Entrant]:
     """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
 
     Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
@@ -64,10 +64,10 @@ def best_reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTria
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        opened: The search.
+        context: The search.
         base: The baseline, or without one the best trial.
     """
-    asked, study = settings["finalists"], opened.study
+    asked, study = settings["finalists"], context.study
     trials = study.get_trials(deepcopy=False)
     allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
     winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
@@ -81,20 +81,20 @@ def best_reference(settings: Mapping[str, Any], opened: Opened, base: FrozenTria
     name = min(better, key=lambda name: losses[name])
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
     values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked["references"][name])
-    params = opened.space.fitting(values)
+    params = context.space.fitting(values)
     return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
 
 
-def members_of(asked: Mapping[str, Any], opened: Opened) -> dict[str, Entrant]:
+def members_of(asked: Mapping[str, Any], context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
     try:
-        if (members := opened.load_members()) is None:
+        if (members := context.load_members()) is None:
             return {}
-        numbers = members(opened.study, opened.directory, opened.config)
+        numbers = members(context.study, context.directory, context.config)
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked['members']}")
         return {}
-    found, trials = {}, opened.study.get_trials(deepcopy=False)
+    found, trials = {}, context.study.get_trials(deepcopy=False)
     for trial in (trials[number] for number in numbers):
         entrant = Entrant.of(trial, trials)
         member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})

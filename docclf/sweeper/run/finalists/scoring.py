@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.safety.untrusted import reading
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose, members_of
-from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose_finalists, members_of
+from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.search import Search
-from docclf.sweeper.run.supply import Supply
+from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
@@ -32,12 +32,12 @@ from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_sco
 log = logging.getLogger(__name__)
 
 
-def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+def run_finalists(settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
     """Score the finalists of a search that are not scored yet.
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        opened: The search, which has ended.
+        context: The search, which has ended.
         workers: Run the jobs.
 
     Raises:
@@ -45,14 +45,14 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
         SystemExit: A signal ended it; everything that finished is saved.
     """
     asked: Mapping[str, Any] = settings["finalists"]
-    study = opened.study
+    study = context.study
     if not asked["top_k"] or len(study.directions) > 1:
         return
     trials = study.get_trials(deepcopy=False)
-    wanted = choose(trials, study.direction, asked["top_k"])
+    wanted = choose_finalists(trials, study.direction, asked["top_k"])
     if not wanted:
         return
-    with reading("a study", opened.directory):
+    with reading("a study", context.directory):
         finalists = open_finalists(study, asked["race"])
         scored(study)
     overrides = finalists_overrides(asked)
@@ -60,14 +60,14 @@ def run_finalists(settings: Mapping[str, Any], opened: Opened, workers: Workers)
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
     entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
-    if not _take(finalists, entrants, opened.directory):
+    if not _take(finalists, entrants, context.directory):
         return
     try:
-        _score(entrants, settings, opened, workers, finalists)
-        if reference := best_reference(settings, opened, wanted[0]):
-            _score({**entrants, **reference}, settings, opened, workers, finalists)
-        if members := members_of(asked, opened):
-            _score({**entrants, **reference, **members}, settings, opened, workers, finalists)
+        _score(entrants, settings, context, workers, finalists)
+        if reference := best_reference(settings, context, wanted[0]):
+            _score({**entrants, **reference}, settings, context, workers, finalists)
+        if members := members_of(asked, context):
+            _score({**entrants, **reference, **members}, settings, context, workers, finalists)
         if not scored(study):
             log.info("No finalist came to its end, so the best trial wins by its score in the search")
     except BaseException:
@@ -95,18 +95,18 @@ def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: P
 def _score(
     entrants: Mapping[str, Entrant],
     settings: Mapping[str, Any],
-    opened: Opened,
+    context: SearchContext,
     workers: Workers,
     finalists: optuna.Study,
 ) -> None:
     """Run those that are not scored yet, and say who counts."""
     finalists.set_user_attr(WANTED, list(entrants))
     fail_dead(finalists)
-    missing = _queue(finalists, entrants, opened.directory)
+    missing = _queue(finalists, entrants, context.directory)
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
         alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
-        again = replace(opened, study=finalists, total=total, **alone)
+        again = replace(context, study=finalists, total=total, **alone)
         _Final(settings, again, workers).run()
     # Until here, those of before count. They still do where they were scored in the same way: that a trial found
     # since took their place by its score in the search says nothing against them.
@@ -115,10 +115,10 @@ def _score(
     finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
 
 
-class _Queue(Supply):
+class _FinalistQueue(TrialQueue):
     """Trials out of a queue that is filled already."""
 
-    def seed(self, trial_id: int) -> None:
+    def choose_sampler(self, trial_id: int) -> None:
         """Nothing: no parameter is drawn."""
 
     def suggest(self, trial: optuna.Trial) -> None:
@@ -147,14 +147,14 @@ class _Final(Search):
     """The search's loop over that queue."""
 
     noun = "finalist"
-    supply_class = _Queue
+    queue_class = _FinalistQueue
 
-    def __init__(self, settings: Mapping[str, Any], opened: Opened, workers: Workers) -> None:
+    def __init__(self, settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
         unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
         pruner = {"_target_": "Race" if settings["finalists"]["race"] else "NopPruner"}
         none_after = {"pruner": pruner, "finalists": {**settings["finalists"], "top_k": 0}}
         # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, opened, workers)
+        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, context, workers)
         self.asked = finalists_overrides(settings["finalists"])
 
     def _prepare(self) -> None:

@@ -34,7 +34,7 @@ _CONFIG = "multirun.yaml"
 
 
 @dataclass
-class Opened:
+class SearchContext:
     """A study and what it is searched with.
 
     Attributes:
@@ -84,7 +84,7 @@ def open_study(
     arguments: Sequence[str],
     started: float,
     on_new: Callable[[], None] = lambda: None,
-) -> Opened:
+) -> SearchContext:
     """Read and check everything, then create the study or open it to continue.
 
     Args:
@@ -111,7 +111,7 @@ def open_study(
     check_pruner(asked.pruner, plain(settings["pruner"]), len(asked.directions), facts.get("steps"))
     study, space, n_before = _open(settings, config, asked, directory, facts, before)
     known, entries = _lessons(settings, asked, study, space, directory, n_before)
-    return Opened(
+    return SearchContext(
         study=study,
         known=known,
         space=space,

@@ -18,8 +18,8 @@ from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import StateIO
+from docclf.training.folds.recorder import AVERAGE, HEAD, NET, FoldRecorder
 from docclf.training.folds.resume import FoldCheckpoints
-from docclf.training.folds.training import AVERAGE, HEAD, NET, FoldTraining
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class FoldTrainer:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What a fold may keep, see `docclf.training.folds.training.Candidate`."""
+        """What a fold may keep, see `docclf.training.folds.recorder.Candidate`."""
         return (NET,) if self.heads is None or self.net_alone else (HEAD, AVERAGE, NET)
 
     def assign(self) -> NDArray[np.int64]:
@@ -73,12 +73,12 @@ class FoldTrainer:
 
     @property
     def watched(self) -> dict[str, Any]:
-        """What all who follow a fold's training are told of it, see `docclf.training.folds.training.FoldTraining`."""
+        """What all who follow a fold's training are told of it, see `docclf.training.folds.recorder.FoldRecorder`."""
         validation = self.validation
         told = {"n_runs": validation.n_runs, "epochs": validation.epochs, "seed": validation.seed}
         return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}
 
-    def train(self, assignment: NDArray[np.int64], watch: FoldTraining, logger: Any) -> int:
+    def train(self, assignment: NDArray[np.int64], watch: FoldRecorder, logger: Any) -> int:
         """Train and validate one fold.
 
         Args:
@@ -122,7 +122,7 @@ def fit_in_memory(
     seed: int,
     build_model: Callable[[], PageClassifier],
     build_trainer: Callable[..., pl.Trainer],
-    watch: FoldTraining | None = None,
+    watch: FoldRecorder | None = None,
     start: Head | None = None,
     **options: Any,
 ) -> tuple[pl.Trainer, PageClassifier]:

@@ -54,7 +54,7 @@ class Candidate:
         return self.clean[self.best_epoch] if self.clean else None
 
 
-class FoldTraining(pl.Callback):
+class FoldRecorder(pl.Callback):
     """Keeps the best epoch of a fold, and a checkpoint of the last one.
 
     Its state goes into every checkpoint, so that a fold that was interrupted goes on as if nothing had happened, in
@@ -118,7 +118,7 @@ class FoldTraining(pl.Callback):
 
     @property
     def state_key(self) -> str:
-        return "FoldTraining"  # of all who train folds: one goes on from another's checkpoint
+        return "FoldTraining"  # of all who record folds: one goes on from another's checkpoint, or an earlier release's
 
     @property
     def n_epochs(self) -> int:

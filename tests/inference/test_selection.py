@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.inference.blend import WAYS, Library, _add, estimate
+from docclf.inference.selection import WAYS, Library, _add, estimate
 from docclf.metrics.scores import macro_f1
 
 N, N_CLASSES = 120, 3

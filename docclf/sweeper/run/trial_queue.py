@@ -9,36 +9,36 @@ import optuna
 from optuna.trial import TrialState
 
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.run.opening.study import Opened
+from docclf.sweeper.run.opening.study import SearchContext
+from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BUDGET
 from docclf.sweeper.study.trials import drop_doubles, fail_dead, retry_interrupted
 
 
-class Supply:
+class TrialQueue:
     """Gives one trial after the other, each to one process of however many search a study.
 
     Args:
         settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-        opened: The study and what it is searched with.
+        context: The study and what it is searched with.
         ledger: Its trials.
         limits: Which end the search.
     """
 
-    def __init__(self, settings: Mapping[str, Any], opened: Opened, ledger: Ledger, limits: Limits) -> None:
-        self.settings, self.opened, self.ledger, self.limits = settings, opened, ledger, limits
-        self.study, self.space = opened.study, opened.space
-        self.asker = Asker(
-            opened.study,
-            known=opened.known,
-            baseline=opened.baseline,
-            entries=opened.entries,
-            on_first=opened.queue_entries,
-            climb=opened.climb,
+    def __init__(self, settings: Mapping[str, Any], context: SearchContext, ledger: Ledger, limits: Limits) -> None:
+        self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
+        self.study, self.space = context.study, context.space
+        self.owned = OwnedStudy(
+            context.study,
+            known=context.known,
+            baseline=context.baseline,
+            entries=context.entries,
+            on_first=context.queue_entries,
+            climb=context.climb,
         )
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
 
@@ -48,7 +48,7 @@ class Supply:
         self.ledger.refresh()
         # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
         if self.ledger.trials and self.ledger.trials[0].state != TrialState.RUNNING:
-            self.opened.queue_entries()
+            self.context.queue_entries()
         self.ledger.refresh()
 
     def next(self) -> optuna.Trial | None:
@@ -61,11 +61,11 @@ class Supply:
                     if self.n_left() <= 0:
                         return None
                     trial_id = self._take()
-                    if isinstance(self.asker.sampler, IN_TURN):
+                    if isinstance(self.owned.sampler, IN_TURN):
                         trial = self._ask()
             except ClaimLostError:
                 if trial_id is not None:
-                    self.asker.give_back(trial_id)
+                    self.owned.give_back(trial_id)
                     self.ledger.running = {n: id_ for n, id_ in self.ledger.running.items() if id_ != trial_id}
                 self.ledger.refresh()
             else:
@@ -74,48 +74,48 @@ class Supply:
 
     def n_left(self) -> float:
         """Trials that are still to be started, by this process or another one."""
-        return self.opened.total - len(self.ledger.counted) - self.ledger.n_running
+        return self.context.total - len(self.ledger.counted) - self.ledger.n_running
 
     def _take(self) -> int:
         """Take a trial, whose parameters `_ask` then draws; its id in the storage."""
         trials = self.ledger.trials
         # What was interrupted goes first: of it, a new trial would take the place.
-        retry_interrupted(self.study, self.opened.baseline, trials)
+        retry_interrupted(self.study, self.context.baseline, trials)
         drop_doubles(self.study, trials)
-        if self.opened.ladder is not None:
-            self.opened.ladder.prepare(self.study, trials, self.n_left())
-        self.asker.deadline = self.limits.stops_at
-        trial_id = self.asker.take(self.limits.spent)
-        self.seed(trial_id)
+        if self.context.ladder is not None:
+            self.context.ladder.prepare(self.study, trials, self.n_left())
+        self.owned.deadline = self.limits.stops_at
+        trial_id = self.owned.take(self.limits.spent)
+        self.choose_sampler(trial_id)
         self._set_budget(trial_id)
         return trial_id
 
-    def seed(self, trial_id: int) -> None:
+    def choose_sampler(self, trial_id: int) -> None:
         """Ask the sampler of the trial's rung.
 
         Its seed is moved on by the number of the first trial that it is asked for, which no other process has.
         """
-        rung = self.asker.rung
+        rung = self.owned.rung
         if rung not in self.samplers:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
-            part = self.opened.climb.fraction if self.opened.climb is not None else 1.0
+            part = self.context.climb.fraction if self.context.climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.settings["sampler"], self.space, number, part)
-        self.asker.sampler = self.study.sampler = self.samplers[rung]
+        self.owned.sampler = self.study.sampler = self.samplers[rung]
 
     def _set_budget(self, trial_id: int) -> None:
         """Say when a new trial pauses."""
-        if (ladder := self.opened.ladder) is None:
+        if (ladder := self.context.ladder) is None:
             return
         trial = storage_of(self.study).get_trial(trial_id)
         if BUDGET not in trial.user_attrs and (budget := ladder.budget(trial)) is not None:
             storage_of(self.study).set_trial_user_attr(trial_id, BUDGET, budget)
 
     def _ask(self) -> optuna.Trial:
-        trial = self.asker.ask()
+        trial = self.owned.ask()
         self.ledger.running[trial.number] = id_of(trial)
         self.suggest(trial)
-        if self.opened.hook is not None:
-            self.opened.hook(self.opened.config, trial)
+        if self.context.hook is not None:
+            self.context.hook(self.context.config, trial)
         return trial
 
     def suggest(self, trial: optuna.Trial) -> None:

@@ -17,8 +17,11 @@ from docclf.sweeper.study.process import this_process
 from docclf.sweeper.study.trials import interrupt
 
 
-class Asker(optuna.Study):
+class OwnedStudy(optuna.Study):
     """Marks every trial as this process's before the sampler sees it, and knows trials of other studies.
+
+    Call `take`, then set `sampler`, then call `ask`: `take` marks the trial, and `ask` reaches it through Optuna's
+    `_pop_waiting_trial_id`. In between, with a climb, `_storage` shows the trials of one rung alone.
 
     Args:
         study: Where results are told, its sampler set.
@@ -44,7 +47,7 @@ class Asker(optuna.Study):
         super().__init__(study.study_name, storage_of(study), study.sampler, study.pruner)
         self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
         self._taken: int | None = None
-        self._whole: Any = self._storage
+        self._full_storage: Any = self._storage
         self.climb = climb
         self.rung: str | None = None
         """Of the trial that was taken last."""
@@ -82,7 +85,7 @@ class Asker(optuna.Study):
         return self._take() if trial_id is None else trial_id
 
     def _take(self, spent: float = 0.0) -> int:
-        self._storage = self._whole
+        self._storage = self._full_storage
         trial_id = super()._pop_waiting_trial_id()
         queued = trial_id is not None
         if trial_id is None:
@@ -102,11 +105,11 @@ class Asker(optuna.Study):
         return trial_id
 
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
-        trials = self._whole.get_all_trials(self._study_id, deepcopy=False)
-        given = self._whole.get_trial(trial_id).system_attrs.get("fixed_params", {})
+        trials = self._full_storage.get_all_trials(self._study_id, deepcopy=False)
+        given = self._full_storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
         draws, attributes = climb.place(trials, given, spent, self.deadline - time.time())
-        self._whole.set_trial_system_attr(trial_id, "fixed_params", draws)
+        self._full_storage.set_trial_system_attr(trial_id, "fixed_params", draws)
         for key, value in attributes.items():
-            self._whole.set_trial_user_attr(trial_id, key, value)
+            self._full_storage.set_trial_user_attr(trial_id, key, value)
         self.rung = attributes[RUNG]
-        self._storage = RungView(self._whole, attributes[RUNG])  # type: ignore[assignment]
+        self._storage = RungView(self._full_storage, attributes[RUNG])  # type: ignore[assignment]
