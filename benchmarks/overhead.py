@@ -62,7 +62,12 @@ def bare(overrides: list[str]) -> dict[str, float]:
         cfg = compose("train", overrides=overrides)
         data = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
         make_optimizer, make_scheduler = build(cfg.optimizer, "optimizer"), build(cfg.scheduler, "scheduler")
-    images, labels, size, n_classes = data.data.train_images, data.labels, data.image_size, len(data.pages.class_names)
+    images, labels, size, n_classes = (
+        data.dataset.train_images,
+        data.labels,
+        data.image_size,
+        len(data.pages.class_names),
+    )
     folds = split_pages(
         data.pages.train, n_folds=cfg.validation.folds, seed=cfg.validation.seed, class_names=data.pages.class_names
     )

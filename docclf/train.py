@@ -128,7 +128,7 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         help_folds(parts.trainer, parts.trial.is_wanted)
         return None
     if parts.trial.number is None:  # a search has told
-        tell_duplicates(parts.data.data)
+        tell_duplicates(parts.data.dataset)
         if parts.tune != "head":
             tell_few_steps(cfg, len(parts.data.labels))
     return run_parts(parts, _make_logger(cfg, folder, parts.trial), watch)

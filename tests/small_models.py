@@ -10,7 +10,8 @@ from torch.optim import AdamW
 from docclf.inference.description import Description
 from docclf.inference.folder import save_ensemble
 from docclf.models.backbone import make_net, normalisation
-from docclf.models.classifier import PageClassifier, cosine
+from docclf.models.classifier import PageClassifier
+from docclf.models.schedules import cosine
 
 TARGETS = ["0", "7", "10"]
 CLASS_NAMES = ["invoice", "계약서", "letter of intent"]

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from docclf.data.dataset import DataSet
+    from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +111,11 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
     data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
     pages = data.pages
-    assignment = _split(cfg, data, by_content=_by_content(cfg))
+    validation: Validation = build(cfg.validation, "validation")
+    rare = OmegaConf.select(cfg, "data.rare_classes", default="raise")
+    assignment = validation.assign(data, rare)
     if finalist is not None:
-        _check_folds(finalist, data, assignment)
+        _check_folds(finalist, data, assignment, rare)
     tell_seed(cfg)
     tell_duplicates(data)
     tell_differences(cfg, data, options.cache_dir)
@@ -120,11 +124,11 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     facts: dict[str, Any] = {
         "pages": len(pages.train),
         "classes": len(pages.class_names),
-        "steps": _n_steps(cfg.validation),
+        "steps": validation.n_reports,
     }
-    if not _by_content(cfg):
+    if validation.order != "content":
         return facts | {"data": data.fingerprint_of_rows, "folds": _hash(assignment), "before": {"names": FORMER}}
-    before = {"data": data.fingerprint_of_rows, "folds": _hash(_split(cfg, data, by_content=False))}
+    before = {"data": data.fingerprint_of_rows, "folds": _hash(replace(validation, order="rows").assign(data, rare))}
     facts |= {"data": data.fingerprint, "folds": _hash(assignment[data.order])}
     return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
 
@@ -148,29 +152,10 @@ def _hash(assignment: NDArray[np.int64]) -> str:
     return hashlib.sha256(assignment.tobytes()).hexdigest()[:16]
 
 
-def _by_content(cfg: DictConfig) -> bool:
-    return bool(OmegaConf.select(cfg, "validation.order", default="content") == "content")
-
-
-def _split(cfg: DictConfig, data: DataSet, *, by_content: bool) -> NDArray[np.int64]:
-    from docclf.data.folds import split_pages
-
-    pages = data.pages
-    return split_pages(
-        pages.train,
-        n_folds=cfg.validation.folds,
-        seed=cfg.validation.seed,
-        class_names=pages.class_names,
-        split_file=cfg.validation.split_file,
-        order=data.order if by_content else None,
-        rare=OmegaConf.select(cfg, "data.rare_classes", default="raise"),
-    )
-
-
-def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64]) -> None:
+def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64], rare_classes: str) -> None:
     """See that there can be the folds of finalists, and say so if they are those of the trials."""
     try:
-        again = _split(finalist, data, by_content=_by_content(finalist))
+        again = build(finalist.validation, "validation").assign(data, rare_classes)
     except InputError as error:
         raise type(error)(f"{error} So it is with the finalists, `finalists.validation`; trials could run.") from error
     if (again == assignment).all():
@@ -219,9 +204,3 @@ def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
     unused = [key for key in keys if any(key == name or key.startswith(f"{name}.") for name in OF_NETS)]
     if unused:
         log.warning(f"{', '.join(unused)}: no effect with model.tune=head. To fine-tune, say model.tune=last or all.")
-
-
-def _n_steps(validation: DictConfig) -> int:
-    """Reports of a whole trial, see `docclf.training.folds.average.FoldAverage`."""
-    n_runs = min(validation.run_folds or validation.folds, validation.folds)
-    return int(n_runs * validation.epochs if validation.report == "epoch" else n_runs)

@@ -84,8 +84,8 @@ class PageDataModule(pl.LightningDataModule):
             draw(Path(root))
         options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
         self.rare_classes = options.rare_classes
-        self.data = open_data_set(Path(root), reader, options)
-        self.pages = self.data.pages
+        self.dataset = open_data_set(Path(root), reader, options)
+        self.pages = self.dataset.pages
         assert self.pages.train.labels is not None
         self.labels: NDArray[np.int64] = self.pages.train.labels
         self.use_split(np.arange(len(self.labels)), np.arange(0))
@@ -102,8 +102,8 @@ class PageDataModule(pl.LightningDataModule):
     @cached_property
     def train_views(self) -> PageViews:
         """The training pages as they are."""
-        digest = digest_of(self.data.digests[: len(self.labels)])
-        return PageViews(self.data.train_images, digest, self.image_size, self.letterbox)
+        digest = digest_of(self.dataset.digests[: len(self.labels)])
+        return PageViews(self.dataset.train_images, digest, self.image_size, self.letterbox)
 
     def augmented_views(self, seed: int) -> PageViews:
         """The training pages as a training might see them once."""
@@ -117,9 +117,9 @@ class PageDataModule(pl.LightningDataModule):
     @cached_property
     def test_views(self) -> PageViews:
         """The test pages as they are."""
-        assert self.data.test_images is not None
-        digest = digest_of(self.data.digests[len(self.labels) :])
-        return PageViews(self.data.test_images, digest, self.image_size, self.letterbox)
+        assert self.dataset.test_images is not None
+        digest = digest_of(self.dataset.digests[len(self.labels) :])
+        return PageViews(self.dataset.test_images, digest, self.image_size, self.letterbox)
 
     @property
     def accumulate(self) -> int:
@@ -142,17 +142,17 @@ class PageDataModule(pl.LightningDataModule):
         weights = class_weights(labels, len(self.pages.class_names))[labels] if self.balance == "sampler" else None
         batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights, self.share)
         learnt = self.labels if self.soft_labels is None else self.soft_labels
-        return self._loader(self.data.train_images, learnt, batches)
+        return self._loader(self.dataset.train_images, learnt, batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        shown = [self.validation_views.images, *([self.data.train_images] if self.is_robust else [])]
+        shown = [self.validation_views.images, *([self.dataset.train_images] if self.is_robust else [])]
         loaders = [self._loader(images, self.labels, self._in_order(self._validation)) for images in shown]
         return loaders if self.is_robust else loaders[0]
 
     def test_dataloader(self) -> DataLoader[Batch]:
         test = self.pages.test
-        assert test is not None and test.labels is not None and self.data.test_images is not None
-        return self._loader(self.data.test_images, test.labels, self._in_order(np.arange(len(test))))
+        assert test is not None and test.labels is not None and self.dataset.test_images is not None
+        return self._loader(self.dataset.test_images, test.labels, self._in_order(np.arange(len(test))))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""

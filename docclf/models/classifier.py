@@ -16,8 +16,6 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import make_net_to_train, normalisation
 from docclf.models.frozen.head import Head, HeadOptions
-from docclf.models.schedules import constant as constant  # where configs look for it
-from docclf.models.schedules import cosine as cosine  # likewise
 from docclf.models.tuning import (
     begin_epoch,
     choose_batch_norm,

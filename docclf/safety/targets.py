@@ -22,22 +22,25 @@ SLOTS: dict[str, tuple[str, ...]] = {
         f"torch.optim.{name}"
         for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
     ),
-    "scheduler": ("docclf.models.classifier.constant", "docclf.models.classifier.cosine"),
+    "scheduler": ("docclf.models.schedules.constant", "docclf.models.schedules.cosine"),
     "trainer": ("docclf.training.trainer.make_trainer",),
-    "validation": ("docclf.training.crossval.Validation",),
+    "validation": ("docclf.training.validation.Validation",),
     # of configs from before there could be several
     "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
 }
 # Names in configs and studies of before, and what they are called now.
 FORMER = {
-    "docclf.crossval.Validation": "docclf.training.crossval.Validation",
+    "docclf.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",
     "docclf.data.augraphy.AugraphyAugment": "docclf.data.augment.augraphy.AugraphyAugment",
     "docclf.data.synthetic.draw_pages": "docclf.demo.draw_pages",
     "docclf.model.PageClassifier": "docclf.models.classifier.PageClassifier",
-    "docclf.model.constant": "docclf.models.classifier.constant",
-    "docclf.model.cosine": "docclf.models.classifier.cosine",
+    "docclf.model.constant": "docclf.models.schedules.constant",
+    "docclf.model.cosine": "docclf.models.schedules.cosine",
+    "docclf.models.classifier.constant": "docclf.models.schedules.constant",
+    "docclf.models.classifier.cosine": "docclf.models.schedules.cosine",
     "docclf.models.head.HeadOptions": "docclf.models.frozen.head.HeadOptions",
+    "docclf.training.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.trainer.make_trainer": "docclf.training.trainer.make_trainer",
 }
 _LOGGERS = (

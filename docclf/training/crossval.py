@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
-from docclf.training.folds.average import FoldAverage, FoldScore, Trial
+from docclf.training.folds.average import FoldAverage, FoldScore, Stop, Trial
 from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.resume import FoldCheckpoints, NoLocksError
 from docclf.training.folds.shared import POLL_S, SharedFolds, UnwantedError
 from docclf.training.folds.trainer import FoldTrainer
-from docclf.training.validation import Validation as Validation  # where configs look for it
+from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,7 @@ class CrossValidation:
         labels: Class of each training page, int64 of shape (n,).
         probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
         n_parameters: Of the model.
-        pruned: Whether the trial advised to stop.
-        paused: Whether the trial advised to pause; the folds go on if the search wants that.
-        out_of_time: Whether the time of the search ended; the folds go on another time.
+        stopped: Why it stopped before its end, see `docclf.training.folds.average.Stop`; None where it did not.
         kept: The candidate that scored best, see `docclf.training.folds.recorder.Candidate`.
         kept_scores: Mean score of each candidate.
     """
@@ -45,9 +43,7 @@ class CrossValidation:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     n_parameters: int
-    pruned: bool = False
-    paused: bool = False
-    out_of_time: bool = False
+    stopped: Stop | None = None
     kept: str = NET
     kept_scores: dict[str, float] = field(default_factory=dict)
 
@@ -118,23 +114,27 @@ def cross_validate(
     validation, checkpoints = trainer.validation, trainer.checkpoints
     trainer.data.max_batch_size = validation.max_batch_size
     assignment = trainer.assign()
-    average = FoldAverage(trial, prune_after=validation.prune_after, each=validation.report, **trainer.watched)
-    state = _kept(checkpoints, assignment) or _nothing(assignment, len(trainer.data.pages.class_names), trainer.kinds)
+    average = FoldAverage(
+        trial, prune_after=validation.prune_after, report=validation.report, **trainer.recorder_options
+    )
+    n_classes = len(trainer.data.pages.class_names)
+    state = _restore(checkpoints, assignment) or _empty_state(assignment, n_classes, trainer.kinds)
     average.restore(state)
-    _keep(checkpoints, state, average)
+    _save(checkpoints, state, average)  # opens the run: helpers wait for this file, see `FoldCheckpoints.is_open`
     with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
         for fold in range(average.fold, validation.n_runs):
             try:
                 state["n_parameters"] = shared.run(average, build_logger)
             except UnwantedError:
-                average.out_of_time = True
-            if average.fold == fold or (average.pruned and validation.report == "epoch"):
-                break  # not to its end
+                average.stopped = "timeout"
+            is_finished = average.fold > fold
+            if not is_finished or (average.stopped == "pruned" and validation.report == "epoch"):
+                break
             for kind, candidate in average.candidates.items():
                 state["probabilities"][kind][assignment == fold] = candidate.probabilities
-            _keep(checkpoints, state, average)
+            _save(checkpoints, state, average)
             _log_fold(average, validation.n_runs, by_another=fold in shared.by_others)
-            if average.pruned or average.paused or average.out_of_time:
+            if average.stopped is not None:
                 break
     return CrossValidation(
         average.folds,
@@ -142,9 +142,7 @@ def cross_validate(
         trainer.data.labels,
         state["probabilities"][average.kept],
         state["n_parameters"],
-        pruned=average.pruned,
-        paused=average.paused,
-        out_of_time=average.out_of_time,
+        stopped=average.stopped,
         kept=average.kept,
         kept_scores={kind: average.mean(kind) for kind in average.by_kind} if trainer.heads is not None else {},
     )
@@ -198,7 +196,7 @@ def _fold_line(score: FoldScore, n_runs: int) -> str:
     return f"  fold {score.fold + 1}/{n_runs}  macro-F1 {score.score:.3f}{clean}"
 
 
-def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
+def _restore(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
     """What an interrupted run of the same folds has kept; None without one."""
     kept = checkpoints.load() if checkpoints is not None else None
     if checkpoints is None or kept is None or np.array_equal(kept["assignment"], assignment):
@@ -207,13 +205,13 @@ def _kept(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) ->
     return None
 
 
-def _keep(checkpoints: FoldCheckpoints | None, state: Mapping[str, Any], average: FoldAverage) -> None:
+def _save(checkpoints: FoldCheckpoints | None, state: Mapping[str, Any], average: FoldAverage) -> None:
     """Keep the folds so far for after an interruption, and for who helps."""
     if checkpoints is not None:
         checkpoints.save_folds({**state, **average.finished()})
 
 
-def _nothing(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
+def _empty_state(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
     """What there is before the first fold."""
     shape = (len(assignment), n_classes)
     probabilities = {kind: np.full(shape, np.nan, dtype=np.float32) for kind in kinds}

@@ -122,7 +122,7 @@ def prepare(
     heads = make_heads(cfg, data)
     keeps = _may_keep(cfg, trial)
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
-    same = [data.data.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
+    same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
     checkpoints = _make_checkpoints(cfg, folder, earlier, same)
     trainer = FoldTrainer(
@@ -152,7 +152,7 @@ def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule
     began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
     try:
         data: PageDataModule = build(cfg.data, "data", **given)
-        found = [data.data.fingerprint, data.data.fingerprint_of_rows]  # the latter of a study from before
+        found = [data.dataset.fingerprint, data.dataset.fingerprint_of_rows]  # the latter of a study from before
     except DataError as error:
         if not began or chosen & trial.params.keys():
             raise

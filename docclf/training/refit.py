@@ -88,8 +88,8 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
         class_names=pages.class_names,
         targets=pages.targets,
         probabilities=done.probabilities,
-        images=data.data.train_images,
-        pairs=[(a, b) for a, b in data.data.pairs if b < len(done.labels)],
+        images=data.dataset.train_images,
+        pairs=[(a, b) for a, b in data.dataset.pairs if b < len(done.labels)],
     )
     return {"calibration": calibration, "label_issues": issues}
 
@@ -140,14 +140,14 @@ def keep_model(
             only help.
         own: What makes a net that is not timm's, see `docclf.safety.targets.own_model`.
     """
-    pages, images = data.pages, data.data.train_images.images
+    pages, images = data.pages, data.dataset.train_images.array
     temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
     knows = heads is not None and heads.cache.backbone.weights.are_trained  # what is like what
     head = None
     if heads is not None and (done.kept != NET or knows):
         head = heads.fit(np.arange(len(data.labels)))
     mean, std = normalisation_of(backbone, own, len(pages.targets), data.image_size, images.shape[3])
-    source = {"macro_f1": done.mean, "folds": done.scores, "data": data.data.fingerprint, "versions": versions()}
+    source = {"macro_f1": done.mean, "folds": done.scores, "data": data.dataset.fingerprint, "versions": versions()}
     description = Description(
         backbone=backbone,
         targets=pages.targets,

@@ -20,6 +20,7 @@ from docclf.results.shift import shift_lines
 from docclf.results.study.floors import floor_lines, foretold_text
 from docclf.safety.permission import allowed
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
+from docclf.training.folds.average import Stop
 from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import drop_worst
 from docclf.training.parts import TrainingParts
@@ -52,7 +53,8 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
     try:
         done = _cross_validate(parts, logger, result)
         cache.is_wanted = lambda: True  # what is computed is not to be lost
-        if _is_cut_off(parts, done, result):
+        if done.stopped is not None:
+            result["state"] = _leave(parts, done.stopped)
             return None
         found = _conclude(parts, done, result)
         besides = _FINALIST_S * len(parts.data.labels) if parts.tune == "head" else 0.0
@@ -82,7 +84,7 @@ def follow_parts(parts: TrainingParts) -> None:
 
 def _describe(parts: TrainingParts) -> dict[str, Any]:
     """What `result.yaml` says before anything is trained."""
-    data = parts.data.data
+    data = parts.data.dataset
     facts = {
         "fingerprint": data.fingerprint,
         "pages": len(parts.data.labels),
@@ -127,15 +129,15 @@ def _cross_validate(parts: TrainingParts, logger: RunLoggers, result: dict[str, 
     return done
 
 
-def _is_cut_off(parts: TrainingParts, done: CrossValidation, result: dict[str, Any]) -> bool:
-    """Whether the folds did not come to their end: out of time, paused or pruned."""
-    if done.paused and not done.out_of_time:
-        result["state"] = "PAUSED"
+def _leave(parts: TrainingParts, stopped: Stop) -> str:
+    """Tidy up after folds that stopped before their end, and say the state of the run."""
+    if stopped == "paused":
         drop_worst(parts.folder.parent, parts.trial.paused, float(parts.cfg.search.keep_gb))
-    elif done.pruned and not done.out_of_time:
-        result["state"] = "PRUNED"
+        return "PAUSED"
+    if stopped == "pruned":
         parts.checkpoints.clear()
-    return done.out_of_time or done.paused or done.pruned
+        return "PRUNED"
+    return "INTERRUPTED"  # by the end of the time
 
 
 def _conclude(parts: TrainingParts, done: CrossValidation, result: dict[str, Any]) -> float | tuple[float, ...]:
@@ -183,7 +185,7 @@ def _compare_test_pages(parts: TrainingParts) -> None:
     data, cache, folder = parts.data, parts.heads.cache, parts.trial.folder
     validation = data.validation_views if data.validation_augment is not None else None
     try:
-        if folder is not None and (facts := compare_test_pages(parts.cfg, data.data, cache, folder, validation)):
+        if folder is not None and (facts := compare_test_pages(parts.cfg, data.dataset, cache, folder, validation)):
             for line in shift_lines(facts, areas_alone=True):  # the rest was said before the first trial
                 log.info(line)
     except UnwantedPassError:

@@ -1,10 +1,19 @@
 """How a configuration is scored."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from docclf.errors import ConfigError
 
-# What a trial reports while it trains, and can be pruned by, see `docclf.training.crossval.CrossValidation.metrics`.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from docclf.data.dataset import DataSet
+
+# Objectives that the mean macro-F1, which a trial reports while it trains, stands for; by others nothing is pruned.
 SCORES = ("macro_f1", "macro_f1_pooled")
 
 
@@ -58,3 +67,30 @@ class Validation:
     def n_runs(self) -> int:
         """Number of trainings."""
         return self.folds if self.run_folds is None else min(self.run_folds, self.folds)
+
+    @property
+    def n_reports(self) -> int:
+        """How often a whole trial reports, see `docclf.training.folds.average.FoldAverage`."""
+        return self.n_runs * (self.epochs if self.report == "epoch" else 1)
+
+    def assign(self, data: DataSet, rare_classes: str = "raise") -> NDArray[np.int64]:
+        """Fold of each training page, shape (n,).
+
+        Args:
+            data: The pages.
+            rare_classes: What becomes of classes with fewer pages than folds, see `docclf.data.folds.assign_folds`.
+
+        Raises:
+            ConfigError, DataError: See `docclf.data.folds.split_pages`.
+        """
+        from docclf.data.folds import split_pages
+
+        return split_pages(
+            data.pages.train,
+            n_folds=self.folds,
+            seed=self.seed,
+            class_names=data.pages.class_names,
+            split_file=self.split_file,
+            order=data.order if self.order == "content" else None,
+            rare=rare_classes,
+        )

@@ -15,7 +15,8 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
 from docclf.errors import ConfigError
-from docclf.models.classifier import PageClassifier, constant
+from docclf.models.classifier import PageClassifier
+from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer
 
 
@@ -85,7 +86,7 @@ def test_a_split_serves_its_pages_and_no_others(pages_root: Path) -> None:
     assert labels.tolist() == data.labels[validation].tolist(), "in the order of the split"
     assert aspects.tolist() == [0.75] * 12, "60 x 80 pixels"
     assert pages.shape == (12, 40, 40, 3) and pages.dtype == torch.uint8
-    assert torch.equal(pages, torch.from_numpy(data.data.train_images[validation]))
+    assert torch.equal(pages, torch.from_numpy(data.dataset.train_images[validation]))
 
 
 Sent = tuple[torch.Tensor, torch.Tensor]
@@ -116,7 +117,7 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
     make_trainer(accelerator="cpu", max_epochs=2, logger=False, callbacks=[batches]).fit(classifier, datamodule=data)
     plain = {label: set() for label in range(3)}
     for image, label in zip(
-        resize(torch.from_numpy(data.data.train_images[np.arange(24)]), 32), data.labels.tolist(), strict=True
+        resize(torch.from_numpy(data.dataset.train_images[np.arange(24)]), 32), data.labels.tolist(), strict=True
     ):
         plain[label].add(image.numpy().tobytes())
     for split, n, expected in ((batches.train, 24, False), (batches.validation, 24, True)):

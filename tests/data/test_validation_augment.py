@@ -12,7 +12,8 @@ from torch import Tensor
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.models.classifier import PageClassifier, constant
+from docclf.models.classifier import PageClassifier
+from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer
 
 WORN = {"noise": 0.2, "degrees": 10.0, "erasing": 0.5}
@@ -74,7 +75,7 @@ def test_the_same_pages_get_the_same_changes_in_every_epoch_and_trial(pages_root
     assert same(first, second)
     other, _ = run(pages_root, seed=7, augment=BatchAugment(**WORN))
     assert same(first, other.validation[:2]) and not same(seen.train, other.train)
-    plain = resize(torch.from_numpy(data.data.train_images[np.arange(1, 24, 2)]), 32)
+    plain = resize(torch.from_numpy(data.dataset.train_images[np.arange(1, 24, 2)]), 32)
     changes = (torch.cat(first) - plain).flatten(1)
     assert changes.abs().amax(dim=1).min() > 1e-3
     assert len(torch.unique(changes, dim=0)) == 12, "each page in its own way"
@@ -91,8 +92,8 @@ def test_training_goes_on_with_the_same_random_numbers(pages_root: Path) -> None
 
 def test_test_pages_are_left_as_they_are(pages_root: Path) -> None:
     seen, data = run(pages_root, augment=BatchAugment(**WORN), test=True)
-    assert data.data.test_images is not None
-    assert torch.equal(torch.cat(seen.test), resize(torch.from_numpy(data.data.test_images[np.arange(9)]), 32))
+    assert data.dataset.test_images is not None
+    assert torch.equal(torch.cat(seen.test), resize(torch.from_numpy(data.dataset.test_images[np.arange(9)]), 32))
 
 
 def test_batches_outside_a_trainer_are_left_as_they_are(pages_root: Path) -> None:

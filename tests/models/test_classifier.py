@@ -11,7 +11,8 @@ from small_models import build
 from torch.optim import SGD
 
 from docclf.errors import ConfigError
-from docclf.models.classifier import constant, cosine, macro_f1
+from docclf.models.classifier import macro_f1
+from docclf.models.schedules import constant, cosine
 from docclf.models.tuning import parameter_groups
 
 # The score

@@ -253,7 +253,7 @@ def test_features_that_were_damaged_or_removed_are_computed_again(
     elif what == "the note":
         path.with_suffix(".json").write_text(json.dumps({"shape": [24, 1]}))
     else:  # by features of other pages, in a cache without room for both
-        assert data.data.test_images is not None
+        assert data.dataset.test_images is not None
         FeatureCache(backbone, cache_dir=data.places["cache_dir"], limit_gb=0).load(data.test_views, ONE)
         assert path not in kept(data)
     cache = cache_of(data, backbone)

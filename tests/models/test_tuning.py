@@ -14,8 +14,9 @@ from torch.optim import SGD
 
 from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError
-from docclf.models.classifier import PageClassifier, constant
+from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
+from docclf.models.schedules import constant
 from docclf.models.state import StateIO
 from docclf.models.tuning import (
     batch_norms,

@@ -148,7 +148,7 @@ def test_paths_are_absolute_but_the_root_is_as_it_was_given(
         ("model=convnext_tiny", "model.name", "convnext_tiny"),
         ("validation=full", "validation.epochs", 20),
         ("validation=holdout", "validation.run_folds", 1),
-        ("scheduler=constant", "scheduler._target_", "docclf.models.classifier.constant"),
+        ("scheduler=constant", "scheduler._target_", "docclf.models.schedules.constant"),
         ("optimizer=sgd", "optimizer._target_", "torch.optim.SGD"),
         ("experiment=basic", "model.name", "efficientnet_b3"),
     ],

@@ -47,7 +47,7 @@ class PageViews:
     def identity(self) -> str:
         """Says all that these views depend on."""
         changed = f"{self.augment.identity} seed {self.seed}" if self.augment is not None else "as they are"
-        decoded = self.images.images.shape[1]
+        decoded = self.images.array.shape[1]
         return f"{_VERSION} {DECODER} {self.digest} {decoded} to {self.image_size} letterbox {self.letterbox} {changed}"
 
     def __call__(self, rows: NDArray[np.int64], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class PageViews:
         if self.augment is None:
             return self
         name = f"views-v{_VERSION}-{self.image_size}px-{hashlib.sha256(self.identity.encode()).hexdigest()[:24]}"
-        n, channels = len(self.images), self.images.images.shape[3]
+        n, channels = len(self.images), self.images.array.shape[3]
 
         def draw(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
             images = self(rows)[0].clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -59,9 +59,9 @@ def keep_open(key: str, data: DataSet, files: set[str], began: int) -> None:
 def files_of(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) -> set[str]:
     """The files of all pages, the folders that they lie in, what lies in the root itself, and the decoded pages."""
     files = [path for part in (pages.train, pages.test) if part is not None for path in part.paths]
-    folders = {folder for file in {path.parent for path in files} for folder in (file, *file.parents)}
+    folders = {above for folder in {path.parent for path in files} for above in (folder, *folder.parents)}
     inside = [folder for folder in folders if folder.is_relative_to(root)]
-    arrays = [part.images for part in (data.train_images, data.test_images) if part is not None]
+    arrays = [part.array for part in (data.train_images, data.test_images) if part is not None]
     decoded = [Path(str(array.filename)) for array in arrays if isinstance(array, np.memmap)]
     named = [path for path in (options.exclude, options.corrections) if path is not None]
     beside: list[Path] = []

@@ -129,7 +129,7 @@ def find_differences(data: DataSet, sample: Sample, cache_dir: Path | None) -> l
     n, test = len(data.pages.train), data.pages.test
     assert test is not None
     rows = [*sample.train.tolist(), *(n + sample.test).tolist()]
-    decoded = "x".join(map(str, data.train_images.images.shape[1:]))
+    decoded = "x".join(map(str, data.train_images.array.shape[1:]))
     digests = (data.digests[row] for row in rows)
     facts = [VERSION, DECODER, decoded, len(sample.train), *digests, *sample.groups.tolist()]
     key = hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest()[:24]

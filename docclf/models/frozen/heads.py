@@ -105,7 +105,7 @@ class Heads:
     def passes(self) -> dict[str, int]:
         """Forward passes that predicting a page takes: all that its features depend on, to operations."""
         backbone, views = self.cache.backbone, self.data.train_views
-        seen = f"{views.images.images.shape[1]} to {views.image_size} letterbox {views.letterbox}"
+        seen = f"{views.images.array.shape[1]} to {views.image_size} letterbox {views.letterbox}"
         sides = backbone.sides(self.options.scales)
         return {f"{backbone.identity} {seen} at {side}": self.cache.flops(side) for side in sides}
 

@@ -1,7 +1,7 @@
 """The callback that turns the trainings of the folds into one score."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -10,6 +10,9 @@ from docclf.training.folds.recorder import HEAD, NET, Candidate, FoldRecorder
 
 # A configuration that needs no more epochs than this comes to its end when time is up.
 _GRACE = 1
+
+# Why a configuration stops before its end. Paused or out of time, its folds can go on; out of time comes first.
+Stop = Literal["pruned", "paused", "timeout"]
 
 
 class Trial(Protocol):
@@ -58,33 +61,33 @@ class FoldAverage(FoldRecorder):
     Args:
         trial: Receives the reports.
         prune_after: Epochs before the first advice is asked.
-        each: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
+        report: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
             fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
             compare step by step (Wilcoxon).
         **training: See `docclf.training.folds.recorder.FoldRecorder`.
     """
 
-    def __init__(self, trial: Trial, *, prune_after: int = 1, each: str = "epoch", **training: Any) -> None:
+    def __init__(self, trial: Trial, *, prune_after: int = 1, report: str = "epoch", **training: Any) -> None:
         super().__init__(tell=trial.tell_progress, **training)
-        self.trial, self.prune_after, self.each = trial, prune_after, each
+        self.trial, self.prune_after, self.report = trial, prune_after, report
         self.by_kind: dict[str, list[FoldScore]] = {}
         """Finished folds of each candidate, see `docclf.training.folds.recorder.Candidate`."""
         self.reports: dict[int, float] = {}
-        self.pruned = self.paused = self.out_of_time = False
+        self.stopped: Stop | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
         self._report_epoch()
-        if not self.pruned and self._steps_left > _GRACE and self.trial.out_of_time():
-            self.out_of_time = True
-        trainer.should_stop = self.pruned or self.paused or self.out_of_time
+        if self.stopped != "pruned" and self._steps_left > _GRACE and self.trial.out_of_time():
+            self.stopped = "timeout"
+        trainer.should_stop = self.stopped is not None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.pruned:
+        if self.stopped != "pruned":
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if (self.paused or self.out_of_time) and trainer.current_epoch < self.epochs:
+        if self.stopped in ("paused", "timeout") and trainer.current_epoch < self.epochs:
             return  # goes on another time
         self._finish(self.seconds)
 
@@ -108,7 +111,7 @@ class FoldAverage(FoldRecorder):
             for kind in found.keys() - {HEAD}:
                 self.candidates[kind].scores.append(found[kind].scores[epoch])
             self._report_epoch()
-            if self.pruned or self.paused:
+            if self.stopped is not None:
                 break
         for kind, one in found.items():
             self.candidates[kind].probabilities = one.probabilities
@@ -119,11 +122,11 @@ class FoldAverage(FoldRecorder):
             found = FoldScore(self.fold, one.score, one.best_epoch, seconds, one.clean_score)
             self.by_kind.setdefault(kind, []).append(found)
         self.fold += 1
-        if self.each == "fold":
+        if self.report == "fold":
             self._report(self.folds[-1].score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
 
     def _report_epoch(self) -> None:
-        if self.each == "epoch":
+        if self.report == "epoch":
             step = self.fold * self.epochs + self.n_epochs - 1
             self._report(self._mean_until(self.n_epochs), step, first=self.prune_after - 1)
 
@@ -131,10 +134,15 @@ class FoldAverage(FoldRecorder):
         if step not in self.reports:
             self.reports[step] = value
             self.trial.report(value, step)
-            last = self.n_runs * (self.epochs if self.each == "epoch" else 1) - 1
+            last = self.n_runs * (self.epochs if self.report == "epoch" else 1) - 1
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
-            self.pruned = first <= step < last and not self.out_of_time and self.trial.should_prune()
-            self.paused = step < last and not self.pruned and not self.out_of_time and self.trial.should_pause()
+            if step < last and self.stopped != "timeout":
+                self.stopped = self._advice(may_prune=step >= first)
+
+    def _advice(self, *, may_prune: bool) -> Stop | None:
+        if may_prune and self.trial.should_prune():
+            return "pruned"
+        return "paused" if self.trial.should_pause() else None
 
     def _mean_until(self, n_epochs: int) -> float:
         """Mean of the finished folds and the best of this one in its first epochs, of the best candidate."""
@@ -164,7 +172,7 @@ class FoldAverage(FoldRecorder):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        if self.each == "epoch":
+        if self.report == "epoch":
             first = self.fold * self.epochs
             self._repeat({first + epoch: self._mean_until(epoch + 1) for epoch in range(self.n_epochs)})
 

@@ -114,7 +114,7 @@ class SharedFolds:
     def _train(self, fold: int, tell: Callable[[str], None]) -> None:
         assert self._checkpoints is not None
         recorder = RecordingLogger()
-        watch = _HelpedFold(recorder, self._is_wanted, fold, tell=tell, **self._trainer.watched)
+        watch = _HelpedFold(recorder, self._is_wanted, fold, tell=tell, **self._trainer.recorder_options)
         n_parameters = self._trainer.train(self._assignment, watch, recorder)
         own = {"n_parameters": n_parameters, "logged": recorder.calls}
         self._trained.add(fold)

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from docclf.data.folds import split_pages
 from docclf.data.module import PageDataModule
 from docclf.inference.folder import save_weights
 from docclf.models.classifier import PageClassifier
@@ -56,24 +55,12 @@ class FoldTrainer:
         return (NET,) if self.heads is None or self.net_alone else (HEAD, AVERAGE, NET)
 
     def assign(self) -> NDArray[np.int64]:
-        """Fold of each training page, shape (n,).
-
-        Raises:
-            ConfigError, DataError: See `docclf.data.folds.split_pages`.
-        """
-        return split_pages(
-            self.data.pages.train,
-            n_folds=self.validation.folds,
-            seed=self.validation.seed,
-            class_names=self.data.pages.class_names,
-            split_file=self.validation.split_file,
-            order=self.data.data.order if self.validation.order == "content" else None,
-            rare=self.data.rare_classes,
-        )
+        """Fold of each training page, see `docclf.training.validation.Validation.assign`."""
+        return self.validation.assign(self.data.dataset, self.data.rare_classes)
 
     @property
-    def watched(self) -> dict[str, Any]:
-        """What all who follow a fold's training are told of it, see `docclf.training.folds.recorder.FoldRecorder`."""
+    def recorder_options(self) -> dict[str, Any]:
+        """Arguments of each `docclf.training.folds.recorder.FoldRecorder`."""
         validation = self.validation
         told = {"n_runs": validation.n_runs, "epochs": validation.epochs, "seed": validation.seed}
         return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}

@@ -27,7 +27,7 @@ def test_folds_report_their_running_mean_once_a_step_and_keep_their_best_epoch(f
     assert [fold.score for fold in result.folds] == best == result.scores
     assert [fold.epoch for fold in result.folds] == [scores.index(max(scores)) for scores in epochs.scores]
     assert [fold.fold for fold in result.folds] == [0, 1, 2] and all(fold.seconds > 0 for fold in result.folds)
-    assert not result.pruned
+    assert result.stopped is None
     assert (result.mean, result.spread) == pytest.approx((np.mean(best), np.std(best, ddof=1)))
 
     assert [step for step, _ in trial.reports] == list(range(12)), "fold * epochs + epoch, each once"
@@ -45,7 +45,7 @@ def test_out_of_fold_predictions_are_those_of_the_kept_epoch(folds: Any) -> None
         rows = np.flatnonzero(result.assignment == fold.fold)
         assert np.allclose(result.probabilities[rows], torch.softmax(logits[fold.epoch], 1).numpy(), atol=1e-6)
         assert float(macro_f1(logits[fold.epoch], labels[rows], 3)) == pytest.approx(fold.score)
-    order, names = folds.data.data.order, folds.data.pages.class_names
+    order, names = folds.data.dataset.order, folds.data.pages.class_names
     expected = assign_folds(folds.data.labels[order], n_folds=3, seed=42, class_names=names)
     assert np.array_equal(result.assignment[order], expected), "by the contents of the pages, not by their rows"
 
@@ -58,7 +58,7 @@ def test_pages_are_learnt(folds: Any) -> None:
 def test_advice_to_stop_ends_the_epoch_s_fold_and_leaves_later_folds_untrained(folds: Any) -> None:
     trial = folds.Recorder(prune_at=4)
     result, epochs = folds.run(trial, folds=3, epochs=3)
-    assert result.pruned and len(result.folds) == 2
+    assert result.stopped == "pruned" and len(result.folds) == 2
     assert [len(scores) for scores in epochs.scores] == [3, 2], "steps 0 to 4, the third fold was not begun"
     assert [step for step, _ in trial.reports] == [0, 1, 2, 3, 4]
     predicted = ~np.isnan(result.probabilities).any(axis=1)
@@ -68,7 +68,7 @@ def test_advice_to_stop_ends_the_epoch_s_fold_and_leaves_later_folds_untrained(f
 def test_advice_is_not_asked_before_enough_reports(folds: Any) -> None:
     trial = folds.Recorder(prune_at=0)
     result, _ = folds.run(trial, folds=2, epochs=2, prune_after=3)
-    assert not result.pruned and trial.asked == [2] and len(trial.reports) == 4, "and not when all is done"
+    assert result.stopped is None and trial.asked == [2] and len(trial.reports) == 4, "and not when all is done"
 
 
 def test_a_single_split_trains_one_fold_and_has_no_spread(folds: Any) -> None:
@@ -82,7 +82,7 @@ def test_a_single_split_trains_one_fold_and_has_no_spread(folds: Any) -> None:
 def test_the_spread_is_the_sample_standard_deviation() -> None:
     folds = [FoldScore(i, score, 0, 1.0) for i, score in enumerate([0.5, 0.7, 0.9])]
     none = np.zeros(0, dtype=np.int64)
-    result = CrossValidation(folds, none, none, np.zeros((0, 3), np.float32), 0, pruned=False, out_of_time=False)
+    result = CrossValidation(folds, none, none, np.zeros((0, 3), np.float32), 0)
     assert (result.mean, result.spread) == pytest.approx((0.7, 0.2))
 
 
@@ -122,7 +122,7 @@ def test_the_folds_own_scores_are_reported_once_each_when_asked_for(folds: Any) 
 def test_advice_on_a_fold_s_own_score_keeps_the_finished_fold(folds: Any) -> None:
     trial = folds.Recorder(prune_at=1)
     result, epochs = folds.run(trial, folds=3, epochs=2, report="fold")
-    assert result.pruned and epochs.lengths == [2, 2] and [step for step, _ in trial.reports] == [0, 1]
+    assert result.stopped == "pruned" and epochs.lengths == [2, 2] and [step for step, _ in trial.reports] == [0, 1]
     predicted = ~np.isnan(result.probabilities).any(axis=1)
     assert set(result.assignment[predicted]) == {0, 1} and predicted.sum() == 16
 

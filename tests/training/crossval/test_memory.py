@@ -16,7 +16,8 @@ from torch.optim import SGD
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.models.classifier import PageClassifier, constant
+from docclf.models.classifier import PageClassifier
+from docclf.models.schedules import constant
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
 from docclf.training.refit import refit_all

@@ -117,7 +117,7 @@ def test_an_interruption_goes_on_with_one_report_a_fold(slow: Any, tmp_path: Pat
 
 def test_the_seconds_before_an_interruption_count(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"), callback=Break("saved", 0, 2))
-    state = load_state(tmp_path / "resume" / "fold_0_epoch.safetensors")["callbacks"]["FoldRecorder"]
+    state = load_state(tmp_path / "resume" / "fold_0_epoch.safetensors")["callbacks"]["FoldTraining"]
     result, _ = slow.run(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"))
     assert result.folds[0].seconds > state["seconds"] > 0.1
 

@@ -114,7 +114,7 @@ def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, ste
     trial = slow.folds.Recorder(prune_at=step)
     result = shared.run(trial)
     assert (trial.reports, trial.asked) == (expected.reports, expected.asked)
-    assert result.pruned and result.scores == alone.scores and result.epochs == alone.epochs
+    assert result.stopped == "pruned" and result.scores == alone.scores and result.epochs == alone.epochs
 
 
 def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(shared: Shared, slow: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(sh
     trial = slow.folds.Recorder()
     trial.out_of_time = lambda: sum(shared.trained) == 6  # or it would wait for ever
     result = shared.run(trial)
-    assert result.out_of_time and result.folds == [] and trial.reports == []
+    assert result.stopped == "timeout" and result.folds == [] and trial.reports == []
     assert shared.trained == [3, 3], "the other two"
     assert trial.told[-1].startswith("fold 3/3, epoch 3/3")
 

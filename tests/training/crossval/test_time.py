@@ -18,7 +18,7 @@ def test_a_search_out_of_time_stops_after_the_epoch_and_goes_on_another_time(
 ) -> None:
     trial = slow.folds.Recorder(out_of_time_at=step)
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "0", "key"))
-    assert (result.out_of_time, result.pruned) == (True, False)
+    assert result.stopped == "timeout"
     assert epochs.lengths == before and len(result.folds) == before.count(3)
     assert [n for n, _ in trial.reports] == list(range(step + 1))
 
@@ -38,7 +38,7 @@ def test_the_last_epoch_is_trained_whatever_the_time_is(slow: Any, step: int) ->
 
 def test_a_single_split_stops_like_a_last_fold(slow: Any) -> None:
     result, epochs = slow.run(slow.folds.Recorder(out_of_time_at=0), run_folds=1)
-    assert result.out_of_time and epochs.lengths == [1]
+    assert result.stopped == "timeout" and epochs.lengths == [1]
 
 
 def test_a_fold_that_ends_out_of_time_is_not_stopped_for_good(slow: Any, tmp_path: Path) -> None:
@@ -46,5 +46,5 @@ def test_a_fold_that_ends_out_of_time_is_not_stopped_for_good(slow: Any, tmp_pat
     trial = slow.folds.Recorder(prune_at=1)
     trial.out_of_time = lambda: bool(trial.reports)  # from the second fold on
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path, "key"), report="fold", folds=4, epochs=1)
-    assert (result.out_of_time, result.pruned) == (True, False) and epochs.lengths == [1, 1]
+    assert result.stopped == "timeout" and epochs.lengths == [1, 1]
     assert trial.asked == [0]

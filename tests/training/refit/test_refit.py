@@ -61,7 +61,7 @@ def test_each_fold_s_model_gives_the_probabilities_that_its_own_pages_were_given
     assert any(epoch < EPOCHS - 1 for epoch in best_epochs(runs["folds"])), "or the last weights would do"
     whole = load_ensemble(runs["folds"] / "model")
     _, expected, folds = predictions(runs["folds"] / "oof.csv")
-    pages = resize(torch.from_numpy(data.data.train_images[np.arange(len(folds))]), 32)
+    pages = resize(torch.from_numpy(data.dataset.train_images[np.arange(len(folds))]), 32)
     for fold in range(FOLDS):
         with torch.no_grad():
             found = FoldEnsemble([whole.nets[fold]], whole.description)(pages).numpy()
@@ -75,7 +75,7 @@ def test_the_folder_says_what_the_model_is_and_how_good(runs: dict[str, Path], d
     assert described.backbone == "test_resnet" and described.targets == ["0", "7", "10"]
     assert described.class_names == ["invoice", "계약서", "letter of intent"]
     assert (described.image_size, described.channels) == (32, 3)
-    assert described.decoded_size == data.data.train_images.images.shape[1] > 32
+    assert described.decoded_size == data.dataset.train_images.array.shape[1] > 32
     assert described.temperature == result["calibration"]["temperature"] != 1
     assert described.source["folds"] == result["folds"] and described.source["macro_f1"] == result["mean"]
     assert described.source["data"] == result["data"]["fingerprint"]
@@ -106,7 +106,7 @@ def test_grey_pages_train_a_model_of_one_channel_that_gives_their_probabilities(
     with (tmp_path / "oof.csv").open(encoding="utf-8", newline="") as file:
         rows = [grey.pages.train.ids.index(row["ID"]) for row in csv.DictReader(file)]
     with torch.no_grad():
-        found = model(resize(torch.from_numpy(grey.data.train_images[np.array(rows)]), 32)).numpy()
+        found = model(resize(torch.from_numpy(grey.dataset.train_images[np.array(rows)]), 32)).numpy()
     assert set(folds) == {0}
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
 
@@ -138,8 +138,8 @@ def test_test_scores_are_those_of_the_predictions_that_are_written(
     assert scores["test/calibration_error"] == pytest.approx(calibration_error(probabilities, labels), abs=1e-5)
 
     model = load_ensemble(runs[refit] / "model")
-    assert data.data.test_images is not None
-    pages = resize(torch.from_numpy(data.data.test_images[np.arange(len(labels))]), 32)
+    assert data.dataset.test_images is not None
+    pages = resize(torch.from_numpy(data.dataset.test_images[np.arange(len(labels))]), 32)
     with torch.no_grad():
         raw = [FoldEnsemble([net], model.description)(pages).numpy() for net in model.nets]
     t = result_of(runs[refit])["calibration"]["temperature"]
