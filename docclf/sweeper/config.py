@@ -3,12 +3,15 @@
 Imported at every start of every Hydra application where docclf is installed: keep it light.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper import config as stock
 from omegaconf import MISSING
+
+from docclf.sweeper.strategy.pruner_options import PRUNERS, PrunerConfig
 
 
 @dataclass
@@ -21,80 +24,6 @@ class TPESamplerConfig(stock.TPESamplerConfig):
 
     multivariate: Any = 0  # 0: Optuna decides, by the number of objectives
     constant_liar: bool | None = None  # type: ignore[assignment]  # Optuna 5: True
-
-
-@dataclass
-class PrunerConfig:
-    """What an option of `hydra/sweeper/pruner` has at least."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class NonePrunerConfig(PrunerConfig):
-    """Every trial runs to its end."""
-
-    _target_: str = "optuna.pruners.NopPruner"
-
-
-@dataclass
-class MedianPrunerConfig(PrunerConfig):
-    """Stops a trial whose best report so far is worse than the median of the others at the same step."""
-
-    _target_: str = "optuna.pruners.MedianPruner"
-    n_startup_trials: int = 5
-    n_warmup_steps: int = 0
-    interval_steps: int = 1
-    n_min_trials: int = 1
-
-
-@dataclass
-class PercentilePrunerConfig(MedianPrunerConfig):
-    """As median, but keeps the best `percentile` percent at each step."""
-
-    _target_: str = "optuna.pruners.PercentilePruner"
-    percentile: float = 25.0
-
-
-@dataclass
-class SuccessiveHalvingPrunerConfig(PrunerConfig):
-    """Asynchronous successive halving: one of `reduction_factor` trials goes on at each rung."""
-
-    _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
-    min_resource: Any = 1
-    reduction_factor: int = 3
-    min_early_stopping_rate: int = 0
-    bootstrap_count: int = 0
-
-
-@dataclass
-class HyperbandPrunerConfig(PrunerConfig):
-    """Successive halving at several degrees of haste. `max_resource` is the number of steps of a whole trial."""
-
-    _target_: str = "optuna.pruners.HyperbandPruner"
-    min_resource: int = 1
-    max_resource: Any = "auto"
-    reduction_factor: int = 3
-    bootstrap_count: int = 0
-
-
-@dataclass
-class PatientPrunerConfig(PrunerConfig):
-    """Stops a trial that has not improved for `patience` steps; with `wrapped_pruner`, only if that agrees."""
-
-    _target_: str = "optuna.pruners.PatientPruner"
-    wrapped_pruner: Any = None
-    patience: int = 3
-    min_delta: float = 0.0
-
-
-@dataclass
-class WilcoxonPrunerConfig(PrunerConfig):
-    """Signed-rank test against the best trial, step by step. At p = 0.1 it cannot stop a trial before step 4."""
-
-    _target_: str = "optuna.pruners.WilcoxonPruner"
-    p_threshold: float = 0.1
-    n_startup_steps: int = 2
 
 
 @dataclass
@@ -232,19 +161,19 @@ class SweeperConfig:
     may_change: list[str] | None = None
 
 
-_PRUNERS: dict[str, type[PrunerConfig]] = {
-    "none": NonePrunerConfig,
-    "median": MedianPrunerConfig,
-    "percentile": PercentilePrunerConfig,
-    "successive_halving": SuccessiveHalvingPrunerConfig,
-    "hyperband": HyperbandPrunerConfig,
-    "patient": PatientPrunerConfig,
-    "wilcoxon": WilcoxonPrunerConfig,
-}
+@dataclass
+class Settings(SweeperConfig):
+    """What a sweep was asked for, checked by `docclf.sweeper.run.opening.settings.check_settings`: plain values."""
+
+    sampler: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+    pruner: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+    n_trials: float = math.inf  # type: ignore[assignment]  # infinite for null
+    timeout: float | None = None  # in seconds
+
 
 _store = ConfigStore.instance()
 _store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider="docclf")
 # Replaces the stock option, which is imported above and so stored first.
 _store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
-for _name, _node in _PRUNERS.items():
+for _name, _node in PRUNERS.items():
     _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

@@ -75,11 +75,11 @@ class DocclfSweeper(Sweeper):
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
         try:
             settings = check_settings(self.settings)
-            for module in settings["preload"] or []:
+            for module in settings.preload or []:
                 require_allowed(module, self.hydra_context.execution_whitelist, "hydra.sweeper.preload")
-            workers = Workers(self.launcher, n_workers(settings["n_jobs"]))
+            workers = Workers(self.launcher, n_workers(settings.n_jobs))
             with EndingSignals(), closing(workers):
-                preload = partial(workers.preload, settings["preload"] or [], settings["n_trials"])
+                preload = partial(workers.preload, settings.preload or [], settings.n_trials)
                 tell_caller(sweep_dir(self.config.hydra))
                 opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
                 Search(settings, opened, workers).run()

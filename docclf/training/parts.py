@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.data.module import PageDataModule, class_weights
-from docclf.errors import ConfigError, DataError, MachineError
+from docclf.errors import DataError, MachineError
 from docclf.inference.description import FOLDER as MODEL
 from docclf.models.backbone import require_known
 from docclf.models.frozen.cache import FeatureCache
@@ -217,15 +217,11 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, earlier: list[Path], facts:
 
 
 def _read_augment(name: str | None) -> Any:
-    """An augmentation by the name of its option in `augment`."""
+    """An augmentation by the name of its option in `augment`, which `docclf.cli.leaves` has checked."""
     if name is None:
         return None
-    options = {path.stem: path for path in (CONF_DIR / "augment").glob("*.yaml")}
-    if name not in options:
-        raise ConfigError(
-            f"Expected `validation.augment` to be null or one of {', '.join(sorted(options))}, got {name}."
-        )
-    merged: Any = OmegaConf.merge(OmegaConf.load(options["none"]), OmegaConf.load(options[name]))
+    none, option = (OmegaConf.load(CONF_DIR / "augment" / f"{stem}.yaml") for stem in ("none", name))
+    merged: Any = OmegaConf.merge(none, option)
     merged.pop("defaults", None)
     return build(merged, "augment")
 

@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.run.finalists.entrants import Entrant
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.screen.plan import Plan
@@ -180,7 +181,7 @@ def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is
 
 @pytest.mark.parametrize("top_k", [0, 3])
 def test_no_trial_starts_in_the_time_of_the_finalists(top_k: int, caplog: pytest.LogCaptureFixture) -> None:
-    settings = {"timeout": 100.0, "stop_when_stagnant": None, "finalists": {"top_k": top_k}}
+    settings = Settings(timeout=100.0, finalists=FinalistsConfig(top_k=top_k))
     limits = Limits(settings, [StudyDirection.MINIMIZE], time.time() + 50)
     assert not limits.end([ended(0, 1.0)])
     limits.reserve = 60.0

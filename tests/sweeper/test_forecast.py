@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.screen.forecast import seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan, make_plan
 
@@ -57,8 +58,8 @@ WHOLE = {
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
 
 
-def settings(pruner: dict[str, Any], top_k: int = 0, race: bool = True, baseline: bool = True) -> dict[str, Any]:
-    return {"pruner": pruner, "baseline": baseline, "finalists": {"top_k": top_k, "race": race}}
+def settings(pruner: dict[str, Any], top_k: int = 0, race: bool = True, baseline: bool = True) -> Settings:
+    return Settings(pruner=pruner, baseline=baseline, finalists=FinalistsConfig(top_k=top_k, race=race))
 
 
 def said(costs: str, finalists: str, pruner: dict[str, Any], n: int) -> float:

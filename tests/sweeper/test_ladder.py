@@ -1,6 +1,7 @@
 """Trials pause after a budget, and the best of them go on."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -10,11 +11,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
 from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
 
 LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
-SETTINGS = {"ladder": 3, "climb": None}
+SETTINGS = Settings(ladder=3)
 
 
 def paused(number: int, score: float, budget: int = 1, of: int | None = None) -> FrozenTrial:
@@ -85,5 +87,5 @@ def test_budgets_rise_to_a_whole_trial(steps: int, budgets: tuple[int, ...]) -> 
 )
 def test_what_cannot_be_climbed_is_told(settings: dict[str, Any], steps: int | None, directions: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"Expected .*hydra\.sweeper\.ladder"):
-        read_ladder({**SETTINGS, **settings}, steps, directions)
-    assert read_ladder({**SETTINGS, "ladder": None}, steps, directions) is None
+        read_ladder(replace(SETTINGS, **settings), steps, directions)
+    assert read_ladder(replace(SETTINGS, ladder=None), steps, directions) is None

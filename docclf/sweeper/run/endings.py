@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
 
 import optuna
 from hydra.core.utils import JobReturn
@@ -14,6 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import InputError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
@@ -33,7 +33,7 @@ class Endings:
     """Judges jobs and tells the study.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         context: The study and what it is searched with.
         ledger: Its trials.
         limits: Which end the search.
@@ -44,7 +44,7 @@ class Endings:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
+        settings: Settings,
         context: SearchContext,
         ledger: Ledger,
         limits: Limits,
@@ -58,7 +58,7 @@ class Endings:
     def reuse(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""
         is_new = RETRY_OF not in trial.user_attrs
-        twin = find_twin(trial, self.ledger.trials) if is_new and self.settings["skip_duplicates"] else None
+        twin = find_twin(trial, self.ledger.trials) if is_new and self.settings.skip_duplicates else None
         if twin is None:
             return False
         outcome = take_over(trial, twin)
@@ -84,7 +84,7 @@ class Endings:
             return False
         outcome = outcome_of(job, stored, self.context.objectives)
         attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
-        if attempt <= self.settings["retries"] and outcome.is_worth_retrying(self.settings["retry_on"]):
+        if attempt <= self.settings.retries and outcome.is_worth_retrying(self.settings.retry_on):
             log.warning(f"{self.noun} {trial.number} again, attempt {attempt + 1}: {outcome.cause}")
             with suppress(UpdateFinishedTrialError):  # another process took it for dead: see _tell
                 trial.set_user_attr(ATTEMPT, attempt)
@@ -110,7 +110,7 @@ class Endings:
     def _constrain(self, trial: optuna.Trial, stored: FrozenTrial, job: JobReturn) -> Outcome | None:
         """Record by how much a trial misses its constraints; the failure of one that gave no number for them."""
         try:
-            for key, excess in violations(self.settings["constraints"] or {}, stored, job).items():
+            for key, excess in violations(self.settings.constraints or {}, stored, job).items():
                 trial.set_constraint(key, excess)
         except UpdateFinishedTrialError:  # see _tell
             pass

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SearchError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import RUNG
 from docclf.sweeper.study.trials import causes, counted, has_success, last_improvement
@@ -26,7 +26,7 @@ class Limits:
     """The limits of one run of a search.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`, `timeout` in seconds.
+        settings: Of the sweep, `timeout` in seconds.
         directions: Of the study.
         deadline: When the time budget ends, in seconds since 1970; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
@@ -37,7 +37,7 @@ class Limits:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
+        settings: Settings,
         directions: Sequence[StudyDirection],
         deadline: float = math.inf,
         last_rung: str | None = None,
@@ -49,7 +49,7 @@ class Limits:
     @property
     def spent(self) -> float:
         """Part of the time budget that is over."""
-        return 1 - (self.deadline - time.time()) / self.settings["timeout"] if self.settings["timeout"] else 0.0
+        return 1 - (self.deadline - time.time()) / self.settings.timeout if self.settings.timeout else 0.0
 
     @property
     def stops_at(self) -> float:
@@ -64,13 +64,11 @@ class Limits:
     def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
         # One trial begins in any case, so that even a budget that its start has spent says something.
         if trials and (left := self.deadline - time.time()) <= self.reserve:
-            has_finalists = left > 0 and self.settings["finalists"]["top_k"]
+            has_finalists = left > 0 and self.settings.finalists.top_k
             kept = f", of which {format_seconds(left)} are left for the finalists" if has_finalists else ""
-            log.info(
-                f"Stopped by timeout={self.settings['timeout']:g} seconds of the study{kept}; a larger one goes on"
-            )
+            log.info(f"Stopped by timeout={self.settings.timeout:g} seconds of the study{kept}; a larger one goes on")
             return True
-        patience = self.settings["stop_when_stagnant"]
+        patience = self.settings.stop_when_stagnant
         judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))
         since = last_improvement(list(judged), self.directions) if patience else 0
         if patience and since >= patience:
@@ -83,7 +81,7 @@ class Limits:
         """Raise SearchError where more trials failed than `max_failure_rate` allows."""
         done = counted(trials)
         failed = [trial for trial in done if trial.state == TrialState.FAIL]
-        rate = self.settings["max_failure_rate"]
+        rate = self.settings.max_failure_rate
         if len(done) >= _FAILURES_JUDGED_AFTER and len(failed) / len(done) > rate:
             raise SearchError(
                 f"{len(failed)} of {len(done)} trials failed, more than max_failure_rate={rate:g} allows:"

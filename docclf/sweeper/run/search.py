@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import optuna
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import MachineError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.endings import Endings
 from docclf.sweeper.run.faults import fault_of
@@ -45,7 +46,7 @@ class Search:
     """One run of a sweep.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         context: The study and what it is searched with.
         workers: Run the jobs; closed when the search is cut short.
     """
@@ -53,7 +54,7 @@ class Search:
     noun = "trial"
     queue_class: type[TrialQueue] = TrialQueue
 
-    def __init__(self, settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
+    def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
         self.settings, self.context, self.workers = settings, context, workers
         self.study = context.study
         last_rung = context.climb.rungs[-1] if context.climb is not None else None
@@ -66,7 +67,7 @@ class Search:
         self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=context.climb)
         self.tally = Tally(context.study.directions)
         self.is_waiting = False
-        self.helpers = Helpers(settings["helpers"] if workers.has_processes else 0, self.noun)
+        self.helpers = Helpers(settings.helpers if workers.has_processes else 0, self.noun)
         self.live = Live(
             self.study, self.plan, self.limits.deadline, self.noun, context.labels, self._describe, self.helpers.running
         )
@@ -142,10 +143,10 @@ class Search:
         return self.context.space.overrides(trial.params)
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
-        rung, climb = trial.user_attrs.get(RUNG), self.settings["climb"]
+        rung, climb = trial.user_attrs.get(RUNG), self.settings.climb
         if rung is None or not climb:
             return progress.format_params(trial.params)
-        return f"{rung}  {progress.format_params({k: v for k, v in trial.params.items() if k != climb['key']})}"
+        return f"{rung}  {progress.format_params({k: v for k, v in trial.params.items() if k != climb.key})}"
 
     def _announce(self) -> None:
         total = f" of {self.context.total}" if math.isfinite(self.context.total) else ""
@@ -174,7 +175,7 @@ class Search:
     def _keep_time(self) -> None:
         """Keep as much time as the finalists, and what is written after them, are expected to take."""
         self.tally.update(self.ledger.trials)
-        closing = min(_CLOSING_S, _CLOSING * (self.settings["timeout"] or 0.0))
+        closing = min(_CLOSING_S, _CLOSING * (self.settings.timeout or 0.0))
         self.limits.reserve = self.tally.finalists_seconds(self.plan) + closing
 
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
@@ -222,7 +223,7 @@ class Search:
             noun=self.noun,
             objectives=self.context.labels,
             seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
-            others={k: v for k, v in (self.settings["labels"] or {}).items() if k not in self.context.objectives},
+            others={k: v for k, v in (self.settings.labels or {}).items() if k not in self.context.objectives},
         )
         log.info(line)
         self.live.look()

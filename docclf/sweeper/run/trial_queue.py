@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import optuna
 from optuna.trial import TrialState
 
+from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
@@ -23,13 +21,13 @@ class TrialQueue:
     """Gives one trial after the other, each to one process of however many search a study.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         context: The study and what it is searched with.
         ledger: Its trials.
         limits: Which end the search.
     """
 
-    def __init__(self, settings: Mapping[str, Any], context: SearchContext, ledger: Ledger, limits: Limits) -> None:
+    def __init__(self, settings: Settings, context: SearchContext, ledger: Ledger, limits: Limits) -> None:
         self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
         self.study, self.space = context.study, context.space
         self.owned = OwnedStudy(
@@ -99,7 +97,7 @@ class TrialQueue:
         if rung not in self.samplers:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
             part = self.context.climb.fraction if self.context.climb is not None else 1.0
-            self.samplers[rung] = make_sampler(self.settings["sampler"], self.space, number, part)
+            self.samplers[rung] = make_sampler(self.settings.sampler, self.space, number, part)
         self.owned.sampler = self.study.sampler = self.samplers[rung]
 
     def _set_budget(self, trial_id: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.race import N_WHOLE
 
 if TYPE_CHECKING:
@@ -77,31 +78,32 @@ class Plan:
 
 
 def make_plan(
-    settings: Mapping[str, Any], total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
+    settings: Settings, total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
 ) -> Plan:
     """The plan of a search.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`; `pruner`, `baseline` and `finalists` are read.
+        settings: Of the sweep.
         total: Trials.
         workers: Of them that run at once.
         is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
         climb: Which rungs the trials are on; None for one.
 
+    >>> from docclf.sweeper.config import FinalistsConfig
     >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
-    >>> make_plan({"pruner": pruner, "baseline": True, "finalists": {"top_k": 3, "race": True}}, 20, 1)
+    >>> make_plan(Settings(pruner=pruner, baseline=True, finalists=FinalistsConfig(top_k=3, race=True)), 20, 1)
     Plan(total=20, workers=1, whole=0.5, n_startup=1, n_finalists=4, is_race=True)
     """
     if not is_single:
         return Plan(total, workers, climb=climb)
-    pruner, finalists = settings["pruner"], settings["finalists"]
+    pruner, finalists = settings.pruner, settings.finalists
     name = str(pruner["_target_"]).rpartition(".")[2]
     return Plan(
         total,
         workers,
         _WHOLE.get(name, _WHOLE_OTHERWISE),
         N_WHOLE if name == "Race" else int(pruner.get("n_startup_trials") or 0),
-        int(min(finalists["top_k"], total)) + bool(settings["baseline"]) if finalists["top_k"] else 0,
-        bool(finalists.get("race")),
+        int(min(finalists.top_k, total)) + bool(settings.baseline) if finalists.top_k else 0,
+        finalists.race,
         climb,
     )

@@ -11,22 +11,23 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import ConfigError
+from docclf.sweeper.config import FinalistsConfig
 from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.space.parameters import Space
 
 
-def finalists_overrides(asked: Mapping[str, Any]) -> list[str]:
+def finalists_overrides(asked: FinalistsConfig) -> list[str]:
     """What finalists have other than the trials that they score again.
 
-    >>> finalists_overrides({"overrides": {"validation": None, "seed": 43}})
+    >>> finalists_overrides(FinalistsConfig(overrides={"validation": None, "seed": 43}))
     ['seed=43']
     """
-    return _texts(asked["overrides"] or {})
+    return _texts(asked.overrides or {})
 
 
-def reference_overrides(asked: Mapping[str, Any], name: str) -> list[str]:
+def reference_overrides(asked: FinalistsConfig, name: str) -> list[str]:
     """What makes of the baseline the reference of a name."""
-    return _texts(asked["references"][name])
+    return _texts(asked.references[name])
 
 
 def _texts(overrides: Mapping[str, Any]) -> list[str]:
@@ -40,20 +41,20 @@ def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): encode(value) for key, value in plain.items()}
 
 
-def check_finalists(asked: Mapping[str, Any], space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
+def check_finalists(asked: FinalistsConfig, space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
     """Compose the config of a finalist; None where there will be none.
 
     Args:
-        asked: The keys of `docclf.sweeper.config.FinalistsConfig`.
+        asked: Of the sweep.
         compose: Makes the config of a job from its overrides.
 
     Raises:
         ConfigError: It cannot be composed.
     """
-    if not asked["top_k"]:
+    if not asked.top_k:
         return None
-    for name, overrides in (asked["references"] or {}).items():
-        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and OmegaConf.is_dict(overrides)):
+    for name, overrides in (asked.references or {}).items():
+        if not (re.fullmatch(r"\w[\w.-]*", str(name)) and isinstance(overrides, Mapping)):
             raise ConfigError(
                 f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
                 f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."

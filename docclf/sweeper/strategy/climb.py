@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.space.checks import check_keys, values_of
 from docclf.sweeper.space.grammar import contains, encode, to_text
 from docclf.sweeper.space.parameters import Space, key_of
@@ -182,13 +183,11 @@ class RungView:
         return [trial for trial in trials if trial.user_attrs.get(RUNG) == self._rung]
 
 
-def read_climb(
-    settings: Mapping[str, Any], space: Space, config: DictConfig, directions: Sequence[str]
-) -> Climb | None:
+def read_climb(settings: Settings, space: Space, config: DictConfig, directions: Sequence[str]) -> Climb | None:
     """Read and check `climb`; None without one, and where its key is not searched.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         space: What is searched.
         config: What a job has without the search, `hydra` included.
         directions: minimize or maximize, for each objective.
@@ -197,32 +196,30 @@ def read_climb(
         ConfigError: A value is out of range.
         SpaceError: A key that the config has not, or a value that the key cannot have.
     """
-    asked: Any = settings["climb"]
-    if not asked:
+    if (asked := settings.climb) is None:
         return None
-    asked = OmegaConf.to_container(asked, resolve=True) if OmegaConf.is_config(asked) else asked
-    key, order = str(asked["key"]), tuple(encode(value) for value in asked["order"])
-    check_keys([key, *asked["carry"], *(name for changed in asked["portfolio"] for name in changed)], config)
-    if not 0 < asked["fraction"] < 1:
+    key, order = str(asked.key), tuple(encode(value) for value in asked.order)
+    check_keys([key, *asked.carry, *(name for changed in asked.portfolio for name in changed)], config)
+    if not 0 < asked.fraction < 1:
         raise ConfigError(
-            f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked['fraction']}. "
+            f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked.fraction}. "
             "0.5 spends half of the trials on the first rung."
         )
     if key not in space.keys:
         return None
     _check_order(key, order, space)
-    most = most_known(settings["n_trials"])
+    most = most_known(settings.n_trials)
     return Climb(
         key,
         order,
-        asked["fraction"],
-        tuple(name for name in asked["carry"] if name in space.keys and name != key),
+        asked.fraction,
+        tuple(name for name in asked.carry if name in space.keys and name != key),
         space,
         values_of(space.keys, config),
         tuple(StudyDirection[direction.upper()] for direction in directions),
-        settings["n_trials"],
-        settings["stop_when_stagnant"] or (_PATIENCE if math.isinf(settings["n_trials"]) else None),
-        tuple({name: encode(changed[name]) for name in changed} for changed in asked["portfolio"])[:most],
+        settings.n_trials,
+        settings.stop_when_stagnant or (_PATIENCE if math.isinf(settings.n_trials) else None),
+        tuple({name: encode(changed[name]) for name in changed} for changed in asked.portfolio)[:most],
     )
 
 

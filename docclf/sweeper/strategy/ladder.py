@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE
 from docclf.sweeper.study.trials import loss
 
@@ -72,23 +72,23 @@ class Ladder:
         )
 
 
-def read_ladder(settings: Mapping[str, Any], steps: int | None, directions: Sequence[str]) -> Ladder | None:
+def read_ladder(settings: Settings, steps: int | None, directions: Sequence[str]) -> Ladder | None:
     """Read and check `ladder`; None without one.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         steps: Reports of a whole trial, as the preflight knows it.
         directions: minimize or maximize, for each objective.
 
     Raises:
         ConfigError: It cannot be climbed.
     """
-    eta = settings["ladder"]
+    eta = settings.ladder
     if eta is None:
         return None
     if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
         raise ConfigError(f"Expected `hydra.sweeper.ladder` to be null or a whole number from 2 on, got {eta}.")
-    if len(directions) > 1 or settings["climb"]:
+    if len(directions) > 1 or settings.climb:
         raise ConfigError(
             "Expected one objective and no rungs with `hydra.sweeper.ladder`, got "
             f"{'several objectives' if len(directions) > 1 else 'hydra.sweeper.climb'}. Say hydra.sweeper.ladder=null, "

@@ -8,7 +8,6 @@ from inspect import signature
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig
 
 from docclf.errors import SpaceError
 from docclf.sweeper.strategy.options import build_option
@@ -24,7 +23,7 @@ _PRUNERS = (
 )
 
 
-def make_pruner(config: DictConfig) -> optuna.pruners.BasePruner:
+def make_pruner(config: Mapping[str, Any]) -> optuna.pruners.BasePruner:
     """Build the pruner from the option of `hydra/sweeper/pruner`.
 
     Raises:

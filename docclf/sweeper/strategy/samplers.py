@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from docclf.errors import ConfigError, SpaceError
@@ -49,7 +49,9 @@ class BruteForce(optuna.samplers.BruteForceSampler):
         pass
 
 
-def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 1.0) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    config: Mapping[str, Any], space: Space, n_before: int, part: float = 1.0
+) -> optuna.samplers.BaseSampler:
     """Build the sampler of a study.
 
     Args:
@@ -63,9 +65,7 @@ def make_sampler(config: DictConfig, space: Space, n_before: int, part: float = 
         ConfigError: The sampler needs a package that is not installed.
         SpaceError: A grid over a continuous range or with conditions.
     """
-    options = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(options, dict)
-    chosen: dict[str, Any] = {str(key): value for key, value in options.items() if value is not None}
+    chosen = {key: value for key, value in config.items() if value is not None}
     if chosen.get("multivariate") == 0 and chosen["multivariate"] is not False:
         del chosen["multivariate"]  # see docclf.sweeper.config.TPESamplerConfig
     target = chosen["_target_"]

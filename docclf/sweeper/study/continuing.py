@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import json_to_distribution
 
 from docclf.errors import ConfigError, SpaceError
+from docclf.sweeper.config import Settings
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.keys import leaves
 from docclf.sweeper.space.parameters import Space, key_of
@@ -78,7 +79,7 @@ def require_same_search(
     space: Space,
     facts: Mapping[str, Any],
     objectives: Mapping[str, str],
-    settings: Mapping[str, Any],
+    settings: Settings,
     config: DictConfig,
     compose: Callable[[Sequence[str]], DictConfig],
     names: Mapping[str, str],
@@ -91,8 +92,8 @@ def require_same_search(
     Raises:
         SpaceError: It is another search.
     """
-    fixed = _fixed(space, config) if settings["may_change"] is None else {}
-    constants = _constants(space, compose, settings["may_change"]) if settings["may_change"] is not None else {}
+    fixed = _fixed(space, config) if settings.may_change is None else {}
+    constants = _constants(space, compose, settings.may_change) if settings.may_change is not None else {}
     records = {
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
@@ -56,43 +57,43 @@ class Entrant:
         return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
 
 
-def best_reference(settings: Mapping[str, Any], context: SearchContext, base: FrozenTrial) -> dict[str, Entrant]:
+def best_reference(settings: Settings, context: SearchContext, base: FrozenTrial) -> dict[str, Entrant]:
     """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
 
     Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
     gets besides.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         context: The search.
         base: The baseline, or without one the best trial.
     """
-    asked, study = settings["finalists"], context.study
+    asked, study = settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
     allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
     winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
-    if winner is None or not asked["references"]:
+    if winner is None or not asked.references:
         return {}
     best = loss(winner.values[0], study.direction)
     losses = {name: loss(floor, study.direction) for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
-    better = [name for name in losses if name in asked["references"] and losses[name] < best]
+    better = [name for name in losses if name in asked.references and losses[name] < best]
     if not better:
         return {}
     name = min(better, key=lambda name: losses[name])
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
-    values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked["references"][name])
+    values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
     params = context.space.fitting(values)
     return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
 
 
-def members_of(asked: Mapping[str, Any], context: SearchContext) -> dict[str, Entrant]:
+def members_of(asked: FinalistsConfig, context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
     try:
         if (members := context.load_members()) is None:
             return {}
         numbers = members(context.study, context.directory, context.config)
     except Exception:  # the winner is not to be lost by it
-        log.exception(f"Could not choose members of an ensemble by {asked['members']}")
+        log.exception(f"Could not choose members of an ensemble by {asked.members}")
         return {}
     found, trials = {}, context.study.get_trials(deepcopy=False)
     for trial in (trials[number] for number in numbers):

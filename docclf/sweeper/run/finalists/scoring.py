@@ -13,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.safety.untrusted import reading
+from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose_finalists, members_of
 from docclf.sweeper.run.opening.study import SearchContext
@@ -32,11 +33,11 @@ from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_sco
 log = logging.getLogger(__name__)
 
 
-def run_finalists(settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
+def run_finalists(settings: Settings, context: SearchContext, workers: Workers) -> None:
     """Score the finalists of a search that are not scored yet.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         context: The search, which has ended.
         workers: Run the jobs.
 
@@ -44,16 +45,16 @@ def run_finalists(settings: Mapping[str, Any], context: SearchContext, workers: 
         SearchError: All of them failed.
         SystemExit: A signal ended it; everything that finished is saved.
     """
-    asked: Mapping[str, Any] = settings["finalists"]
+    asked = settings.finalists
     study = context.study
-    if not asked["top_k"] or len(study.directions) > 1:
+    if not asked.top_k or len(study.directions) > 1:
         return
     trials = study.get_trials(deepcopy=False)
-    wanted = choose_finalists(trials, study.direction, asked["top_k"])
+    wanted = choose_finalists(trials, study.direction, asked.top_k)
     if not wanted:
         return
     with reading("a study", context.directory):
-        finalists = open_finalists(study, asked["race"])
+        finalists = open_finalists(study, asked.race)
         scored(study)
     overrides = finalists_overrides(asked)
     # The best one goes first: where there is no time for more, it wins without a comparison.
@@ -94,7 +95,7 @@ def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: P
 
 def _score(
     entrants: Mapping[str, Entrant],
-    settings: Mapping[str, Any],
+    settings: Settings,
     context: SearchContext,
     workers: Workers,
     finalists: optuna.Study,
@@ -110,7 +111,7 @@ def _score(
         _Final(settings, again, workers).run()
     # Until here, those of before count. They still do where they were scored in the same way: that a trial found
     # since took their place by its score in the search says nothing against them.
-    way = " ".join(finalists_overrides(settings["finalists"]))
+    way = " ".join(finalists_overrides(settings.finalists))
     alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
     finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
 
@@ -149,13 +150,13 @@ class _Final(Search):
     noun = "finalist"
     queue_class = _FinalistQueue
 
-    def __init__(self, settings: Mapping[str, Any], context: SearchContext, workers: Workers) -> None:
-        unlimited = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        pruner = {"_target_": "Race" if settings["finalists"]["race"] else "NopPruner"}
-        none_after = {"pruner": pruner, "finalists": {**settings["finalists"], "top_k": 0}}
+    def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
+        pruner: Any = {"_target_": "Race" if settings.finalists.race else "NopPruner"}
+        alone = replace(settings, pruner=pruner, finalists=replace(settings.finalists, top_k=0))
+        unlimited: dict[str, Any] = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
         # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__({**settings, **unlimited, **none_after, "constraints": None}, context, workers)
-        self.asked = finalists_overrides(settings["finalists"])
+        super().__init__(replace(alone, **unlimited, constraints=None), context, workers)
+        self.asked = finalists_overrides(settings.finalists)
 
     def _prepare(self) -> None:
         self.ledger.refresh()
@@ -175,7 +176,7 @@ class _Final(Search):
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
-        given = reference_overrides(self.settings["finalists"], name) if name not in (None, MEMBER) else []
+        given = reference_overrides(self.settings.finalists, name) if name not in (None, MEMBER) else []
         own = apart([*super()._overrides(trial), *self.asked], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 

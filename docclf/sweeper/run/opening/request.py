@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading
-from docclf.sweeper.run.opening.settings import plain, read_objectives
+from docclf.sweeper.config import FinalistsConfig, Settings
+from docclf.sweeper.run.opening.settings import read_objectives
 from docclf.sweeper.space.checks import baseline, check_keys, check_values, values_of
 from docclf.sweeper.space.finalists import check_finalists
 from docclf.sweeper.space.parameters import Space
@@ -55,28 +56,28 @@ class Request:
     pruner: optuna.pruners.BasePruner
 
 
-def named_functions(settings: Mapping[str, Any], listed: Any) -> list[Any]:
+def named_functions(settings: Settings, listed: Any) -> list[Any]:
     """What the settings name: hook, check, preflight, on_best, and what loads the one that chooses members."""
-    if members := settings["finalists"]["members"]:
+    if members := settings.finalists.members:
         require_allowed(members, listed, "hydra.sweeper.finalists.members")
     named = ("custom_search_space", "check", "preflight", "on_best")
     found = [_function(settings, key, listed) for key in named]
-    return [*found, partial(_function, settings["finalists"], "members", listed)]
+    return [*found, partial(_function, settings.finalists, "members", listed)]
 
 
-def _function(settings: Mapping[str, Any], key: str, listed: Any) -> Callable[..., Any] | None:
+def _function(settings: Settings | FinalistsConfig, key: str, listed: Any) -> Callable[..., Any] | None:
     """What a setting names by its dotted path, if that may be called, see `docclf.safety.allow.require_allowed`."""
-    if not settings[key]:
+    if not (name := getattr(settings, key)):
         return None
-    require_allowed(settings[key], listed, f"hydra.sweeper.{key}")
+    require_allowed(name, listed, f"hydra.sweeper.{key}")
     try:
-        return get_method(settings[key])
+        return get_method(name)
     except Exception as error:  # of whatever module is imported
-        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {settings[key]}: {error}") from error
+        raise ConfigError(f"Expected `hydra.sweeper.{key}` to name a function, got {name}: {error}") from error
 
 
 def read_request(
-    settings: Mapping[str, Any],
+    settings: Settings,
     config: DictConfig,
     loader: ConfigLoader,
     arguments: Sequence[str],
@@ -85,7 +86,7 @@ def read_request(
     """Read and check what needs no study.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         config: The composed config of the sweep, `hydra` included.
         loader: Composes the jobs.
         arguments: Overrides of the command line.
@@ -100,21 +101,21 @@ def read_request(
     def compose(overrides: Sequence[str]) -> DictConfig:
         return loader.load_sweep_config(config, list(overrides))
 
-    space = parse_space(plain(settings["params"]), arguments, plain(settings["conditional"]) or (), loader)
+    space = parse_space(settings.params, arguments, settings.conditional or (), loader)
     check_keys(space.keys, config)
     space = _with_constants(space, compose)
-    first = baseline(space, compose(space.fixed)) if settings["baseline"] else None
+    first = baseline(space, compose(space.fixed)) if settings.baseline else None
     check_values(space, compose, check)
-    final = check_finalists(settings["finalists"], space, compose)
+    final = check_finalists(settings.finalists, space, compose)
     if check is not None and final is not None:
         check(final)
-    objectives, directions = read_objectives(settings["metric"], settings["direction"])
+    objectives, directions = read_objectives(settings.metric, settings.direction)
     climb = read_climb(settings, space, compose(space.fixed), directions)
     complete = [climb.on_a_rung] if climb is not None else []
-    entries = read_entries(plain(settings["enqueue"]) or [], space, config, cwd, *complete)
-    with reading("a study", settings["warm_start_from"]):
-        source = read_study(settings["warm_start_from"], cwd) if settings["warm_start_from"] else None
-    pruner = make_pruner(settings["pruner"])
+    entries = read_entries(settings.enqueue or [], space, config, cwd, *complete)
+    with reading("a study", settings.warm_start_from):
+        source = read_study(settings.warm_start_from, cwd) if settings.warm_start_from else None
+    pruner = make_pruner(settings.pruner)
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
     return Request(compose, space, first, configs, objectives, directions, climb, entries, source, pruner)
 

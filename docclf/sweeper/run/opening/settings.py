@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError
+from docclf.sweeper.config import ClimbConfig, FinalistsConfig, Settings
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.study.outcome import read_bound
 
@@ -26,20 +27,18 @@ _MAPPINGS = {
 }
 
 
-def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse what no other setting has to do with.
+def check_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings of a sweep, each checked by itself.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
-
-    Returns:
-        The settings with `timeout` in seconds, and an infinite `n_trials` for null.
+        given: The keys of `docclf.sweeper.config.SweeperConfig`, as Hydra gives them.
 
     Raises:
         ConfigError: One is out of range, or no mapping where there must be one.
     """
-    _require_mappings(settings)
-    n_trials, timeout = settings["n_trials"], read_timeout(settings["timeout"])
+    asked = {key: plain(value) for key, value in given.items()}
+    _require_mappings(asked)
+    n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
     if n_trials is None and timeout is None:
         raise ConfigError(
             "Expected a search that ends, got n_trials=null and timeout=null. "
@@ -47,29 +46,34 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         )
     if n_trials is not None and n_trials < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
-    if settings["n_jobs"] != "auto" and not (isinstance(settings["n_jobs"], int) and settings["n_jobs"] > 0):
-        raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings['n_jobs']}.")
-    if (top_k := settings["finalists"]["top_k"]) < 0:
+    climb = None if not asked["climb"] else ClimbConfig(**asked.pop("climb"))
+    total = math.inf if n_trials is None else n_trials
+    settings = Settings(
+        **asked | {"finalists": FinalistsConfig(**asked["finalists"]), "climb": climb}, n_trials=total, timeout=timeout
+    )
+    if settings.n_jobs != "auto" and not (isinstance(settings.n_jobs, int) and settings.n_jobs > 0):
+        raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings.n_jobs}.")
+    if (top_k := settings.finalists.top_k) < 0:
         raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
     for key, (least, most) in _RANGES.items():
-        if (value := settings[key]) is not None and not least <= value <= most:
+        if (value := getattr(settings, key)) is not None and not least <= value <= most:
             upper = "" if math.isinf(most) else f" and at most {most}"
             raise ConfigError(f"Expected `hydra.sweeper.{key}` to be at least {least}{upper}, got {value}.")
-    if settings["warm_start"] not in ("best", "all"):
-        raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings['warm_start']}.")
-    for name, bound in (settings["constraints"] or {}).items():
+    if settings.warm_start not in ("best", "all"):
+        raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings.warm_start}.")
+    for name, bound in (settings.constraints or {}).items():
         try:
             read_bound(bound)
         except ValueError:
             message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
             raise ConfigError(message) from None
-    return {**settings, "timeout": timeout, "n_trials": math.inf if n_trials is None else n_trials}
+    return settings
 
 
-def _require_mappings(settings: Mapping[str, Any]) -> None:
+def _require_mappings(asked: Mapping[str, Any]) -> None:
     for key, example in _MAPPINGS.items():
         outer, _, inner = key.partition(".")
-        value = settings[outer][inner] if inner else settings[outer]
+        value = asked[outer][inner] if inner else asked[outer]
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(
                 f"Expected `hydra.sweeper.{key}` to map names to values, as in {example}, or to be null, got "

@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
 from docclf.safety.untrusted import reading, require_whole
+from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import Clock
 from docclf.sweeper.run.opening.request import Request, named_functions, read_request
-from docclf.sweeper.run.opening.settings import label, plain
+from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
@@ -78,7 +79,7 @@ class SearchContext:
 
 
 def open_study(
-    settings: Mapping[str, Any],
+    settings: Settings,
     config: DictConfig,
     hydra_context: HydraContext,
     arguments: Sequence[str],
@@ -88,7 +89,7 @@ def open_study(
     """Read and check everything, then create the study or open it to continue.
 
     Args:
-        settings: The keys of `docclf.sweeper.config.SweeperConfig`.
+        settings: Of the sweep.
         config: The composed config of the sweep, `hydra` included.
         hydra_context: Composes the jobs.
         arguments: Overrides of the command line.
@@ -108,7 +109,7 @@ def open_study(
         on_new()
     facts = dict(preflight(*asked.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
-    check_pruner(asked.pruner, plain(settings["pruner"]), len(asked.directions), facts.get("steps"))
+    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
     study, space, n_before = _open(settings, config, asked, directory, facts, before)
     known, entries = _lessons(settings, asked, study, space, directory, n_before)
     return SearchContext(
@@ -118,9 +119,9 @@ def open_study(
         config=config,
         directory=directory,
         objectives=asked.objectives,
-        labels=label(asked.objectives, settings["labels"]),
-        total=_total(settings["n_trials"], study, asked.climb, (asked.first is not None) + len(entries)),
-        clock=Clock(study, started, settings["timeout"]),
+        labels=label(asked.objectives, settings.labels),
+        total=_total(settings.n_trials, study, asked.climb, (asked.first is not None) + len(entries)),
+        clock=Clock(study, started, settings.timeout),
         baseline=asked.first,
         entries=entries,
         hook=hook,
@@ -132,7 +133,7 @@ def open_study(
 
 
 def _open(
-    settings: Mapping[str, Any],
+    settings: Settings,
     config: DictConfig,
     asked: Request,
     directory: Path,
@@ -158,32 +159,32 @@ def _open(
         if before.fits(study, facts):
             space = replace(space, fixed=(*space.fixed, *before.overrides))
         n_before = require_known_folders(study, directory, config)
-        study.sampler = make_sampler(settings["sampler"], space, n_before)
+        study.sampler = make_sampler(settings.sampler, space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
     return study, space, n_before
 
 
 def _lessons(
-    settings: Mapping[str, Any], asked: Request, study: optuna.Study, space: Space, directory: Path, n_before: int
+    settings: Settings, asked: Request, study: optuna.Study, space: Space, directory: Path, n_before: int
 ) -> tuple[list[FrozenTrial], dict[str, dict[str, Any]]]:
     """Trials of another study for the sampler, and what is tried first, winners of earlier searches among it."""
-    source, climb, entries = settings["warm_start_from"], asked.climb, asked.entries
+    source, climb, entries = settings.warm_start_from, asked.climb, asked.entries
     with reading("a study", source):
         known = fitting_trials(asked.source, space, study.directions) if asked.source is not None else []
     if climb is not None:
         for trial in known:
             trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))
-    if known and settings["warm_start"] == "best":
+    if known and settings.warm_start == "best":
         best = best_trial(known, study.directions[0])
         known, entries = [], entries | ({f"best of {source}": best.params} if best else {})
     if n_before == 0:
         entries = entries | remembered(
-            settings["memory"],
+            settings.memory,
             directory,
             space,
             asked.configs[0],
-            same=plain(settings["memory_of"]) or (),
-            most=most_known(settings["n_trials"]) - (len(climb.portfolio) if climb is not None else 0),
+            same=settings.memory_of or (),
+            most=most_known(settings.n_trials) - (len(climb.portfolio) if climb is not None else 0),
             **({"complete": climb.on_a_rung} if climb is not None else {}),
         )
     return known, entries
