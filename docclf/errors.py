@@ -45,7 +45,7 @@ class SearchError(DocclfError):
 
 
 class MachineError(DocclfError):
-    """The machine failed, and not what it was asked to do: the same command goes on when it is mended."""
+    """The machine failed, and not what it was asked to do: the same command goes on once it is fixed."""
 
 
 class TrainingError(DocclfError):

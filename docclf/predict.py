@@ -121,8 +121,8 @@ def _read_doubt(model: Path, described: Description, accuracy: float) -> tuple[D
 
     if described.doubt is None:
         raise ConfigError(
-            f"Expected a model in {model} that says how often it was right, got one of before. Train it again, or "
-            "predict every page with abstain=null."
+            f"Expected a model in {model} that says how often it was right, got one of an earlier "
+            "release. Train it again, or predict every page with abstain=null."
         )
     doubt = read_doubt(model / described.doubt)
     return doubt, doubt.selective.at(accuracy)

@@ -11,7 +11,7 @@ from docclf.errors import ConfigError
 
 
 def check_combinations(cfg: DictConfig) -> None:
-    """Refuse keys whose values do not go together. A config of before lacks some of them.
+    """Refuse keys whose values do not go together. A config of an earlier release lacks some of them.
 
     Raises:
         ConfigError: There are such.

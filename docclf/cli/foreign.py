@@ -128,7 +128,7 @@ def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Names
             if any(name == part or name.startswith((f"{part}.", f"{part}/")) for part in _NOT_SEARCHED):
                 _refuse(f"hydra.sweeper.params.{key}", "a search over it", "what Hydra runs and where it writes")
     for key, text in _leaves(_searched(cfg, resolve=True)):
-        if isinstance(text, str) and "${" in text:  # which would be resolved once more, in the jobs
+        if isinstance(text, str) and "${" in text:  # which would be resolved again, in the jobs
             _refuse(f"hydra.sweeper.{key}", text, "what is read from the environment")
     _check_places(cfg, typed, bool(arguments.multirun))
 

@@ -180,7 +180,7 @@ def tell_duplicates(data: DataSet) -> None:
         log.warning(f"Near-duplicates of different classes: {unlike}; python -m docclf.data names them")
     if across:
         effect = (
-            "; test scores are too good" if data.pages.test is not None and data.pages.test.labels is not None else ""
+            "; test scores are optimistic" if data.pages.test is not None and data.pages.test.labels is not None else ""
         )
         log.warning(f"Test pages that are near-duplicates of training pages: {across}{effect}")
 

@@ -203,7 +203,7 @@ def _refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> N
         raise DataError(
             f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
             + "\n  ".join(problems)
-            + "\nPut them right, or leave them out with data.on_error=drop."
+            + "\nFix them, or leave them out with data.on_error=drop."
         )
     if problems:
         shown = "".join(f"\n  {problem}" for problem in problems[:20])

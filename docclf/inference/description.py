@@ -70,7 +70,7 @@ class Description:
         members: Files of weights of fine-tuned nets beside `model.yaml`; none where there is a head alone.
         fit: `squeeze` or `letterbox`, see `docclf.data.module.PageDataModule`.
         head: A linear classifier on frozen features, which the nets are averaged with; None without one.
-        doubt: File that says when the model is not sure, see `doubt.py`; None in a model of before and in parts.
+        doubt: File that says when the model is not sure, see `doubt.py`; None in parts and earlier releases.
         source: Where it comes from, for people.
         parts: Of an ensemble of trials its models, whose probabilities are averaged at temperature 1; what stands
             beside them of backbone, sizes and normalisation is that of the first one.

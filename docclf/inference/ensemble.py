@@ -68,7 +68,7 @@ class FoldEnsemble(torch.nn.Module):
         """Class probabilities.
 
         The temperature was fitted to out-of-fold predictions, each of one member alone, and so it is each member's. A
-        mean is less sure of itself already: divided by it once more, it would be far too unsure. Where a temperature
+        mean is less confident already: divided by it again, it would be far too unsure. Where a temperature
         can be fitted to the mean itself, on further pages, that is better than either (arXiv 2007.08792).
 
         Args:

@@ -52,7 +52,7 @@ def save_ensemble(
     backbone: Mapping[str, Tensor] | None = None,
     doubt: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model's folder; what a model of before left in it goes.
+    """Write a model's folder; what an earlier model left in it goes.
 
     Args:
         folder: Where, usually `model` in a run's folder.

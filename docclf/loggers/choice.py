@@ -14,7 +14,7 @@ _NEEDS = {
     "wandb": (("wandb",), "wandb"),
 }
 _NOT_IN_A_PROJECT = set("/\\#?%:")  # of W&B
-# Configs from before several could be had, in which `logger` was one logger: its name and class today.
+# Configs of earlier releases, in which `logger` was one logger: its name and class today.
 _FORMER = {
     "docclf.loggers.CsvLogger": ("csv", "docclf.loggers.csv_files.CsvLogger"),
     "docclf.loggers.WandbRunLogger": ("wandb", "docclf.loggers.wandb_run.WandbRunLogger"),
@@ -55,7 +55,7 @@ def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
 
 
 def _former(logger: DictConfig) -> dict[str, DictConfig]:
-    """The one logger of a config from before there were several."""
+    """The one logger of a config of an earlier release, which had one."""
     target = str(logger["_target_"])
     if target not in _FORMER:
         raise ConfigError(

@@ -36,7 +36,7 @@ def log_study(folder: Path, **options: Any) -> None:
     """Log the study of a search: a step for each trial that has ended, all trials as a table, which parameters matter,
     what came out, report and best config as artifacts.
 
-    It has the same run each time: a search that goes on adds to it, and offline the run of before is replaced.
+    It has the same run each time: a search that goes on adds to it, and offline the earlier run is replaced.
 
     Args:
         folder: The search's folder, its results exported.

@@ -66,12 +66,12 @@ def calibration_error(probabilities: ArrayLike, labels: Indices, bins: int = 15)
 def fit_temperature(probabilities: ArrayLike, labels: Indices) -> float:
     """The temperature T in [0.05, 20] by which softmax(log p / T) gives the labels the highest likelihood.
 
-    Above 1 the model was too sure of itself. 1 where no temperature does better. Log-probabilities are logits but for a
+    Above 1 the model was overconfident. 1 where no temperature does better. Log-probabilities are logits but for a
     constant a page, so this is temperature scaling as in Guo et al. (2017), but for one thing: as if 1 page in n + 2
     more had been taken for its likeliest wrong class. A few pages that are all right would otherwise make every later
     confidence 1 (the remedy is that of Platt, "Probabilistic Outputs for Support Vector Machines", 1999). Probabilities
     of 0, rounded as they may be, count as half of the smallest one above 0, or as 5e-7 if that is less; for a model
-    that is far too sure, give them as the model does, not rounded. Arguments and errors as for `reliability`.
+    that is very overconfident, give them as the model does, not rounded. Arguments and errors as for `reliability`.
 
     >>> sure, labels = np.tile([0.99, 0.01], (4, 1)), np.array([0, 0, 0, 1])
     >>> with_temperature(sure, fit_temperature(sure, labels))[0].round(2).tolist()

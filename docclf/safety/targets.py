@@ -25,10 +25,10 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "scheduler": ("docclf.models.schedules.constant", "docclf.models.schedules.cosine"),
     "trainer": ("docclf.training.trainer.make_trainer",),
     "validation": ("docclf.training.validation.Validation",),
-    # of configs from before there could be several
+    # of configs of earlier releases, which had one
     "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
 }
-# Names in configs and studies of before, and what they are called now.
+# Names in configs and studies of earlier releases, and what they are called now.
 FORMER = {
     "docclf.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",

@@ -53,7 +53,7 @@ class ClimbConfig:
 
     # a key of `params`
     key: str = ""
-    # its values from cheap to dear
+    # its values, cheapest first
     order: list[Any] = field(default_factory=list)
     # of the trials, and of the time at most, that the first value gets; of the rest the second one, and so on
     fraction: float = 0.5
@@ -138,7 +138,7 @@ class SweeperConfig:
     n_jobs: Any = 1
     # modules that worker processes import while the data of a new search are checked and its study is opened
     preload: list[str] | None = None
-    # so many workers may help each trial when no other is left for them: its job is launched once more, in another
+    # so many workers may help each trial when no other is left for them: its job is launched again, in another
     # process, where current_trial().is_helper is true. While the pruner has too few whole trials (n_startup_trials) to
     # compare with, helping goes before another trial. Worker processes of this machine alone do so
     helpers: int = 0

@@ -152,7 +152,10 @@ def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule
     began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
     try:
         data: PageDataModule = build(cfg.data, "data", **given)
-        found = [data.dataset.fingerprint, data.dataset.fingerprint_of_rows]  # the latter of a study from before
+        found = [
+            data.dataset.fingerprint,
+            data.dataset.fingerprint_of_rows,
+        ]  # the latter of a study of an earlier release
     except DataError as error:
         if not began or chosen & trial.params.keys():
             raise
@@ -188,7 +191,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
 
 
 def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
-    """Heads on the frozen backbone. A config of before has neither `tune` nor `head`."""
+    """Heads on the frozen backbone. A config of an earlier release has neither `tune` nor `head`."""
     model, cache = cfg.model, make_feature_cache(cfg, **data.places)
     options = build(model.head, "model.head") if model.get("head") else HeadOptions()
     if options.views is None:

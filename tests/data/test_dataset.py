@@ -69,7 +69,7 @@ def test_every_problem_of_every_kind_is_named_at_once(broken: Path) -> None:
     first, *problems, last = str(refused.value).split("\n")
     assert first == f"Expected pages in {broken} that can all be used, got {len(PROBLEMS)} that cannot:"
     assert [line.strip()[: len(start)] for line, start in zip(problems, PROBLEMS, strict=True)] == PROBLEMS
-    assert last == "Put them right, or leave them out with data.on_error=drop."
+    assert last == "Fix them, or leave them out with data.on_error=drop."
 
 
 def test_dropping_leaves_out_exactly_those_and_keeps_the_rest_aligned(

@@ -144,7 +144,7 @@ def test_a_portfolio_is_tried_before_the_sampler_draws_on_a_quarter_of_the_trial
             ("climb.portfolio=[{colours:red}]", "got `colours`, which it does not have. Nearest: colour, floors."),
             (
                 "climb.order=[round]",
-                "to list two values of `shape` or more, each once, from cheap to dear, got [round].",
+                "to list two values of `shape` or more, each once, cheapest first, got [round].",
             ),
             ("climb.key=x", "Move it from `conditional` to `params`."),
         ),

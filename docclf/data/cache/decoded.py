@@ -78,7 +78,7 @@ def load_pages(
         cache_dir: Where the arrays are kept; None for `default_cache_dir`.
         numbers: Which page of each file, from 0; None for the first ones.
         channels: 3 for RGB, 1 for grey.
-        limit_gb: Arrays that were not used for longest are removed from `cache_dir` beyond so many gigabytes.
+        limit_gb: The least recently used arrays are removed from `cache_dir` beyond so many gigabytes.
 
     Raises:
         DataError: The cache cannot be written.

@@ -1,4 +1,4 @@
-"""How long something takes, and how long it would take once more, when the cache has what was computed."""
+"""How long something takes, and how long it would take again, when the cache has what was computed."""
 
 import time
 from collections.abc import Iterator

@@ -123,7 +123,7 @@ def open_array(
         target: Its file, in a folder that is there.
         shape: Of the array.
         make: Writes the file, with `finish` at last.
-        limit_gb: Arrays that were not used for longest are removed from the folder beyond so many gigabytes.
+        limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
     with once(), FileLock(target.with_suffix(".lock")):

@@ -79,7 +79,7 @@ class JobTrial:
         self._deadline: float | None = attributes.get(DEADLINE)
         self.retry_of = retries
         self.is_finalist = FINALIST in attributes
-        """Whether it scores a trial of the search once more."""
+        """Whether it re-evaluates a trial of the search."""
         self.attempt: int = attributes.get(ATTEMPT, 0)
         """How often this job was launched before."""
         self.is_helper = _helps.get() is True

@@ -119,7 +119,7 @@ class Endings:
         return None
 
     def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:
-        """End a trial whose worker died: it is tried once more, and then it has failed."""
+        """End a trial whose worker died: it is tried again, and then it has failed."""
         again = not died_before(stored, self.ledger.trials)
         self._tell(trial, stored, Outcome(TrialState.FAIL, cause=cause, interrupted="process" if again else None))
         if not again:

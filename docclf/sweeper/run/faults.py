@@ -46,7 +46,7 @@ def fault_of(error: BaseException | None, folder: Path | None = None) -> Machine
     said = first if error is None or cause in first else f"{first}: {cause}"
     return MachineError(
         f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. "
-        "No trial is counted for it. When it is mended, give the same command again: it goes on."
+        "No trial is counted for it. Once it is fixed, give the same command again: it goes on."
     )
 
 

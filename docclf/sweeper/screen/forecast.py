@@ -38,7 +38,7 @@ def seconds_left(
         done: The trials that ended and count, in the order in which they began.
         running: Those that run.
         limit: Seconds until the time budget is over.
-        finalists: Rungs of the trials that would run once more as things stand, see `finalists_seconds`.
+        finalists: Rungs of the trials that would be re-evaluated as things stand, see `finalists_seconds`.
 
     >>> seconds_left(Plan(4), [Cost(20, 2, True), Cost(10, 2, True)], [Cost(6, 1)])
     14.0
@@ -65,7 +65,7 @@ def seconds_left(
 
 
 def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]) -> float:
-    """How long it takes to run some trials once more: each as long as the median of those on its rung.
+    """How long it takes to re-evaluate some trials: each as long as the median of those on its rung.
 
     Where their mean is longer, it is that of a few which computed what all others find computed. What a task has told
     of its trials counts instead.
@@ -91,7 +91,7 @@ class _Pace:
 
     Attributes:
         whole: Seconds of one that runs to its end.
-        again: Seconds of one that runs to its end once more.
+        again: Seconds of one that runs to its end again.
         mean: Seconds on average.
         until: Steps after which those that do not are stopped.
         steps: Of one that runs to its end.

@@ -61,7 +61,7 @@ class ScreenState:
         is_ascending: Whether the best score is the highest.
         seconds: Since this run of the search began.
         left: Seconds that the rest will take; None if nobody knows.
-        n_finalists: Trials that run once more at the end.
+        n_finalists: Trials that are re-evaluated at the end.
     """
 
     name: str

@@ -36,7 +36,7 @@ class Cost:
         steps: Values that it reported; 1 of one that ended without any.
         is_whole: Whether it came to its end.
         rung: Of a search that climbs: what a trial costs says nothing of those on another one.
-        again: Seconds that it would take once more, where its task has told.
+        again: Seconds that it would take again, where its task has told.
     """
 
     seconds: float
@@ -55,7 +55,7 @@ class Plan:
         workers: Of them that run at once.
         whole: Share of the trials that is expected to run to its end, before any was seen.
         n_startup: Trials of a rung that none stops before.
-        n_finalists: Trials that run once more at the end.
+        n_finalists: Trials that are re-evaluated at the end.
         is_race: Whether of these those behind the leader stop.
         climb: Which rungs the trials are on; None for one.
     """

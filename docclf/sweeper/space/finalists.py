@@ -17,7 +17,7 @@ from docclf.sweeper.space.parameters import Space
 
 
 def finalists_overrides(asked: FinalistsConfig) -> list[str]:
-    """What finalists have other than the trials that they score again.
+    """What finalists have other than the trials that they re-evaluate.
 
     >>> finalists_overrides(FinalistsConfig(overrides={"validation": None, "seed": 43}))
     ['seed=43']

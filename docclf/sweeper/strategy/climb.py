@@ -46,7 +46,7 @@ class Climb:
 
     Attributes:
         key: Its values are the rungs.
-        order: These values from cheap to dear, in the form of a study.
+        order: These values, cheapest first, in the form of a study.
         fraction: Of the trials that are left, and of the time, what each rung but the last gets.
         carry: Keys that a rung takes over from the one below.
         space: What is searched.
@@ -227,8 +227,8 @@ def _check_order(key: str, order: tuple[Any, ...], space: Space) -> None:
     way_out = "Or search without rungs: hydra.sweeper.climb=null."
     if len(set(map(repr, order))) != len(order) or len(order) < 2:
         raise ConfigError(
-            f"Expected `hydra.sweeper.climb.order` to list two values of `{key}` or more, each once, from cheap to "
-            f"dear, got [{', '.join(map(to_text, order))}]. {way_out}"
+            f"Expected `hydra.sweeper.climb.order` to list two values of `{key}` or more, each once, cheapest "
+            f"first, got [{', '.join(map(to_text, order))}]. {way_out}"
         )
     *others, parameter = (p for p in space.parameters if p.key == key)
     if others or parameter.when:

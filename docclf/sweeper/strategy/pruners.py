@@ -41,7 +41,7 @@ def make_finalists_pruner(name: Any) -> optuna.pruners.BasePruner:
     Args:
         name: The study's attribute: `race`, or anything else for none.
     """
-    is_race = name in ("race", {"_target_": "docclf.sweeper.race.Race"})  # the latter of studies from before
+    is_race = name in ("race", {"_target_": "docclf.sweeper.race.Race"})  # the latter of studies of earlier releases
     return Race() if is_race else optuna.pruners.NopPruner()
 
 

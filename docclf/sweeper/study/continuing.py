@@ -87,7 +87,7 @@ def require_same_search(
     """Keep what a new search is about, and compare it when the search goes on.
 
     Args:
-        names: Values of a config of before, to what they are called now.
+        names: Values of a config of an earlier release, to what they are called now.
 
     Raises:
         SpaceError: It is another search.
@@ -142,7 +142,7 @@ def require_same(
         facts: JSON-serialisable values by name.
         what: The facts in words, for the message.
         way_out: How to begin another study.
-        names: Facts of before, to what they are called now.
+        names: Facts of an earlier release, to what they are called now.
 
     Raises:
         SpaceError: The study was begun with others; the message names the differences.

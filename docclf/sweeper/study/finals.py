@@ -1,4 +1,4 @@
-"""The study of finalists, beside that of the search: which trial each scores again, and how it came out."""
+"""The study of finalists, beside that of the search: which trial each re-evaluates, and how it came out."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def mark(number: int, overrides: Sequence[str], reference: str | None = None) ->
 
 
 def source_number(finalist: FrozenTrial | optuna.Trial) -> int:
-    """Number of the trial of the search that a finalist scores again, or that a reference is made of."""
+    """Number of the trial of the search that a finalist re-evaluates, or that a reference is made of."""
     return int(finalist.user_attrs[FINALIST].partition(" ")[0].partition("/")[0])

@@ -96,7 +96,7 @@ class Tally:
             ]
 
     def finalists(self, n: int) -> list[str]:
-        """Rungs of the trials that would run once more, the baseline and the best others.
+        """Rungs of the trials that would be re-evaluated, the baseline and the best others.
 
         Args:
             n: How many at most.
@@ -104,7 +104,7 @@ class Tally:
         return [*self._baseline, *(rung for _, rung in self._ranked[:n])][:n]
 
     def finalists_seconds(self, plan: Plan) -> float:
-        """How long it will take to run the best once more, with one that may be found yet.
+        """How long it will take to re-evaluate the best, with one that may be found yet.
 
         The best one goes first, and begins where there is as much time as it took: without it, none is re-evaluated.
         """

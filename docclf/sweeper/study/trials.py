@@ -115,7 +115,7 @@ def _is_alive(trial: FrozenTrial) -> bool:
 def retry_interrupted(
     study: optuna.Study, baseline: Mapping[str, Any] | None = None, trials: Sequence[FrozenTrial] | None = None
 ) -> None:
-    """Queue the parameters of interrupted trials once more.
+    """Queue the parameters of interrupted trials again.
 
     Those of a second death of the process are not queued again: they may be what kills it. The baseline always is, and
     so is what only ran out of time.

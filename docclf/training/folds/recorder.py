@@ -27,7 +27,7 @@ class Candidate:
     """What a fold may keep: its head, its fine-tuned net, or the mean of the two.
 
     Attributes:
-        scores: Validation macro-F1 after each epoch; of a head one, as of before the first epoch.
+        scores: Validation macro-F1 after each epoch; of a head one, from before the first epoch.
         probabilities: Of the validation pages at the best of them, float32 of shape (n, n_classes).
         weights: Of the backbone then, where they are kept.
         clean: Macro-F1 of the same pages as they are after each epoch, where that is scored besides.

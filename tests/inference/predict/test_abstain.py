@@ -166,7 +166,7 @@ def test_a_model_of_before_and_files_from_elsewhere_are_refused(
         (tmp_path / "old" / "model.yaml").unlink()
         text = yaml.safe_dump({**described, name: None}, allow_unicode=True)
         (tmp_path / "old" / "model.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"a model in .* that says how often it was right, got one of before"):
+    with pytest.raises(ConfigError, match=r"a model in .* that says how often it was right, got one of an earlier"):
         ask(pages_root, "abstain=0.9", run=tmp_path / "old")
     text = yaml.safe_dump({**described, "doubt": "../elsewhere.npz"}, allow_unicode=True)
     (tmp_path / "old" / "model.yaml").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Who is scored once more: the baseline and the best trials, a reference, members of an ensemble."""
+"""Who is re-evaluated: the baseline and the best trials, a reference, members of an ensemble."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ def _score(
         alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
         again = replace(context, study=finalists, total=total, **alone)
         _Final(settings, again, workers).run()
-    # Until here, those of before count. They still do where they were scored in the same way: that a trial found
-    # since took their place by its score in the search says nothing against them.
+    # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
+    # trial found since took their place by its score in the search says nothing against them.
     way = " ".join(finalists_overrides(settings.finalists))
     alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
     finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
