@@ -23,7 +23,7 @@ LATE = (
     "docclf.sweeper.run.finalists",
     "docclf.sweeper.run.opening",
     "docclf.train",
-    "docclf.training.refit",
+    "docclf.training.keeping",
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
     "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
     "hydra_plugins.hydra_ray_launcher.ray_launcher",

@@ -100,29 +100,29 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
         n = f"{several} file{'s' if several > 1 else ''}"
         tell_once(f"Of {n} in {root} only the first page is taken; data.multi_page=all takes all.", logging.INFO)
-    usable = [_without(split, decoded) for split, decoded in splits]
+    usable = [_usable(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:
         corrected, left_out, counts = correct(splits[0][0], pages.targets, options.corrections, excluded.has)
-        uncorrected = fingerprint(usable[0][2], usable[0][0], pages.targets)
+        uncorrected = fingerprint(usable[0].digests, usable[0].pages, pages.targets)
         corrections = {**counts, "uncorrected": uncorrected}
-        usable[0] = _without(corrected, splits[0][1], left_out)
+        usable[0] = _usable(corrected, splits[0][1], left_out)
         done = ", ".join(f"{n} {what}" for what, n in counts.items())
         tell_once(f"Labels corrected by {options.corrections}: {done}", logging.INFO)
-    if not len(usable[0][0]):
+    if not len(usable[0].pages):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
-    usable = [part for part in usable if len(part[0])]
-    digests = [digest for _, _, split_digests, _ in usable for digest in split_digests]
+    usable = [split for split in usable if len(split.pages)]
+    digests = [digest for split in usable for digest in split.digests]
     pairs: list[tuple[int, int]] = []
-    train = usable[0][0]
+    train, test = usable[0].pages, usable[1] if len(usable) > 1 else None
     if options.near_duplicates is not None:
-        pairs = _similar_pairs([hashes for *_, hashes in usable], digests, options)
+        pairs = _similar_pairs([split.hashes for split in usable], digests, options)
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
-    test, test_images = (usable[1][0], usable[1][1]) if len(usable) > 1 else (None, None)
-    checked = replace(pages, train=train, test=test, problems=[])
-    data = DataSet(checked, usable[0][1], test_images, problems, pairs, digests, corrections)
+    checked = replace(pages, train=train, test=None if test is None else test.pages, problems=[])
+    test_images = None if test is None else test.images
+    data = DataSet(checked, usable[0].images, test_images, problems, pairs, digests, corrections)
     return drop_rare_classes(data, options.n_folds) if options.rare_classes == "drop" else data
 
 
@@ -219,15 +219,23 @@ def _place(root: Path, pages: Pages, index: int) -> str:
     return f"{shown.as_posix()}#{number + 1}" if number else shown.as_posix()
 
 
-def _without(
-    pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()
-) -> tuple[Pages, PageArray, list[str], NDArray[np.int8]]:
-    """Leave out the pages that could not be decoded, and others; what is left with its digests and hashes."""
+@dataclass(frozen=True)
+class _Split:
+    """The pages of training or test that can be used."""
+
+    pages: Pages
+    images: PageArray
+    digests: list[str]
+    hashes: NDArray[np.int8]
+
+
+def _usable(pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()) -> _Split:
+    """Leave out the pages that could not be decoded, and others."""
     rows = [i for i in range(len(pages)) if i not in decoded.problems and i not in left_out]
     if len(rows) == len(pages):
-        return pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes
+        return _Split(pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes)
     images, digests = PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
-    return pages.take(rows), images, digests, decoded.hashes[rows]
+    return _Split(pages.take(rows), images, digests, decoded.hashes[rows])
 
 
 def _similar_pairs(

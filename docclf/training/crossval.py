@@ -198,7 +198,7 @@ def _fold_line(score: FoldScore, n_runs: int) -> str:
 
 def _restore(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
     """What an interrupted run of the same folds has kept; None without one."""
-    kept = checkpoints.load() if checkpoints is not None else None
+    kept = checkpoints.resume() if checkpoints is not None else None
     if checkpoints is None or kept is None or np.array_equal(kept["assignment"], assignment):
         return kept
     checkpoints.discard()  # of another split file under the same name
@@ -208,7 +208,7 @@ def _restore(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64])
 def _save(checkpoints: FoldCheckpoints | None, state: Mapping[str, Any], average: FoldAverage) -> None:
     """Keep the folds so far for after an interruption, and for who helps."""
     if checkpoints is not None:
-        checkpoints.save_folds({**state, **average.finished()})
+        checkpoints.save_run({**state, **average.finished()})
 
 
 def _empty_state(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
     checkpoints = trainer.checkpoints
     assert checkpoints is not None
     trainer.data.max_batch_size = trainer.validation.max_batch_size
-    while (opened := checkpoints.opened()) is None:
+    while (opened := checkpoints.read_open_run()) is None:
         if not is_wanted():
             return
         time.sleep(POLL_S)
@@ -236,6 +236,6 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
         suppress(UnwantedError, NoLocksError),
         SharedFolds(trainer, opened["assignment"], is_wanted=is_wanted) as shared,
     ):
-        while is_wanted() and (opened := checkpoints.opened()) is not None:
+        while is_wanted() and (opened := checkpoints.read_open_run()) is not None:
             if not shared.help(max(map(len, opened["folds"].values()), default=0)):
                 return

@@ -27,7 +27,7 @@ from docclf.training.distill import Teacher, learn_from
 from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
-from docclf.training.refit import keep_model, refit_all
+from docclf.training.keeping import keep_model, refit_all
 from docclf.training.trainer import choose_device, choose_precision
 from docclf.training.validation import SCORES
 
@@ -85,7 +85,7 @@ class TrainingParts:
         if done.kept != HEAD and self.keeps != "folds":
             weights = {"all": refit_all(self.trainer, done.epochs, self.folder / MODEL / "all.ckpt")}
         elif done.kept != HEAD:
-            weights = {f"fold_{fold.fold}": self.checkpoints.weights(fold.fold, done.kept) for fold in done.folds}
+            weights = {f"fold_{fold.fold}": self.checkpoints.weights_path(fold.fold, done.kept) for fold in done.folds}
         own = own_model(self.cfg.model) if weights else None
         keep_model(self.data, done, self.folder, weights, backbone=self.cfg.model.name, heads=self.heads, own=own)
 
@@ -166,11 +166,7 @@ def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule
 
 
 def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
-    """Features of the frozen backbone of a config.
-
-    Args:
-        cfg: The whole config.
-        **places: See `docclf.models.frozen.cache.FeatureCache`.
+    """Features of the frozen backbone of a config; `places` are arguments of `docclf.models.frozen.cache.FeatureCache`.
 
     Raises:
         ConfigError: There is no such backbone.

@@ -19,12 +19,13 @@ from docclf.results.run import write_folds, write_predictions, write_result
 from docclf.results.shift import shift_lines
 from docclf.results.study.floors import floor_lines, foretold_text
 from docclf.safety.permission import allowed
+from docclf.training.assessment import assess, foretell
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
 from docclf.training.folds.average import Stop
 from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import drop_worst
+from docclf.training.keeping import refit_all, score_test
 from docclf.training.parts import TrainingParts
-from docclf.training.refit import assess, foretell, refit_all, score_test
 from docclf.training.shift import compare_test_pages
 
 log = logging.getLogger(__name__)

@@ -158,7 +158,7 @@ def floors_text(floors: Mapping[str, Floor]) -> str:
 
 
 def foretold_text(foretold: Mapping[str, float]) -> str:
-    """What to expect on other pages, see `docclf.training.refit.foretell`.
+    """What to expect on other pages, see `docclf.training.assessment.foretell`.
 
     >>> foretold_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
     'expected on as many other pages of the kind: 0.968 (95 % interval 0.940 to 0.990)'

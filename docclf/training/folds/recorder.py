@@ -133,7 +133,7 @@ class FoldRecorder(pl.Callback):
     @property
     def last_epoch(self) -> Path | None:
         """Path of the checkpoint of the last epoch; None before there is one."""
-        return self.checkpoints.epoch(self.fold) if self.checkpoints is not None else None
+        return self.checkpoints.epoch_path(self.fold) if self.checkpoints is not None else None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Of several processes, all go by what the first one sees: a rounding error must not part their ways.

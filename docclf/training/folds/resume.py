@@ -64,14 +64,14 @@ class FoldCheckpoints:
 
     # -- the run
 
-    def load(self) -> dict[str, Any] | None:
+    def resume(self) -> dict[str, Any] | None:
         """What was kept of the finished folds, by this run or the latest earlier one; None without any of use."""
         for folder in self._folders:
             state = self._load(folder / _FOLDS, "starting over")
             if state is None:
                 continue
             if folder != self._own:
-                self._take_over(folder)
+                self._copy_from(folder)
             log.info(f"  goes on from {folder}")
             return state
         self.discard()
@@ -81,7 +81,7 @@ class FoldCheckpoints:
         """Remove what this run has kept, which is of no use."""
         shutil.rmtree(self._own, ignore_errors=True)
 
-    def _take_over(self, folder: Path) -> None:
+    def _copy_from(self, folder: Path) -> None:
         """Copy another run's folder, which is there as a whole or not at all: others look into it."""
         partial = self._own.with_name(_PARTIAL)
         for path in (partial, self._own):
@@ -90,7 +90,7 @@ class FoldCheckpoints:
         shutil.copytree(folder, partial, ignore=lambda at, names: locks(at, names) | symbolic_links(at, names))
         partial.rename(self._own)
 
-    def opened(self) -> dict[str, Any] | None:
+    def read_open_run(self) -> dict[str, Any] | None:
         """What the process that opened this run has kept of its finished folds; None before it has opened it."""
         return self._load(self._own / _FOLDS, "waiting for another") if self.is_open else None
 
@@ -99,7 +99,7 @@ class FoldCheckpoints:
         """Whether the run has begun and not come to its end."""
         return (self._own / _FOLDS).is_file()
 
-    def save_folds(self, state: dict[str, Any]) -> None:
+    def save_run(self, state: dict[str, Any]) -> None:
         """Keep the finished folds of each candidate, `state["folds"]`; what was kept of each alone goes."""
         with replacing(self._own / _FOLDS) as partial:
             save_state(partial, {**state, "key": self.key})
@@ -114,7 +114,7 @@ class FoldCheckpoints:
 
     # -- one fold
 
-    def weights(self, fold: int, kind: str) -> Path:
+    def weights_path(self, fold: int, kind: str) -> Path:
         """Where the weights of a finished fold's candidate are kept, by those who need them."""
         return self._own / f"fold_{fold}_{kind}.safetensors"
 
@@ -126,7 +126,7 @@ class FoldCheckpoints:
             log.warning(f"The epoch is not kept, an interruption would cost the fold: {error}")
         self._drop_if_ended()
 
-    def epoch(self, fold: int) -> Path | None:
+    def epoch_path(self, fold: int) -> Path | None:
         """Checkpoint of a fold's last epoch; None before there is one."""
         path = self._checkpoint(fold)
         if not path.is_file():

@@ -72,12 +72,8 @@ class SharedFolds:
             UnwantedError: There is no time to wait.
         """
         fold = average.fold
-        with suppress(NoLocksError):  # nor has another process one
-            while self._checkpoints is not None and self._is_shared and not self._checkpoints.claim(fold):
-                if not self._is_wanted():
-                    raise UnwantedError
-                if not self.help(fold + 1, average.tell):
-                    time.sleep(POLL_S)
+        if self._is_shared:
+            self._claim(fold, average.tell)
         done = self._checkpoints.load_fold(fold) if self._checkpoints is not None else None
         loggers = build_logger(fold)
         if done is None:
@@ -87,6 +83,15 @@ class SharedFolds:
         self.by_others |= {fold} - self._trained
         n_parameters: int = done["n_parameters"]
         return n_parameters
+
+    def _claim(self, fold: int, tell: Callable[[str], None]) -> None:
+        """Wait until no other process trains a fold, and train later ones meanwhile."""
+        with suppress(NoLocksError):  # without locks on files no other process can have it
+            while self._checkpoints is not None and not self._checkpoints.claim(fold):
+                if not self._is_wanted():
+                    raise UnwantedError
+                if not self.help(fold + 1, tell):
+                    time.sleep(POLL_S)
 
     def help(self, first: int, tell: Callable[[str], None] = lambda text: None) -> bool:
         """Train the first fold from `first` on that nobody has; False if there is none.

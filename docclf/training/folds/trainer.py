@@ -34,8 +34,8 @@ class FoldTrainer:
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
         checkpoints: Keeps what is done; without, an interruption loses it.
-        keep_weights: Leave each fold's backbone at `checkpoints.weights(fold, kind)`, as it was in the best epoch of
-            each candidate.
+        keep_weights: Leave each fold's backbone at `checkpoints.weights_path(fold, kind)`, as it was in the best epoch
+            of each candidate.
         heads: Heads on frozen features, from which nets start; None for a random classifier.
         net_alone: Score and keep the net whatever its head scores, which has not learnt what the net has.
     """
@@ -98,7 +98,7 @@ class FoldTrainer:
         if self.keep_weights and self.checkpoints is not None:
             for kind, candidate in watch.candidates.items():
                 if candidate.weights:
-                    save_weights(self.checkpoints.weights(fold, kind), candidate.weights)
+                    save_weights(self.checkpoints.weights_path(fold, kind), candidate.weights)
         return sum(parameter.numel() for parameter in model.net.parameters())  # without those of a moving average
 
 

@@ -26,8 +26,8 @@ from docclf.sweeper import current_trial
 from docclf.train import TARGETS, train
 from docclf.training.crossval import cross_validate_heads
 from docclf.training.folds.recorder import NET
+from docclf.training.keeping import keep_model
 from docclf.training.parts import make_heads
-from docclf.training.refit import keep_model
 
 Compose = Callable[..., DictConfig]
 COLUMNS = ["ID", "target", "confidence", "review", "unlike", "novelty", *CLASS_NAMES, "problem"]

@@ -20,7 +20,7 @@ from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
-from docclf.training.refit import refit_all
+from docclf.training.keeping import refit_all
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
 

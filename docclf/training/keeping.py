@@ -1,4 +1,4 @@
-"""The model that a run keeps, once the folds have said how good it will be."""
+"""The model that a run keeps: written, trained on all pages where that is asked for, scored on the test pages."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,13 +18,10 @@ from docclf.inference.doubt import Doubt, make_doubt
 from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemble
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
-from docclf.metrics.resampling import interval
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.features import PIXELS, PooledStages
 from docclf.models.frozen.heads import Heads
 from docclf.results.provenance import versions
-from docclf.results.quality.calibration import write_calibration
-from docclf.results.quality.labels import write_label_issues
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
 from docclf.training.folds.recorder import AVERAGE, HEAD, NET
@@ -34,8 +31,6 @@ from docclf.training.trainer import save_checkpoint
 log = logging.getLogger(__name__)
 
 _BATCH_SIZE = 64
-# Of more pages than these, a third more does not help much, and heads take long.
-_FEW_PAGES = 3000
 _FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
@@ -68,56 +63,6 @@ def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Te
     return weights
 
 
-def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[str, Any]:
-    """What out-of-fold predictions say beside their score: how far to believe them, and which labels to look at.
-
-    Args:
-        data: All pages.
-        done: Their folds.
-        folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
-
-    Returns:
-        `calibration`, see `docclf.results.quality.calibration.write_calibration`, and the number of `label_issues`.
-    """
-    pages, rows = data.pages, done.scored
-    calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])
-    issues = write_label_issues(
-        folder,
-        ids=pages.train.ids,
-        labels=done.labels,
-        class_names=pages.class_names,
-        targets=pages.targets,
-        probabilities=done.probabilities,
-        images=data.dataset.train_images,
-        pairs=[(a, b) for a, b in data.dataset.pairs if b < len(done.labels)],
-    )
-    return {"calibration": calibration, "label_issues": issues}
-
-
-def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
-    """What the kept model will score on as many other pages of the same kind.
-
-    Out-of-fold scores are too low for it: with 3 folds, their models have seen two thirds of the pages. How much more
-    pages help is measured with heads, on up to twice as many folds.
-
-    Returns:
-        `macro_f1`, the bounds `low` and `high` of 95 % of such sets of pages, and the `gain` that is in all three.
-    """
-    pages, labels, rows = heads.data.pages, done.labels, done.scored
-    n_classes, groups = len(pages.class_names), pages.train.groups
-    predicted = done.probabilities[rows].argmax(axis=1)
-    score = macro_f1(labels[rows], predicted, n_classes)
-    number = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
-    gain = heads.gain_of_folds(done.assignment) if len(rows) == len(labels) <= _FEW_PAGES else 0.0
-    # Other pages differ as much from all pages as these do: the variances add up.
-    low, high = (
-        score + np.sqrt(2) * (bound - score) + gain
-        for bound in interval(labels[rows], predicted, n_classes, groups=number)
-    )
-    found = {"macro_f1": score + gain, "low": low, "high": high}
-    return {**{name: float(min(value, 1.0)) for name, value in found.items()}, "gain": gain}
-
-
 def keep_model(
     data: PageDataModule,
     done: CrossValidation,
@@ -125,7 +70,7 @@ def keep_model(
     weights: Mapping[str, Mapping[str, Tensor] | Path],
     *,
     backbone: str,
-    heads: Heads | None = None,
+    heads: Heads,
     own: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the folder `model` of a run.
@@ -142,10 +87,8 @@ def keep_model(
     """
     pages, images = data.pages, data.dataset.train_images.array
     temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
-    knows = heads is not None and heads.cache.backbone.weights.are_trained  # what is like what
-    head = None
-    if heads is not None and (done.kept != NET or knows):
-        head = heads.fit(np.arange(len(data.labels)))
+    has_novelty = heads.cache.backbone.weights.are_trained  # untrained features do not say what is like what
+    head = heads.fit(np.arange(len(data.labels))) if done.kept != NET or has_novelty else None
     mean, std = normalisation_of(backbone, own, len(pages.targets), data.image_size, images.shape[3])
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.dataset.fingerprint, "versions": versions()}
     description = Description(
@@ -160,14 +103,14 @@ def keep_model(
         mean=mean,
         std=std,
         fit="letterbox" if data.letterbox else "squeeze",
-        head=None if head is None or heads is None else _describe_head(heads, _FRACTIONS[done.kept]),
+        head=None if head is None else _describe_head(heads, _FRACTIONS[done.kept]),
         doubt=DOUBT,
         own=None if own is None else dict(own),
     )
     frozen = None
-    if head is not None and heads is not None and isinstance(heads.cache.net, PooledStages):
+    if head is not None and isinstance(heads.cache.net, PooledStages):
         frozen = heads.cache.net.net.state_dict()
-    doubt = _doubt(done, temperature, heads if knows else None)
+    doubt = _doubt(done, temperature, heads if has_novelty else None)
     save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
 
 

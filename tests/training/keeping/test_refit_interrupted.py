@@ -14,7 +14,7 @@ from docclf.inference import folder as model_folder
 from docclf.inference.folder import find_model
 from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
-from docclf.training.folds import fitting
+from docclf.training.folds import trainer as fold_trainer
 
 
 class Interrupted:
@@ -30,13 +30,13 @@ class Interrupted:
         self.cfg, self.run, self.patch = forgetful(cfg), run, patch
         self.cfg.refit, self.cfg.logger = "folds", cfg.logger  # a table would be begun anew, with a warning
         self.fits = 0
-        fit = fitting.fit_in_memory
+        fit = fold_trainer.fit_in_memory
 
         def counted(*args: Any, **options: Any) -> Any:
             self.fits += 1
             return fit(*args, **options)
 
-        patch.setattr(fitting, "fit_in_memory", counted)
+        patch.setattr(fold_trainer, "fit_in_memory", counted)
 
     def break_off(self, at: int) -> None:
         def broken(job: JobTrial, value: float, step: int) -> None:
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
 def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
     interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = fitting.save_weights
+    save = fold_trainer.save_weights
 
     def full(path: Path, weights: Any) -> None:
         if path.name == "fold_1_net.safetensors":
@@ -136,7 +136,7 @@ def test_a_disk_that_is_full_while_a_fold_s_weights_are_kept_costs_no_epoch(
         save(path, weights)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "save_weights", full)
+        patch.setattr(fold_trainer, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
             train(interrupted.cfg, interrupted.run)
     assert interrupted.kept == ["fold_0_net.safetensors", "fold_1_epoch.safetensors", "folds.safetensors"]
