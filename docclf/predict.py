@@ -92,7 +92,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
         why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
         _tell_answered(outcome, labels, cut, compared=novelty is not None, why_not=why_not)
     if cfg.data.multi_page == "first":
-        _tell_several(outcome.several)
+        _tell_multi_page(outcome.multi_page)
     _tell_problems(outcome, output)
     return len(outcome.problems)
 
@@ -146,7 +146,7 @@ def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, com
         log.info(f"Pages unlike the training pages are not looked for: {why_not}.")
 
 
-def _tell_several(names: list[str]) -> None:
+def _tell_multi_page(names: list[str]) -> None:
     if names:
         files = f"{len(names)} file{'s' if len(names) > 1 else ''}"
         log.info(f"Of {files} only the first page is predicted, such as {names[0]}; data.multi_page=all predicts all.")

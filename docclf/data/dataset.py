@@ -26,9 +26,9 @@ from docclf.data.looks.duplicates import merge_groups, similar_pairs
 from docclf.data.pages import Pages, PageSet, read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
+from docclf.data.reading.multi_page import expand
 from docclf.data.reading.names import some
 from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions
-from docclf.data.reading.several import expand
 from docclf.errors import DataError
 
 __all__ = ["DECODING", "DataSet", "DecodeOptions", "PageArray", "make_options", "open_data_set"]
@@ -97,9 +97,9 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     excluded = read_exclusions(options.exclude)
     splits, problems = _decode_splits(root, pages, options, excluded)
     _refuse_or_tell(root, problems, options.on_error)
-    if options.multi_page == "first" and (several := sum(decoded.several for _, decoded in splits)):
-        n = f"{several} file{'s' if several > 1 else ''}"
-        tell_once(f"Of {n} in {root} only the first page is taken; data.multi_page=all takes all.", logging.INFO)
+    if options.multi_page == "first" and (n := sum(decoded.n_multi_page for _, decoded in splits)):
+        files = f"{n} file{'s' if n > 1 else ''}"
+        tell_once(f"Of {files} in {root} only the first page is taken; data.multi_page=all takes all.", logging.INFO)
     usable = [_usable(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:

@@ -29,14 +29,14 @@ class Outcome:
         confidence: Probability of that class, float32 of shape (n,).
         unlike: Whether the page is unlike the training pages, shape (n,); False where nobody asked.
         problems: ID and reason of each page that cannot be read.
-        several: IDs of the files that have more pages than the first.
+        multi_page: IDs of the files that have more pages than the first.
     """
 
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float32]
     unlike: NDArray[np.bool_]
     problems: list[tuple[str, str]]
-    several: list[str]
+    multi_page: list[str]
 
     def answered(self, least: float) -> NDArray[np.bool_]:
         """Whether a page is like the training pages and predicted with this confidence at least, shape (n,)."""
@@ -115,7 +115,7 @@ def _note(outcome: Outcome, start: int, batch: Batch, answers: Answers) -> None:
     outcome.problems.extend(
         (page.id, problem) for page, problem in zip(batch.pages, batch.problems, strict=True) if problem
     )
-    outcome.several.extend(page.id for page, more in zip(batch.pages, batch.several, strict=True) if more)
+    outcome.multi_page.extend(page.id for page, more in zip(batch.pages, batch.has_more, strict=True) if more)
 
 
 def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64], targets: Sequence[str]) -> None:

@@ -92,5 +92,5 @@ def test_files_of_which_only_the_first_page_is_taken_are_counted_once(
 
 def test_the_cache_knows_how_many_files_have_more_pages(documents: Path, tmp_path: Path) -> None:
     paths = [documents / name for name in ("0.tif", "1.pdf", "2.png")]
-    assert [load_pages(paths, 16, tmp_path).several for _ in range(2)] == [2, 2]
-    assert load_pages(paths, 16, tmp_path, numbers=[1, 1, 0]).several == 0
+    assert [load_pages(paths, 16, tmp_path).n_multi_page for _ in range(2)] == [2, 2]
+    assert load_pages(paths, 16, tmp_path, numbers=[1, 1, 0]).n_multi_page == 0

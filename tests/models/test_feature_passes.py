@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docclf.data.cache.stopwatch import Stopwatch, once
+from docclf.data.cache.stopwatch import Stopwatch, counted_once
 from docclf.data.cache.store import load_array, remember
 from docclf.data.module import PageDataModule
 from docclf.models.frozen.cache import FeatureCache, UnwantedPassError
@@ -49,7 +49,7 @@ def test_what_the_cache_has_from_then_on_is_not_done_again(tmp_path: Path, monke
     remember(tmp_path, "widths-a", lambda: work(2.0))
     remember(tmp_path, "widths-a", lambda: work(2.0))
     load_array("a-v1", (1, 1), lambda rows: work(4.0, np.ones((1, 1))), dtype=np.float32, cache_dir=tmp_path)
-    with once():
+    with counted_once():
         work(8.0)
         remember(tmp_path, "widths-b", lambda: work(16.0))
     assert (watch.seconds, watch.again) == (31.0, 1.0)

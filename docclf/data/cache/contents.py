@@ -48,7 +48,7 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
         unknown = [key for key in files if known.get(key, ("",))[0] != marks.get(key)]
         with ThreadPoolExecutor(n_cpus()) as pool:
             hashed = pool.map(lambda key: _digest(files[key]), unknown)
-            new = dict(zip(unknown, shown(hashed, "Reading pages", len(unknown)), strict=True))
+            new = dict(zip(unknown, with_progress(hashed, "Reading pages", len(unknown)), strict=True))
         # A file of this very moment may change again without a later time: looked at anew next time.
         settled = time.time_ns() - 2_000_000_000
         rows = [
@@ -77,7 +77,7 @@ def _digest(path: Path) -> str:
         return f"{_UNREADABLE} {path.absolute()!a}"
 
 
-def shown(done: Any, what: str, total: int, unit: str = "page") -> Any:
+def with_progress(done: Any, what: str, total: int, unit: str = "page") -> Any:
     """Something that is iterated over, with a progress display on a terminal."""
     return tqdm(done, what, total, unit=unit, disable=None, leave=False)
 

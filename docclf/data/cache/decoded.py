@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from docclf.data.cache.contents import content_digests, n_cpus, shown
+from docclf.data.cache.contents import content_digests, n_cpus, with_progress
 from docclf.data.cache.hashing import read_hashes, write_hashes
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
 from docclf.data.formats import DECODER, GREY_SIDE, has_more_pages, quiet_decoders, read_with_grey
@@ -38,7 +38,7 @@ class DecodedPages:
         hashes: `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size
             here; that of a blank page where a page cannot be read.
         problems: Why a page cannot be read, by its index.
-        several: How many of the files have more pages; 0 where numbers of pages were asked for.
+        n_multi_page: How many of the files have more pages; 0 where numbers of pages were asked for.
     """
 
     images: NDArray[np.uint8]
@@ -46,7 +46,7 @@ class DecodedPages:
     digests: list[str]
     hashes: NDArray[np.int8]
     problems: dict[int, str]
-    several: int = 0
+    n_multi_page: int = 0
 
 
 def cache_size(image_size: int, margin: float) -> int:
@@ -135,7 +135,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
 
         # Pillow decodes and resizes without holding the interpreter's lock.
         with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
-            decoded = shown(pool.map(decode, range(len(paths))), "Decoding pages", len(paths))
+            decoded = with_progress(pool.map(decode, range(len(paths))), "Decoding pages", len(paths))
             hashes = _hashes(decoded)
         images.flush()
         said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects, "hashes": hashes}

@@ -25,7 +25,7 @@ class Stopwatch:
 
 
 @contextmanager
-def once() -> Iterator[None]:
+def counted_once() -> Iterator[None]:
     """Count the time as spent on what is computed once, and only once where such things are within each other."""
     global _computing
     before, started = _computing, time.perf_counter()

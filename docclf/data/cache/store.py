@@ -18,8 +18,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import shown, stat_of
-from docclf.data.cache.stopwatch import once
+from docclf.data.cache.contents import stat_of, with_progress
+from docclf.data.cache.stopwatch import counted_once
 from docclf.errors import DataError
 from docclf.files import replacing
 
@@ -126,7 +126,7 @@ def open_array(
         limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
-    with once(), FileLock(target.with_suffix(".lock")):
+    with counted_once(), FileLock(target.with_suffix(".lock")):
         if not _is_sound(target, shape, is_final):
             make()
             _remove_oldest(target.parent, target, limit_gb)
@@ -190,7 +190,7 @@ def _compute(
         reserve(partial, shape, dtype)
     values = np.load(partial, mmap_mode="r+")
     starts = range(done, len(values), at_once)
-    for start in shown(starts, what, len(starts), unit="batch"):
+    for start in with_progress(starts, what, len(starts), unit="batch"):
         rows = np.arange(start, min(start + at_once, len(values)))
         values[rows] = compute(rows)
         values.flush()
@@ -214,7 +214,7 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
     try:
         return json.loads(target.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there yet, or damaged
-        with once():
+        with counted_once():
             value = compute()
     with writable(target.parent, 0), replacing(target) as partial:
         partial.write_text(json.dumps(value), encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus, shown
+from docclf.data.cache.contents import n_cpus, with_progress
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
 from docclf.data.reading.classes import SAMPLE, why_no_labels
 from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread
@@ -188,7 +188,7 @@ def _expand(pages: Sequence[ListedPage]) -> list[ListedPage]:
             return reason(error)
 
     with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
-        counts = list(shown(pool.map(count, pages), "Counting pages", len(pages)))
+        counts = list(with_progress(pool.map(count, pages), "Counting pages", len(pages)))
     expanded = []
     for page, n in zip(pages, counts, strict=True):
         if isinstance(n, str) or n < 1:

@@ -29,14 +29,14 @@ class Batch:
         images: Those that could be read, uint8 of shape (n, size, size, channels).
         aspects: Width of each of these over its height, float32 of shape (n,).
         problems: Why a page cannot be read, one a page; empty for those in `images`.
-        several: Whether the file of a page that is its first has others, one a page.
+        has_more: Whether the file of a page that is its first has others, one a page.
     """
 
     pages: Sequence[ListedPage]
     images: NDArray[np.uint8]
     aspects: NDArray[np.float32]
     problems: list[str]
-    several: list[bool]
+    has_more: list[bool]
 
 
 def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
@@ -73,8 +73,8 @@ def _read(page: ListedPage, size: int, channels: int) -> _Read:
 
 
 def _gather(pages: Sequence[ListedPage], results: Sequence[Future[_Read]], *, shape: tuple[int, ...]) -> Batch:
-    images, aspects, problems, several = zip(*(result.result() for result in results), strict=True)
+    images, aspects, problems, has_more = zip(*(result.result() for result in results), strict=True)
     read = [image for image in images if image is not None]
     found = [aspect for image, aspect in zip(images, aspects, strict=True) if image is not None]
     stacked = np.stack(read) if read else np.empty((0, *shape), np.uint8)
-    return Batch(pages, stacked, np.array(found, np.float32), list(problems), list(several))
+    return Batch(pages, stacked, np.array(found, np.float32), list(problems), list(has_more))

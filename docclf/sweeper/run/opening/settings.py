@@ -36,7 +36,7 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: One is out of range, or no mapping where there must be one.
     """
-    asked = {key: plain(value) for key, value in given.items()}
+    asked = {key: to_plain(value) for key, value in given.items()}
     _require_mappings(asked)
     n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
     if n_trials is None and timeout is None:
@@ -94,7 +94,7 @@ def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
     >>> read_objectives("score", "maximize"), read_objectives(["a", "b"], {"a": "maximize", "b": "minimize", "c": "x"})
     ((['score'], ['maximize']), (['a', 'b'], ['maximize', 'minimize']))
     """
-    metric, direction = plain(metric), plain(direction)
+    metric, direction = to_plain(metric), to_plain(direction)
     names = [str(name) for name in metric] if isinstance(metric, list) else [str(metric)]
     if isinstance(direction, dict):
         if unknown := [name for name in names if name not in direction]:
@@ -123,6 +123,6 @@ def label(objectives: Sequence[str], labels: Mapping[str, str] | None) -> list[s
     return [(labels or {}).get(name, name) for name in objectives]
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A part of a config without OmegaConf's classes, resolved; anything else as it is."""
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
