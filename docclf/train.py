@@ -21,7 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
-from docclf.cli.trainer_arguments import process_number, require_one_device
+from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import tell_caller
@@ -72,7 +72,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     try:
         if hydra_cfg.mode == RunMode.MULTIRUN:
             require_one_device(cfg)  # a space may draw another number
-        if process_number(cfg):
+        if process_rank(cfg):
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:
             tell_caller(Path(hydra_cfg.runtime.output_dir))
@@ -119,9 +119,9 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         from docclf.training.run import follow_parts, run_parts
 
     watch = Stopwatch()
-    if process := process_number(cfg):
+    if rank := process_rank(cfg):
         with tempfile.TemporaryDirectory(prefix="docclf-") as own:
-            follow_parts(prepare(cfg, Path(own), current_trial(), process=process, leader=folder))
+            follow_parts(prepare(cfg, Path(own), current_trial(), rank=rank, leader=folder))
         return None
     parts = prepare(cfg, folder, current_trial())
     if parts.trial.is_helper:

@@ -57,8 +57,8 @@ def require_one_device(cfg: DictConfig) -> None:
         )
 
 
-def process_number(cfg: DictConfig) -> int:
-    """Number of this process among those that train one model; 0 for the first one, which alone writes.
+def process_rank(cfg: DictConfig) -> int:
+    """Rank of this process among those that train one model; 0 is the first one, which alone writes.
 
     Lightning starts the others with the first one's command.
     """

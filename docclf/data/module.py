@@ -27,6 +27,8 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class PageDataModule(pl.LightningDataModule):
     """Batches of pages for one split at a time.
 
+    Pages are read and decoded here; `prepare_data` and `setup` do nothing, since one instance serves all folds.
+
     Args:
         root: Folder of the data set.
         reader: Reads `root` into a `PageSet`, see `docclf.data.pages`.
@@ -48,7 +50,7 @@ class PageDataModule(pl.LightningDataModule):
 
     max_batch_size: int | None = None
     halved = 0  # how often memory ran out
-    share = (0, 1)  # number of this process, of how many that train one model
+    rank, world_size = 0, 1  # of the processes that train one model
     soft_labels: NDArray[np.float32] | None = None  # that nets learn in place of labels, shape (n, n_classes)
 
     def __init__(
@@ -127,7 +129,7 @@ class PageDataModule(pl.LightningDataModule):
         if self.max_batch_size is None:
             return 1
         n_steps = math.ceil(len(self._train) / self.batch_size)
-        n_pages = math.ceil(math.ceil(len(self._train) / n_steps) / self.share[1])
+        n_pages = math.ceil(math.ceil(len(self._train) / n_steps) / self.world_size)
         return math.ceil(n_pages / self.max_batch_size)
 
     def halve_batch(self) -> bool:
@@ -140,7 +142,7 @@ class PageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         labels = self.labels[self._train]
         weights = class_weights(labels, len(self.pages.class_names))[labels] if self.balance == "sampler" else None
-        batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights, self.share)
+        batches = EvenBatches(self._train, self.batch_size, self.accumulate, weights, self.rank, self.world_size)
         learnt = self.labels if self.soft_labels is None else self.soft_labels
         return self._loader(self.dataset.train_images, learnt, batches)
 
@@ -196,7 +198,8 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         batch_size: Upper bound of pages for one step of the optimizer.
         accumulate: Parts that each of these batches is cut into.
         weights: How often each of `rows` is drawn, relatively, with replacement; None for once each.
-        share: Number of this process, from 0, and of how many that train one model; each takes as many parts.
+        rank: Number of this process, from 0.
+        world_size: Processes that train one model; each takes as many parts.
     """
 
     def __init__(
@@ -205,9 +208,11 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         batch_size: int,
         accumulate: int = 1,
         weights: NDArray[np.float64] | None = None,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.rows, self.accumulate, self.weights, self.share = rows, accumulate, weights, share
+        self.rows, self.accumulate, self.weights = rows, accumulate, weights
+        self.rank, self.world_size = rank, world_size
         self.n_steps = math.ceil(len(rows) / batch_size)
 
     def __len__(self) -> int:
@@ -218,11 +223,10 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
             order = torch.randperm(len(self.rows))
         else:
             order = torch.multinomial(torch.from_numpy(self.weights), len(self.rows), replacement=True)
-        number, n_processes = self.share
-        n_parts = self.accumulate * n_processes
+        n_parts = self.accumulate * self.world_size
         for step in np.array_split(self.rows[order.numpy()], self.n_steps):
             # One page a part, and a step of one page less than others: its first page fills the last part.
-            yield from np.array_split(np.resize(step, max(len(step), n_parts)), n_parts)[number::n_processes]
+            yield from np.array_split(np.resize(step, max(len(step), n_parts)), n_parts)[self.rank :: self.world_size]
 
 
 class _Gather(Dataset[Batch]):

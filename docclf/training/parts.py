@@ -91,7 +91,7 @@ class TrainingParts:
 
 
 def prepare(
-    cfg: DictConfig, folder: Path, trial: JobTrial, *, process: int = 0, leader: Path | None = None
+    cfg: DictConfig, folder: Path, trial: JobTrial, *, rank: int = 0, leader: Path | None = None
 ) -> TrainingParts:
     """Make the parts of a training.
 
@@ -99,7 +99,7 @@ def prepare(
         cfg: The whole config, checked.
         folder: Where the results go.
         trial: Of the search.
-        process: Number of this process among those that train one model, see `trainer.devices`.
+        rank: Of this process among those that train one model, see `trainer.devices`.
         leader: Of one that is not the first: the first one's folder.
 
     Raises:
@@ -118,7 +118,7 @@ def prepare(
         is_robust=validation.robust,
         **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
     )
-    data.share = (process, cfg.trainer.get("devices", 1))
+    data.rank, data.world_size = rank, cfg.trainer.get("devices", 1)
     heads = make_heads(cfg, data)
     keeps = _may_keep(cfg, trial)
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None

@@ -135,6 +135,7 @@ def test_onnx_predicts_the_same(
 
 
 @needs_exporter
+@pytest.mark.slow
 def test_the_readme_of_an_export_runs(
     joined: Joined,
     exported: Path,

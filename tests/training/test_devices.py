@@ -65,7 +65,7 @@ def test_each_process_takes_its_part_of_every_batch() -> None:
 
     def batches(number: int, accumulate: int) -> list[np.ndarray]:
         torch.manual_seed(1)  # as all processes do at the beginning of an epoch
-        return list(EvenBatches(rows, 8, accumulate, share=(number, 3)))
+        return list(EvenBatches(rows, 8, accumulate, rank=number, world_size=3))
 
     for accumulate in (1, 2):
         shares = [batches(number, accumulate) for number in range(3)]

@@ -148,7 +148,7 @@ def fit_in_memory(
         try:
             return fit()
         except torch.OutOfMemoryError as error:
-            if data.share[1] > 1 or not data.halve_batch():  # of several processes, the others would not know
+            if data.world_size > 1 or not data.halve_batch():  # of several processes, the others would not know
                 raise
             log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
         # Here, where the exception and what its traceback holds are gone.
