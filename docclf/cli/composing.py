@@ -22,12 +22,7 @@ _SEARCHPATH = "hydra.searchpath"
 
 
 class Composer:
-    """Composes as Hydra will, with nothing run, logged or written.
-
-    Args:
-        config_name: Of the command.
-        arguments: Those of Hydra's command line.
-    """
+    """Composes as Hydra will, with nothing run, logged or written."""
 
     def __init__(self, config_name: str, arguments: Namespace) -> None:
         self.own_name, self.name = config_name, arguments.config_name or config_name

@@ -61,7 +61,6 @@ def make_parser(command: str, description: str, examples: str) -> argparse.Argum
 
     Args:
         command: Name of the module below `docclf`.
-        description: What it does.
         examples: One command a line, and the exit status.
     """
     parser = argparse.ArgumentParser(
@@ -80,8 +79,6 @@ def run(
     """Parse, act, and print what comes back or what is wrong.
 
     Args:
-        parser: Of the command.
-        act: Does what the options ask for.
         arguments: Of the command line; None for those of this process.
 
     Returns:

@@ -47,10 +47,6 @@ _NOT_SEARCHED = (
 def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
     """Refuse a command whose folder of configs decides more than a folder may.
 
-    Args:
-        arguments: Those of Hydra's command line.
-        config_name: Of the command.
-
     Returns:
         The command's config; None where Hydra cannot compose it, and will say so.
 

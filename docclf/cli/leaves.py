@@ -193,10 +193,6 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
 
     A key that a config has not, as another option may have none, is not asked for.
 
-    Args:
-        cfg: The whole config.
-        table: What is expected of each key.
-
     Raises:
         ConfigError: See above.
     """

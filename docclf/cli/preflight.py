@@ -86,7 +86,6 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     """Check the data before the first trial, and make and decode the pages once.
 
     Args:
-        cfg: The config of a trial.
         finalist: The config of a finalist; None where there will be none.
 
     Returns:

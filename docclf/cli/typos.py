@@ -42,9 +42,6 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
     """Decorate a command of Hydra: where its config cannot be composed, the nearest keys and options are named.
 
     Message and exit status of Hydra stay, and nothing is done where the config composes.
-
-    Args:
-        config_name: Of the command.
     """
 
     def decorate(main: Command) -> Command:
@@ -132,7 +129,6 @@ def suggestions(config_name: str, overrides: Sequence[str], config_dir: str | No
     """What overrides may have been meant whose key or option is not there; nothing for the others.
 
     Args:
-        config_name: Of the primary config.
         overrides: As on the command line.
         config_dir: Another folder of configs, perhaps of the primary one.
     """

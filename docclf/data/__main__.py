@@ -45,7 +45,6 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
     Args:
         cfg: The whole config, see conf/look.yaml.
-        folder: Where the pictures go.
 
     Raises:
         DataError: There is no data set.

@@ -17,7 +17,6 @@ def fingerprint(digests: Sequence[str], pages: Pages, targets: Sequence[str]) ->
     Args:
         digests: A hash of what each page holds; there may be more of them, of other pages.
         pages: With labels.
-        targets: Of the classes.
     """
     return _hash(sorted(_lines(digests, pages, targets)))
 

@@ -65,8 +65,6 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
 
     Args:
         path: CSV with the columns ID and fold, folds from 0.
-        ids: The pages.
-        n_folds: Number of folds.
         rare: With `train`, -1 is the fold of pages that are in training only.
 
     Raises:
@@ -114,7 +112,6 @@ def assign_folds(
     Args:
         labels: Class index of each page, shape (n,).
         n_folds: Number of folds, at least 2.
-        seed: Of the shuffle.
         class_names: For error messages, in the order of the class indices.
         groups: Pages of one group get the same fold; classes are then balanced as well as that allows.
         rare: What becomes of a class of too few pages: `train` has them in no fold, so that all train on them; anything
@@ -193,11 +190,7 @@ def rare_classes(
 
 
 def in_training_only(labels: NDArray[np.int64], groups: Sequence[str] | None, n_folds: int) -> NDArray[np.bool_]:
-    """Which pages no fold can validate: those of rare classes, and what is grouped with them.
-
-    Returns:
-        Shape (n,).
-    """
+    """Which pages, shape (n,), no fold can validate: those of rare classes, and what is grouped with them."""
     alone = np.zeros(len(labels), dtype=np.bool_)
     names = np.arange(len(labels)) if groups is None else np.unique(np.array(groups, dtype=str), return_inverse=True)[1]
     # Groups that go along may leave other classes with too few.

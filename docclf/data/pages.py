@@ -48,11 +48,7 @@ class Pages:
         return len(self.ids)
 
     def take(self, indices: Sequence[int]) -> "Pages":
-        """Some of the pages.
-
-        Args:
-            indices: Which, in their new order.
-        """
+        """Those of the pages that `indices` name, in the order of these."""
         return Pages(
             [self.ids[i] for i in indices],
             [self.paths[i] for i in indices],

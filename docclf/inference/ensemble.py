@@ -13,12 +13,7 @@ from docclf.models.frozen.head import Head
 
 
 class FrozenHead(torch.nn.Module):
-    """A linear classifier on frozen features of pages.
-
-    Args:
-        views: Give the features.
-        head: The classifier.
-    """
+    """A linear classifier on frozen features of pages."""
 
     def __init__(self, views: MultiScaleFeatures, head: Head) -> None:
         super().__init__()
@@ -34,8 +29,6 @@ class FoldEnsemble(torch.nn.Module):
 
     Args:
         nets: timm backbones.
-        description: What they are.
-        head: The head, where there is one.
     """
 
     mean: Tensor
@@ -65,7 +58,7 @@ class FoldEnsemble(torch.nn.Module):
         calibrated: bool = False,
         passes: Passes | None = None,
     ) -> Tensor:
-        """Class probabilities.
+        """Class probabilities of shape (n, n_classes); rows sum to 1.
 
         The temperature was fitted to out-of-fold predictions, each of one member alone, and so it is each member's. A
         mean is less confident already: divided by it again, it would be far too unsure. Where a temperature
@@ -76,9 +69,6 @@ class FoldEnsemble(torch.nn.Module):
             aspects: Width of each page over its height, shape (n,); None for 1.
             calibrated: At the temperature of the description.
             passes: See `docclf.models.frozen.features.MultiScaleFeatures`.
-
-        Returns:
-            Of shape (n, n_classes); rows sum to 1.
         """
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         temperature = self.description.temperature if calibrated else 1.0
@@ -98,7 +88,6 @@ class TrialEnsemble(torch.nn.Module):
 
     Args:
         parts: The models, as `description.parts` has them.
-        description: Has their weights.
     """
 
     def __init__(self, parts: Sequence[FoldEnsemble], description: Description) -> None:
@@ -113,15 +102,12 @@ class TrialEnsemble(torch.nn.Module):
         return found
 
     def forward(self, *inputs: Tensor, calibrated: bool = False) -> Tensor:
-        """Class probabilities.
+        """Class probabilities of shape (n, n_classes); rows sum to 1.
 
         Args:
             inputs: Images as for `FoldEnsemble`, one for each of `description.views`, and last the aspect ratios of
                 the pages; without these, all are 1.
             calibrated: At the temperature of the description, which was fitted to the mean.
-
-        Returns:
-            Of shape (n, n_classes); rows sum to 1.
         """
         views = self.description.views
         aspects = inputs[len(views)] if len(inputs) > len(views) else None

@@ -35,7 +35,6 @@ def write_onnx(ensemble: FoldEnsemble | TrialEnsemble, path: Path) -> None:
 
     Args:
         ensemble: The model, on the CPU.
-        path: File to write.
 
     Raises:
         ConfigError: torch can't export the backbone.
@@ -89,7 +88,6 @@ def difference(ensemble: FoldEnsemble | TrialEnsemble, path: Path, images: Seque
 
     Args:
         ensemble: What the file was made from, on the CPU.
-        path: The ONNX file.
         images: For each view of the model, of shape (n, channels, image_size, image_size) in [0, 1], n at least 1.
         aspects: Width of each page over its height, shape (n,).
     """

@@ -58,7 +58,6 @@ def predict_pages(
 
     Args:
         pages: In the order of the rows.
-        predictor: The model.
         path: CSV file to write; it appears when all pages are done.
         batch_size: Pages that go through the model at once.
         least: Confidence below which a person should look; None for an answer to every page.
@@ -124,7 +123,6 @@ def write_submission(path: Path, listing: Listing, predicted: NDArray[np.int64],
     An earlier one that differs is kept under another name, see `docclf.files.set_aside`.
 
     Args:
-        path: CSV file to write.
         listing: Of the sample submission.
         predicted: Class index of each page, -1 for those that cannot be read.
         targets: What the user writes for each class.

@@ -157,7 +157,6 @@ def see(decoded: Mapping[int, Tensor], aspects: Tensor, description: Description
     Args:
         decoded: Size to the pages at it, uint8 of shape (n, size, size, channels).
         aspects: Width of each page over its height, shape (n,).
-        description: Of the model.
     """
     return [
         resize(decoded[view.decoded_size], view.image_size, aspects if view.fit == "letterbox" else None)

@@ -171,15 +171,11 @@ def _add(library: Library) -> NDArray[np.int64]:
 
 
 def estimate(library: Library, *, seed: int = 0) -> Estimate:
-    """Choose in both ways, and tell what the better one is worth.
+    """Choose in both ways within the library's limit, and tell what the better one is worth.
 
     Several times, the pages are cut into five parts, classes alike and groups whole. For each part the ensemble is
     chosen on the four others, all of it: models, weights and their number. That the better of two ways is taken after
     that makes the score a little optimistic.
-
-    Args:
-        library: Its limit is kept to.
-        seed: Of the parts.
     """
     library, places = _best(library)
     rng, n = np.random.default_rng(seed), len(library.labels)

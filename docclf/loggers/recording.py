@@ -33,13 +33,7 @@ class RecordingLogger(Logger):
 
 
 def replay(calls: Sequence[Call], loggers: Iterable[Logger], *, is_whole: bool = True) -> None:
-    """Log what was recorded.
-
-    Args:
-        calls: What was recorded.
-        loggers: Where to.
-        is_whole: Whether the training ended with that.
-    """
+    """Log what was recorded; `is_whole` says whether the training ended with that."""
     for logger in loggers:
         for metrics, step in calls:
             logger.log_metrics(metrics, step)

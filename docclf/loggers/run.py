@@ -59,11 +59,7 @@ class RunInfo:
 
 
 class RunLogger:
-    """Base of the loggers.
-
-    Args:
-        run: What it logs.
-    """
+    """Base of the loggers."""
 
     def __init__(self, run: RunInfo) -> None:
         self.run = run
@@ -85,7 +81,6 @@ class RunLoggers:
 
     Args:
         builders: Name to a class derived from `RunLogger`, or to what makes one from the argument `run`.
-        run: What they log.
     """
 
     def __init__(self, builders: Mapping[str, Callable[..., RunLogger]], run: RunInfo) -> None:
@@ -124,7 +119,6 @@ class HarmlessLogger(Logger):
 
     Args:
         label: What the user calls it.
-        logger: Of a fold.
     """
 
     def __init__(self, label: str, logger: Logger) -> None:

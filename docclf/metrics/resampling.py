@@ -81,7 +81,6 @@ def compare_scores(
         groups: Number of the group of each page, shape (n,); None where each page is one of its own.
         draws: Bootstrap samples.
         level: Of the interval, in (0, 1).
-        seed: Of the draws.
 
     Raises:
         DataError: Shapes differ, an index is out of range, or there are no pages.

@@ -95,7 +95,6 @@ def with_weights(
 
     Args:
         make: Makes it, given arguments of `timm.create_model`.
-        name: Of the model.
         pretrained: See `docclf.models.weights.find_weights`.
         checkpoint_path: Likewise.
 

@@ -21,11 +21,7 @@ _TENSOR, _ARRAY, _TUPLE, _MAPPING = "$tensor", "$array", "$tuple", "$mapping"
 
 
 def save_state(path: Path, state: Any) -> None:
-    """Write a state.
-
-    Args:
-        path: The file.
-        state: Numbers, texts, None, tensors and arrays, in any depth of mappings, lists and tuples.
+    """Write a state: numbers, texts, None, tensors and arrays, in any depth of mappings, lists and tuples.
 
     Raises:
         TypeError: It holds something else.

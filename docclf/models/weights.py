@@ -71,11 +71,7 @@ def find_weights(name: str, *, pretrained: bool | str = "auto", checkpoint_path:
 
 
 def read_packaged(path: Path, names: list[str]) -> dict[str, Any]:
-    """The package's weights under timm's names.
-
-    Args:
-        path: Of its file.
-        names: Of timm's tensors, in order.
+    """The package's weights under timm's names, which are given in the order of its tensors.
 
     Raises:
         ConfigError: The file is not the one that was published.

@@ -11,13 +11,10 @@ from docclf.sweeper.study.process import is_here, is_of_an_earlier_boot, runs_he
 
 @contextmanager
 def replacing_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well.
+    """A folder beside `out`, an absolute path, that takes its place when the block ends well.
 
     Before, what dead processes of this machine left of theirs is put away. Processes of other machines and containers
     are let be.
-
-    Args:
-        out: Absolute path.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     _tidy(out)

@@ -59,8 +59,6 @@ def header_of(
     """Comment lines that say where a result comes from.
 
     Args:
-        study: The search.
-        trial: Whose result it is.
         source: Which trial of which study that is, by what each line is about.
         more: What else there is to say, likewise.
         train: The command that trains it; empty where there is none.

@@ -30,8 +30,6 @@ def write_folds(
     """Write `folds.csv`, ID and fold of every training page, which `validation.split_file` takes.
 
     Args:
-        folder: The run's folder.
-        ids: Of the pages.
         folds: Shape (n,).
         groups: Which pages belong together; where any do, the column `group` numbers them.
     """
@@ -54,11 +52,8 @@ def write_predictions(
     `oof.csv` has the columns ID, target, fold and one probability a class, named as the class.
 
     Args:
-        folder: The run's folder.
-        pages: The data set.
         folds: The fold that validated each training page, shape (n,).
         probabilities: Shape (n, n_classes); rows of NaN are left out.
-        picture: Whether `confusion.png` is drawn.
     """
     train = pages.train
     assert train.labels is not None
@@ -75,8 +70,6 @@ def write_test(folder: Path, pages: PageSet, probabilities: NDArray[np.float32])
     """Write `predictions_test.csv`, as `oof.csv` but for the fold, and `confusion_test.png` of the test pages.
 
     Args:
-        folder: The run's folder.
-        pages: The data set.
         probabilities: Of each test page, shape (n, n_classes).
     """
     test = pages.test

@@ -27,10 +27,8 @@ def write_shift(
     """Write `test_pages.yaml`, and `test_pages.png` where there are pages to show.
 
     Args:
-        folder: Of a search.
         facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`; see `docclf.training.shift`.
         pages: The most unlike ones, uint8 of shape (size, size, channels).
-        captions: Of each.
     """
     from docclf.results.pictures import write_captioned
 

@@ -21,7 +21,6 @@ class Decisions:
 
     Args:
         path: The CSV file; it need not be there.
-        who: Decides.
     """
 
     def __init__(self, path: Path, who: str) -> None:

@@ -37,7 +37,6 @@ class ReviewServer(ThreadingHTTPServer):
     Args:
         groups: Suspected labels, see `docclf.review.decisions.beside`.
         classes: Target to class name, in the order of the class indices.
-        decisions: Where decisions go.
         root: Folder of the pages.
         next_steps: Commands to run after the review.
         port: To listen on; 0 for any.

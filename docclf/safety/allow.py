@@ -36,7 +36,6 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
     """Refuse a name that neither the program lists nor `DOCCLF_ALLOW` matches.
 
     Args:
-        name: What the config names.
         listed: Names and patterns of the program, a tuple or list of them; anything else, as Hydra has it for a program
             that lists none, refuses nothing.
         key: Where it stands in the config.
@@ -81,7 +80,6 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         config: A node or a plain mapping; None stays None.
         key: Where it stands in the config, for messages.
         listed: Names that may be called anywhere in it, or by the key that they stand at.
-        **given: Further arguments.
 
     Raises:
         NotAllowedError: A target is not listed and not allowed.

@@ -97,12 +97,7 @@ def check_targets(cfg: DictConfig) -> None:
 
 
 def build(node: Any, key: str, **given: Any) -> Any:
-    """Make what a part of the config describes, see `docclf.safety.allow.build`.
-
-    Args:
-        node: The part.
-        key: Where it stands in the whole config.
-        **given: Further arguments.
+    """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build`.
 
     Raises:
         ConfigError: It names what it may not call there.
@@ -123,11 +118,7 @@ def _today(value: Any) -> Any:
 
 
 def build_model(config: Any, **given: Any) -> Any:
-    """Make the model of a config; its `net`, where it has one of its own, is made by the model.
-
-    Args:
-        config: `model` of the config.
-        **given: Further arguments.
+    """Make the model that `model` of a config describes; its `net`, where it has one of its own, is made by the model.
 
     Raises:
         ConfigError: See `build`.

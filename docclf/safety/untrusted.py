@@ -34,7 +34,6 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
     """The path in a folder that a file means by a name.
 
     Args:
-        folder: Where it must be.
         name: As the file has it.
         is_plain: Whether it must be in the folder itself.
 
@@ -80,11 +79,7 @@ def require_whole(folder: Path) -> None:
 
 
 def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
-    """What a YAML file holds: plain values, and no more than was written.
-
-    Args:
-        path: The file.
-        most: Bytes that it may have.
+    """What a YAML file of at most `most` bytes holds: plain values, and no more than was written.
 
     Raises:
         DataError: It is too large, repeats itself too often, or is no YAML.

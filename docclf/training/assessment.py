@@ -21,8 +21,6 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
     """What out-of-fold predictions say beside their score: how far to believe them, and which labels to look at.
 
     Args:
-        data: All pages.
-        done: Their folds.
         folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
 
     Returns:

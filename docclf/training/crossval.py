@@ -102,8 +102,6 @@ def cross_validate(
     """Train and score one model a fold.
 
     Args:
-        trainer: Trains the folds.
-        trial: Receives reports and advises to stop.
         build_logger: Makes the Lightning loggers of a fold; what it returns may be False.
         is_shared: Whether other processes may help, see `help_folds`. The result is the same.
 
@@ -154,8 +152,6 @@ def cross_validate_heads(
     """Fit and score one head a fold; a second or less for each, so none is pruned or interrupted.
 
     Args:
-        heads: Fits them.
-        validation: The folds.
         assignment: Fold of each training page, shape (n,).
         trial: Receives the score of each fold where `validation.report` is `fold`.
     """

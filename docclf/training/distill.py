@@ -80,7 +80,6 @@ def learn_from(folder: Path, data: PageDataModule) -> Teacher:
     """Let nets learn the out-of-fold predictions of a run, or of what a search has exported.
 
     Args:
-        folder: Of the run or the search.
         data: The pages, whose soft labels it gives.
 
     Raises:

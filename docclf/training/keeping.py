@@ -38,7 +38,6 @@ def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Te
     """Train on every training page.
 
     Args:
-        folds: What trained the folds.
         epochs: As many as the folds' best models took.
         checkpoint: Lightning checkpoint to write.
 
@@ -76,9 +75,6 @@ def keep_model(
     """Write the folder `model` of a run.
 
     Args:
-        data: The pages that it was trained on.
-        done: Their folds.
-        folder: The run's folder.
         weights: Of each member, see `docclf.inference.folder.save_ensemble`.
         backbone: Name of the timm model.
         heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can

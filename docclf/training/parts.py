@@ -97,8 +97,6 @@ def prepare(
 
     Args:
         cfg: The whole config, checked.
-        folder: Where the results go.
-        trial: Of the search.
         rank: Of this process among those that train one model, see `trainer.devices`.
         leader: Of one that is not the first: the first one's folder.
 

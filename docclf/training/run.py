@@ -39,8 +39,6 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
     """Train and score a configuration fold by fold, and refit it if asked to.
 
     Args:
-        parts: What trains it.
-        logger: Receives its metrics.
         watch: Begun with the run.
 
     Returns:

@@ -30,8 +30,6 @@ def tell_differences(cfg: DictConfig, data: DataSet, cache_dir: Path | None) -> 
     """Say in one line in what test pages differ from training pages, and the option that answers it; or nothing.
 
     Args:
-        cfg: The whole config.
-        data: All pages.
         cache_dir: Where what was computed is kept; None for the user's cache folder.
     """
     if (sample := take_sample(data)) is None:
@@ -42,12 +40,7 @@ def tell_differences(cfg: DictConfig, data: DataSet, cache_dir: Path | None) -> 
 
 
 def answer(cfg: DictConfig, differences: Sequence[Difference]) -> str:
-    """Which options train and validate on pages that look like the test pages, as a sentence; empty for no difference.
-
-    Args:
-        cfg: The whole config.
-        differences: Of the test pages.
-    """
+    """Which options train and validate on pages like the test pages, as a sentence; empty for no difference."""
     needed = {KINDS[one.kind].key: one.test if one.kind == "skew" else 0.0 for one in differences}
     needed.pop("", None)
     is_photo = "quarter_turns" in needed or len(needed) > 2 or needed.get("degrees", 0.0) > _SCAN_DEGREES
@@ -70,9 +63,6 @@ def compare_test_pages(
     """Write how test pages differ from training pages into a folder, once for the same pages.
 
     Args:
-        cfg: The whole config.
-        data: All pages.
-        cache: Features of the backbone.
         folder: Gets `test_pages.yaml` and `test_pages.png`.
         validation: The training pages as they are validated on; None where that is as they are.
 

@@ -77,7 +77,6 @@ class Validation:
         """Fold of each training page, shape (n,).
 
         Args:
-            data: The pages.
             rare_classes: What becomes of classes with fewer pages than folds, see `docclf.data.folds.assign_folds`.
 
         Raises:

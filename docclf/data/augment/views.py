@@ -55,7 +55,6 @@ class PageViews:
 
         Args:
             rows: Their indices, in order. What an augmentation draws depends on the first one and their number.
-            device: Where they shall be.
 
         Returns:
             Images, float32 of shape (n, channels, image_size, image_size) in about [0, 1], and the aspect ratios, width

@@ -13,7 +13,7 @@ def uniform(shape: int | tuple[int, ...], limit: float, device: torch.device) ->
 def random_warps(
     n: int, *, degrees: float, quarter_turns: float, flips: float, crop: float, perspective: float, device: torch.device
 ) -> Tensor:
-    """Homographies from output to input coordinates, both in [-1, 1].
+    """Homographies, float32 of shape (n, 3, 3), from output to input coordinates, both in [-1, 1].
 
     Args:
         n: Number of pages.
@@ -22,9 +22,6 @@ def random_warps(
         flips: Share of pages that are mirrored left to right, and as many top to bottom.
         crop: Side of the crop, at least 1 minus this share of the page's.
         perspective: Corners move inwards or outwards by up to this share of the side.
-
-    Returns:
-        float32 of shape (n, 3, 3).
     """
     side = 1 - crop * torch.rand(n, device=device)
     angle = torch.deg2rad(uniform(n, degrees, device))

@@ -73,7 +73,6 @@ def load_pages(
     processes may call this at once: one decodes, the others wait.
 
     Args:
-        paths: The files.
         size: Height and width in pixels that each page is reduced to; its proportions are not kept.
         cache_dir: Where the arrays are kept; None for `default_cache_dir`.
         numbers: Which page of each file, from 0; None for the first ones.

@@ -44,7 +44,6 @@ def keep_open(key: str, data: DataSet, files: set[str], began: int) -> None:
 
     Args:
         key: See `find_open`.
-        data: The data set.
         files: What it depends on, see `files_of`.
         began: When its files were first looked at, in nanoseconds since the epoch.
     """

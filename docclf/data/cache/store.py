@@ -121,7 +121,6 @@ def open_array(
 
     Args:
         target: Its file, in a folder that is there.
-        shape: Of the array.
         make: Writes the file, with `finish` at last.
         limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
@@ -154,7 +153,6 @@ def load_array(
         name: Says all that the values depend on, such as `features-v1-...`.
         shape: Of the array; its first axis is that of the pages.
         compute: Values of some pages, given their indices.
-        dtype: Of the values.
         cache_dir: Where the arrays are kept; None for `default_cache_dir`.
         limit_gb: See `open_array`.
         at_once: Pages that are computed at once; results may depend on it.

@@ -122,8 +122,6 @@ def find_differences(data: DataSet, sample: Sample, cache_dir: Path | None) -> l
     """In what the test pages of a sample differ from its training pages; remembered for the same pages.
 
     Args:
-        data: All pages.
-        sample: Of them.
         cache_dir: Where what was computed is kept; None for the user's cache folder.
     """
     n, test = len(data.pages.train), data.pages.test

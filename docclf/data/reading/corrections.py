@@ -36,10 +36,7 @@ class Correction:
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:
-    """Read a file of corrections: the columns ID, old and new, maybe who and when.
-
-    Returns:
-        Each correction by the ID of its page.
+    """Corrections by the ID of their page, from a file with the columns ID, old and new, maybe who and when.
 
     Raises:
         DataError: There is no such file, it is damaged or lacks a column, or an ID stands in it twice.
@@ -65,7 +62,6 @@ def correct(
     Args:
         pages: With labels.
         targets: What the user writes for each class.
-        path: The file.
         is_excluded: Whether a page is left out, whatever the file says of it.
 
     Returns:

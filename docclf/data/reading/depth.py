@@ -87,7 +87,6 @@ def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = 
 
     Args:
         image: As Pillow has loaded it.
-        reopen: Opens it again.
         name: Of the file, for a message.
     """
     colours = 3 if image.mode == "RGBA" else None

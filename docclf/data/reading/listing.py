@@ -69,10 +69,6 @@ class Listing:
         The names of classes are understood as well as targets, whichever way their letters are composed. Of a folder,
         other names are no labels.
 
-        Args:
-            targets: What the user writes for each class.
-            class_names: What each class is called.
-
         Raises:
             DataError: A CSV file names other classes.
         """

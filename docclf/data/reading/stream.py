@@ -43,7 +43,6 @@ def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, cha
     """Decode pages in their order. Pillow warns of oddities: see `docclf.data.formats.quiet_decoders`.
 
     Args:
-        pages: What to read.
         batch_size: Pages of each batch but the last.
         size: Height and width in pixels that each page is reduced to; its proportions are not kept.
         channels: 3 for RGB, 1 for grey.

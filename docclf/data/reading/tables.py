@@ -24,8 +24,6 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
     empty.
 
     Args:
-        path: The file.
-        columns: What it must have.
         or_else: What it may have instead.
 
     Raises:

@@ -48,9 +48,7 @@ class FeatureCache:
     """Features of one backbone.
 
     Args:
-        backbone: Gives them.
         precision: `32-true`, or `bf16-mixed` to compute in bfloat16.
-        device: That computes.
         cache_dir: Where they are kept, see `docclf.data.cache.store.load_array`.
         limit_gb: Likewise.
 

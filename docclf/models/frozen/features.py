@@ -166,7 +166,6 @@ class MultiScaleFeatures(torch.nn.Module):
     """Features of pages at several sizes, beside each other, and their aspect ratio.
 
     Args:
-        backbone: Gives the features of one size.
         image_size: Height and width of the pages in pixels.
         sides: Of the views, in pixels.
         has_stages: Whether features of earlier stages count.

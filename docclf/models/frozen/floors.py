@@ -33,10 +33,8 @@ def measure_floors(
     the cache.
 
     Args:
-        data: All pages.
         assignment: Fold of each training page, shape (n,).
         n_folds: How many of the folds are scored, the first ones.
-        cache: Features of the backbone.
 
     Returns:
         `pixels` and `features`, each with `mean`, `folds`, `pooled`, `seconds` and `what`, and `pages` where only a

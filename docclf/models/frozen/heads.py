@@ -47,14 +47,7 @@ class HeadFold:
 
 
 class Heads:
-    """Fits heads to the training pages of folds.
-
-    Args:
-        data: All pages.
-        cache: Features of the backbone.
-        options: What a head sees, and how it is fitted.
-        class_weights: Weight of each class in the loss; None weighs all alike.
-    """
+    """Fits heads to the training pages of folds; without class weights, all classes weigh alike."""
 
     def __init__(
         self,
@@ -123,11 +116,7 @@ class Heads:
         return HeadFold(head, probabilities, self.fit_start(train) if is_start else head, clean)
 
     def score(self, assignment: NDArray[np.int64]) -> float:
-        """Macro-F1 of all out-of-fold predictions.
-
-        Args:
-            assignment: Fold of each page, shape (n,).
-        """
+        """Macro-F1 of all out-of-fold predictions, given the fold of each page, shape (n,)."""
         folds = np.unique(assignment)
         splits = [(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in folds]
         predicted = np.empty(len(assignment), dtype=np.int64)

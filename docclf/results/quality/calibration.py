@@ -15,7 +15,6 @@ def write_calibration(
     """Fit a temperature to out-of-fold probabilities, and draw `reliability.png`.
 
     Args:
-        folder: The run's folder.
         labels: Class index of each page, shape (n,).
         probabilities: Out-of-fold, shape (n, n_classes).
         folds: The fold that each page belongs to, shape (n,).

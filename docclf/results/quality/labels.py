@@ -59,10 +59,8 @@ def write_label_issues(
     both classes. Both pages of a pair of near-duplicates with two labels are among them.
 
     Args:
-        folder: The run's folder.
         ids: What the user calls each page.
         labels: Class index given to each page, shape (n,).
-        class_names: What each class is called.
         targets: What the user writes for each class.
         probabilities: Out-of-fold ones, shape (n, n_classes); rows with NaN are left out.
         images: Indexed by shape (k,), gives uint8 of shape (k, size, size, channels); None draws no picture.

@@ -62,9 +62,6 @@ def write_report(
         pages: Folder of the pages; None for those that lie in the search's folder itself. What the folder says of
             them is not followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
         output: File to write; None for `report.html` in the folder.
-
-    Returns:
-        The file.
     """
     subject = read_subject(study, folder, objectives)
     target = (output or (folder if folder is not None else Path()) / NAME).absolute()

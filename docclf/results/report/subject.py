@@ -105,7 +105,6 @@ def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Se
     """Read a study.
 
     Args:
-        folder: Of the search.
         objectives: What each is called; None for what the study says.
     """
     trials = study.get_trials(deepcopy=False)

@@ -40,8 +40,6 @@ def missing_members(study: optuna.Study, folder: Path, config: DictConfig) -> li
 
     Args:
         study: Of the search, whose finalists are scored.
-        folder: The search's folder.
-        config: The composed config of the sweep.
     """
     found = choose_ensemble(study, folder, judge_finalists(study, folder), config)
     if not isinstance(found, Choice) or found.why_not:

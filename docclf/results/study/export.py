@@ -80,7 +80,6 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
 
     Args:
         config: The composed config of the sweep, `hydra` included.
-        folder: The search's folder.
         read_page: See `ExportBest`.
     """
     import optuna
@@ -180,7 +179,6 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
 
     Args:
         study: With several objectives the best one by the first of them is exported, without its run.
-        folder: The search's folder.
         config: The composed config of the sweep, `hydra` included.
         is_final: Whether nobody scores finalists any more.
     """

@@ -80,7 +80,6 @@ def write_pickle(path: Path, study: optuna.Study) -> None:
 
     Args:
         path: Of the file, which is replaced.
-        study: Wherever it lives.
     """
     memory = InMemoryStorage()
     optuna.copy_study(from_study_name=study.study_name, from_storage=storage_of(study), to_storage=memory)

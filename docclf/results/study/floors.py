@@ -134,8 +134,7 @@ def search_warning(number: int, score: float, floors: Mapping[str, Floor], *, is
     """What a search tells first where its best trial is below a floor; empty where it is not.
 
     Args:
-        number: Of the best trial.
-        score: Its mean macro-F1 on the folds of the floors.
+        score: The best trial's mean macro-F1 on the folds of the floors.
         is_replaced: Whether the floor's classifier is exported in its place.
 
     >>> search_warning(3, 0.88, {"features": Floor(0.921)}, is_replaced=True)
@@ -175,7 +174,6 @@ def remedies(name: str, tune: str | None) -> str:
     """What to change where a score is below a floor.
 
     Args:
-        name: The floor.
         tune: What was trained: `head`, `last` or `all`; None where that is not known.
 
     >>> remedies("features", "all")

@@ -24,15 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
-    """Compare the finalists of a search.
-
-    Args:
-        search: Its study.
-        folder: Its folder, with the finalists' runs.
-
-    Returns:
-        None where no finalist came to its end.
-    """
+    """Compare the finalists of a search; None where none of them came to its end."""
     from docclf.sweeper.storage.places import FINALISTS
     from docclf.sweeper.study.attributes import ROLE
     from docclf.sweeper.study.finals import scored, source_number
@@ -75,7 +67,6 @@ def _floors(
     Args:
         finalists: All that are trials of the search.
         references: Name of a floor to the finalist that it was run as, whose score counts.
-        runs: Folder of the finalists' runs.
     """
     run = runs / str(winner.number)
     alike = [f for f in finalists if f is winner or _have_same_folds(runs / str(f.number), run)]

@@ -41,7 +41,6 @@ def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
     """Overrides that double what a search has come to the end of: its trials, its time budget, or none of both.
 
     Args:
-        study: The search's.
         config: Its composed config, `hydra` included.
     """
     n_trials, timeout = (OmegaConf.select(config, f"hydra.sweeper.{key}") for key in ("n_trials", "timeout"))
@@ -61,8 +60,6 @@ def summary(
 
     Args:
         study: With one objective or several.
-        folder: The search's folder.
-        objectives: Their names.
         continue_command: Searches on from here.
         verdict: On the finalists; None where none was re-evaluated.
     """
@@ -126,7 +123,6 @@ def steps_up(
 
     Args:
         study: One whose best trial is below a floor.
-        best: That trial.
         floors: On its folds.
         continue_command: Searches on from here; empty where it is not known.
     """
@@ -168,7 +164,6 @@ def next_steps(
 
     Args:
         folder: The search's folder, the winner exported.
-        n_objectives: Of its study.
         continue_command: Searches on from here.
         verdict: On the finalists; None where none was re-evaluated.
     """

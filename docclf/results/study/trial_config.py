@@ -35,7 +35,6 @@ def write_trial_config(
     """Write `config.yaml` and `params.yaml` of a trial.
 
     Args:
-        run: The trial's folder.
         facts: What more the headers say, by what it is about.
     """
     from docclf.sweeper.study.attributes import FINALIST

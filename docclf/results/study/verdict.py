@@ -160,7 +160,6 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
 
     Args:
         best: The best trial by the search's own scores.
-        trials: All of the search.
         floors: On the best trial's folds.
     """
     from docclf.sweeper.study.attributes import ROLE

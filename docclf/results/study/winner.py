@@ -26,8 +26,6 @@ def place_winner(folder: Path, verdict: Verdict, keep: str) -> None:
     another one wins, and what else is in the folder is left alone.
 
     Args:
-        folder: The search's folder.
-        verdict: Says who won, and whether a floor takes the winner's place.
         keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
     """
     best, winner = folder / "best", folder / FINALISTS / verdict.run
@@ -53,8 +51,6 @@ def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], *, keep
     """Put the run of the best trial so far beside its exported config, and remove the models of the other trials.
 
     Args:
-        folder: The search's folder.
-        run: The trial's.
         facts: For `verdict.yaml`.
         keep: Whether the other trials keep their models.
     """

@@ -21,10 +21,7 @@ def reference(sources: Sequence[Source]) -> Source:
 
 
 def refuse_others(sources: Sequence[Source], *, anyway: bool) -> None:
-    """Refuse studies that do not belong together.
-
-    Args:
-        anyway: Let pass what can be put into one study at all.
+    """Refuse studies that do not belong together; `anyway` lets pass what can be put into one study at all.
 
     Raises:
         ConfigError: One is not of docclf, or has other directions.
@@ -104,11 +101,7 @@ def _listed(lines: Sequence[str]) -> str:
 
 
 class Frame:
-    """The search that a merged study is: its space and its config.
-
-    Args:
-        source: The study that has them.
-    """
+    """The search that a merged study is: its space and its config."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -125,9 +118,6 @@ class Frame:
         """Parameters and distributions of a trial as one of this search; None if it is none.
 
         What a study held fixed counts as drawn where this search draws it, and the reverse.
-
-        Args:
-            source: The study that the trial is of.
         """
         if source is self.source or (source.is_ours and not search_differences(self.source, source)):
             return trial.params, trial.distributions

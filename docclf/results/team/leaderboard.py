@@ -68,11 +68,7 @@ def host(trial: FrozenTrial) -> str:
 
 
 def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:
-    """What a trial was trained on, as the study or the trial's `result.yaml` says it.
-
-    Args:
-        folder: That of its search.
-    """
+    """What a trial was trained on, as the study or the trial's `result.yaml` below the search's folder says it."""
     known = trial.user_attrs.get("hardware")
     if known is None and folder is not None:
         known = result_of(folder / str(folder_number(trial))).get("hardware")
@@ -88,12 +84,9 @@ def tune(trial: FrozenTrial) -> str | None:
 
 
 def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Row]:
-    """Rows in the order of their places.
+    """Rows in the order of their places; with `by_rescored`, those that were re-evaluated come first, by that score.
 
     Those whose scores cannot be compared come last. Of several objectives, the front comes first, by the first one.
-
-    Args:
-        by_rescored: Those that were re-evaluated come first, by that score.
     """
 
     def place(row: Row) -> tuple[bool, bool, bool, float]:

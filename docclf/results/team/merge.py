@@ -73,7 +73,6 @@ class _Merge:
     """One merge under way.
 
     Args:
-        joined: What the merged study has.
         partial: The folder to fill.
         out: What it will be called.
     """

@@ -20,8 +20,6 @@ def write_record(folder: Path, sources: Sequence[Source], notes: Sequence[str], 
     """Write what was merged, when and with what.
 
     Args:
-        folder: Of the merge.
-        sources: The studies.
         notes: What is worth knowing, a sentence each.
         by_rescored: Whether the best is the best of those that were re-evaluated.
     """
@@ -43,8 +41,6 @@ def require_free(out: Path, given: Sequence[str], *, replace: bool) -> None:
     """See that a merge may be written to a folder.
 
     Args:
-        out: The folder.
-        given: The studies that are merged.
         replace: Whether it may replace an earlier merge: one that nobody searched on from, or that is merged again.
 
     Raises:

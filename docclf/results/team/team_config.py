@@ -35,7 +35,6 @@ def export_team_best(
     """Write the config and the parameters of the best trial, or of each on the Pareto front in a folder of its own.
 
     Args:
-        study: The merged one.
         chosen: The best trial, or those on the front.
         folder: Where `best/` is now.
         shown: Where it will be.
@@ -96,12 +95,10 @@ def _export(
     """Write `params.yaml`, and `config.yaml` where the trial's config is there.
 
     Args:
-        entry: Where the trial comes from.
         trial: The entry's, or the finalist that takes its place.
         source: Its config and Hydra's.
         folder: Where the files go.
         shown: Where they will be.
-        verdict: On the finalists.
 
     Returns:
         The command that trains it; empty where there is none.

@@ -67,8 +67,6 @@ def run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
     """Run a job in a worker process, as the basic launcher does in its own.
 
     Args:
-        overrides: Of the job.
-        number: Its job number.
         helps: Whether another process has it already, and this one helps.
     """
     (launcher,) = _launchers

@@ -38,11 +38,7 @@ class Clock:
 
 
 def seconds_spent(study: optuna.Study, until: float = math.inf) -> float:
-    """What a study has taken of its time budget.
-
-    Args:
-        until: What lies after it does not count, in seconds since 1970.
-    """
+    """What a study has taken of its time budget; what lies after `until`, in seconds since 1970, does not count."""
     told = (value for key, value in study.user_attrs.items() if key.startswith(RUN))
     return seconds_covered((tuple(value) for value in told if is_run(value)), until)
 

@@ -33,10 +33,6 @@ class Endings:
     """Judges jobs and tells the study.
 
     Args:
-        settings: Of the sweep.
-        context: The study and what it is searched with.
-        ledger: Its trials.
-        limits: Which end the search.
         signals: Those that may be what a job failed of.
         noun: What a trial is called.
         on_told: Called with the number of each trial that the study was told of.

@@ -17,9 +17,6 @@ from docclf.sweeper.study.trials import counted, interrupt
 class Ledger:
     """What a search knows of its study.
 
-    Args:
-        study: Of the search.
-
     Attributes:
         trials: All, in the order of their numbers, as they were at the last `refresh`.
         running: Number of each trial that this process runs to its id in the storage.

@@ -27,7 +27,6 @@ class Limits:
 
     Args:
         settings: Of the sweep, `timeout` in seconds.
-        directions: Of the study.
         deadline: When the time budget ends, in seconds since 1970; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
 

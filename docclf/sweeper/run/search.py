@@ -43,13 +43,7 @@ _CLOSING_S, _CLOSING = 3.0, 0.05
 
 
 class Search:
-    """One run of a sweep.
-
-    Args:
-        settings: Of the sweep.
-        context: The study and what it is searched with.
-        workers: Run the jobs; closed when the search is cut short.
-    """
+    """One run of a sweep, which closes its workers when it is cut short."""
 
     noun = "trial"
     queue_class: type[TrialQueue] = TrialQueue
@@ -179,11 +173,7 @@ class Search:
         self.limits.reserve = self.tally.finalists_seconds(self.plan) + closing
 
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
-        """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; None for nothing.
-
-        Args:
-            jobs: Those that run.
-        """
+        """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; or None."""
         complete = (t for t in self.ledger.trials if t.state == TrialState.COMPLETE)
         n_complete = sum(t.user_attrs.get(RUNG) == self.queue.owned.rung for t in complete)
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:

@@ -18,14 +18,7 @@ from docclf.sweeper.study.trials import drop_doubles, fail_dead, retry_interrupt
 
 
 class TrialQueue:
-    """Gives one trial after the other, each to one process of however many search a study.
-
-    Args:
-        settings: Of the sweep.
-        context: The study and what it is searched with.
-        ledger: Its trials.
-        limits: Which end the search.
-    """
+    """Gives one trial after the other, each to one process of however many search a study."""
 
     def __init__(self, settings: Settings, context: SearchContext, ledger: Ledger, limits: Limits) -> None:
         self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits

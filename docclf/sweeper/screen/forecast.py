@@ -34,9 +34,7 @@ def seconds_left(
     for, since few are stopped before there are some to compare with.
 
     Args:
-        plan: What is to be done in all.
         done: The trials that ended and count, in the order in which they began.
-        running: Those that run.
         limit: Seconds until the time budget is over.
         finalists: Rungs of the trials that would be re-evaluated as things stand, see `finalists_seconds`.
 

@@ -83,7 +83,6 @@ def compose(view: ScreenState, columns: int, rows: int) -> list[Text]:
     """The lines of a view.
 
     Args:
-        view: What is to be seen.
         columns: Of the screen; no line is as wide.
         rows: Of the screen; there are fewer lines, and at least two.
     """
@@ -205,12 +204,7 @@ def _clock(seconds: float) -> str:
 
 
 def render(lines: Sequence[Text], encoding: str) -> list[Line]:
-    """Lines with the escape codes that the terminal knows; without colours where NO_COLOR is set.
-
-    Args:
-        lines: To be shown.
-        encoding: Of the screen.
-    """
+    """Lines with the escape codes that the terminal knows; without colours where NO_COLOR is set."""
     console = Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=10_000)
     rendered = []
     for line in lines:

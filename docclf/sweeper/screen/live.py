@@ -41,8 +41,6 @@ class Live:
     All of it comes from the storage, so trials of other processes and machines are there too.
 
     Args:
-        study: Of the search.
-        plan: What the search does in all.
         deadline: When the search's time is over, in seconds since 1970; infinite for never.
         noun: What a trial is called.
         labels: What the objectives are called.

@@ -83,9 +83,6 @@ def make_plan(
     """The plan of a search.
 
     Args:
-        settings: Of the sweep.
-        total: Trials.
-        workers: Of them that run at once.
         is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
         climb: Which rungs the trials are on; None for one.
 

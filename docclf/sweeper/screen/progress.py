@@ -44,12 +44,8 @@ def end_line(
     """What came of a trial, the best so far, how long it took and how long the rest will take.
 
     Args:
-        trial: The trial that ended.
-        trials: All of the study.
-        directions: Of the study's objectives.
         total: Trials in all; infinite for no limit.
         noun: What a trial is called.
-        objectives: Their names.
         seconds_left: That the rest will take; None if nobody knows.
         others: What a trial measures besides, each with what it is called; None for nothing.
     """
@@ -105,11 +101,7 @@ def format_left(seconds: float) -> str:
 
 
 def this_command(*overrides: str) -> str:
-    """The command that runs now, to be copied, with some overrides replaced or added.
-
-    Args:
-        *overrides: Each as `key=value`.
-    """
+    """The command that runs now, to be copied, with some overrides, each as `key=value`, replaced or added."""
     keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
     arguments = [hide_secrets(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"

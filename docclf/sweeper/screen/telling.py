@@ -25,10 +25,6 @@ class ProgressWriter:
 
     Each is written in a thread of its own: a database that is slow or away keeps no training waiting, and what it does
     not take is lost.
-
-    Args:
-        storage: Of the study.
-        trial_id: Of the trial in it.
     """
 
     def __init__(self, storage: BaseStorage, trial_id: int) -> None:

@@ -51,10 +51,7 @@ def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
 
 
 def baseline(space: Space, config: DictConfig) -> dict[str, Any]:
-    """The draws that give every searched key the value that the config has without the search.
-
-    Returns:
-        By name in the study.
+    """The draws, by name in the study, that give every searched key the value that the config has without the search.
 
     Raises:
         SpaceError: A value lies outside the space.

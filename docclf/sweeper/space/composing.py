@@ -34,10 +34,6 @@ class SweepConfigs:
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The config of a job.
 
-        Args:
-            master_config: Of the sweep.
-            sweep_overrides: Of the job.
-
         Raises:
             HydraException, OmegaConfBaseException: They cannot be composed.
         """

@@ -9,10 +9,7 @@ from docclf.errors import ConfigError
 
 
 def read_timeout(given: Any) -> float | None:
-    """Seconds of a time budget; None for none.
-
-    Args:
-        given: Seconds, or a text of hours, minutes and seconds.
+    """Seconds of a time budget, given so or as a text of hours, minutes and seconds; None for none.
 
     Raises:
         ConfigError: It is neither, or not above 0.

@@ -44,10 +44,6 @@ def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_finalists(asked: FinalistsConfig, space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
     """Compose the config of a finalist; None where there will be none.
 
-    Args:
-        asked: Of the sweep.
-        compose: Makes the config of a job from its overrides.
-
     Raises:
         ConfigError: It cannot be composed.
     """

@@ -22,10 +22,9 @@ _PLAIN = (bool, int, float, type(None))
 
 
 def parse_override(text: str, loader: ConfigLoader | None = None) -> Override:
-    """Parse one override.
+    """Parse one override in Hydra's grammar.
 
     Args:
-        text: In Hydra's grammar.
         loader: Knows the options of config groups, which `glob` asks for.
 
     Raises:

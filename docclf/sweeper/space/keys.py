@@ -33,14 +33,9 @@ def leaves(config: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterable
 
 
 def nearest(key: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """The keys that a mistyped one may stand for, the likeliest first.
+    """The keys, at most `n`, that a mistyped dotted one may stand for, the likeliest first.
 
     The last part counts more than what is before it, and may be written out, or be a word of the right one.
-
-    Args:
-        key: Dotted, and not known.
-        known: Those that there are.
-        n: At most so many.
 
     >>> known = ["optimizer.lr", "optimizer.weight_decay", "search.n_trials"]
     >>> nearest("optimzer.lr", known), nearest("optimizer.learning_rate", known), nearest("trials", known)

@@ -31,7 +31,6 @@ def claim_lock(storage: BaseStorage, study_name: str) -> AbstractContextManager[
 
     Args:
         storage: Where the study lives. Of another kind than those, there is no lock, and a trial too many is possible.
-        study_name: Its name.
 
     Raises:
         ClaimLostError: At its end, if the server was away meanwhile. What was done under it may have been done twice.

@@ -30,11 +30,7 @@ def load_finalists(search: optuna.Study) -> optuna.Study | None:
 
 
 def own(finalists: optuna.Study, owner: str) -> None:
-    """Say who scores the finalists.
-
-    Args:
-        owner: See `docclf.sweeper.study.process.this_process`; empty for nobody.
-    """
+    """Say who scores the finalists: what `docclf.sweeper.study.process.this_process` returned; empty for nobody."""
     finalists.set_user_attr(BEAT, time.time())
     finalists.set_user_attr(OWNER, owner)
 
@@ -69,7 +65,6 @@ def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) ->
 
     Args:
         names: Values of `FINALIST`.
-        directory: The search's folder on this machine.
     """
     last = {trial.user_attrs.get(FINALIST, ""): trial for trial in finalists.get_trials(deepcopy=False)}
     asked = [last.get(name) for name in names]
@@ -102,11 +97,7 @@ def release(search: optuna.Study) -> None:
 
 
 def is_scored_here(finalist: FrozenTrial, directory: Path) -> bool:
-    """Whether it came to its end, and what it left is here.
-
-    Args:
-        directory: The search's folder on this machine.
-    """
+    """Whether it came to its end, and what it left is here."""
     return _is_scored(finalist) and (directory / FINALISTS / str(finalist.number)).is_dir()
 
 

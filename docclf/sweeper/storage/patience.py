@@ -32,8 +32,7 @@ def patient(call: Callable[[], Any], what: str) -> Any:
     """What `call` returns, called again while the database server is away, for 5 minutes at most.
 
     Args:
-        call: Asks the database.
-        what: Of that, in words.
+        what: What `call` asks for, in words.
     """
     started, pause = time.monotonic(), _FIRST_PAUSE_S
     while True:

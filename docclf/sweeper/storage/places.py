@@ -33,10 +33,7 @@ _NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs"
 
 
 def study_storage(hydra: DictConfig) -> BaseStorage:
-    """The storage of the study that a sweep or a job of it belongs to; one object a process.
-
-    Args:
-        hydra: The `hydra` node of the config of the sweep or of the job.
+    """The storage of the study of a sweep or a job, by the `hydra` node of its config; one object a process.
 
     Raises:
         ConfigError: The storage cannot be opened.
@@ -72,9 +69,7 @@ def choose_study(storage: BaseStorage, place: str, name: str = "", likely: str =
     """The study of a storage that is meant: the only one, but for that of its finalists, unless it is named.
 
     Args:
-        storage: Perhaps with several.
         place: What the user calls it, for messages.
-        name: The study that was asked for.
         likely: One that is taken where several are there.
 
     Raises:

@@ -21,10 +21,6 @@ class SharedStorage(BaseStorage):
     Of a server that cannot be reached a call is made again. If its answer was lost it may take effect twice. Little
     comes of that: a trial without an owner is taken for dead, what is queued twice runs once, and a trial that has
     ended stays as it is.
-
-    Args:
-        inner: The storage.
-        is_remote: Whether it is on a server.
     """
 
     def __init__(self, inner: BaseStorage, is_remote: bool) -> None:

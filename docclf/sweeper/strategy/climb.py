@@ -85,7 +85,6 @@ class Climb:
         Args:
             n_begun: Rung to its trials that have ended or run.
             latest: Rung of the latest trial.
-            n_left: Trials to come.
         """
         rungs, found = self.rungs, []
         for place in range(rungs.index(latest) if latest in rungs else 0, len(rungs) - 1):
@@ -98,7 +97,6 @@ class Climb:
         """Place of the rung that a new trial is on.
 
         Args:
-            trials: All of the study.
             spent: Part of the time budget that is over.
             left: Seconds until trials are stopped.
         """
@@ -123,7 +121,6 @@ class Climb:
         """Draws that a trial is given, by name in the study, and its user attributes.
 
         Args:
-            trials: All of the study.
             given: Draws that it was queued with; empty for a new one.
             spent: Part of the time budget that is over.
             left: Seconds until trials are stopped.
@@ -164,12 +161,7 @@ class Climb:
 
 
 class RungView:
-    """A storage that shows the trials of one rung: what samplers and pruners may compare with each other.
-
-    Args:
-        whole: Shows all.
-        rung: Name of the rung.
-    """
+    """A storage that shows the trials of one rung: what samplers and pruners may compare with each other."""
 
     def __init__(self, whole: Any, rung: str) -> None:
         self._whole, self._rung = whole, rung
@@ -187,8 +179,6 @@ def read_climb(settings: Settings, space: Space, config: DictConfig, directions:
     """Read and check `climb`; None without one, and where its key is not searched.
 
     Args:
-        settings: Of the sweep.
-        space: What is searched.
         config: What a job has without the search, `hydra` included.
         directions: minimize or maximize, for each objective.
 

@@ -38,7 +38,6 @@ class Ladder:
         """Queue what goes on now, if nothing is queued.
 
         Args:
-            study: Where.
             trials: All of it, in the order of their numbers.
             n_left: Trials that are still to be started.
         """
@@ -76,7 +75,6 @@ def read_ladder(settings: Settings, steps: int | None, directions: Sequence[str]
     """Read and check `ladder`; None without one.
 
     Args:
-        settings: Of the sweep.
         steps: Reports of a whole trial, as the preflight knows it.
         directions: minimize or maximize, for each objective.
 

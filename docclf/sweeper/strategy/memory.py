@@ -45,10 +45,7 @@ def remembered(
 
     Args:
         memory: `auto`: the searches in folders beside this one's; a folder of searches; or `none` or None.
-        directory: This search's folder.
-        space: The search space.
         config: Of a trial; a winner counts that has the same values of the keys `same`.
-        same: These keys.
         most: Winners at most.
         complete: Adds to the values of an entry what follows from them.
 

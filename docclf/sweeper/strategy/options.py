@@ -16,7 +16,6 @@ def build_option(config: Any, key: str, listed: tuple[str, ...]) -> Any:
     """Make what an option describes.
 
     Args:
-        config: The option.
         key: Its key, for messages.
         listed: Names that it may call.
 

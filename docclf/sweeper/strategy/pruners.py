@@ -51,9 +51,7 @@ def check_pruner(
     """Refuse a pruner that cannot work, and warn of one that can never stop a trial.
 
     Args:
-        pruner: The pruner.
         asked: Arguments that it was made with; for others, its defaults.
-        n_objectives: Number of objectives.
         steps: Reports that a whole trial makes; None if unknown.
 
     Raises:

@@ -56,7 +56,6 @@ def make_sampler(
 
     Args:
         config: The option of `hydra/sweeper/sampler`. A null leaves the choice to Optuna.
-        space: The search space.
         n_before: Trials of the study so far, or the number of the first trial of this process; moves the seed on. A
             continued study must not draw the random numbers of its first trials again, nor those of another process.
         part: Of the trials that the sampler draws at random before it learns, how many there are: rungs share them.

@@ -48,8 +48,6 @@ def require_known_folders(study: optuna.Study | None, directory: Path, config: D
 
     Args:
         study: None where there is none yet.
-        directory: The sweep's.
-        config: Of the sweep.
 
     Returns:
         How many trials the study has.

@@ -19,7 +19,6 @@ def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
     """The finalists' study, made if it is not there.
 
     Args:
-        search: The study that they come from.
         race: Whether a finalist stops that falls behind, see `docclf.sweeper.strategy.race.Race`.
     """
     study = optuna.create_study(
@@ -35,9 +34,6 @@ def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
 
 def scored(search: optuna.Study) -> list[FrozenTrial]:
     """Finalists of a search that came to their end, as they were last scored; the best first, none without a rescoring.
-
-    Args:
-        search: The study that they come from.
 
     Raises:
         DataError: Their study is damaged.
@@ -57,8 +53,6 @@ def mark(number: int, overrides: Sequence[str], reference: str | None = None) ->
     """Identifies a finalist: the trial of the search, and how it is re-evaluated.
 
     Args:
-        number: Of the trial.
-        overrides: Of a finalist.
         reference: Name of the reference that is made of the trial.
 
     >>> mark(7, ["validation.seed=43"]), mark(0, ["validation.seed=43"], "nearest")

@@ -36,7 +36,6 @@ def read_entries(
     Args:
         entries: Each a mapping of keys to values, a list of overrides, a text of overrides with spaces between, or the
             path of a YAML file: an exported `params.yaml` or whole config. Keys left out are drawn by the sampler.
-        space: The search space.
         config: The composed config, to name near keys.
         cwd: Where relative paths begin.
         complete: Adds to the values of an entry what follows from them.

@@ -45,8 +45,6 @@ def outcome_of(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) ->
     """What became of a job.
 
     Args:
-        job: As the launcher returned it.
-        trial: What the storage holds of its trial.
         objectives: Names of the objectives, which a task that returns a mapping is asked for.
     """
     result = returned(job)
@@ -120,8 +118,6 @@ def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobRetur
     Args:
         constraints: Name of a returned metric or of a user attribute to a bound: a number that it must not exceed, or
             text such as "<= 60" or ">= 0.5".
-        trial: What the storage holds of the trial.
-        job: What the task returned.
 
     Raises:
         ValueError: The task gave no such number.

@@ -71,10 +71,7 @@ def this_process() -> str:
 
 
 def host_of(owner: str) -> str:
-    """Name of the machine of a process; empty where it is not known.
-
-    Args:
-        owner: What `this_process` returned there.
+    """Name of the machine of a process, by what `this_process` returned there; empty where it is not known.
 
     >>> host_of("gpubox:12:9f3c-40.34"), host_of("")
     ('gpubox', '')
@@ -83,24 +80,17 @@ def host_of(owner: str) -> str:
 
 
 def is_here(owner: str) -> bool:
-    """Whether this machine can tell if a process still runs.
+    """Whether this machine can tell if a process, by what `this_process` returned there, still runs.
 
     Containers may have one name, and see each other's processes as little as another machine's; nor does a machine that
     was started again know its earlier ones.
-
-    Args:
-        owner: What `this_process` returned there.
     """
     where = owner.rpartition(":")[2].rpartition(".")[0]
     return has_this_name(owner) and where == f"{_boot()}-{_namespace()}"
 
 
 def has_this_name(owner: str) -> bool:
-    """Whether the machine of a process is called like this one.
-
-    Args:
-        owner: What `this_process` returned there.
-    """
+    """Whether the machine of a process, by what `this_process` returned there, is called like this one."""
     return host_of(owner) == socket.gethostname()
 
 

@@ -14,11 +14,7 @@ from docclf.sweeper.study.trials import best_trial
 
 
 def write_results(study: optuna.Study, folder: Path) -> None:
-    """Write the best parameters and value, or those of every trial on the Pareto front; nothing before one is complete.
-
-    Args:
-        folder: The sweep's folder.
-    """
+    """Write best parameters and value, or those of every trial on the Pareto front; nothing before one is complete."""
     results: dict[str, Any] = {"name": "optuna"}
     if len(study.directions) > 1:
         results["solutions"] = [{"params": plain_params(t), "values": list(t.values)} for t in study.best_trials]

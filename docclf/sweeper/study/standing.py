@@ -16,7 +16,6 @@ class Standing:
 
     Args:
         study: That of the trial, for a finalist that of the finalists.
-        number: Of the trial in it.
     """
 
     def __init__(self, study: optuna.Study, number: int) -> None:

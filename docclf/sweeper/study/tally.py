@@ -23,9 +23,6 @@ _LATEST = 8
 class Tally:
     """Counts, costs and the best of a study's trials; each is looked at until it has ended, and then no more.
 
-    Args:
-        directions: Of the study's objectives.
-
     Attributes:
         complete: Trials that came to their end.
         pruned: Trials that were stopped.
@@ -51,11 +48,7 @@ class Tally:
         self._ranked: list[tuple[float, str]] = []  # first objective, smaller is better, and rung of the others
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Look at what is new.
-
-        Args:
-            trials: All of the study, in the order of their numbers.
-        """
+        """Look at what is new among all trials of the study, given in the order of their numbers."""
         still_open = []
         self.running, self._expected = [], 0.0
         for number in [*self._open, *range(self._n_seen, len(trials))]:
@@ -96,11 +89,7 @@ class Tally:
             ]
 
     def finalists(self, n: int) -> list[str]:
-        """Rungs of the trials that would be re-evaluated, the baseline and the best others.
-
-        Args:
-            n: How many at most.
-        """
+        """Rungs of the trials that would be re-evaluated, at most `n`: the baseline and the best others."""
         return [*self._baseline, *(rung for _, rung in self._ranked[:n])][:n]
 
     def finalists_seconds(self, plan: Plan) -> float:
@@ -125,7 +114,6 @@ class Tally:
         """How long the rest will take; None before anything can be said, and when nothing is left.
 
         Args:
-            plan: What is to be done in all.
             deadline: When the search stops, in seconds since 1970; infinite for never.
         """
         if len(self.costs) >= plan.total and not plan.n_finalists:
@@ -143,10 +131,5 @@ class Tally:
 
 
 def seconds_run(trial: FrozenTrial, now: float) -> float:
-    """How long a trial has run.
-
-    Args:
-        trial: One that runs.
-        now: Seconds since 1970.
-    """
+    """How long a running trial has run until `now`, in seconds since 1970."""
     return max(now - trial.datetime_start.timestamp(), 0.0) if trial.datetime_start else 0.0

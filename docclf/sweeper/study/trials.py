@@ -143,11 +143,7 @@ def retry_interrupted(
 
 
 def died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a process that ran these parameters has died.
-
-    Args:
-        trials: All of the study, in the order of their numbers.
-    """
+    """Whether a process that ran these parameters has died, by all trials of the study in order of their numbers."""
     return any(trials[number].user_attrs.get(INTERRUPTED) == "process" for number in earlier(trial, trials))
 
 

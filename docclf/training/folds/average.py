@@ -59,7 +59,6 @@ class FoldAverage(FoldRecorder):
     One instance serves all folds of a configuration in turn.
 
     Args:
-        trial: Receives the reports.
         prune_after: Epochs before the first advice is asked.
         report: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
             fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
@@ -100,7 +99,6 @@ class FoldAverage(FoldRecorder):
 
         Args:
             candidates: What it may keep, see `docclf.training.folds.recorder.FoldRecorder.state_dict`.
-            seconds: How long it was trained.
         """
         self.reset()
         found = {kind: Candidate(**one) for kind, one in candidates.items()}

@@ -61,11 +61,8 @@ class FoldRecorder(pl.Callback):
     whatever process.
 
     Args:
-        fold: Index of the fold that is trained.
         n_runs: Number of folds that are trained.
-        epochs: Epochs of each fold.
         seed: Of each epoch's random numbers, with the epoch.
-        checkpoints: Where the state is kept.
         keep_weights: Keep the backbone's weights of the best epoch of each candidate.
         tell: Called with what the training is at, in words.
     """

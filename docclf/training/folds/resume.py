@@ -34,7 +34,6 @@ def drop_worst(folder: Path, scores: Mapping[int, float], limit_gb: float) -> No
     Args:
         folder: Holds the runs' folders.
         scores: Number of a run, which is its folder's name, to its score; more is better.
-        limit_gb: In GB.
     """
     kept = {number: folder / str(number) / "resume" for number in sorted(scores, key=lambda number: -scores[number])}
     total = 0.0
@@ -48,7 +47,6 @@ class FoldCheckpoints:
     """The folder `resume` of a run, there as long as the run is open.
 
     Args:
-        folder: The run's folder.
         key: Identifies configuration, pages and folds: what was kept under another one is of no use.
         earlier: Folders of interrupted runs of the same configuration, the latest first.
     """

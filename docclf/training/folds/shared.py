@@ -29,7 +29,6 @@ class SharedFolds:
     """Trains folds for the process that opened a run, which may be this one; claims are given up at its end.
 
     Args:
-        trainer: Trains the folds.
         assignment: Fold of each training page, shape (n,).
         is_wanted: Whether to go on; asked after each epoch.
         is_shared: Whether there may be other processes; without any, nothing is claimed.
@@ -62,7 +61,6 @@ class SharedFolds:
         As long as another one is at it, folds after it are trained here.
 
         Args:
-            average: Says which fold is the next.
             build_logger: Makes the Lightning loggers of a fold; what it returns may be False.
 
         Returns:
@@ -97,7 +95,6 @@ class SharedFolds:
         """Train the first fold from `first` on that nobody has; False if there is none.
 
         Args:
-            first: Index of a fold.
             tell: Called with what the training is at, in words.
 
         Raises:

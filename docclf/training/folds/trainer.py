@@ -119,10 +119,6 @@ def fit_in_memory(
 
     Args:
         data: Trained on is its current split.
-        epochs: Epochs.
-        seed: Of all random numbers.
-        build_model: Makes a fresh model.
-        build_trainer: Makes a Lightning trainer from further arguments.
         watch: Follows a fold, which goes on from its last epoch.
         start: What the classifier starts from, see `docclf.models.classifier.PageClassifier.start`.
         **options: Further arguments of the trainer.

@@ -78,12 +78,7 @@ def whole_ticks(low: float, high: float) -> dict[str, Any]:
 
 
 def axis_of(name: str, trials: Sequence[FrozenTrial]) -> ParameterAxis:
-    """The axis for all values that trials have of a parameter, at least one.
-
-    Args:
-        name: Of the parameter.
-        trials: Those without it do not matter.
-    """
+    """The axis for all values, at least one, that trials have of a parameter; trials without it do not matter."""
     having = [trial for trial in trials if name in trial.params]
     distribution = having[0].distributions[name]
     if isinstance(distribution, FloatDistribution | IntDistribution):

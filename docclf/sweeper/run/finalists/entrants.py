@@ -22,13 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_finalists(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
-    """The baseline, where there is one, and the best other trials.
-
-    Args:
-        trials: Of the search.
-        direction: Of its objective.
-        top_k: How many others.
-    """
+    """The baseline, where there is one, and the `top_k` best other trials."""
     baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
     seen = [t.params for t in baseline]
     best: list[FrozenTrial] = []
@@ -64,8 +58,6 @@ def best_reference(settings: Settings, context: SearchContext, base: FrozenTrial
     gets besides.
 
     Args:
-        settings: Of the sweep.
-        context: The search.
         base: The baseline, or without one the best trial.
     """
     asked, study = settings.finalists, context.study

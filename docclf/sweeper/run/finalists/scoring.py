@@ -34,12 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def run_finalists(settings: Settings, context: SearchContext, workers: Workers) -> None:
-    """Score the finalists of a search that are not scored yet.
-
-    Args:
-        settings: Of the sweep.
-        context: The search, which has ended.
-        workers: Run the jobs.
+    """Score the finalists of a search that has ended, as far as they are not scored yet.
 
     Raises:
         SearchError: All of them failed.

@@ -86,9 +86,7 @@ def read_request(
     """Read and check what needs no study.
 
     Args:
-        settings: Of the sweep.
         config: The composed config of the sweep, `hydra` included.
-        loader: Composes the jobs.
         arguments: Overrides of the command line.
         check: Raises ConfigError for a config with a value that cannot be.
 

@@ -89,9 +89,7 @@ def open_study(
     """Read and check everything, then create the study or open it to continue.
 
     Args:
-        settings: Of the sweep.
         config: The composed config of the sweep, `hydra` included.
-        hydra_context: Composes the jobs.
         arguments: Overrides of the command line.
         started: When the run began, in seconds since 1970.
         on_new: Called before the preflight of a search that has not been here before.

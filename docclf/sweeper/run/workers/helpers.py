@@ -61,12 +61,7 @@ class Helpers:
         return replace(helped[number], helps=True)
 
     def end(self, number: int, future: Future[JobReturn]) -> None:
-        """Send no more to a trial whose helper has found nothing more to do, or has failed, which harms nobody.
-
-        Args:
-            number: Of the trial.
-            future: Of the helper's job.
-        """
+        """Send no more to a trial whose helper has found nothing more to do, or has failed, which harms nobody."""
         self.running[number] -= 1
         self._is_all_taken.add(number)
         error = future.exception()

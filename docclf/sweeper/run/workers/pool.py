@@ -26,10 +26,6 @@ class Workers:
     With Hydra's basic launcher and one worker a job runs in this process; with several, each has a process of its own
     that stays for the next job, on its share of GPUs and cores. Other launchers get one job at a time from each of as
     many threads.
-
-    Args:
-        launcher: Of the sweep.
-        n: Number of workers.
     """
 
     def __init__(self, launcher: Launcher, n: int) -> None:
@@ -60,13 +56,7 @@ class Workers:
         return self._is_basic and self.n > 1
 
     def submit(self, overrides: Sequence[str], number: int, helps: bool = False) -> Future[JobReturn]:
-        """Start a job; there must be a free worker.
-
-        Args:
-            overrides: Of the job.
-            number: Its job number.
-            helps: Whether it runs already, and this is a helper of it.
-        """
+        """Start a job, or with `helps` a helper of one that runs already; there must be a free worker."""
         future: Future[JobReturn]
         slot = min(set(range(self.n)) - set(self._slots.values()))
         if not self._is_prepared:

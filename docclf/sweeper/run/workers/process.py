@@ -29,12 +29,7 @@ _MAY_GROW = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 
 
 class WorkerProcess:
-    """One process, in an executor of its own.
-
-    Args:
-        launcher: Of the sweep.
-        environment: Variables that it gets beside those of the search.
-    """
+    """One process, in an executor of its own, with environment variables beside those of the search."""
 
     def __init__(self, launcher: Launcher, environment: Mapping[str, str]) -> None:
         self.launcher, self.environment = launcher, environment
@@ -45,11 +40,7 @@ class WorkerProcess:
         self._children: list[Any] = []
 
     def start(self, modules: Sequence[str]) -> None:
-        """Start it; `held_signals` must be entered.
-
-        Args:
-            modules: Dotted names of what it imports first.
-        """
+        """Start it, which imports `modules`, dotted names, first; `held_signals` must be entered."""
         from loky import ProcessPoolExecutor
 
         self._sent = _to_file((self.launcher, Singleton.get_state()))
