@@ -183,10 +183,10 @@ def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is
 def test_no_trial_starts_in_the_time_of_the_finalists(top_k: int, caplog: pytest.LogCaptureFixture) -> None:
     settings = Settings(timeout=100.0, finalists=FinalistsConfig(top_k=top_k))
     limits = Limits(settings, [StudyDirection.MINIMIZE], time.time() + 50)
-    assert not limits.end([ended(0, 1.0)])
+    assert not limits.is_over([ended(0, 1.0)])
     limits.reserve = 60.0
     with caplog.at_level("INFO"):
-        assert limits.end([ended(0, 1.0)])
+        assert limits.is_over([ended(0, 1.0)])
     assert ("are left for the finalists" in caplog.text) == (top_k > 0)
 
 

@@ -55,7 +55,7 @@ class Limits:
         """When a trial that begins is asked to stop, in seconds since 1970."""
         return self.deadline - self.reserve
 
-    def end(self, trials: Sequence[FrozenTrial]) -> bool:
+    def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one of them ends the search, which then is a success; says which, once."""
         self.is_reached = self.is_reached or self._reaches(trials)
         return self.is_reached

@@ -44,7 +44,7 @@ class TrialQueue:
 
     def next(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""
-        while self.n_left() > 0 and not self.limits.end(self.ledger.trials):
+        while self.n_left() > 0 and not self.limits.is_over(self.ledger.trials):
             trial_id = trial = None
             try:
                 with claim_lock(storage_of(self.study), self.study.study_name):
