@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,7 +19,7 @@ from docclf.models.frozen.cache import UnwantedPassError
 from docclf.models.frozen.floors import measure_floors
 from docclf.results.run import write_folds, write_predictions, write_result
 from docclf.results.shift import shift_lines
-from docclf.results.study.floors import floor_lines, foretold_text
+from docclf.results.study.floors import FLOORS, floor_lines, foretold_text
 from docclf.safety.permission import allowed
 from docclf.training.assessment import assess, foretell
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
@@ -28,11 +30,27 @@ from docclf.training.keeping import refit_all, score_test
 from docclf.training.parts import TrainingParts
 from docclf.training.shift import compare_test_pages
 
+if TYPE_CHECKING:
+    from docclf.sweeper.job.trial import JobTrial
+
 log = logging.getLogger(__name__)
 
 # Seconds a page, on 2 cores, of what a finalist does and the trial of a head does not: to say what is to be expected
 # of other pages, look for wrong labels, and keep the model.
 _FINALIST_S = 0.006
+
+
+@dataclass
+class _Record:
+    """What a run says of itself: `facts` in `result.yaml`, some of them as attributes of its trial too."""
+
+    facts: dict[str, Any]
+    trial: JobTrial
+
+    def add(self, facts: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
+        self.facts |= facts
+        for name, value in (attributes or {}).items():
+            self.trial.set_user_attr(name, value)
 
 
 def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> float | tuple[float, ...] | None:
@@ -47,29 +65,29 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
     Raises:
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    result, trial, cache = _describe(parts), parts.trial, parts.heads.cache
+    record, trial, cache = _describe(parts), parts.trial, parts.heads.cache
     cache.is_wanted = lambda: trial.number == 0 or not trial.out_of_time()  # the first one ends in any case
     try:
-        done = _cross_validate(parts, logger, result)
+        done = _cross_validate(parts, logger, record)
         cache.is_wanted = lambda: True  # what is computed is not to be lost
         if done.stopped is not None:
-            result["state"] = _leave(parts, done.stopped)
+            record.add({"state": _leave(parts, done.stopped)})
             return None
-        found = _conclude(parts, done, result)
+        found = _conclude(parts, done, record)
         besides = _FINALIST_S * len(parts.data.labels) if parts.tune == "head" else 0.0
         trial.set_user_attr("seconds_again", watch.again + besides)
         return found
     except UnwantedPassError:
         return None
     except Exception as error:
-        result |= {"state": "FAIL", "cause": f"{type(error).__name__}: {error}"}
+        record.add({"state": "FAIL", "cause": f"{type(error).__name__}: {error}"})
         if isinstance(error, TrainingError):
             parts.checkpoints.clear()  # another attempt would end the same way
         raise
     finally:
-        result["seconds"] = watch.seconds
-        write_result(parts.folder, result)
-        logger.finish(result)
+        record.add({"seconds": watch.seconds})
+        write_result(parts.folder, record.facts)
+        logger.finish(record.facts)
 
 
 def follow_parts(parts: TrainingParts) -> None:
@@ -81,8 +99,8 @@ def follow_parts(parts: TrainingParts) -> None:
         refit_all(parts.trainer, done.epochs, parts.folder / "all.ckpt")
 
 
-def _describe(parts: TrainingParts) -> dict[str, Any]:
-    """What `result.yaml` says before anything is trained."""
+def _describe(parts: TrainingParts) -> _Record:
+    """What there is to say before anything is trained."""
     data = parts.data.dataset
     facts = {
         "fingerprint": data.fingerprint,
@@ -93,38 +111,33 @@ def _describe(parts: TrainingParts) -> dict[str, Any]:
         "class_names": data.pages.class_names,
         **({"corrections": data.corrections} if data.corrections else {}),
     }
-    result: dict[str, Any] = {"state": "INTERRUPTED", "params": parts.trial.params, "data": facts, "tune": parts.tune}
+    record = _Record({"state": "INTERRUPTED", "params": parts.trial.params, "data": facts}, parts.trial)
+    record.add({"tune": parts.tune}, {"tune": parts.tune})
     if names := allowed():
-        result["allowed"] = list(names)
-    result["weights"] = {"name": parts.cfg.model.name, "source": parts.heads.cache.backbone.weights.source}
-    result["hardware"] = _hardware()
-    parts.trial.set_user_attr("hardware", result["hardware"])
-    return result
+        record.add({"allowed": list(names)})
+    source = parts.heads.cache.backbone.weights.source
+    record.add({"weights": {"name": parts.cfg.model.name, "source": source}}, {"weights": source})
+    record.add({"hardware": _hardware()}, {"hardware": _hardware()})
+    return record
 
 
-def _cross_validate(parts: TrainingParts, logger: RunLoggers, result: dict[str, Any]) -> CrossValidation:
-    """Measure the floors, train the folds, and note what came out."""
+def _cross_validate(parts: TrainingParts, logger: RunLoggers, record: _Record) -> CrossValidation:
+    """Measure the floors, train the folds, and record what came out."""
     trial, heads, validation = parts.trial, parts.heads, parts.trainer.validation
     assignment = parts.trainer.assign()
-    result["floors"] = measure_floors(parts.data, assignment, validation.n_runs, heads.cache)
-    means = {name: floor["mean"] for name, floor in result["floors"].items()}
-    attributes: dict[str, Any] = {"tune": parts.tune, "weights": heads.cache.backbone.weights.source, "floors": means}
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
+    floors = measure_floors(parts.data, assignment, validation.n_runs, heads.cache)
+    record.add({FLOORS: floors}, {FLOORS: {name: floor["mean"] for name, floor in floors.items()}})
     if trial.number is not None and not trial.is_finalist:
         _compare_test_pages(parts)
     if parts.tune == "head":
         done = cross_validate_heads(heads, validation, assignment, trial)
     else:
         done = cross_validate(parts.trainer, trial, logger.fold, is_shared=trial.may_be_helped)
-    result |= {"folds": done.scores, "mean": done.mean, "spread": done.spread}
-    result |= {"folds_clean": done.clean_scores} if done.clean_scores else {}
-    result |= parts.halved
-    for name, value in ({"folds": done.scores} | parts.halved).items():
-        trial.set_user_attr(name, value)
+    folds = {"folds": done.scores, **parts.halved}
+    clean = {"folds_clean": done.clean_scores} if done.clean_scores else {}
+    record.add({**folds, "mean": done.mean, "spread": done.spread, **clean}, folds)
     if done.kept_scores:
-        result |= {"kept": done.kept, "kept_scores": done.kept_scores}
-        trial.set_user_attr("kept", done.kept)
+        record.add({"kept": done.kept, "kept_scores": done.kept_scores}, {"kept": done.kept})
     return done
 
 
@@ -139,34 +152,32 @@ def _leave(parts: TrainingParts, stopped: Stop) -> str:
     return "INTERRUPTED"  # by the end of the time
 
 
-def _conclude(parts: TrainingParts, done: CrossValidation, result: dict[str, Any]) -> float | tuple[float, ...]:
+def _conclude(parts: TrainingParts, done: CrossValidation, record: _Record) -> float | tuple[float, ...]:
     """Write what the folds came to, and keep their model where it is wanted; the objectives."""
     cfg, trial, folder, is_net = parts.cfg, parts.trial, parts.folder, parts.tune != "head"
-    result["metrics"] = done.metrics
-    for name, value in done.metrics.items():
-        trial.set_user_attr(name, value)
+    record.add({"metrics": done.metrics}, done.metrics)
     net = parts.heads.cache.flops(parts.data.image_size) if is_net else 0
-    result["passes"] = {"frozen": parts.heads.passes, "net": net}
+    record.add({"passes": {"frozen": parts.heads.passes, "net": net}})
     is_shown = trial.number is None or trial.is_finalist
     _write(parts, done, picture=is_shown or is_net)  # a picture takes longer to draw than a head to fit
     objectives = cfg.search.objective
     values = [done.metrics[name] for name in ([objectives] if isinstance(objectives, str) else objectives)]
     is_best = trial.would_be_best(values[0])
     if is_shown:
-        result |= assess(parts.data, done, folder)
+        record.add(assess(parts.data, done, folder))
     if parts.teacher is not None:
-        result["distilled"] = parts.teacher.cost(done, parts.data.pages.train.groups)
+        record.add({"distilled": parts.teacher.cost(done, parts.data.pages.train.groups)})
     if is_shown or (is_best and is_net):  # what takes a head longer than to be fitted
-        result["foretold"] = foretell(parts.heads, done)
-        trial.set_user_attr("foretold", result["foretold"])
+        foretold = {"foretold": foretell(parts.heads, done)}
+        record.add(foretold, foretold)
     if parts.keeps and (is_shown or is_best or cfg.keep_checkpoints == "all"):
         parts.keep(done)
         if trial.number is None:  # test pages must not guide a search
-            result["refit"] = score_test(parts.data, folder, parts.trainer.build_trainer)
-    result["state"] = "COMPLETE"
+            record.add({"refit": score_test(parts.data, folder, parts.trainer.build_trainer)})
+    record.add({"state": "COMPLETE"})
     parts.checkpoints.clear()
     if trial.number is None:
-        _tell(done, result, folder)
+        _tell(done, record.facts, folder)
     return values[0] if isinstance(objectives, str) else tuple(values)
 
 
