@@ -204,4 +204,9 @@ def _nearest_key(override: Override, config: DictConfig) -> str:
     if key.startswith("search.") and (meant := _of_sweeper(key.rpartition(".")[2], config)):
         return meant
     known = leaves(config.hydra, "hydra.") if key.startswith("hydra.") else leaves(config)
+    group, _, name = key.rpartition(".")
+    if group in ("hydra.sweeper.pruner", "hydra.sweeper.sampler"):  # each option has keys of its own
+        own = [other.rpartition(".")[2] for other in known if other.startswith(f"{group}.")]
+        own = [other for other in own if other != "_target_"]
+        return " or ".join(f"{group}.{other}" for other in get_close_matches(name, own, n=1) or own)
     return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")

@@ -31,6 +31,11 @@ SEARCH = "hparams_search=optuna"
         (["logger=[csv,wandbb]"], ["logger=[csv,wandb]"]),
         ([SEARCH, "hydra/sweeper/pruner=medain"], ["hydra/sweeper/pruner=median"]),
         ([SEARCH, "hydra.sweeper.n_trails=5"], ["hydra.sweeper.n_trials"]),
+        ([SEARCH, "hydra.sweeper.pruner.n_startup_trails=5"], ["hydra.sweeper.pruner.n_startup_trials"]),
+        (
+            [SEARCH, "hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.pruner.percentile=5"],
+            ["hydra.sweeper.pruner.p_threshold or hydra.sweeper.pruner.n_startup_steps"],
+        ),
         (["optimizer=sgd", "optimizer.momentun=0.8"], ["optimizer.momentum"]),
         (["~optimizer.fusd"], ["optimizer.fused"]),
         (["model=mobilenett", "optimzer.lr=1e-3", "seed=1"], ["model=mobilenet", "optimizer.lr"]),
