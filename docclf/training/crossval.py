@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
-from docclf.training.folds.average import FoldAverage, FoldScore, Stop, Trial
+from docclf.training.folds.average import FoldAverage, FoldScore, Stop, Trial, UnwantedError
 from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.resume import FoldCheckpoints, NoLocksError
-from docclf.training.folds.shared import POLL_S, SharedFolds, UnwantedError
+from docclf.training.folds.shared import POLL_S, SharedFolds
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.validation import Validation
 

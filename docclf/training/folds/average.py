@@ -15,6 +15,10 @@ _GRACE = 1
 Stop = Literal["pruned", "paused", "timeout"]
 
 
+class UnwantedError(Exception):
+    """Ends a training within an epoch: nobody needs it any more, or not in the time that there is."""
+
+
 class Trial(Protocol):
     """What the folds need of an Optuna trial."""
 
@@ -73,6 +77,12 @@ class FoldAverage(FoldRecorder):
         """Finished folds of each candidate, see `docclf.training.folds.recorder.Candidate`."""
         self.reports: dict[int, float] = {}
         self.stopped: Stop | None = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_batch_end(trainer, *arguments)
+        # What would stop after this epoch in any case stops now: the time that is kept for finalists is theirs.
+        if self._steps_left > 1 + _GRACE and self.trial.out_of_time():
+            raise UnwantedError
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)

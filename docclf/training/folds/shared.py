@@ -12,17 +12,13 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from docclf.loggers.recording import RecordingLogger, replay
-from docclf.training.folds.average import FoldAverage
+from docclf.training.folds.average import FoldAverage, UnwantedError
 from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.folds.resume import NoLocksError
 from docclf.training.folds.trainer import FoldTrainer
 
 # Seconds between two looks at what another process does.
 POLL_S = 0.2
-
-
-class UnwantedError(Exception):
-    """The training has no use any more."""
 
 
 class SharedFolds:

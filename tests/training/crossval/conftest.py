@@ -60,7 +60,7 @@ class Recorder:
         return self.reports[-1][0] == self.pause_at
 
     def out_of_time(self) -> bool:
-        return self.out_of_time_at is not None and self.reports[-1][0] >= self.out_of_time_at
+        return self.out_of_time_at is not None and bool(self.reports) and self.reports[-1][0] >= self.out_of_time_at
 
     def tell_progress(self, text: str) -> None:
         self.told.append(text)

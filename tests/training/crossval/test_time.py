@@ -1,5 +1,6 @@
-"""A search that is out of time stops after the epoch; a trial that needs one more ends."""
+"""A search that is out of time stops at once; a trial that needs one epoch more ends."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def test_a_search_out_of_time_stops_after_the_epoch_and_goes_on_another_time(
     assert epochs.lengths == after
 
 
+def test_time_that_is_over_within_an_epoch_costs_that_epoch_alone(slow: Any, tmp_path: Path) -> None:
+    trial = slow.folds.Recorder()
+    trial.out_of_time = lambda: sum("fold 2/3, epoch 2/3" in text for text in trial.told) > 1  # after a step of it
+    result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "0", "key"))
+    assert result.stopped == "timeout" and epochs.lengths == [3, 1] and len(result.folds) == 1
+
+    trial = slow.folds.Recorder()
+    result, epochs = slow.run(trial, FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]))
+    slow.require_same(result, trial)
+    assert epochs.lengths == [2, 3]
+
+
 @pytest.mark.parametrize("step", [7, 8])
 def test_the_last_epoch_is_trained_whatever_the_time_is(slow: Any, step: int) -> None:
     trial = slow.folds.Recorder(out_of_time_at=step)
@@ -44,7 +57,12 @@ def test_a_single_split_stops_like_a_last_fold(slow: Any) -> None:
 def test_a_fold_that_ends_out_of_time_is_not_stopped_for_good(slow: Any, tmp_path: Path) -> None:
     """Its trial goes on another time, so that it cannot be a pruned one."""
     trial = slow.folds.Recorder(prune_at=1)
-    trial.out_of_time = lambda: bool(trial.reports)  # from the second fold on
+    asked = count(1)
+
+    def out_of_time() -> bool:  # after the steps of the second fold
+        return "fold 2/4" in trial.told[-1] and next(asked) > sum("fold 1/4" in text for text in trial.told) - 1
+
+    trial.out_of_time = out_of_time
     result, epochs = slow.run(trial, FoldCheckpoints(tmp_path, "key"), report="fold", folds=4, epochs=1)
     assert result.stopped == "timeout" and epochs.lengths == [1, 1]
     assert trial.asked == [0]
