@@ -112,7 +112,7 @@ def ensembles(scratch: Path, root: Path, seeds: list[int], overrides: list[str])
         folder = scratch / f"search-{seed}"
         pages = ["data=csv", "search.timeout=2m", "search.n_trials=null"]
         verdict = search(folder, root, seed, *pages, "search.ensemble=true", *overrides)
-        found = verdict["ensemble"]
+        found = verdict.get("ensemble", {"exported": False, "text": verdict["verdict"]})
         if not found["exported"]:
             print(f"{seed:>4}  {found['text']}", flush=True)
             continue

@@ -71,7 +71,10 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     """Two pages of each of 14 kinds."""
     root = tmp_path_factory.mktemp("synthetic") / "pages"
     draw_pages(root, pages_per_class=2, test_pages_per_class=0, seed=11, workers=1)
-    return [Image.open(path) for path in sorted((root / "train").iterdir())]
+    pages = [Image.open(path) for path in sorted((root / "train").iterdir())]
+    for page in pages:
+        page.load()  # which closes its file
+    return pages
 
 
 @pytest.mark.parametrize("how", AGAIN)

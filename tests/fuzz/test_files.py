@@ -239,4 +239,4 @@ def test_the_commands_work_on_what_is_not_damaged(made: Path, pages_root: Path, 
         copy = tmp_path / name
         shutil.copytree(made, copy)
         code, output = served(commands(copy, pages_root)[name][2], copy)
-        assert code == 0, (name, output)
+        assert code == 0 or "whose winner is its baseline" in output, (name, output)

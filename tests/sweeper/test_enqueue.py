@@ -107,6 +107,7 @@ def test_an_entry_may_choose_an_option_of_a_group_and_a_null_and_a_list(toy: Any
         ("missing.yaml", ["missing.yaml, which does not exist"]),
         ("list.yaml", ["Expected keys and values in", "list.yaml, got something else"]),
         ("'x'", ["got `x`"]),
+        ("1", ["`enqueue` to list mappings, texts of overrides or files, got 1 among them"]),
         ("'x=interval(0,1)'", ["to give every key one value, got `x=interval(0,1)`"]),
     ],
 )

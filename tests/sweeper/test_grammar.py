@@ -112,6 +112,8 @@ def test_a_value_comes_back_as_itself_through_the_study_and_through_its_override
         ("x=uniform(0, 1)", "Unknown function 'uniform'"),
         ("x", "missing EQUAL"),
         ("", "got ``"),
+        ("x=range(inf,1e400)", "Infinity to integer ratio"),
+        ("x=range(1.5,true)", "ConversionSyntax"),
     ],
 )
 def test_a_sweep_without_a_value_is_refused_with_its_text_the_reason_and_an_example(text: str, reason: str) -> None:

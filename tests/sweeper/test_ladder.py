@@ -55,6 +55,15 @@ def test_with_the_last_trials_the_best_goes_on_to_the_end() -> None:
     assert LADDER.promoted(trials, n_left=1) == (trials[2], 9)
 
 
+def test_the_last_trials_are_kept_for_one_that_goes_on_and_still_runs() -> None:
+    trials = [paused(0, 0.3), paused(1, 0.5), paused(2, 0.5, budget=3, of=1)]
+    assert not LADDER.is_waiting(trials, n_left=1)
+    trials[2].state = TrialState.RUNNING
+    assert LADDER.is_waiting(trials, n_left=1) and not LADDER.is_waiting(trials, n_left=2)
+    trials[2].user_attrs[BUDGET] = 9
+    assert not LADDER.is_waiting(trials, n_left=1), "it comes to its end"
+
+
 def test_what_goes_on_is_queued_once_with_its_parameters() -> None:
     study = optuna.create_study(direction="maximize")
     study.add_trials([paused(i, 0.1 * i) for i in range(3)])

@@ -49,7 +49,7 @@ class TrialQueue:
             try:
                 with claim_lock(storage_of(self.study), self.study.study_name):
                     self.ledger.refresh()
-                    if self.n_left() <= 0:
+                    if self.n_left() <= 0 or self._is_kept():
                         return None
                     trial_id = self._take()
                     if isinstance(self.owned.sampler, IN_TURN):
@@ -66,6 +66,11 @@ class TrialQueue:
     def n_left(self) -> float:
         """Trials that are still to be started, by this process or another one."""
         return self.context.total - len(self.ledger.counted) - self.ledger.n_running
+
+    def _is_kept(self) -> bool:
+        """Whether the trials that are left are not for now."""
+        ladder = self.context.ladder
+        return ladder is not None and ladder.is_waiting(self.ledger.trials, self.n_left())
 
     def _take(self) -> int:
         """Take a trial, whose parameters `_ask` then draws; its id in the storage."""

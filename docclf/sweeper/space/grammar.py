@@ -78,8 +78,8 @@ def to_distribution(override: Override) -> BaseDistribution:
         ):
             raise ValueError(f"its bounds must be finite, but are {distribution.low} and {distribution.high}")
         return distribution
-    except (HydraException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
-        raise _refusal(text, error) from error
+    except (HydraException, ArithmeticError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+        raise _refusal(text, error) from error  # ArithmeticError: bounds that are no numbers
 
 
 def encode(value: Any) -> Any:

@@ -59,6 +59,14 @@ class Ladder:
                 return waiting[0], self.budgets[place + 1]
         return None
 
+    def is_waiting(self, trials: Sequence[FrozenTrial], n_left: float) -> bool:
+        """Whether all that are left are kept for a trial that went on and still runs: it may go on to the end."""
+        running = [
+            t.user_attrs.get(BUDGET) for t in trials if t.state == TrialState.RUNNING and RETRY_OF in t.user_attrs
+        ]
+        places = [self.budgets.index(budget) for budget in running if budget in self.budgets]
+        return any(n_left < len(self.budgets) - place for place in places if place < len(self.budgets) - 1)
+
     def budget(self, trial: FrozenTrial) -> int | None:
         """What a trial gets that has none yet; None for the baseline, which does not pause."""
         return None if trial.number == 0 or ROLE in trial.user_attrs else self.budgets[0]

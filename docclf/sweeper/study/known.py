@@ -97,6 +97,8 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
                 yield key, encode(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
     elif isinstance(entry, Mapping):
         yield from ((str(key), encode(value)) for key, value in entry.items())
+    elif not isinstance(entry, str | Sequence):
+        raise ConfigError(f"Expected `enqueue` to list mappings, texts of overrides or files, got {entry} among them.")
     else:
         for text in entry.split() if isinstance(entry, str) else entry:
             override = parse_override(str(text))

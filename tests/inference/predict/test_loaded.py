@@ -33,6 +33,8 @@ def test_it_says_what_the_command_writes(model: Path, run_predict: Rows, files: 
 def test_it_takes_pictures_of_any_mode(model: Path, files: list[Path]) -> None:
     loaded = docclf.load_model(model, device="cpu")
     pictures = [Image.open(file) for file in files]
+    for picture in pictures:
+        picture.load()  # which closes its file
     np.testing.assert_allclose(loaded(pictures).probabilities, loaded([*map(str, files)]).probabilities, atol=1e-6)
     odd = [Image.new(mode, (30, 40)) for mode in ("1", "L", "P", "RGBA", "LA", "I;16", "CMYK", "F")]
     assert loaded(odd).probabilities.shape == (8, 3)
