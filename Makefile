@@ -13,7 +13,7 @@ search: .venv/ready ## find the best hyper-parameters on the embedded pages
 test: .venv/dev ## the tests, offline, a few minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
-test-slow: .venv/dev ## the longest tests: many kills, every pruner and sampler in a whole search
+test-slow: .venv/dev ## the longest tests: many kills, whole searches, fuzzed inputs; about an hour
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 test-oldest: ## the tests with the oldest releases that pyproject.toml allows, in .venv-oldest
