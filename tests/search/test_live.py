@@ -15,14 +15,14 @@ def test_a_search_by_two_workers_shows_what_each_of_them_trains(search: Any, pag
     tiny = (
         "data=csv", f"data.root='{pages_root}'", "data.near_duplicates=null", "augment=none", "data.image_size=64",
         "model.name=test_resnet", "model.tune=all", "model.pretrained=false", "model.label_smoothing=0.0",
-        "data.batch_size=4", "validation.epochs=20", "validation.folds=2", "logger=none",
+        "data.batch_size=4", "validation.epochs=60", "validation.folds=2", "logger=none",
         "report=false", "finalists.top_k=1", "search.n_trials=2", "search.workers=2", "study_name='영수증'",
         f"hydra.sweeper.helpers={helpers}",
     )  # fmt: skip
     command = [sys.executable, "-W", "error", "-m", "docclf.train", "-m", "hparams_search=optuna", *tiny]
     seen = OnTerminal(command, search.cwd, columns=100, rows=20)
     lines = seen.end(seconds=400)
-    at = r"fold \d/2, epoch \d+/20, [\d.]+ steps/s" + r" \+1 worker" * helpers
+    at = r"fold \d/2, epoch \d+/60, [\d.]+ steps/s" + r" \+1 worker" * helpers
     frames = [frame for frame in seen.frames if sum(re.search(at, line) is not None for line in frame) == 2 - helpers]
     assert frames, "a line for each worker, or one that says that both are at it"
     shown = rf"trial \d +{at} +[01]\.\d{{3}}  \d:\d\d  fit=\w+ lr="

@@ -22,6 +22,10 @@ class UnwantedError(Exception):
 class Trial(Protocol):
     """What the folds need of an Optuna trial."""
 
+    @property
+    def number(self) -> int | None:
+        """Of the trial in its search; None outside one."""
+
     def report(self, value: float, step: int) -> None:
         """Take the score of a step."""
 
@@ -80,8 +84,10 @@ class FoldAverage(FoldRecorder):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
         super().on_train_batch_end(trainer, *arguments)
-        # What would stop after this epoch in any case stops now: the time that is kept for finalists is theirs.
-        if self._steps_left > 1 + _GRACE and self.trial.out_of_time():
+        # What would stop after this epoch in any case stops now: the time that is kept for finalists is theirs. Only
+        # the first trial of a search has its first epoch, so that whatever the budget is, there is something to go on.
+        is_first = self.trial.number == 0 and not self.reports
+        if not is_first and self._steps_left > 1 + _GRACE and self.trial.out_of_time():
             raise UnwantedError
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

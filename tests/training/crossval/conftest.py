@@ -41,6 +41,7 @@ class Recorder:
         break_at: int | None = None,
         pause_at: int | None = None,
     ) -> None:
+        self.number: int | None = None
         self.reports: list[tuple[int, float]] = []
         self.asked: list[int] = []
         self.told: list[str] = []
