@@ -127,7 +127,7 @@ def test_what_an_earlier_run_kept_is_taken_over_without_its_links(tmp_path: Path
     (tmp_path / "0" / "resume").mkdir(parents=True)
     save_state(tmp_path / "0" / "resume" / "folds.safetensors", {"key": "key", "folds": {}})
     (tmp_path / "0" / "resume" / "fold_0_net.safetensors").symlink_to(tmp_path / "secret")
-    assert FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]).load()
+    assert FoldCheckpoints(tmp_path / "1", "key", [tmp_path / "0"]).resume()
     assert [path.name for path in (tmp_path / "1" / "resume").iterdir()] == ["folds.safetensors"]
 
 
