@@ -90,7 +90,7 @@ def test_the_override_that_the_refusal_names_makes_runs_comparable(
         (["low", "nowhere"], "DataError: Expected the folder of a run or of a search, got "),
         (["low", "."], "Name one inside: four, high, low."),
         (["low", "x" * 300], "OSError: "),
-        (["low"], "which has no best/verdict.yaml"),
+        (["low"], "without one in best/verdict.yaml"),
     ],
 )
 def test_what_cannot_be_compared_ends_with_2_and_a_sentence(runs: Path, arguments: list[str], message: str) -> None:

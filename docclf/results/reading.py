@@ -158,12 +158,14 @@ def baseline_run(search: Path) -> Path:
         DataError: There is none, or it is the winner.
     """
     verdict = read_facts(search / "best" / "verdict.yaml")
-    if not isinstance(verdict.get("baseline"), dict):
-        lacks = "scored no baseline" if verdict else "has no best/verdict.yaml"
-        raise DataError(f"Expected two runs, or a search that has scored its baseline, got {search}, which {lacks}.")
-    if verdict["baseline"] == verdict.get("winner") and verdict.get("exported") == "winner":
-        raise DataError(f"Expected a winner to compare with the baseline, got {search}, whose winner is its baseline.")
-    return inside(search, verdict["baseline"].get("folder"))
+    baseline = verdict.get("baseline")
+    if not isinstance(baseline, dict) or (baseline == verdict.get("winner") and verdict.get("exported") == "winner"):
+        why_not = "whose winner is its baseline" if baseline else "without one in best/verdict.yaml"
+        raise DataError(
+            f"Expected two runs, or a search with a baseline beside its winner, got {search}, {why_not}. "
+            "Name two runs: python -m docclf.compare RUN_A RUN_B"
+        )
+    return inside(search, baseline.get("folder"))
 
 
 def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]]:

@@ -98,7 +98,10 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
     elif isinstance(entry, Mapping):
         yield from ((str(key), encode(value)) for key, value in entry.items())
     elif not isinstance(entry, str | Sequence):
-        raise ConfigError(f"Expected `enqueue` to list mappings, texts of overrides or files, got {entry} among them.")
+        raise ConfigError(
+            f"Expected `enqueue` to list mappings, texts of overrides or files, got {entry} among them. "
+            f"A text is, for example, '{next(iter(space.keys), 'key')}=1'."
+        )
     else:
         for text in entry.split() if isinstance(entry, str) else entry:
             override = parse_override(str(text))

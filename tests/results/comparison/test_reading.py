@@ -97,14 +97,16 @@ def test_a_search_stands_for_its_best_run(tmp_path: Path, predicted: tuple[NDArr
 
 
 def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Expected two runs, or a search .* which has no best/verdict\.yaml"):
+    with pytest.raises(DataError, match=r"Expected two runs, or a search .* without one in best/verdict\.yaml"):
         baseline_run(tmp_path)
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "verdict.yaml").write_text("baseline: {folder: finalists/1}", encoding="utf-8")
     assert baseline_run(tmp_path) == tmp_path / "finalists" / "1"
     same = "exported: winner\nwinner: {folder: finalists/1}\nbaseline: {folder: finalists/1}"
     (tmp_path / "best" / "verdict.yaml").write_text(same, encoding="utf-8")
-    with pytest.raises(DataError, match=r"Expected a winner to compare .* whose winner is its baseline"):
+    with pytest.raises(
+        DataError, match=r"whose winner is its baseline\. Name two runs: python -m docclf\.compare RUN_A RUN_B"
+    ):
         baseline_run(tmp_path)
 
 
