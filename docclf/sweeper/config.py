@@ -136,7 +136,7 @@ class SweeperConfig:
     # -- how it runs
     # jobs that run at once, each started as soon as there is room; auto: one a GPU, without any one a core
     n_jobs: Any = 1
-    # modules that worker processes import while the data of a new search are checked and its study is opened
+    # modules that worker processes import while the data are checked and the study is opened
     preload: list[str] | None = None
     # so many workers may help each trial when no other is left for them: its job is launched again, in another
     # process, where current_trial().is_helper is true. While the pruner has too few whole trials (n_startup_trials) to

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
-from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, RUNG
 
 LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
 SETTINGS = Settings(ladder=3)
@@ -55,6 +56,17 @@ def test_with_the_last_trials_the_best_goes_on_to_the_end() -> None:
     assert LADDER.promoted(trials, n_left=1) == (trials[2], 9)
 
 
+def test_with_the_last_seconds_the_best_goes_on_to_the_end() -> None:
+    trials = [paused(0, 0.3), paused(1, 0.5)]
+    for trial in trials:
+        trial.datetime_start, trial.datetime_complete = datetime(2024, 1, 1), datetime(2024, 1, 1, second=10)
+    assert LADDER.promoted(trials, seconds_left=8 * 10 * 1.4) is None
+    assert LADDER.promoted(trials, seconds_left=8 * 10) == (trials[1], 3), "8 reports of 10 s are left of it"
+    trials.append(paused(2, 0.5, budget=3, of=1))
+    assert LADDER.promoted(trials, seconds_left=8 * 10) is None, "6 reports are left of it"
+    assert LADDER.promoted(trials, seconds_left=6 * 10) == (trials[2], 9)
+
+
 def test_the_last_trials_are_kept_for_one_that_goes_on_and_still_runs() -> None:
     trials = [paused(0, 0.3), paused(1, 0.5), paused(2, 0.5, budget=3, of=1)]
     assert not LADDER.is_waiting(trials, n_left=1)
@@ -77,6 +89,13 @@ def test_the_baseline_does_not_pause() -> None:
     assert LADDER.budget(paused(0, 0.1)) is None and LADDER.budget(paused(1, 0.1)) == 1
 
 
+def test_of_a_search_that_climbs_the_last_rung_alone_pauses() -> None:
+    ladder, trial = replace(LADDER, rung="all"), paused(1, 0.1)
+    for rung, budget in ("head", None), ("all", 1):
+        trial.set_user_attr(RUNG, rung)
+        assert ladder.budget(trial) == budget
+
+
 @pytest.mark.parametrize(("steps", "budgets"), [(9, (1, 3, 9)), (10, (2, 4, 10)), (3, (1, 3)), (50, (2, 6, 17, 50))])
 def test_budgets_rise_to_a_whole_trial(steps: int, budgets: tuple[int, ...]) -> None:
     ladder = read_ladder(SETTINGS, steps, ["minimize"])
@@ -88,7 +107,6 @@ def test_budgets_rise_to_a_whole_trial(steps: int, budgets: tuple[int, ...]) -> 
     [
         ({"ladder": 1}, 9, ["minimize"]),
         ({"ladder": "3"}, 9, ["minimize"]),
-        ({"climb": {"key": "x"}}, 9, ["minimize"]),
         ({}, 9, ["minimize", "maximize"]),
         ({}, 2, ["minimize"]),
         ({}, None, ["minimize"]),

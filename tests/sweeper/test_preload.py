@@ -29,11 +29,13 @@ def test_workers_import_what_they_need_while_the_data_are_checked(toy: Any) -> N
 
 
 @pytest.mark.slow
-def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_that_was_here(toy: Any) -> None:
-    command = ("n_trials=2", "hydra.sweeper.n_jobs=4", "seconds=0", "hydra.sweeper.preload=[heavy]")
-    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
-    toy.run(*command, "limit=2", "hydra.sweeper.preflight=hooks.await_imports")
-    assert len(list(toy.cwd.glob("imported-*"))) == 2
+def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_that_is_done(toy: Any) -> None:
+    command = ("hydra.sweeper.n_jobs=4", "seconds=0", "hydra.sweeper.preload=[heavy]", "limit=2")
+    for _ in range(2):
+        toy.run("n_trials=2", *command, "hydra.sweeper.preflight=hooks.await_imports")
+        assert len(list(toy.cwd.glob("imported-*"))) == 2
+    toy.run("n_trials=3", *command, "hydra.sweeper.preflight=hooks.await_imports")
+    assert 2 < len(list(toy.cwd.glob("imported-*"))) <= 5
 
 
 def test_sigterm_while_workers_import_ends_all_of_them_tidily(toy: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import optuna
 from optuna.trial import TrialState
 
@@ -79,7 +81,8 @@ class TrialQueue:
         retry_interrupted(self.study, self.context.baseline, trials)
         drop_doubles(self.study, trials)
         if self.context.ladder is not None:
-            self.context.ladder.prepare(self.study, trials, self.n_left())
+            seconds_left = self.limits.stops_at - time.time()
+            self.context.ladder.prepare(self.study, trials, self.n_left(), seconds_left)
         self.owned.deadline = self.limits.stops_at
         trial_id = self.owned.take(self.limits.spent)
         self.choose_sampler(trial_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import optuna
 from optuna.study import StudyDirection
@@ -12,8 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
-from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE, RUNG
+from docclf.sweeper.study.trials import loss, seconds_of
+
+# Time is kept for the best as if its remaining reports took so often what the first ones of a trial took.
+_SLOWER = 1.3
 
 
 @dataclass(frozen=True)
@@ -22,38 +26,49 @@ class Ladder:
 
     A trial may make the reports of the lowest budget and pauses. The best of every `eta` that paused at a budget go on
     with the next one, each as another trial with the same parameters, which finds what the paused one has kept. The
-    baseline does not pause. When as few trials are left as there are budgets, the best goes on to the end.
+    baseline does not pause, nor do the cheap trials of a search that climbs. When no more trials, or no more time, are
+    left than the best needs, it goes on to the end.
 
     Attributes:
         budgets: Reports of a trial when it pauses, rising; the last is a whole trial.
         eta: One of so many goes on.
         direction: Of the study.
+        rung: Of a search that climbs, where alone trials pause: the last one.
     """
 
     budgets: tuple[int, ...]
     eta: int
     direction: StudyDirection
+    rung: str | None = None
 
-    def prepare(self, study: optuna.Study, trials: Sequence[FrozenTrial], n_left: float) -> None:
+    def prepare(
+        self, study: optuna.Study, trials: Sequence[FrozenTrial], n_left: float, seconds_left: float = math.inf
+    ) -> None:
         """Queue what goes on now, if nothing is queued.
 
         Args:
             trials: All of it, in the order of their numbers.
             n_left: Trials that are still to be started.
+            seconds_left: Until trials are stopped.
         """
         if any(trial.state == TrialState.WAITING for trial in trials):
             return
-        if (found := self.promoted(trials, n_left)) is not None:
+        if (found := self.promoted(trials, n_left, seconds_left)) is not None:
             trial, budget = found
             study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number, BUDGET: budget})
 
-    def promoted(self, trials: Sequence[FrozenTrial], n_left: float = math.inf) -> tuple[FrozenTrial, int] | None:
+    def promoted(
+        self, trials: Sequence[FrozenTrial], n_left: float = math.inf, seconds_left: float = math.inf
+    ) -> tuple[FrozenTrial, int] | None:
         """The trial that goes on next, with its new budget; None for none."""
         gone_on = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        first = [seconds_of(trial) / self.budgets[0] for trial in trials if self._has_paused(trial, self.budgets[0])]
+        affordable = seconds_left / (_SLOWER * mean(first)) if first and math.isfinite(seconds_left) else math.inf
         for place in range(len(self.budgets) - 2, -1, -1):
             paused = [trial for trial in trials if self._has_paused(trial, self.budgets[place])]
             paused.sort(key=lambda trial: loss(trial.intermediate_values[self.budgets[place] - 1], self.direction))
-            best = paused[: max(len(paused) // self.eta, int(n_left < len(self.budgets) - place))]
+            is_last = n_left < len(self.budgets) - place or affordable < self.budgets[-1] - self.budgets[place]
+            best = paused[: max(len(paused) // self.eta, int(is_last))]
             waiting = [trial for trial in best if trial.number not in gone_on]
             if waiting:
                 return waiting[0], self.budgets[place + 1]
@@ -68,8 +83,9 @@ class Ladder:
         return any(n_left < len(self.budgets) - place for place in places if place < len(self.budgets) - 1)
 
     def budget(self, trial: FrozenTrial) -> int | None:
-        """What a trial gets that has none yet; None for the baseline, which does not pause."""
-        return None if trial.number == 0 or ROLE in trial.user_attrs else self.budgets[0]
+        """What a trial gets that has none yet; None where it does not pause."""
+        is_whole = trial.number == 0 or ROLE in trial.user_attrs or trial.user_attrs.get(RUNG) != self.rung
+        return None if is_whole else self.budgets[0]
 
     def _has_paused(self, trial: FrozenTrial, budget: int) -> bool:
         return (
@@ -79,12 +95,15 @@ class Ladder:
         )
 
 
-def read_ladder(settings: Settings, steps: int | None, directions: Sequence[str]) -> Ladder | None:
+def read_ladder(
+    settings: Settings, steps: int | None, directions: Sequence[str], rung: str | None = None
+) -> Ladder | None:
     """Read and check `ladder`; None without one.
 
     Args:
         steps: Reports of a whole trial, as the preflight knows it.
         directions: minimize or maximize, for each objective.
+        rung: The last one of a search that climbs.
 
     Raises:
         ConfigError: It cannot be climbed.
@@ -94,11 +113,10 @@ def read_ladder(settings: Settings, steps: int | None, directions: Sequence[str]
         return None
     if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
         raise ConfigError(f"Expected `hydra.sweeper.ladder` to be null or a whole number from 2 on, got {eta}.")
-    if len(directions) > 1 or settings.climb:
+    if len(directions) > 1:
         raise ConfigError(
-            "Expected one objective and no rungs with `hydra.sweeper.ladder`, got "
-            f"{'several objectives' if len(directions) > 1 else 'hydra.sweeper.climb'}. Say hydra.sweeper.ladder=null, "
-            "or take the other away."
+            f"Expected one objective with `hydra.sweeper.ladder`, got {len(directions)}. Say hydra.sweeper.ladder=null, "
+            "or one objective."
         )
     if steps is None or steps < eta:
         raise ConfigError(
@@ -108,4 +126,4 @@ def read_ladder(settings: Settings, steps: int | None, directions: Sequence[str]
         )
     n = int(math.log(steps, eta) + 1e-9)
     budgets = dict.fromkeys(math.ceil(steps / eta**place) for place in range(n, -1, -1))
-    return Ladder(tuple(budgets), eta, StudyDirection[directions[0].upper()])
+    return Ladder(tuple(budgets), eta, StudyDirection[directions[0].upper()], rung)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def open_study(
     hydra_context: HydraContext,
     arguments: Sequence[str],
     started: float,
-    on_new: Callable[[], None] = lambda: None,
+    preload: Callable[[], None] = lambda: None,
 ) -> SearchContext:
     """Read and check everything, then create the study or open it to continue.
 
@@ -92,7 +93,7 @@ def open_study(
         config: The composed config of the sweep, `hydra` included.
         arguments: Overrides of the command line.
         started: When the run began, in seconds since 1970.
-        on_new: Called before the preflight of a search that has not been here before.
+        preload: Called before the preflight, unless the last trial has been begun before.
 
     Raises:
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
@@ -103,8 +104,8 @@ def open_study(
     directory = sweep_dir(config.hydra)
     require_whole(directory)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
-    if not (directory / _CONFIG).exists():
-        on_new()
+    if math.isinf(settings.n_trials) or not (directory / f"{settings.n_trials - 1:.0f}").exists():
+        preload()
     facts = dict(preflight(*asked.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
     check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
@@ -126,7 +127,7 @@ def open_study(
         on_best=on_best,
         load_members=members,
         climb=asked.climb,
-        ladder=read_ladder(settings, facts.get("steps"), asked.directions),
+        ladder=read_ladder(settings, facts.get("steps"), asked.directions, asked.climb and asked.climb.rungs[-1]),
     )
 
 
