@@ -55,7 +55,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     from docclf.data.looks.shift import take_sample
     from docclf.data.reading.problems import write_problems
     from docclf.results.pictures import write_examples
-    from docclf.results.shift import PICTURE, read_shift, shift_lines
+    from docclf.results.quality.shift import PICTURE, read_shift, shift_lines
     from docclf.training.shift import compare_test_pages
 
     require_root(cfg)

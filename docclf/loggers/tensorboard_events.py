@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from docclf.loggers.run import RunLogger
-from docclf.results.study.floors import training_facts
+from docclf.results.provenance import training_facts
 
 # Of a run's config, what says nothing of how it trains.
 _ELSEWHERE = ("study_name", "search", "finalists", "logger", "report", "results", "keep_checkpoints")

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from docclf.loggers.run import RunInfo, RunLogger
 from docclf.loggers.wandb_session import WandbSession
 from docclf.loggers.wandb_sync import sync_command
-from docclf.results.study.floors import training_facts
+from docclf.results.provenance import training_facts
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.files import link
 from docclf.loggers.wandb_session import WandbSession
+from docclf.results.provenance import training_facts
 from docclf.results.report.figures.importance import importances
 from docclf.results.report.subject import Subject, read_subject
-from docclf.results.study.floors import training_facts
 from docclf.results.study.studies import open_study
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.storage.ownership import is_for_another

@@ -10,8 +10,10 @@ from importlib.metadata import version
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from docclf.results.study.floors import KEPT, TUNE, WEIGHTS, Floor, floors_text, training_facts
+from docclf.results.facts import FLOORS, KEPT, TUNE, WEIGHTS
+from docclf.results.floors import Floor, floors_text, read_floors
 from docclf.safety.permission import VARIABLE, allowed
+from docclf.safety.untrusted import one_line
 
 if TYPE_CHECKING:
     import optuna
@@ -33,6 +35,30 @@ def git_commit() -> str:
     command = ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "none: not in a git checkout"
+
+
+def weights_source(weights: Any) -> str | None:
+    """Where the weights that a training started from are from, as `result.yaml` or a user attribute says it.
+
+    >>> weights_source({"name": "resnet18", "source": "timm hub: timm/resnet18"}), weights_source("random")
+    ('timm hub: timm/resnet18', 'random')
+    """
+    source = weights.get("source") if isinstance(weights, Mapping) else weights
+    return one_line(str(source)) if source else None
+
+
+def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
+    """What was trained and from what, and the floors, flat: for tables, loggers and headers.
+
+    Args:
+        facts: Content of `result.yaml`, or user attributes of a trial.
+
+    >>> training_facts({"tune": "all", "kept": "average", "floors": {"pixels": 0.4}, "weights": "random", "folds": []})
+    {'tune': 'all', 'kept': 'average', 'weights': 'random', 'floor_pixels': 0.4}
+    """
+    words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: weights_source(facts.get(WEIGHTS))}
+    floors = {f"floor_{name}": floor.mean for name, floor in read_floors(facts.get(FLOORS)).items()}
+    return {**{key: one_line(str(word)) for key, word in words.items() if word}, **floors}
 
 
 def training_lines(facts: Mapping[str, Any], floors: Mapping[str, Floor]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +16,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
-from docclf.safety.untrusted import inside, read_config, read_yaml
+from docclf.safety.untrusted import inside, one_line, read_config
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
     header = [uncell(name) for name in lines[0]] if lines else []
     rows = [[*map(uncell, row[:2]), *row[2:]] for row in lines[1:]]
     if header[: len(start)] != start:
-        raise DataError(f"Expected {path} to begin with {','.join(start)}, got {shown(','.join(header)[:60])!r}.")
+        raise DataError(f"Expected {path} to begin with {','.join(start)}, got {one_line(','.join(header)[:60])!r}.")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise DataError(f"Expected {len(header)} values in each row of {path}, got {len(row)} in row {number}.")
@@ -189,21 +189,11 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
     return header, rows
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Keys and values of a file that docclf has written; empty where it is not there."""
-    if not path.is_file():
-        return {}
-    result = read_yaml(path)
-    if not isinstance(result, dict):
-        raise DataError(f"Expected keys and values in {path}, got something else.")
-    return result
-
-
 def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
     if not run.is_dir():
         return f"Expected the folder of a run or of a search, got {run}, which is none."
     if result:
-        cause = f" ({shown(str(result['cause']))})" if result.get("cause") else ""
+        cause = f" ({one_line(str(result['cause']))})" if result.get("cause") else ""
         return (
             f"Expected a finished run in {run}, got state {result.get('state', 'unknown')}{cause} and no oof.csv. "
             "Start its command again, or name another run."
@@ -242,9 +232,3 @@ def flat(value: Any, text: Callable[[Any], str], key: str = "") -> dict[str, str
         items = [flat(inner, text, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
         return {name: shown for item in items for name, shown in item.items()}
     return {key: text(value)}
-
-
-def shown(text: str) -> str:
-    """One line that a terminal shows and does not obey; syllables of Hangul in one character."""
-    joined = unicodedata.normalize("NFC", " ".join(text.split()))
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -188,6 +189,12 @@ def plain(text: str) -> str:
     ('a\\\\x1b[2Jb\\\\u202ec', '서식 1')
     """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """One line that a terminal shows and does not obey; syllables of Hangul in one character."""
+    joined = unicodedata.normalize("NFC", " ".join(text.split()))
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
 def escape_logs() -> None:

@@ -17,9 +17,10 @@ from docclf.errors import TrainingError
 from docclf.loggers.run import RunLoggers
 from docclf.models.frozen.cache import UnwantedPassError
 from docclf.models.frozen.floors import measure_floors
+from docclf.results.facts import FLOORS, foretold_text
+from docclf.results.floors import floor_lines
+from docclf.results.quality.shift import shift_lines
 from docclf.results.run import write_folds, write_predictions, write_result
-from docclf.results.shift import shift_lines
-from docclf.results.study.floors import FLOORS, floor_lines, foretold_text
 from docclf.safety.permission import allowed
 from docclf.training.assessment import assess, foretell
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads

@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.data.looks.shift import KINDS, Difference, find_differences, take_sample
-from docclf.results.shift import is_unlike, read_shift, write_shift
+from docclf.results.quality.shift import is_unlike, read_shift, write_shift
 
 if TYPE_CHECKING:
     from docclf.data.augment.views import PageViews

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from other_pages import blur, same, skew, write_letters
 
 from docclf.data.looks.shift import KINDS, Difference
-from docclf.results.shift import read_shift
+from docclf.results.quality.shift import read_shift
 from docclf.training.shift import answer
 
 SMALL = ("data=csv", "model.name=test_resnet", "model.pretrained=false", "data.image_size=96", "logger=none")

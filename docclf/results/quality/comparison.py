@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, compare_scores
 from docclf.metrics.scores import f1_per_class, macro_f1
+from docclf.results.facts import FLOORS
+from docclf.results.floors import read_floors
 from docclf.results.provenance import training_lines
-from docclf.results.reading import Predictions, Run, read_run, shown
-from docclf.results.study.floors import FLOORS, read_floors
+from docclf.results.reading import Predictions, Run, read_run
 from docclf.safety.cells import screen_width
+from docclf.safety.untrusted import one_line
 
 # Keys that say where things lie and how a search goes: no score of a run depends on them.
 _SEARCH = ("hydra", "defaults", "study_name", "search", "finalists", "keep_checkpoints", "logger")
@@ -203,7 +205,7 @@ def _describe_run(run: Run) -> str:
     ended = "" if state == "COMPLETE" else f"; state {state}"
     about = training_lines(run.result, read_floors(run.result.get(FLOORS)))
     lines = [f"macro-F1 {mean}{pooled}{ended}", *(f"{what}: {text}" for what, text in about.items())]
-    return "\n   ".join([shown(str(run.folder)), *lines])
+    return "\n   ".join([one_line(str(run.folder)), *lines])
 
 
 def _differences(a: Run, b: Run) -> list[str]:
@@ -228,7 +230,7 @@ def table(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     >>> table([["계약서", "0.5"], ["bill", "0.25"]], right=True)
     ['계약서   0.5', 'bill    0.25']
     """
-    cells = [[shown(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(screen_width, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from docclf.files import replacing
+from docclf.results.quality.shift import picture_address, read_shift, shift_lines
 from docclf.results.report.figures.contour import contour
 from docclf.results.report.figures.course import fronts, history, pruning
 from docclf.results.report.figures.figure import Figure, brief, cut, score
@@ -31,7 +32,6 @@ from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
-from docclf.results.shift import picture_address, read_shift, shift_lines
 from docclf.safety.untrusted import change_each, plain
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.metrics.scores import f1_per_class
+from docclf.results.floors import classifier
 from docclf.results.quality.labels import Suspect, read_label_issues
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
-from docclf.results.study.floors import classifier
 from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import read_yaml
 from docclf.sweeper.storage.places import FINALISTS

@@ -7,12 +7,13 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.reading import shown
+from docclf.results.facts import KEPT, TUNE
+from docclf.results.provenance import training_facts
 from docclf.results.report.figures.axes import names_of
 from docclf.results.report.figures.figure import brief
 from docclf.results.report.subject import Subject
-from docclf.results.study.floors import KEPT, TUNE, training_facts
 from docclf.results.team.entries import MERGED_FROM
+from docclf.safety.untrusted import one_line
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.study.finals import source_number
 
@@ -52,9 +53,9 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         row += [_cell(trial.params[name]) if name in trial.params else None for name in names]
         row += [its.get(key) for key in told]
         row += [origins[trial.number].get(key, "") for key in ORIGIN if origins]
-        row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, shown(_remark(trial))]
+        row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, one_line(_remark(trial))]
         rows.append(row)
-    shown_columns = [{"name": shown(name), "kind": kind} for name, kind in columns]
+    shown_columns = [{"name": one_line(name), "kind": kind} for name, kind in columns]
     return {"columns": shown_columns, "rows": rows, "links": {str(n): link for n, link in links.items()}}
 
 
@@ -64,7 +65,7 @@ def origins_of(subject: Subject) -> dict[int, dict[str, str]]:
     if not any(isinstance(origin, dict) for origin in found.values()):
         return {}
     return {
-        number: {key: shown(str(origin[key])) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
+        number: {key: one_line(str(origin[key])) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
         for number, origin in found.items()
     }
 

@@ -10,15 +10,15 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.metrics.resampling import Difference
-from docclf.results.reading import shown
+from docclf.results.floors import NAMES
 from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
 from docclf.results.report.figures.workers import most_at_once
 from docclf.results.report.rows import ORIGIN, origins_of
 from docclf.results.report.subject import Subject
-from docclf.results.study.floors import NAMES
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
+from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
@@ -54,7 +54,7 @@ def _headline(subject: Subject) -> Headline:
         text, detail = _sentence(subject.verdict.claim), f"{_sentence(subject.verdict.reason)}."
         how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
         if told := subject.verdict.ensemble:
-            how = f"{how} {_sentence(shown(str(told['text'])))}."
+            how = f"{how} {_sentence(one_line(str(told['text'])))}."
         return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")
     running = subject.count(TrialState.RUNNING)
     if len(subject.directions) > 1 and subject.complete:
@@ -126,7 +126,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
         "params": _params(subject),
         "team": _team(subject, links),
         "front": _front(subject, links),
-        "causes": Counter(shown(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
+        "causes": Counter(one_line(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
     }
 
 

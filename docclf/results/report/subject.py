@@ -13,7 +13,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.study.floors import Floor
+from docclf.results.floors import Floor
 from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict

@@ -15,12 +15,14 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.files import replacing
-from docclf.results.reading import flat, shown
+from docclf.results.facts import result_of
+from docclf.results.floors import NAMES, classifier
+from docclf.results.reading import flat
 from docclf.results.report.figures.climb import training_rows
 from docclf.results.report.figures.figure import brief, cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
-from docclf.results.study.floors import NAMES, classifier, result_of
+from docclf.safety.untrusted import one_line
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
 from docclf.sweeper.study.finals import source_number
@@ -95,11 +97,11 @@ def _facts(
     files = ("result.yaml", "oof.csv", "folds.csv", "label_issues.csv", ".hydra/config.yaml")
     return {
         "title": title,
-        "study": shown(subject.study.study_name),
+        "study": one_line(subject.study.study_name),
         "up": up,
         "trial": trial,
         "state": state_of(trial),
-        "cause": shown(str(trial.user_attrs.get(CAUSE) or ""))[:1000],
+        "cause": one_line(str(trial.user_attrs.get(CAUSE) or ""))[:1000],
         "objectives": list(zip(subject.objectives, trial.values or [], strict=False)),
         "folds": folds if isinstance(folds, list) else [],
         "training": training_rows(trial, result_of(folder)),

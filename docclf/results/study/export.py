@@ -14,8 +14,8 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError, InputError
+from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
-from docclf.results.study.floors import classifier, floors_of
 from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading

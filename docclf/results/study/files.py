@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from docclf.files import replacing
-from docclf.results.study.floors import training_facts
+from docclf.results.provenance import training_facts
 from docclf.safety.cells import write_csv
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.space.grammar import to_text

@@ -12,7 +12,8 @@ import numpy as np
 
 from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores
-from docclf.results.study.floors import NAMES, Floor, floors_of, macro_f1_of, result_of
+from docclf.results.facts import macro_f1_of, result_of
+from docclf.results.floors import NAMES, Floor, floors_of
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.study.attributes import REFERENCE
 

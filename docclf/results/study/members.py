@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import DataError
 from docclf.inference.description import FOLDER
 from docclf.inference.selection import Estimate, Library, estimate
+from docclf.results.facts import result_of
 from docclf.results.reading import Predictions, read_predictions, read_run
-from docclf.results.study.floors import result_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE

@@ -12,18 +12,9 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.shift import is_unlike, read_shift, shift_lines
-from docclf.results.study.floors import (
-    NAMES,
-    TUNE,
-    Floor,
-    best_floor,
-    floors_of,
-    floors_text,
-    foretold_text,
-    macro_f1_of,
-    search_warning,
-)
+from docclf.results.facts import TUNE, foretold_text, macro_f1_of
+from docclf.results.floors import NAMES, Floor, best_floor, floors_of, floors_text, search_warning
+from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from docclf.metrics.resampling import Difference
-from docclf.results.study.floors import Floor, is_below, macro_f1_of, search_warning
+from docclf.results.facts import macro_f1_of
+from docclf.results.floors import Floor, is_below, search_warning
 from docclf.sweeper.study.attributes import REFERENCE
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Verdict:
 
     @property
     def warning(self) -> str:
-        """What is to be told first, see `docclf.results.study.floors.search_warning`."""
+        """What is to be told first, see `docclf.results.floors.search_warning`."""
         score, is_replaced = macro_f1_of(self.winner), self.reference is not None
         return search_warning(self.number, score, self.floors, is_replaced=is_replaced)
 

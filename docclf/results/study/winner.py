@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from docclf.files import link, replacing
+from docclf.results.facts import result_of
 from docclf.results.folders import link_folder
-from docclf.results.shift import read_shift
-from docclf.results.study.floors import result_of
+from docclf.results.quality.shift import read_shift
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.untrusted import inside
 from docclf.sweeper.storage.places import FINALISTS

@@ -11,8 +11,9 @@ from statistics import stdev
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.results.facts import TUNE, result_of
+from docclf.results.provenance import training_facts
 from docclf.results.quality.comparison import number, table
-from docclf.results.study.floors import TUNE, result_of, training_facts
 from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import OWNER

@@ -13,9 +13,10 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import DataError
 from docclf.files import replacing
+from docclf.results.facts import FLOORS
+from docclf.results.floors import classifier, floors_text, read_floors
 from docclf.results.provenance import header_of, training_lines
 from docclf.results.study.export import ExportBest
-from docclf.results.study.floors import FLOORS, classifier, floors_text, read_floors
 from docclf.results.study.trial_config import write_config
 from docclf.results.study.verdict import Verdict
 from docclf.results.team.entries import Entry

@@ -115,8 +115,8 @@ def read_ladder(
         raise ConfigError(f"Expected `hydra.sweeper.ladder` to be null or a whole number from 2 on, got {eta}.")
     if len(directions) > 1:
         raise ConfigError(
-            f"Expected one objective with `hydra.sweeper.ladder`, got {len(directions)}. Say hydra.sweeper.ladder=null, "
-            "or one objective."
+            f"Expected one objective with `hydra.sweeper.ladder`, got {len(directions)}. "
+            "Say hydra.sweeper.ladder=null, or one objective."
         )
     if steps is None or steps < eta:
         raise ConfigError(

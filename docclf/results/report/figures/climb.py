@@ -8,21 +8,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from docclf.results.reading import shown
+from docclf.results.facts import FLOORS, KEPT, TUNE, WEIGHTS, macro_f1_of, result_of
+from docclf.results.floors import NAMES, classifier, read_floors
+from docclf.results.provenance import training_facts
 from docclf.results.report.subject import Subject
-from docclf.results.study.floors import (
-    FLOORS,
-    KEPT,
-    NAMES,
-    TUNE,
-    WEIGHTS,
-    classifier,
-    macro_f1_of,
-    read_floors,
-    result_of,
-    training_facts,
-)
 from docclf.results.study.verdict import ENSEMBLE
+from docclf.safety.untrusted import one_line
 
 # Facts about a training, and what they are called.
 _TRAINING = {TUNE: "trained", KEPT: "kept", WEIGHTS: "weights"}
@@ -59,7 +50,7 @@ def climb(subject: Subject) -> list[Step]:
     verdict = subject.verdict
     replaced = verdict.exported_as if verdict is not None else "winner"
     steps = [
-        Step(NAMES[name], shown(floor.what), floor.mean, "floor", is_exported=name == replaced)
+        Step(NAMES[name], one_line(floor.what), floor.mean, "floor", is_exported=name == replaced)
         for name, floor in subject.floors.items()
     ]
     winner = verdict.winner if verdict is not None else subject.chosen
@@ -102,13 +93,17 @@ def training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[s
     rows = [(word, str(known[key])) for key, word in _TRAINING.items() if key in known]
     scores = result.get("kept_scores")
     if isinstance(scores, dict):
-        texts = (f"{shown(str(name))} {score:.3f}" for name, score in scores.items() if isinstance(score, int | float))
+        texts = (
+            f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if isinstance(score, int | float)
+        )
         rows.append(("scores of what could be kept", ", ".join(texts)))
     for name, floor in read_floors(result.get(FLOORS) or trial.user_attrs.get(FLOORS)).items():
         sampled = f", on {floor.pages:,} of the pages" if floor.pages else ""
-        rows.append((f"floor: {NAMES[name]}", f"{floor.mean:.3f} ({shown(floor.what) or classifier(name)}{sampled})"))
+        rows.append(
+            (f"floor: {NAMES[name]}", f"{floor.mean:.3f} ({one_line(floor.what) or classifier(name)}{sampled})")
+        )
     if result.get("max_batch_size"):
         n = result.get("halved")
         halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""
-        rows.append(("pages at once", shown(f"{result['max_batch_size']}{halved}")))
+        rows.append(("pages at once", one_line(f"{result['max_batch_size']}{halved}")))
     return rows

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from docclf.results.reading import shown
+from docclf.safety.untrusted import one_line
 from docclf.sweeper.space.grammar import to_text
 
 
@@ -43,7 +43,7 @@ def label(text: Any) -> str:
     >>> label("<b>bill</b> & co")
     '&lt;b&gt;bill&lt;/b&gt; &amp; co'
     """
-    return html.escape(shown(str(text)), quote=False)
+    return html.escape(one_line(str(text)), quote=False)
 
 
 def cut(text: str, n: int = 28) -> str:
@@ -51,7 +51,7 @@ def cut(text: str, n: int = 28) -> str:
     >>> cut("invoice"), cut("a very long name of a class of pages", 12)
     ('invoice', 'a very long…')
     """
-    text = shown(text)
+    text = one_line(text)
     return text if len(text) <= n else f"{text[: n - 1].rstrip()}…"
 
 

@@ -111,6 +111,7 @@ def open_study(
     check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
     study, space, n_before = _open(settings, config, asked, directory, facts, before)
     known, entries = _lessons(settings, asked, study, space, directory, n_before)
+    climb = asked.climb
     return SearchContext(
         study=study,
         known=known,
@@ -119,15 +120,15 @@ def open_study(
         directory=directory,
         objectives=asked.objectives,
         labels=label(asked.objectives, settings.labels),
-        total=_total(settings.n_trials, study, asked.climb, (asked.first is not None) + len(entries)),
+        total=_total(settings.n_trials, study, climb, (asked.first is not None) + len(entries)),
         clock=Clock(study, started, settings.timeout),
         baseline=asked.first,
         entries=entries,
         hook=hook,
         on_best=on_best,
         load_members=members,
-        climb=asked.climb,
-        ladder=read_ladder(settings, facts.get("steps"), asked.directions, asked.climb and asked.climb.rungs[-1]),
+        climb=climb,
+        ladder=read_ladder(settings, facts.get("steps"), asked.directions, climb.rungs[-1] if climb else None),
     )
 
 

@@ -5,20 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docclf.errors import DataError
-from docclf.results.reading import read_facts, shown
+from docclf.results.facts import FLOORS, is_score, result_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-# Keys of result.yaml and user attributes of trials.
-TUNE, KEPT, FLOORS, WEIGHTS = "tune", "kept", "floors", "weights"
 
 # Floor to what it is called in a list, the lowest first.
 NAMES = {"pixels": "pixels", "features": "frozen features"}
@@ -61,14 +56,10 @@ def read_floors(value: Any) -> dict[str, Floor]:
     for name in NAMES:
         facts = given.get(name)
         facts = facts if isinstance(facts, Mapping) else {"mean": facts}
-        if _is_score(facts.get("mean")):
+        if is_score(facts.get("mean")):
             known = {key: facts[key] for key in ("pooled", "folds", "what", "pages") if facts.get(key) is not None}
             found[name] = Floor(mean=float(facts["mean"]), **known)
     return found
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def floors_of(trial: FrozenTrial, run: Path | None) -> dict[str, Floor]:
@@ -79,14 +70,6 @@ def floors_of(trial: FrozenTrial, run: Path | None) -> dict[str, Floor]:
     """
     found = read_floors(result_of(run).get(FLOORS))
     return found or read_floors(trial.user_attrs.get(FLOORS))
-
-
-def result_of(run: Path | None, name: str = "result.yaml") -> dict[str, Any]:
-    """Content of a run's `result.yaml`, or of another file; empty where there is none, or it is damaged."""
-    try:
-        return read_facts(run / name) if run is not None else {}
-    except (DataError, OSError):
-        return {}
 
 
 def best_floor(floors: Mapping[str, Floor]) -> str | None:
@@ -156,16 +139,6 @@ def floors_text(floors: Mapping[str, Floor]) -> str:
     return ", ".join(f"{NAMES[name]} {f.mean:.3f}{_sampled(f, ' ({} pages)')}" for name, f in floors.items())
 
 
-def foretold_text(foretold: Mapping[str, float]) -> str:
-    """What to expect on other pages, see `docclf.training.assessment.foretell`.
-
-    >>> foretold_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
-    'expected on as many other pages of the kind: 0.968 (95 % interval 0.940 to 0.990)'
-    """
-    value, low, high = (f"{foretold[name]:.3f}" for name in ("macro_f1", "low", "high"))
-    return f"expected on as many other pages of the kind: {value} (95 % interval {low} to {high})"
-
-
 def _sampled(floor: Floor, text: str) -> str:
     return text.format(f"{floor.pages:,}") if floor.pages else ""
 
@@ -213,33 +186,3 @@ def floor_lines(floors: Mapping[str, Any], score: float, *, tune: str | None = N
         return []
     below = f"{below_text('this run', score, found)}. {remedies(name, tune)}." if is_below(score, found) else None
     return [*([below] if below else []), f"floors (same folds): {floors_text(found)}"]
-
-
-def macro_f1_of(trial: FrozenTrial) -> float:
-    """Mean macro-F1 of a finished trial, which may not be what is searched for; NaN where it has no score."""
-    found: Any = trial.user_attrs.get("macro_f1", trial.values[0] if trial.values else None)
-    return float(found) if _is_score(found) else math.nan
-
-
-def weights_source(weights: Any) -> str | None:
-    """Where the weights that a training started from are from, as `result.yaml` or a user attribute says it.
-
-    >>> weights_source({"name": "resnet18", "source": "timm hub: timm/resnet18"}), weights_source("random")
-    ('timm hub: timm/resnet18', 'random')
-    """
-    source = weights.get("source") if isinstance(weights, Mapping) else weights
-    return shown(str(source)) if source else None
-
-
-def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
-    """What was trained and from what, and the floors, flat: for tables, loggers and headers.
-
-    Args:
-        facts: Content of `result.yaml`, or user attributes of a trial.
-
-    >>> training_facts({"tune": "all", "kept": "average", "floors": {"pixels": 0.4}, "weights": "random", "folds": []})
-    {'tune': 'all', 'kept': 'average', 'weights': 'random', 'floor_pixels': 0.4}
-    """
-    words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: weights_source(facts.get(WEIGHTS))}
-    floors = {f"floor_{name}": floor.mean for name, floor in read_floors(facts.get(FLOORS)).items()}
-    return {**{key: shown(str(word)) for key, word in words.items() if word}, **floors}

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.files import replacing
-from docclf.results.reading import shown
-from docclf.safety.untrusted import read_yaml
+from docclf.safety.untrusted import one_line, read_yaml
 
 NAME, PICTURE = "test_pages.yaml", "test_pages.png"
 _TOLD_APART = 0.55  # lower bound of the area from which on pages are called unlike
@@ -74,14 +73,14 @@ def shift_lines(facts: Mapping[str, Any], *, areas_alone: bool = False) -> list[
     """
     auc = facts["auc"]
     words = "look different from" if float(auc["low"]) > _TOLD_APART else "look like"
-    lines = [f"test pages {words} training pages: {area_text(auc)}, {shown(str(auc['features']))}"]
+    lines = [f"test pages {words} training pages: {area_text(auc)}, {one_line(str(auc['features']))}"]
     if "validation" in auc:
         lines.append(f"and from training pages as validation.augment shows them: {area_text(auc['validation'])}")
         if float(auc["low"]) <= _TOLD_APART < float(auc["validation"]["low"]):
             lines.append("validation.augment makes training pages unlike test pages: leave it out")
     if facts["differences"] and not areas_alone:
         what = ", ".join(str(difference["text"]) for difference in facts["differences"])
-        lines.append(shown(f"they are {what}. {facts['answer']}"))
+        lines.append(one_line(f"they are {what}. {facts['answer']}"))
     return lines
 
 
