@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docclf.sweeper.study.attributes import BUDGET, RETRY_OF
+from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, RUNG
 
 LADDER = ("hparams_search=ladder", "model.tune=last", "validation.epochs=3", "validation.folds=3", "search.n_trials=7")
 
@@ -41,3 +41,14 @@ def test_a_ladder_that_was_killed_goes_on(search: Any) -> None:
     assert len(done) == 7
     budgets = [trial.user_attrs.get(BUDGET) for trial in done]
     assert budgets[0] is None and set(budgets[1:]) == {1, 3, 9}
+
+
+@pytest.mark.slow
+def test_heads_come_first_and_none_of_them_pauses(search: Any) -> None:
+    small = ("validation.epochs=2", "validation.folds=2", "search.n_trials=10")
+    search.run("hparams_search=ladder", "model.tune=choice(head,last)", *small)
+    heads, nets = ([t for t in search.trials if t.user_attrs[RUNG] == rung] for rung in ("head", "last"))
+    assert len(heads) == len(nets) == 5
+    assert all(trial.state.name == "COMPLETE" and BUDGET not in trial.user_attrs for trial in heads)
+    assert [trial.user_attrs[BUDGET] for trial in nets] == [2, 2, 2, 4, 2]
+    assert nets[3].state.name == "COMPLETE" and nets[3].params == search.trials[nets[3].user_attrs[RETRY_OF]].params
