@@ -98,11 +98,14 @@ def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Ite
 def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any]]:
     """Leaves of docclf's own configs: what a command and a search have without the folder; and those of Hydra."""
     found = []
+    own = [text for text in of_hydra if "/" not in text.partition("=")[0]]  # without an option that the folder may have
     # The last one is what Hydra sets by itself, for the config of a run that was made for no search.
     for name, more in ((config_name, []), (config_name, ["hparams_search=optuna"]), (None, [])):
-        with suppress(Exception):  # a command without a search
-            plain = OmegaConf.to_container(own_config(name, [*more, *of_hydra]), resolve=False)
-            found.append(dict(_leaves(plain)))
+        for overrides in (of_hydra, own):
+            with suppress(Exception):  # a command without a search
+                plain = OmegaConf.to_container(own_config(name, [*more, *overrides]), resolve=False)
+                found.append(dict(_leaves(plain)))
+                break
     return found
 
 

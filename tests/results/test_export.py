@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 import docclf
 from docclf.errors import DataError
-from docclf.results.study.export import ExportBest, export
+from docclf.results.study.export import ExportBest, export, export_best
 from docclf.results.study.trial_config import _reference_config
 from docclf.train import train
 
@@ -95,6 +95,22 @@ def compose_best(compose: Compose, sweep: Sweep, *overrides: str, hydra: bool = 
     """As `--config-dir best --config-name config` does: the exported folder comes before that of docclf."""
     path = f"hydra.searchpath=['file://{docclf.CONF_DIR}']"
     return compose(path, *overrides, config="config", hydra=hydra, folder=sweep.folder / "best")
+
+
+def test_a_trial_that_still_runs_keeps_the_model_that_it_has_just_written(cwd: Path, compose_config: Compose) -> None:
+    sweep = Sweep(cwd, compose_config, "data=csv", "data.root=pages")
+    running = sweep.study.ask()
+    models = [sweep.folder / str(number) / "model" for number in range(running.number + 1)]
+    for model in models:
+        model.mkdir(parents=True)
+    export_best(sweep.study, sweep.folder, sweep.config)
+    assert [model.exists() for model in models] == [False, False, True, False, True]
+    sweep.study.tell(running, 0.95)
+    (sweep.folder / str(running.number) / ".hydra").mkdir()
+    OmegaConf.save(sweep.trial_config, sweep.folder / str(running.number) / ".hydra" / "config.yaml")
+    export_best(sweep.study, sweep.folder, sweep.config)
+    assert [model.exists() for model in models] == [False, False, False, False, True]
+    assert (sweep.folder / "best" / "model").is_dir()
 
 
 def test_the_exported_config_is_that_of_the_best_trial_key_by_key(

@@ -97,7 +97,7 @@ def test_a_verdict_removes_nothing_outside_of_best(name: str, tmp_path: Path) ->
     (tmp_path / "search" / "study.db").touch()
     (best / "verdict.yaml").write_text(yaml.safe_dump({"files": [name]}))
     with pytest.raises(DataError, match="leads elsewhere"):
-        place_best_so_far(best.parent, best.parent / "0", {"winner": {"folder": "0"}}, keep=True)
+        place_best_so_far(best.parent, best.parent / "0", {"winner": {"folder": "0"}})
     assert (tmp_path / "search" / "study.db").is_file() and (best / "verdict.yaml").is_file()
 
 

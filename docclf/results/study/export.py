@@ -165,7 +165,7 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
     keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
-    place_winner(folder, verdict, keep)
+    place_winner(folder, verdict, keep, _losers(study, folder, config))
     write_trial_config(study, trial, run, folder / "best", config, facts)
     if keep in ("winner", "none"):
         remove_members(study, folder, verdict)
@@ -195,9 +195,16 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
     run = folder / str(folder_number(best))
     if len(study.directions) == 1:
-        keep = OmegaConf.select(config, "keep_checkpoints") == "all"
-        place_best_so_far(folder, run, unjudged(best, trials, floors), keep=keep)
+        losers = (loser for loser in _losers(study, folder, config) if loser != run)
+        place_best_so_far(folder, run, unjudged(best, trials, floors), losers)
     write_trial_config(study, best, run, folder / "best", config, lines)
+
+
+def _losers(study: optuna.Study, folder: Path, config: DictConfig) -> list[Path]:
+    """Runs of trials that have ended, whose models need not stay; one that still runs may have just written its own."""
+    if OmegaConf.select(config, "keep_checkpoints") == "all":
+        return []
+    return [folder / str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def _write_report(study: optuna.Study, folder: Path, read_page: str | None, **facts: Any) -> None:

@@ -1,7 +1,7 @@
 """The winner's run, put into `best/`: what it predicted, how it was scored, its folds' models."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ _MODEL = "model"
 _VERDICT = "verdict.yaml"
 
 
-def place_winner(folder: Path, verdict: Verdict, keep: str) -> None:
+def place_winner(folder: Path, verdict: Verdict, keep: str, losers: Iterable[Path] = ()) -> None:
     """Put the run of the winner beside its exported config, and remove the models that are not to stay.
 
     Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
     another one wins, and what else is in the folder is left alone.
 
     Args:
-        keep: Whose folds' models stay: `winner`, `finalists`, `all` or `none`.
+        keep: Whose folds' models stay among the finalists: `winner`, `finalists`, `all` or `none`.
+        losers: Runs of trials whose models go.
     """
     best, winner = folder / "best", folder / FINALISTS / verdict.run
     members = (Path(name).name for name in verdict.ensemble.get("folders", ()))
@@ -37,7 +38,7 @@ def place_winner(folder: Path, verdict: Verdict, keep: str) -> None:
     facts, found = verdict.to_dict(), [path.name for path in winner.glob("*") if not path.is_symlink()]
     kept = [name for name in _only_here(best, facts, found) if (name, keep) != (_MODEL, "none")]
     _export(best, winner, facts, found, kept)
-    _drop_models(folder, but=None if keep == "all" else [])
+    _drop_models(losers)
 
 
 def is_judged(best: Path) -> bool:
@@ -47,16 +48,16 @@ def is_judged(best: Path) -> bool:
     return facts.get("is_final", former) is True
 
 
-def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], *, keep: bool) -> None:
-    """Put the run of the best trial so far beside its exported config, and remove the models of the other trials.
+def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], losers: Iterable[Path] = ()) -> None:
+    """Put the run of the best trial so far beside its exported config.
 
     Args:
         facts: For `verdict.yaml`.
-        keep: Whether the other trials keep their models.
+        losers: Runs of trials whose models go.
     """
     best, found = folder / "best", [path.name for path in run.glob("*") if not path.is_symlink()]
     _export(best, run, facts, found, _only_here(best, facts, found))
-    _drop_models(folder, but=None if keep else [run])
+    _drop_models(losers)
 
 
 def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], kept: list[str]) -> None:
@@ -79,11 +80,9 @@ def _only_here(best: Path, facts: Mapping[str, Any], found: list[str]) -> list[s
     return [n for n in former.get("files", []) if n not in found] if _exported(former) == _exported(facts) else []
 
 
-def _drop_models(folder: Path, but: list[Path] | None) -> None:
-    """Remove the models of a search's trials, but for those of some runs, or None for all."""
-    for model in folder.glob(f"[0-9]*/{_MODEL}") if but is not None else ():
-        if model.parent not in (but or []):
-            _remove(model)
+def _drop_models(runs: Iterable[Path]) -> None:
+    for run in runs:
+        _remove(run / _MODEL)
 
 
 def _put(source: Path, folder: Path) -> None:

@@ -129,7 +129,9 @@ class JobTrial:
         return Standing(self._trial.study, self._trial.number)
 
     def would_be_best(self, value: float) -> bool:
-        """Whether no finished trial of the search is as good; False with several objectives and outside a search.
+        """Whether it goes before all finished trials: of equal ones the first does.
+
+        False with several objectives and outside a search.
 
         Args:
             value: Of this one, which the study does not know yet.
@@ -140,7 +142,8 @@ class JobTrial:
 
         study = self._trial.study
         best = best_trial(study.get_trials(deepcopy=False), study.direction)
-        return best is None or loss(value, study.direction) < loss(best.values[0], study.direction)
+        mine = (loss(value, study.direction), self._trial.number)
+        return best is None or mine < (loss(best.values[0], study.direction), best.number)
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value of the objective; with several objectives, which cannot be pruned by, nothing.
