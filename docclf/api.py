@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docclf.errors import DataError, DocclfError, SearchError, TrainingError
+from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 from docclf.files import TOLD
 from docclf.safety.untrusted import read_config, read_yaml
 from docclf.sweeper.space.grammar import encode, to_text
@@ -76,15 +76,17 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
 
     Args:
         overrides: As on the command line: `["data=csv", "data.root=pages", "search.n_trials=50"]`. Without one of
-            `hparams_search` the default search is taken.
+            `hparams_search`, or an experiment that chooses one, the default search is taken.
         cwd: Where the command would run; results are in `multirun/` there.
         allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
 
     Raises:
+        ConfigError: An argument is no list of texts, or there is no folder `cwd`.
         SearchError: The search ended with an error, which is in the message.
     """
-    is_chosen = any(text.startswith("hparams_search=") for text in overrides)
-    given = [*overrides] if is_chosen else ["hparams_search=optuna", *overrides]
+    texts = _texts("overrides", overrides)
+    is_chosen = any(text.startswith(("hparams_search=", "experiment=")) for text in texts)
+    given = texts if is_chosen else ["hparams_search=optuna", *texts]
     return read_search(_run("train", ["-m", *_allowed(allow), *given], cwd, SearchError))
 
 
@@ -98,13 +100,24 @@ def train(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequen
         allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
 
     Raises:
+        ConfigError: An argument is no list of texts, there is no folder `cwd`, or it would be a search.
         TrainingError: It ended with an error, which is in the message.
     """
-    folder = _run("train", [*_allowed(allow), *overrides], cwd, TrainingError)
+    texts = _texts("overrides", overrides)
+    if search := {"-m", "--multirun"} & {*texts}:
+        raise ConfigError(f"Expected overrides of one training, got {search.pop()}. Say docclf.search([...]).")
+    folder = _run("train", [*_allowed(allow), *texts], cwd, TrainingError)
     return TrainedRun(folder, read_yaml(folder / "result.yaml"))
 
 
-def predict(run: str | Path, root: str | Path, overrides: Sequence[str] = (), *, cwd: str | Path = ".") -> Path:
+def predict(
+    run: str | Path,
+    root: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    cwd: str | Path = ".",
+    allow: Sequence[str] = (),
+) -> Path:
     """Predict pages as `python -m docclf.predict` does, in a process of its own; `load_model` predicts in this one.
 
     Args:
@@ -112,24 +125,35 @@ def predict(run: str | Path, root: str | Path, overrides: Sequence[str] = (), *,
         root: Folder of pages, or a CSV file that lists them.
         overrides: More of them, as on the command line: `["output=june.csv", "abstain=0.95"]`.
         cwd: Where the command would run, and write the predictions.
+        allow: Names of your own code that the model may call, as after `--allow`: `["mine.*"]`.
 
     Returns:
         Path of the predictions, a CSV file: ID, target and the probability of each class.
 
     Raises:
+        ConfigError: An argument is no list of texts, or there is no folder `cwd`.
         DataError: It ended with an error, which is in the message; or pages could not be read: the others are
             predicted.
     """
     given = [f"{key}={to_text(encode(str(value)))}" for key, value in (("run", run), ("data.root", root))]
-    return _run("predict", [*given, *overrides], cwd, DataError)
+    return _run("predict", [*_allowed(allow), *given, *_texts("overrides", overrides)], cwd, DataError)
 
 
 def _allowed(names: Sequence[str]) -> list[str]:
-    return [f"--allow={name}" for name in names]
+    return [f"--allow={name}" for name in _texts("allow", names)]
+
+
+def _texts(name: str, given: Sequence[str]) -> list[str]:
+    """What was given, if it is a list of texts."""
+    if isinstance(given, str) or not all(isinstance(text, str) for text in given):
+        raise ConfigError(f"Expected `{name}` to be a list of texts, got {given!r}. Say {name}=[{str(given)!r}].")
+    return [*given]
 
 
 def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[DocclfError]) -> Path:
     """Run a command, print what it prints, and return what it says that it wrote."""
+    if not Path(cwd).is_dir():
+        raise ConfigError(f"Expected `cwd` to be a folder, got {cwd}, which is none.")
     typed = (take_argument(text, Path(cwd).absolute()) for text in arguments)
     command = [sys.executable, "-m", f"docclf.{name}", *typed]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
-from docclf.cli.preflight import check_config, tell_duplicates, tell_few_steps, tell_unused
+from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
@@ -76,11 +76,12 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:
             tell_caller(Path(hydra_cfg.runtime.output_dir))
+            check_added(cfg, hydra_cfg.overrides.task)
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
         fault = fault_of(error)  # here, since what an exception came from is lost between processes
-        told = fault or _lacking(error) or error
+        told = fault or _refused(error) or error
         if hydra_cfg.mode == RunMode.MULTIRUN and told is not error:
             raise told from error
         if hydra_cfg.mode == RunMode.MULTIRUN or not isinstance(told, DocclfError):
@@ -89,8 +90,10 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         raise SystemExit(1) from error
 
 
-def _lacking(error: Exception) -> ConfigError | None:
-    """What to say of a config that lacks a key which every config has, as one that was damaged."""
+def _refused(error: Exception) -> ConfigError | None:
+    """What to say of a config that Lightning refuses, or that lacks what every config has, as a damaged one does."""
+    if type(error).__name__ == "MisconfigurationException":  # of Lightning, which may not be loaded
+        return ConfigError(f"Expected arguments that Lightning takes below `trainer`, got others: {error}")
     if not isinstance(error, ConfigAttributeError | ConfigKeyError):
         return None
     return ConfigError(f"Expected `{error.full_key or error.key}` in the config, which lacks it. Export it again.")

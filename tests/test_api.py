@@ -1,5 +1,6 @@
 """A search from Python, and its results read back."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import docclf
-from docclf.errors import DataError, SearchError, TrainingError
+from docclf.errors import ConfigError, DataError, SearchError, TrainingError
 
 SMALL = (
     "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
@@ -77,6 +78,31 @@ def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: 
         docclf.train(["data.rot=x"], cwd=tmp_path)
     with pytest.raises(DataError, match=r"docclf\.predict ended with exit code 1:(.|\n)*Expected"):
         docclf.predict(tmp_path / "none", pages_root, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: docclf.train("data=folder"), r"`overrides` to be a list .*Say overrides=\['data=folder'\]"),
+        (lambda: docclf.search([1]), "`overrides` to be a list of texts, got \\[1\\]"),
+        (lambda: docclf.predict("run", "pages", "output=a.csv"), "`overrides` to be a list"),
+        (lambda: docclf.train(allow="mine.*"), "`allow` to be a list"),
+        (lambda: docclf.train(["-m", "hparams_search=head"]), r"one training, got -m\. Say docclf\.search"),
+        (lambda: docclf.train(cwd="/nowhere"), "`cwd` to be a folder, got /nowhere"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_before_anything_runs(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        call()
+
+
+def test_an_experiment_chooses_the_search(pages_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults: [{override /hparams_search: head}]\nsearch: {n_trials: 1}\n"
+    (tmp_path / "conf" / "experiment" / "heads.yaml").write_text(text)
+    tiny = [text for text in SMALL if not text.startswith(("model.tune", "validation.epochs", "data.batch"))]
+    given = [*tiny, f"data.root='{pages_root}'", "experiment=heads", "--config-dir=conf", "finalists.top_k=0"]
+    assert docclf.search(given, cwd=tmp_path).study.trials[0].user_attrs["tune"] == "head"
 
 
 def test_a_name_that_is_not_there_is_no_attribute() -> None:

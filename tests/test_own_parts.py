@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from forked import python
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.preflight import check_config
+from docclf.cli.preflight import check_added, check_config
 from docclf.cli.trainer_arguments import OWNED
 from docclf.errors import ConfigError
+from docclf.safety.targets import build
 
 PROJECT = Path(__file__).parent.parent / "examples" / "my_project"
 ALLOWED = ("--allow", "parts.*")
@@ -133,6 +135,57 @@ def test_what_docclf_sets_of_the_trainer_is_refused_with_what_to_say_instead(cfg
     cfg.trainer[name] = 2
     with pytest.raises(ConfigError, match=rf"`trainer.{name}`, which docclf sets, got 2. \w"):
         check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("detect_anomali", True, "Lightning's trainer .*got detect_anomali. Did you mean trainer.detect_anomaly?"),
+        ("xyzzy", 1, "Leave out trainer.xyzzy"),
+        ("accelerator", "tpu", r"one that this machine has \(cpu.*got tpu. Say trainer.accelerator=auto"),
+        ("deterministic", "maybe", "one of null, true, false, warn"),
+        ("precision", "8", "bf16-mixed, 64, 32, 16, bf16, got 8"),
+    ],
+)
+def test_an_argument_that_the_trainer_has_not_is_refused(cfg: DictConfig, name: str, value: Any, said: str) -> None:
+    OmegaConf.set_struct(cfg, False)
+    cfg.trainer[name] = value
+    with pytest.raises(ConfigError, match=said):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("optimizer.learning_rate", 1, "arguments of torch.optim.AdamW below `optimizer`, got learning_rate"),
+        ("validation.epoch", 1, "Did you mean validation.epochs?"),
+        ("model.head.stage", 1, "below `model.head`, got stage. Did you mean model.head.stages?"),
+        ("model.net", {"_target_": "fractions.Fractions"}, "`model.net._target_` to name something that can be imp"),
+        ("model.net", {"_target_": "no_package.Net"}, "got no_package.Net: No module named 'no_package'"),
+        ("model.net", {"_target_": "fractions.Fraction", "top": 1}, "got top. Leave out model.net.top"),
+    ],
+)
+def test_what_was_added_must_fit(cfg: DictConfig, key: str, value: Any, said: str) -> None:
+    check_added(cfg, ["+a=1"])
+    OmegaConf.update(cfg, key, value, force_add=True)
+    with pytest.raises(ConfigError, match=said):
+        check_added(cfg, ["+a=1"])
+
+
+def test_a_part_that_needs_more_than_it_is_given_says_what(cfg: DictConfig) -> None:
+    with pytest.raises(ConfigError, match=r"`data.root`, which .*PageDataModule needs, got no value. Say \+data.root"):
+        build({"_target_": "docclf.data.module.PageDataModule"}, "data")
+
+
+@pytest.mark.parametrize("group", ["sampler", "pruner"])
+def test_a_part_of_the_sweeper_can_be_chosen_on_the_command_line(root: Path, tmp_path: Path, group: str) -> None:
+    text = {"sampler": "_target_: optuna.samplers.RandomSampler\nseed: 1\n", "pruner": "_target_: mine.Pruner\n"}[group]
+    folder = tmp_path / "conf" / "hydra" / "sweeper" / group
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(text)
+    given = ("--config-dir", "conf", "hparams_search=head", f"hydra/sweeper/{group}=mine", "--cfg", "hydra")
+    done = command(tmp_path, "docclf.train", "-m", f"data.root={root}", *given)
+    assert done.returncode == 0 and text.splitlines()[0] in done.stdout
 
 
 def test_other_arguments_of_the_trainer_are_lightnings(root: Path, tmp_path: Path) -> None:

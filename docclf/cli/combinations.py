@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.leaves import CLEAN
+from docclf.cli.leaves import CLEAN, METRICS
 from docclf.errors import ConfigError
+from docclf.safety.permission import allowed
 
 
 def check_combinations(cfg: DictConfig) -> None:
@@ -29,6 +30,12 @@ def check_combinations(cfg: DictConfig) -> None:
         raise ConfigError(
             f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
         )
+    for name in value("search.constraints") or ():
+        if name not in METRICS and not allowed():  # code of one's own may measure more
+            raise ConfigError(
+                f"Expected `search.constraints` to bound one of {', '.join(METRICS)}, got {name}. "
+                "Say for example 'search.constraints={train_seconds: 60}'."
+            )
     if value("refit") != "distill":
         return
     if value("teacher") is None:

@@ -76,6 +76,7 @@ _DATA: dict[str, Rule] = {
     "data.cache_gb": number(0),
     "data.cache_dir": _PATH,
     "data.root": _ANY_PATH,  # see docclf.cli.preflight.require_root
+    "data.reader": mapping("how pages are listed, with its _target_"),
     "data.draw": mapping("null, or how pages are drawn", null=True),
     "data.draw.pages_per_class": number(1, most=100_000, whole=True),
     "data.draw.test_pages_per_class": number(0, most=100_000, whole=True),
@@ -109,7 +110,7 @@ _MODEL: dict[str, Rule] = {
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": one_of("auto", *_PRECISIONS, 64, 32, 16),
     "trainer.gradient_clip_val": number(0, null=True),
-    "trainer.deterministic": either(one_of(None, "warn"), FLAG),
+    "trainer.deterministic": one_of(None, True, False, "warn"),
     "trainer.devices": number(1, whole=True),
     "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
 }

@@ -18,7 +18,8 @@ from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
-from docclf.safety.targets import FORMER, build, check_targets
+from docclf.safety.permission import allowed
+from docclf.safety.targets import FORMER, build, check_parts, check_targets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,16 @@ def check_config(cfg: DictConfig) -> None:
     check_loggers(cfg.get("logger"))
 
 
+def check_added(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """See that what overrides added, or `--allow` names, fits; what conf/ has is known to.
+
+    Raises:
+        ConfigError: See `docclf.safety.targets.check_parts`.
+    """
+    if allowed() or any(text.startswith("+") for text in overrides):
+        check_parts(cfg)
+
+
 def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, Any]:
     """Check the data before the first trial, and make and decode the pages once.
 
@@ -98,6 +109,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     require_folders(cfg)
     check_config(cfg)
     require_one_device(cfg)
+    check_added(cfg, cfg.hydra.overrides.task)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
             f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "

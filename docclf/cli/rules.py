@@ -50,7 +50,7 @@ def one_of(*allowed: Any) -> Rule:
     >>> one_of("all", False)("some"), one_of("all", False)(0), one_of("all", False)(False)
     ('all or false', 'all or false', '')
     """
-    names = ["null" if v is None else str(v).lower() for v in allowed]
+    names = [*dict.fromkeys("null" if v is None else str(v).lower() for v in allowed)]
     said = " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
     return lambda value: "" if any(value == v and type(value) is type(v) for v in allowed) else said
 

@@ -1,8 +1,11 @@
-"""Arguments of Lightning's trainer that docclf sets itself. Loads no Lightning."""
+"""Arguments of Lightning's trainer. Loads Lightning only where there are more of them than conf/ has."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
+from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,6 +14,9 @@ from docclf.errors import ConfigError
 _NODES = "A training runs on one machine, on as many devices as trainer.devices=N says"
 _EPOCHS = "Trainings are counted in epochs: validation.epochs=N"
 _SCREEN = "The screen shows the progress, the run's log the rest"
+# Of conf/trainer.
+_GIVEN = ("_target_", "_partial_", "accelerator", "precision", "gradient_clip_val", "deterministic", "devices")
+_PROFILER = "pytorch_lightning.profilers.SimpleProfiler"
 _VALIDATION = "Each epoch is validated once, on all pages of its fold"
 # Each with what to say instead.
 OWNED = {
@@ -28,20 +34,49 @@ OWNED = {
     ),
     "plugins": "They would have to follow a training that goes on after an interruption, which others do not",
     "fast_dev_run": "Say validation.epochs=1 validation.run_folds=1",
+    "overfit_batches": "Say data.root=DIR with few pages",
+    "barebones": "It would leave out the scores of each epoch",
+    "profiler": f"Say '+trainer.profiler={{_target_: {_PROFILER}, dirpath: ., filename: profile}}' --allow {_PROFILER}",
     "default_root_dir": "Say hydra.run.dir=DIR or study_name=NAME for the folder of results",
 }
 
 
 def check_trainer(cfg: DictConfig) -> None:
-    """Refuse arguments of the trainer that docclf sets itself.
+    """Refuse arguments that docclf sets itself, those that the trainer has not, and an accelerator that is not there.
 
     Raises:
         ConfigError: There is one.
     """
     found = OmegaConf.select(cfg, "trainer", default=None)
-    for name in found if OmegaConf.is_dict(found) else ():
-        if name in OWNED:
+    if not OmegaConf.is_dict(found):
+        return
+    for name in map(str, found):
+        if name in OWNED and not (name == "profiler" and OmegaConf.is_dict(found[name])):
             raise ConfigError(f"Expected no `trainer.{name}`, which docclf sets, got {found[name]}. {OWNED[name]}.")
+    _check_names([name for name in map(str, found) if name not in (*_GIVEN, "strategy")])
+    if (asked := str(found.get("accelerator", "auto"))) not in ("auto", "cpu"):
+        from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
+
+        kinds = {"gpu": CUDAAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator, "tpu": XLAAccelerator}
+        there = [name for name, kind in kinds.items() if kind.is_available()]
+        if asked not in there and not (asked == "gpu" and "mps" in there):
+            raise ConfigError(
+                f"Expected `trainer.accelerator` to be one that this machine has ({', '.join(['cpu', *there])}), "
+                f"got {asked}. Say trainer.accelerator=auto."
+            )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        return
+    from pytorch_lightning import Trainer
+
+    known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
+    for name in names:
+        if name not in known and name != "profiler":
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            way = f"Did you mean trainer.{near[0]}?" if near else f"Leave out trainer.{name}."
+            raise ConfigError(f"Expected arguments of Lightning's trainer below `trainer`, got {name}. {way}")
 
 
 def require_one_device(cfg: DictConfig) -> None:

@@ -7,6 +7,7 @@ anywhere: neither the run's config nor its data is needed.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from docclf.models.backbone import make_net, normalisation, require_known
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, load_backbone
 from docclf.models.frozen.head import Head
 from docclf.models.state import write_tensors
+from docclf.safety.permission import allow_options
 from docclf.safety.targets import build_model
 
 # Of what a folder may ask for.
@@ -93,14 +95,15 @@ def find_model(run: Path) -> Path:
     for folder in (run, run / FOLDER, run / "best" / FOLDER):
         if (folder / NAME).is_file():
             return folder
-    if not run.is_dir():
-        raise DataError(f"Expected the folder of a run or search in `run`, got {run}, which is no folder.")
-    how = (
-        f"python -m docclf.train --config-dir '{run / 'best'}' --config-name config"
-        if (run / "best" / "config.yaml").is_file()
-        else "the run's command again with refit=folds or refit=all"
-    )
-    raise DataError(f"Expected a trained model in {run}, got none: its run kept no weights. Train them with {how}.")
+    if not any((run / name).is_file() for name in ("result.yaml", "best/config.yaml")):
+        what = "where there is none" if run.is_dir() else "which is no folder"
+        raise DataError(f"Expected the folder of a run or search in `run`, got {run}, {what}.")
+    what = f"Expected a trained model in {run}, got none: its run kept no weights."
+    if (run / "best" / "config.yaml").is_file():
+        place = shlex.quote(str(run / "best"))
+        train = f"python -m docclf.train --config-dir {place} --config-name config{allow_options()}"
+        raise DataError(f"{what} Train them with\n  {train}")
+    raise DataError(f"{what} Give the run's command again with refit=folds or refit=all.")
 
 
 def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:

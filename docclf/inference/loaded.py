@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from docclf.data.reading.problems import reason
 from docclf.errors import DataError
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.inference.predictor import Predictor, choose_device
+from docclf.safety.permission import add_allowed
 
 _AT_ONCE = 64
 Page = str | Path | Image.Image
@@ -56,19 +57,23 @@ class Model:
         described = self._predict.description
         self.class_names, self.targets = list(described.class_names), list(described.targets)
 
-    def __call__(self, pages: Sequence[Page]) -> Prediction:
+    def __call__(self, pages: Iterable[Page]) -> Prediction:
         """Predict pages.
 
         Args:
             pages: Paths of images or PDF files, whose first pages are taken, or Pillow images.
 
         Raises:
-            DataError: A page cannot be read; the message says which.
+            DataError: A page cannot be read; the message says which. Or what was given is no list of pages.
         """
+        is_list = isinstance(pages, Iterable) and not isinstance(pages, Page)
+        given = [*pages] if is_list else []
+        if not is_list or not all(isinstance(page, Page) for page in given):
+            raise DataError(f"Expected a list of paths or Pillow images, got {pages!r}. Say model([page]).")
         found = [np.empty((0, len(self.targets)), np.float32)]
         with quiet_decoders():
-            for start in range(0, len(pages), _AT_ONCE):
-                some = pages[start : start + _AT_ONCE]
+            for start in range(0, len(given), _AT_ONCE):
+                some = given[start : start + _AT_ONCE]
                 read = [[self._read(page, size) for page in some] for size in self._predict.sizes]
                 aspects = np.array([aspect for _, aspect in read[0]], np.float32)
                 found.append(
@@ -93,6 +98,11 @@ def _file_of(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def load_model(run: str | Path, device: str = "auto") -> Model:
-    """The model of a run or of a search, to be called with pages; arguments and errors as for `Model`."""
+def load_model(run: str | Path, device: str = "auto", *, allow: Sequence[str] = ()) -> Model:
+    """The model of a run or of a search, to be called with pages; arguments and errors as for `Model`.
+
+    Args:
+        allow: Names of your own code that the model may call from now on, as after `--allow`: `["mine.*"]`.
+    """
+    add_allowed(allow)
     return Model(run, device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -48,7 +51,8 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
     known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
     raise NotAllowedError(
         f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
-        f"is called. If it is code of your own, allow it where you type the command: --allow {name}"
+        f"is called. If it is code of your own, allow it where you type the command: --allow {name} (in Python "
+        f"allow=[{str(name)!r}])"
     )
 
 
@@ -69,6 +73,54 @@ def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         for i, child in enumerate(value):
             yield from targets_in(child, f"{key}.{i}")
+
+
+def check_calls(value: Any, key: str) -> None:
+    """See that what a plain value of a config names, and may call, is there and takes the arguments beside it.
+
+    Args:
+        key: Where it stands in the config.
+
+    Raises:
+        ConfigError: It is not, or does not.
+    """
+    if not isinstance(value, Mapping):
+        return
+    for name, child in value.items():
+        check_calls(child, f"{key}.{name}")
+    if "_target_" not in value:
+        return
+    known = _parameters(value["_target_"], key)
+    wrong = [name for name in value if name not in (*known, "_target_", *_FLAGS)]
+    if wrong and not any(parameter.kind == parameter.VAR_KEYWORD for parameter in known.values()) and known:
+        near = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.5)
+        way = f"Did you mean {key}.{near[0]}?" if near else f"Leave out {key}.{wrong[0]}."
+        raise ConfigError(f"Expected arguments of {value['_target_']} below `{key}`, got {wrong[0]}. {way}")
+
+
+def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:
+    """Of what is to be called; none where that is not known."""
+    try:
+        return inspect.signature(pkgutil.resolve_name(target)).parameters
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"Expected `{key}._target_` to name something that can be imported, got {target}: {error}. "
+            "Look at its spelling; the folder of your code must be the current one, or on PYTHONPATH."
+        ) from error
+    except (TypeError, ValueError):  # not to be called, or without a signature
+        return {}
+
+
+def _require_whole(value: Any, key: str, given: Mapping[str, Any]) -> None:
+    if not isinstance(value, Mapping) or "_target_" not in value or value.get("_partial_") or value.get("_args_"):
+        return
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for name, parameter in _parameters(value["_target_"], key).items():
+        if parameter.default is parameter.empty and parameter.kind in kinds and name not in (*value, *given):
+            raise ConfigError(
+                f"Expected `{key}.{name}`, which {value['_target_']} needs, got no value. "
+                f"Say +{key}.{name}=VALUE, or +{key}._partial_=true where docclf gives it."
+            )
 
 
 def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
@@ -93,6 +145,8 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         here = listed.get(where, ()) if isinstance(listed, Mapping) else listed
         require_allowed(target, here, f"{where}._target_")
         names.add(target)
+    check_calls(plain, key)
+    _require_whole(plain, key, given)
     names.update(allowed())  # where a function returns what is callable, Hydra looks at the name of its class, too
     try:
         return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)

@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from docclf.errors import ConfigError
 
@@ -14,6 +15,7 @@ from docclf.errors import ConfigError
 # environment alone, which worker processes and the jobs of launchers inherit; no config can set it.
 VARIABLE = "DOCCLF_ALLOW"
 _OPTION = "--allow"
+_EXAMPLE = f"Say {_OPTION} 'mine.*'"
 _PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
 
 
@@ -23,18 +25,26 @@ def take_allowed() -> None:
     Raises:
         ConfigError: It names nothing.
     """
-    kept, found, arguments = [], os.environ.get(VARIABLE, "").split(","), iter(sys.argv)
+    kept, found, arguments = [], [], iter(sys.argv)
     for text in arguments:
         if text != _OPTION and not text.startswith(f"{_OPTION}="):
             kept.append(text)
             continue
         names = next(arguments, "") if text == _OPTION else text.partition("=")[2]
-        if not names:
-            raise ConfigError(f"Expected a dotted name after {_OPTION}, got none. Say {_OPTION} mine.*")
+        if not names or names.startswith("-"):
+            raise ConfigError(f"Expected a dotted name after {_OPTION}, got {names or 'none'}. {_EXAMPLE}")
+        if Path(names).is_file():
+            raise ConfigError(f"Expected a dotted name after {_OPTION}, got the file {names}. {_EXAMPLE}, with quotes")
         found += names.split(",")
     if len(kept) < len(sys.argv):
         sys.argv[:] = kept
-        os.environ[VARIABLE] = ",".join(dict.fromkeys(filter(None, map(str.strip, found))))
+        add_allowed(found)
+
+
+def add_allowed(names: Iterable[str]) -> None:
+    """Allow more, in this process and in those that it starts."""
+    found = [*os.environ.get(VARIABLE, "").split(","), *names]
+    os.environ[VARIABLE] = ",".join(dict.fromkeys(filter(None, map(str.strip, found))))
 
 
 def allowed() -> tuple[str, ...]:
@@ -47,7 +57,7 @@ def allowed() -> tuple[str, ...]:
     if wrong := [text for text in patterns if not _PATTERN.fullmatch(text)]:
         raise ConfigError(
             f"Expected {VARIABLE} to hold dotted names such as mine.Model or mine.*, with commas between, "
-            f"got {wrong[0]!r}. Say {_OPTION} mine.*"
+            f"got {wrong[0]!r}. {_EXAMPLE}"
         )
     return patterns
 

@@ -96,6 +96,18 @@ def check_targets(cfg: DictConfig) -> None:
         allow.require_allowed(FORMER.get(str(name), name), _listed(key), f"{key}._target_")
 
 
+def check_parts(cfg: DictConfig) -> None:
+    """See that what a config names is there and takes its arguments. Imports it, and torch with most of it.
+
+    Raises:
+        ConfigError: It is not, or does not.
+    """
+    for key in SLOTS:
+        node = OmegaConf.select(cfg, key)
+        if OmegaConf.is_dict(node) and "." not in key:
+            allow.check_calls(_today(OmegaConf.to_container(node, resolve=True)), key)
+
+
 def build(node: Any, key: str, **given: Any) -> Any:
     """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build`.
 

@@ -171,6 +171,7 @@ def test_a_model_of_which_half_is_written_is_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         save_ensemble(run / FOLDER, saved.description, {"a": saved.nets[0].state_dict(), "b": tmp_path / "missing"})
     assert not (run / FOLDER / "model.yaml").exists()
+    (run / "result.yaml").touch()
     with pytest.raises(DataError, match="its run kept no weights"):
         find_model(run)
 
@@ -188,12 +189,15 @@ def test_a_model_is_found_from_its_run_its_search_and_itself(saved: Saved, tmp_p
 def test_where_there_is_none_the_message_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"got {tmp_path / 'nowhere'}, which is no folder"):
         find_model(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=f"got {tmp_path}, where there is none"):
+        find_model(tmp_path)
+    (tmp_path / "result.yaml").touch()
     with pytest.raises(DataError, match=r"run's command again with refit=folds or refit=all\."):
         find_model(tmp_path)
     best = tmp_path / "my search" / "best"
     best.mkdir(parents=True)
     (best / "config.yaml").touch()
-    with pytest.raises(DataError, match=f"python -m docclf.train --config-dir '{best}' --config-name config"):
+    with pytest.raises(DataError, match=f"\n  python -m docclf.train --config-dir '{best}' --config-name config$"):
         find_model(best.parent)
 
 

@@ -261,7 +261,7 @@ def test_large_weights_get_a_file_of_their_own(
     ("overrides", "kind", "message"),
     [
         (["run=nowhere"], DataError, "Expected the folder of a run or search in `run`, got nowhere"),
-        (["run='{root}'"], DataError, "Expected a trained model in"),
+        (["run='{root}'"], DataError, ", where there is none"),
         (["run=???"], ConfigError, "Expected `run`, got no value"),
         (["pages=nowhere"], DataError, "Expected a folder or a CSV file at `data.root`, got nowhere"),
         (["pages='{root}/broken'"], DataError, "that can be read, got 0.png: ValueError: the file is empty"),

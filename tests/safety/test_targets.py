@@ -91,7 +91,10 @@ def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("DOCCLF_ALLOW", pattern)
         assert build({"_target_": "mine.Turned", "by": 2}, "augment").by == 2
     monkeypatch.setenv("DOCCLF_ALLOW", "min.*,mine.Turne")
-    with pytest.raises(ConfigError, match=r"allow it where you type the command: --allow mine\.Turned$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"allow it where you type the command: --allow mine\.Turned \(in Python allow=\['mine\.Turned'\]\)$",
+    ):
         build({"_target_": "mine.Turned", "by": 2}, "augment")
 
 

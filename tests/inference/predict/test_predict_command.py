@@ -27,7 +27,7 @@ Compose = Callable[..., DictConfig]
     ("overrides", "message"),
     [
         (["run=nowhere"], "Expected the folder of a run or search in `run`, got nowhere"),
-        (["run='{root}'"], "Expected a trained model in"),
+        (["run='{root}'"], ", where there is none"),
         (["run='{root}/damaged'"], "Expected a whole model in"),
         (["run=???"], "Expected `run`, got no value"),
         (["tta=turns"], "Expected `tta` to be one of none, flips, rotations, got turns"),
