@@ -105,7 +105,7 @@ class PageClassifier(pl.LightningModule):
         self._keep_constants(channels, class_weights or None)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
-        self.logits = torch.empty(0, num_classes)
+        self.num_classes, self.logits = num_classes, torch.empty(0, num_classes)
         self.clean_logits: Tensor | None = None
 
     def _keep_constants(self, channels: int, class_weights: Any) -> None:
@@ -143,6 +143,9 @@ class PageClassifier(pl.LightningModule):
         """Logits of shape (n, num_classes) for RGB images of shape (n, 3, height, width) in [0, 1]."""
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         logits: Tensor = (self.net if self.training else self.kept)(normalised)
+        if logits.shape[1:] != (self.num_classes,):
+            shapes = f"(n, {self.num_classes}), a number for each class, got {tuple(logits.shape)}"
+            raise ConfigError(f"Expected the net to return logits of shape {shapes}. Change its last layer.")
         return logits
 
     def configure_optimizers(self) -> Any:

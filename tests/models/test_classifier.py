@@ -123,3 +123,12 @@ def test_a_name_like_no_other_is_refused_without_guesses() -> None:
 def test_an_unknown_tag_of_weights_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"got `resnet18\.imagenet_best`.*resnet18\.a1_in1k"):
         build("resnet18.imagenet_best")
+
+
+def test_a_net_with_another_number_of_outputs_is_told_of() -> None:
+    def make(**_: Any) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(7))
+
+    model = build(num_classes=5, net=make)
+    with pytest.raises(ConfigError, match=r"logits of shape \(n, 5\), a number for each class, got \(2, 7\)"):
+        model(torch.zeros(2, 3, 32, 32))
