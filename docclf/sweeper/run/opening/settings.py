@@ -95,7 +95,7 @@ def _require_known(given: Iterable[str], kind: type[Any], before: str = "") -> N
     known = [field.name for field in fields(kind) if field.name not in ("_target_", "defaults")]
     for key in given:
         if key not in known:
-            near = ["params"] if key == "search_space" else nearest(key, known, n=1)  # Hydra's name until 1.3
+            near = ["params"] if key == "search_space" else nearest(key, known, n=1)  # as it was called once
             hint = f"Did you mean hydra.sweeper.{before}{near[0]}?" if near else f"It has {', '.join(known)}."
             raise ConfigError(f"Expected settings that the sweeper has, got `hydra.sweeper.{before}{key}`. {hint}")
 
