@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
+from docclf.errors import ConfigError
 from docclf.safety.untrusted import inside
 
 _SEARCHPATH = "hydra.searchpath"
@@ -65,10 +66,33 @@ class Composer:
         Args:
             overrides: As typed.
             last: One more, in place of those of its key.
+
+        Raises:
+            ConfigError: What is given as an option is no name.
         """
         kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
         given = [*self.searchpath, *kept, *([last] if last else [])]
-        return GlobalHydra.instance().config_loader().load_configuration(self.name, given, self.mode)
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            return loader.load_configuration(self.name, given, self.mode)
+        except (ValueError, TypeError):
+            self._require_names(overrides)
+            raise
+
+    def _require_names(self, overrides: Sequence[str]) -> None:
+        """See that each group gets names of options: Hydra ends in a traceback, or speaks of types."""
+        loader = GlobalHydra.instance().config_loader()
+        for override in parsed(overrides):
+            key, value = override.key_or_group, override.value()
+            names = value if isinstance(value, list) else [value]
+            if override.is_sweep_override() or override.is_delete() or all(isinstance(name, str) for name in names):
+                continue
+            if options := loader.get_group_options(key, config_name=self.name, overrides=self.searchpath):
+                option = "none" if "none" in options else options[0]
+                raise ConfigError(
+                    f"Expected an option of `{key}`, {', '.join(options)}, got {override.get_value_string()}. "
+                    f"Leave it out for the default, or say for example {key}={option}"
+                )
 
     def options(self, group: str) -> Iterator[tuple[str, Path]]:
         """Options of a group that foreign folders have and docclf has not, each with its file."""

@@ -1,22 +1,74 @@
-"""Settings of Hydra that are looked at before it acts on them, since it would end in a traceback."""
+"""Flags and settings of Hydra that are looked at before it acts on them, since it would end in a traceback."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
+from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationValidationError, OmegaConfBaseException
 
+from docclf.cli.composing import parsed
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.targets import whitelist
+from docclf.sweeper.hydra_private import read_arguments
 
 _OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+# Of which Hydra takes one.
+_ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
+
+
+def settle_flags() -> Any:
+    """Read the command line, in which -m is left out where a search is only shown.
+
+    Raises:
+        ConfigError: Flags that do not go together, at which Hydra would end in a traceback, or act otherwise.
+        OverrideParseException: Hydra will say so too.
+    """
+    given = read_arguments(sys.argv[1:])
+    if given.help:
+        return given
+    if given.multirun and (given.cfg or given.info):
+        _show_search(given)
+        given = read_arguments(sys.argv[1:])
+    for name, value in (("--resolve", ""), ("--package", f" {given.package}")):
+        if getattr(given, name[2:]) and not given.cfg:
+            raise ConfigError(f"Expected --cfg with {name}, got it alone. Say --cfg job {name}{value}")
+    if given.hydra_help and (own := [text for text in given.overrides if not text.lstrip("+~").startswith("hydra")]):
+        raise ConfigError(f"Expected --hydra-help alone, got {own[0]} besides. For help with that say --help")
+    actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(given, name)]
+    if len(actions) > 1:
+        raise ConfigError(f"Expected one of {' and '.join(actions)}, got both. Leave out {actions[0]}")
+    asked = [text for text in given.overrides if re.fullmatch(r"(install|uninstall|query)=(bash|fish|zsh)", text)]
+    if given.shell_completion and len(asked) != 1:
+        raise ConfigError("Expected a shell: bash, fish or zsh. Say --shell-completion install=bash")
+    return given
+
+
+def _show_search(given: Any) -> None:
+    """Have what is searched on the command line shown where that of a config is: Hydra takes no sweep without -m."""
+    from docclf.sweeper.space.grammar import encode  # with Optuna, for which other commands need not wait
+
+    sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
+    shown = {}
+    for override in parsed(given.overrides):
+        if not override.is_sweep_override():
+            continue
+        text, key = str(override.input_line), override.get_key_element()
+        if key.lstrip("+").startswith(("hydra", "hparams_search")):
+            is_listed = isinstance(override.value(), ChoiceSweep)
+            option = next(override.sweep_string_iterator()) if is_listed else "NAME"
+            raise ConfigError(f"Expected one option of `{key}` to show, got several: {text}. Say {key}={option}")
+        shown[text] = f"++hydra.sweeper.params={{{key}:{encode(text.partition('=')[2])}}}"
+    sys.argv[1:] = [shown.get(text, text) for text in sys.argv[1:]]
 
 
 def require_plugins(config: DictConfig) -> None:
@@ -48,8 +100,7 @@ def require_search(config: DictConfig, overrides: Sequence[str], config_name: st
     Raises:
         ConfigError: It has not.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    is_sweep = any(override.is_sweep_override() for override in parsed) or config.hydra.sweeper.get("params")
+    is_sweep = any(override.is_sweep_override() for override in parsed(overrides)) or config.hydra.sweeper.get("params")
     if config_name == "train" and not is_sweep and config.hydra.sweeper["_target_"] == _HYDRAS:
         raise ConfigError(
             "Expected a search with -m, or values to go through as in seed=1,2, got neither. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -23,9 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR, __version__
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
-from docclf.cli.hydra_settings import require_plugins, require_resolvable, require_search
+from docclf.cli.hydra_settings import require_plugins, require_resolvable, require_search, settle_flags
 from docclf.cli.leaves import TABLES, check_leaves
-from docclf.errors import DocclfError
+from docclf.errors import ConfigError, DocclfError
 from docclf.safety.permission import take_allowed
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
@@ -54,7 +54,6 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                 settle_in()
                 escape_logs()
                 take_allowed()
-                _show_searches()
                 take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
@@ -74,22 +73,25 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
 
 
 def _check(config_name: str) -> None:
-    """See `docclf.cli.foreign.check_foreign` and `docclf.cli.leaves.check_leaves`."""
-    given = read_arguments(sys.argv[1:])
-    if given.shell_completion:
-        return
+    """See `docclf.cli.hydra_settings`, `docclf.cli.foreign.check_foreign` and `docclf.cli.leaves.check_leaves`."""
     try:
+        given = settle_flags()
+        if given.shell_completion:
+            return
         config = check_foreign(given, config_name)
         if config is not None and config.hydra.job.chdir:
             _stay_here(given.overrides)
         if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
             check_leaves(config, TABLES[config_name])
+            _require_known_keys(config, TABLES[config_name])
             require_plugins(config)
             if given.multirun:
                 require_search(config, given.overrides, config_name)
                 require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
+    except OverrideParseException:  # which Hydra tells of, parsing it again
+        return
     except (
         yaml.YAMLError,
         ValueError,
@@ -102,11 +104,19 @@ def _check(config_name: str) -> None:
         GlobalHydra.instance().clear()
 
 
-def _show_searches() -> None:
-    """Let `--cfg` and `--info` show what a search is made of, too: Hydra takes them without -m alone."""
-    given = read_arguments(sys.argv[1:])
-    if given.multirun and (given.cfg or given.info):
-        sys.argv[1:] = [text for text in sys.argv[1:] if text not in ("-m", "--multirun")]
+def _require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
+    """Refuse keys that would change nothing, in the sections that only docclf reads.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for room in ("search", "finalists", "results"):
+        keys = [key for key in known if key.startswith(f"{room}.")]
+        for key in (f"{room}.{name}" for name in config.get(room) or ()):
+            if key not in keys:
+                near = nearest(key, keys, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"Leave it out: there are {', '.join(keys)}."
+                raise ConfigError(f"Expected keys that `{room}` has, got `{key}`. {hint}")
 
 
 def _stay_here(overrides: Sequence[str]) -> None:

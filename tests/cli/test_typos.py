@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
-from docclf.cli.typos import quoting_hint, suggestions
+from docclf import CONF_DIR
+from docclf.cli.typos import answer_typos, quoting_hint, suggestions
+from docclf.sweeper.hydra_private import read_arguments
 
 SEARCH = "hparams_search=optuna"
 
@@ -144,3 +148,51 @@ def test_other_errors_are_left_alone(tmp_path: Path) -> None:
 )
 def test_a_setting_of_the_sweeper_is_named_by_where_it_is(typed: str, meant: str) -> None:
     assert suggestions("train", ["hparams_search=optuna", typed]) == [meant]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--resolve"], "got it alone. Say --cfg job --resolve"),
+        (["-m", SEARCH, "--package", "model"], "got it alone. Say --cfg job --package model"),
+        (["-m", "-sc", "install=bash"], "got both. Leave out --multirun"),
+        (["-sc", "install=basch"], "Say --shell-completion install=bash"),
+        (["--hydra-help", "data=folder"], "got data=folder besides. For help with that say --help"),
+        (["-m", "hparams_search=optuna,head", "--cfg", "job"], "Say hparams_search=optuna"),
+        (["-m", "hparams_search=glob(*)", "--info"], "Say hparams_search=NAME"),
+        (["hparams_search=null"], "or say for example hparams_search=augmentation"),
+        (["logger=null"], "or say for example logger=none"),
+        (["model=[5]"], "got [5]. Leave it out for the default, or say for example model=convnext_tiny"),
+        (["+search.n_trial=1"], "Did you mean search.n_trials?"),
+        (["++results.x=1"], "Leave it out: there are results.pickle."),
+    ],
+)
+def test_what_hydra_would_not_tell_is_told_in_a_sentence(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        answer_typos("train")(lambda: None)()
+    assert str(stop.value).startswith("ConfigError: Expected ") and str(stop.value).endswith(told)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["+zzz=1"], ["+model.zzz=1"], ["--hydra-help", "hydra.verbose=true"], ["-sc", "query=bash"], ["--help"]],
+)
+def test_what_hydra_takes_is_left_to_it(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    assert answer_typos("train")(lambda: "called")() == "called"
+
+
+def test_ranges_of_the_command_line_are_shown_with_those_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = ["optimizer.lr=interval(1e-4, 1e-3)", "+x=1,2", "model=choice(mobilenet,swin_tiny)"]
+    monkeypatch.setattr(sys, "argv", ["train", "-m", SEARCH, *searched, "--cfg", "hydra"])
+    answer_typos("train")(lambda: None)()
+    given = read_arguments(sys.argv[1:])
+    assert given.cfg == "hydra" and not given.multirun
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR)):
+        params = compose("train", given.overrides, return_hydra_config=True).hydra.sweeper.params
+    assert "data.fit" in params and params["model"] == "choice(mobilenet,swin_tiny)"
+    assert params["optimizer.lr"] == "interval(1e-4, 1e-3)" and params["+x"] == "1,2"

@@ -17,6 +17,12 @@ import pytest
         ("hydra.sweeper.timeout=soon", "Expected the timeout to be seconds, or a text such as 90s, 30m or 1h30m"),
         ("hydra.sweeper.timeout=0", "got timeout=0."),
         ("hydra.sweeper.n_trials=null", "Expected a search that ends, got n_trials=null and timeout=null."),
+        ("+hydra.sweeper.n_trial=1", "got `hydra.sweeper.n_trial`. Did you mean hydra.sweeper.n_trials?"),
+        ("+hydra.sweeper.zzz=1", "got `hydra.sweeper.zzz`. It has sampler, pruner, metric, "),
+        ("+hydra.sweeper.search_space.x.type=float", "Did you mean hydra.sweeper.params?"),
+        ("+hydra.sweeper.finalists.top=1", "Did you mean hydra.sweeper.finalists.top_k?"),
+        ("hydra.sweep.dir=multirun/${hydra.sweeper.study_name}", "or name it: hydra.sweeper.study_name=NAME"),
+        ("hydra.sweeper.params={x: null, n: null, colour: null}", "or run one trial: hydra.sweeper.n_trials=1"),
         ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
         ("hydra.sweeper.constraints=abc", "as in '{train_seconds: 60}', or to be null, got abc."),
         ("hydra.sweeper.finalists.overrides=abc", "`hydra.sweeper.finalists.overrides` to map names to values"),
@@ -34,6 +40,12 @@ def test_what_cannot_work_is_refused_before_the_first_trial(override: str, messa
     assert message in output
     assert "Traceback" not in output
     assert not (toy.folder / "0").exists()
+
+
+def test_a_search_of_nothing_may_have_one_trial(toy: Any) -> None:
+    output = toy.run("x=0", "n=1", "colour=blue", "n_trials=1", "hydra.sweeper.warm_start=all").output
+    assert toy.states() == ["COMPLETE"]
+    assert "warm_start=all changes nothing without warm_start_from" in output
 
 
 @pytest.mark.slow

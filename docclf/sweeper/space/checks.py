@@ -77,8 +77,10 @@ def check_values(
         check: Raises ConfigError for a config with a value that cannot be.
 
     Raises:
-        SpaceError: A value cannot be composed, or is refused.
+        SpaceError: A value cannot be composed, or is refused; or there is nothing to search.
     """
+    if not space.distributions:
+        _require_one_trial(compose(space.overrides({})).hydra.sweeper)
 
     def tried(overrides: Sequence[str]) -> None:
         config = compose(overrides)
@@ -104,6 +106,14 @@ def check_values(
             for key, value in values.items():
                 _compose(space, tried, {key: value})
             raise
+
+
+def _require_one_trial(sweeper: DictConfig) -> None:
+    if sweeper.n_trials != 1 and not sweeper.custom_search_space:
+        raise SpaceError(
+            "Expected keys to search, got none: every trial would be the same. Give one a range, such as "
+            "'KEY=interval(0, 1)', or run one trial: hydra.sweeper.n_trials=1"
+        )
 
 
 def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def to_distribution(override: Override) -> BaseDistribution:
         # The order of a set means nothing to a sampler, and a continued study must have the same one.
         if isinstance(sweep := override.value(), ChoiceSweep | RangeSweep):
             sweep.shuffle = False
+        if (tags := getattr(sweep, "tags", None)) and not ("log" in tags and override.is_interval_sweep()):
+            raise ValueError("the one tag is log, of an interval")
         if override.is_choice_sweep():
             choices: list[Any] = []
             for element in override.sweep_iterator():

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError
 from docclf.sweeper.config import ClimbConfig, FinalistsConfig, Settings
 from docclf.sweeper.space.duration import read_timeout
+from docclf.sweeper.space.keys import nearest
 from docclf.sweeper.study.outcome import read_bound
+
+log = logging.getLogger(__name__)
 
 _RANGES = {
     "stop_when_stagnant": (1, math.inf),
@@ -37,6 +44,7 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
         ConfigError: One is out of range, or no mapping where there must be one.
     """
     asked = {key: to_plain(value) for key, value in given.items()}
+    _require_known(asked, Settings)
     _require_mappings(asked)
     n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
     if n_trials is None and timeout is None:
@@ -46,11 +54,24 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
         )
     if n_trials is not None and n_trials < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
+    for key, kind in (("finalists", FinalistsConfig), ("climb", ClimbConfig)):
+        _require_known(asked[key] or {}, kind, f"{key}.")
     climb = None if not asked["climb"] else ClimbConfig(**asked.pop("climb"))
     total = math.inf if n_trials is None else n_trials
     settings = Settings(
         **asked | {"finalists": FinalistsConfig(**asked["finalists"]), "climb": climb}, n_trials=total, timeout=timeout
     )
+    _require_ranges(settings)
+    for name, bound in (settings.constraints or {}).items():
+        try:
+            read_bound(bound)
+        except ValueError:
+            message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
+            raise ConfigError(message) from None
+    return settings
+
+
+def _require_ranges(settings: Settings) -> None:
     if settings.n_jobs != "auto" and not (isinstance(settings.n_jobs, int) and settings.n_jobs > 0):
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings.n_jobs}.")
     if (top_k := settings.finalists.top_k) < 0:
@@ -61,13 +82,22 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
             raise ConfigError(f"Expected `hydra.sweeper.{key}` to be at least {least}{upper}, got {value}.")
     if settings.warm_start not in ("best", "all"):
         raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings.warm_start}.")
-    for name, bound in (settings.constraints or {}).items():
-        try:
-            read_bound(bound)
-        except ValueError:
-            message = f'Expected the bound of the constraint `{name}` to be a number, "<= 60" or ">= 0.5", got {bound}.'
-            raise ConfigError(message) from None
-    return settings
+    if settings.warm_start == "all" and not settings.warm_start_from:
+        log.warning("warm_start=all changes nothing without warm_start_from, the folder of another search")
+    if settings.study_name is None and HydraConfig.initialized() and Path(HydraConfig.get().sweep.dir).name == "None":
+        raise ConfigError(
+            "Expected `hydra.sweeper.study_name`, which the folder of the search is named by, got null. "
+            "Leave it out, or name it: hydra.sweeper.study_name=NAME"
+        )
+
+
+def _require_known(given: Iterable[str], kind: type[Any], before: str = "") -> None:
+    known = [field.name for field in fields(kind) if field.name not in ("_target_", "defaults")]
+    for key in given:
+        if key not in known:
+            near = ["params"] if key == "search_space" else nearest(key, known, n=1)  # as it was called once
+            hint = f"Did you mean hydra.sweeper.{before}{near[0]}?" if near else f"It has {', '.join(known)}."
+            raise ConfigError(f"Expected settings that the sweeper has, got `hydra.sweeper.{before}{key}`. {hint}")
 
 
 def _require_mappings(asked: Mapping[str, Any]) -> None:
