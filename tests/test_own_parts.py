@@ -108,6 +108,17 @@ def test_nothing_runs_that_is_not_allowed(root: Path, tmp_path: Path, allow: tup
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("allow", "said"),
+    [(("--allow",), "got none"), (("--allow", "--cfg", "job"), "got --cfg"), (("--allow=a.py",), "file")],
+)
+def test_what_is_no_name_after_allow_is_told(tmp_path: Path, allow: tuple[str, ...], said: str) -> None:
+    (tmp_path / "a.py").touch()  # as the shell makes of a.*
+    done = command(tmp_path, "docclf.train", *allow)
+    assert done.returncode == 1 and done.stdout.startswith("ConfigError: Expected a dotted name after --allow, got ")
+    assert said in done.stdout and "Say --allow 'mine.*'" in done.stdout
+
+
 def test_a_search_of_ones_own_space_and_sampler_in_two_processes(root: Path, tmp_path: Path) -> None:
     totals = ("search.n_trials=3", "finalists.top_k=0", "search.workers=2", "report=false", "search.ensemble=false")
     arguments = ("-m", "--config-dir", str(PROJECT / "conf"), *ALLOWED, "hparams_search=mine", *totals, *TINY)

@@ -53,7 +53,10 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
             try:
                 settle_in()
                 escape_logs()
-                take_allowed()
+                try:
+                    take_allowed()
+                except DocclfError as error:
+                    raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
                 take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
