@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep
@@ -24,6 +25,20 @@ _OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # Of which Hydra takes one.
 _ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
+
+
+def fill_in_home(text: str) -> str:
+    """An override whose value is a path below `~`, which shells fill in at the beginning of a word alone.
+
+    >>> fill_in_home("data.root=~/pages").startswith("data.root='/"), fill_in_home("~seed"), fill_in_home("x=a~/b")
+    (True, '~seed', 'x=a~/b')
+    """
+    key, equals, value = text.partition("=")
+    path = value.strip("'\"")
+    if not equals or not (path == "~" or path.startswith("~/")):
+        return text
+    quoted = str(Path(path).expanduser()).replace("'", "\\'")
+    return f"{key}='{quoted}'"
 
 
 def settle_flags() -> Any:

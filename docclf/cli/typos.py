@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR, __version__
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
-from docclf.cli.hydra_settings import require_plugins, require_resolvable, require_search, settle_flags
+from docclf.cli.hydra_settings import fill_in_home, require_plugins, require_resolvable, require_search, settle_flags
 from docclf.cli.leaves import TABLES, check_leaves
 from docclf.errors import ConfigError, DocclfError
 from docclf.safety.permission import take_allowed
@@ -35,6 +35,8 @@ from docclf.sweeper.storage.passwords import take_arguments
 Command = Callable[..., Any]
 # What Hydra reads as a call, a list or a mapping, and what has quotes already
 _CALLS = "choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list"
+# Config of a command to the key of its first path, where that is not the one of pages.
+_FIRST = {"predict": "run", "export_model": "run"}
 _IS_NO_TEXT = re.compile(rf"""({_CALLS})\(|[\[{{]|.*['"]""")
 
 
@@ -57,13 +59,14 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                     take_allowed()
                 except DocclfError as error:
                     raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
+                sys.argv[1:] = map(fill_in_home, sys.argv[1:])
                 take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
                     return main(*args, **kwargs)
             except SystemExit as stop:
                 if isinstance(stop.__context__, OverrideParseException):
-                    sys.stderr.write(quoting_hint(stop.__context__.override))
+                    sys.stderr.write(grammar_hint(stop.__context__.override, _FIRST.get(config_name, "data.root")))
                 elif isinstance(stop.__context__, ConfigCompositionException):
                     given = read_arguments(sys.argv[1:])
                     found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
@@ -129,9 +132,15 @@ def _stay_here(overrides: Sequence[str]) -> None:
     sys.argv.insert(at, "hydra.job.chdir=false")
 
 
-def quoting_hint(override: str) -> str:
-    """How to write an override that Hydra's grammar does not take, if its value is a text; else nothing."""
+def grammar_hint(override: str, first: str = "data.root") -> str:
+    """How to write an override that Hydra's grammar does not take: a path, a range, a text; else nothing.
+
+    Args:
+        first: The key of a path that stands alone.
+    """
     key, equals, value = override.partition("=")
+    if not equals and Path(override).exists():
+        return f"Did you mean {first}={override}?\n"
     if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
     quoted = f"\"{key}='{value}'\""

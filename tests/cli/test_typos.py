@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from docclf import CONF_DIR
-from docclf.cli.typos import answer_typos, quoting_hint, suggestions
+from docclf.cli.hydra_settings import fill_in_home
+from docclf.cli.typos import answer_typos, grammar_hint, suggestions
 from docclf.sweeper.hydra_private import read_arguments
 
 SEARCH = "hparams_search=optuna"
@@ -126,9 +127,19 @@ def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> N
         "data={a",
         "lr=tag(log, interval(1,2)",
     )
-    assert [quoting_hint(text) for text in others] == [""] * len(others)
+    assert [grammar_hint(text) for text in others] == [""] * len(others)
     for path in ("/home/실험 데이터 (1)/pages", "C:[a]", "scans (2)"):
-        assert quoting_hint(f"data.root={path}").rstrip().endswith(f"\"data.root='{path}'\"")
+        assert grammar_hint(f"data.root={path}").rstrip().endswith(f"\"data.root='{path}'\"")
+
+
+def test_a_path_alone_and_a_path_from_home_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cwd = tmp_path / "here"
+    cwd.mkdir()
+    assert run("docclf.predict", "../here", cwd=cwd)[1][-1] == "Did you mean run=../here?"
+    assert run("docclf.data", "../here", cwd=cwd)[1][-1] == "Did you mean data.root=../here?"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("data.root=~/a b", "data.root='~/a b'"):
+        assert fill_in_home(given) == f"data.root='{tmp_path}/a b'"
 
 
 def test_other_errors_are_left_alone(tmp_path: Path) -> None:
