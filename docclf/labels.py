@@ -71,8 +71,11 @@ def _review(options: argparse.Namespace) -> str:
     steps = next_steps(found, root, file)
     try:
         server = ReviewServer(beside(suspects), found.classes, decisions, root, next_steps=steps, port=options.port)
-    except OSError as error:
-        raise ConfigError(f"Expected a free port in --port, got {options.port}: {error.strerror}.") from error
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"Expected a free port in --port, got {options.port}: {str(error).rstrip('.')}. "
+            "Leave --port out for any that is free."
+        ) from error
     with server, quiet_decoders():
         sys.stdout.write(f"{len(suspects)} labels to review: {server.address}\nCtrl-C ends.\n")
         sys.stdout.flush()
@@ -89,6 +92,9 @@ def _review(options: argparse.Namespace) -> str:
 def _file(options: argparse.Namespace, found: Run) -> Path:
     """Where decisions go. Those that the run was trained with stand in another file, which is to grow."""
     file: Path = options.file or options.run / "corrections.csv"
+    if file.is_dir():
+        place = shlex.quote(str(file / "corrections.csv"))
+        raise ConfigError(f"Expected the name of a file in --file, got the folder {file}. Say --file {place}")
     if options.file is None and found.data.get("corrections") and not file.exists():
         used = found.resolved.get("data.corrections", "FILE")
         raise ConfigError(

@@ -158,6 +158,10 @@ def test_pages_are_shown_in_their_proportions_and_none_from_elsewhere(review: St
 
 def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = place / "run"
+    assert main([str(run), "--no-browser", "--port", "99999"]) == 2
+    assert "got 99999: bind(): port must be 0-65535. Leave --port out" in capsys.readouterr().err
+    assert main([str(run), "--file", str(place)]) == 2
+    assert f"got the folder {place}. Say --file {place}/corrections.csv\n" in capsys.readouterr().err
     assert main([str(run), "--root", str(place / "away")]) == 2
     assert "Expected the pages of" in capsys.readouterr().err
     (run / "corrections.csv").write_text("ID,new\na,b\n")
