@@ -160,9 +160,7 @@ def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: P
 
 def _file(place: str) -> Path | None:
     """The file that a path or URL names; None of a database server."""
-    if place.startswith("sqlite:///"):
-        return sqlite_path(place)
-    return None if "://" in place else Path(place)
+    return None if "://" in place.removeprefix("sqlite:///") else sqlite_path(place)
 
 
 def _open_copy(path: Path, scratch: Path) -> BaseStorage:

@@ -111,12 +111,13 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file that a URL of SQLite names.
+    """The file that a URL of SQLite names; of a path, that itself.
 
-    >>> sqlite_path("sqlite:////a%3Fb/100%25.db?timeout=9")
-    PosixPath('/a?b/100%.db')
+    >>> str(sqlite_path("sqlite:////a%3Fb/100%25.db?timeout=9")), str(sqlite_path("a%3F.log"))
+    ('/a?b/100%.db', 'a%3F.log')
     """
-    return Path(unquote(url.removeprefix(_SQLITE).partition("?")[0]))
+    place = url.removeprefix(_SQLITE)
+    return Path(place if place == url else unquote(place.partition("?")[0]))
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -127,7 +128,7 @@ def open_storage(url: str) -> BaseStorage:
     """
     if not _is_file(url):
         return _open(url, os.getpid(), 0)
-    path = sqlite_path(url) if url.startswith(_SQLITE) else Path(url)
+    path = sqlite_path(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # so that it has an inode: a file that was removed and made again is another storage
