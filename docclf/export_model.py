@@ -96,7 +96,8 @@ def _require(output: Path) -> None:
             f"Expected the packages {', '.join(_PACKAGES)}, got none called {' or '.join(missing)}. "
             "Install them with: pip install 'docclf[onnx]'"
         )
-    if output.exists() and not (output.is_dir() and ((output / _ONNX).is_file() or not any(output.iterdir()))):
+    found = {path.name for path in output.iterdir()} if output.is_dir() else {""}
+    if output.exists() and found and not found >= {_ONNX, _DESCRIPTION}:
         raise ConfigError(
             f"Expected `output` to be a new folder, an empty one or an exported one, got {output} with other files."
         )
@@ -117,11 +118,13 @@ def _pages_to_check(
     """Pages as the model sees them, aspect ratios, and where they are: in `given` or the run's data; None for noise."""
     import torch
 
+    if given and not given.exists():
+        raise DataError(f"Expected a folder or a CSV file in `pages`, got {given}: nothing is there. Leave it out.")
     try:
         root = given or _data_root(folder.parent)
         return *_read_pages(root, description), root
     except DataError as error:
-        if given is not None:
+        if given:
             raise
         log.warning(f"Found no pages of the run, so checking on noise; pages=DIR names some. {error}")
     generator, shape = torch.Generator().manual_seed(0), (_N_CHECKED, description.channels)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import re
 import shlex
 import sys
 import webbrowser
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from docclf.results.reading import Run
 
 _AFTER = "outputs/corrected"
-_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 _DESCRIPTION = """\
 Open a page with the labels of a run that look wrong: keep, relabel or drop each, by keyboard. Every
 decision is written at once to a CSV file with the columns ID, old, new, who and when, which
@@ -71,8 +69,11 @@ def _review(options: argparse.Namespace) -> str:
     steps = next_steps(found, root, file)
     try:
         server = ReviewServer(beside(suspects), found.classes, decisions, root, next_steps=steps, port=options.port)
-    except OSError as error:
-        raise ConfigError(f"Expected a free port in --port, got {options.port}: {error.strerror}.") from error
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"Expected a free port in --port, got {options.port}: {str(error).rstrip('.')}. "
+            "Leave --port out for any that is free."
+        ) from error
     with server, quiet_decoders():
         sys.stdout.write(f"{len(suspects)} labels to review: {server.address}\nCtrl-C ends.\n")
         sys.stdout.flush()
@@ -89,6 +90,9 @@ def _review(options: argparse.Namespace) -> str:
 def _file(options: argparse.Namespace, found: Run) -> Path:
     """Where decisions go. Those that the run was trained with stand in another file, which is to grow."""
     file: Path = options.file or options.run / "corrections.csv"
+    if file.is_dir():
+        place = shlex.quote(str(file / "corrections.csv"))
+        raise ConfigError(f"Expected the name of a file in --file, got the folder {file}. Say --file {place}")
     if options.file is None and found.data.get("corrections") and not file.exists():
         used = found.resolved.get("data.corrections", "FILE")
         raise ConfigError(
@@ -106,14 +110,15 @@ def next_steps(found: Run, root: Path, file: Path) -> list[str]:
         root: Folder of its pages.
         file: The corrections.
     """
+    from docclf.sweeper.space.grammar import typed
+
     folder = found.folder.absolute()
     config = folder if (folder / "config.yaml").is_file() else folder / ".hydra"
     paths = {"data.root": root.absolute(), "data.corrections": file, "validation.split_file": folder / "folds.csv"}
-    command = ["python", "-m", "docclf.train", "--config-dir", str(config), "--config-name", "config"]
-    # A path with other signs wants quotes for Hydra.
-    command += [f"{key}={path}" if _PLAIN.fullmatch(str(path)) else f"{key}='{path}'" for key, path in paths.items()]
+    command = [f"python -m docclf.train --config-dir {shlex.quote(str(config))} --config-name config"]
+    command += [typed(key, str(path)) for key, path in paths.items()]
     command += [f"validation.folds={found.n_folds}", f"hydra.run.dir={_AFTER}"]
-    return [shlex.join(command), shlex.join(["python", "-m", "docclf.compare", str(folder), _AFTER])]
+    return [" ".join(command), shlex.join(["python", "-m", "docclf.compare", str(folder), _AFTER])]
 
 
 def _user() -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docclf.cli.console import make_parser, run
+from docclf.errors import ConfigError
 from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.passwords import hide_password
 
@@ -46,6 +47,8 @@ def _merge(options: argparse.Namespace) -> str:
     from docclf.results.team.merge import merge_studies
 
     is_path = any(separator in options.out for separator in {"/", os.sep})
+    if options.out in ("", ".", ".."):
+        raise ConfigError(f"Expected the name of a new folder in --out, got '{options.out}'. Say --out team.")
     out = Path(options.out) if is_path else Path("multirun", options.out)
     with reading("studies of searches", " and ".join(map(hide_password, options.studies))):
         return merge_studies(options.studies, out, anyway=options.anyway, replace=options.replace)

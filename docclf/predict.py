@@ -5,6 +5,7 @@ python -m docclf.predict run=RUN data.root=DIR      writes predictions.csv
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from pathlib import Path
@@ -68,6 +69,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     listing = _list_pages(cfg)
     output = folder / str(cfg.output)
     _spare_sources(output, listing)
+    _spare_others(folder, str(cfg.output))
     with quick_imports():
         from docclf.inference.folder import find_model, load_ensemble
         from docclf.inference.prediction import predict_pages, write_submission
@@ -179,6 +181,34 @@ def _spare_sources(output: Path, listing: Listing) -> None:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():
         raise ConfigError(f"Expected the name of a file in `output`, got the folder {output}.")
+
+
+def _spare_others(folder: Path, name: str) -> None:
+    """Refuse to write over what is no prediction of before; a submission is kept by `write_submission`."""
+
+    def others(output: Path) -> list[Path]:
+        classes, picture = (output.with_name(f"{output.stem}_{end}") for end in ("classes.csv", "confusion.png"))
+        starts = {output: b"ID,target,confidence,", classes: b"class_name,precision,"}
+        found = [path for path, start in starts.items() if path.exists() and not _begins(path, start)]
+        return found + ([picture] if picture.exists() and not (classes.exists() or output.exists()) else [])
+
+    if found := others(folder / name):
+        from docclf.sweeper.space.grammar import typed
+
+        names = (Path(name).with_name(f"{Path(name).stem}_{n}.csv") for n in itertools.count(1))
+        free = next(path for path in names if not (folder / path).exists() and not others(folder / path))
+        raise ConfigError(
+            f"Expected an `output` that replaces nothing but predictions, got {found[0]}, which is another file. "
+            f"Say {typed('output', str(free))}"
+        )
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    """Whether it is a file that begins so."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_names: list[str]) -> None:

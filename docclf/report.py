@@ -6,6 +6,7 @@ python -m docclf.report multirun/NAME     writes multirun/NAME/report.html, and 
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.cli.console import make_parser, run
-from docclf.errors import DocclfError
+from docclf.errors import ConfigError, DocclfError
 from docclf.safety.untrusted import plain, reading
 from docclf.sweeper.storage.passwords import hide_password
 
@@ -48,12 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace) -> Path:
     import optuna
 
-    from docclf.results.report.page import write_report
+    from docclf.results.report.page import NAME, write_report
     from docclf.results.study.studies import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if options.pages is not None and not options.pages.is_dir():
+        raise ConfigError(
+            f"Expected the folder of the pages in --pages, got {options.pages}: no such folder. "
+            "Leave --pages out for a report without pictures."
+        )
     with reading("a study", hide_password(options.study)):
         study, folder, config = open_study(options.study)
+        _spare(options.output or (folder or Path()) / NAME)
         return write_report(
             study,
             folder,
@@ -63,6 +70,21 @@ def _report(options: argparse.Namespace) -> Path:
             pages=options.pages,
             output=options.output,
         )
+
+
+def _spare(output: Path) -> None:
+    """Refuse to write over what is no report of before."""
+    if output.is_dir():
+        other, got = output / "report.html", "a folder"
+    elif output.exists() and not (output.is_file() and b"<footer>Written by docclf" in output.read_bytes()):
+        names = (output.with_name(f"{output.stem}_{n}.html") for n in itertools.count(1))
+        other, got = next(path for path in names if not path.exists()), "another file"
+    else:
+        return
+    raise ConfigError(
+        f"Expected a new file or a report of before in --output, got {output}, which is {got}. "
+        f"Say --output {shlex.quote(str(other))}"
+    )
 
 
 def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:

@@ -80,11 +80,12 @@ def test_searches_of_other_facts_need_anyway(toys: list[Toy], tmp_path: Path) ->
     [
         (["nowhere", "."], "ConfigError: Expected a search's folder, a study.db or a storage URL, got nowhere"),
         (["."], "ConfigError: Expected at least two studies to merge, got 1."),
+        ([".", ".", "--out="], "ConfigError: Expected the name of a new folder in --out, got ''. Say --out team."),
         ([], "the following arguments are required: [WHO=]STUDY"),
     ],
 )
 def test_what_cannot_be_merged_ends_with_2_and_a_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = merge(*arguments, "--out", "team", cwd=tmp_path)
+    done = merge("--out", "team", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert message in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -96,8 +96,18 @@ def run(
     try:
         with ended_by_ctrl_c():
             text = act(options)
+        _print(plain(f"{text}\n"))
     except (DocclfError, OSError) as error:
         sys.stderr.write(plain(f"{type(error).__name__}: {error}\n"))
         return 2
-    sys.stdout.write(plain(f"{text}\n"))
     return 0
+
+
+def _print(text: str) -> None:
+    """Write to stdout at once; where nothing can be, Python shall not try again at its end."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

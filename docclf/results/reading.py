@@ -157,6 +157,8 @@ def baseline_run(search: Path) -> Path:
     Raises:
         DataError: There is none, or it is the winner.
     """
+    if not search.is_dir():
+        raise DataError(_why_unfinished(search, {}))
     verdict = read_facts(search / "best" / "verdict.yaml")
     baseline = verdict.get("baseline")
     if not isinstance(baseline, dict) or (baseline == verdict.get("winner") and verdict.get("exported") == "winner"):
@@ -191,7 +193,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
 
 def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
     if not run.is_dir():
-        return f"Expected the folder of a run or of a search, got {run}, which is none."
+        return f"Expected the folder of a run or of a search, got {run}: no such folder. Name one that is there."
     if result:
         cause = f" ({one_line(str(result['cause']))})" if result.get("cause") else ""
         return (

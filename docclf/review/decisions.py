@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from docclf.data.reading.corrections import Correction, read_corrections
+from docclf.data.reading.corrections import COLUMNS, Correction, read_corrections
+from docclf.data.reading.tables import read_table
+from docclf.errors import DataError
 from docclf.results.quality.labels import Suspect
 from docclf.safety.cells import write_csv
 
@@ -30,9 +33,18 @@ class Decisions:
         """Each decision by the ID of its page.
 
         Raises:
-            DataError: See `docclf.data.reading.corrections.read_corrections`.
+            DataError: See `docclf.data.reading.corrections.read_corrections`; or the file has columns of its own,
+                which would be lost.
         """
-        return read_corrections(self.path) if self.path.exists() else {}
+        if not self.path.exists():
+            return {}
+        found = read_corrections(self.path)
+        if found and (own := [str(key) for key in read_table(self.path, COLUMNS)[0] if key not in _HEADER]):
+            raise DataError(
+                f"Expected the columns {','.join(_HEADER)} alone in {self.path}, since each decision writes it anew, "
+                f"got {', '.join(own)} too. Say --file {shlex.quote(f'{self.path.stem}_reviewed.csv')}"
+            )
+        return found
 
     def decide(self, page: str, given: str, new: str | None) -> Correction | None:
         """Write a decision; it is on disk when this returns.

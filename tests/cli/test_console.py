@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,14 @@ def test_ctrl_c_that_lightning_took_is_told_as_such(capsys: pytest.CaptureFixtur
         except KeyboardInterrupt:
             raise SystemExit(1)  # noqa: B904  as Lightning does it
     assert capsys.readouterr().err == "Interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+def test_a_full_disk_is_told_without_a_traceback() -> None:
+    code = "from docclf.cli.console import make_parser, run\nraise SystemExit(run(make_parser('x', '', ''), repr, []))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "OSError: [Errno 28] No space left on device\n")
 
 
 def test_other_ends_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

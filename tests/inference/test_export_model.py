@@ -263,9 +263,10 @@ def test_large_weights_get_a_file_of_their_own(
         (["run=nowhere"], DataError, "Expected the folder of a run or search in `run`, got nowhere"),
         (["run='{root}'"], DataError, ", where there is none"),
         (["run=???"], ConfigError, "Expected `run`, got no value"),
-        (["pages=nowhere"], DataError, "Expected a folder or a CSV file at `data.root`, got nowhere"),
+        (["pages=nowhere"], DataError, "Expected a folder or a CSV file in `pages`, got nowhere: nothing is there"),
         (["pages='{root}/broken'"], DataError, "that can be read, got 0.png: ValueError: the file is empty"),
         (["output='{root}/broken'"], ConfigError, "Expected `output` to be a new folder"),
+        (["output='{root}/own'"], ConfigError, "Expected `output` to be a new folder"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(
@@ -273,11 +274,13 @@ def test_mistakes_are_told_and_nothing_is_written(
 ) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0.png").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "model.onnx").touch()  # and no model.yaml
     given = [override.format(root=tmp_path) for override in overrides]
     with pytest.raises(kind) as caught:
         export_model(compose_config(f"run='{run}'", f"output='{tmp_path / 'out'}'", *given, config="export_model"))
     assert message in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+    assert [path.name for path in tmp_path.iterdir()] == ["broken", "own"]
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 from forked import python
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from review_command import WRONG, Review
 
-from docclf.labels import main
+from docclf.labels import main, next_steps
 from docclf.results.quality.comparison import compare_runs
 from docclf.review.decisions import Decisions
 
@@ -79,6 +81,13 @@ def test_the_printed_commands_train_on_corrected_labels_and_show_the_effect(revi
     again.kill()
     decided = {row["ID"]: (row["old"], row["new"]) for row in rows(place / "run" / "corrections.csv")}
     assert decided == {"0 쪽 2.png": ("7", "10"), "10 쪽 3.jpg": ("0", "10")}
+
+
+def test_the_printed_command_has_any_path_as_it_is(tmp_path: Path) -> None:
+    root, file = "/it's (a) page", "/쪽/a=b, c.csv"
+    command, _ = next_steps(Mock(folder=tmp_path, n_folds=3), Path(root), Path(file))
+    overrides = OverridesParser.create().parse_overrides(shlex.split(command)[7:])
+    assert [override.value() for override in overrides[:2]] == [root, file]
 
 
 # Who may ask
@@ -158,11 +167,18 @@ def test_pages_are_shown_in_their_proportions_and_none_from_elsewhere(review: St
 
 def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = place / "run"
+    assert main([str(run), "--no-browser", "--port", "99999"]) == 2
+    assert "got 99999: bind(): port must be 0-65535. Leave --port out" in capsys.readouterr().err
+    assert main([str(run), "--file", str(place)]) == 2
+    assert f"got the folder {place}. Say --file {place}/corrections.csv\n" in capsys.readouterr().err
     assert main([str(run), "--root", str(place / "away")]) == 2
     assert "Expected the pages of" in capsys.readouterr().err
     (run / "corrections.csv").write_text("ID,new\na,b\n")
     assert main([str(run)]) == 2
     assert "the columns ID,old,new" in capsys.readouterr().err
+    (run / "corrections.csv").write_text("ID,old,new,why\na,b,c,d\n")
+    assert main([str(run)]) == 2
+    assert "got why too. Say --file corrections_reviewed.csv\n" in capsys.readouterr().err
     (run / "label_issues.csv").write_text("ID,given,suggested,score\n0 쪽 2.png,0\n", encoding="utf-8")
     assert main([str(run)]) == 2
     assert "label_issues.csv as docclf writes it" in capsys.readouterr().err

@@ -7,9 +7,14 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import DictConfig, OmegaConf
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
+
+from docclf.errors import ConfigError
+from docclf.sweeper.storage.places import study_storage, sweep_dir
+from docclf.sweeper.study.known import read_study
 
 COMPLETE = optuna.trial.TrialState.COMPLETE
 
@@ -58,6 +63,34 @@ def test_a_storage_is_one_for_the_search_and_its_jobs_that_change_their_folder(
     assert [len(t.intermediate_values) for t in trials] == [3, 3, 3]
     assert toy.folders() == [0, 1, 2]
     assert not list(toy.folder.rglob("*.db")) + list(toy.folder.rglob("a.*")), "a job opened another storage"
+
+
+def hydra_in(cwd: Path, name: str) -> DictConfig:
+    folders = {"runtime": {"cwd": str(cwd)}, "sweep": {"dir": f"multirun/{name}"}}
+    return OmegaConf.create({**folders, "sweeper": {"storage": None, "study_name": None}})
+
+
+@pytest.mark.parametrize("name", ["wh?t", "a%20b", "{x}", ":memory:", "a#b"])
+def test_a_folder_may_be_called_what_means_something_in_a_url(name: str, tmp_path: Path) -> None:
+    cwd = tmp_path / name
+    optuna.create_study(study_name="s", storage=study_storage(hydra_in(cwd, name)))
+    assert (cwd / "multirun" / name / "study.db").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert read_study(f"multirun/{name}", cwd).study_name == "s"
+
+
+def test_a_folder_whose_path_hydra_would_change_is_refused(tmp_path: Path) -> None:
+    cwd = tmp_path / "${oc.env:HOME}" / "x"
+    message = f"got {cwd}. Search in another folder: cd {tmp_path}"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        sweep_dir(hydra_in(cwd, "s"))
+
+
+def test_a_url_that_was_stored_opens_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    optuna.create_study(study_name="s", storage="sqlite:///a%20b.db?timeout=9")
+    assert read_study("sqlite:///a%20b.db?timeout=9", tmp_path).study_name == "s"
+    assert not [path.name for path in tmp_path.iterdir() if "%" in path.name or "?" in path.name]
 
 
 @pytest.mark.slow

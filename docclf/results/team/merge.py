@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace as changed
@@ -29,7 +28,8 @@ from docclf.results.team.leaderboard import Row
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
-from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS
+from docclf.sweeper.space.grammar import typed
+from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finals import open_finalists, scored, source_number
 from docclf.sweeper.study.trials import best_trials
@@ -216,17 +216,16 @@ class _Merge:
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
         total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
-        here = [] if self.out.parent == Path.cwd() / "multirun" else [f"hydra.sweep.dir='{self.out}'"]
-        name = self.out.name if re.fullmatch(r"[A-Za-z_][\w.-]*", self.out.name, re.ASCII) else f"'{self.out.name}'"
-        command = [*kept, f"study_name={name}", *here, f"search.n_trials={total}"]
-        return ["  # search on from here", f"  python -m docclf.train -m {shlex.join(command)}"]
+        here = [] if self.out.parent == Path.cwd() / "multirun" else [typed("hydra.sweep.dir", str(self.out))]
+        command = [*map(shlex.quote, kept), typed("study_name", self.out.name), *here, f"search.n_trials={total}"]
+        return ["  # search on from here", f"  python -m docclf.train -m {' '.join(command)}"]
 
 
 def _new_storage(path: Path) -> RDBStorage:
     """SQLite that does not wait for the disk: the file is of no use before it is whole."""
     from sqlalchemy import event
 
-    storage = RDBStorage(f"sqlite:///{path}")
+    storage = RDBStorage(sqlite_url(path))
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     storage.engine.dispose()  # connections opened before
     return storage

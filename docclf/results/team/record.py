@@ -46,8 +46,8 @@ def require_free(out: Path, given: Sequence[str], *, replace: bool) -> None:
     Raises:
         ConfigError: It may not.
     """
-    if not out.name:
-        raise ConfigError(f"Expected the name of a new folder, got --out {out}.")
+    if not out.name or "${" in str(out):
+        raise ConfigError(f"Expected the path of a new folder without ${{ in --out, got {out}. Say --out team.")
     if not out.exists():
         return
     is_merge = (out / _RECORD).is_file()

@@ -25,7 +25,7 @@ from docclf.errors import ConfigError
 from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
 from docclf.safety.untrusted import require_whole
 from docclf.sweeper.storage.passwords import hide_password
-from docclf.sweeper.storage.places import choose_study, open_storage, study_name, study_storage
+from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.trials import counted
@@ -160,35 +160,33 @@ def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: P
 
 def _file(place: str) -> Path | None:
     """The file that a path or URL names; None of a database server."""
-    if place.startswith("sqlite:///"):
-        return Path(place.removeprefix("sqlite:///"))
-    return None if "://" in place else Path(place)
+    return None if "://" in place.removeprefix("sqlite:///") else sqlite_path(place)
 
 
 def _open_copy(path: Path, scratch: Path) -> BaseStorage:
-    url = _copy(path, scratch)
+    copy = _copy(path, scratch)
     try:
-        return open_storage(url)
+        return open_storage(str(copy) if path.suffix in JOURNALS else sqlite_url(copy))
     except ConfigError as error:
-        raise ConfigError(str(error).replace(url.removeprefix("sqlite:///"), str(path))) from error
+        raise ConfigError(str(error).replace(str(copy), str(path))) from error
 
 
-def _copy(path: Path, scratch: Path) -> str:
-    """Copy a study's file, with what SQLite has not written into it yet; the URL or path of the copy."""
+def _copy(path: Path, scratch: Path) -> Path:
+    """Copy a study's file, with what SQLite has not written into it yet; the copy."""
     copy = scratch / path.name
     if path.suffix in JOURNALS:
         shutil.copyfile(path, copy)
-        return str(copy)
+        return copy
     beside = [found for end in ("-wal", "-shm", "-journal") if (found := Path(f"{path}{end}")).is_file()]
     if beside:  # a process has it open, or died
         source = f"{path.absolute().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(source, uri=True)) as live, closing(sqlite3.connect(copy)) as target:
                 live.backup(target)
-            return f"sqlite:///{copy}"
+            return copy
         except sqlite3.OperationalError:  # cannot be locked, as on a read-only share
             copy.unlink(missing_ok=True)
     for found in [path, *beside]:
         if not found.name.endswith("-shm"):
             shutil.copyfile(found, scratch / found.name)
-    return f"sqlite:///{copy}"
+    return copy

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
+import shlex
 import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 from filelock import FileLock
@@ -26,6 +29,7 @@ from docclf.sweeper.storage.shared import SharedStorage
 FINALISTS = "finalists"
 # Folder of the files that are attached to trials, in that of the search.
 ARTIFACTS = "artifacts"
+_SQLITE = "sqlite:///"
 # Seconds that a writer waits for another one before SQLite gives up.
 _SQLITE_WAIT_S = 60.0
 # SQLite's write-ahead log needs memory shared by all its processes: not across a network.
@@ -42,12 +46,23 @@ def study_storage(hydra: DictConfig) -> BaseStorage:
     cwd = Path(hydra.runtime.cwd)
     if OmegaConf.is_config(storage):
         return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
-    in_folder = f"sqlite:///{sweep_dir(hydra) / 'study.db'}"
+    in_folder = sqlite_url(sweep_dir(hydra) / "study.db")
     return open_storage(in_folder if storage is None else _absolute(str(storage), cwd))
 
 
 def sweep_dir(hydra: DictConfig) -> Path:
-    """Absolute folder of a sweep."""
+    """Absolute folder of a sweep.
+
+    Raises:
+        ConfigError: Hydra would fill something into the path of the working folder.
+    """
+    cwd = Path(OmegaConf.to_container(hydra.runtime)["cwd"])  # type: ignore[index, call-overload]
+    if "${" in str(cwd):
+        other = next(folder for folder in cwd.parents if "${" not in str(folder))
+        raise ConfigError(
+            f"Expected a working folder without ${{ in its path, where Hydra fills in a value, got {cwd}. "
+            f"Search in another folder: cd {shlex.quote(str(other))}"
+        )
     return Path(hydra.runtime.cwd, hydra.sweep.dir)
 
 
@@ -86,15 +101,34 @@ def choose_study(storage: BaseStorage, place: str, name: str = "", likely: str =
     return optuna.load_study(study_name=wanted, storage=storage)
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a file of SQLite. Quoted are signs that mean something in a URL, or in what Optuna fills into it.
+
+    >>> sqlite_url(Path("/a?b/{x}/100%.db"))
+    'sqlite:////a%3Fb/%7Bx%7D/100%25.db'
+    """
+    return _SQLITE + re.sub("[%?{}]", lambda sign: f"%{ord(sign[0]):X}", str(path))
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a URL of SQLite names; of a path, that itself.
+
+    >>> str(sqlite_path("sqlite:////a%3Fb/100%25.db?timeout=9")), str(sqlite_path("a%3F.log"))
+    ('/a?b/100%.db', 'a%3F.log')
+    """
+    place = url.removeprefix(_SQLITE)
+    return Path(place if place == url else unquote(place.partition("?")[0]))
+
+
 def open_storage(url: str) -> BaseStorage:
     """Open a storage by its URL, or by the path of a journal file (`.log`, `.journal`); one object a process.
 
     Raises:
         ConfigError: It cannot be opened.
     """
-    path = Path(url.removeprefix("sqlite:///"))
     if not _is_file(url):
         return _open(url, os.getpid(), 0)
+    path = sqlite_path(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # so that it has an inode: a file that was removed and made again is another storage
@@ -105,17 +139,18 @@ def open_storage(url: str) -> BaseStorage:
 
 def _is_file(url: str) -> bool:
     """Whether a URL or path is that of a file, SQLite's or a journal."""
-    return url.endswith((".log", ".journal")) or (url.startswith("sqlite:///") and ":memory:" not in url)
+    return url.endswith((".log", ".journal")) or (url.startswith(_SQLITE) and sqlite_path(url).name != ":memory:")
 
 
 def _absolute(url: str, cwd: Path) -> str:
     """Paths in a URL, where a job may have another working folder than the sweep.
 
-    >>> _absolute("sqlite:///a.db", Path("/x")), _absolute("a.log", Path("/x")), _absolute("mysql://h/a", Path("/x"))
-    ('sqlite:////x/a.db', '/x/a.log', 'mysql://h/a')
+    >>> _absolute("sqlite:///a.db", Path("/?")), _absolute("a.log", Path("/x")), _absolute("mysql://h/a", Path("/x"))
+    ('sqlite:////%3F/a.db', '/x/a.log', 'mysql://h/a')
     """
-    if url.startswith("sqlite:///") and _is_file(url):
-        return f"sqlite:///{cwd / url.removeprefix('sqlite:///')}"
+    if url.startswith(_SQLITE) and _is_file(url):
+        _, mark, settings = url.partition("?")
+        return sqlite_url(cwd / sqlite_path(url)) + mark + settings
     return url if "://" in url else str(cwd / url)
 
 
@@ -123,8 +158,8 @@ def _absolute(url: str, cwd: Path) -> str:
 # connection must not cross a fork.
 @lru_cache(maxsize=4)
 def _open(url: str, pid: int, inode: int) -> BaseStorage:
-    if url.startswith("sqlite:///") and _is_file(url):
-        return _open_sqlite(url)
+    if url.startswith(_SQLITE) and _is_file(url):
+        return _open_sqlite(_absolute(url, Path()))
     if "://" not in url:
         if not url.endswith((".log", ".journal")):
             raise ConfigError(
@@ -154,7 +189,7 @@ def _open_sqlite(url: str) -> BaseStorage:
     from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 
-    path = Path(url.removeprefix("sqlite:///"))
+    path = sqlite_path(url)
 
     def set_pragmas(connection: Any, _: Any) -> None:
         if _filesystem(path.parent) not in _NETWORK_FILESYSTEMS:

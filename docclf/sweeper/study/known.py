@@ -18,7 +18,7 @@ from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space.parameters import Space, key_of
-from docclf.sweeper.storage.places import choose_study, open_storage
+from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_url
 from docclf.sweeper.study.attributes import ENQUEUED
 
 log = logging.getLogger(__name__)
@@ -120,13 +120,13 @@ def read_study(source: str, cwd: Path) -> optuna.Study:
     Raises:
         ConfigError: There is none, or several without a name.
     """
-    place, _, name = source.partition("#")
+    place, _, name = (source, "", "") if (cwd / source).exists() else source.partition("#")
     if "://" not in place:
         path = cwd / place
         path = path / "study.db" if path.is_dir() else path
         if not path.is_file():
             raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
-        place = str(path) if path.suffix in (".log", ".journal") else f"sqlite:///{path}"
+        place = str(path) if path.suffix in (".log", ".journal") else sqlite_url(path)
     return choose_study(open_storage(place), source, name)
 
 

@@ -44,6 +44,10 @@ Compose = Callable[..., DictConfig]
         (["data.root='{root}/elsewhere.csv'"], "got none of all 2; the first is lost.png: no such file"),
         (["output='{root}/right.csv'", "data.root='{root}/right.csv'"], "Expected an `output` beside other files"),
         (["output='{root}/empty'"], "Expected the name of a file in `output`"),
+        (["output='{root}/labels.csv'"], "labels.csv, which is another file. Say output="),
+        (["output='{root}/test/{name}'"], ", which is another file. Say "),
+        (["output='{root}/own.csv'"], "own_classes.csv, which is another file. Say output="),
+        (["output='{root}/drawn.csv'"], "drawn_confusion.png, which is another file. Say output="),
     ],
 )
 def test_mistakes_are_told_before_any_work(
@@ -60,8 +64,11 @@ def test_mistakes_are_told_before_any_work(
     (root / "columns.csv").write_text(f"name\n{name}", encoding="utf-8")
     (root / "right.csv").write_text(f"ID\n{name}", encoding="utf-8")
     (root / "elsewhere.csv").write_text("ID\nlost.png\nlost.jpg", encoding="utf-8")
+    (root / "labels.csv").write_text(f"ID,target\n{name},0", encoding="utf-8")
+    (root / "own_classes.csv").write_text("class,mine\n0,x", encoding="utf-8")
+    (root / "drawn_confusion.png").touch()
     before = sorted(root.rglob("*"))
-    given = [override.format(root=root) for override in overrides]
+    given = [override.format(root=root, name=name) for override in overrides]
     cfg = compose_config(f"run='{model}'", f"data.root='{root / 'test'}'", *given, config="predict")
     with pytest.raises(DocclfError) as caught:
         predict(cfg, here)

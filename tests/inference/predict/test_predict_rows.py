@@ -134,6 +134,18 @@ def test_the_list_of_the_pages_is_not_what_is_written(run_predict: Any, pages_ro
         run_predict(pages_root, f"data.sample_submission='{sample}'", "output=mine.csv")
 
 
+def test_what_is_no_prediction_stays_and_the_name_that_is_named_instead_is_free(
+    run_predict: Any, pages_root: Path, tmp_path: Path
+) -> None:
+    for name in ("submission.csv", "submission_1.csv"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"got \S*/submission\.csv, which .* Say output=submission_2\.csv$"):
+        run_predict(pages_root, "output=submission.csv")
+    for _ in range(2):  # predictions of before are replaced
+        run_predict(pages_root / "train.csv", "output=submission_2.csv")
+    assert (tmp_path / "submission.csv").read_text(encoding="utf-8") == "mine"
+
+
 # Several pages a file
 
 

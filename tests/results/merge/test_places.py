@@ -51,6 +51,16 @@ def test_names_of_people_and_odd_names_of_folders_are_told_apart(
     assert [who for who, _ in origins(tmp_path / "team")] == ["hosta", "hosta", "보라"]
 
 
+def test_a_path_may_hold_what_means_something_in_a_url(make: Make, tmp_path: Path) -> None:
+    """Each of two such folders has its own study, and nothing is written elsewhere."""
+    a, b = make("a", 0.3).rename(tmp_path / "a?1"), make("b", 0.5).rename(tmp_path / "a?2 {x}%41")
+    merge(a, f"sqlite:///{tmp_path}/a%3F2 %7Bx%7D%2541/study.db#search", out=tmp_path / "t?m {x}%41")
+    assert len(board(tmp_path / "t?m {x}%41")) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"a?1", "a?2 {x}%41", "t?m {x}%41"}
+    with pytest.raises(ConfigError, match=r"without \$\{ in --out, got .*/\$\{x\}. Say --out team."):
+        merge(a, b, out=tmp_path / "${x}")
+
+
 def test_two_studies_of_one_name_and_machine_are_told_apart_by_their_places(make: Make, tmp_path: Path) -> None:
     a, b = make("a", 0.3, host="one"), make("b", 0.5, host="one")
     merge(a, b, out=tmp_path / "team")

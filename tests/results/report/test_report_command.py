@@ -84,6 +84,33 @@ def test_it_says_what_is_missing(
     assert not Path("report.html").exists() and not Path("nowhere.db").exists()
 
 
+def test_it_goes_over_nothing_but_a_report(
+    search: tuple[optuna.Study, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = str(search[1])
+    Path("train.csv").write_text("ID,target\n", encoding="utf-8")
+    for given, other in (("train.csv", "train_1.html"), ("", "report.html"), (".", "report.html")):
+        assert main([folder, "--output", given]) == 2
+        assert capsys.readouterr().err.endswith(f" Say --output {other}\n")
+    assert Path("train.csv").read_text(encoding="utf-8") == "ID,target\n"
+    for _ in range(2):
+        assert main([folder, "--output", "train_1.html"]) == 0
+    (search[1] / "report.html").write_text("mine", encoding="utf-8")
+    assert main([folder]) == 2
+    assert "report.html, which is another file" in capsys.readouterr().err
+
+
+def test_pages_that_are_not_there_are_missed(
+    search: tuple[optuna.Study, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(search[1]), "--pages", "nope"]) == 2
+    assert "Expected the folder of the pages in --pages, got nope: no such folder." in capsys.readouterr().err
+
+
 def test_a_page_is_found_below_the_root_or_below_train_and_as_one_of_a_file(tmp_path: Path) -> None:
     from PIL import Image
 
