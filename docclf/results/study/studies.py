@@ -16,7 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from docclf.errors import ConfigError, DataError
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
 from docclf.sweeper.storage.passwords import STORAGE, hide_password, storage_named_by_user
-from docclf.sweeper.storage.places import choose_study, open_storage, shared, study_name, study_storage
+from docclf.sweeper.storage.places import (
+    choose_study,
+    open_storage,
+    shared,
+    sqlite_path,
+    sqlite_url,
+    study_name,
+    study_storage,
+)
 
 # Overrides that are not about training.
 _ACTS = re.compile(
@@ -49,7 +57,7 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
         raise ConfigError(
             f"Expected a search's folder or a storage URL such as sqlite:///study.db#NAME, got {place}: no such folder."
         )
-    storage = _sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:///") else open_storage(url)
+    storage = _sqlite(sqlite_path(url)) if url.startswith("sqlite:///") else open_storage(url)
     return choose_study(storage, hide_password(place), name), None, None
 
 
@@ -103,7 +111,7 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
             hydra: DictConfig = config.hydra
             return hydra
         raise _elsewhere(folder, str(url))
-    path = Path(str(config.hydra.runtime.cwd), str(named).removeprefix("sqlite:///"))
+    path = Path(str(config.hydra.runtime.cwd), sqlite_path(str(named)))
     if str(named) in given:
         return str(named) if "://" in str(named) else path
     if "://" in str(named).removeprefix("sqlite:///"):
@@ -144,7 +152,7 @@ def _sqlite(path: Path) -> BaseStorage:
     if not path.is_file():
         raise ConfigError(f"Expected an Optuna study in {path}, got no such file. Name the folder of a search.")
     try:
-        return shared(RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"connect_args": {"timeout": 60}}))
+        return shared(RDBStorage(sqlite_url(path.absolute()), engine_kwargs={"connect_args": {"timeout": 60}}))
     except (SQLAlchemyError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"Expected an Optuna study in {path}, got something else: {reason}") from error
