@@ -22,7 +22,7 @@ from docclf.data.reading.folders import (
 )
 from docclf.data.reading.names import nearest, normal
 from docclf.data.reading.problems import Problem
-from docclf.data.reading.tables import PageFinder, read_table
+from docclf.data.reading.tables import PageFinder, Row, read_table
 from docclf.errors import DataError
 
 
@@ -174,11 +174,14 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
         held = {row["ID"]: row["target"] for row in rows if "target" in row}
         if held and (why := why_no_labels(held, targets, root / SAMPLE)):
             tell_once(f"The targets in {path} are taken for place-holders, since {why}: the test pages are not scored.")
-            rows = [{key: value for key, value in row.items() if key != "target"} for row in rows]
+            for row in rows:
+                row.pop("target", None)
         return _pages_of_rows(root, path.name, rows, targets)
     if (root / SAMPLE).is_file():
         with suppress(DataError):  # of another kind than `predict` takes
-            rows = [{"ID": row["ID"]} for row in read_table(root / SAMPLE, ("ID", "target"))]
+            rows = read_table(root / SAMPLE, ("ID", "target"))
+            for row in rows:
+                del row["target"]
             pages, problems = _pages_of_rows(root, SAMPLE, rows, targets) if rows else (Pages([], [], None), [])
             if problems:
                 tell_once(f"Of {root / SAMPLE} {len(problems)} pages cannot be used, the first is {problems[0]}.")
@@ -211,9 +214,7 @@ def _what_is_wrong(
     return "" if is_new else "the ID stands in several rows"
 
 
-def _pages_of_rows(
-    root: Path, file: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
-) -> tuple[Pages, list[Problem]]:
+def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence[str]) -> tuple[Pages, list[Problem]]:
     """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
     has_labels, has_groups = "target" in rows[0], "group" in rows[0]
@@ -227,14 +228,14 @@ def _pages_of_rows(
     problems: list[Problem] = []
     ids, paths, labels, groups = list[str](), list[Path](), list[int](), list[str]()
     seen: set[str] = set()
-    for line, (row, path, key) in enumerate(zip(rows, found, keys, strict=True), 2):
+    for row, path, key in zip(rows, found, keys, strict=True):
         name, target = row["ID"], normal(row.get("target", ""))
         what = _what_is_wrong(
             name, target if has_labels else None, index, labels_of[key], known, is_new=key not in seen
         )
         seen.add(key)
         if what or path is None:
-            problems.append(Problem(name, what or finder.missing(name), f"{file}, row {line}"))
+            problems.append(Problem(name, what or finder.missing(name), f"{file}, row {row.number}"))
             continue
         ids.append(name)
         paths.append(path)

@@ -159,7 +159,7 @@ TRAIN = ("ID,target", "1.png,0", "2.png,1")
     [
         ({}, "Expected train.csv with columns ID,target in `data.root`={root}, got no such file"),
         ({"train.csv": ("ID,label", "1.png,0")}, "Expected the columns ID,target in {root}/train.csv, got ID,label"),
-        ({"train.csv": ("",)}, "Expected the columns ID,target in {root}/train.csv, got ."),
+        ({"train.csv": ("",)}, "Expected the columns ID,target in {root}/train.csv, got an empty file."),
         ({"train.csv": ("ID,target",)}, "Expected at least one row in {root}/train.csv, got none"),
         ({"train.csv": ("ID,target", "1.png,0", "2.png,0")}, "Expected at least 2 classes in {root}/train.csv, got 1"),
         (

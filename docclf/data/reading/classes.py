@@ -10,7 +10,7 @@ from pathlib import Path
 
 from docclf.data.reading.folders import no_folder, tell_joined, tell_near_equal
 from docclf.data.reading.names import normal, some
-from docclf.data.reading.tables import read_table
+from docclf.data.reading.tables import Row, read_table
 from docclf.errors import DataError
 
 SAMPLE = "sample_submission.csv"
@@ -32,7 +32,7 @@ class Classes:
     written: dict[str, str]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Rows of a CSV file that must be there and have some.
 
     Raises:

@@ -158,7 +158,7 @@ def _of_sample(root: Path, path: Path) -> Listing:
     if not path.is_file():
         raise DataError(f"Expected a CSV file at `data.sample_submission`, got {path}, which is none.")
     rows = read_table(path, _SAMPLE_COLUMNS)
-    columns = tuple(key for key in (rows[0] if rows else {}) if key is not None)  # None holds what a row has too many
+    columns = tuple(rows[0] if rows else ())
     pages = [replace(page, label="") for page in _pages_of_rows(root, path, rows)]  # its targets are place-holders
     return Listing(pages, path, columns, rows, delimiter_of(path, _SAMPLE_COLUMNS))
 
