@@ -75,7 +75,7 @@ def test_targets_of_equal_value_are_spoken_of_unless_meta_csv_names_them(
     read_csv(root)
     read_csv(root)
     (message,) = caplog.messages
-    assert "are taken for two classes: 0, 00, 01, 1. Write them alike" in message
+    assert "are taken for different classes: 0, 00, 01, 1. Write them alike" in message
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "5"])  # of which sets are ordered differently
