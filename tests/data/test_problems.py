@@ -9,7 +9,7 @@ from forked import python
 
 from docclf.data.looks.overview import describe
 from docclf.data.pages import read_folder
-from docclf.data.reading.problems import Problem, write_problems
+from docclf.data.reading.problems import Problem, read_exclusions, write_problems
 from docclf.errors import DataError
 
 
@@ -122,3 +122,9 @@ def test_one_of_a_kind_is_told_in_the_singular(root: Path) -> None:
     for line in ("1 test page, ", "1 page that cannot be used:", "1 pair of near-duplicate training pages, kept in"):
         assert f"\n{line}" in text
     assert "2 near-duplicates between" in text
+
+
+@pytest.mark.parametrize("lines", [("ID;why", "1.png;blank"), ("why\tpage", "blank\t1.png")])
+def test_pages_to_leave_out_may_be_written_as_other_csv_files(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    write(tmp_path / "exclude.csv", *lines)
+    assert read_exclusions(tmp_path / "exclude.csv").pages == {"1.png"}
