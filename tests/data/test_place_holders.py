@@ -69,7 +69,9 @@ def test_a_page_without_a_label_among_others_is_not_scored_and_no_reason_to_stop
     targets(root, "test.csv", "a", given, "b")
     pages = read_csv(root)
     assert pages.test is not None and (len(pages.test), pages.test.labels, pages.problems) == (3, None, [])
-    assert "since 1 of 3 is none (remove such rows, and the others are scored): the test pages are not" in caplog.text
+    assert (
+        "since 1 of 3 is no label (remove such rows, and the others are scored): the test pages are not" in caplog.text
+    )
     caplog.clear()
     assert list_pages(root / "test.csv").labels(["a", "b"], ["a", "b"]).tolist() == [0, -1, 1]
     assert caplog.messages == [f"1 page of 3 in {root / 'test.csv'} without a label: not scored"]

@@ -211,8 +211,9 @@ def why_not_all_labels(targets: Mapping[str, str], classes: Sequence[str], sampl
     """As `why_no_labels`, where one place-holder is enough.
 
     >>> why_not_all_labels({"a": "0", "b": "1", "c": "?"}, ["0", "1"], Path())
-    '1 of 3 is none (remove such rows, and the others are scored)'
+    '1 of 3 is no label (remove such rows, and the others are scored)'
     """
     n = sum(is_no_label(target, classes) for target in targets.values())
-    few = f"{n} of {len(targets)} {'is' if n == 1 else 'are'} none (remove such rows, and the others are scored)"
+    are = "is no label" if n == 1 else "are no labels"
+    few = f"{n} of {len(targets)} {are} (remove such rows, and the others are scored)"
     return why_no_labels(targets, classes, sample) or (few if n else "")
