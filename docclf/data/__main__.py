@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from docclf import CONF_DIR
 from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
+from docclf.data.reading.names import count_of
 from docclf.errors import DocclfError
 from docclf.safety.targets import build
 from docclf.train import TARGETS
@@ -84,8 +85,10 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
         path = folder / "problems.csv"
         write_problems(path, data.dropped)
-        n = f"{len(data.dropped)} page{'s' if len(data.dropped) > 1 else ''}"
-        log.info(f"All {n} that cannot be used: {path}; {typed('data.exclude', str(path))} leaves them out")
+        way_out = typed("data.exclude", str(path))
+        log.info(
+            f"List of {count_of(len(data.dropped), 'page')} that cannot be used: {path}; {way_out} leaves them out"
+        )
         raise SystemExit(1)
 
 

@@ -27,7 +27,7 @@ from docclf.data.pages import Pages, PageSet, read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.multi_page import expand
-from docclf.data.reading.names import some
+from docclf.data.reading.names import count_of, some
 from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions
 from docclf.errors import DataError
 
@@ -98,8 +98,10 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     splits, problems = _decode_splits(root, pages, options, excluded)
     _refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (n := sum(decoded.n_multi_page for _, decoded in splits)):
-        files = f"{n} file{'s' if n > 1 else ''}"
-        tell_once(f"Of {files} in {root} only the first page is taken; data.multi_page=all takes all.", logging.INFO)
+        tell_once(
+            f"Of {count_of(n, 'file')} in {root} only the first page is taken; data.multi_page=all takes all.",
+            logging.INFO,
+        )
     usable = [_usable(split, decoded) for split, decoded in splits]
     corrections = None
     if options.corrections is not None:
@@ -208,8 +210,7 @@ def _refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> N
     if problems:
         shown = "".join(f"\n  {problem}" for problem in problems[:20])
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        n = f"{len(problems)} page{'s' if len(problems) > 1 else ''}"
-        tell_once(f"Left out {n} of {root} that cannot be used:{shown}{more}")
+        tell_once(f"Left out {count_of(len(problems), 'page')} of {root} that cannot be used:{shown}{more}")
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:

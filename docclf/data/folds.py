@@ -1,6 +1,6 @@
 """The split into folds: fixed by a seed, so every trial sees the same."""
 
-import csv
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from docclf.data.pages import Pages
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.names import composed, some
+from docclf.data.reading.tables import read_table
 from docclf.errors import ConfigError, DataError
 from docclf.safety.cells import uncell
 
@@ -39,9 +40,16 @@ def split_pages(
     Raises:
         ConfigError, DataError: See `assign_folds` and `read_folds`.
     """
-    if split_file is not None and n_folds >= 2:
-        return read_folds(Path(split_file), pages.ids, n_folds, rare)
     assert pages.labels is not None
+    if split_file is not None and n_folds >= 2:
+        given = read_folds(Path(split_file), pages.ids, n_folds, rare)
+        found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
+        if alone := [name for name, folds in found.items() if len(folds) == 1 and min(folds) >= 0]:
+            tell_once(
+                f"{split_file} has all pages of a class in one fold, so that the model which is scored on them has not "
+                f"trained on the class: {some(alone)}. Divide them among the folds."
+            )
+        return given
     rows = np.arange(len(pages)) if order is None else order
     groups = pages.groups
     if groups is not None and order is not None:  # called by the order in which they come
@@ -51,8 +59,8 @@ def split_pages(
     folds[rows] = assign_folds(
         pages.labels[rows], n_folds=n_folds, seed=seed, class_names=class_names, groups=groups, rare=rare
     )
-    if (alone := folds < 0).any():
-        counts = Counter(class_names[label] for label in pages.labels[alone].tolist())
+    if (rest := folds < 0).any():
+        counts = Counter(class_names[label] for label in pages.labels[rest].tolist())
         shown = some(f"{name} ({n})" for name, n in sorted(counts.items()))
         tell_once(
             f"In training only, and never scored, since there are fewer pages than validation.folds={n_folds}: {shown}."
@@ -72,20 +80,20 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
         DataError: A page without a fold or with two, or a fold that is not one of them.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(composed(uncell(row["ID"])), row["fold"]) for row in csv.DictReader(file)]
-        if not rows:
-            raise ValueError("no rows")
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+        table = read_table(path, ("ID", "fold"))
+    except (OSError, DataError) as error:
         raise ConfigError(
-            f"Expected `validation.split_file` to be a CSV file with the columns ID and fold, got {path}: {error}."
+            "Expected `validation.split_file` to be a CSV file with the columns ID and fold, "
+            f"got {path}: {str(error).rstrip('.')}."
         ) from error
+    # A spreadsheet that has seen an empty cell writes 0.0 for 0.
+    rows = [(composed(uncell(row["ID"])), re.sub(r"\.0*$", "", row["fold"]) or "none") for row in table]
     fold_of = dict(rows)
     if twice := [(name, fold) for name, fold in rows if fold != fold_of[name]]:
         name, fold = twice[0]
         raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
     allowed = {str(fold) for fold in range(-1 if rare == "train" else 0, n_folds)}
-    given = [fold_of.get(composed(name), "none") for name in ids]
+    given = [next((fold_of[form] for form in _forms(composed(name)) if form in fold_of), "none") for name in ids]
     lost = [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]
     if lost:
         raise DataError(
@@ -96,6 +104,11 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
     if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
         raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}.")
     return folds
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """How a training page may be called: below the root, or below `train`."""
+    return name, f"train/{name}", name.removeprefix("train/")
 
 
 def assign_folds(

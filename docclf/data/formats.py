@@ -6,16 +6,16 @@ import math
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from docclf.data.reading.depth import brightened, deepened, is_deep, to_8_bits
+from docclf.data.reading.depth import brightened, deep_grey, deepened, is_deep, mended
 from docclf.data.reading.metadata import slim, upright
 
 _NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
@@ -23,13 +23,14 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
-DECODER = 4
+DECODER = 5
+_HEAD = 1028  # bytes, in which PDFium looks for the beginning of a PDF file
+_IMAGES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*", b"II+", b"MM\0", b"\0\0\0\x0cjP", b"\xff\x4f")
 _MOST_PAGES = 2000  # of one file
 _FEW = 16  # of 256 grey levels
 GREY_SIDE = 256  # pixels
 _MULTI_PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".pdf"})
-# PDFium is not thread-safe.
-_pdfium_lock = threading.Lock()
+_pdfium_lock = threading.Lock()  # PDFium is not thread-safe
 
 
 def is_page_file(path: Path) -> bool:
@@ -58,20 +59,14 @@ def count_pages(path: Path) -> int:
     if suffix not in _MULTI_PAGE_SUFFIXES:
         return 1
     with path.open("rb") as file:
-        head = file.read(1024)
+        head = file.read(_HEAD)
     if not head:
         raise ValueError("the file is empty")
     too_many = ValueError(f"the file has more than {_MOST_PAGES} pages, split it")
     if _is_pdf(head):
-        import pypdfium2
-
-        with _pdfium_lock:
-            document = pypdfium2.PdfDocument(path)
-            try:
-                if (n := len(document)) <= _MOST_PAGES:
-                    return n
-            finally:
-                document.close()
+        with _opened_pdf(path) as document:
+            if (n := len(document)) <= _MOST_PAGES:
+                return n
         raise too_many
     with Image.open(path, formats=_formats(head)) as image, suppress(EOFError):
         image.seek(_MOST_PAGES)  # after which Pillow would count wrongly
@@ -86,7 +81,7 @@ def has_more_pages(path: Path) -> bool:
         return False
     with suppress(Exception):
         with path.open("rb") as file:
-            if _is_pdf(file.read(1024)):
+            if _is_pdf(file.read(_HEAD)):
                 return count_pages(path) > 1
         with Image.open(path, formats=_PILLOW_FORMATS) as image:
             image.seek(1)  # no further: there may be very many
@@ -97,7 +92,7 @@ def has_more_pages(path: Path) -> bool:
 def count_pixels(path: Path) -> int | None:
     """Width times height as an image file's header says; None of a PDF and of a file that is damaged."""
     with suppress(Exception), path.open("rb") as file:
-        head = file.read(1024)
+        head = file.read(_HEAD)
         if not _is_pdf(head):
             with Image.open(path, formats=_formats(head)) as image:
                 return image.width * image.height
@@ -170,7 +165,8 @@ def _reduce(image: Image.Image, size: int, channels: int, name: str) -> NDArray[
 
 
 def _is_pdf(content: bytes) -> bool:
-    return content[:1024].lstrip().startswith(b"%PDF")
+    head = content[:_HEAD]  # other bytes may come before, such as a byte order mark
+    return b"%PDF" in head and not (head.startswith(_IMAGES) or head[4:8] == b"ftyp")
 
 
 def _formats(head: bytes) -> tuple[str, ...]:
@@ -198,18 +194,16 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
         image = _identify(content)
         if page:
             image.seek(page)
-        return image
+        return mended(image)
 
     image = turned_to()
-    deep = is_deep(image)
-    is_negative = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
+    deep = is_deep(image, content)
     if isinstance(image, Jpeg2KImageFile):
         image = _reduced(image, content, size)
     image.draft("RGB", (size, size))
     image.load()
-    if image.mode.startswith("I") or image.mode == "F":  # more than 8 bits, which Pillow would clip and not scale
-        grey = to_8_bits(np.asarray(image), name)
-        image = upright(Image.fromarray(255 - grey if is_negative else grey), image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = upright(Image.fromarray(deep_grey(image, name)), image)
     else:
         image = upright(deepened(image, turned_to, name) if deep else image, image)
     if image.has_transparency_data:
@@ -231,19 +225,26 @@ def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:
     return image
 
 
-def _render(content: bytes, page: int, size: int) -> Image.Image:
+@contextmanager
+def _opened_pdf(content: bytes | Path) -> Iterator[Any]:
     import pypdfium2
 
     with _pdfium_lock:
-        document = pypdfium2.PdfDocument(content)
         try:
-            sheet = document[page]  # once: of a damaged file a second time may fail
-            width, height = sheet.get_size()
-            if not (width > 0 and height > 0 and math.isfinite(width * height)):
-                raise ValueError(f"the page is {width} x {height} points large")
-            # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
-            scale = min(2 * size / min(width, height), 8 * size / max(width, height))
-            image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
-            return image.copy()
-        finally:
-            document.close()
+            document = pypdfium2.PdfDocument(content)
+        except pypdfium2.PdfiumError as error:
+            raise pypdfium2.PdfiumError(f"the PDF file is locked, damaged or without pages: {error}") from None
+        with closing(document):
+            yield document
+
+
+def _render(content: bytes, page: int, size: int) -> Image.Image:
+    with _opened_pdf(content) as document:
+        sheet = document[page]  # once: of a damaged file a second time may fail
+        width, height = sheet.get_size()
+        if not (width > 0 and height > 0 and math.isfinite(width * height)):
+            raise ValueError(f"the page is {width} x {height} points large")
+        # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
+        scale = min(2 * size / min(width, height), 8 * size / max(width, height))
+        image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
+        return image.copy()

@@ -1,28 +1,27 @@
 """What a data set is: pages with labels, read from a folder per class or from CSV files."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.reading.classes import SAMPLE, read_classes, read_rows, why_no_labels, written_of
+from docclf.data.reading.classes import SAMPLE, join_folders, read_classes, read_rows, why_not_all_labels, written_of
 from docclf.data.reading.folders import (
     class_folders,
     files_of_classes,
     is_utf_8,
-    join_folders,
     no_folder,
     readable,
+    split_folder,
+    tell_beside,
     tell_loose,
     tell_once,
-    tell_validation,
 )
-from docclf.data.reading.names import nearest, normal
+from docclf.data.reading.names import count_of, nearest, normal
 from docclf.data.reading.problems import Problem
-from docclf.data.reading.tables import PageFinder, read_table
+from docclf.data.reading.tables import PageFinder, Row, read_table
 from docclf.errors import DataError
 
 
@@ -91,37 +90,35 @@ def read_folder(root: Path) -> PageSet:
     """
     if not root.is_dir():
         raise DataError(f"Expected a folder at `data.root`, got {root}, {no_folder(root)}")
-    train_root = root / "train" if (root / "train").is_dir() else root
-    if train_root == root and (root / "test").is_dir():
+    train_root, test_root = split_folder(root, "train") or root, split_folder(root, "test")
+    where, way_out = f"`data.root`={root}", "use data=csv where a train.csv names the classes"
+    if train_root != root:
+        where, way_out = str(train_root), "move those beside it there"
+        tell_beside(train_root, test_root)
+    elif test_root:
         tell_once(
-            f"{root / 'test'} is taken for test pages. If it is a class, put all class folders into {root / 'train'}."
+            f"{test_root} is taken for test pages. If it is a class, put all class folders into {root / 'train'}."
         )
-    folders = class_folders(train_root, deep=train_root != root, apart="test" if train_root == root else None)
+    folders = class_folders(train_root, deep=train_root != root, apart=test_root)
     classes = join_folders(train_root, folders)
     names = list(classes)
     if len(names) < 2:
         raise DataError(
-            f"Expected at least 2 class folders with page images in `data.root`={root}, got {len(names)}"
-            f"{': ' + names[0] if names else ''}. Put the pages of each class into a folder of its own, "
-            "or use data=csv where a train.csv names the classes."
+            f"Expected at least 2 class folders with page images in {where}, got {len(names)}"
+            f"{': ' + names[0] if names else ''}. Put the pages of each class into a folder of its own, or {way_out}."
         )
     train, problems = _pages_of_files(root, list(classes.values()))
-    if train_root != root:
-        tell_validation(root)
-    test, more = _read_test_folder(root, train_root, names)
+    test, more = _read_test_folder(root, test_root, train_root, names) if test_root else (None, [])
     return PageSet(names, names, train, test, problems + more, written_of(list(folders)))
 
 
-def _read_test_folder(root: Path, train_root: Path, names: Sequence[str]) -> tuple[Pages | None, list[Problem]]:
+def _read_test_folder(root: Path, folder: Path, train: Path, names: list[str]) -> tuple[Pages | None, list[Problem]]:
     """The pages of `root/test`; None where it holds none."""
-    folder = root / "test"
-    if not folder.is_dir():
-        return None, []
     found, loose = files_of_classes(folder)
     classes = join_folders(folder, {name: pages for name, pages in found.items() if pages})
     if unknown := sorted(classes.keys() - set(names)):
         raise DataError(
-            f"Expected the classes of {train_root} in {folder}, got others too: "
+            f"Expected the classes of {train} in {folder}, got others too: "
             f"{', '.join(f'{name}{nearest(name, names)}' for name in unknown)}. "
             f"Pages without labels lie in {folder} itself."
         )
@@ -170,19 +167,28 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
     """The pages of `test.csv`, or else those of a sample submission that are there."""
     path = root / "test.csv"
     if path.is_file():
-        rows = read_rows(path, ("ID",))
-        held = {row["ID"]: row["target"] for row in rows if "target" in row}
-        if held and (why := why_no_labels(held, targets, root / SAMPLE)):
+        if not (rows := read_table(path, ("ID",))):
+            tell_once(f"{path} has no rows: there are no test pages.")
+            return None, []
+        held = {row["ID"]: row["target"] for row in rows if row["ID"] and "target" in row}
+        if held and (why := why_not_all_labels(held, targets, root / SAMPLE)):
             tell_once(f"The targets in {path} are taken for place-holders, since {why}: the test pages are not scored.")
-            rows = [{key: value for key, value in row.items() if key != "target"} for row in rows]
+            for row in rows:
+                row.pop("target", None)
         return _pages_of_rows(root, path.name, rows, targets)
-    if (root / SAMPLE).is_file():
-        with suppress(DataError):  # of another kind than `predict` takes
-            rows = [{"ID": row["ID"]} for row in read_table(root / SAMPLE, ("ID", "target"))]
-            pages, problems = _pages_of_rows(root, SAMPLE, rows, targets) if rows else (Pages([], [], None), [])
-            if problems:
-                tell_once(f"Of {root / SAMPLE} {len(problems)} pages cannot be used, the first is {problems[0]}.")
-            return (pages, []) if len(pages) else (None, [])
+    sample = root / SAMPLE
+    if sample.is_file():
+        rows = []
+        try:
+            rows = read_table(sample, ("ID", "target"))
+        except DataError as error:  # of another kind than `predict` takes
+            tell_once(f"{sample} is not looked at. {error}")
+        for row in rows:
+            del row["target"]
+        pages, problems = _pages_of_rows(root, SAMPLE, rows, targets) if rows else (Pages([], [], None), [])
+        if problems:
+            tell_once(f"Of {sample} {count_of(len(problems), 'page')} cannot be used, the first is {problems[0]}.")
+        return (pages, []) if len(pages) else (None, [])
     if (root / "test").is_dir():
         tell_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
     return None, []
@@ -211,9 +217,7 @@ def _what_is_wrong(
     return "" if is_new else "the ID stands in several rows"
 
 
-def _pages_of_rows(
-    root: Path, file: str, rows: Sequence[dict[str, str]], targets: Sequence[str]
-) -> tuple[Pages, list[Problem]]:
+def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence[str]) -> tuple[Pages, list[Problem]]:
     """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
     has_labels, has_groups = "target" in rows[0], "group" in rows[0]
@@ -227,14 +231,13 @@ def _pages_of_rows(
     problems: list[Problem] = []
     ids, paths, labels, groups = list[str](), list[Path](), list[int](), list[str]()
     seen: set[str] = set()
-    for line, (row, path, key) in enumerate(zip(rows, found, keys, strict=True), 2):
+    for row, path, key in zip(rows, found, keys, strict=True):
         name, target = row["ID"], normal(row.get("target", ""))
-        what = _what_is_wrong(
-            name, target if has_labels else None, index, labels_of[key], known, is_new=key not in seen
-        )
+        given = target if has_labels else None
+        what = _what_is_wrong(name, given, index, labels_of[key], known, is_new=key not in seen)
         seen.add(key)
         if what or path is None:
-            problems.append(Problem(name, what or finder.missing(name), f"{file}, row {line}"))
+            problems.append(Problem(name, what or finder.missing(name), f"{file}, row {row.number}"))
             continue
         ids.append(name)
         paths.append(path)

@@ -227,6 +227,8 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("DOCCLF_CACHE", "/somewhere")
     assert default_cache_dir() == Path("/somewhere")
+    monkeypatch.setenv("DOCCLF_CACHE", "")
+    assert default_cache_dir() == tmp_path / "docclf"
     monkeypatch.delenv("DOCCLF_CACHE")
     assert default_cache_dir() == tmp_path / "docclf"
 

@@ -38,6 +38,26 @@ def tiff(values: NDArray[Any], compression: int) -> bytes:
     return content.tobytes()
 
 
+def raw_tiff(values: NDArray[Any], order: str = "<") -> bytes:
+    """A TIFF file as it is written without a library: of shape (h, w), or of planes, (channels, h, w)."""
+    planes = values.astype(values.dtype.newbyteorder(order)).reshape(-1, *values.shape[-2:])
+    n, height, width = planes.shape
+    form = {"u": 1, "i": 2}[values.dtype.kind]
+    at = 8 + 2 + 12 * 10 + 4
+    tags = {256: [width], 257: [height], 258: [8 * values.itemsize] * n, 259: [1], 262: [2 if n > 1 else 1]}
+    tags |= {273: [at + 40 + i * planes[0].nbytes for i in range(n)], 277: [n], 279: [planes[0].nbytes] * n}
+    tags |= {284: [2 if n > 1 else 1], 339: [form] * n}
+    entries, extra = b"", b""
+    for tag, numbers in tags.items():
+        kind, letter = (4, "I") if tag in (273, 279) else (3, "H")
+        content = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        if len(content) > 4:
+            content, extra = struct.pack(f"{order}I", at + len(extra)), extra + content
+        entries += struct.pack(f"{order}HHI", tag, kind, len(numbers)) + content.ljust(4, b"\0")
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(tags))
+    return head + entries + b"\0" * 4 + extra.ljust(40, b"\0") + planes.tobytes()
+
+
 def colours(values: NDArray[Any], channels: int) -> NDArray[Any]:
     """Grey values in so many channels, the last of 2 or 4 opaque."""
     stacked = np.repeat(values[..., None], channels, axis=2)
@@ -66,6 +86,40 @@ def test_a_png_of_16_bits_may_hold_fewer(bits: int, channels: int) -> None:
 def test_a_tiff_of_16_bits_may_hold_fewer(bits: int, channels: int, compression: int) -> None:
     values = (RAMP * ((1 << bits) - 1) // 255).astype(np.uint16)
     bright(tiff(values if channels == 1 else colours(values, channels), compression))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_planes_of_16_bits_are_read_as_such(bits: int, order: str) -> None:
+    values = (RAMP * ((1 << bits) - 1) // 255).astype(np.uint16)
+    bright(raw_tiff(np.stack([values] * 3), order))
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "bits"),
+    [("u4", "<", 32), ("i4", "<", 31), ("i4", ">", 31), ("i2", "<", 15), ("i2", ">", 15), ("i2", "<", 12)],
+)
+def test_the_sign_of_a_number_is_no_colour(kind: str, order: str, bits: int) -> None:
+    bright(raw_tiff((RAMP * ((1 << bits) - 1) // 255).astype(kind), order))
+
+
+def jpeg_2000(values: NDArray[Any]) -> bytes:
+    found, content = cv2.imencode(".jp2", values.astype(np.uint16), [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    assert found
+    return content.tobytes()
+
+
+@pytest.mark.parametrize(("bits", "apart"), [(12, 16), (14, 4), (16, 1)])
+def test_a_coloured_jpeg_2000_of_16_bits_may_hold_fewer_and_is_coarser_then(bits: int, apart: int) -> None:
+    ramp = RAMP.clip(20, 250)
+    page = read_page(jpeg_2000(colours(ramp * ((1 << bits) - 1) // 255, 3)), 64)
+    assert np.abs(page.astype(int) - ramp[..., None]).max() <= apart
+
+
+@pytest.mark.parametrize("extreme", [0, 65535])  # which Pillow does not tell apart
+def test_a_coloured_jpeg_2000_that_pillow_may_read_wrongly_is_refused(extreme: int) -> None:
+    with pytest.raises(ValueError, match="may read white as black: save it as TIFF or PNG"):
+        read_page(jpeg_2000(np.where(colours(RAMP, 3) > 127, extreme, 9999)), 64)
 
 
 def test_a_tiff_whose_zero_is_white_is_no_negative(tmp_path: Path) -> None:

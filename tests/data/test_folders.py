@@ -131,13 +131,48 @@ def test_pages_beside_class_folders_are_counted(tmp_path: Path, caplog: pytest.L
     assert f"Left out 1 file in {root / 'test'} itself, the first is 4.png" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_a_validation_folder_beside_train_is_not_read(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    pages = read_folder(make(tmp_path, "train/a/1.png", "train/b/1.png", f"{name}/a/2.png"))
-    assert len(pages.train) == 2 and pages.test is None
-    assert f"Not read: {tmp_path / name}. docclf makes its own folds" in caplog.text
+def test_pages_beside_train_are_spoken_of_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "c/x/2.png", "Test/3.png", "Validation/4.png")
+    make(tmp_path, "x.png", "train.csv", "runs/log.txt", ".x/1.png", "@eaDir/1.png")
+    (tmp_path / "away").symlink_to(tmp_path / "unmounted")
+    pages = read_folder(tmp_path)
+    assert len(pages.train) == 2 and pages.test is not None and pages.test.ids == ["test/1.png"]
+    assert caplog.messages == [
+        f"Not read beside {tmp_path / 'train'}: Test, Validation, away, c, x.png. docclf reads train and test alone, "
+        "and makes its own folds of the pages in train; move the pages there."
+    ]
+
+
+def test_pages_beside_an_empty_train_are_spoken_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DataError, match="or move those beside it there"):
+        read_folder(make(tmp_path, "train/", "a/1.png", "b/1.png"))
+    assert f"Not read beside {tmp_path / 'train'}: a, b." in caplog.text
+
+
+def test_train_and_test_may_have_capitals(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = read_folder(make(tmp_path, "Train/a/1.png", "Train/b/1.png", "TEST/b/1.png"))
+    assert pages.train.ids == ["Train/a/1.png", "Train/b/1.png"]
+    assert pages.test is not None and pages.test.labels is not None and pages.test.labels.tolist() == [1]
+    assert list_pages(tmp_path).pages[0].label == "b"
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("name", ["c", "train/c", "test/c", "train"])
+def test_a_class_folder_that_is_a_broken_link_is_refused(tmp_path: Path, name: str) -> None:
+    root = make(tmp_path, *(["a/1.png", "b/1.png"] if "/" not in name else ["train/a/1.png", "train/b/1.png", "test/"]))
+    (root / name).symlink_to("/unmounted/c")
+    with pytest.raises(DataError) as refused:
+        read_folder(root)
+    assert str(refused.value) == (
+        f"Expected class folders in {(root / name).parent} that are there, got {root / name}, a link to /unmounted/c, "
+        f"which is not. Mount that, or remove the link: rm {root / name}"
+    )
+
+
+@pytest.mark.parametrize("name", ["note.txt", "page.png"])
+def test_a_broken_link_to_a_file_is_no_class(tmp_path: Path, name: str) -> None:
+    (make(tmp_path, "a/1.png", "b/1.png") / name).symlink_to("/unmounted/c")
+    assert read_folder(tmp_path).class_names == ["a", "b"]
 
 
 def test_a_class_may_be_called_like_a_validation_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

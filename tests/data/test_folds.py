@@ -128,9 +128,11 @@ ROWS = ["ID,fold", "1,0", "2,1", "3,0"]
             ["ID,fold", "1,0", "2,1", "3,2"],
             "Expected a fold from 0 to 1 for every page in {path}, got others for 1 of 3",
         ),
-        (["ID,fold", "1,0", "2,1", "3"], "got others for 1 of 3: 3 (None)."),
-        (["ID,fold", "1,0", "2,1", "3,0.0"], "got others for 1 of 3: 3 (0.0)."),
-        (["ID,fold", "1,-1", "2,1", "3,"], "got others for 2 of 3: 1 (-1), 3 ()."),
+        (["ID,fold", "1,0", "2,1", "3"], "got others for 1 of 3: 3 (none)."),
+        (["ID,fold", "1,0", "2,1", "3,0.5"], "got others for 1 of 3: 3 (0.5)."),
+        (["fold,ID", "0,1", "1,2", "0"], "got others for 1 of 3: 3 (none)."),
+        (["ID,fold"], "got others for 3 of 3: 1 (none), 2 (none), 3 (none)."),
+        (["ID,fold", "1,-1", "2,1", "3,"], "got others for 2 of 3: 1 (-1), 3 (none)."),
         (["ID,fold", "1,0", "2,0", "3,0"], "Expected pages in each of 2 folds of {path}, got none in 1."),
         ([*ROWS, "1,1"], "Expected every page once in {path}, got 1 with the folds 0 and 1."),
     ],
@@ -159,6 +161,20 @@ def test_a_split_may_have_a_bom_spare_pages_and_spare_columns(tmp_path: Path) ->
     path = tmp_path / "folds.csv"
     path.write_text("\n".join(["fold,ID,note", "0,1,x", "1,2,", "7,9,y"]), encoding="utf-8-sig")
     assert read_folds(path, ["1", "2"], 2).tolist() == [0, 1]
+
+
+def test_a_split_may_be_written_as_other_csv_files(tmp_path: Path) -> None:
+    (tmp_path / "folds.csv").write_text("ID; fold\ntrain/1.png;0.0\n2.png; 1.0\n\n3.png;1", encoding="utf-8")
+    assert read_folds(tmp_path / "folds.csv", ["1.png", "train/2.png", "3.png"], 2).tolist() == [0, 1, 1]
+
+
+def test_a_class_that_no_model_has_trained_on_is_spoken_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = Pages(IDS, [Path(name) for name in IDS], np.array([0, 1, 1, 0]))
+    for folds, rare in (([0, 1, 1, 1], "raise"), ([0, 0, 1, 1], "raise"), ([0, -1, -1, 1], "train")):
+        write_folds(tmp_path, IDS, np.array(folds))
+        split_pages(pages, n_folds=2, seed=0, class_names=NAMES, split_file=tmp_path / "folds.csv", rare=rare)
+        assert ("has not trained on the class: 계약서. Divide" in caplog.text) is (folds == [0, 1, 1, 1])
+        caplog.clear()
 
 
 def test_one_fold_is_refused_with_a_split_file_too(tmp_path: Path) -> None:

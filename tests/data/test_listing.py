@@ -131,9 +131,9 @@ def test_test_csv_of_a_folder_comes_before_its_files_and_a_sample_submission_bef
     assert ids(list_pages(tmp_path, sample_submission=tmp_path / "mine.csv")) == ["a.png"]
 
 
-def test_rows_with_too_many_or_too_few_values_are_read(tmp_path: Path) -> None:
+def test_rows_with_empty_cells_beyond_the_header_or_too_few_are_read(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.png")
-    write(tmp_path / "sample_submission.csv", "ID,target", "a.png,0,more,values", "b.png")
+    write(tmp_path / "sample_submission.csv", "ID,target", "a.png,0,,", "b.png")
     listing = list_pages(tmp_path)
     assert ids(listing) == ["a.png", "b.png"] and listing.columns == ("ID", "target")
 

@@ -69,7 +69,10 @@ def test_targets_of_csv_files_are_one_in_another_spelling(root: Path, one: str, 
     assert pages.test is not None and pages.test.labels is not None and len(set(pages.test.labels.tolist())) == 2
 
 
-NEARLY = [("memo", "Memo"), ("0", "0.0"), ("1", "01"), ("id card", "id_card"), ("\uff11", "1"), ("a\u200db", "ab")]
+NEARLY = [
+    *(("memo", "Memo"), ("0", "0.0"), ("1", "01"), ("\uff11", "1"), ("a\u200db", "ab"), ("-1", "\u22121")),
+    *(("id-card", f"id{sign}card") for sign in (" ", "_", "\u2013", "\u2010", "\u2011", "")),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), NEARLY)

@@ -76,7 +76,11 @@ def test_a_folder_of_folders_is_skipped_with_a_warning(tmp_path: Path, caplog: p
         (["a/1.png", "a/2.png"], "at least 2 class folders with page images in `data.root`={root}, got 1: a"),
         ([], "at least 2 class folders with page images in `data.root`={root}, got 0. Put"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "got others too: c"),
-        (["train/a/1.png", "b/1.png"], "at least 2 class folders"),
+        (["train/a/1.png", "b/1.png"], "at least 2 class folders with page images in {root}/train, got 1: a. Put"),
+        (
+            ["train/", "a/1.png", "b/1.png"],
+            "images in {root}/train, got 0. Put the pages of each class into a folder of ",
+        ),
     ],
 )
 def test_a_folder_without_pages_of_two_classes_is_refused(tmp_path: Path, names: Sequence[str], message: str) -> None:
@@ -154,12 +158,39 @@ def test_a_test_csv_with_targets_gives_labels(tmp_path: Path) -> None:
 TRAIN = ("ID,target", "1.png,0", "2.png,1")
 
 
+def test_a_test_csv_without_rows_gives_no_test_pages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make(tmp_path, "1.png", "2.png")
+    write(tmp_path / "train.csv", *TRAIN)
+    write(tmp_path / "test.csv", "ID,target")
+    assert read_csv(tmp_path).test is None
+    assert caplog.messages == [f"{tmp_path / 'test.csv'} has no rows: there are no test pages."]
+
+
+def test_targets_that_look_like_no_labels_are_spoken_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make(tmp_path, *(f"{i}.png" for i in range(5)))
+    rows = [f"{i}.png,{target}" for i, target in enumerate(["0", "-1", "?", "nan", "none"])]
+    write(tmp_path / "train.csv", "ID,target", *rows)
+    assert len(read_csv(tmp_path).targets) == 5
+    (message,) = caplog.messages
+    assert "targets that look like no labels, and are taken for classes: ?, nan. Remove their rows" in message
+    write(tmp_path / "meta.csv", "target,class_name", *(f"{row.split(',')[1]},{row[0]}" for row in rows))
+    caplog.clear()
+    read_csv(tmp_path)
+    assert not caplog.messages
+
+
+def test_a_target_of_very_many_digits_is_a_target(tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png")
+    write(tmp_path / "train.csv", "ID,target", f"1.png,{'9' * 5000}", "2.png,10")
+    assert read_csv(tmp_path).targets == ["10", "9" * 5000]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({}, "Expected train.csv with columns ID,target in `data.root`={root}, got no such file"),
         ({"train.csv": ("ID,label", "1.png,0")}, "Expected the columns ID,target in {root}/train.csv, got ID,label"),
-        ({"train.csv": ("",)}, "Expected the columns ID,target in {root}/train.csv, got ."),
+        ({"train.csv": ("",)}, "Expected the columns ID,target in {root}/train.csv, got an empty file."),
         ({"train.csv": ("ID,target",)}, "Expected at least one row in {root}/train.csv, got none"),
         ({"train.csv": ("ID,target", "1.png,0", "2.png,0")}, "Expected at least 2 classes in {root}/train.csv, got 1"),
         (
@@ -167,7 +198,6 @@ TRAIN = ("ID,target", "1.png,0", "2.png,1")
             "Expected at least 2 classes in {root}/train.csv",
         ),
         ({"train.csv": ("ID,target", "1.png,0", "2.png")}, "Expected at least 2 classes in {root}/train.csv, got 1"),
-        ({"train.csv": TRAIN, "test.csv": ("ID",)}, "Expected at least one row in {root}/test.csv, got none"),
         ({"train.csv": (*TRAIN, '"' + "x\n" * 70_000)}, "Expected {root}/train.csv as CSV, got field larger than"),
         ({"train.csv": TRAIN, "meta.csv": ("target,name", "0,a")}, "columns target,class_name in {root}/meta.csv"),
         ({"train.csv": TRAIN, "meta.csv": ("target,class_name", "0,a", "1,a")}, "different class names"),

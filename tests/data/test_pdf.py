@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from docclf.data.formats import count_pages, read_page
+from docclf.data.formats import count_pages, count_pixels, has_more_pages, read_page
 
 GREYS = [0, 100, 200]
 
@@ -99,6 +99,31 @@ def test_a_pdf_that_cannot_be_opened_is_refused(tmp_path: Path, content: bytes, 
         read_page(tmp_path / "a.pdf", 16)
     with pytest.raises(pypdfium2.PdfiumError, match=rf"(?i){message}"):
         count_pages(tmp_path / "a.pdf")
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b"\x1b%-12345X@PJL\n", b"x" * 1024])
+def test_other_bytes_may_come_before_a_pdf(pdf: Path, before: bytes) -> None:
+    late = pdf.with_name("late.pdf")
+    late.write_bytes(before + pdf.read_bytes())
+    assert count_pages(late) == 3 and has_more_pages(late) and count_pixels(late) is None
+    assert np.array_equal(read_page(late, 16), read_page(pdf, 16))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF"])
+def test_an_image_that_speaks_of_pdf_is_none(tmp_path: Path, kind: str) -> None:
+    Image.new("L", (8, 8), 77).save(tmp_path / "a.tif", kind, comment=b"%PDF-1.7")
+    assert b"%PDF" in (tmp_path / "a.tif").read_bytes()[:1024]
+    assert count_pages(tmp_path / "a.tif") == 1 and (read_page(tmp_path / "a.tif", 16) == 77).all()
+
+
+def test_a_pdf_without_pages_is_refused_with_the_reason(tmp_path: Path) -> None:
+    head = b"%PDF-1.4\n1 0 obj <</Type/Catalog/Pages 2 0 R>> endobj\n2 0 obj <</Type/Pages/Kids[]/Count 0>> endobj\n"
+    table = "".join(f"{at:010} 00000 n \n" for at in (9, head.index(b"2 0 obj"))).encode()
+    end = b"trailer <</Root 1 0 R/Size 3>>\nstartxref\n%d\n%%%%EOF\n" % len(head)
+    (tmp_path / "a.pdf").write_bytes(head + b"xref\n0 3\n0000000000 65535 f \n" + table + end)
+    for read in (lambda path: read_page(path, 16), count_pages):
+        with pytest.raises(pypdfium2.PdfiumError, match="the PDF file is locked, damaged or without pages: Failed"):
+            read(tmp_path / "a.pdf")
 
 
 CONVERTERS = {

@@ -62,9 +62,26 @@ def test_targets_of_classes_are_labels(root: Path, given: tuple[str, ...], caplo
     assert not caplog.messages
 
 
-def test_a_place_holder_among_labels_is_a_problem_of_its_row(root: Path) -> None:
-    targets(root, "test.csv", "a", "", "b")
-    assert read_csv(root).problems == ["test.csv, row 3, t1.png: no target"]
+@pytest.mark.parametrize("given", ["", "?", "N/A", "-1"])
+def test_a_page_without_a_label_among_others_is_not_scored_and_no_reason_to_stop(
+    root: Path, caplog: pytest.LogCaptureFixture, given: str
+) -> None:
+    targets(root, "test.csv", "a", given, "b")
+    pages = read_csv(root)
+    assert pages.test is not None and (len(pages.test), pages.test.labels, pages.problems) == (3, None, [])
+    assert (
+        "since 1 of 3 is no label (remove such rows, and the others are scored): the test pages are not" in caplog.text
+    )
+    caplog.clear()
+    assert list_pages(root / "test.csv").labels(["a", "b"], ["a", "b"]).tolist() == [0, -1, 1]
+    assert caplog.messages == [f"1 page of 3 in {root / 'test.csv'} without a label: not scored"]
+
+
+def test_a_row_without_an_id_says_nothing_of_the_others(root: Path) -> None:
+    write(root / "test.csv", "ID,target", "t0.png,a", ",", "t1.png,b")
+    pages = read_csv(root)
+    assert pages.test is not None and pages.test.labels is not None
+    assert pages.problems == ["test.csv, row 3: no ID"]
 
 
 def test_a_sample_submission_names_the_test_pages_where_no_test_csv_does(root: Path) -> None:
@@ -80,9 +97,23 @@ def test_a_sample_submission_names_the_test_pages_where_no_test_csv_does(root: P
     assert test is not None and test.ids == ["t1.png"], "which comes first"
 
 
-@pytest.mark.parametrize("lines", [("id,label", "a.png,0"), ("ID,target", "lost.png,a"), ("ID,target",)])
-def test_a_sample_submission_of_no_use_refuses_no_data_set(root: Path, lines: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("id,label", "a.png,0"), "is not looked at. Expected the columns ID,target"),
+        (
+            ("ID,target", 't0.png,"a', "t1.png,b"),
+            "is not looked at. Expected {sample} as CSV, got unexpected end of da",
+        ),
+        (("ID,target", "lost.png,a"), "1 page cannot be used, the first is sample_submission.csv, row 2, lost.png"),
+        (("ID,target",), ""),
+    ],
+)
+def test_a_sample_submission_of_no_use_refuses_no_data_set(
+    root: Path, caplog: pytest.LogCaptureFixture, lines: tuple[str, ...], message: str
+) -> None:
     (root / "test.csv").unlink()
     write(root / "sample_submission.csv", *lines)
     pages = read_csv(root)
     assert (pages.test, pages.problems) == (None, [])
+    assert message.format(sample=root / "sample_submission.csv") in caplog.text

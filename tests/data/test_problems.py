@@ -7,8 +7,9 @@ import pytest
 from flat_pages import opened, picture, write
 from forked import python
 
+from docclf.data.looks.overview import describe
 from docclf.data.pages import read_folder
-from docclf.data.reading.problems import Problem, write_problems
+from docclf.data.reading.problems import Problem, read_exclusions, write_problems
 from docclf.errors import DataError
 
 
@@ -37,7 +38,7 @@ def test_the_file_that_the_command_writes_has_all_and_leaves_exactly_these_out(b
     run.mkdir()
     status, output = look(run, f"data.root={broken}")
     (path,) = run.rglob("problems.csv")
-    assert status == 1 and "All 35 pages" in output and str(path.relative_to(run)) in output
+    assert status == 1 and "List of 35 pages that cannot" in output and str(path.relative_to(run)) in output
     problems = listed(path)
     assert len(problems) == 35 and list(problems[0]) == ["page", "problem", "found_by"]
     assert {row["found_by"] for row in problems if row["page"] == "empty.png"} == {"decoding"}
@@ -112,3 +113,18 @@ def test_cells_that_a_spreadsheet_would_compute_come_back(tmp_path: Path, root: 
     write_problems(tmp_path / "p.csv", [Problem("=1+1.png", "=2", "decoding")])
     assert (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[1] == "'=1+1.png,'=2,decoding"
     assert opened(root, exclude=tmp_path / "p.csv").pages.train.ids == ["1.png", "2.png", "3.png"]
+
+
+def test_one_of_a_kind_is_told_in_the_singular(root: Path) -> None:
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", "lost.png,a")
+    write(root / "test.csv", "ID", "t0.png")
+    text = describe(opened(root, on_error="drop", near_duplicates=256))
+    for line in ("1 test page, ", "1 page that cannot be used:", "1 pair of near-duplicate training pages, kept in"):
+        assert f"\n{line}" in text
+    assert "2 near-duplicates between" in text
+
+
+@pytest.mark.parametrize("lines", [("ID;why", "1.png;blank"), ("why\tpage", "blank\t1.png")])
+def test_pages_to_leave_out_may_be_written_as_other_csv_files(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    write(tmp_path / "exclude.csv", *lines)
+    assert read_exclusions(tmp_path / "exclude.csv").pages == {"1.png"}

@@ -75,7 +75,7 @@ def test_targets_of_equal_value_are_spoken_of_unless_meta_csv_names_them(
     read_csv(root)
     read_csv(root)
     (message,) = caplog.messages
-    assert "are taken for two classes: 0, 00, 01, 1. Write them alike" in message
+    assert "are taken for different classes: 0, 00, 01, 1. Write them alike" in message
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "5"])  # of which sets are ordered differently
@@ -223,3 +223,74 @@ def test_an_id_that_may_mean_several_files_or_none_gets_no_hint(root: Path, name
         picture(root / "train" / file, 30)
     write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
     assert "but one such as" not in read_csv(root).problems[0]
+
+
+ROWS = ("0.png,a", "1.png,b", "2.png,a", "3.png,b")
+
+
+@pytest.mark.parametrize("file", ["train.csv", "test.csv", "sample_submission.csv"])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (('0.png,"a', *ROWS[1:]), "got unexpected end of data in the row that begins in line 3. Look there"),
+        (('0.png,"a', *ROWS[1:3], '3.png,"b"'), "got ',' expected after '\"' in the row that begins in line 3. Look"),
+        (
+            ('0.png,"a', *ROWS[1:3], '3.png,b"'),
+            "Expected one target in a cell of {path}, got whole rows in that of lin",
+        ),
+        (
+            ("0.png,a, paid", *ROWS[1:]),
+            "Expected 2 cells in each row of {path}, got 3 in line 3: 0.png,a,paid. Put quo",
+        ),
+        (
+            ("0.png;a", *ROWS[1:]),
+            "Expected ',' between the cells of {path}, as in its header, got ';' in line 3. Write",
+        ),
+    ],
+)
+def test_a_row_that_swallows_or_loses_text_is_refused_with_its_line(
+    root: Path, file: str, rows: tuple[str, ...], message: str
+) -> None:
+    write(root / file, "ID,target", "", *rows)
+    with pytest.raises(DataError) as refused:
+        read_table(root / file, ("ID", "target"))
+    assert message.format(path=root / file) in str(refused.value)
+
+
+def test_a_target_of_test_pages_that_swallows_rows_is_refused_too(root: Path) -> None:
+    write(root / "test.csv", "ID,target", 't0.png,"a', 't1.png,b"')
+    with pytest.raises(DataError, match=r"Expected one target in a cell .*line 2"):
+        read_csv(root)
+
+
+def test_a_comma_in_meta_csv_is_refused_too(root: Path) -> None:
+    write(root / "meta.csv", "target,class_name", "a,invoice, paid", "b,invoice, open")
+    with pytest.raises(DataError, match=r"2 cells in each row of .*meta\.csv, got 3 in line 2: a,invoice,paid"):
+        read_csv(root)
+
+
+def test_quoted_text_with_commas_and_line_breaks_is_one_cell_with_blanks_around_it_too(root: Path) -> None:
+    text = '"Dear ""all"",\nx, y"'
+    write(root / "train.csv", '"ID" , "target", "text"', *(f'{row[:6]} "{row[6:]}, b" ,{text},,' for row in ROWS))
+    rows = read_table(root / "train.csv", ("ID", "target"))
+    assert [row["target"] for row in rows] == ["a, b", "b, b"] * 2
+    assert rows[0]["text"] == 'Dear "all",\nx, y'
+
+
+def test_a_class_may_have_a_line_break(root: Path) -> None:
+    write(root / "train.csv", "ID,target", '0.png,"a\n(b)"', "1.png,b", '2.png,"a\n(b)"', "3.png,b")
+    (root / "meta.csv").unlink()
+    write(root / "test.csv", "ID", "t0.png")
+    assert read_csv(root).targets == ["a (b)", "b"]
+
+
+def test_rows_are_counted_as_a_spreadsheet_does(root: Path) -> None:
+    write(root / "train.csv", "", "ID,target,text", "", '0.png,a,"x\ny"', "1.png,b", "", "lost.png,a")
+    (problem,) = read_csv(root).problems
+    assert problem.startswith("train.csv, row 7, lost.png: no such file")
+
+
+def test_an_absolute_id_is_answered_with_how_to_write_it(root: Path) -> None:
+    write(root / "train.csv", "ID,target", *ROWS[1:], f"{root / '0.png'},a")
+    problem = read_csv(root).problems[-1]
+    assert problem.endswith(f"absolute paths are not followed: write it as a path below {root}")

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def default_cache_dir() -> Path:
     """`$DOCCLF_CACHE`, or `docclf` in the user's cache folder."""
-    if (path := os.environ.get("DOCCLF_CACHE")) is not None:
+    if path := os.environ.get("DOCCLF_CACHE"):
         return Path(path)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "docclf"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from docclf.data.dataset import DataSet
 from docclf.data.pages import Pages
+from docclf.data.reading.names import count_of
 from docclf.safety.cells import screen_width
 
 _EXAMPLES = 8
@@ -21,21 +22,21 @@ _MOST = 20  # lines of a list on the screen
 def describe(data: DataSet) -> str:
     """Classes and counts, sizes of files, problems, near-duplicates and leaks between training and test pages."""
     train, test = data.pages.train, data.pages.test
-    lines = [
-        "",
-        f"{len(train)} training pages of {len(data.pages.class_names)} classes, fingerprint {data.fingerprint}",
-    ]
+    n_classes = len(data.pages.class_names)
+    lines = ["", f"{count_of(len(train), 'training page')} of {n_classes} classes, fingerprint {data.fingerprint}"]
     if test is not None:
-        lines.append(f"{len(test)} test pages, {'labelled' if test.labels is not None else 'without labels'}")
+        lines.append(
+            f"{count_of(len(test), 'test page')}, {'labelled' if test.labels is not None else 'without labels'}"
+        )
     lines += _classes(data)
     lines += _sizes([*train.paths, *(test.paths if test is not None else [])])
-    lines += _listed(f"{len(data.dropped)} pages that cannot be used", data.dropped)
+    lines += _listed(f"{count_of(len(data.dropped), 'page')} that cannot be used", data.dropped)
     n = len(train)
     ids = [*train.ids, *(test.ids if test is not None else [])]
     inside = [f"{ids[a]} = {ids[b]}{_disagreement(data, a, b)}" for a, b in data.pairs if b < n]
     across = [f"{ids[a]} = {ids[b]} (test)" for a, b in data.pairs if a < n <= b]
-    lines += _listed(f"{len(inside)} pairs of near-duplicate training pages, kept in one fold", inside)
-    lines += _listed(f"{len(across)} near-duplicates between training and test pages", across)
+    lines += _listed(f"{count_of(len(inside), 'pair')} of near-duplicate training pages, kept in one fold", inside)
+    lines += _listed(f"{count_of(len(across), 'near-duplicate')} between training and test pages", across)
     return "\n".join(lines)
 
 

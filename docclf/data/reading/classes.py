@@ -1,20 +1,23 @@
-"""The classes that CSV files name, and targets that are no labels."""
+"""The classes that folders and CSV files name, and targets that are no labels."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
-from docclf.data.reading.folders import no_folder, tell_joined, tell_near_equal
-from docclf.data.reading.names import normal, some
-from docclf.data.reading.tables import read_table
+from docclf.data.reading.folders import no_folder, tell_once
+from docclf.data.reading.names import near_equal, normal, some
+from docclf.data.reading.tables import Row, read_table
 from docclf.errors import DataError
 
 SAMPLE = "sample_submission.csv"
 _NO_LABELS = frozenset({"", "?", "??", "-", "-1", "nan", "na", "n/a", "none", "null", "unknown", "tbd", "todo"})
+
+_OFTEN_CLASSES = frozenset({"-1", "none", "unknown"})  # of training pages
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,49 @@ class Classes:
     written: dict[str, str]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Page files of each class, by the normal form of its folders' names; a warning tells what is one, or nearly one.
+
+    Args:
+        root: Folder of the class folders.
+        folders: Page files by the name of their folder.
+
+    Raises:
+        DataError: A name has nothing that can be seen.
+    """
+    joined: dict[str, list[Path]] = {}
+    for name, pages in folders.items():
+        if not normal(name):
+            raise DataError(f"Expected class folders with names, got {str(root / name)!a}. Rename it.")
+        joined.setdefault(normal(name), []).extend(pages)
+    if len(joined) < len(folders):
+        tell_joined(root, folders)
+    tell_near_equal(root, joined)
+    return {name: sorted(joined[name]) for name in sorted(joined)}
+
+
+def tell_joined(where: Path, names: Iterable[str]) -> None:
+    """Warn of names that are one in another spelling."""
+    forms: dict[str, set[str]] = {}
+    for name in names:
+        forms.setdefault(normal(name), set()).add(name)
+    if twice := [name for name, written in forms.items() if len(written) > 1]:
+        tell_once(
+            f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
+            f"and are taken for one class each: {some(twice)}."
+        )
+
+
+def tell_near_equal(where: Path, names: Iterable[str]) -> None:
+    """Warn of classes that may be one."""
+    if alike := near_equal(names):
+        tell_once(
+            f"{where} has names that are nearly equal, and are taken for different classes: {some(alike)}. "
+            "Write them alike if they are one class."
+        )
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Rows of a CSV file that must be there and have some.
 
     Raises:
@@ -64,6 +109,11 @@ def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
     else:
         names = {target: target for target in used}
         tell_near_equal(root / "train.csv", sorted(used, key=_in_order))
+        if odd := sorted(target for target in used if target.casefold() in _NO_LABELS - _OFTEN_CLASSES):
+            tell_once(
+                f"{root / 'train.csv'} has targets that look like no labels, and are taken for classes: {some(odd)}. "
+                "Remove their rows, or name them in a meta.csv."
+            )
     if len(used & names.keys()) < 2:
         raise DataError(
             f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
@@ -117,9 +167,19 @@ def _some(targets: set[str]) -> str:
     return ", ".join(sorted(targets, key=_in_order)[:5]) + (", ..." if len(targets) > 5 else "")
 
 
-def _in_order(target: str) -> tuple[int, int, str]:
+def _in_order(target: str) -> tuple[int, Decimal, str]:
     """Sorting key: whole numbers by value, words after them, and by the text what is equal: 0 before 00."""
-    return (0, int(target), target) if re.fullmatch(r"-?\d+", target) else (1, 0, target)
+    # Not `int`, which refuses thousands of digits.
+    return (0, Decimal(target), target) if re.fullmatch(r"-?\d+", target) else (1, Decimal(), target)
+
+
+def is_no_label(target: str, classes: Container[str]) -> bool:
+    """Whether a target stands for none, and is no class.
+
+    >>> is_no_label("N/A", ["0"]), is_no_label(" ", ["0"]), is_no_label("-1", ["-1", "1"])
+    (True, True, False)
+    """
+    return normal(target).casefold() in _NO_LABELS and normal(target) not in classes
 
 
 def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Path) -> str:
@@ -136,7 +196,7 @@ def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Pa
     ('', '')
     """
     values = {normal(target) for target in targets.values()}
-    if all(value.casefold() in _NO_LABELS and value not in classes for value in values):
+    if all(is_no_label(value, classes) for value in values):
         return "none is a class"
     if len(targets) > 1 and len(values) == 1:
         return f"all of them are {some(values)}"
@@ -145,3 +205,15 @@ def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Pa
         if all(held.get(page) == target for page, target in targets.items()):
             return f"they are those of {sample.name}"
     return ""
+
+
+def why_not_all_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Path) -> str:
+    """As `why_no_labels`, where one place-holder is enough.
+
+    >>> why_not_all_labels({"a": "0", "b": "1", "c": "?"}, ["0", "1"], Path())
+    '1 of 3 is no label (remove such rows, and the others are scored)'
+    """
+    n = sum(is_no_label(target, classes) for target in targets.values())
+    are = "is no label" if n == 1 else "are no labels"
+    few = f"{n} of {len(targets)} {are} (remove such rows, and the others are scored)"
+    return why_no_labels(targets, classes, sample) or (few if n else "")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 log = logging.getLogger(__name__)
 
@@ -18,19 +20,31 @@ log = logging.getLogger(__name__)
 _BITS = (1, 2, 4, 8, 10, 12, 14, 16)
 _DARK = 64  # of 256: brighter pages have the bits of their file
 _LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_JPEG_2000 = b"\xff\x4f\xff\x51"  # begins with its size and bits
 _told: set[tuple[int, int]] = set()
 
 
-def to_8_bits(values: NDArray[Any], name: str = "") -> NDArray[np.uint8]:
+def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
+    """Grey values of a loaded image of more than 8 bits, which Pillow would clip and not scale; 0 is black."""
+    values, tags = np.asarray(image), image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    is_signed = tags.get(SAMPLEFORMAT) == (2,)
+    if tags and image.mode == "I" and not is_signed:  # of 32 bits, which Pillow takes for signed
+        values = values.view(np.uint32)
+    grey = to_8_bits(values, name, 15 if is_signed else 16)
+    return 255 - grey if tags.get(PHOTOMETRIC_INTERPRETATION) == 0 else grey
+
+
+def to_8_bits(values: NDArray[Any], name: str = "", room: int = 16) -> NDArray[np.uint8]:
     """Grey values of more than 8 bits, scaled by the bits that they have.
 
     Args:
         values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white, but for a
             few, such as dead pixels of a camera.
         name: Of the file, for a message.
+        room: Bits that the file has for a value that is not beyond 16 bits.
     """
     if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
-        return _scaled(values.clip(0).astype(np.uint16), 16, name)
+        return _scaled(values.clip(0).astype(np.uint16), room, name)
     with np.errstate(all="ignore"):  # what a damaged file may hold
         finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
         return ((finite / (_top(finite) or 1.0)).clip(0, 1) * 255).astype(np.uint8)
@@ -46,7 +60,7 @@ def _top(values: NDArray[Any]) -> float:
 
 def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
     top = int(_top(values))
-    bits = next(bits for bits in _BITS if top < 1 << bits)
+    bits = min(room, next(bits for bits in _BITS if top < 1 << bits))
     if bits < room and values.any():
         _tell(bits, room, name)
     within = values.clip(0, (1 << bits) - 1)
@@ -73,9 +87,27 @@ def brightened(image: Image.Image, name: str = "") -> Image.Image:
     return Image.fromarray(_scaled(values, 8, name))
 
 
-def is_deep(image: Image.Image) -> bool:
+def mended(image: Image.Image) -> Image.Image:
+    """An image that is not loaded yet, whose planes of 16 bits Pillow would take for ones of 8, with what it needs."""
+    if isinstance(image, TiffImageFile) and 16 in image.tag_v2.get(BITSPERSAMPLE, ()):
+        order = ";16B" if image.tag_v2.prefix == b"MM" else ";16L"
+        image.tile = [
+            type(tile)(*tile[:3], (_raw_mode(tile) + order, *(tile.args or ())[1:]))
+            if len(_raw_mode(tile)) == 1
+            else tile
+            for tile in image.tile
+        ]
+    return image
+
+
+def is_deep(image: Image.Image, content: bytes) -> bool:
     """Whether an image that is not loaded yet has colours of 16 bits, of which Pillow will keep the upper 8."""
-    return image.mode in ("RGB", "RGBA", "CMYK") and any(";16" in _raw_mode(tile) for tile in image.tile)  # type: ignore[attr-defined]
+    if image.mode not in ("RGB", "RGBA", "CMYK"):
+        return False
+    if isinstance(image, Jpeg2KImageFile):
+        bits = content[content.find(_JPEG_2000) + 42 :][:1]  # less 1, of the first colour
+        return bits > b"\x07"
+    return any(";16" in _raw_mode(tile) for tile in image.tile)  # type: ignore[attr-defined]
 
 
 def _raw_mode(tile: Any) -> str:
@@ -88,7 +120,14 @@ def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = 
     Args:
         image: As Pillow has loaded it.
         name: Of the file, for a message.
+
+    Raises:
+        ValueError: It may have been read wrongly.
     """
+    if isinstance(image, Jpeg2KImageFile) and not np.asarray(image).all():
+        raise ValueError(
+            "JPEG 2000 of more than 8 bits a colour, where Pillow may read white as black: save it as TIFF or PNG"
+        )
     colours = 3 if image.mode == "RGBA" else None
     if _top(np.asarray(image)[..., :colours]) >= _DARK:
         return image
@@ -104,7 +143,18 @@ def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = 
             values = np.dstack([grey, grey, grey, alpha])
         parts = [values] if colours is None else [values[..., :3], values[..., 3:]]
         return Image.fromarray(np.dstack([_scaled(part, 16, name) for part in parts]), image.mode)
-    return image
+    values = np.asarray(image).astype(np.uint16)
+    parts = [values] if colours is None else [values[..., :3], values[..., 3:]]
+    return Image.fromarray(np.dstack([_stretched(part, name) for part in parts]), image.mode)
+
+
+def _stretched(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """The upper 8 bits of 16, rounded, scaled by the bits that they have; without the lower ones in few steps."""
+    top = _top(values)
+    bits = next((bits for bits in _BITS if bits >= 8 and top <= 1 << (bits - 8)), 16)
+    if bits < 16:
+        _tell(bits, 16, name)
+    return (values << (16 - bits)).clip(0, 255).astype(np.uint8)
 
 
 def _lower(tile: Any) -> Any:

@@ -4,13 +4,15 @@ import functools
 import logging
 import os
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
-from docclf.data.reading.names import near_equal, normal, some
+from docclf.data.reading.names import count_of, some
 from docclf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,6 @@ _SYSTEM_FOLDER = re.compile(
     r"network trash folder|temporary items|thevolumesettingsfolder|resource\.frk|msdownld\.tmp|config\.msi",
     re.IGNORECASE,
 )
-_VALIDATION = ("val", "valid", "validation")
 _MOST = 8  # suffixes in a message
 
 
@@ -94,11 +95,15 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     Folders without pages have empty lists. A warning tells what is not read.
 
     Raises:
-        DataError: The name of a folder is not UTF-8.
+        DataError: The name of a folder is not UTF-8, or it is a link that leads nowhere.
     """
-    everything = sorted(root.iterdir())
-    system = [path for path in everything if _is_system(path.name) and path.is_dir()]
-    entries = [path for path in everything if not path.name.startswith((".", "__")) and path not in system]
+    system = sorted(path for path in root.iterdir() if _is_system(path.name) and path.is_dir())
+    entries = _entries(root)
+    if lost := [path for path in entries if _is_lost(path)]:
+        raise DataError(
+            f"Expected class folders in {root} that are there, got {lost[0]}, a link to {lost[0].readlink()}, which is "
+            f"not. Mount that, or remove the link: rm {shlex.quote(str(lost[0]))}"
+        )
     pages, unread = dict[str, list[Path]](), list[Path]()
     for folder in entries:
         if folder.is_dir():
@@ -113,14 +118,14 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     return pages, [path for path in entries if is_page_file(path)]
 
 
-def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[str, list[Path]]:
+def class_folders(root: Path, *, deep: bool, apart: Path | None = None) -> dict[str, list[Path]]:
     """Page files of each class, in the order of their names.
 
     Args:
         root: Folder of the class folders.
         deep: Whether a folder that holds only other folders is a class. Otherwise it is skipped with a warning: it
             may be anything, such as the runs of a search.
-        apart: Name of a folder that is no class.
+        apart: A folder that is no class.
 
     Raises:
         DataError: A folder holds nothing that can be read, and see `files_of_classes`.
@@ -128,9 +133,9 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
     found, loose = files_of_classes(root)
     classes = {}
     for name, pages in found.items():
-        if name == apart:
-            continue
         folder = root / name
+        if folder == apart:
+            continue
         if any(page.parent == folder for page in pages) or (deep and pages):
             classes[name] = pages
         elif any(entry.is_dir() and not _is_system(entry.name) for entry in folder.iterdir()):
@@ -143,48 +148,6 @@ def class_folders(root: Path, *, deep: bool, apart: str | None = None) -> dict[s
     if classes:
         tell_loose(root, loose)
     return classes
-
-
-def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
-    """Page files of each class, by the normal form of its folders' names; a warning tells what is one, or nearly one.
-
-    Args:
-        root: Folder of the class folders.
-        folders: Page files by the name of their folder.
-
-    Raises:
-        DataError: A name has nothing that can be seen.
-    """
-    joined: dict[str, list[Path]] = {}
-    for name, pages in folders.items():
-        if not normal(name):
-            raise DataError(f"Expected class folders with names, got {str(root / name)!a}. Rename it.")
-        joined.setdefault(normal(name), []).extend(pages)
-    if len(joined) < len(folders):
-        tell_joined(root, folders)
-    tell_near_equal(root, joined)
-    return {name: sorted(joined[name]) for name in sorted(joined)}
-
-
-def tell_joined(where: Path, names: Iterable[str]) -> None:
-    """Warn of names that are one in another spelling."""
-    forms: dict[str, set[str]] = {}
-    for name in names:
-        forms.setdefault(normal(name), set()).add(name)
-    if twice := [name for name, written in forms.items() if len(written) > 1]:
-        tell_once(
-            f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
-            f"and are taken for one class each: {some(twice)}."
-        )
-
-
-def tell_near_equal(where: Path, names: Iterable[str]) -> None:
-    """Warn of classes that may be one."""
-    if alike := near_equal(names):
-        tell_once(
-            f"{where} has names that are nearly equal, and are taken for two classes: {some(alike)}. "
-            "Write them alike if they are one class."
-        )
 
 
 def no_folder(root: Path) -> str:
@@ -214,7 +177,7 @@ def tell_unread(root: Path, files: Sequence[Path]) -> None:
         suffixes = sorted({readable(path.suffix.lower()) or "no suffix" for path in files})
         shown = ", ".join(suffixes[:_MOST]) + (", ..." if len(suffixes) > _MOST else "")
         tell_once(
-            f"Left out {_n_files(files)} of {root} in formats that are not read ({shown}), the first is "
+            f"Left out {count_of(len(files), 'file')} of {root} in formats that are not read ({shown}), the first is "
             f"{readable(files[0])}. Convert them to one of {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
 
@@ -223,23 +186,47 @@ def tell_loose(root: Path, files: Sequence[Path]) -> None:
     """Warn of pages beside class folders."""
     if files:
         tell_once(
-            f"Left out {_n_files(files)} in {root} itself, the first is {readable(files[0].name)}: "
+            f"Left out {count_of(len(files), 'file')} in {root} itself, the first is {readable(files[0].name)}: "
             "pages of a class lie in its folder."
         )
 
 
-def tell_validation(root: Path) -> None:
-    """Warn of validation folders beside `train`."""
-    if names := [name for name in _VALIDATION if (root / name).is_dir()]:
-        places = ", ".join(str(root / name) for name in names)
-        tell_once(f"Not read: {places}. docclf makes its own folds of the pages in train; move the pages there.")
+def split_folder(root: Path, name: str) -> Path | None:
+    """The folder `train` or `test` of a data set, in small letters or others; None where there is none."""
+    found = sorted(path for path in root.iterdir() if path.name.lower() == name and path.is_dir())
+    return found[-1] if found else None
+
+
+def tell_beside(train: Path, test: Path | None) -> None:
+    """Warn of pages beside the folders of training and test pages."""
+    others = [path for path in _entries(train.parent) if path not in (train, test)]
+    if names := [readable(path.name) for path in others if _is_lost(path) or any(map(is_page_file, _below(path)))]:
+        tell_once(
+            f"Not read beside {train}: {some(names)}. docclf reads train and test alone, and makes its own folds of "
+            "the pages in train; move the pages there."
+        )
+
+
+def _below(path: Path) -> Iterator[Path]:
+    return chain([path], path.rglob("*"))
+
+
+def _entries(root: Path) -> list[Path]:
+    """What may be classes or pages."""
+    hidden = (".", "__")
+    return [
+        path
+        for path in sorted(root.iterdir())
+        if not (path.name.startswith(hidden) or (_is_system(path.name) and path.is_dir()))
+    ]
+
+
+def _is_lost(path: Path) -> bool:
+    """Whether a link that may be one to a folder leads nowhere, as to a disk that is not there."""
+    return path.is_symlink() and not path.exists() and path.suffix.lower() not in IMAGE_SUFFIXES | _NOTES
 
 
 @functools.cache  # once a process, not once a trial
 def tell_once(message: str, level: int = logging.WARNING) -> None:
     """Warn once a process, or inform, however many trials read the pages."""
     log.log(level, message)
-
-
-def _n_files(files: Sequence[Path]) -> str:
-    return f"{len(files)} file{'s' if len(files) > 1 else ''}"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from docclf.data.cache.contents import n_cpus, with_progress
 from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
-from docclf.data.reading.classes import SAMPLE, why_no_labels
+from docclf.data.reading.classes import SAMPLE, is_no_label, why_no_labels
 from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread
-from docclf.data.reading.names import nearest, normal, some
+from docclf.data.reading.names import count_of, nearest, normal, some
 from docclf.data.reading.problems import reason
 from docclf.data.reading.tables import PageFinder, delimiter_of, read_table
 from docclf.errors import ConfigError, DataError
@@ -80,7 +80,8 @@ class Listing:
             log.warning(f"The targets in {self.source} are taken for place-holders, since {why}: no page is scored.")
             return np.full(len(self.pages), -1)
         found = [index.get(normal(page.label), -1) for page in self.pages]
-        others = sorted({page.label for page, label in zip(self.pages, found, strict=True) if label < 0} - {""})
+        none = {page.label for page in self.pages if is_no_label(page.label, index)} if is_listed else {""}
+        others = sorted({page.label for page, label in zip(self.pages, found, strict=True) if label < 0} - none)
         if others and self.source.is_file():
             raise DataError(
                 f"Expected targets in {self.source} out of the model's {some(targets)}, got "
@@ -89,6 +90,10 @@ class Listing:
             )
         if others and max(found) >= 0:
             log.warning(f"Folders that are called like no class, their pages are not scored: {some(others)}")
+        if is_listed and -1 in found:
+            log.warning(
+                f"{count_of(found.count(-1), 'page')} of {len(found)} in {self.source} without a label: not scored"
+            )
         return np.asarray(found, dtype=np.int64)
 
 
@@ -145,7 +150,7 @@ def _page_of_file(root: Path, path: Path) -> ListedPage:
     name = "/".join(parts)
     if not is_utf_8(name):
         return ListedPage(readable(name), path, problem="the name is not UTF-8, rename it")
-    folders = parts[1:-1] if parts[0] == _TEST else parts[:-1]
+    folders = parts[1:-1] if parts[0].lower() == _TEST else parts[:-1]
     return ListedPage(name, path, label=folders[0] if folders else "")
 
 
@@ -158,7 +163,7 @@ def _of_sample(root: Path, path: Path) -> Listing:
     if not path.is_file():
         raise DataError(f"Expected a CSV file at `data.sample_submission`, got {path}, which is none.")
     rows = read_table(path, _SAMPLE_COLUMNS)
-    columns = tuple(key for key in (rows[0] if rows else {}) if key is not None)  # None holds what a row has too many
+    columns = tuple(rows[0] if rows else ())
     pages = [replace(page, label="") for page in _pages_of_rows(root, path, rows)]  # its targets are place-holders
     return Listing(pages, path, columns, rows, delimiter_of(path, _SAMPLE_COLUMNS))
 

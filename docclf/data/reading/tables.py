@@ -1,13 +1,14 @@
 """CSV files that name pages, and the files that their IDs mean."""
 
 import csv
+import io
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path, PureWindowsPath
-from typing import Any
 from unicodedata import normalize
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
@@ -17,7 +18,17 @@ from docclf.errors import DataError
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
 
-def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) -> list[dict[str, str]]:
+class Row(dict[str, str]):
+    """A row of a CSV file, by column.
+
+    Attributes:
+        number: As a spreadsheet counts rows: the header is 1, and blank ones count.
+    """
+
+    number = 0
+
+
+def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) -> list[Row]:
     """Rows of a CSV file that has at least these columns, without blanks around names and values.
 
     The delimiter is a comma, a semicolon or a tab, whichever gives the columns; values that a short row lacks are
@@ -27,52 +38,91 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
         or_else: What it may have instead.
 
     Raises:
-        DataError: A column is missing or stands there twice, the file is not UTF-8, or damaged.
+        DataError: A column is missing or stands there twice, a row has more cells than the header or swallows others,
+            the file is not UTF-8, or damaged.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, restval="", delimiter=_delimiter(header, columns))
-            found = [normal(name) for name in reader.fieldnames or ()]
-            reader.fieldnames = found
-            rows = [{name: _stripped(value) for name, value in row.items()} for row in reader]
-    except UnicodeDecodeError as error:
-        raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
-    except csv.Error as error:
-        raise DataError(
-            f"Expected {path} as CSV, got {error}. Look for a quotation mark that is not closed."
-        ) from error
+    text = _text(path)
+    sign = _delimiter(text, columns, or_else)
+    records = _records(path, text, sign)
+    _, _, header = next(records, (0, 0, []))
+    found = [normal(name) for name in header]
     if not (set(columns) <= set(found) or (or_else and set(or_else) <= set(found))):
-        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {','.join(found)}.")
+        got = ",".join(found) or "an empty file"
+        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {got}.")
     if twice := [name for name, n in Counter(found).items() if n > 1 and name]:
         raise DataError(
             f"Expected every column once in {path}, got {some(twice)} several times. Rename or remove all but one."
         )
+    rows = []
+    for number, line, cells in records:
+        _check(path, line, cells, found, sign)
+        rows.append(Row(zip(found, cells + [""] * len(found), strict=False)))
+        rows[-1].number = number
+        keys = [*columns, *or_else, "target"]
+        if swallowed := [key for key in keys if re.search(rf"[\r\n].*{sign}", rows[-1].get(key, ""), re.DOTALL)]:
+            raise DataError(
+                f"Expected one {swallowed[0]} in a cell of {path}, got whole rows in that of line {line}. "
+                "Look there for a quotation mark that is not closed."
+            )
     return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"Expected {path} in UTF-8, got other bytes: {error}. Save it as `CSV UTF-8`.") from error
+
+
+def _records(path: Path, text: str, sign: str) -> Iterator[tuple[int, int, list[str]]]:
+    """The number, the first line and the cells of each row that is not blank."""
+    line = 1
+    sound = re.sub(rf'" +(?=[{sign}\r\n]|$)', '"', text)  # blanks after a quoted cell are none of its text
+    reader = csv.reader(io.StringIO(sound, newline=""), delimiter=sign, skipinitialspace=True, strict=True)
+    try:
+        for number, cells in enumerate(reader, 1):
+            if cells:
+                yield number, line, [cell.strip() for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"Expected {path} as CSV, got {error} in the row that begins in line {line}. "
+            "Look there for a quotation mark that is not closed, or not doubled in a quoted cell."
+        ) from error
+
+
+def _check(path: Path, line: int, cells: Sequence[str], header: Sequence[str], sign: str) -> None:
+    """Refuse a row with cells that no column names, and one with another sign between its cells."""
+    if any(cells[len(header) :]):
+        raise DataError(
+            f"Expected {len(header)} cells in each row of {path}, got {len(cells)} in line {line}: "
+            f"{sign.join(cells)[:80]}. Put quotation marks around a cell that holds {sign!r}."
+        )
+    others = [other for other in _DELIMITERS if cells[0].count(other) == len(header) - 1 > 0]
+    if len(cells) == 1 and others:
+        raise DataError(
+            f"Expected {sign!r} between the cells of {path}, as in its header, got {others[0]!r} in line {line}. "
+            "Write one of them in all lines."
+        )
 
 
 def delimiter_of(path: Path, columns: Sequence[str]) -> str:
     """The sign between the columns of a CSV file, see `read_table`."""
-    with path.open(encoding="utf-8-sig") as file:
-        return _delimiter(file.readline(), columns)
+    return _delimiter(_text(path), columns)
 
 
-def _delimiter(header: str, columns: Sequence[str]) -> str:
-    r"""The sign between the columns of a header line; a comma where none gives the columns.
+def _delimiter(text: str, *columns: Sequence[str]) -> str:
+    r"""The sign between the columns that a text begins with; a comma where none gives the columns, or others.
 
     >>> _delimiter("ID;target\n", ["ID", "target"]), _delimiter('"a;b", ID', ["ID"]), _delimiter("name", ["ID"])
     (';', ',', ',')
     """
-    for delimiter in _DELIMITERS:
-        names = next(csv.reader([header], delimiter=delimiter), [])
-        if set(columns) <= {normal(name) for name in names}:
+    header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[:1]
+    for wanted, delimiter in product(filter(None, columns), _DELIMITERS):
+        names = next(csv.reader(header, delimiter=delimiter, skipinitialspace=True), [])
+        if set(wanted) <= {normal(name) for name in names}:
             return delimiter
     return ","
-
-
-def _stripped(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value  # a list holds what a row has too many
 
 
 class PageFinder:
@@ -95,6 +145,8 @@ class PageFinder:
     def missing(self, name: str) -> str:
         """Why an ID has no file, with the one that it may mean: it lacks a suffix, or is nearly called so."""
         reason = f"no such file in {', '.join(str(self.root / split) for split in self.splits)} or {self.root}"
+        if Path(name).is_absolute():
+            return f"{reason}, where absolute paths are not followed: write it as a path below {self.root}"
         bases = [self.root / split for split in self.splits] + [self.root] if self._places(name) else []
         meant = list(dict.fromkeys(file for base in bases for file in self._nearly(base, name)))
         if len(meant) != 1:
