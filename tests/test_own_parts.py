@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.preflight import check_added, check_config
 from docclf.cli.trainer_arguments import OWNED
+from docclf.data.cache.options import make_options
 from docclf.errors import ConfigError
 from docclf.safety.targets import build
 
@@ -181,6 +182,11 @@ def test_what_was_added_must_fit(cfg: DictConfig, key: str, value: Any, said: st
     OmegaConf.update(cfg, key, value, force_add=True)
     with pytest.raises(ConfigError, match=said):
         check_added(cfg, ["+a=1"])
+
+
+def test_a_key_of_the_data_that_there_is_not_is_told_of() -> None:
+    with pytest.raises(ConfigError, match=r"keys that `data` has, got data.exlude. Did you mean data.exclude\?"):
+        make_options(32, exlude="x.csv")
 
 
 def test_a_part_that_needs_more_than_it_is_given_says_what(cfg: DictConfig) -> None:

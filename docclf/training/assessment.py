@@ -62,4 +62,4 @@ def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
         for bound in interval(labels[rows], predicted, n_classes, groups=number)
     )
     found = {"macro_f1": score + gain, "low": low, "high": high}
-    return {**{name: float(min(value, 1.0)) for name, value in found.items()}, "gain": gain}
+    return {**{name: float(min(max(value, 0.0), 1.0)) for name, value in found.items()}, "gain": gain}

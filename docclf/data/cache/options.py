@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,14 @@ def make_options(
         corrections: Likewise.
         exclude: Likewise.
         **others: Likewise.
+
+    Raises:
+        ConfigError: There is no such option.
     """
+    if wrong := [name for name in others if name not in (*DECODING, "n_folds")]:
+        near = get_close_matches(wrong[0], DECODING, n=1)
+        way = f"Did you mean data.{near[0]}?" if near else f"Leave out data.{wrong[0]}."
+        raise ConfigError(f"Expected keys that `data` has, got data.{wrong[0]}. {way}")
     paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
     others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
     return DecodeOptions(cache_size(image_size, margin), **others)
