@@ -109,7 +109,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     require_folders(cfg)
     check_config(cfg)
     require_one_device(cfg)
-    check_added(cfg, cfg.hydra.overrides.task)
+    check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()))
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
             f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "
