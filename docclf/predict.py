@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,11 +205,11 @@ def _spare_others(folder: Path, name: str) -> None:
 
 
 def _begins(path: Path, start: bytes) -> bool:
-    """Whether it is a file that begins so."""
+    """Whether it is a file that begins so, after the byte order mark that Excel wants."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(start)) == start
+        return file.read(len(BOM_UTF8) + len(start)).removeprefix(BOM_UTF8).startswith(start)
 
 
 def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_names: list[str]) -> None:

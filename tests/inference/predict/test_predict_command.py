@@ -76,6 +76,16 @@ def test_mistakes_are_told_before_any_work(
     assert not list(here.iterdir()) and sorted(root.rglob("*")) == before
 
 
+def test_predictions_of_before_are_replaced_those_for_excel_too(
+    compose_config: Compose, model: Path, pages_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = compose_config(f"run='{model}'", f"data.root='{pages_root / 'test'}'", "output=june.csv", config="predict")
+    for excel in ("1", ""):
+        monkeypatch.setenv("DOCCLF_EXCEL", excel)
+        predict(cfg, tmp_path)
+    assert (tmp_path / "june.csv").read_text(encoding="utf-8").startswith("ID,target,confidence,")
+
+
 def test_devices_are_chosen_by_name() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
