@@ -47,6 +47,10 @@ def settle_in() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SystemExit("ConfigError: The folder that this shell is in is gone. Go to one that is there: cd") from None
+    try:
         Path.home()
     except RuntimeError:
         home = Path(tempfile.gettempdir(), f"docclf-{os.getuid()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,24 @@ def fill_in_home(text: str) -> str:
         return text
     quoted = str(Path(path).expanduser()).replace("'", "\\'")
     return f"{key}='{quoted}'"
+
+
+def require_writable(config: DictConfig) -> None:
+    """See that the folder of a run can be made: Hydra would end in a traceback.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    folder = Path(str(config.hydra.run.dir)).absolute()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
+            "Say hydra.run.dir=DIR, a folder elsewhere."
+        ) from error
 
 
 def settle_flags() -> Any:

@@ -23,7 +23,14 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR, __version__
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
-from docclf.cli.hydra_settings import fill_in_home, require_plugins, require_resolvable, require_search, settle_flags
+from docclf.cli.hydra_settings import (
+    fill_in_home,
+    require_plugins,
+    require_resolvable,
+    require_search,
+    require_writable,
+    settle_flags,
+)
 from docclf.cli.leaves import TABLES, check_leaves
 from docclf.errors import ConfigError, DocclfError
 from docclf.safety.permission import take_allowed
@@ -94,6 +101,8 @@ def _check(config_name: str) -> None:
             if given.multirun:
                 require_search(config, given.overrides, config_name)
                 require_resolvable(config)
+            else:
+                require_writable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     except OverrideParseException:  # which Hydra tells of, parsing it again
@@ -141,6 +150,8 @@ def grammar_hint(override: str, first: str = "data.root") -> str:
     key, equals, value = override.partition("=")
     if not equals and Path(override).exists():
         return f"Did you mean {first}={override}?\n"
+    if ends := re.fullmatch(r"log\w*\((.+)\)", value):
+        return f"Did you mean '{key}=tag(log, interval({ends[1]}))'?\n"
     if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
     quoted = f"\"{key}='{value}'\""

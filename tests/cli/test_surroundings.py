@@ -75,6 +75,26 @@ def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("name", ["train", "data"])
+def test_a_place_that_cannot_be_written_to_is_told_of(name: str, tmp_path: Path) -> None:
+    given = ["data=folder", f"data.root={tmp_path}", "hydra.run.dir=/proc/run"]
+    command = [sys.executable, "-m", f"docclf.{name}", *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Say hydra.run.dir=DIR" in done.stderr
+    assert "a place for the results that can be written to, got /proc: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["data data=folder data.root=.", "compare a b"])
+def test_a_folder_that_is_gone_is_told_of(command: str, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = f"rmdir ../gone; exec {sys.executable} -m docclf.{command}"
+    done = subprocess.run(["sh", "-c", shell], cwd=gone, capture_output=True, text=True, check=False)
+    assert done.returncode and "The folder that this shell is in is gone" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("given", [("hydra.job.chdir=true",), ("--config-dir=mine", "experiment=stays")])
 def test_a_run_that_shall_change_its_folder_stays(

@@ -60,7 +60,8 @@ def remembered(
     place = directory.parent if memory == "auto" else Path(str(memory))
     if not place.is_dir():
         raise DataError(
-            f"Expected `memory` to be auto, none or a folder of searches, got {memory}, which is no folder."
+            "Expected `hydra.sweeper.memory` to be auto, none or a folder of searches, "
+            f"got {memory}, which is no folder."
         )
     found: dict[str, dict[str, Any]] = {}
     for folder in _searches(place, directory):

@@ -104,6 +104,11 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
         )
     else:
         for text in entry.split() if isinstance(entry, str) else entry:
+            if "=" not in str(text):
+                raise ConfigError(
+                    f"Expected `enqueue` to list overrides such as '{next(iter(space.keys), 'key')}=1', or files that "
+                    f"end with .yaml, got `{text}`."
+                )
             override = parse_override(str(text))
             if override.is_sweep_override() or override.is_delete():
                 raise SpaceError(f"Expected `enqueue` to give every key one value, got `{text}`.")
