@@ -242,4 +242,7 @@ def _nearest_key(override: Override, config: DictConfig) -> str:
         own = [other.rpartition(".")[2] for other in known if other.startswith(f"{group}.")]
         own = [other for other in own if other != "_target_"]
         return " or ".join(f"{group}.{other}" for other in get_close_matches(name, own, n=1) or own)
+    if group and has_key(config, group):  # there, or what is called the same elsewhere
+        known = [other for other in known if other.startswith(f"{group}.") or other.endswith(f".{name}")]
+        return next(iter(nearest(key, known, n=1)), "")
     return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")

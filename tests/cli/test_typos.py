@@ -57,6 +57,7 @@ def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None
         ["optimizer.lr=1e-3", "model=swin_tiny", "logger=[csv,wandb]", "experiment=null"],
         ["logger=null", "optimizer.lr=text"],
         ["optimizer.gamma=1"],
+        ["search.direction=maximize", "search.budget=1h", "search.database=x", "search.resume=true"],
         ["zzz=1"],
         ["+my.own.key=1", "++optimzer.lr=1"],
         ["model=zzz"],
