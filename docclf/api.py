@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docclf import CONF_DIR
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 from docclf.files import TOLD
 from docclf.safety.untrusted import read_config, read_yaml
@@ -85,8 +86,7 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
         SearchError: The search ended with an error, which is in the message.
     """
     texts = _texts("overrides", overrides)
-    is_chosen = any(text.startswith(("hparams_search=", "experiment=")) for text in texts)
-    given = texts if is_chosen else ["hparams_search=optuna", *texts]
+    given = texts if _chooses_search(texts, Path(cwd)) else ["hparams_search=optuna", *texts]
     return read_search(_run("train", ["-m", *_allowed(allow), *given], cwd, SearchError))
 
 
@@ -137,6 +137,16 @@ def predict(
     """
     given = [f"{key}={to_text(encode(str(value)))}" for key, value in (("run", run), ("data.root", root))]
     return _run("predict", [*_allowed(allow), *given, *_texts("overrides", overrides)], cwd, DataError)
+
+
+def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
+    """Whether they name a search, or an experiment whose file does."""
+    if any(text.startswith("hparams_search=") for text in texts):
+        return True
+    folders = [CONF_DIR, *(cwd / (text.partition("=")[2] or text) for text in texts)]
+    names = [text.partition("=")[2] for text in texts if text.startswith("experiment=")]
+    files = (folder / "experiment" / f"{name}.yaml" for folder in folders for name in names)
+    return any(file.is_file() and "hparams_search" in file.read_text(encoding="utf-8") for file in files)
 
 
 def _allowed(names: Sequence[str]) -> list[str]:

@@ -96,7 +96,7 @@ def _check(config_name: str) -> None:
             _stay_here(given.overrides)
         if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
             check_leaves(config, TABLES[config_name])
-            _require_known_keys(config, TABLES[config_name])
+            _require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
             require_plugins(config)
             if given.multirun:
                 require_search(config, given.overrides, config_name)

@@ -8,7 +8,7 @@ import yaml
 
 from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, RUNG
 
-LADDER = ("hparams_search=ladder", "model.tune=last", "validation.epochs=3", "validation.folds=3", "search.n_trials=7")
+LADDER = ("hparams_search=ladder", "validation.epochs=3", "validation.folds=3", "search.n_trials=7")
 
 
 @pytest.mark.slow
