@@ -185,8 +185,8 @@ def test_what_was_added_must_fit(cfg: DictConfig, key: str, value: Any, said: st
 
 
 def test_a_key_of_the_data_that_there_is_not_is_told_of() -> None:
-    with pytest.raises(ConfigError, match=r"keys that `data` has, got data.exlude. Did you mean data.exclude\?"):
-        make_options(32, 1.0, exlude="x.csv")
+    with pytest.raises(ConfigError, match=r"keys that `data` has, got data.excludes. Did you mean data.exclude\?"):
+        make_options(32, 1.0, excludes="x.csv")
 
 
 def test_a_part_that_needs_more_than_it_is_given_says_what(cfg: DictConfig) -> None:
