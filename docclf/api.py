@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docclf import CONF_DIR
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 from docclf.files import TOLD
 from docclf.safety.untrusted import read_config, read_yaml
@@ -143,8 +142,8 @@ def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
     """Whether they name a search, or an experiment whose file does."""
     if any(text.startswith("hparams_search=") for text in texts):
         return True
-    folders = [CONF_DIR, *(cwd / (text.partition("=")[2] or text) for text in texts)]
     names = [text.partition("=")[2] for text in texts if text.startswith("experiment=")]
+    folders = (cwd / (text.partition("=")[2] or text) for text in texts)  # what follows --config-dir is among them
     files = (folder / "experiment" / f"{name}.yaml" for folder in folders for name in names)
     return any(file.is_file() and "hparams_search" in file.read_text(encoding="utf-8") for file in files)
 

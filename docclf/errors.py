@@ -15,6 +15,9 @@ A search ends at an `InputError` of its first trials, because no other trial cou
 `MachineError`, which counts no trial; any other exception fails its trial alone.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class DocclfError(Exception):
     """Base of all exceptions that docclf raises on purpose."""
@@ -54,3 +57,20 @@ class TrainingError(DocclfError):
 
 class NonFiniteLossError(TrainingError):
     """The training loss became NaN or infinite."""
+
+
+def unknown_key(what: str, room: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error of a key that there is not.
+
+    Args:
+        what: Keys that were expected, such as "arguments of mine.Net".
+        room: Where it stands.
+        name: The last part of it.
+        known: What could stand there.
+
+    >>> unknown_key("keys", "data", "excludes", ["exclude", "root"])
+    ConfigError('Expected keys below `data`, got excludes. Did you mean data.exclude?')
+    """
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    way = f"Did you mean {room}.{near[0]}?" if near else f"Leave out {room}.{name}."
+    return ConfigError(f"Expected {what} below `{room}`, got {name}. {way}")

@@ -3,7 +3,7 @@
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,10 +33,15 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def free_name(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """The first name that is free, `submission_1.csv` for `submission.csv`."""
+    names = (path.with_name(f"{path.stem}_{n}{path.suffix}") for n in itertools.count(1))
+    return next(name for name in names if not is_taken(name))
+
+
 def set_aside(path: Path) -> Path:
-    """Give a file the first name that is free, `submission_1.csv` for `submission.csv`; that name."""
-    free = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.stem}_{n}{path.suffix}")).exists())
-    return path.rename(free)
+    """Give a file the first name that is free; that name."""
+    return path.rename(free_name(path))
 
 
 def link(source: str | Path, target: str | Path) -> None:

@@ -5,7 +5,6 @@ python -m docclf.predict run=RUN data.root=DIR      writes predictions.csv
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
 from codecs import BOM_UTF8
@@ -20,7 +19,7 @@ from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.leaves import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
-from docclf.files import tell_caller
+from docclf.files import free_name, tell_caller
 from docclf.train import TARGETS
 
 if TYPE_CHECKING:
@@ -186,22 +185,22 @@ def _spare_sources(output: Path, listing: Listing) -> None:
 
 def _spare_others(folder: Path, name: str) -> None:
     """Refuse to write over what is no prediction of before; a submission is kept by `write_submission`."""
-
-    def others(output: Path) -> list[Path]:
-        classes, picture = (output.with_name(f"{output.stem}_{end}") for end in ("classes.csv", "confusion.png"))
-        starts = {output: b"ID,target,confidence,", classes: b"class_name,precision,"}
-        found = [path for path, start in starts.items() if path.exists() and not _begins(path, start)]
-        return found + ([picture] if picture.exists() and not (classes.exists() or output.exists()) else [])
-
-    if found := others(folder / name):
+    if found := _others(folder / name):
         from docclf.sweeper.space.grammar import typed
 
-        names = (Path(name).with_name(f"{Path(name).stem}_{n}.csv") for n in itertools.count(1))
-        free = next(path for path in names if not (folder / path).exists() and not others(folder / path))
+        free = free_name(Path(name).with_suffix(".csv"), lambda p: (folder / p).exists() or bool(_others(folder / p)))
         raise ConfigError(
             f"Expected an `output` that replaces nothing but predictions, got {found[0]}, which is another file. "
             f"Say {typed('output', str(free))}"
         )
+
+
+def _others(output: Path) -> list[Path]:
+    """What predictions and their scores would replace that are none."""
+    classes, picture = (output.with_name(f"{output.stem}_{end}") for end in ("classes.csv", "confusion.png"))
+    starts = {output: b"ID,target,confidence,", classes: b"class_name,precision,"}
+    found = [path for path, start in starts.items() if path.exists() and not _begins(path, start)]
+    return found + ([picture] if picture.exists() and not (classes.exists() or output.exists()) else [])
 
 
 def _begins(path: Path, start: bytes) -> bool:

@@ -6,7 +6,6 @@ python -m docclf.report multirun/NAME     writes multirun/NAME/report.html, and 
 from __future__ import annotations
 
 import argparse
-import itertools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
+from docclf.files import free_name
 from docclf.safety.untrusted import plain, reading
 from docclf.sweeper.storage.passwords import hide_password
 
@@ -77,8 +77,7 @@ def _spare(output: Path) -> None:
     if output.is_dir():
         other, got = output / "report.html", "a folder"
     elif output.exists() and not (output.is_file() and b"<footer>Written by docclf" in output.read_bytes()):
-        names = (output.with_name(f"{output.stem}_{n}.html") for n in itertools.count(1))
-        other, got = next(path for path in names if not path.exists()), "another file"
+        other, got = free_name(output.with_suffix(".html")), "another file"
     else:
         return
     raise ConfigError(

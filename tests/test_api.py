@@ -102,7 +102,8 @@ def test_an_experiment_chooses_the_search(pages_root: Path, tmp_path: Path) -> N
     (tmp_path / "conf" / "experiment" / "heads.yaml").write_text(text)
     tiny = [text for text in SMALL if not text.startswith(("model.tune", "validation.epochs", "data.batch"))]
     given = [*tiny, f"data.root='{pages_root}'", "experiment=heads", "--config-dir=conf", "finalists.top_k=0"]
-    assert docclf.search(given, cwd=tmp_path).study.trials[0].user_attrs["tune"] == "head"
+    config = OmegaConf.load(docclf.search(given, cwd=tmp_path).folder / "multirun.yaml")
+    assert config.hydra.runtime.choices.hparams_search == "head"
 
 
 def test_a_name_that_is_not_there_is_no_attribute() -> None:

@@ -177,7 +177,10 @@ def test_an_argument_that_the_trainer_has_not_is_refused(cfg: DictConfig, name: 
         ("model.net", {"_target_": "fractions.Fraction", "top": 1}, "got top. Leave out model.net.top"),
     ],
 )
-def test_what_was_added_must_fit(cfg: DictConfig, key: str, value: Any, said: str) -> None:
+def test_what_was_added_must_fit(
+    cfg: DictConfig, monkeypatch: pytest.MonkeyPatch, key: str, value: Any, said: str
+) -> None:
+    monkeypatch.setenv("DOCCLF_ALLOW", "fractions.*,no_package.*")
     check_added(cfg, ["+a=1"])
     OmegaConf.update(cfg, key, value, force_add=True)
     with pytest.raises(ConfigError, match=said):
@@ -185,7 +188,7 @@ def test_what_was_added_must_fit(cfg: DictConfig, key: str, value: Any, said: st
 
 
 def test_a_key_of_the_data_that_there_is_not_is_told_of() -> None:
-    with pytest.raises(ConfigError, match=r"keys that `data` has, got data.excludes. Did you mean data.exclude\?"):
+    with pytest.raises(ConfigError, match=r"known keys below `data`, got excludes. Did you mean data.exclude\?"):
         make_options(32, 1.0, excludes="x.csv")
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, unknown_key
 
 _NODES = "A training runs on one machine, on as many devices as trainer.devices=N says"
 _EPOCHS = "Trainings are counted in epochs: validation.epochs=N"
 _SCREEN = "The screen shows the progress, the run's log the rest"
 # Of conf/trainer.
-_GIVEN = ("_target_", "_partial_", "accelerator", "precision", "gradient_clip_val", "deterministic", "devices")
+_GIVEN = (
+    *("_target_", "_partial_", "accelerator", "devices", "strategy"),
+    *("precision", "gradient_clip_val", "deterministic"),
+)
 _PROFILER = "pytorch_lightning.profilers.SimpleProfiler"
 _VALIDATION = "Each epoch is validated once, on all pages of its fold"
 # Each with what to say instead.
@@ -53,7 +55,7 @@ def check_trainer(cfg: DictConfig) -> None:
     for name in map(str, found):
         if name in OWNED and not (name == "profiler" and OmegaConf.is_dict(found[name])):
             raise ConfigError(f"Expected no `trainer.{name}`, which docclf sets, got {found[name]}. {OWNED[name]}.")
-    _check_names([name for name in map(str, found) if name not in (*_GIVEN, "strategy")])
+    _check_names([name for name in map(str, found) if name not in _GIVEN])
     if (asked := str(found.get("accelerator", "auto"))) not in ("auto", "cpu"):
         from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 
@@ -74,9 +76,7 @@ def _check_names(names: Sequence[str]) -> None:
     known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
     for name in names:
         if name not in known and name != "profiler":
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            way = f"Did you mean trainer.{near[0]}?" if near else f"Leave out trainer.{name}."
-            raise ConfigError(f"Expected arguments of Lightning's trainer below `trainer`, got {name}. {way}")
+            raise unknown_key("arguments of Lightning's trainer", "trainer", name, known)
 
 
 def require_one_device(cfg: DictConfig) -> None:

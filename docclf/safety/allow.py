@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import pkgutil
 import re
@@ -13,7 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
-from docclf.errors import ConfigError, NotAllowedError
+from docclf.errors import ConfigError, NotAllowedError, unknown_key
 from docclf.safety.permission import allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
@@ -93,9 +92,7 @@ def check_calls(value: Any, key: str) -> None:
     known = _parameters(value["_target_"], key)
     wrong = [name for name in value if name not in (*known, "_target_", *_FLAGS)]
     if wrong and not any(parameter.kind == parameter.VAR_KEYWORD for parameter in known.values()) and known:
-        near = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.5)
-        way = f"Did you mean {key}.{near[0]}?" if near else f"Leave out {key}.{wrong[0]}."
-        raise ConfigError(f"Expected arguments of {value['_target_']} below `{key}`, got {wrong[0]}. {way}")
+        raise unknown_key(f"arguments of {value['_target_']}", key, wrong[0], known)
 
 
 def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:

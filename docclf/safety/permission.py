@@ -42,8 +42,8 @@ def take_allowed() -> None:
 
 
 def add_allowed(names: Iterable[str]) -> None:
-    """Allow more, in this process and in those that it starts."""
-    found = [*os.environ.get(VARIABLE, "").split(","), *names]
+    """Allow more, in this process and in those that it starts; a text is one name."""
+    found = [*os.environ.get(VARIABLE, "").split(","), *([names] if isinstance(names, str) else names)]
     os.environ[VARIABLE] = ",".join(dict.fromkeys(filter(None, map(str.strip, found))))
 
 

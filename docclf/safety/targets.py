@@ -100,8 +100,9 @@ def check_parts(cfg: DictConfig) -> None:
     """See that what a config names is there and takes its arguments. Imports it, and torch with most of it.
 
     Raises:
-        ConfigError: It is not, or does not.
+        ConfigError: It is not, or does not; or it may not be called, and nothing was imported.
     """
+    check_targets(cfg)
     for key in SLOTS:
         node = OmegaConf.select(cfg, key)
         if OmegaConf.is_dict(node) and "." not in key:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.preflight import check_config
-from docclf.errors import ConfigError
+from docclf.cli.preflight import check_added, check_config
+from docclf.errors import ConfigError, NotAllowedError
 from docclf.safety.permission import allowed
 from docclf.safety.targets import build, check_targets
 from docclf.sweeper.space.parsing import parse_space
@@ -96,6 +96,18 @@ def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyP
         match=r"allow it where you type the command: --allow mine\.Turned \(in Python allow=\['mine\.Turned'\]\)$",
     ):
         build({"_target_": "mine.Turned", "by": 2}, "augment")
+
+
+def test_what_may_not_be_called_is_not_imported_to_look_at_its_arguments(
+    seen: Path, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (seen.parent / "acts.py").write_text("from pathlib import Path\nPath('acted').touch()\nclass Net: ...\n")
+    monkeypatch.chdir(seen.parent)
+    monkeypatch.setenv("DOCCLF_ALLOW", "other.*")
+    OmegaConf.update(cfg, "model.net", {"_target_": "acts.Net"}, force_add=True)
+    with pytest.raises(NotAllowedError, match=r"--allow acts\.Net"):
+        check_added(cfg, ["+a=1"])
+    assert not (seen.parent / "acted").exists()
 
 
 def test_what_an_allowed_function_returns_may_be_called_where_its_class_is_allowed_too(

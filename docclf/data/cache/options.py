@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from docclf.data.cache.decoded import cache_size
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, unknown_key
 
 # The keys of the config that are fields of `DecodeOptions`.
 DECODING = (
@@ -85,9 +84,7 @@ def make_options(
         ConfigError: There is no such option.
     """
     if wrong := [name for name in others if name not in (*DECODING, "n_folds")]:
-        near = get_close_matches(wrong[0], DECODING, n=1)
-        way = f"Did you mean data.{near[0]}?" if near else f"Leave out data.{wrong[0]}."
-        raise ConfigError(f"Expected keys that `data` has, got data.{wrong[0]}. {way}")
+        raise unknown_key("known keys", "data", wrong[0], DECODING)
     paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
     others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
     return DecodeOptions(cache_size(image_size, margin), **others)
