@@ -83,6 +83,16 @@ def check_config(cfg: DictConfig) -> None:
     check_loggers(cfg.get("logger"))
 
 
+def check_drawn(cfg: DictConfig) -> None:
+    """Refuse a value that a search space can draw.
+
+    Raises:
+        ConfigError: See `docclf.cli.leaves.check_leaves`, and `docclf.cli.trainer_arguments.require_one_device`.
+    """
+    check_leaves(cfg)
+    require_one_device(cfg)
+
+
 def check_added(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """See that what overrides added, or `--allow` names, fits; what conf/ has is known to.
 

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from docclf.data.cache.array import PageArray
 from docclf.data.cache.decoded import DecodedPages, load_pages
+from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
 from docclf.data.cache.store import default_cache_dir, remember
-from docclf.data.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.folds import rare_classes, without_classes
 from docclf.data.formats import DECODER
 from docclf.data.looks.duplicates import merge_groups, similar_pairs
-from docclf.data.pages import Pages, PageSet, read_csv, read_folder
+from docclf.data.page_set import Pages, PageSet, require_page_set
+from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.multi_page import expand
@@ -85,8 +86,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
     key = f"{root.absolute()} {reader} {options} {default_cache_dir()}"
     if (known := find_open(key)) is not None:
         return known
-    began = time.time_ns()
-    pages = reader(root)
+    began, pages = time.time_ns(), require_page_set(reader(root))
     data = _open(root, pages, options)
     if getattr(reader, "func", reader) in (read_csv, read_folder):  # nobody knows what a reader of one's own looks at
         keep_open(key, data, files_of(root, pages, data, options), began)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.pages import Pages
+from docclf.data.page_set import Pages
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.names import composed, some
 from docclf.data.reading.tables import read_table
@@ -33,8 +33,8 @@ def split_pages(
     Args:
         pages: With labels.
         split_file: CSV with the columns ID and fold, such as the `folds.csv` of another run.
-        order: Of the pages, by which they get their folds, such as that of `docclf.data.fingerprint.content_order`;
-            None for the order that they are in, by which earlier releases went.
+        order: Of the pages, by which they get their folds, see `docclf.data.cache.fingerprint.content_order`; None for
+            the order that they are in, by which earlier releases went.
         rare: See `assign_folds`.
 
     Raises:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.augment.views import PageViews, digest_of
 from docclf.data.dataset import PageArray, make_options, open_data_set
-from docclf.data.pages import PageSet
+from docclf.data.page_set import PageSet
 from docclf.errors import ConfigError
 
 # Pages, labels, and the pages' aspect ratios

@@ -1,13 +1,21 @@
-"""What a data set is: pages with labels, read from a folder per class or from CSV files."""
+"""Readers of data sets: a folder per class, or CSV files."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from docclf.data.reading.classes import SAMPLE, join_folders, read_classes, read_rows, why_not_all_labels, written_of
+from docclf.data.page_set import Pages, PageSet
+from docclf.data.reading.classes import (
+    SAMPLE,
+    join_folders,
+    read_classes,
+    read_rows,
+    what_is_wrong,
+    why_not_all_labels,
+    written_of,
+)
 from docclf.data.reading.folders import (
     class_folders,
     files_of_classes,
@@ -24,58 +32,7 @@ from docclf.data.reading.problems import Problem
 from docclf.data.reading.tables import PageFinder, Row, read_table
 from docclf.errors import DataError
 
-
-@dataclass(frozen=True)
-class Pages:
-    """Some pages of a data set, in a fixed order.
-
-    Attributes:
-        ids: What the user calls each page: its name in the CSV, or its path below the root.
-        paths: The file of each page.
-        labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
-        groups: Pages of one group never straddle a fold; None where the data names no groups.
-        numbers: Which page of its file each is, from 0; None for the first ones.
-    """
-
-    ids: list[str]
-    paths: list[Path]
-    labels: NDArray[np.int64] | None
-    groups: list[str] | None = None
-    numbers: list[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, indices: Sequence[int]) -> "Pages":
-        """Those of the pages that `indices` name, in the order of these."""
-        return Pages(
-            [self.ids[i] for i in indices],
-            [self.paths[i] for i in indices],
-            None if self.labels is None else self.labels[list(indices)],
-            None if self.groups is None else [self.groups[i] for i in indices],
-            None if self.numbers is None else [self.numbers[i] for i in indices],
-        )
-
-
-@dataclass(frozen=True)
-class PageSet:
-    """A data set.
-
-    Attributes:
-        targets: What the user writes for each class, in normal form, in the order of the class indices.
-        class_names: What each class is called in tables and pictures.
-        train: Pages with labels.
-        test: Pages apart, never used for a search; None where there are none.
-        problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
-        written: Target to what is really written, where that is another text, as earlier releases took it.
-    """
-
-    targets: list[str]
-    class_names: list[str]
-    train: Pages
-    test: Pages | None = None
-    problems: Sequence[str] = field(default_factory=list)
-    written: dict[str, str] = field(default_factory=dict)
+__all__ = ["PageSet", "Pages", "read_csv", "read_folder"]
 
 
 def read_folder(root: Path) -> PageSet:
@@ -194,29 +151,6 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
     return None, []
 
 
-def _what_is_wrong(
-    name: str, target: str | None, targets: Mapping[str, int], labels: set[str], known: str, *, is_new: bool
-) -> str:
-    """What keeps a row from being used, whether its page is there or not; empty if nothing does.
-
-    Args:
-        name: Its ID.
-        target: None in a file without labels.
-        targets: Those that there may be, named by the file `known`.
-        labels: Of all rows of its page.
-        is_new: Whether no row before it has its page.
-    """
-    if not name:
-        return "no ID"
-    if target == "":
-        return "no target"
-    if target is not None and target not in targets:
-        return f"target {target} is not in {known}{nearest(target, targets)}"
-    if len(labels) > 1:
-        return f"the ID stands in several rows, with the targets {', '.join(sorted(labels))}"
-    return "" if is_new else "the ID stands in several rows"
-
-
 def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence[str]) -> tuple[Pages, list[Problem]]:
     """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
@@ -234,7 +168,7 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
     for row, path, key in zip(rows, found, keys, strict=True):
         name, target = row["ID"], normal(row.get("target", ""))
         given = target if has_labels else None
-        what = _what_is_wrong(name, given, index, labels_of[key], known, is_new=key not in seen)
+        what = what_is_wrong(name, given, index, labels_of[key], known, is_new=key not in seen)
         seen.add(key)
         if what or path is None:
             problems.append(Problem(name, what or finder.missing(name), f"{file}, row {row.number}"))

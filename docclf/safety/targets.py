@@ -55,7 +55,7 @@ _OF_HYDRA = (
     "docclf.results.study.export.export_best",
     "docclf.results.study.ensemble.missing_members",
     "docclf.cli.preflight.preflight",
-    "docclf.cli.leaves.check_leaves",
+    "docclf.cli.preflight.check_drawn",
     "docclf.training.crossval",
     "docclf.report.read_thumbnail",
 )

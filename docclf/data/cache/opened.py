@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from docclf.data.cache.options import DecodeOptions
     from docclf.data.dataset import DataSet
-    from docclf.data.pages import PageSet
+    from docclf.data.page_set import PageSet
 
 _MOST = 8
 # A file of this very moment may change again without a later time.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.dataset import DataSet
-from docclf.data.pages import Pages
+from docclf.data.page_set import Pages
 from docclf.data.reading.names import count_of
 from docclf.safety.cells import screen_width
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from docclf.data.reading.folders import no_folder, tell_once
-from docclf.data.reading.names import near_equal, normal, some
+from docclf.data.reading.names import near_equal, nearest, normal, some
 from docclf.data.reading.tables import Row, read_table
 from docclf.errors import DataError
 
@@ -217,3 +217,26 @@ def why_not_all_labels(targets: Mapping[str, str], classes: Sequence[str], sampl
     are = "is no label" if n == 1 else "are no labels"
     few = f"{n} of {len(targets)} {are} (remove such rows, and the others are scored)"
     return why_no_labels(targets, classes, sample) or (few if n else "")
+
+
+def what_is_wrong(
+    name: str, target: str | None, targets: Mapping[str, int], labels: set[str], known: str, *, is_new: bool
+) -> str:
+    """What keeps a row from being used, whether its page is there or not; empty if nothing does.
+
+    Args:
+        name: Its ID.
+        target: None in a file without labels.
+        targets: Those that there may be, named by the file `known`.
+        labels: Of all rows of its page.
+        is_new: Whether no row before it has its page.
+    """
+    if not name:
+        return "no ID"
+    if target == "":
+        return "no target"
+    if target is not None and target not in targets:
+        return f"target {target} is not in {known}{nearest(target, targets)}"
+    if len(labels) > 1:
+        return f"the ID stands in several rows, with the targets {', '.join(sorted(labels))}"
+    return "" if is_new else "the ID stands in several rows"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docclf.data.pages import Pages
+from docclf.data.page_set import Pages
 from docclf.data.reading.names import composed, normal, some
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError

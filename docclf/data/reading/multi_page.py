@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from docclf.data.formats import count_pages, quiet_decoders
-from docclf.data.pages import Pages
+from docclf.data.page_set import Pages
 from docclf.data.reading.problems import Problem, reason
 
 

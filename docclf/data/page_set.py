@@ -1,0 +1,102 @@
+"""What a data set is: pages with labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docclf.errors import DataError
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Some pages of a data set, in a fixed order.
+
+    Raises:
+        DataError: An attribute has another length than `ids`, or values of another kind.
+
+    Attributes:
+        ids: What the user calls each page: its name in the CSV, or its path below the root.
+        paths: The file of each page.
+        labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
+        groups: Pages of one group never straddle a fold; None where the data names no groups.
+        numbers: Which page of its file each is, from 0; None for the first ones.
+    """
+
+    ids: list[str]
+    paths: list[Path]
+    labels: NDArray[np.int64] | None
+    groups: list[str] | None = None
+    numbers: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("paths", "labels", "groups", "numbers"):
+            if (values := getattr(self, name)) is not None and len(values) != len(self.ids):
+                raise DataError(f"Expected as many {name} as ids of pages, {len(self.ids)}, got {len(values)}.")
+        if self.labels is not None and not (isinstance(self.labels, np.ndarray) and self.labels.dtype.kind in "iu"):
+            raise DataError(f"Expected labels of pages in a NumPy array of integers, got {type(self.labels).__name__}.")
+        if other := next((path for path in self.paths if not isinstance(path, Path)), None):
+            raise DataError(f"Expected paths of pages to be of pathlib.Path, got {other!r}.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, indices: Sequence[int]) -> "Pages":
+        """Those of the pages that `indices` name, in the order of these."""
+        return Pages(
+            [self.ids[i] for i in indices],
+            [self.paths[i] for i in indices],
+            None if self.labels is None else self.labels[list(indices)],
+            None if self.groups is None else [self.groups[i] for i in indices],
+            None if self.numbers is None else [self.numbers[i] for i in indices],
+        )
+
+
+@dataclass(frozen=True)
+class PageSet:
+    """A data set.
+
+    Raises:
+        DataError: Training pages have no labels, or a label is not the index of a target.
+
+    Attributes:
+        targets: What the user writes for each class, in normal form, in the order of the class indices.
+        class_names: What each class is called in tables and pictures.
+        train: Pages with labels.
+        test: Pages apart, never used for a search; None where there are none.
+        problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
+        written: Target to what is really written, where that is another text, as earlier releases took it.
+    """
+
+    targets: list[str]
+    class_names: list[str]
+    train: Pages
+    test: Pages | None = None
+    problems: Sequence[str] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.train.labels is None or len(self.targets) != len(self.class_names):
+            raise DataError("Expected training pages with labels, and a name for each target, got others.")
+        for labels in (self.train.labels, None if self.test is None else self.test.labels):
+            if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < len(self.targets):
+                raise DataError(
+                    f"Expected labels of pages to be indices of the {len(self.targets)} targets, from 0, got "
+                    f"{labels.min()} to {labels.max()}."
+                )
+
+
+def require_page_set(found: object) -> PageSet:
+    """What a reader returned, if it is what it should be.
+
+    Raises:
+        DataError: It is something else.
+    """
+    if not isinstance(found, PageSet):
+        raise DataError(
+            f"Expected `data.reader` to return a docclf.data.pages.PageSet, got {type(found).__name__}. "
+            "docs/extending.md has an example."
+        )
+    return found
