@@ -2,9 +2,11 @@
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,10 @@ CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.paren
 
 # At its end Python looks through all that torch and its like have made for garbage, which takes it two seconds.
 atexit.register(gc.freeze)
+
+# OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
+# 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 @contextmanager
@@ -68,9 +74,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(api, name)
     if name in ("predict", "train"):
-        import docclf.predict as command  # which imports the other
-
-        return command if name == "predict" else sys.modules["docclf.train"]
+        return import_module(f"docclf.{name}")
     if name == "load_model":
         from docclf.inference.loaded import load_model
 

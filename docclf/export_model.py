@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
+from docclf.safety.targets import whitelist
 from docclf.safety.untrusted import inside, read_config
-from docclf.train import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ _TOLERANCE = 1e-4  # between probabilities
 
 
 @answer_typos("export_model")
-@hydra.main(config_path=str(CONF_DIR), config_name="export_model", execution_whitelist=TARGETS)
+@hydra.main(config_path=str(CONF_DIR), config_name="export_model", execution_whitelist=whitelist())
 def main(cfg: DictConfig) -> None:
     """The command: write the model of a run as ONNX."""
     try:

@@ -20,7 +20,7 @@ from docclf.cli.leaves import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, tell_caller
-from docclf.train import TARGETS
+from docclf.safety.targets import whitelist
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ _MOST = 20  # problems on the screen
 
 
 @answer_typos("predict")
-@hydra.main(config_path=str(CONF_DIR), config_name="predict", execution_whitelist=TARGETS)
+@hydra.main(config_path=str(CONF_DIR), config_name="predict", execution_whitelist=whitelist())
 def main(cfg: DictConfig) -> None:
     """The command: predict pages with the model of a run."""
     try:

@@ -7,7 +7,6 @@ python -m docclf.train -m hparams_search=optuna     the search
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -34,32 +33,11 @@ if TYPE_CHECKING:
     from docclf.loggers.run import RunLoggers
     from docclf.sweeper.job.trial import JobTrial
 
-# What Hydra itself may call: callbacks, and functions that the sweeper is given by name. See docclf/safety/targets.py.
-TARGETS = whitelist()
-
-
-def _larger(size: int) -> int:
-    """The other image size of the default search: 1.43 times as many pixels a side, in steps of 32."""
-    return 32 * round(size * 10 / 7 / 32)
-
-
-def _other_seed(seed: int) -> int:
-    """The seed of finalists, whose folds must be other ones."""
-    return int(seed) + 1000
-
-
-OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
-OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
-
-# OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
-# 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-
 log = logging.getLogger(__name__)
 
 
 @answer_typos("train")
-@hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=TARGETS)
+@hydra.main(config_path=str(CONF_DIR), config_name="train", execution_whitelist=whitelist())
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """The command: train, or with `-m` run one trial of a search."""
     hydra_cfg = HydraConfig.get()

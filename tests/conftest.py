@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from PIL import Image, ImageDraw
 
 import docclf
-from docclf.train import TARGETS
+from docclf.safety.targets import whitelist
 
 collect_ignore = ["sweeper/toy/heavy.py"]  # which tells of its import
 
@@ -86,7 +86,7 @@ def conf_is_parsed_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def allowed_targets() -> Iterator[None]:
     """What `hydra.main` does for the command."""
-    with execution_whitelist(TARGETS):
+    with execution_whitelist(whitelist()):
         yield
 
 

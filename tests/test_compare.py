@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from processes import cpu_seconds
 
 from docclf.compare import main
-from docclf.train import TARGETS, train
+from docclf.safety.targets import whitelist
+from docclf.train import train
 
 
 def compare(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def runs(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         cfg = tiny_config.copy()
         for key, value in change.items():
             OmegaConf.update(cfg, key, value)
-        with execution_whitelist(TARGETS):  # the fixture that does this is one of a test; this one lives longer
+        with execution_whitelist(whitelist()):  # the fixture that does this is one of a test; this one lives longer
             train(cfg, folder / name)
         (folder / name / ".hydra").mkdir()
         OmegaConf.save(cfg, folder / name / ".hydra" / "config.yaml")

@@ -90,8 +90,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
 from docclf import CONF_DIR
 from docclf.cli.preflight import preflight
-from docclf.train import TARGETS
-with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS):
+from docclf.safety.targets import whitelist
+with initialize_config_dir(str(CONF_DIR)), execution_whitelist(whitelist()):
     print(preflight(compose("train", sys.argv[1:]))["pages"])
 """
     heavy, output = loaded(code, "data=csv", f"data.root='{pages_root}'", "data.image_size=32", cwd=tmp_path)

@@ -18,8 +18,7 @@ from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of
 from docclf.errors import DocclfError
-from docclf.safety.targets import build
-from docclf.train import TARGETS
+from docclf.safety.targets import build, whitelist
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _SIZE = 192
 
 
 @answer_typos("look")
-@hydra.main(config_path=str(CONF_DIR), config_name="look", execution_whitelist=TARGETS)
+@hydra.main(config_path=str(CONF_DIR), config_name="look", execution_whitelist=whitelist())
 def main(cfg: DictConfig) -> None:
     """The command: look at the pages of a data set."""
     try:

@@ -61,6 +61,20 @@ _OF_HYDRA = (
 )
 
 
+def _larger(size: int) -> int:
+    """The other image size of the default search: 1.43 times as many pixels a side, in steps of 32."""
+    return 32 * round(size * 10 / 7 / 32)
+
+
+def _other_seed(seed: int) -> int:
+    """The seed of finalists, whose folds must be other ones."""
+    return int(seed) + 1000
+
+
+OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
+OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
+
+
 def whitelist() -> tuple[str, ...]:
     """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
     try:

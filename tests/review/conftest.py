@@ -10,7 +10,8 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 from review_command import WRONG, Review
 
-from docclf.train import TARGETS, train
+from docclf.safety.targets import whitelist
+from docclf.train import train
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def first_run(pages_root: Path, tiny_config: DictConfig, tmp_path_factory: pytes
     (run / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"cwd": str(place)}}}))
-    with execution_whitelist(TARGETS):
+    with execution_whitelist(whitelist()):
         train(cfg, run)
     return place
 

@@ -22,8 +22,9 @@ from docclf.inference.doubt import read_doubt
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
+from docclf.safety.targets import whitelist
 from docclf.sweeper import current_trial
-from docclf.train import TARGETS, train
+from docclf.train import train
 from docclf.training.crossval import cross_validate_heads
 from docclf.training.folds.recorder import NET
 from docclf.training.keeping import keep_model
@@ -39,7 +40,7 @@ def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -
     cfg = tiny_config.copy()
     cfg.model.name, cfg.model.tune, cfg.model.pretrained, cfg.refit = "tf_efficientnet_lite0", "head", "auto", "folds"
     run = tmp_path_factory.mktemp("trained")
-    with execution_whitelist(TARGETS):
+    with execution_whitelist(whitelist()):
         train(cfg, run)
     return run
 

@@ -7,7 +7,8 @@ from hydra.utils import execution_whitelist
 from kept_weights import forgetful
 from omegaconf import DictConfig
 
-from docclf.train import TARGETS, train
+from docclf.safety.targets import whitelist
+from docclf.train import train
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,6 @@ def runs(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -> d
     for refit in ("folds", "all", False):
         cfg = forgetful(tiny_config)
         cfg.refit, cfg.keep_checkpoints = refit, "none"  # which concerns searches alone
-        with execution_whitelist(TARGETS):
+        with execution_whitelist(whitelist()):
             train(cfg, root / str(refit))
     return {path.name: path for path in root.iterdir()}
