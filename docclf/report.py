@@ -131,7 +131,7 @@ def _command(study: optuna.Study, config: DictConfig) -> str:
     """What goes on with a search of docclf; empty where it is another application's."""
     from omegaconf import OmegaConf
 
-    from docclf.results.study.studies import replayable
+    from docclf.results.study.replay import replayable
     from docclf.results.study.summary import larger_limits
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):

@@ -17,7 +17,8 @@ from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_run
-from docclf.results.study.studies import open_study, replayable
+from docclf.results.study.replay import replayable
+from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_best_so_far
 from docclf.results.team.sources import read_source
 from docclf.safety.untrusted import inside, read_config, require_whole
@@ -223,8 +224,14 @@ def test_a_config_in_a_folder_does_not_read_the_environment(tmp_path: Path, monk
     "override",
     ["hydra.run.dir=/x", "hydra/launcher=x", "+hydra.callbacks.x._target_=y", "augment._target_=x", "--config-dir=x",
      "++model={_target_:x}", "data.cache_dir=/x", "search.storage=x", "hydra.sweeper.preflight=x", "hydra/sweeper=x",
-     "hydra.sweeper.storage=x", "hydra.searchpath=[x]", "hydra.sweep.dir=/x"],
+     "hydra.sweeper.storage=x", "hydra.searchpath=[x]", "hydra.sweep.dir=/x", "search={storage: 'sqlite:////x.db'}",
+     "trainer={default_root_dir: /x}", "data={cache_dir: /x}", "hydra={sweeper: {storage: x}}", "output=/x",
+     "hydra.sweeper.memory=/x", "hydra.sweeper={memory: /x}", "teacher=/x", "search@hydra.run={dir: /x}", "seed=1\nx=2",
+     " seed=1", "\tseed=1", "study_name=${oc.env:HOME}", "logger.wandb.entity=x", "callbacks.x.dirpath=/x", "-m",
+     "augment=[{_target_: x}]", "search={warm_start_from: x}", "~hydra.job", "seed=\u202e1", "seed=("],
 )  # fmt: skip
 def test_a_command_that_is_printed_has_nothing_of_a_folder_that_acts(override: str) -> None:
     kept = ["optimizer.lr=1", "hydra/sweeper/pruner=none", "hydra.sweeper.params.x=1", "hparams_search=optuna"]
+    kept += ["model.drop_rate=interval(0,0.5)", "logger=[csv,wandb]", "data.root='실험 (1)/pages'", "~model.loss"]
+    kept += ["+experiment=mine", "trainer={precision: 32-true}", "search.constraints={train_seconds: 60}"]
     assert replayable([override, *kept]) == kept

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,6 @@ from docclf.sweeper.storage.places import (
     study_storage,
 )
 
-# Overrides that are not about training.
-_ACTS = re.compile(
-    r"hydra(?![/.]sweeper)|hydra[/.]sweeper(=|\.(_target_|storage|warm_start|enqueue|pre|custom_search|study_name))"
-    r"|data\.(cache_dir|draw)|trainer\.default_root_dir|search\.(storage|warm_start_from|enqueue)|-"
-)
 JOURNALS = (".log", ".journal")
 
 
@@ -123,19 +116,6 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
     if found is None:
         raise _elsewhere(folder, str(path))
     return inside(folder, found.name)
-
-
-def replayable(given: Iterable[Any]) -> list[str]:
-    """Of the overrides that a folder says it was searched with, those that a printed command may have again.
-
-    What is typed may do anything, and a command that was printed is typed without a second look. So what decides what
-    Hydra runs, what is called, and where files go is left out.
-
-    >>> replayable(["optimizer.lr=0.1", "hydra.run.dir=/x", "+augment._target_=mine.F", "hydra/sweeper/pruner=none"])
-    ['optimizer.lr=0.1', 'hydra/sweeper/pruner=none']
-    """
-    texts = [str(text) for text in given]
-    return [text for text in texts if not _ACTS.match(text.lstrip("+~")) and "_target_" not in text]
 
 
 def _elsewhere(folder: Path, place: str) -> ConfigError:

@@ -17,7 +17,7 @@ from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.studies import replayable
+from docclf.results.study.replay import replayable
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard

@@ -1,0 +1,61 @@
+"""What a folder says it was searched with, for a command that is printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from docclf.safety.untrusted import unsafe_interpolation
+
+# Keys and groups that say what is trained and how it is searched.
+_ABOUT_TRAINING = re.compile(
+    r"(data|model|augment|optimizer|scheduler|validation|trainer|search|finalists|results)([./].*)?"
+    r"|hparams_search|experiment|callbacks|logger|study_name|seed|report|keep_checkpoints"
+    r"|hydra[./]sweeper[./](params|conditional|climb|ladder|sampler|pruner|baseline|max_failure_rate)([./].*)?"
+)
+# Of these, what is called, and where files come from or go.
+_ACTS = re.compile(
+    r".*_target_.*|data\.(cache_dir|draw)(\..*)?|trainer\.(default_root_dir|profiler)(\..*)?"
+    r"|search\.(storage|warm_start_from|enqueue|memory)(\..*)?"
+)
+
+
+def replayable(given: Iterable[Any]) -> list[str]:
+    """Of the overrides that a folder says it was searched with, those that a printed command may have again.
+
+    What is typed may do anything, and a command that was printed is typed without a second look. So only what is about
+    training and its search is left in.
+
+    >>> replayable(["optimizer.lr=0.1", "hydra.run.dir=/x", "+augment._target_=mine.F", "hydra/sweeper/pruner=none"])
+    ['optimizer.lr=0.1', 'hydra/sweeper/pruner=none']
+    """
+    return [text for text in map(str, given) if _is_about_training(text)]
+
+
+def _is_about_training(text: str) -> bool:
+    if not text.isprintable() or text != text.strip():
+        return False
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+        value = override.value()
+    except (HydraException, ValueError):
+        return False
+    key = str(override.key_or_group)
+    if override.package is not None or (unsafe_interpolation(text) and key != "data.root"):
+        return False
+    return all(_ABOUT_TRAINING.fullmatch(leaf) and not _ACTS.fullmatch(leaf) for leaf in _leaves(key, value))
+
+
+def _leaves(key: str, value: Any) -> Iterator[str]:
+    """The dotted key of each value, those in mappings and in lists of them too."""
+    yield key
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _leaves(f"{key}.{name}", child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(key, child)
