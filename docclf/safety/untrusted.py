@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from docclf.errors import DataError, DocclfError
 
@@ -109,13 +109,17 @@ def read_config(path: Path) -> DictConfig:
     """
     is_mapping = isinstance(read_yaml(path), dict)
     try:
-        written = OmegaConf.to_container(OmegaConf.load(path)) if is_mapping else None
-        found = OmegaConf.create(change_each(written, _harmless)) if is_mapping else None
+        found = without_environment(OmegaConf.load(path)) if is_mapping else None
     except (yaml.YAMLError, ValueError) as error:  # what OmegaConf takes for none
         raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
     if not isinstance(found, DictConfig):
         raise DataError(f"Expected keys and values in {path}, got something else.")
     return found
+
+
+def without_environment(config: DictConfig | ListConfig) -> DictConfig | ListConfig:
+    """A copy of a config in which interpolations of the environment and the like are the text that they are."""
+    return OmegaConf.create(change_each(OmegaConf.to_container(config), _harmless))  # type: ignore[no-any-return]
 
 
 def _harmless(value: Any) -> Any:

@@ -152,6 +152,24 @@ def test_paths_are_absolute_but_the_root_is_as_it_was_given(
     assert exported.model.checkpoint_path == str(cwd / "../weights.pth")
 
 
+@pytest.mark.parametrize("through", [{}, {"model.name": "${oc.env:MY_SECRET}"}], ids=["itself", "another key"])
+def test_a_trial_s_config_takes_nothing_from_the_environment_along(
+    compose_config: Compose, cwd: Path, through: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_SECRET", "s3cret")
+    sweep = Sweep(cwd, compose_config, "data=folder", "data.root=pages")
+    theirs = sweep.trial_config
+    for key, value in ({"data.exclude": "${model.name}"} if through else {"data.exclude": "${oc.env:MY_SECRET}"}).items():
+        OmegaConf.update(theirs, key, value)
+    for key, value in through.items():
+        OmegaConf.update(theirs, key, value)
+    (path,) = sweep.folder.glob("[0-9]*/.hydra/config.yaml")
+    OmegaConf.save(theirs, path)
+    export(sweep.config, sweep.folder)
+    written = (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")
+    assert "s3cret" not in written and "${oc.env:MY_SECRET}" in written
+
+
 @pytest.mark.parametrize(
     ("override", "key", "value"),
     [

@@ -14,7 +14,7 @@ from docclf import CONF_DIR
 from docclf.files import replacing
 from docclf.results.provenance import header_of
 from docclf.safety.permission import allow_options
-from docclf.safety.untrusted import unsafe_interpolation
+from docclf.safety.untrusted import read_config, unsafe_interpolation, without_environment
 
 if TYPE_CHECKING:
     import optuna
@@ -64,8 +64,7 @@ def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -
     found = _trial_config(finalist, path, config)
     trial = folder / str(source_number(finalist)) / ".hydra" / "config.yaml"
     if trial.is_file():
-        its = OmegaConf.load(trial)
-        assert isinstance(its, DictConfig)
+        its = read_config(trial)
         for key in config.hydra.sweeper.finalists.overrides or {}:
             OmegaConf.update(found, key, OmegaConf.select(its, key), merge=False)
     return found
@@ -76,6 +75,7 @@ def _trial_config(trial: FrozenTrial, path: Path, config: DictConfig) -> DictCon
     from docclf.sweeper.study.attributes import OVERRIDES
 
     if path.is_file() or OVERRIDES not in trial.user_attrs:
+        read_config(path)  # within limits
         found = OmegaConf.load(path)
     else:
         loader = GlobalHydra.instance().config_loader()
@@ -97,8 +97,9 @@ def write_config(target: Path, config: DictConfig, cwd: Path, groups: list[str],
     """Write a config that trains by itself from any folder."""
     if config.get("refit") is False:
         config.refit = "folds"  # a search keeps no models of its trials; who trains the winner wants one
+    known = without_environment(config)  # whoever wrote it: the file is there to be shared
     for key in PATH_KEYS:
-        if value := OmegaConf.select(config, key):
+        if (value := OmegaConf.select(known, key)) and "${" not in str(value):
             OmegaConf.update(config, key, str(cwd / value))
     loggers = _take_loggers(config)
     # Empty groups, so that `model=swin_tiny` and the like still work after the exported config.
