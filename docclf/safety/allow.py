@@ -6,6 +6,8 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -43,9 +45,18 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
         key: Where it stands in the config.
 
     Raises:
-        NotAllowedError: It is neither, and nothing of it was imported.
+        NotAllowedError: It is neither, and nothing of it was imported. Or `mine.*` matches a name that leads out of
+            `mine`, to what that imports.
     """
-    if not isinstance(listed, tuple | list) or (isinstance(name, str) and is_listed(name, (*listed, *allowed()))):
+    if not isinstance(listed, tuple | list) or (isinstance(name, str) and is_listed(name, listed)):
+        return
+    if isinstance(name, str) and (patterns := [text for text in allowed() if is_listed(name, [text])]):
+        if not any(_leads_to(name, text) for text in patterns):
+            package = patterns[0].removesuffix(".*")
+            raise NotAllowedError(
+                f"Expected `{key}` to be of {package} itself, as {patterns[0]} allows, got {name}, which {package} has "
+                f"from elsewhere. Allow it by its name too: --allow {name}"
+            )
         return
     known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
     raise NotAllowedError(
@@ -53,6 +64,29 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
         f"is called. If it is code of your own, allow it where you type the command: --allow {name} (in Python "
         f"allow=[{str(name)!r}])"
     )
+
+
+def _leads_to(name: str, pattern: str) -> bool:
+    """Whether a name leads to what a pattern allows: `mine.*` all that `mine` defines, not what it imports."""
+    package = pattern.removesuffix(".*")
+    place, *rest = name.split(".")
+    if package == pattern:
+        return True
+    try:
+        found: Any = import_module(place)
+        for part in rest:
+            place = f"{place}.{part}"
+            if isinstance(found, ModuleType) and not hasattr(found, part):
+                import_module(place)
+            found = getattr(found, part)
+            is_module = isinstance(found, ModuleType)
+            defined = ".".join(str(getattr(found, key, "")) for key in ("__module__", "__qualname__"))
+            origin = found.__name__ if is_module else defined
+            if not package.startswith(f"{place}.") and not f"{origin}.".startswith(f"{package}."):
+                return False
+    except (ImportError, AttributeError):  # which is told of where it is called
+        return True
+    return True
 
 
 def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -159,7 +159,9 @@ def test_a_trial_s_config_takes_nothing_from_the_environment_along(
     monkeypatch.setenv("MY_SECRET", "s3cret")
     sweep = Sweep(cwd, compose_config, "data=folder", "data.root=pages")
     theirs = sweep.trial_config
-    for key, value in ({"data.exclude": "${model.name}"} if through else {"data.exclude": "${oc.env:MY_SECRET}"}).items():
+    for key, value in (
+        {"data.exclude": "${model.name}"} if through else {"data.exclude": "${oc.env:MY_SECRET}"}
+    ).items():
         OmegaConf.update(theirs, key, value)
     for key, value in through.items():
         OmegaConf.update(theirs, key, value)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.preflight import check_added, check_config
 from docclf.errors import ConfigError, NotAllowedError
+from docclf.safety.allow import require_allowed
 from docclf.safety.permission import allowed
 from docclf.safety.targets import build, check_targets
 from docclf.sweeper.space.parsing import parse_space
@@ -96,6 +97,40 @@ def test_the_environment_allows_ones_own(seen: Path, monkeypatch: pytest.MonkeyP
         match=r"allow it where you type the command: --allow mine\.Turned \(in Python allow=\['mine\.Turned'\]\)$",
     ):
         build({"_target_": "mine.Turned", "by": 2}, "augment")
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_out"),
+    [
+        ("theirs.Net", False),
+        ("theirs.inner.Net", False),
+        ("theirs.Net.made", False),
+        ("theirs.os.mkdir", True),
+        ("theirs.torch.hub.load", True),
+        ("theirs.inner.mkdir", True),
+        ("theirs.inner.Path.unlink", True),
+        ("theirs.Net.load_state_dict", True),
+    ],
+)
+def test_a_pattern_allows_what_its_package_defines_and_not_what_it_imports(
+    name: str, leads_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "theirs"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import os\nimport torch\nclass Net(torch.nn.Module):\n    @staticmethod\n    def made(): return 1\n"
+    )
+    (package / "inner.py").write_text("from os import mkdir\nfrom pathlib import Path\nclass Net: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for pattern in ("theirs.*", name.rpartition(".")[0] + ".*"):
+        monkeypatch.setenv("DOCCLF_ALLOW", pattern)
+        if not leads_out:
+            require_allowed(name, (), "model.net._target_")
+        elif pattern == "theirs.*":
+            with pytest.raises(NotAllowedError, match=rf"of theirs itself.*, got {name}.* --allow {name}$"):
+                require_allowed(name, (), "model.net._target_")
+    monkeypatch.setenv("DOCCLF_ALLOW", f"theirs.*,{name}")
+    require_allowed(name, (), "model.net._target_")
 
 
 def test_what_may_not_be_called_is_not_imported_to_look_at_its_arguments(
