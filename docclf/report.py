@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
+    from docclf.sweeper.screen.progress import TypedCommand
+
 _DESCRIPTION = """\
 Write report.html: what a search came to, how it went, which parameters matter, what the winner gets
 wrong, and all trials in a table. Also for a search that is still running, and for any other Optuna
@@ -65,7 +67,7 @@ def _report(options: argparse.Namespace) -> Path:
             study,
             folder,
             objectives=_objectives(config) if config is not None else None,
-            continue_command=_command(study, config) if config is not None else "",
+            command=_command(study, config) if config is not None else None,
             read_page=read_thumbnail,
             pages=options.pages,
             output=options.output,
@@ -127,21 +129,19 @@ def _objectives(config: DictConfig) -> list[str] | None:
         return None
 
 
-def _command(study: optuna.Study, config: DictConfig) -> str:
-    """What goes on with a search of docclf; empty where it is another application's."""
+def _command(study: optuna.Study, config: DictConfig) -> TypedCommand | None:
+    """The command of a search of docclf; None where it is another application's."""
     from omegaconf import OmegaConf
 
     from docclf.results.study.replay import replayable
     from docclf.results.study.summary import larger_limits
+    from docclf.sweeper.screen.progress import TypedCommand
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
-        return ""
+        return None
     given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
-    more = larger_limits(study, config)
-    replaced = tuple(f"{override.partition('=')[0]}=" for override in more)
-    overrides = [text for text in replayable(given) if not (more and text.startswith(replaced))]
-    command = shlex.join(["python", "-m", "docclf.train", "-m", *overrides, *more])
-    return plain(f"cd {shlex.quote(str(config.hydra.runtime.cwd))} && {command}")
+    arguments = ["-m", "docclf.train", "-m", *replayable(given)]
+    return TypedCommand(plain(str(config.hydra.runtime.cwd)), arguments, larger_limits(study, config))
 
 
 def _parser() -> argparse.ArgumentParser:

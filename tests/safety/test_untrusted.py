@@ -17,7 +17,7 @@ from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_run
-from docclf.results.study.replay import replayable
+from docclf.results.study.replay import from_elsewhere, replayable
 from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_best_so_far
 from docclf.results.team.sources import read_source
@@ -218,6 +218,15 @@ def test_a_config_in_a_folder_does_not_read_the_environment(tmp_path: Path, monk
     theirs = named(tmp_path / "theirs", None, overrides={"task": ["data.root=${oc.env:MY_SECRET}"]})
     config = read_config(theirs / "multirun.yaml")
     assert replayable(config.hydra.overrides.task) == ["data.root=${oc.env:MY_SECRET}"]
+
+
+def test_paths_of_a_search_elsewhere_are_whole_in_a_command_that_is_typed_here(tmp_path: Path) -> None:
+    (tmp_path / "my pages").mkdir()
+    (tmp_path / "b").mkdir()
+    overrides = ["data.root='../my pages'", "data.exclude=none.csv", "data=csv", "model.name=a/b"]
+    whole = from_elsewhere(overrides, tmp_path / "b")
+    assert whole[0].replace("'", "") == f"data.root={tmp_path / 'my pages'}" and whole[1:] == overrides[1:]
+    assert from_elsewhere(whole, tmp_path) == whole
 
 
 @pytest.mark.parametrize(

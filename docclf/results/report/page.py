@@ -33,6 +33,7 @@ from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import PageReader, Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
 from docclf.safety.untrusted import change_each, plain
+from docclf.sweeper.screen.progress import TypedCommand
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def write_report(
     folder: Path | None,
     *,
     objectives: Sequence[str] | None = None,
-    continue_command: str = "",
+    command: TypedCommand | None = None,
     read_page: PageReader | None = None,
     pages: Path | None = None,
     output: Path | None = None,
@@ -57,7 +58,7 @@ def write_report(
         study: Finished, running, or of another program.
         folder: Of the search; None without one.
         objectives: What each objective is called; None for what the study says.
-        continue_command: Searches on from here; empty where it is not known.
+        command: Of the search; None where it is not known.
         read_page: Reads pages for small pictures; None for a report without.
         pages: Folder of the pages; None for those that lie in the search's folder itself. What the folder says of
             them is not followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
@@ -75,7 +76,7 @@ def write_report(
         subject=subject,
         head=headline(subject),
         facts=tell(subject, links),
-        steps=next_steps(subject, continue_command),
+        steps=next_steps(subject, command),
         sections=sections,
         figures=figures,
         specifications=_script([{key: getattr(figure, key) for key in _SPECIFIED} for figure in figures.values()]),

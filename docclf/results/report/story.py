@@ -19,7 +19,7 @@ from docclf.results.report.subject import Subject
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
-from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.screen.progress import TypedCommand, format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import best_trials, loss
@@ -221,11 +221,11 @@ def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, l
     return [(t.number, links.get(t.number, ""), list(t.values)) for t in best]
 
 
-def next_steps(subject: Subject, continue_command: str) -> list[tuple[str, str]]:
+def next_steps(subject: Subject, command: TypedCommand | None) -> list[tuple[str, str]]:
     """What one does next, each with its command, as the search says at its end."""
     if subject.folder is None or not (subject.folder / "best").is_dir():
-        return [("Search on from here", continue_command)] if continue_command else []
-    steps = shared_steps(subject.folder, len(subject.objectives), continue_command, subject.verdict)
+        return [("Search on from here", command.go_on)] if command is not None else []
+    steps = shared_steps(subject.folder, len(subject.objectives), command, subject.verdict)
     if subject.warning and subject.chosen is not None:
-        steps = {**steps_up(subject.study, subject.chosen, subject.floors, continue_command), **steps}
-    return [(_sentence(what), command) for what, command in steps.items()]
+        steps = {**steps_up(subject.study, subject.chosen, subject.floors, command), **steps}
+    return [(_sentence(what), line) for what, line in steps.items()]

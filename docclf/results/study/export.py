@@ -109,13 +109,13 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         export_best(study, folder, config, is_final=True)
     if len(study.directions) > 1:
         _export_front(study, folder, config)
-    more = this_command(*larger_limits(study, config))
+    command = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
         root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
-        _write_report(study, folder, read_page, objectives=labels, continue_command=more, pages=pages)
-    log.info(summary(study, folder, labels, more, verdict))
+        _write_report(study, folder, read_page, objectives=labels, command=command, pages=pages)
+    log.info(summary(study, folder, labels, command, verdict))
     release(study)
     if OmegaConf.select(config, "results.pickle") is True:
         write_pickle(folder / "study.pkl", study)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from docclf.safety.untrusted import unsafe_interpolation
+from docclf.sweeper.space.grammar import encode, to_text
 
 # Keys and groups that say what is trained and how it is searched.
 _ABOUT_TRAINING = re.compile(
@@ -22,6 +24,8 @@ _ACTS = re.compile(
     r".*_target_.*|data\.(cache_dir|draw)(\..*)?|trainer\.(default_root_dir|profiler)(\..*)?"
     r"|search\.(storage|warm_start_from|enqueue|memory)(\..*)?"
 )
+
+_PATHS = ("data.root", "data.corrections", "data.exclude", "validation.split_file", "model.checkpoint_path")
 
 
 def replayable(given: Iterable[Any]) -> list[str]:
@@ -48,6 +52,16 @@ def _is_about_training(text: str) -> bool:
     if override.package is not None or (unsafe_interpolation(text) and key != "data.root"):
         return False
     return all(_ABOUT_TRAINING.fullmatch(leaf) and not _ACTS.fullmatch(leaf) for leaf in _leaves(key, value))
+
+
+def from_elsewhere(overrides: Iterable[str], cwd: Path) -> list[str]:
+    """Overrides for a command that is typed in another folder than `cwd`, where they were: with whole paths."""
+    found = []
+    for text in overrides:
+        key, _, value = text.partition("=")
+        path = cwd / value.strip("'\"")
+        found.append(f"{key}={to_text(encode(str(path.resolve())))}" if key in _PATHS and path.exists() else text)
+    return found
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:

@@ -18,8 +18,9 @@ from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.screen.progress import TypedCommand
 from docclf.sweeper.space.duration import read_timeout
-from docclf.sweeper.space.grammar import typed
+from docclf.sweeper.space.grammar import encode, to_text, typed
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE, read_record
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import best_trial, best_trials, counted, folder_number
@@ -45,13 +46,17 @@ def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
 
 
 def summary(
-    study: optuna.Study, folder: Path, objectives: Sequence[str], continue_command: str, verdict: Verdict | None = None
+    study: optuna.Study,
+    folder: Path,
+    objectives: Sequence[str],
+    command: TypedCommand | None,
+    verdict: Verdict | None = None,
 ) -> str:
     """The best parameters, the gain over the baseline, and the commands for what one does next.
 
     Args:
         study: With one objective or several.
-        continue_command: Searches on from here.
+        command: Of the search; None where it is not known.
         verdict: On the finalists; None where none was re-evaluated.
     """
     trials = study.get_trials(deepcopy=False)
@@ -71,7 +76,7 @@ def summary(
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
     report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []
     if len(objectives) > 1:
-        steps = next_steps(folder, len(objectives), continue_command)
+        steps = next_steps(folder, len(objectives), command)
         return "\n".join([*lines, *_front(study, objectives), *report, *_what_next(steps)])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
@@ -84,9 +89,9 @@ def summary(
     if (found := read_shift(folder)) and is_unlike(found):
         lines += shift_lines(found)
     lines += report
-    steps = next_steps(folder, len(objectives), continue_command, verdict)
+    steps = next_steps(folder, len(objectives), command, verdict)
     if warning:
-        steps = {**steps_up(study, chosen, floors, continue_command), **steps}
+        steps = {**steps_up(study, chosen, floors, command), **steps}
     return "\n".join([*lines, *_what_next(steps)])
 
 
@@ -108,54 +113,45 @@ def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None
 
 
 def steps_up(
-    study: optuna.Study, best: FrozenTrial, floors: Mapping[str, Floor], continue_command: str
+    study: optuna.Study, best: FrozenTrial, floors: Mapping[str, Floor], command: TypedCommand | None
 ) -> dict[str, str]:
     """What one does to get above the floors, each with its command.
 
     Args:
         study: One whose best trial is below a floor.
         floors: On its folds.
-        continue_command: Searches on from here; empty where it is not known.
+        command: Of the search; None where it is not known.
     """
-    if not continue_command:
+    if command is None:
         return {}
-    steps, name = {}, study.study_name
+    steps = {}
     if best_floor(floors) == "pixels":
-        before, _, command = continue_command.rpartition(" && ")
-        data = [text for text in shlex.split(command) if text.startswith(("data=", "data."))]
-        check = shlex.join(["python", "-m", "docclf.data", *data])
-        steps["it learns less than a thumbnail shows: check the pages"] = f"{before} && {check}" if before else check
+        data = [text for text in command.arguments if text.startswith(("data=", "data."))]
+        check = TypedCommand(command.cwd, ["-m", "docclf.data", *data]).go_on
+        steps["it learns less than a thumbnail shows: check the pages"] = check
     if best.user_attrs.get(TUNE) != "head":
-        head = [f"study_name={name}-head", "hparams_search=head"]
-        steps["search the head on frozen features, which takes minutes"] = changed_command(continue_command, *head)
+        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head")
+        steps["search the head on frozen features, which takes minutes"] = head
     size = (read_record(study.user_attrs.get("config")) or {}).get("data.image_size", "")
     if str(size).isdecimal():
         larger = 32 * math.ceil(1.5 * int(size) / 32)
-        overrides = [f"study_name={name}-{larger}", f"data.image_size={larger}"]
-        steps["search on larger pages"] = changed_command(continue_command, *overrides)
+        name = _named(f"{study.study_name}-{larger}")
+        steps["search on larger pages"] = command.changed(name, f"data.image_size={larger}")
     return steps
 
 
-def changed_command(command: str, *overrides: str) -> str:
-    """The command of another search: with these overrides, and the total that it has without one.
-
-    >>> changed_command("cd 'my pages' && python -m docclf.train -m data=csv search.n_trials=40", "study_name=b")
-    "cd 'my pages' && python -m docclf.train -m data=csv study_name=b"
-    """
-    before, and_then, last = command.rpartition(" && ")
-    gone = ("search.n_trials=", *(f"{override.partition('=')[0]}=" for override in overrides))
-    kept = [text for text in shlex.split(last) if not text.startswith(gone)]
-    return f"{before}{and_then}{shlex.join([*kept, *overrides])}"
+def _named(study_name: str) -> str:
+    return f"study_name={to_text(encode(study_name))}"
 
 
 def next_steps(
-    folder: Path, n_objectives: int, continue_command: str, verdict: Verdict | None = None
+    folder: Path, n_objectives: int, command: TypedCommand | None, verdict: Verdict | None = None
 ) -> dict[str, str]:
     """What one does after a search, each with its command.
 
     Args:
         folder: The search's folder, the winner exported.
-        continue_command: Searches on from here.
+        command: Of the search; None where it is not known.
         verdict: On the finalists; None where none was re-evaluated.
     """
     who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
@@ -167,11 +163,11 @@ def next_steps(
     steps = {
         f"train {who}; scored on test pages that have labels": train.format(where),
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
-        "search on from here": continue_command,
+        **({"search on from here": command.go_on} if command is not None else {}),
     }
     if verdict is not None and verdict.exported_as == ENSEMBLE:
-        command = f"{train.format(where)} refit=distill {typed('teacher', str(folder))} model.tune=last"
-        steps = {**steps, "one net that learns from the ensemble; says what that costs in score": command}
+        distill = f"{train.format(where)} refit=distill {typed('teacher', str(folder))} model.tune=last"
+        steps = {**steps, "one net that learns from the ensemble; says what that costs in score": distill}
     if (folder / "best" / "model").is_dir():
         predict = f"python -m docclf.predict {typed('run', str(folder))} data.root=DIR{allow_options()}"
         steps = {f"predict other pages with {whose}": predict, **steps}

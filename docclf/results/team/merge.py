@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
+from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +18,7 @@ from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.replay import replayable
+from docclf.results.study.replay import from_elsewhere, replayable
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
@@ -199,8 +200,10 @@ class _Merge:
             return None
         config = self.first.config.copy()
         OmegaConf.set_struct(config, False)
-        places = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
+        places: dict[str, Any] = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
         places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
+        if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
+            places["hydra.overrides.task"] = from_elsewhere(map(str, config.hydra.overrides.task), cwd)
         places |= {"study_name": self.out.name} if "study_name" in config else {}
         places |= {"search.storage": None} if OmegaConf.select(config, "search") is not None else {}
         for key, value in places.items():

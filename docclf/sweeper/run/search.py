@@ -89,7 +89,8 @@ class Search:
                         self._give_up(fault)
                     self._end()
                     raise
-                log.warning(f"Interrupted; everything that finished is saved. Go on with:\n  {progress.this_command()}")
+                go_on = progress.this_command().go_on
+                log.warning(f"Interrupted; everything that finished is saved. Go on with:\n  {go_on}")
                 with in_a_hurry():
                     # Asked for, so no sign of what kills a process.
                     self.ledger.interrupt("signal", "interrupted by a signal")

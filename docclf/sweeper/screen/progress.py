@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,36 @@ def format_left(seconds: float) -> str:
     return f"about {format_seconds(seconds)} left" if seconds > 1 else "a moment left"
 
 
-def this_command(*overrides: str) -> str:
-    """The command that runs now, to be copied, with some overrides, each as `key=value`, replaced or added."""
-    keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
-    arguments = [hide_secrets(argument) for argument in sys.orig_argv[1:] if not (keys and argument.startswith(keys))]
-    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['python', *arguments, *overrides])}"
+@dataclass(frozen=True)
+class TypedCommand:
+    """The command of a search, to be copied.
+
+    Attributes:
+        cwd: Folder that it was typed in.
+        arguments: Without Python's name.
+        more: Overrides with which it goes on from its end.
+    """
+
+    cwd: str
+    arguments: Sequence[str]
+    more: Sequence[str] = ()
+
+    def changed(self, *overrides: str) -> str:
+        """It with some overrides, each as `key=value`, replaced or added.
+
+        >>> print(TypedCommand("/my pages", ["-m", "docclf.train", "-m", "data=csv", "seed=1"]).changed("seed=2"))
+        cd '/my pages' && python -m docclf.train -m data=csv seed=2
+        """
+        keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
+        kept = [text for text in self.arguments if not (keys and text.startswith(keys))]
+        return f"cd {shlex.quote(self.cwd)} && {shlex.join(['python', *kept, *overrides])}"
+
+    @property
+    def go_on(self) -> str:
+        """The command that searches on."""
+        return self.changed(*self.more)
+
+
+def this_command(*more: str) -> TypedCommand:
+    """The command that runs now, without secrets; `more` are overrides with which it goes on from its end."""
+    return TypedCommand(str(Path.cwd()), [hide_secrets(argument) for argument in sys.orig_argv[1:]], more)

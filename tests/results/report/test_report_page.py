@@ -19,6 +19,7 @@ from results.report.studies import KINDS, NAME, conditional, new_study, trial, t
 from docclf.report import read_thumbnail
 from docclf.results.report.page import write_report
 from docclf.results.report.thumbnails import Thumbnails
+from docclf.sweeper.screen.progress import TypedCommand
 
 
 def written(study: optuna.Study, folder: Path) -> str:
@@ -196,14 +197,14 @@ def test_parameters_that_heads_do_not_have_are_judged_by_the_trials_that_have_th
 def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[optuna.Study, Path]) -> None:
     study, folder = search
     (folder / "best").mkdir()
-    text = write_report(study, folder, continue_command="cd here && go on").read_text(encoding="utf-8")
+    text = write_report(study, folder, command=TypedCommand("here", ["go_on"])).read_text(encoding="utf-8")
     screen = " ".join(first_screen(text).split())
     assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
     assert "95 % interval +0." in screen
     assert "8 complete, 4 pruned" in screen
-    for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; go on"):
+    for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; python go_on"):
         assert command in screen
-    assert 'data-command="cd here &amp;&amp; go on"' in text
+    assert 'data-command="cd here &amp;&amp; python go_on"' in text
 
 
 def test_hostile_names_are_escaped_wherever_they_stand(search: tuple[optuna.Study, Path]) -> None:
