@@ -8,6 +8,8 @@ import optuna
 import pytest
 import yaml
 from merged_studies import merge, new_study, tell
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from small_models import save_model
 
 from docclf.errors import ConfigError, DataError
@@ -183,7 +185,9 @@ def named(folder: Path, storage: Any, **more: Any) -> Path:
         "mysql+pymysql://me@localhost:1/x",
         {"_target_": "optuna.storages.RDBStorage", "url": "sqlite:///{tmp}/private.db"},
         {"_target_": "optuna.storages.RDBStorage", "url": "postgresql://me@localhost:1/x"},
-        {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "os.system", "command": "x"}},
+        {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "x", "file_path": "{tmp}/new.log"}},
+        {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "x", "file_path": "new.log"}},
+        {"_target_": "optuna.storages.GrpcStorageProxy", "host": "elsewhere", "port": 1},
     ],
 )
 def test_a_folder_does_not_say_where_studies_are_read_or_made(storage: Any, tmp_path: Path) -> None:
@@ -195,6 +199,30 @@ def test_a_folder_does_not_say_where_studies_are_read_or_made(storage: Any, tmp_
         with pytest.raises(ConfigError, match=r"which its multirun\.yaml names.*DOCCLF_STORAGE="):
             read()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["InMemoryStorage", "JournalStorage", "RDBStorage"])
+def test_a_storage_that_names_no_place_is_not_made(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCCLF_STORAGE", "None:None")
+    theirs = named(tmp_path / "theirs", {"_target_": f"optuna.storages.{name}"})
+    with pytest.raises(ConfigError, match=rf"a place that is kept, got optuna.storages.{name}, which names none"):
+        open_study(str(theirs))
+
+
+def test_a_journal_given_as_an_object_is_read_where_its_file_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = JournalFileBackend(str(tmp_path / "j.log"))
+    optuna.create_study(study_name="private", storage=JournalStorage(backend))
+    log_storage = {"_target_": "optuna.storages.journal.JournalFileBackend", "file_path": "j.log"}
+    theirs = named(tmp_path / "theirs", {"_target_": "optuna.storages.JournalStorage", "log_storage": log_storage})
+    with pytest.raises(ConfigError) as caught:
+        open_study(str(theirs))
+    said = str(caught.value).rpartition("DOCCLF_STORAGE=")[2]
+    assert said == str(tmp_path / "j.log")
+    monkeypatch.setenv("DOCCLF_STORAGE", said)
+    monkeypatch.chdir(tmp_path)
+    assert open_study(str(theirs))[0].study_name == "private"
 
 
 def test_a_place_that_was_typed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,17 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
         return beside
     given = storage_named_by_user()
     if OmegaConf.is_config(named):
-        url = named.get("url") or f"{named.get('host')}:{named.get('port')}"
-        if url in given:
+        places = list(_places_in(OmegaConf.to_container(named), Path(str(config.hydra.runtime.cwd))))
+        if not places:
+            kind = plain(str(named.get("_target_")))
+            raise ConfigError(
+                f"Expected the study of {folder} in a place that is kept, got {kind}, which names none. Search "
+                "again without search.storage, or with a file or URL."
+            )
+        if given.issuperset(places):
             hydra: DictConfig = config.hydra
             return hydra
-        raise _elsewhere(folder, str(url))
+        raise _elsewhere(folder, "\n".join(places))
     path = Path(str(config.hydra.runtime.cwd), sqlite_path(str(named)))
     if str(named) in given:
         return str(named) if "://" in str(named) else path
@@ -116,6 +123,18 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
     if found is None:
         raise _elsewhere(folder, str(path))
     return inside(folder, found.name)
+
+
+def _places_in(storage: Any, cwd: Path) -> Iterator[str]:
+    """The URLs, servers and files that a storage given as an object names."""
+    if isinstance(storage, dict):
+        if "url" in storage:
+            yield str(storage["url"])
+        if "host" in storage or "port" in storage:
+            yield f"{storage.get('host')}:{storage.get('port')}"
+        yield from (str(cwd / str(storage[key])) for key in ("file_path", "filepath") if key in storage)
+        for child in storage.values():
+            yield from _places_in(child, cwd)
 
 
 def _elsewhere(folder: Path, place: str) -> ConfigError:
