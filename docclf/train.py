@@ -27,6 +27,7 @@ from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.targets import build, whitelist
 from docclf.sweeper import current_trial
+from docclf.sweeper.job.current import is_trial
 from docclf.sweeper.run.faults import fault_of
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     except Exception as error:
         fault = fault_of(error)  # here, since what an exception came from is lost between processes
         told = fault or _refused(error) or error
-        if hydra_cfg.mode == RunMode.MULTIRUN and told is not error:
+        if is_trial() and told is not error:
             raise told from error
-        if hydra_cfg.mode == RunMode.MULTIRUN or not isinstance(told, DocclfError):
+        if is_trial() or not isinstance(told, DocclfError):
             raise  # the trial's failure, with its cause
         log.error(f"{type(told).__name__}: {told}")
         raise SystemExit(1) from error

@@ -100,7 +100,7 @@ def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any
     found = []
     own = [text for text in of_hydra if "/" not in text.partition("=")[0]]  # without an option that the folder may have
     # The last one is what Hydra sets by itself, for the config of a run that was made for no search.
-    for name, more in ((config_name, []), (config_name, ["hparams_search=optuna"]), (None, [])):
+    for name, more in ((config_name, []), ("train", []), ("train", ["hparams_search=optuna"]), (None, [])):
         for overrides in (of_hydra, own):
             with suppress(Exception):  # a command without a search
                 plain = OmegaConf.to_container(own_config(name, [*more, *overrides]), resolve=False)

@@ -76,6 +76,8 @@ def settle_flags() -> Any:
     for name, value in (("--resolve", ""), ("--package", f" {given.package}")):
         if getattr(given, name[2:]) and not given.cfg:
             raise ConfigError(f"Expected --cfg with {name}, got it alone. Say --cfg job {name}{value}")
+    if given.cfg == "hydra" and given.resolve:  # which names keys of the job
+        raise ConfigError("Expected --cfg all or --cfg job with --resolve, got --cfg hydra. Say --cfg all --resolve")
     if given.hydra_help and (own := [text for text in given.overrides if not text.lstrip("+~").startswith("hydra")]):
         raise ConfigError(f"Expected --hydra-help alone, got {own[0]} besides. For help with that say --help")
     actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(given, name)]

@@ -167,6 +167,7 @@ def test_a_setting_of_the_sweeper_is_named_by_where_it_is(typed: str, meant: str
     ("arguments", "told"),
     [
         (["--resolve"], "got it alone. Say --cfg job --resolve"),
+        (["--cfg", "hydra", "--resolve"], "Say --cfg all --resolve"),
         (["-m", SEARCH, "--package", "model"], "got it alone. Say --cfg job --package model"),
         (["-m", "-sc", "install=bash"], "got both. Leave out --multirun"),
         (["-sc", "install=basch"], "Say --shell-completion install=bash"),

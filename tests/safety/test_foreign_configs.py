@@ -177,3 +177,12 @@ def test_what_a_search_of_conf_calls_is_listed(option: str, compose_config: Any)
     named += [callback._target_ for callback in hydra.callbacks.values()]
     for name in filter(None, named):
         require_allowed(name, whitelist(), "hydra")
+
+
+def test_pages_are_looked_at_with_the_config_of_a_training(tmp_path: Path) -> None:
+    path = tmp_path / "best" / "config.yaml"
+    path.parent.mkdir()
+    path.write_text("defaults: [train, app, _self_]\ndata: {image_size: 64}\n", encoding="utf-8")
+    given = get_args(["--config-dir", str(path.parent), "--config-name", "config"])
+    found = check_foreign(given, "look")
+    assert found is not None and found.data.image_size == 64

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from forked import python
 from omegaconf import DictConfig
 from PIL import Image
 
@@ -237,3 +238,10 @@ def test_a_default_outside_its_range_is_refused_with_the_ways_out(search: Any) -
     output = search.run("optimizer.lr=interval(1e-5, 1e-4)", "search.n_trials=1", code=1)
     assert "the default of `optimizer.lr` within its search range 1e-05..0.0001, but it is 0.0005" in output
     assert "hydra.sweeper.baseline=false" in output
+
+
+def test_a_sweep_of_hydra_s_own_sweeper_ends_without_a_traceback(tmp_path: Path) -> None:
+    overrides = ["-m", "model.tune=head,last", "data=folder", "data.root=nowhere"]
+    status, output = python("docclf.train", *overrides, cwd=tmp_path, warn=False)
+    assert status == 1 and "Traceback" not in output
+    assert "DataError: Expected a folder at `data.root`, got nowhere" in output

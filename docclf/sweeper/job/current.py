@@ -23,13 +23,16 @@ def current_trial() -> JobTrial:
 
     In a plain run, or in a sweep by another sweeper, a stand-in that accepts the same calls.
     """
+    return _load_trial(HydraConfig.get()) if is_trial() else JobTrial()
+
+
+def is_trial() -> bool:
+    """Whether the job that calls this is a trial of a search."""
     if not HydraConfig.initialized():
-        return JobTrial()
+        return False
     hydra: Any = HydraConfig.get()
-    in_search = OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper"
-    if not in_search or OmegaConf.is_missing(hydra.job, "num"):
-        return JobTrial()
-    return _load_trial(hydra)
+    is_ours = OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper"
+    return is_ours and not OmegaConf.is_missing(hydra.job, "num")
 
 
 def _load_trial(hydra: Any) -> JobTrial:
