@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,18 @@ atexit.register(gc.freeze)
 # OpenMP threads that wait for work spin for milliseconds, on cores that others could use: with one more busy process on
 # 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def leave_at_once(*_: object) -> None:
+    """What Ctrl-C does while a command is being imported, and after its end: there is nothing to save."""
+    os.write(2, b"Interrupted\n")
+    os._exit(130)
+
+
+# A package is imported before its command, `python -m docclf.train`. See `docclf.cli.console.ended_by_ctrl_c`.
+_is_command = sys.argv[:1] == ["-m"] and any(text.startswith("docclf.") for text in sys.orig_argv)
+if _is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, leave_at_once)
 
 
 @contextmanager

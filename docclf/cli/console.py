@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from docclf import __version__
+from docclf import __version__, leave_at_once
 from docclf.errors import DocclfError
 from docclf.safety.untrusted import escape_logs, plain
 
@@ -22,6 +23,9 @@ def ended_by_ctrl_c() -> Iterator[None]:
     Raises:
         SystemExit: It did; with the status that a shell gives to it.
     """
+    before = signal.getsignal(signal.SIGINT)
+    if before is leave_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
@@ -32,6 +36,9 @@ def ended_by_ctrl_c() -> Iterator[None]:
             raise
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
+    finally:
+        if before is leave_at_once:
+            signal.signal(signal.SIGINT, before)
 
 
 def settle_in() -> None:

@@ -1,5 +1,6 @@
 """What the commands share."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import docclf
 from docclf.cli.console import ended_by_ctrl_c
 
 
@@ -52,3 +54,24 @@ def test_other_ends_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
         except KeyboardInterrupt:
             raise SystemExit(143) from None
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "report"])
+@pytest.mark.parametrize("when", ["while it is imported", "after its end"])
+def test_ctrl_c_before_and_after_a_command_ends_it_without_a_traceback(command: str, when: str, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    wait = f"open({str(fifo)!r}).read()"
+    if when == "while it is imported":
+        (tmp_path / "yaml.py").write_text(wait, encoding="utf-8")
+    else:
+        text = f"import atexit\natexit.register(lambda: {wait})\n"
+        (tmp_path / "sitecustomize.py").write_text(text, encoding="utf-8")
+    places = os.pathsep.join([str(tmp_path), str(Path(docclf.__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": places}
+    arguments = [sys.executable, "-m", f"docclf.{command}", "--version"]
+    # Opening the pipe waits until it is read from.
+    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process, fifo.open("w"):
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == (None, "Interrupted\n")
+    assert process.returncode == 130
