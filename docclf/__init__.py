@@ -37,16 +37,11 @@ atexit.register(gc.freeze)
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
-def leave_at_once(*_: object) -> None:
-    """What Ctrl-C does while a command is being imported, and after its end: there is nothing to save."""
-    os.write(2, b"Interrupted\n")
-    os._exit(130)
-
-
-# A package is imported before its command, `python -m docclf.train`. See `docclf.cli.console.ended_by_ctrl_c`.
+# A package is imported before its command, `python -m docclf.train`. Until `docclf.cli.console.ended_by_ctrl_c` nothing
+# is to be saved, and Ctrl-C ends the process without a traceback.
 _is_command = sys.argv[:1] == ["-m"] and any(text.startswith("docclf.") for text in sys.orig_argv)
 if _is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, leave_at_once)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.safety.targets import whitelist
 from docclf.safety.untrusted import inside, read_config
+from docclf.sweeper.run.faults import told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +45,7 @@ def main(cfg: DictConfig) -> None:
     try:
         export_model(cfg)
     except (DocclfError, OSError) as error:
-        log.error(f"{type(error).__name__}: {error}")
+        log.error(told(error))
         raise SystemExit(1) from error
 
 

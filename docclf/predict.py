@@ -21,6 +21,7 @@ from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, tell_caller
 from docclf.safety.targets import whitelist
+from docclf.sweeper.run.faults import told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def main(cfg: DictConfig) -> None:
         unreadable = predict(cfg, folder)
         tell_caller(folder / str(cfg.output))
     except (DocclfError, OSError) as error:
-        log.error(f"{type(error).__name__}: {error}")
+        log.error(told(error))
         raise SystemExit(1) from error
     if unreadable:
         raise SystemExit(1)

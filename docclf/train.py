@@ -22,7 +22,7 @@ from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
-from docclf.errors import ConfigError, DocclfError
+from docclf.errors import ConfigError, DocclfError, MachineError
 from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.targets import build, whitelist
@@ -59,14 +59,23 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
-        fault = fault_of(error)  # here, since what an exception came from is lost between processes
-        told = fault or _refused(error) or error
+        told = _fault_of(error, Path(hydra_cfg.runtime.output_dir)) or _refused(error) or error
         if is_trial() and told is not error:
             raise told from error
         if is_trial() or not isinstance(told, DocclfError):
             raise  # the trial's failure, with its cause
         log.error(f"{type(told).__name__}: {told}")
         raise SystemExit(1) from error
+
+
+def _fault_of(error: Exception, folder: Path) -> MachineError | None:
+    """See `docclf.sweeper.run.faults.fault_of`; here, since what an exception came from is lost between processes."""
+    if is_trial():
+        return fault_of(error)
+    from docclf.sweeper.space.grammar import typed  # which takes longer to import than a command to say its help
+
+    place = typed("hydra.run.dir", str(folder))
+    return fault_of(error, then=f"Once it is fixed, the same command with {place} goes on from there.")
 
 
 def _refused(error: Exception) -> ConfigError | None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from docclf import __version__, leave_at_once
+from docclf import __version__
 from docclf.errors import DocclfError
 from docclf.safety.untrusted import escape_logs, plain
+from docclf.sweeper.run.faults import told
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def ended_by_ctrl_c() -> Iterator[None]:
         SystemExit: It did; with the status that a shell gives to it.
     """
     before = signal.getsignal(signal.SIGINT)
-    if before is leave_at_once:
+    if before is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -37,7 +38,7 @@ def ended_by_ctrl_c() -> Iterator[None]:
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
     finally:
-        if before is leave_at_once:
+        if before is signal.SIG_DFL:  # all is written
             signal.signal(signal.SIGINT, before)
 
 
@@ -109,7 +110,7 @@ def run(
             text = act(options)
         _print(plain(f"{text}\n"))
     except (DocclfError, OSError) as error:
-        sys.stderr.write(plain(f"{type(error).__name__}: {error}\n"))
+        sys.stderr.write(plain(f"{told(error)}\n"))
         return 2
     return 0
 

@@ -22,7 +22,7 @@ def test_a_pareto_front_begins_with_the_best_by_the_first_objective(
     for values in ((1.0, 0.5), (3.0, 0.9), (2.0, 0.7)):
         study.add_trial(optuna.trial.create_trial(values=values))
     assert len(study.best_trials) == 3
-    text = summary(study, tmp_path, ["seconds", "score"], None)
+    text = summary(study, tmp_path, ["seconds", "score"], None, None)
     assert "3 trials on the Pareto front, by seconds:" in text
     assert re.findall(r"  trial (\d): seconds", text) == order
 
@@ -31,7 +31,7 @@ def test_a_trial_that_waits_is_no_cause_of_a_search_without_a_result(tmp_path: P
     study = optuna.create_study()
     study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={"cause": "too large"}))
     study.enqueue_trial({"x": 1.0})
-    text = summary(study, tmp_path, ["score"], None)
+    text = summary(study, tmp_path, ["score"], None, None)
     assert text.endswith("No trial came to its end:\n  1 x too large")
 
 

@@ -10,7 +10,7 @@ import pytest
 from slowly import slowly
 
 from docclf.errors import DataError, MachineError
-from docclf.sweeper.run.faults import fault_of
+from docclf.sweeper.run.faults import fault_of, told
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENODEV", "ENOTCONN", "EFBIG")
 
@@ -96,3 +96,13 @@ def test_a_fault_that_comes_again_and_again_never_counts(toy: Any) -> None:
     toy.run("n_trials=2")
     assert [trial.state.name for trial in toy.counted()] == ["COMPLETE"] * 2
     assert toy.trials[3].params == toy.trials[0].params
+
+
+def test_what_to_do_next_is_that_of_what_was_running() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(fault_of(full)).endswith(
+        "No trial is counted for it. Once it is fixed, give the same command again: it goes on."
+    )
+    assert str(fault_of(full, then="Go on.")).endswith(f"{os.strerror(errno.ENOSPC)}. Go on.")
+    assert told(full).endswith("Once it is fixed, give the same command again.") and "trial" not in told(full)
+    assert told(DataError("Expected x.")) == "DataError: Expected x."

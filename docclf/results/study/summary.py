@@ -46,11 +46,7 @@ def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
 
 
 def summary(
-    study: optuna.Study,
-    folder: Path,
-    objectives: Sequence[str],
-    command: TypedCommand | None,
-    verdict: Verdict | None = None,
+    study: optuna.Study, folder: Path, objectives: Sequence[str], command: TypedCommand | None, verdict: Verdict | None
 ) -> str:
     """The best parameters, the gain over the baseline, and the commands for what one does next.
 
@@ -76,8 +72,8 @@ def summary(
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
     report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []
     if len(objectives) > 1:
-        steps = next_steps(folder, len(objectives), command)
-        return "\n".join([*lines, *_front(study, objectives), *report, *_what_next(steps)])
+        front = _front(study, objectives)
+        return "\n".join([*lines, *front, *report, *_what_next(next_steps(folder, len(objectives), command))])
     lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
     if verdict is None:

@@ -24,14 +24,16 @@ _TEXTS = (*map(os.strerror, _NUMBERS[:8]), "database or disk is full", "disk I/O
 _OF_STORAGES = ("OperationalError", "InterfaceError", "StorageInternalError")
 # Bytes below which a disk is taken for full.
 _LEAST_FREE = 100_000
+_OF_TRIAL = "No trial is counted for it. Once it is fixed, give the same command again: it goes on."
 
 
-def fault_of(error: BaseException | None, folder: Path | None = None) -> MachineError | None:
+def fault_of(error: BaseException | None, folder: Path | None = None, *, then: str = _OF_TRIAL) -> MachineError | None:
     """The fault of the machine that an exception tells of, itself or by what it came from; None for another one.
 
     Args:
         error: What was raised; None to look at the disk alone.
         folder: Where results go. A disk without room is a fault whatever was raised.
+        then: What to do when it is mended.
     """
     if isinstance(error, MachineError):
         return error
@@ -45,9 +47,14 @@ def fault_of(error: BaseException | None, folder: Path | None = None) -> Machine
     first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     said = first if error is None or cause in first else f"{first}: {cause}"
     return MachineError(
-        f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. "
-        "No trial is counted for it. Once it is fixed, give the same command again: it goes on."
+        f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. {then}"
     )
+
+
+def told(error: Exception) -> str:
+    """What a command that is no training says of what ended it."""
+    found = fault_of(error, then="Once it is fixed, give the same command again.") or error
+    return f"{type(found).__name__}: {found}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
