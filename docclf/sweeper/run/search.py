@@ -179,7 +179,8 @@ class Search:
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while (trial := self.queue.next()) is not None:
-            log.info(f"{self.noun} {trial.number}{progress.of(self.context.total)}  {self._describe(trial)}".rstrip())
+            of = progress.of(self.context.total, trial.number)
+            log.info(f"{self.noun} {trial.number}{of}  {self._describe(trial)}".rstrip())
             if not self.endings.reuse(trial):
                 job = Job(trial, self._overrides(trial))
                 trial.set_user_attr(OVERRIDES, job.overrides)

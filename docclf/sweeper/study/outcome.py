@@ -149,9 +149,15 @@ def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobRetur
 def read_bound(bound: Any) -> tuple[float, int]:
     """The limit, and 1 for at most or -1 for at least.
 
+    Raises:
+        ValueError: It is no number.
+
     >>> read_bound(60), read_bound("<= 60"), read_bound(">= 0.5")
     ((60.0, 1), (60.0, 1), (0.5, -1))
     """
     text = str(bound).strip()
     sign = -1 if text.startswith(">=") else 1
-    return float(text.removeprefix("<=").removeprefix(">=")), sign
+    limit = float(text.removeprefix("<=").removeprefix(">="))
+    if math.isnan(limit):
+        raise ValueError(f"Expected a number, got {text}")
+    return limit, sign
