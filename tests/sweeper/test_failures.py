@@ -79,6 +79,17 @@ def test_a_keyboard_interrupt_of_a_task_in_a_worker_fails_its_trial_alone(toy: A
 
 
 @pytest.mark.slow
+def test_what_a_task_raises_or_returns_comes_through_a_launcher_of_hydra(toy: Any) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    toy.run(
+        "n_trials=5", "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_failure_rate=1",
+        "odd_at=[[0,interrupt],[1,stop],[2,generator],[3,untold]]",
+    )  # fmt: skip
+    assert toy.states() == states("FFFFC")
+    assert toy.trials[0].user_attrs["cause"] == "the task ended with KeyboardInterrupt"
+
+
+@pytest.mark.slow
 def test_a_keyboard_interrupt_in_the_process_of_the_search_ends_it(toy: Any) -> None:
     toy.run("n_trials=4", "odd_at=[[1,interrupt]]", code=130)
     assert toy.states() == states("CF")
