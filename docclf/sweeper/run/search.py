@@ -13,7 +13,7 @@ import optuna
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import MachineError
+from docclf.errors import MachineError, error_text
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.endings import Endings
@@ -128,7 +128,7 @@ class Search:
         try:
             self.context.on_best(self.study, self.context.directory, self.context.config)
         except Exception as error:  # of the disk: it is not worth a search
-            log.warning(f"Could not export the best trial so far: {type(error).__name__}: {error}")
+            log.warning(f"Could not export the best trial so far: {error_text(error)}")
 
     def _save(self) -> None:
         write_results(self.study, self.context.directory)
