@@ -15,8 +15,11 @@ A search ends at an `InputError` of its first trials, because no other trial cou
 `MachineError`, which counts no trial; any other exception fails its trial alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
+
+_MOST = 2_000  # characters of a text that code of others gives
 
 
 class DocclfError(Exception):
@@ -57,6 +60,29 @@ class TrainingError(DocclfError):
 
 class NonFiniteLossError(TrainingError):
     """The training loss became NaN or infinite."""
+
+
+def safe_text(value: object, to_text: Callable[[Any], str] = str) -> str:
+    """An object as text that can be printed and stored, cut where it is long; never raises, whatever the object does.
+
+    >>> safe_text("\\udc80"), safe_text([1], repr)
+    ('\\\\udc80', '[1]')
+    """
+    try:
+        text = to_text(value)
+    except BaseException:  # a signal that comes here is remembered, see docclf.sweeper.study.process.EndingSignals
+        return f"a {type(value).__name__} that cannot be shown"
+    text = text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def error_text(error: BaseException) -> str:
+    """Class and message of an exception, as `safe_text` has it.
+
+    >>> error_text(ValueError("bad")), error_text(MemoryError())
+    ('ValueError: bad', 'MemoryError')
+    """
+    return ": ".join(filter(None, (type(error).__name__, safe_text(error))))
 
 
 def unknown_key(what: str, room: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -27,6 +27,14 @@ class TPESamplerConfig(stock.TPESamplerConfig):
 
 
 @dataclass
+class MotpeSamplerConfig(stock.SamplerConfig):
+    """What Optuna no longer has: whoever asks for it is told which sampler is meant."""
+
+    _target_: str = "hydra_plugins.hydra_optuna_sweeper.config.raise_motpe_removed"
+    seed: int | None = None
+
+
+@dataclass
 class FinalistsConfig:
     """When the trials are done, the best and the baseline run again, in folders below `finalists/`."""
 
@@ -173,7 +181,8 @@ class Settings(SweeperConfig):
 
 _store = ConfigStore.instance()
 _store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider="docclf")
-# Replaces the stock option, which is imported above and so stored first.
+# These replace the stock options, which are imported above and so stored first.
 _store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
+_store.store(group="hydra/sweeper/sampler", name="motpe", node=MotpeSamplerConfig, provider="docclf", replace=True)
 for _name, _node in PRUNERS.items():
     _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

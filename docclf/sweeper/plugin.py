@@ -38,6 +38,7 @@ class DocclfSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take over what Hydra composed and make the launcher; passwords of databases are taken out first."""
+        from docclf.sweeper.job.task import ContainedTask
         from docclf.sweeper.space.composing import SweepConfigs
         from docclf.sweeper.storage.passwords import take_passwords
 
@@ -48,7 +49,7 @@ class DocclfSweeper(Sweeper):
         self.started = time.time() - min(time.process_time(), _START_S)
         self.config, self.hydra_context = config, replace(hydra_context, config_loader=loader)
         self.launcher = Plugins.instance().instantiate_launcher(
-            config=config, hydra_context=self.hydra_context, task_function=task_function
+            config=config, hydra_context=self.hydra_context, task_function=ContainedTask(task_function)
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -62,6 +63,7 @@ class DocclfSweeper(Sweeper):
                 none can succeed, too many failed, or the machine did.
         """
         from docclf.safety.allow import require_allowed
+        from docclf.safety.untrusted import escape_logs
         from docclf.sweeper.run.faults import fault_of
         from docclf.sweeper.run.finalists.scoring import run_finalists
         from docclf.sweeper.run.opening.settings import check_settings
@@ -73,6 +75,7 @@ class DocclfSweeper(Sweeper):
         from docclf.sweeper.study.process import EndingSignals
 
         assert self.config and self.hydra_context and self.launcher, "Hydra calls setup first"
+        escape_logs()
         try:
             settings = check_settings(self.settings)
             for module in settings.preload or []:

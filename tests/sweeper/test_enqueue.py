@@ -97,6 +97,15 @@ def test_an_entry_may_choose_an_option_of_a_group_and_a_null_and_a_list(toy: Any
     assert (toy.config(0).shape.centre, toy.config(0).limit, toy.config(0).sizes) == (-0.3, None, [4])
 
 
+def test_a_value_of_an_entry_may_have_blanks_in_quotes_and_lists(toy: Any) -> None:
+    toy.run(
+        "n_trials=1", "note=choice('two words', one)", "sizes=choice([8, 16], [4])",
+        """hydra.sweeper.enqueue=["note='two words'  sizes=[8, 16] x=0.25"]""",
+    )  # fmt: skip
+    params = toy.trials[0].params
+    assert (params["note"], params["sizes"], params["x"]) == ("two words", "[8,16]", 0.25)
+
+
 @pytest.mark.parametrize(
     ("entry", "messages"),
     [
@@ -108,6 +117,12 @@ def test_an_entry_may_choose_an_option_of_a_group_and_a_null_and_a_list(toy: Any
         ("list.yaml", ["Expected keys and values in", "list.yaml, got something else"]),
         ("'x'", ["got `x`"]),
         ("1", ["`enqueue` to list mappings, texts of overrides or files, got 1 among them"]),
+        ("''", ["give keys one value each, got ``. Write for example 'x=1'"]),
+        ("{}", ["give keys one value each, got `{}`"]),
+        ("empty.yaml", ["give keys one value each, got `empty.yaml`"]),
+        ("'x=0.1 x=0.2'", ["give keys one value each, got `x=0.1 x=0.2`"]),
+        ("['x=0.1','x=0.2']", ["give keys one value each, got `x=0.1 x=0.2`"]),
+        ("'x=0.1 n=['", ["`enqueue` to list overrides such as 'x=1', got `n=[`"]),
         ("'x=interval(0,1)'", ["to give every key one value, got `x=interval(0,1)`"]),
     ],
 )
@@ -115,6 +130,7 @@ def test_an_entry_may_choose_an_option_of_a_group_and_a_null_and_a_list(toy: Any
 def test_an_entry_that_cannot_be_tried_is_refused_before_the_first_trial(
     entry: str, messages: list[str], toy: Any
 ) -> None:
+    (toy.cwd / "empty.yaml").write_text("steps: 1\n")
     (toy.cwd / "list.yaml").write_text("- 1\n")
     output = toy.run(f"hydra.sweeper.enqueue=[{entry}]", code=1).output
     for message in messages:

@@ -53,6 +53,49 @@ def test_a_task_that_exits_fails_its_trial_and_not_the_search(workers: int, toy:
     assert "Interrupted" not in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_whatever_a_task_raises_or_returns_fails_its_trial_alone(workers: int, toy: Any) -> None:
+    odd = {
+        "stop": "the task ended with GeneratorExit",
+        "untold": "UntoldError: a UntoldError that cannot be shown",
+        "surrogate": r"ValueError: a\udc80",
+        "too large": "Expected the task to return a number, got 1000",
+        "generator": "Expected the task to return a number, got ",
+    }
+    pairs = ",".join(f"[{number},'{name}']" for number, name in enumerate(odd))
+    output = toy.run(
+        "n_trials=6", f"hydra.sweeper.n_jobs={workers}", f"odd_at=[{pairs}]", "hydra.sweeper.max_failure_rate=1"
+    ).output
+    assert toy.states() == states("FFFFFC")
+    for trial, cause in zip(toy.trials, odd.values(), strict=False):
+        assert trial.user_attrs["cause"].startswith(cause)
+    assert "Traceback" not in output and "Logging error" not in output
+
+
+def test_a_keyboard_interrupt_of_a_task_in_a_worker_fails_its_trial_alone(toy: Any) -> None:
+    toy.run("n_trials=4", "hydra.sweeper.n_jobs=2", "odd_at=[[1,interrupt]]")
+    assert toy.states() == states("CFCC")
+    assert toy.trials[1].user_attrs["cause"] == "the task ended with KeyboardInterrupt"
+
+
+@pytest.mark.slow
+def test_what_a_task_raises_or_returns_comes_through_a_launcher_of_hydra(toy: Any) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    toy.run(
+        "n_trials=5", "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_failure_rate=1",
+        "odd_at=[[0,interrupt],[1,stop],[2,generator],[3,untold]]",
+    )  # fmt: skip
+    assert toy.states() == states("FFFFC")
+    assert toy.trials[0].user_attrs["cause"] == "the task ended with KeyboardInterrupt"
+
+
+@pytest.mark.slow
+def test_a_keyboard_interrupt_in_the_process_of_the_search_ends_it(toy: Any) -> None:
+    toy.run("n_trials=4", "odd_at=[[1,interrupt]]", code=130)
+    assert toy.states() == states("CF")
+    assert toy.trials[1].user_attrs["interrupted"] == "signal"
+
+
 def test_a_job_is_launched_again_for_what_may_pass_and_reports_anew(toy: Any) -> None:
     output = toy.run(
         "n_trials=6",

@@ -76,6 +76,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_tried_again(toy: Any) -> None
     assert again.user_attrs["role"] == "baseline"
     assert [trial.state.name for trial in toy.counted()] == 6 * ["COMPLETE"]
     assert len(toy.trials) == 7
+    assert "trial 5/6  " in output and "trial 6  " in output and "trial 6/6" not in output
     assert "Traceback" not in output
 
 

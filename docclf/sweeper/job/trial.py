@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docclf.errors import error_text
 from docclf.sweeper.optuna_private import id_of, note_report, storage_of, with_storage
 from docclf.sweeper.screen.telling import ProgressWriter
 from docclf.sweeper.study.attributes import (
@@ -246,4 +247,4 @@ class JobTrial:
             store = FileSystemArtifactStore(artifacts)
             upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=self._trial)
         except Exception as error:  # of the disk or of the storage: a picture is not worth a trial
-            log.warning(f"Could not attach {path.name} to the trial: {type(error).__name__}: {error}")
+            log.warning(f"Could not attach {path.name} to the trial: {error_text(error)}")

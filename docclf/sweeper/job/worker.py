@@ -94,8 +94,6 @@ def run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
         if job.status == JobStatus.FAILED and (fault := fault_of(returned(job))) is not None:
             job.return_value = fault  # what an exception came from is lost between processes
         return job
-    except SystemExit as error:  # of the task; loky takes for ever to pickle what Hydra hangs on it
-        raise SystemExit(error.code) from None
     finally:
         logging.setLogRecordFactory(plain)
 

@@ -12,8 +12,9 @@ from hydra.core.utils import JobReturn
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import InputError
+from docclf.errors import InputError, error_text, safe_text
 from docclf.sweeper.config import Settings
+from docclf.sweeper.job.task import TaskEndedError
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
@@ -66,9 +67,9 @@ class Endings:
         stored = storage_of(self.study).get_trial(id_of(trial))
         try:
             job = future.result()
-        except SystemExit as error:
+        except SystemExit as error:  # of a task in this process
             self.signals.raise_dropped()  # which raise it too
-            self._tell(trial, stored, Outcome(TrialState.FAIL, cause=f"the task ended with SystemExit: {error}"))
+            self._tell(trial, stored, Outcome(TrialState.FAIL, cause=safe_text(TaskEndedError.by(error))))
             self.limits.require_few_failures(self.ledger.trials)
             return False
         except Exception as error:
@@ -106,12 +107,12 @@ class Endings:
     def _constrain(self, trial: optuna.Trial, stored: FrozenTrial, job: JobReturn) -> Outcome | None:
         """Record by how much a trial misses its constraints; the failure of one that gave no number for them."""
         try:
-            for key, excess in violations(self.settings.constraints or {}, stored, job).items():
+            found = violations(self.settings.constraints or {}, stored, job)
+        except Exception as error:
+            return Outcome(TrialState.FAIL, cause=safe_text(error) if type(error) is ValueError else error_text(error))
+        with suppress(UpdateFinishedTrialError):  # see _tell
+            for key, excess in found.items():
                 trial.set_constraint(key, excess)
-        except UpdateFinishedTrialError:  # see _tell
-            pass
-        except ValueError as error:
-            return Outcome(TrialState.FAIL, cause=str(error))
         return None
 
     def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from docclf.errors import MachineError
+from docclf.errors import MachineError, safe_text
 
 # Room, disks that fail or are away, open files. Not memory, which a smaller batch may mend.
 _NUMBERS = (
@@ -35,16 +35,18 @@ def fault_of(error: BaseException | None, folder: Path | None = None, *, then: s
         folder: Where results go. A disk without room is a fault whatever was raised.
         then: What to do when it is mended.
     """
-    if isinstance(error, MachineError):
-        return error
-    cause = next(filter(None, map(_reason, _chain(error))), "")
+    if error is not None and issubclass(type(error), MachineError):  # isinstance would ask the exception, too
+        return error  # type: ignore[return-value]
+    cause = ""
+    with suppress(Exception):  # of the exception's own code
+        cause = next(filter(None, map(_reason, _chain(error))), "")
     if not cause and folder is not None:
         with suppress(OSError):
             if shutil.disk_usage(folder).free < _LEAST_FREE:
                 cause = f"{os.strerror(errno.ENOSPC)}: {folder}"
     if not cause:
         return None
-    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    first = (safe_text(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     said = first if error is None or cause in first else f"{first}: {cause}"
     return MachineError(
         f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. {then}"
@@ -69,7 +71,9 @@ def _reason(error: BaseException) -> str:
     """What the machine says of itself; empty where it says nothing."""
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if number in _NUMBERS or (number in _NUMBERS_OF_FILES and getattr(error, "filename", None)):
-        return f"{error}"
+        return safe_text(error)
     if any(cls.__name__ in _OF_STORAGES for cls in type(error).__mro__):
-        return f"the storage of the study, {getattr(error, 'orig', None) or error.__cause__ or error}".splitlines()[0]
-    return next((text for text in _TEXTS if text in str(error)), "")
+        cause = safe_text(getattr(error, "orig", None) or error.__cause__ or error)
+        return f"the storage of the study, {cause}".splitlines()[0]
+    said = safe_text(error)
+    return next((text for text in _TEXTS if text in said), "")

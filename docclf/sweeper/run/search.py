@@ -13,7 +13,7 @@ import optuna
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import MachineError
+from docclf.errors import MachineError, error_text
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.endings import Endings
@@ -129,7 +129,7 @@ class Search:
         try:
             self.context.on_best(self.study, self.context.directory, self.context.config)
         except Exception as error:  # of the disk: it is not worth a search
-            log.warning(f"Could not export the best trial so far: {type(error).__name__}: {error}")
+            log.warning(f"Could not export the best trial so far: {error_text(error)}")
 
     def _save(self) -> None:
         write_results(self.study, self.context.directory)
@@ -180,7 +180,8 @@ class Search:
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while (trial := self.queue.next()) is not None:
-            log.info(f"{self.noun} {trial.number}{progress.of(self.context.total)}  {self._describe(trial)}".rstrip())
+            of = progress.of(self.context.total, trial.number)
+            log.info(f"{self.noun} {trial.number}{of}  {self._describe(trial)}".rstrip())
             if not self.endings.reuse(trial):
                 job = Job(trial, self._overrides(trial))
                 trial.set_user_attr(OVERRIDES, job.overrides)

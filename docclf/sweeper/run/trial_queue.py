@@ -7,8 +7,10 @@ import time
 import optuna
 from optuna.trial import TrialState
 
+from docclf.errors import DocclfError, SearchError, error_text
 from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
+from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext
@@ -110,9 +112,17 @@ class TrialQueue:
             storage_of(self.study).set_trial_user_attr(trial_id, BUDGET, budget)
 
     def _ask(self) -> optuna.Trial:
-        trial = self.owned.ask()
-        self.ledger.running[trial.number] = id_of(trial)
-        self.suggest(trial)
+        try:
+            trial = self.owned.ask()
+            self.ledger.running[trial.number] = id_of(trial)
+            self.suggest(trial)
+        except Exception as error:
+            if isinstance(error, DocclfError | ClaimLostError) or fault_of(error) is not None:
+                raise
+            raise SearchError(
+                f"Expected {type(self.owned.sampler).__name__} to draw a trial, got {error_text(error)}. "
+                "Everything that finished is saved. To go on, say hydra/sweeper/sampler=random."
+            ) from error
         if self.context.hook is not None:
             self.context.hook(self.context.config, trial)
         return trial

@@ -70,15 +70,16 @@ def end_line(
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
         shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
     rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
-    return f"{noun} {trial.number}{of(total)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
+    return f"{noun} {trial.number}{of(total, trial.number)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
 
 
-def of(total: float) -> str:
+def of(total: float, number: int) -> str:
+    """How many trials there are in all, behind the number of one; nothing where trials that are tried again lead past.
+
+    >>> of(20, 19), of(20, 20), of(math.inf, 0)
+    ('/20', '', '')
     """
-    >>> of(20), of(math.inf)
-    ('/20', '')
-    """
-    return "" if math.isinf(total) else f"/{total}"
+    return "" if math.isinf(total) or number >= total else f"/{total}"
 
 
 def format_seconds(seconds: float) -> str:

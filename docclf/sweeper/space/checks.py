@@ -79,7 +79,7 @@ def check_values(
     Raises:
         SpaceError: A value cannot be composed, or is refused; or there is nothing to search.
     """
-    if not space.distributions:
+    if not space.varies:
         _require_one_trial(compose(space.overrides({})).hydra.sweeper)
 
     def tried(overrides: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ def check_values(
 def _require_one_trial(sweeper: DictConfig) -> None:
     if sweeper.n_trials != 1 and not sweeper.custom_search_space:
         raise SpaceError(
-            "Expected keys to search, got none: every trial would be the same. Give one a range, such as "
+            "Expected keys to search, got none that varies: every trial would be the same. Give one a range, such as "
             "'KEY=interval(0, 1)', or run one trial: hydra.sweeper.n_trials=1"
         )
 

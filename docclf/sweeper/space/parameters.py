@@ -38,6 +38,10 @@ class Parameter:
         """
         return all(key in values and is_among(values[key], allowed) for key, allowed in self.when.items())
 
+    def can_be(self, value: Any) -> bool:
+        """Whether it can have a value, in the form of a study."""
+        return bool(self.value == value) if self.distribution is None else contains(self.distribution, value)
+
     @property
     def value(self) -> Any:
         """The one value, in the form of a study."""
@@ -86,6 +90,20 @@ class Space:
     def is_conditional(self) -> bool:
         """Whether trials have different keys."""
         return any(parameter.when.keys() - self.constants.keys() for parameter in self.parameters)
+
+    @property
+    def varies(self) -> bool:
+        """Whether trials can differ: a parameter that some trial has can have several values."""
+        reachable: list[Parameter] = []
+        for parameter in self.parameters:
+            if all(self._can_be(key, allowed, reachable) for key, allowed in parameter.when.items()):
+                reachable.append(parameter)
+        return any(p.distribution is not None and not p.distribution.single() for p in reachable)
+
+    def _can_be(self, key: str, allowed: tuple[Any, ...], reachable: list[Parameter]) -> bool:
+        if key in self.constants:
+            return is_among(self.constants[key], allowed)
+        return any(p.key == key and p.can_be(value) for p in reachable for value in allowed)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

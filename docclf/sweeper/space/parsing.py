@@ -109,7 +109,7 @@ def _in_order(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
         for key, allowed in parameter.when.items():
             choices = [p for p in parameters if p.key == key]
             for value in allowed:
-                if choices and not any(_can_be(p, value) for p in choices):
+                if choices and not any(p.can_be(value) for p in choices):
                     ways = "; ".join(p.domain for p in choices)
                     raise SpaceError(
                         f"Expected `when` to name a value that `{key}` can have ({ways}), "
@@ -130,9 +130,3 @@ def _in_order(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
         done += [p for p in rest if p.key == ready[0]]
         rest = [p for p in rest if p.key != ready[0]]
     return tuple(done)
-
-
-def _can_be(parameter: Parameter, value: Any) -> bool:
-    if parameter.distribution is None:
-        return bool(parameter.value == value)
-    return contains(parameter.distribution, value)

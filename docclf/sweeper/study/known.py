@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,14 @@ def read_entries(
     """
     found = {}
     for entry in entries:
-        values = dict(_values(entry, space, cwd))
-        shown = " ".join(f"{key}={to_text(value)}" for key, value in values.items())
+        given = list(_values(entry, space, cwd))
+        values = dict(given)
+        shown = " ".join(f"{key}={to_text(value)}" for key, value in given)
+        if not given or len(given) > len(values):
+            raise SpaceError(
+                f"Expected entries of `enqueue` that give keys one value each, got `{shown or entry}`. "
+                f"Write for example '{_example(space)}'."
+            )
         check_keys(values, config)
         values = dict(complete(values))
         known = {**{p.key: values.get(p.key) for p in space.active(values)}, **values}
@@ -100,19 +107,49 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
     elif not isinstance(entry, str | Sequence):
         raise ConfigError(
             f"Expected `enqueue` to list mappings, texts of overrides or files, got {entry} among them. "
-            f"A text is, for example, '{next(iter(space.keys), 'key')}=1'."
+            f"A text is, for example, '{_example(space)}'."
         )
     else:
-        for text in entry.split() if isinstance(entry, str) else entry:
+        for text in _split(entry) if isinstance(entry, str) else entry:
             if "=" not in str(text):
                 raise ConfigError(
-                    f"Expected `enqueue` to list overrides such as '{next(iter(space.keys), 'key')}=1', or files that "
+                    f"Expected `enqueue` to list overrides such as '{_example(space)}', or files that "
                     f"end with .yaml, got `{text}`."
                 )
-            override = parse_override(str(text))
+            try:
+                override = parse_override(str(text))
+            except SpaceError as error:
+                raise SpaceError(
+                    f"Expected `enqueue` to list overrides such as '{_example(space)}', got `{text}`: {error.__cause__}"
+                ) from error
             if override.is_sweep_override() or override.is_delete():
                 raise SpaceError(f"Expected `enqueue` to give every key one value, got `{text}`.")
             yield override.get_key_element(), encode(override.value())
+
+
+def _split(entry: str) -> list[str]:
+    """The overrides of a text with blanks between, beside those within quotes, lists and mappings.
+
+    >>> _split("x=1  note='a b' sizes=[8, 16]")
+    ['x=1', "note='a b'", 'sizes=[8, 16]']
+    """
+    found: list[str] = []
+    for piece in re.split(r"(\s+)", entry.strip()):
+        if found and _is_open(found[-1]):
+            found[-1] += piece
+        elif piece.strip():
+            found.append(piece)
+    return found
+
+
+def _is_open(text: str) -> bool:
+    """Whether a quotation, a list or a mapping has begun and not ended."""
+    rest = re.sub(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""", "", text)
+    return "'" in rest or '"' in rest or sum(map(rest.count, "[{(")) > sum(map(rest.count, "]})"))
+
+
+def _example(space: Space) -> str:
+    return f"{next(iter(space.keys), 'key')}=1"
 
 
 def read_study(source: str, cwd: Path) -> optuna.Study:

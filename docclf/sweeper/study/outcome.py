@@ -13,7 +13,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from optuna.exceptions import TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.errors import error_text, safe_text
 from docclf.sweeper.hydra_private import returned
+from docclf.sweeper.job.task import TaskEndedError
 from docclf.sweeper.optuna_private import comparable, id_of, storage_of
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, PRUNED_AT
 
@@ -42,17 +44,25 @@ class Outcome:
 
 
 def outcome_of(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outcome:
-    """What became of a job.
+    """What became of a job; a failure where code of what it returned or raised fails.
 
     Args:
         objectives: Names of the objectives, which a task that returns a mapping is asked for.
     """
+    try:
+        return _judge(job, trial, objectives)
+    except BaseException as error:  # as in `safe_text`
+        return Outcome(TrialState.FAIL, cause=error_text(error))
+
+
+def _judge(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) -> Outcome:
     result = returned(job)
     error = result if job.status == JobStatus.FAILED else None
     if isinstance(error, TrialPruned):
         return Outcome(TrialState.PRUNED)
     if error is not None:
-        return Outcome(TrialState.FAIL, cause=f"{type(error).__name__}: {error}", error=error)
+        cause = safe_text(error) if isinstance(error, TaskEndedError) else error_text(error)
+        return Outcome(TrialState.FAIL, cause=cause, error=error)
     if result is None and PRUNED_AT in trial.user_attrs:
         return Outcome(TrialState.PRUNED)
     if result is None and INTERRUPTED in trial.user_attrs:
@@ -60,7 +70,7 @@ def outcome_of(job: JobReturn, trial: FrozenTrial, objectives: Sequence[str]) ->
     try:
         return Outcome(TrialState.COMPLETE, values=_values(result, objectives))
     except ValueError as wrong:
-        return Outcome(TrialState.FAIL, cause=str(wrong))
+        return Outcome(TrialState.FAIL, cause=safe_text(wrong))
 
 
 def _values(returned: Any, objectives: Sequence[str]) -> tuple[float, ...]:
@@ -79,12 +89,12 @@ def _values(returned: Any, objectives: Sequence[str]) -> tuple[float, ...]:
         values = [returned]
     try:
         numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        raise ValueError(f"Expected the task to return a number, got {returned!r}") from None
+    except Exception:  # of the value's own code, too
+        raise ValueError(f"Expected the task to return a number, got {safe_text(returned, repr)}") from None
     if len(numbers) != len(objectives):
         raise ValueError(f"Expected {len(objectives)} objective values, got {len(numbers)}")
     if any(map(math.isnan, numbers)):
-        raise ValueError(f"The objective is not a number: {returned!r}")
+        raise ValueError(f"The objective is not a number: {safe_text(returned, repr)}")
     return numbers
 
 
@@ -121,24 +131,33 @@ def violations(constraints: Mapping[str, Any], trial: FrozenTrial, job: JobRetur
 
     Raises:
         ValueError: The task gave no such number.
+        Exception: What code of the object that it gave raises.
     """
     metrics = returned(job)
     given = {**trial.user_attrs, **(metrics if isinstance(metrics, Mapping) else {})}
     excess = {}
     for name, bound in constraints.items():
-        if not isinstance(given.get(name), Real):  # NumPy's are, too
-            raise ValueError(f"Expected the task to give the number {name} for its constraint, got {given.get(name)!r}")
+        value = given.get(name)
+        if not isinstance(value, Real) or math.isnan(value):  # NumPy's are, too
+            got = safe_text(value, repr)
+            raise ValueError(f"Expected the task to give the number {name} for its constraint, got {got}")
         limit, sign = read_bound(bound)
-        excess[str(name)] = sign * (float(given[name]) - limit)
+        excess[str(name)] = sign * (float(value) - limit)
     return excess
 
 
 def read_bound(bound: Any) -> tuple[float, int]:
     """The limit, and 1 for at most or -1 for at least.
 
+    Raises:
+        ValueError: It is no number.
+
     >>> read_bound(60), read_bound("<= 60"), read_bound(">= 0.5")
     ((60.0, 1), (60.0, 1), (0.5, -1))
     """
     text = str(bound).strip()
     sign = -1 if text.startswith(">=") else 1
-    return float(text.removeprefix("<=").removeprefix(">=")), sign
+    limit = float(text.removeprefix("<=").removeprefix(">="))
+    if math.isnan(limit):
+        raise ValueError(f"Expected a number, got {text}")
+    return limit, sign

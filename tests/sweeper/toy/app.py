@@ -120,6 +120,8 @@ def misbehave(cfg: DictConfig, trial: JobTrial):
         sys.exit("asked to exit")
     if (fault := dict(cfg.fault_at).get(number)) is not None:
         fail_by_machine(fault)
+    if (odd := dict(cfg.odd_at).get(number)) is not None:
+        return ODD[odd]()
     if number in cfg.raise_at:
         raise ArithmeticError(f"asked to fail, number {number}")
     return next((end for name, end in ENDS.items() if number in cfg[name]), None)
@@ -135,6 +137,28 @@ def fail_by_machine(fault: int | str):
         raise
 
 
+class UntoldError(Exception):
+    """One that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raising(error: BaseException):
+    def act():
+        raise error
+
+    return act
+
+
+ODD = {
+    "interrupt": raising(KeyboardInterrupt()),
+    "stop": raising(GeneratorExit()),
+    "untold": raising(UntoldError()),
+    "surrogate": raising(ValueError("a\udc80")),
+    "too large": lambda: 10**400,
+    "generator": lambda: (x for x in [1.0]),
+}
 ENDS = {"nan_at": math.nan, "text_at": "blue", "pair_at": (0.5, 0.5)}
 
 if __name__ == "__main__":

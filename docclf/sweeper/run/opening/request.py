@@ -24,6 +24,7 @@ from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb, read_climb
 from docclf.sweeper.strategy.pruners import make_pruner
+from docclf.sweeper.strategy.rehearsal import rehearse
 from docclf.sweeper.study.known import read_entries, read_study
 
 
@@ -114,6 +115,7 @@ def read_request(
     with reading("a study", settings.warm_start_from):
         source = read_study(settings.warm_start_from, cwd) if settings.warm_start_from else None
     pruner = make_pruner(settings.pruner)
+    rehearse(settings, space, directions)
     configs = [compose(space.overrides(first or {})), *([final] if final is not None else [])]
     return Request(compose, space, first, configs, objectives, directions, climb, entries, source, pruner)
 

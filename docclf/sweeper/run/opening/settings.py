@@ -46,6 +46,8 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     asked = {key: to_plain(value) for key, value in given.items()}
     _require_known(asked, Settings)
     _require_mappings(asked)
+    for key, value in asked.items():
+        _require_no_nan(value, f"hydra.sweeper.{key}")
     n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
     if n_trials is None and timeout is None:
         raise ConfigError(
@@ -72,7 +74,7 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
 
 
 def _require_ranges(settings: Settings) -> None:
-    if settings.n_jobs != "auto" and not (isinstance(settings.n_jobs, int) and settings.n_jobs > 0):
+    if settings.n_jobs != "auto" and (type(settings.n_jobs) is not int or settings.n_jobs < 1):
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings.n_jobs}.")
     if (top_k := settings.finalists.top_k) < 0:
         raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
@@ -100,6 +102,15 @@ def _require_known(given: Iterable[str], kind: type[Any], before: str = "") -> N
             raise ConfigError(f"Expected settings that the sweeper has, got `hydra.sweeper.{before}{key}`. {hint}")
 
 
+def _require_no_nan(value: Any, key: str) -> None:
+    """Refuse what is not equal to itself: Hydra takes it for changed in every job."""
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError(f"Expected a value of `{key}` that equals itself, got nan. Say a number, or leave it out.")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in items:
+        _require_no_nan(child, f"{key}.{name}")
+
+
 def _require_mappings(asked: Mapping[str, Any]) -> None:
     for key, example in _MAPPINGS.items():
         outer, _, inner = key.partition(".")
@@ -125,7 +136,12 @@ def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
     ((['score'], ['maximize']), (['a', 'b'], ['maximize', 'minimize']))
     """
     metric, direction = to_plain(metric), to_plain(direction)
-    names = [str(name) for name in metric] if isinstance(metric, list) else [str(metric)]
+    names = metric if isinstance(metric, list) else [metric]
+    if not names or any(not isinstance(name, str) or not name or names.count(name) > 1 for name in names):
+        raise ConfigError(
+            f"Expected `hydra.sweeper.metric` to be a name, or a list of names that differ, got "
+            f"{'null' if metric is None else metric}. Say hydra.sweeper.metric=NAME."
+        )
     if isinstance(direction, dict):
         if unknown := [name for name in names if name not in direction]:
             raise ConfigError(f"Expected objectives out of {', '.join(direction)}, got {', '.join(unknown)}.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 
+from docclf.errors import error_text
 from docclf.sweeper.hydra_private import returned
 from docclf.sweeper.run.workers.launchers import death
 
@@ -68,5 +69,5 @@ class Helpers:
         if error is None and future.result().status == JobStatus.FAILED:
             error = returned(future.result())
         if error is not None:
-            cause = death(error) or f"{type(error).__name__}: {error}"
+            cause = death(error) or error_text(error)
             log.warning(f"{self.noun} {number} goes on without its helper: {cause}")

@@ -86,7 +86,7 @@ class Workers:
     def _launch(self, overrides: Sequence[str], number: int, future: Future[JobReturn]) -> None:
         try:
             (job,) = self.launcher.launch([list(overrides)], initial_job_idx=number)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # a thread would lose it, and the search wait for ever
             future.set_exception(error)
         else:
             future.set_result(job)
