@@ -2,10 +2,13 @@
 
 import itertools
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from docclf.errors import DataError
 
@@ -26,6 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    partial.unlink(missing_ok=True)  # of a process that is gone, or a link
     try:
         yield partial
         partial.replace(path)
@@ -56,6 +60,20 @@ def link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # not on this disk
         shutil.copy2(source, target)
+
+
+def lock(path: Path, poll_interval: float = 0.05) -> FileLock:
+    """A lock that one process holds at a time, as a file.
+
+    Args:
+        poll_interval: Seconds between two looks at one that another process holds.
+
+    Raises:
+        DataError: A symbolic link is in its place, and what it leads to would be emptied.
+    """
+    if path.is_symlink():
+        raise DataError(f"Expected a file to lock, got the link {path}. Remove it: rm {shlex.quote(str(path))}")
+    return FileLock(path, poll_interval=poll_interval)
 
 
 def tell_caller(path: Path) -> None:
