@@ -22,6 +22,7 @@ import pytest
         ("+hydra.sweeper.search_space.x.type=float", "Did you mean hydra.sweeper.params?"),
         ("+hydra.sweeper.finalists.top=1", "Did you mean hydra.sweeper.finalists.top_k?"),
         ("hydra.sweep.dir=multirun/${hydra.sweeper.study_name}", "or name it: hydra.sweeper.study_name=NAME"),
+        ("hydra.sweeper.storage=sqlite:///", ". Say hydra.sweeper.storage=sqlite:///study.db"),
         ("hydra.sweeper.params={x: null, n: null, colour: null}", "or run one trial: hydra.sweeper.n_trials=1"),
         ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
         ("hydra.sweeper.constraints=abc", "as in '{train_seconds: 60}', or to be null, got abc."),
@@ -40,6 +41,13 @@ def test_what_cannot_work_is_refused_before_the_first_trial(override: str, messa
     assert message in output
     assert "Traceback" not in output
     assert not (toy.folder / "0").exists()
+
+
+def test_a_storage_that_is_a_folder_leaves_nothing_beside_it(toy: Any) -> None:
+    cwd = toy.cwd / "w"
+    cwd.mkdir()
+    type(toy)(cwd).run("hydra.sweeper.storage=sqlite:///", code=1)
+    assert [path.name for path in toy.cwd.iterdir()] == ["w"]
 
 
 def test_a_search_of_nothing_may_have_one_trial(toy: Any) -> None:

@@ -29,6 +29,7 @@ FINALISTS = "finalists"
 # Folder of the files that are attached to trials, in that of the search.
 ARTIFACTS = "artifacts"
 _SQLITE = "sqlite:///"
+_USER_AND_HOST = re.compile(r"[\w+]+://([^:/]*)(?::[^@]*)?@([^/:?]*)")  # as SQLAlchemy reads them
 
 
 def study_storage(hydra: DictConfig) -> BaseStorage:
@@ -126,6 +127,9 @@ def open_storage(url: str) -> BaseStorage:
     if not _is_file(url):
         return _open(url, os.getpid(), 0)
     path = sqlite_path(url)
+    if path.is_dir():
+        example = "hydra.sweeper.storage=sqlite:///study.db"
+        raise ConfigError(f"Expected the file of a study, got the folder {path}. Say {example}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # so that it has an inode: a file that was removed and made again is another storage
@@ -164,13 +168,23 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
                 f"journal file that ends with .log or .journal, got {url}."
             )
         return shared(optuna.storages.JournalStorage(JournalFileBackend(url)))
-    return shared(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))
+    whole = with_password(url)
+    _require_one_at(whole)
+    return shared(_created(lambda: optuna.storages.get_storage(whole), hide_password(url)))
+
+
+def _require_one_at(url: str) -> None:
+    """Refuse a URL in which the database's driver would take a part of the password for the host, and show it."""
+    if (found := _USER_AND_HOST.match(url)) and "@" in f"{found[1]}{found[2]}":
+        raise ConfigError(
+            "Expected a storage URL with one @, before the host, got more. Say %40 for one in a password."
+        )
 
 
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
     config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
-    url = str(config.get("url"))
+    _require_one_at(url := str(config.get("url")))
     if url.startswith(_SQLITE):
         require_own_journal(sqlite_path(url))
     storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
