@@ -60,6 +60,15 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
     )
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether a folder may be called so, beside others that are called otherwise.
+
+    >>> is_folder_name("서식 2"), is_folder_name("a/b"), is_folder_name(".."), is_folder_name("")
+    (True, False, False, False)
+    """
+    return 0 < len(name.encode()) < 200 and not re.search(r"[/\\\x00-\x1f\x7f]", name) and bool(name.strip(" ."))
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is in a folder after all links are followed, also those to what is not there."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
