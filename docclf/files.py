@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, files that stand in two places, and where a command says what it wrote."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import shlex
@@ -7,10 +9,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from docclf.errors import DataError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # Of the environment: the file in which a command that Python called names what it wrote, see `docclf.api`.
 TOLD = "DOCCLF_FOLDER_FILE"
@@ -73,6 +77,8 @@ def lock(path: Path, poll_interval: float = 0.05) -> FileLock:
     """
     if path.is_symlink():
         raise DataError(f"Expected a file to lock, got the link {path}. Remove it: rm {shlex.quote(str(path))}")
+    from filelock import FileLock  # which brings asyncio, 50 ms that help and completion do without
+
     return FileLock(path, poll_interval=poll_interval)
 
 
