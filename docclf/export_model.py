@@ -65,7 +65,7 @@ def export_model(cfg: DictConfig) -> Path:
     if OmegaConf.is_missing(cfg, "run"):
         raise ConfigError("Expected `run`, got no value. Say run=RUN, the folder of a run or search.")
     run = Path(str(cfg.run))
-    output = run / "exported" if cfg.output is None else Path(str(cfg.output))
+    output = inside(run, "exported") if cfg.output is None else Path(str(cfg.output))
     _require(output)
     from docclf.inference.folder import find_model, load_ensemble
     from docclf.inference.onnx import difference, write_onnx

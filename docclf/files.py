@@ -1,13 +1,20 @@
 """Files that appear whole or not at all, files that stand in two places, and where a command says what it wrote."""
 
+from __future__ import annotations
+
 import itertools
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from docclf.errors import DataError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # Of the environment: the file in which a command that Python called names what it wrote, see `docclf.api`.
 TOLD = "DOCCLF_FOLDER_FILE"
@@ -26,6 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    partial.unlink(missing_ok=True)  # of a process that is gone, or a link
     try:
         yield partial
         partial.replace(path)
@@ -56,6 +64,22 @@ def link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # not on this disk
         shutil.copy2(source, target)
+
+
+def lock(path: Path, poll_interval: float = 0.05) -> FileLock:
+    """A lock that one process holds at a time, as a file.
+
+    Args:
+        poll_interval: Seconds between two looks at one that another process holds.
+
+    Raises:
+        DataError: A symbolic link is in its place, and what it leads to would be emptied.
+    """
+    if path.is_symlink():
+        raise DataError(f"Expected a file to lock, got the link {path}. Remove it: rm {shlex.quote(str(path))}")
+    from filelock import FileLock  # which brings asyncio, 50 ms that help and completion do without
+
+    return FileLock(path, poll_interval=poll_interval)
 
 
 def tell_caller(path: Path) -> None:

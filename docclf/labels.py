@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DataError
+from docclf.safety.untrusted import inside
 
 if TYPE_CHECKING:
     from docclf.results.reading import Run
@@ -89,7 +90,7 @@ def _review(options: argparse.Namespace) -> str:
 
 def _file(options: argparse.Namespace, found: Run) -> Path:
     """Where decisions go. Those that the run was trained with stand in another file, which is to grow."""
-    file: Path = options.file or options.run / "corrections.csv"
+    file: Path = options.file or inside(options.run, "corrections.csv")
     if file.is_dir():
         place = shlex.quote(str(file / "corrections.csv"))
         raise ConfigError(f"Expected the name of a file in --file, got the folder {file}. Say --file {place}")

@@ -132,6 +132,7 @@ DOORS = {
     r"\binstantiate\(": {"safety/allow"},
     r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening/request", "results/study/export"},
     r"\bimport_module\(": {"sweeper/job/worker"},
+    r"\b(sqlite3\.connect|RDBStorage)\((?!.*\bConnection\b)": set(),  # see docclf/safety/sqlite.py
     r"torch\.load\((?!path, weights_only=True)": set(),
     r"timm\.models\.load_state_dict\((?!checkpoint_path, weights_only=True)": set(),
     r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {

@@ -20,7 +20,7 @@ from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.permission import VARIABLE, allowed, is_listed
-from docclf.safety.untrusted import inside, read_yaml, unsafe_interpolation
+from docclf.safety.untrusted import inside, read_yaml, require_whole, unsafe_interpolation
 
 # Hydra sets these itself.
 _OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")
@@ -145,6 +145,8 @@ def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> Non
     cache = given("data.cache_dir")
     if cache is not None and not Path(str(cache), "contents.db").is_file():
         _refuse("data.cache_dir", cache, "where decoded pages are written, unless they have been before")
+    if cache is not None:
+        require_whole(Path(str(cache)))
     for key in ("trainer.default_root_dir", "trainer.profiler"):
         if given(key) is not None:
             _refuse(key, given(key), "where a trainer writes")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.errors import ConfigError
-from docclf.safety.untrusted import plain
+from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
 from docclf.training.validation import SCORES
 
@@ -32,7 +32,7 @@ _ANY_PATH = text("a path, or null", null=True, numbers=True)
 _FOLDER = text(
     "the name of a folder, without / and other than . and ..",
     numbers=True,
-    fits=lambda name: 0 < len(name.encode()) < 200 and not re.search(r"[/\\]", name) and bool(name.strip(" .")),
+    fits=is_folder_name,
 )
 _BOUND = re.compile(r"\s*([<>]=)?\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 

@@ -65,6 +65,8 @@ def save_ensemble(
         backbone: The frozen backbone that the head's features come from.
         doubt: Arrays of the file of that name.
     """
+    if folder.is_symlink():  # to a model elsewhere, which stays
+        folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NAME).unlink(missing_ok=True)  # until all of its members are there
     for path in folder.glob("*.safetensors"):

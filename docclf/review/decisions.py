@@ -8,11 +8,10 @@ from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
 from docclf.data.reading.corrections import COLUMNS, Correction, read_corrections
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
+from docclf.files import lock
 from docclf.results.quality.labels import Suspect
 from docclf.safety.cells import write_csv
 
@@ -62,7 +61,7 @@ class Decisions:
             OSError: The file cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+        with lock(self.path.with_name(f".{self.path.name}.lock")):
             found = self.read()
             before = found.pop(page, None)
             one = None

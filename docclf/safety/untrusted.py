@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 _RESOLVERS = ("oc.select:", "docclf.larger:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
 _INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
 _NODE = re.compile(r"\.*[\w.\[\]-]+\}")
+
+_OF_WANDB = re.compile(r"((finalists/)?\d+/)?wandb")  # in the folder of a search
 
 _MOST_BYTES = 64_000_000
 # YAML lets one line stand for a thousand: texts of these are refused that repeat more often than a config does.
@@ -48,7 +51,7 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
     is_bad = not Path(text).parts or "\0" in text or Path(text).is_absolute() or ".." in re.split(r"[/\\]", text)
     if not is_bad and not (is_plain and ("/" in text or "\\" in text)):
         path = folder / text
-        if path.resolve().is_relative_to(folder.resolve()):
+        if is_inside(path, folder):
             return path
     what = "a plain file name" if is_plain else "the name of a file in it"
     raise DataError(
@@ -57,25 +60,39 @@ def inside(folder: Path, name: Any, *, is_plain: bool = False) -> Path:
     )
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether a folder may be called so, beside others that are called otherwise.
+
+    >>> is_folder_name("서식 2"), is_folder_name("a/b"), is_folder_name(".."), is_folder_name("")
+    (True, False, False, False)
+    """
+    return 0 < len(name.encode()) < 200 and not re.search(r"[/\\\x00-\x1f\x7f]", name) and bool(name.strip(" ."))
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder after all links are followed, also those to what is not there."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def require_whole(folder: Path) -> None:
     """See that no link in the folder of a search leads out of it.
 
-    Models may be elsewhere, and are not followed. What W&B keeps in `wandb` has links of its own, and is not read.
+    Models may be elsewhere, and are not followed. What W&B keeps of a search or of a run, in `wandb` in its folder, has
+    links of its own, and is not read.
 
     Raises:
         DataError: One does.
     """
-    home = folder.resolve()
-    for place, folders, files in os.walk(home):
-        if Path(place).name == "wandb":
+    for place, folders, files in os.walk(folder):
+        if _OF_WANDB.fullmatch(Path(place).relative_to(folder).as_posix()):
             folders.clear()
             continue
         for name in (*folders, *files):
             path = Path(place, name)
-            if path.is_symlink() and name != "model" and path.exists() and not path.resolve().is_relative_to(home):
+            if path.is_symlink() and name != "model" and not is_inside(path, folder):
                 raise DataError(
                     f"Expected a folder without links that lead out of it, got {plain(str(path))}. "
-                    "Put what it leads to in its place, or remove it."
+                    f"Put what it leads to in its place, or remove it: rm {shlex.quote(plain(str(path)))}"
                 )
 
 

@@ -76,6 +76,19 @@ def exported(export: tuple[Path, str]) -> Path:
     return export[0]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_folder_of_a_run_that_was_sent_is_not_written_through_a_link(
+    is_there: bool, tmp_path: Path, compose_config: Compose
+) -> None:
+    save_model(tmp_path / "run" / "model")
+    if is_there:
+        (tmp_path / "mine").mkdir()
+    (tmp_path / "run" / "exported").symlink_to(tmp_path / "mine")
+    with pytest.raises(DataError, match="'exported', which leads elsewhere"):
+        export_model(compose_config(f"run='{tmp_path / 'run'}'", config="export_model"))
+    assert (list((tmp_path / "mine").iterdir()) == []) if is_there else not (tmp_path / "mine").exists()
+
+
 def run_onnx(folder: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["probabilities"], {"images": images})

@@ -173,6 +173,10 @@ def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixt
     assert f"got the folder {place}. Say --file {place}/corrections.csv\n" in capsys.readouterr().err
     assert main([str(run), "--root", str(place / "away")]) == 2
     assert "Expected the pages of" in capsys.readouterr().err
+    (run / "corrections.csv").symlink_to(place / "mine.csv")
+    assert main([str(run)]) == 2
+    assert "'corrections.csv', which leads elsewhere" in capsys.readouterr().err
+    (run / "corrections.csv").unlink()
     (run / "corrections.csv").write_text("ID,new\na,b\n")
     assert main([str(run)]) == 2
     assert "the columns ID,old,new" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Names, links and places out of somebody else's folder: nothing is read, written or removed outside of it."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from small_models import save_model
 
 from docclf.errors import ConfigError, DataError
-from docclf.files import link
+from docclf.files import link, lock, replacing
 from docclf.inference.folder import load_ensemble
 from docclf.models.state import save_state
 from docclf.report import main as report
@@ -67,6 +69,76 @@ def test_links_out_of_a_search_are_refused_and_models_may_be_elsewhere(folder: P
     (folder / "wandb" / "debug.log").symlink_to(folder.parent / "secret" / "x")
     require_whole(folder)
     require_whole(folder / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "place", ["train.log", "2", ".study.db.lock", "finalists/0", "0/wandb", "a/wandb/x", "best/wandb/x"]
+)
+@pytest.mark.parametrize("target", ["secret/x", "new", "secret"])
+@pytest.mark.parametrize("name", ["theirs", "wandb"])
+def test_a_link_out_of_a_search_is_seen_whatever_it_and_its_folder_are_called(
+    name: str, target: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x").touch()
+    path = tmp_path / name / place
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / target)
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / name, Path(name)):
+        with pytest.raises(DataError, match="links that lead out of it") as caught:
+            require_whole(folder)
+    subprocess.run(str(caught.value).partition("remove it: ")[2], shell=True, check=True)
+    require_whole(Path(name))
+    assert (tmp_path / "secret" / "x").is_file(), "what is printed removes the link alone"
+
+
+@pytest.mark.parametrize("place", ["wandb", "3/wandb", "finalists/0/wandb"])
+def test_links_that_weights_and_biases_makes_are_let_be(place: str, tmp_path: Path) -> None:
+    path = tmp_path / "search" / place / "run" / "files" / "kept.txt"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "kept.txt")
+    require_whole(tmp_path / "search")
+
+
+def test_a_link_in_a_circle_leads_nowhere_else(folder: Path) -> None:
+    (folder / "circle").symlink_to("circle")
+    assert inside(folder, "circle") == folder / "circle"
+
+
+# What is written
+
+
+def test_a_file_that_appears_whole_is_written_through_no_link(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / f".a.partial-{os.getpid()}.csv").symlink_to(mine)
+    (tmp_path / "a.csv").symlink_to(mine)
+    with replacing(tmp_path / "a.csv") as partial:
+        partial.write_text("new")
+    assert (mine.read_text(), (tmp_path / "a.csv").read_text()) == ("mine", "new")
+
+
+@pytest.mark.parametrize("target", ["mine", "nowhere", "a.lock"])
+def test_a_lock_is_no_link(target: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "a.lock").symlink_to(target)
+    with pytest.raises(DataError, match="Expected a file to lock, got the link") as caught:
+        lock(tmp_path / "a.lock")
+    subprocess.run(str(caught.value).partition("Remove it: ")[2], shell=True, check=True)
+    with lock(tmp_path / "a.lock"):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.lock", "mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_model_is_written_beside_what_a_link_in_its_place_leads_to(tmp_path: Path) -> None:
+    mine = save_model(tmp_path / "mine")
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "model").symlink_to(mine)
+    save_model(tmp_path / "0" / "model", members=1)
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert (tmp_path / "0" / "model" / "model.yaml").is_file() and not (tmp_path / "0" / "model").is_symlink()
 
 
 # Models

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import optuna
 import pytest
 
 
@@ -22,6 +23,7 @@ import pytest
         ("+hydra.sweeper.search_space.x.type=float", "Did you mean hydra.sweeper.params?"),
         ("+hydra.sweeper.finalists.top=1", "Did you mean hydra.sweeper.finalists.top_k?"),
         ("hydra.sweep.dir=multirun/${hydra.sweeper.study_name}", "or name it: hydra.sweeper.study_name=NAME"),
+        ("hydra.sweeper.storage=sqlite:///", ". Say hydra.sweeper.storage=sqlite:///study.db"),
         ("hydra.sweeper.params={x: null, n: null, colour: null}", "or run one trial: hydra.sweeper.n_trials=1"),
         ("hydra.sweeper.params={x: 'choice(0.5)', n: 1, colour: 'choice(green)'}", "got none that varies"),
         ("hydra.sweeper.n_jobs=true", "Expected at least 1 worker, or auto, got n_jobs=True"),
@@ -45,6 +47,28 @@ def test_what_cannot_work_is_refused_before_the_first_trial(override: str, messa
     assert message in output
     assert "Traceback" not in output
     assert not (toy.folder / "0").exists()
+
+
+@pytest.mark.parametrize("name", ["..", "''", "a/b", "'a\\b'"])
+def test_a_folder_that_is_called_by_its_study_is_one_of_its_own(name: str, toy: Any) -> None:
+    output = toy.run(
+        "hydra.sweep.dir='multirun/${hydra.sweeper.study_name}'", f"hydra.sweeper.study_name={name}", code=1
+    ).output
+    assert "Expected `hydra.sweeper.study_name` to be the name of a folder" in output
+    assert ". Say hydra.sweeper.study_name=NAME" in output
+    assert list(toy.cwd.rglob("*")) == []
+
+
+def test_a_study_may_be_called_anything_where_its_folder_is_not(toy: Any) -> None:
+    toy.run("hydra.sweeper.study_name=a/b", "n_trials=1")
+    assert optuna.get_all_study_names(toy.storage) == ["a/b"] and toy.folders() == [0]
+
+
+def test_a_storage_that_is_a_folder_leaves_nothing_beside_it(toy: Any) -> None:
+    cwd = toy.cwd / "w"
+    cwd.mkdir()
+    type(toy)(cwd).run("hydra.sweeper.storage=sqlite:///", code=1)
+    assert [path.name for path in toy.cwd.iterdir()] == ["w"]
 
 
 def test_a_search_of_nothing_may_have_one_trial(toy: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy import make_url
 
+from docclf.errors import ConfigError
 from docclf.sweeper.storage.passwords import (
     STORAGE,
     VARIABLE,
@@ -21,6 +23,7 @@ from docclf.sweeper.storage.passwords import (
     with_password,
     with_secrets,
 )
+from docclf.sweeper.storage.places import open_storage
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +42,7 @@ URLS = [
     ("postgresql://me:a%2Fb%40c@/db?host=/run/x@y", "a%2Fb%40c", "postgresql://me@/db?host=/run/x@y"),
     ("postgresql://me:what?ever@host/db", "what?ever", "postgresql://me@host/db"),
     ("postgresql://me:at@sign@host/db", "at@sign", "postgresql://me@host/db"),
+    ("postgresql://me@azure:secret@host/db", "secret", "postgresql://me@azure@host/db"),
     ("postgresql:///db?user=me&password=secret&host=/run", "secret", "postgresql:///db?user=me&host=/run"),
     ("postgresql:///db?password=secret&user=me", "secret", "postgresql:///db?user=me"),
     ("postgresql:///db?user=me&password=secret", "secret", "postgresql:///db?user=me"),
@@ -59,6 +63,19 @@ def test_a_password_is_found_and_hidden_wherever_it_stands(url: str, password: s
     assert passwords_of(url) == [password]
     assert hide_password(url) == clean
     assert hide_password(f"hydra.sweeper.storage='{url}'") == f"hydra.sweeper.storage='{clean}'"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["me:s3@cret@host:1/db", "me:s3/cr@et@host", "me:s3?cr@et@host/db", "me:s3@cr@et@/db", "me@s3:cret@host:1/db"],
+)
+def test_a_password_with_an_at_is_refused_and_never_shown_as_the_host(url: str) -> None:
+    with pytest.raises(ConfigError, match="Say %40 for one in a password") as caught:
+        open_storage(f"oracle://{url}")
+    assert not re.search("s3|cr|et@", str(caught.value))
+    user, _, host = url.rpartition("@")
+    with pytest.raises(ConfigError, match="driver is missing"):
+        open_storage(f"oracle://{user.replace('@', '%40').replace('/', '%2F')}@{host}")
 
 
 @pytest.mark.parametrize("text", WITHOUT)

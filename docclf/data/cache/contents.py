@@ -13,6 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from docclf.safety.sqlite import Connection
+
 log = logging.getLogger(__name__)
 
 _UNREADABLE = "unreadable"
@@ -37,7 +39,7 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
     files = dict(zip(keys, paths, strict=True))
     stats = {key: stat_of(path) for key, path in files.items()}
     marks = {key: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for key, stat in stats.items() if stat}
-    with closing(sqlite3.connect(file, timeout=60)) as database:
+    with closing(sqlite3.connect(file, timeout=60, factory=Connection)) as database:
         database.execute("CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, mark TEXT, digest TEXT)")
         known: dict[str, tuple[str, str]] = {}
         for start in range(0, len(files), 500):

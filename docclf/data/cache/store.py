@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from docclf.data.cache.contents import stat_of, with_progress
 from docclf.data.cache.stopwatch import counted_once
 from docclf.errors import DataError
-from docclf.files import replacing
+from docclf.files import lock, replacing
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ def open_array(
         limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
-    with counted_once(), FileLock(target.with_suffix(".lock")):
+    with counted_once(), lock(target.with_suffix(".lock")):
         if not _is_sound(target, shape, is_final):
             make()
             _remove_oldest(target.parent, target, limit_gb)

@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError, DataError
+from docclf.safety.sqlite import Connection
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
 from docclf.sweeper.storage.passwords import STORAGE, hide_password, storage_named_by_user
 from docclf.sweeper.storage.places import (
@@ -150,8 +151,9 @@ def _sqlite(path: Path) -> BaseStorage:
     """A storage that is only read: unlike `open_storage` this neither makes the file nor changes its settings."""
     if not path.is_file():
         raise ConfigError(f"Expected an Optuna study in {path}, got no such file. Name the folder of a search.")
+    url = sqlite_url(path.absolute())
     try:
-        return shared(RDBStorage(sqlite_url(path.absolute()), engine_kwargs={"connect_args": {"timeout": 60}}))
+        return shared(RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60, "factory": Connection}}))
     except (SQLAlchemyError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"Expected an Optuna study in {path}, got something else: {reason}") from error

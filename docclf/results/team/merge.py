@@ -29,6 +29,7 @@ from docclf.results.team.leaderboard import Row
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
+from docclf.safety.sqlite import Connection
 from docclf.sweeper.space.grammar import typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
@@ -228,7 +229,7 @@ def _new_storage(path: Path) -> RDBStorage:
     """SQLite that does not wait for the disk: the file is of no use before it is whole."""
     from sqlalchemy import event
 
-    storage = RDBStorage(sqlite_url(path))
+    storage = RDBStorage(sqlite_url(path), engine_kwargs={"connect_args": {"factory": Connection}})
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     storage.engine.dispose()  # connections opened before
     return storage

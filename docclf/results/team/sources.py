@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
 from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
+from docclf.safety.sqlite import Connection, require_own_journal
 from docclf.safety.untrusted import require_whole
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
@@ -177,11 +178,15 @@ def _copy(path: Path, scratch: Path) -> Path:
     if path.suffix in JOURNALS:
         shutil.copyfile(path, copy)
         return copy
+    require_own_journal(path)
     beside = [found for end in ("-wal", "-shm", "-journal") if (found := Path(f"{path}{end}")).is_file()]
     if beside:  # a process has it open, or died
         source = f"{path.absolute().as_uri()}?mode=ro"
         try:
-            with closing(sqlite3.connect(source, uri=True)) as live, closing(sqlite3.connect(copy)) as target:
+            with (
+                closing(sqlite3.connect(source, uri=True, factory=Connection)) as live,
+                closing(sqlite3.connect(copy, factory=Connection)) as target,
+            ):
                 live.backup(target)
             return copy
         except sqlite3.OperationalError:  # cannot be locked, as on a read-only share

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
+from docclf.files import lock
 from docclf.sweeper.optuna_private import backend_of, journal_file
 from docclf.sweeper.storage.patience import patient
 from docclf.sweeper.storage.shared import SharedStorage
@@ -58,7 +58,7 @@ def is_remote(storage: BaseStorage) -> bool:
 
 
 def _file_lock(path: Path) -> AbstractContextManager[Any]:
-    return FileLock(path.with_name(f".{path.name}.claim.lock"), poll_interval=_POLL_S)
+    return lock(path.with_name(f".{path.name}.claim.lock"), _POLL_S)
 
 
 @contextmanager

@@ -29,8 +29,8 @@ _WHOLE = "DOCCLF_STORAGE_SECRETS"
 
 _WORDS = "password|passwd|passphrase|pwd|secret|token|credential|api_?key|access_?key"
 _SECRET = rf"(?:[\w.-]*(?:{_WORDS})[\w.-]*|pass)"
-# As SQLAlchemy reads it, a password ends at the first @. One that holds an @ is wrong, and hidden up to the last.
-_IN_FRONT = re.compile(r"(://[^:/@?\s]*):([^@]+(?:@[^@/?\s]*(?=@))*)@")
+# As SQLAlchemy reads it, a password ends at the first @. With more of them a URL is refused, and hidden up to the last.
+_IN_FRONT = re.compile(r"(://(?:[^:/@?\s]*|[^:/?\s]*(?=:[^@/?\s]+@))):([^@]+(?:@[^@/?\s]*(?=@))*)@")
 _IN_QUERY = re.compile(rf"([?&]){_SECRET}=([^&#'\"\s]+)(&|)", re.IGNORECASE)
 _USER_ALONE = re.compile(r"^([\w+]+://[^:/@?]+)@")
 _URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"{}#]*")

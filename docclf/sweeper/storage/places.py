@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import shlex
@@ -13,27 +12,24 @@ from typing import Any
 from urllib.parse import unquote
 
 import optuna
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
-from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError
 from docclf.safety.allow import STORAGES, build
+from docclf.safety.sqlite import require_own_journal
 from docclf.sweeper.storage.claims import is_remote
 from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
 from docclf.sweeper.storage.shared import SharedStorage
+from docclf.sweeper.storage.sqlite import open_sqlite
 
 # Folder of the finalists' runs in that of the search.
 FINALISTS = "finalists"
 # Folder of the files that are attached to trials, in that of the search.
 ARTIFACTS = "artifacts"
 _SQLITE = "sqlite:///"
-# Seconds that a writer waits for another one before SQLite gives up.
-_SQLITE_WAIT_S = 60.0
-# SQLite's write-ahead log needs memory shared by all its processes: not across a network.
-_NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "9p"}
+_USER_AND_HOST = re.compile(r"[\w+]+://([^:/]*)(?::[^@]*)?@([^/:?]*)")  # as SQLAlchemy reads them
 
 
 def study_storage(hydra: DictConfig) -> BaseStorage:
@@ -125,10 +121,15 @@ def open_storage(url: str) -> BaseStorage:
 
     Raises:
         ConfigError: It cannot be opened.
+        DataError: What is beside it would have another file written or deleted.
     """
+    url = re.sub(r"^sqlite\+\w+:", "sqlite:", url)  # there is one driver
     if not _is_file(url):
         return _open(url, os.getpid(), 0)
     path = sqlite_path(url)
+    if path.is_dir():
+        example = "hydra.sweeper.storage=sqlite:///study.db"
+        raise ConfigError(f"Expected the file of a study, got the folder {path}. Say {example}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # so that it has an inode: a file that was removed and made again is another storage
@@ -159,7 +160,7 @@ def _absolute(url: str, cwd: Path) -> str:
 @lru_cache(maxsize=4)
 def _open(url: str, pid: int, inode: int) -> BaseStorage:
     if url.startswith(_SQLITE) and _is_file(url):
-        return _open_sqlite(_absolute(url, Path()))
+        return shared(open_sqlite(_absolute(url, Path()), sqlite_path(url)))
     if "://" not in url:
         if not url.endswith((".log", ".journal")):
             raise ConfigError(
@@ -167,12 +168,25 @@ def _open(url: str, pid: int, inode: int) -> BaseStorage:
                 f"journal file that ends with .log or .journal, got {url}."
             )
         return shared(optuna.storages.JournalStorage(JournalFileBackend(url)))
-    return shared(_created(lambda: optuna.storages.get_storage(with_password(url)), hide_password(url)))
+    whole = with_password(url)
+    _require_one_at(whole)
+    return shared(_created(lambda: optuna.storages.get_storage(whole), hide_password(url)))
+
+
+def _require_one_at(url: str) -> None:
+    """Refuse a URL in which the database's driver would take a part of the password for the host, and show it."""
+    if (found := _USER_AND_HOST.match(url)) and "@" in f"{found[1]}{found[2]}":
+        raise ConfigError(
+            "Expected a storage URL with one @, before the host, got more. Say %40 for one in a password."
+        )
 
 
 @lru_cache(maxsize=4)
 def _open_object(text: str, pid: int) -> BaseStorage:
     config: Any = with_secrets(OmegaConf.to_container(OmegaConf.create(text)))  # type: ignore[arg-type]
+    _require_one_at(url := str(config.get("url")))
+    if url.startswith(_SQLITE):
+        require_own_journal(sqlite_path(url))
     storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
@@ -183,32 +197,6 @@ def shared(storage: BaseStorage) -> BaseStorage:
     """A storage that is read with the caution that what others write needs."""
     storage = optuna.storages.get_storage(storage)
     return SharedStorage(storage, is_remote(storage))  # type: ignore[abstract]
-
-
-def _open_sqlite(url: str) -> BaseStorage:
-    from sqlalchemy import event
-    from sqlalchemy.exc import SQLAlchemyError
-
-    path = sqlite_path(url)
-
-    def set_pragmas(connection: Any, _: Any) -> None:
-        if _filesystem(path.parent) not in _NETWORK_FILESYSTEMS:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-
-    # Two processes that make the tables at once would trip over each other.
-    try:
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT_S}})
-            event.listen(storage.engine, "connect", set_pragmas)
-            storage.engine.dispose()  # connections opened before the pragmas
-            atexit.register(storage.engine.dispose)  # so that study.db is whole without what stands beside it
-            cached = shared(storage)
-            cached.get_all_studies()
-    except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
-        reason = getattr(error, "orig", None) or error
-        raise ConfigError(f"Could not open {path}: {type(reason).__name__}: {reason}") from error
-    return cached
 
 
 def _created(open_it: Any, what: str) -> BaseStorage:
@@ -232,15 +220,3 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                 raise ConfigError(f"Could not open {what}: {message}") from error
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
-
-
-@lru_cache
-def _filesystem(folder: Path) -> str:
-    """Type of the filesystem that holds a folder, empty where /proc does not tell."""
-    try:
-        lines = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    mounts = [line.split() for line in lines]
-    holding = [(len(m[1]), m[2]) for m in mounts if folder.resolve().is_relative_to(m[1].replace("\\040", " "))]
-    return max(holding, default=(0, ""))[1]

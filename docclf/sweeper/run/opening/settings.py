@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError
+from docclf.safety.untrusted import is_folder_name
 from docclf.sweeper.config import ClimbConfig, FinalistsConfig, Settings
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.keys import nearest
@@ -86,10 +87,23 @@ def _require_ranges(settings: Settings) -> None:
         raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings.warm_start}.")
     if settings.warm_start == "all" and not settings.warm_start_from:
         log.warning("warm_start=all changes nothing without warm_start_from, the folder of another search")
+    _require_folder_name(settings.study_name)
     if settings.study_name is None and HydraConfig.initialized() and Path(HydraConfig.get().sweep.dir).name == "None":
         raise ConfigError(
             "Expected `hydra.sweeper.study_name`, which the folder of the search is named by, got null. "
             "Leave it out, or name it: hydra.sweeper.study_name=NAME"
+        )
+
+
+def _require_folder_name(name: str | None) -> None:
+    """See that a search whose folder is called by its study has a folder of its own."""
+    if name is None or is_folder_name(name) or not HydraConfig.initialized():
+        return
+    sweep = HydraConfig.get().sweep
+    if "study_name" in str(OmegaConf.to_container(sweep, resolve=False)) and name in sweep.dir:
+        raise ConfigError(
+            f"Expected `hydra.sweeper.study_name` to be the name of a folder, without / and other than . and .., "
+            f"got {name!r}. Say hydra.sweeper.study_name=NAME"
         )
 
 

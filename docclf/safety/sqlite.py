@@ -1,0 +1,60 @@
+"""SQLite's files, perhaps somebody else's: everything opens them by `Connection`."""
+
+import os
+import shlex
+import sqlite3
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from docclf.errors import DataError
+from docclf.safety.untrusted import plain
+
+# The end of a rollback journal that names a super-journal, see https://www.sqlite.org/fileformat.html
+_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_FOOTER = 16  # length, checksum and magic
+
+
+class Connection(sqlite3.Connection):
+    """A connection to a file beside which nothing leads elsewhere, for `sqlite3.connect` and Optuna as `factory`.
+
+    Raises:
+        DataError: See `require_own_journal`.
+    """
+
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        text = os.fsdecode(database)
+        require_own_journal(Path(unquote(urlsplit(text).path) if kwargs.get("uri") else text))
+        super().__init__(database, *args, **kwargs)
+
+
+def require_own_journal(file: Path) -> None:
+    """See that what SQLite keeps beside a file is a file itself, and that its journal names no other one.
+
+    SQLite plays back the journal that a process left behind, and then deletes the super-journal that it names. Only
+    transactions over several attached databases have one, and docclf makes none.
+
+    Raises:
+        DataError: It does, or a link or another thing that is no file stands in its place.
+    """
+    real = os.path.realpath(file)  # beside which SQLite keeps them
+    for end in ("-journal", "-wal", "-shm"):
+        beside = Path(real + end)
+        with suppress(FileNotFoundError):  # which another process may remove at any moment
+            if not stat.S_ISREG(beside.lstat().st_mode) or _names_other(beside):
+                raise DataError(
+                    f"Expected what SQLite keeps of {file} beside it, got {plain(str(beside))}, by which another file "
+                    f"would be written or deleted. Remove it: rm {shlex.quote(plain(str(beside)))}"
+                )
+
+
+def _names_other(journal: Path) -> bool:
+    """Whether a file ends as a journal that names a super-journal."""
+    with journal.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < _FOOTER:
+            return False
+        file.seek(-_FOOTER, os.SEEK_END)
+        footer = file.read(_FOOTER)
+    return footer.endswith(_MAGIC) and any(footer[:4])
