@@ -131,13 +131,14 @@ def test_these_rules_see_what_is_imported() -> None:
 DOORS = {
     r"\binstantiate\(": {"safety/allow"},
     r"\b(get_method|get_class|get_object)\(": {"sweeper/run/opening/request", "results/study/export"},
-    r"\bimport_module\(": {"sweeper/job/worker"},
+    r"\bimport_module\(": {"sweeper/job/worker", "safety/allow", "__init__"},  # of what is allowed, of docclf
     r"\b(sqlite3\.connect|RDBStorage)\((?!.*\bConnection\b)": set(),  # see docclf/safety/sqlite.py
     r"torch\.load\((?!path, weights_only=True)": set(),
     r"timm\.models\.load_state_dict\((?!checkpoint_path, weights_only=True)": set(),
     r"\bpickle\.loads?\(|Unpickler|joblib\.load|allow_pickle=True|\bdill\b": {
         "sweeper/job/worker",
-        "sweeper/space/composing",  # what the same object has pickled
+        "sweeper/job/task",  # what the same object has pickled, as in the next one
+        "sweeper/space/composing",
     },
     r"yaml\.(safe_|full_|unsafe_)?load(_all)?\(": {"safety/untrusted", "results/report/trial_page"},
     r"OmegaConf\.load\(": {

@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
 from docclf.safety.untrusted import unsafe_interpolation
-from docclf.sweeper.space.grammar import encode, to_text
+from docclf.sweeper.space.grammar import encode, read_override, to_text
 
 # Keys and groups that say what is trained and how it is searched.
 _ABOUT_TRAINING = re.compile(
@@ -43,12 +40,9 @@ def replayable(given: Iterable[Any]) -> list[str]:
 def _is_about_training(text: str) -> bool:
     if not text.isprintable() or text != text.strip():
         return False
-    try:
-        (override,) = OverridesParser.create().parse_overrides([text])
-        value = override.value()
-    except (HydraException, ValueError):
+    if (override := read_override(text)) is None:
         return False
-    key = str(override.key_or_group)
+    key, value = str(override.key_or_group), override.value()
     if override.package is not None or (unsafe_interpolation(text) and key != "data.root"):
         return False
     return all(_ABOUT_TRAINING.fullmatch(leaf) and not _ACTS.fullmatch(leaf) for leaf in _leaves(key, value))

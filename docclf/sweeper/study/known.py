@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.errors import ConfigError, SpaceError
-from docclf.safety.untrusted import read_config, reading
+from docclf.safety.untrusted import inside, read_config, reading
 from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
@@ -165,7 +165,7 @@ def read_study(source: str, cwd: Path) -> optuna.Study:
     place, _, name = (source, "", "") if (cwd / source).exists() else source.partition("#")
     if "://" not in place:
         path = cwd / place
-        path = path / "study.db" if path.is_dir() else path
+        path = inside(path, "study.db") if path.is_dir() else path
         if not path.is_file():
             raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
         place = str(path) if path.suffix in (".log", ".journal") else sqlite_url(path)
