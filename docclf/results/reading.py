@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.inference.columns import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
 from docclf.safety.untrusted import inside, one_line, read_config
@@ -52,8 +53,8 @@ class Predictions:
 def read_predictions(path: Path) -> Predictions:
     """Read `oof.csv` or a file like it: the columns ID, target, maybe fold, and one probability a class.
 
-    Places count, not names, since a class may be called anything. The third column is the fold if it is called so and
-    holds whole numbers; probabilities are written with decimals.
+    Places count, not names: in files of earlier releases a class may be called as another column is. The third column
+    is the fold if it is called so and holds whole numbers; probabilities are written with decimals.
 
     Raises:
         DataError: The file is missing or no file of predictions, an ID stands in it twice, or it has no page.
@@ -63,7 +64,7 @@ def read_predictions(path: Path) -> Predictions:
         raise DataError(f"Expected a row for each page in {path}, got none.")
     has_folds = header[2:3] == ["fold"] and all(row[2].isdecimal() and len(row[2]) < 10 for row in rows)
     first = 3 if has_folds else 2
-    names = header[first:]
+    names = classes_of(header[first:])
     if len(set(names)) < max(len(names), 1):
         raise DataError(f"Expected a column for each class in {path}, each with another name, got {','.join(header)}.")
     try:

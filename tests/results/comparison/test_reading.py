@@ -1,5 +1,7 @@
 """What a run left in its folder, read back and checked."""
 
+import csv
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,41 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, predicted: tu
     assert read_run(tmp_path).classes == dict(zip(TARGETS, NAMES, strict=True))
 
 
-@pytest.mark.parametrize("names", [["fold", "ID", "target"], ["ID", "target", "fold"], ["target", "fold", "ID"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["fold", "ID", "target"],
+        ["ID", "target", "fold"],
+        ["target", "fold", "ID"],
+        ["ID", "ID (class)", "ID (class) (class)"],
+        ["problem", "confidence (class)", "confidence"],
+    ],
+)
 def test_a_class_may_be_called_as_a_column_is(
     tmp_path: Path, predicted: tuple[NDArray[np.int64], ...], names: list[str]
 ) -> None:
     a = read_run(make_run(tmp_path / "a", predicted[0], names=names, test=True))
     assert a.predictions.class_names == names and a.predictions.folds is not None
+    assert list(a.classes.values()) == names
+    with (tmp_path / "a" / "oof.csv").open(encoding="utf-8", newline="") as file:
+        assert max(Counter(next(csv.reader(file))).values()) == 1, "no two columns are called alike"
     assert a.test is not None and a.test.class_names == names and a.test.folds is None
     assert (a.test.predicted == predicted[0][:-5]).all()
     b = make_run(tmp_path / "b", predicted[1], names=names, test=True)
     text = compare_runs(tmp_path / "a", b)
     assert "21 out-of-fold pages:" in text and "16 test pages:" in text
+
+
+def test_a_file_of_an_earlier_release_whose_class_is_called_as_a_column_is_read(
+    tmp_path: Path, predicted: tuple[NDArray[np.int64], ...]
+) -> None:
+    names = ["fold", "ID", "target"]
+    make_run(tmp_path, predicted[0], names=names)
+    path = tmp_path / "oof.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(" (class)", ""), encoding="utf-8")
+    assert path.read_text(encoding="utf-8").startswith("ID,target,fold,fold,ID,target\n")
+    run = read_run(tmp_path)
+    assert list(run.classes.values()) == names and (run.predictions.predicted == predicted[0]).all()
 
 
 def test_whole_numbers_as_a_spreadsheet_writes_them_are_probabilities(tmp_path: Path) -> None:
