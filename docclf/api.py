@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
-from docclf.files import TOLD
+from docclf.files import TOLD, why_no_winner
 from docclf.inference.arguments import path_of, texts_of
 from docclf.safety.untrusted import read_config, read_yaml
 from docclf.sweeper.space.grammar import encode, to_text
@@ -231,7 +231,8 @@ def best_config_path(folder: str | Path) -> Path:
     """
     path = path_of("folder", folder) / "best" / "config.yaml"
     if not path.is_file():
-        raise DataError(f"Expected the folder of a search with a winner, got {folder}, which has no best/config.yaml.")
+        got = f"Expected the folder of a search with a winner, got {folder}, which has no best/config.yaml."
+        raise DataError(why_no_winner(Path(folder)) or got)
     return path
 
 

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.files import why_no_winner
 from docclf.inference.columns import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
@@ -160,6 +161,8 @@ def baseline_run(search: Path) -> Path:
     """
     if not search.is_dir():
         raise DataError(_why_unfinished(search, {}))
+    if why := why_no_winner(search):
+        raise DataError(why)
     verdict = read_facts(search / "best" / "verdict.yaml")
     baseline = verdict.get("baseline")
     if not isinstance(baseline, dict) or (baseline == verdict.get("winner") and verdict.get("exported") == "winner"):
@@ -203,7 +206,7 @@ def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
         )
     if inside := sorted(path.parent.name for path in run.glob("*/oof.csv")):
         return f"Expected a run, or the best one in {run / 'best'}, got none. Name one inside: {', '.join(inside)}."
-    return (
+    return why_no_winner(run) or (
         f"Expected a finished run in {run}, got neither result.yaml nor oof.csv. Wait for its end, or name another run."
     )
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from made_runs import LABELS, NAMES, TARGETS, make_run, make_two, shares_of
 from numpy.typing import NDArray
 
+import docclf
 from docclf.errors import DataError
+from docclf.inference.folder import find_model
 from docclf.results.quality.comparison import compare_runs
 from docclf.results.reading import baseline_run, read_predictions, read_run
 from docclf.results.run import write_result
@@ -134,6 +137,25 @@ def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
         DataError, match=r"whose winner is its baseline\. Name two runs: python -m docclf\.compare RUN_A RUN_B"
     ):
         baseline_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        read_run,
+        baseline_run,
+        find_model,
+        docclf.best_config,
+        docclf.read_search,
+        docclf.load_model,
+        lambda folder: compare_runs(folder, folder),
+    ],
+)
+def test_a_search_that_was_stopped_in_its_first_trial_is_called_so(tmp_path: Path, look: Callable[[Path], Any]) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "multirun.yaml").write_text("hydra: {}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a search with a finished trial in .*Give the command of the search again"):
+        look(tmp_path)
 
 
 def test_runs_that_are_none_or_did_not_finish_are_refused_with_what_they_are(
