@@ -59,7 +59,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # which meta, that holds no numbers, cannot
     except (RuntimeError, AssertionError, TypeError) as error:  # torch has the first two for a device that is not there
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = str(error).partition("\n")[0].rstrip(".:!")
         raise ConfigError(
             f"Expected `device` to be auto or one of this machine, got {name}: {reason}. Say device='auto'"
         ) from error
