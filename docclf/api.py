@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
-from docclf.files import TOLD
+from docclf.files import TOLD, why_no_winner
+from docclf.safety.arguments import path_of, texts_of
 from docclf.safety.untrusted import read_config, read_yaml
 from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.storage.passwords import take_argument
@@ -81,11 +82,11 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
         allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
 
     Raises:
-        ConfigError: An argument is no list of texts, or there is no folder `cwd`.
+        ConfigError: An argument is no list of texts or no path, or there is no folder `cwd`.
         SearchError: The search ended with an error, which is in the message.
     """
-    texts = _texts("overrides", overrides)
-    given = texts if _chooses_search(texts, Path(cwd)) else ["hparams_search=optuna", *texts]
+    texts = texts_of("overrides", overrides)
+    given = texts if _chooses_search(texts, _folder(cwd)) else ["hparams_search=optuna", *texts]
     return read_search(_run("train", ["-m", *_allowed(allow), *given], cwd, SearchError))
 
 
@@ -102,7 +103,7 @@ def train(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequen
         ConfigError: An argument is no list of texts, there is no folder `cwd`, or it would be a search.
         TrainingError: It ended with an error, which is in the message.
     """
-    texts = _texts("overrides", overrides)
+    texts = texts_of("overrides", overrides)
     if search := {"-m", "--multirun"} & {*texts}:
         raise ConfigError(f"Expected overrides of one training, got {search.pop()}. Say docclf.search([...]).")
     folder = _run("train", [*_allowed(allow), *texts], cwd, TrainingError)
@@ -130,12 +131,13 @@ def predict(
         Path of the predictions, a CSV file: ID, target and the probability of each class.
 
     Raises:
-        ConfigError: An argument is no list of texts, or there is no folder `cwd`.
+        ConfigError: An argument is no list of texts or no path, or there is no folder `cwd`.
         DataError: It ended with an error, which is in the message; or pages could not be read: the others are
             predicted.
     """
-    given = [f"{key}={to_text(encode(str(value)))}" for key, value in (("run", run), ("data.root", root))]
-    return _run("predict", [*_allowed(allow), *given, *_texts("overrides", overrides)], cwd, DataError)
+    paths = {"run": path_of("run", run), "data.root": path_of("root", root)}
+    given = [f"{key}={to_text(encode(str(path)))}" for key, path in paths.items()]
+    return _run("predict", [*_allowed(allow), *given, *texts_of("overrides", overrides)], cwd, DataError)
 
 
 def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
@@ -149,27 +151,30 @@ def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
 
 
 def _allowed(names: Sequence[str]) -> list[str]:
-    return [f"--allow={name}" for name in _texts("allow", names)]
+    return [f"--allow={name}" for name in texts_of("allow", names)]
 
 
-def _texts(name: str, given: Sequence[str]) -> list[str]:
-    """What was given, if it is a list of texts."""
-    if isinstance(given, str) or not all(isinstance(text, str) for text in given):
-        raise ConfigError(f"Expected `{name}` to be a list of texts, got {given!r}. Say {name}=[{str(given)!r}].")
-    return [*given]
+def _folder(cwd: Any) -> Path:
+    """Where a command runs, if there is such a folder."""
+    if not (place := path_of("cwd", cwd)).is_dir():
+        raise ConfigError(f"Expected `cwd` to be a folder, got {cwd}, which is none. Say cwd='.'")
+    return place
 
 
 def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[DocclfError]) -> Path:
     """Run a command, print what it prints, and return what it says that it wrote."""
-    if not Path(cwd).is_dir():
-        raise ConfigError(f"Expected `cwd` to be a folder, got {cwd}, which is none.")
-    typed = (take_argument(text, Path(cwd).absolute()) for text in arguments)
+    place = _folder(cwd).absolute()
+    typed = [take_argument(text, place) for text in arguments]
     command = [sys.executable, "-m", f"docclf.{name}", *typed]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    streams |= {"encoding": "utf-8", "errors": "replace"}
     with (
         tempfile.NamedTemporaryFile("r", prefix="docclf-folder-", encoding="utf-8") as told,
         subprocess.Popen(
-            command, cwd=cwd, env={**os.environ, TOLD: told.name}, text=True, encoding="utf-8", **streams
+            command,
+            cwd=place,
+            env={**os.environ, TOLD: told.name, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+            **streams,
         ) as process,
     ):
         assert process.stdout is not None
@@ -183,14 +188,14 @@ def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[Doccl
             process.wait()
             raise
         process.wait()
-        place = told.read()
+        written = told.read()
     if process.returncode:
         raise error(f"docclf.{name} ended with exit code {process.returncode}:\n{''.join(last)}")
-    if not place:
+    if not written:
         raise error(
             f"Expected docclf.{name} to write something, got {shlex.join(arguments)}, with which it writes nothing."
         )
-    return Path(place)
+    return Path(written)
 
 
 def read_search(folder: str | Path) -> SearchResult:
@@ -199,7 +204,7 @@ def read_search(folder: str | Path) -> SearchResult:
     Raises:
         DataError: There is none, or it has no winner.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     verdict = folder / "best" / "verdict.yaml"
     found = read_yaml(verdict) if verdict.is_file() else {}
     return SearchResult(folder, best_config_path(folder), found)
@@ -213,7 +218,7 @@ def load_study(folder: str | Path) -> optuna.Study:
     """
     from docclf.results.study.studies import open_study
 
-    if not (Path(folder) / "multirun.yaml").is_file():
+    if not (path_of("folder", folder) / "multirun.yaml").is_file():
         raise DataError(f"Expected the folder of a search, multirun/NAME, got {folder}, which has no multirun.yaml.")
     return open_study(str(folder))[0]
 
@@ -224,9 +229,10 @@ def best_config_path(folder: str | Path) -> Path:
     Raises:
         DataError: The search has none.
     """
-    path = Path(folder) / "best" / "config.yaml"
+    path = path_of("folder", folder) / "best" / "config.yaml"
     if not path.is_file():
-        raise DataError(f"Expected the folder of a search with a winner, got {folder}, which has no best/config.yaml.")
+        got = f"Expected the folder of a search with a winner, got {folder}, which has no best/config.yaml."
+        raise DataError(why_no_winner(Path(folder)) or got)
     return path
 
 

@@ -82,6 +82,16 @@ def lock(path: Path, poll_interval: float = 0.05) -> FileLock:
     return FileLock(path, poll_interval=poll_interval)
 
 
+def why_no_winner(folder: Path) -> str:
+    """What to say of a search that has no finished trial; empty where it has one, and of a folder of anything else."""
+    if not (folder / "multirun.yaml").is_file() or (folder / "best" / "config.yaml").is_file():
+        return ""
+    return (
+        f"Expected a search with a finished trial in {folder}, got one that has none yet. "
+        "Give the command of the search again: it goes on where it ended."
+    )
+
+
 def tell_caller(path: Path) -> None:
     """Name what a command writes, where Python called it; once, and not for the processes that it starts."""
     if told := os.environ.pop(TOLD, None):

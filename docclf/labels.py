@@ -48,14 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _review(options: argparse.Namespace) -> str:
     from docclf.data.formats import quiet_decoders
-    from docclf.results.quality.labels import read_label_issues
+    from docclf.results.quality.labels import suspects_of
     from docclf.results.reading import read_run
     from docclf.results.report.predictions import pages_root
     from docclf.review.decisions import Decisions, beside
     from docclf.review.server import ReviewServer
 
     found = read_run(options.run)
-    suspects = read_label_issues(found.folder)
+    suspects = suspects_of(found)
     if not suspects:
         return f"No label of {found.folder} looks wrong."
     file = _file(options, found)
@@ -136,9 +136,7 @@ def _has_display() -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("labels", _DESCRIPTION, _EXAMPLES)
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a run (it holds label_issues.csv), or of a search"
-    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run (it holds oof.csv), or of a search")
     parser.add_argument("--file", type=Path, metavar="FILE", help="of decisions; without it, RUN/corrections.csv")
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the pages, where it is not that of the run")
     parser.add_argument("--who", metavar="NAME", help="decides; without it, the name of the user")

@@ -9,6 +9,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.data.pages import Pages
+from docclf.inference.columns import class_columns
 from docclf.results.run import write_folds, write_predictions, write_result
 
 NAMES = ["invoice", "계약서", "letter of intent"]
@@ -58,7 +59,7 @@ def make_run(
     if test:
         rows = [line.split('",') for line in (folder / "oof.csv").read_text(encoding="utf-8").splitlines()[1:-5]]
         without_fold = [f'{page}",{more.split(",")[0]},{",".join(more.split(",")[2:])}' for page, more in rows]
-        text = "\n".join([",".join(["ID", "target", *names]), *without_fold])
+        text = "\n".join([",".join(["ID", "target", *class_columns(names)]), *without_fold])
         (folder / "predictions_test.csv").write_text(text, encoding="utf-8")
     (folder / ".hydra").mkdir(exist_ok=True)
     (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config or CONFIG, sort_keys=False), encoding="utf-8")

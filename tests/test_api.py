@@ -88,12 +88,43 @@ def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: 
         (lambda: docclf.predict("run", "pages", "output=a.csv"), "`overrides` to be a list"),
         (lambda: docclf.train(allow="mine.*"), "`allow` to be a list"),
         (lambda: docclf.train(["-m", "hparams_search=head"]), r"one training, got -m\. Say docclf\.search"),
-        (lambda: docclf.train(cwd="/nowhere"), "`cwd` to be a folder, got /nowhere"),
+        (lambda: docclf.train(cwd="/nowhere"), "`cwd` to be a folder, got /nowhere.*Say cwd='\\.'"),
+        (lambda: docclf.search(None), r"`overrides` to be a list of texts, got None\. Say overrides=\['data=csv'"),
+        (lambda: docclf.search([], cwd=None), r"`cwd` to be a path, got None\. Say cwd='\.'"),
+        (lambda: docclf.train([], cwd=3), "`cwd` to be a path, got 3"),
+        (lambda: docclf.train({"data": "csv"}), r"got {'data': 'csv'}\. Say overrides=\['data=csv'\]"),
+        (lambda: docclf.train([Path("x")]), r"got \[PosixPath\('x'\)\]\. Say overrides=\['data=csv', 'data"),
+        (lambda: docclf.train(b"x"), r"list of texts, got b'x'\. Say overrides=\['data=csv'"),
+        (lambda: docclf.train(iter([1])), r"list of texts, got \[1\]"),
+        (lambda: docclf.search(allow=3), r"`allow` to be a list of texts, got 3\. Say allow=\['mine\.\*'\]"),
+        (lambda: docclf.predict(None, "pages"), r"`run` to be a path, got None\. Say run='multirun/NAME'"),
+        (lambda: docclf.predict("run", ["pages"]), r"`root` to be a path, got \['pages'\]\. Say root='pages'"),
+        (lambda: docclf.read_search(None), "`folder` to be a path, got None"),
+        (lambda: docclf.load_study(3), "`folder` to be a path, got 3"),
+        (lambda: docclf.best_config(None), "`folder` to be a path, got None"),
+        (lambda: docclf.load_model(None), "`run` to be a path, got None"),
+        (lambda: docclf.load_model(3), "`run` to be a path, got 3"),
+        (lambda: docclf.load_model("run", allow=None), "`allow` to be a list of texts, got None"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_before_anything_runs(call: Callable[[], Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         call()
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "latin-1", "utf-16"])
+def test_what_a_command_prints_is_read_whatever_the_terminal_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    with pytest.raises(DataError, match="모델 없음"):
+        docclf.predict(tmp_path, tmp_path / "모델 없음", cwd=tmp_path)
+    assert "모델 없음" in capsys.readouterr().out
+
+
+def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"data\.rot"):
+        docclf.train((text for text in ["data.rot=x"]), cwd=tmp_path)
 
 
 def test_an_experiment_chooses_the_search(pages_root: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,9 @@ from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of
 from docclf.errors import DocclfError
 from docclf.safety.targets import build, whitelist
+
+if TYPE_CHECKING:
+    from docclf.data.reading.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +51,12 @@ def look(cfg: DictConfig, folder: Path) -> None:
         cfg: The whole config, see conf/look.yaml.
 
     Raises:
-        DataError: There is no data set.
+        ConfigError, DataError: There is no data set, or none that can be split into folds.
         SystemExit: Some pages cannot be used.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.data.looks.overview import describe, examples
     from docclf.data.looks.shift import take_sample
-    from docclf.data.reading.problems import write_problems
     from docclf.results.pictures import write_examples
     from docclf.results.quality.shift import PICTURE, read_shift, shift_lines
     from docclf.training.shift import compare_test_pages
@@ -80,15 +83,19 @@ def look(cfg: DictConfig, folder: Path) -> None:
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")
     if data.dropped:
-        from docclf.sweeper.space.grammar import typed
-
-        path = folder / "problems.csv"
-        write_problems(path, data.dropped)
-        way_out = typed("data.exclude", str(path))
-        log.info(
-            f"List of {count_of(len(data.dropped), 'page')} that cannot be used: {path}; {way_out} leaves them out"
-        )
+        _list_problems(folder / "problems.csv", data.dropped)
+    build(cfg.validation, "validation").assign(data, options.rare_classes)  # refuses what a training would refuse
+    if data.dropped:
         raise SystemExit(1)
+
+
+def _list_problems(path: Path, problems: list[Problem]) -> None:
+    from docclf.data.reading.problems import write_problems
+    from docclf.sweeper.space.grammar import typed
+
+    write_problems(path, problems)
+    way_out = typed("data.exclude", str(path))
+    log.info(f"List of {count_of(len(problems), 'page')} that cannot be used: {path}; {way_out} leaves them out")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,17 +18,16 @@ from docclf.data.cache.decoded import DecodedPages, load_pages
 from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
-from docclf.data.cache.store import default_cache_dir, remember
+from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes, without_classes
-from docclf.data.formats import DECODER
-from docclf.data.looks.duplicates import merge_groups, similar_pairs
+from docclf.data.looks.duplicates import known_pairs, merge_groups
 from docclf.data.page_set import Pages, PageSet, require_page_set
 from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
 from docclf.data.reading.multi_page import expand
 from docclf.data.reading.names import count_of, some
-from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions
+from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions, refuse_or_tell
 from docclf.errors import DataError
 
 __all__ = ["DECODING", "DataSet", "DecodeOptions", "PageArray", "make_options", "open_data_set"]
@@ -96,7 +94,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
 def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     excluded = read_exclusions(options.exclude)
     splits, problems = _decode_splits(root, pages, options, excluded)
-    _refuse_or_tell(root, problems, options.on_error)
+    refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (n := sum(decoded.n_multi_page for _, decoded in splits)):
         tell_once(
             f"Of {count_of(n, 'file')} in {root} only the first page is taken; data.multi_page=all takes all.",
@@ -118,11 +116,13 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     pairs: list[tuple[int, int]] = []
     train, test = usable[0].pages, usable[1] if len(usable) > 1 else None
     if options.near_duplicates is not None:
-        pairs = _similar_pairs([split.hashes for split in usable], digests, options)
+        hashes = np.concatenate([split.hashes for split in usable])
+        pairs = known_pairs(hashes, digests, options.near_duplicates, options.cache_dir)
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
-    checked = replace(pages, train=train, test=None if test is None else test.pages, problems=[])
+    kept = None if test is None else test.pages
+    checked = replace(pages, train=train, test=kept, problems=[], listed=pages.with_pages)
     test_images = None if test is None else test.images
     data = DataSet(checked, usable[0].images, test_images, problems, pairs, digests, corrections)
     return drop_rare_classes(data, options.n_folds) if options.rare_classes == "drop" else data
@@ -137,7 +137,7 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
     pages, train, test = data.pages, data.pages.train, data.pages.test
     assert train.labels is not None
     n = len(pages.targets)
-    rare = rare_classes(train.labels, train.groups, n_folds, n)
+    rare = rare_classes(train.labels, train.groups, n_folds, n, pages.emptied)
     if not rare:
         return data
     names = some(f"{pages.class_names[label]} ({count})" for label, count in rare.items())
@@ -157,6 +157,7 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
         class_names=[pages.class_names[label] for label in kept],
         train=parts[0][0],
         test=parts[1][0] if test is not None else None,
+        listed=frozenset(),
     )
     return replace(
         data,
@@ -200,19 +201,6 @@ def _decode_splits(
     return splits, [problem for problem in problems if not excluded.covers(problem)]
 
 
-def _refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> None:
-    if problems and on_error == "raise":
-        raise DataError(
-            f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
-            + "\n  ".join(problems)
-            + "\nFix them, or leave them out with data.on_error=drop."
-        )
-    if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[:20])
-        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        tell_once(f"Left out {count_of(len(problems), 'page')} of {root} that cannot be used:{shown}{more}")
-
-
 def _place(root: Path, pages: Pages, index: int) -> str:
     """The file of a page below the root, with its number where it is not the first."""
     path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
@@ -237,14 +225,3 @@ def _usable(pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = froz
         return _Split(pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes)
     images, digests = PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
     return _Split(pages.take(rows), images, digests, decoded.hashes[rows])
-
-
-def _similar_pairs(
-    hashes: Sequence[NDArray[np.int8]], digests: Sequence[str], options: DecodeOptions
-) -> list[tuple[int, int]]:
-    """Near-duplicates among the pages of all splits, from the cache where they were looked for before."""
-    most = options.near_duplicates
-    assert most is not None
-    seen = hashlib.sha256(f"{DECODER} {most} {' '.join(digests)}".encode()).hexdigest()[:24]
-    pairs = remember(options.cache_dir, f"pairs-v3-{seen}", lambda: similar_pairs(np.concatenate(hashes), most))
-    return [(a, b) for a, b in pairs]

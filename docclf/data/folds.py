@@ -27,6 +27,7 @@ def split_pages(
     split_file: str | Path | None = None,
     order: NDArray[np.int64] | None = None,
     rare: str = "raise",
+    emptied: Sequence[int] = (),
 ) -> NDArray[np.int64]:
     """The fold of each page: as a file says, or else by `assign_folds`.
 
@@ -36,11 +37,14 @@ def split_pages(
         order: Of the pages, by which they get their folds, see `docclf.data.cache.fingerprint.content_order`; None for
             the order that they are in, by which earlier releases went.
         rare: See `assign_folds`.
+        emptied: Classes that should have pages and have none; with `rare=train` a warning names them.
 
     Raises:
         ConfigError, DataError: See `assign_folds` and `read_folds`.
     """
     assert pages.labels is not None
+    if emptied:
+        _refuse_or_tell([class_names[label] for label in emptied], rare)
     if split_file is not None and n_folds >= 2:
         given = read_folds(Path(split_file), pages.ids, n_folds, rare)
         found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
@@ -66,6 +70,16 @@ def split_pages(
             f"In training only, and never scored, since there are fewer pages than validation.folds={n_folds}: {shown}."
         )
     return folds
+
+
+def _refuse_or_tell(emptied: list[str], rare: str) -> None:
+    if rare != "train":
+        raise DataError(
+            f"Expected training pages of every class, got none that can be used of {some(emptied)}. Look at "
+            "data.exclude, data.corrections and the pages that were left out, or say data.rare_classes=drop to leave "
+            "these classes out, or data.rare_classes=train to have classes that are never predicted."
+        )
+    tell_once(f"Never predicted, since no training page of the class can be used: {some(emptied)}.")
 
 
 def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise") -> NDArray[np.int64]:
@@ -185,11 +199,11 @@ def _assign(labels: tuple[int, ...], groups: tuple[str, ...] | None, n_folds: in
 
 
 def rare_classes(
-    labels: NDArray[np.int64], groups: Sequence[str] | None, n_folds: int, n_classes: int
+    labels: NDArray[np.int64], groups: Sequence[str] | None, n_folds: int, n_classes: int, emptied: Sequence[int] = ()
 ) -> dict[int, int]:
     """Classes with fewer pages than folds, or with fewer groups where there are groups, and how many they have.
 
-    A group with pages of several classes counts for each of them; a class without pages is none of these.
+    A group with pages of several classes counts for each of them; of those without pages, only `emptied` are these.
 
     >>> labels = np.array([0, 0, 1, 1])
     >>> rare_classes(labels, None, 2, 3), rare_classes(labels, ["a", "b", "c", "c"], 2, 3)
@@ -199,7 +213,7 @@ def rare_classes(
     if groups is not None:
         units = [label for label, _ in set(zip(units, groups, strict=True))]
     counts = np.bincount(np.array(units, dtype=np.int64), minlength=n_classes)
-    return {label: int(n) for label, n in enumerate(counts) if 0 < n < n_folds}
+    return {label: int(n) for label, n in enumerate(counts) if 0 < n < n_folds or label in emptied}
 
 
 def in_training_only(labels: NDArray[np.int64], groups: Sequence[str] | None, n_folds: int) -> NDArray[np.bool_]:

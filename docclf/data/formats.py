@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from docclf.data.reading.depth import brightened, deep_grey, deepened, is_deep, mended
+from docclf.data.reading.depth import brightened, deep_grey, deepened, has_range, is_deep, mended
 from docclf.data.reading.metadata import slim, upright
 
 _NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
-DECODER = 5
+DECODER = 6
 _HEAD = 1028  # bytes, in which PDFium looks for the beginning of a PDF file
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*", b"II+", b"MM\0", b"\0\0\0\x0cjP", b"\xff\x4f")
 _MOST_PAGES = 2000  # of one file
@@ -202,7 +202,7 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
         image = _reduced(image, content, size)
     image.draft("RGB", (size, size))
     image.load()
-    if image.mode.startswith("I") or image.mode == "F":
+    if has_range(image):
         image = upright(Image.fromarray(deep_grey(image, name)), image)
     else:
         image = upright(deepened(image, turned_to, name) if deep else image, image)

@@ -68,6 +68,8 @@ class PageSet:
         test: Pages apart, never used for a search; None where there are none.
         problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
         written: Target to what is really written, where that is another text, as earlier releases took it.
+        listed: Classes whose pages the data set names, whether or not any can be used; those that `train` and `test`
+            have need not be among them.
     """
 
     targets: list[str]
@@ -76,6 +78,7 @@ class PageSet:
     test: Pages | None = None
     problems: Sequence[str] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
+    listed: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.train.labels is None or len(self.targets) != len(self.class_names):
@@ -86,6 +89,18 @@ class PageSet:
                     f"Expected labels of pages to be indices of the {len(self.targets)} targets, from 0, got "
                     f"{labels.min()} to {labels.max()}."
                 )
+
+    @property
+    def with_pages(self) -> frozenset[int]:
+        """Classes that pages have, and those in `listed`."""
+        parts = (self.train.labels, None if self.test is None else self.test.labels)
+        return self.listed.union(*(labels.tolist() for labels in parts if labels is not None))
+
+    @property
+    def emptied(self) -> list[int]:
+        """Classes of these that no training page has: all of them were left out, or there are test pages alone."""
+        assert self.train.labels is not None
+        return sorted(self.with_pages.difference(self.train.labels.tolist()))
 
 
 def require_page_set(found: object) -> PageSet:

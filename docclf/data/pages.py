@@ -66,7 +66,8 @@ def read_folder(root: Path) -> PageSet:
         )
     train, problems = _pages_of_files(root, list(classes.values()))
     test, more = _read_test_folder(root, test_root, train_root, names) if test_root else (None, [])
-    return PageSet(names, names, train, test, problems + more, written_of(list(folders)))
+    written, listed = written_of(list(folders)), frozenset(range(len(names)))
+    return PageSet(names, names, train, test, problems + more, written, listed)
 
 
 def _read_test_folder(root: Path, folder: Path, train: Path, names: list[str]) -> tuple[Pages | None, list[Problem]]:
@@ -117,7 +118,9 @@ def read_csv(root: Path) -> PageSet:
     classes = read_classes(root, rows)
     train, problems = _pages_of_rows(root, "train.csv", rows, classes.targets)
     test, more = _read_test_rows(root, classes.targets)
-    return PageSet(classes.targets, classes.names, train, test, problems + more, classes.written)
+    given = {normal(row["target"]) for row in rows}
+    listed = frozenset(label for label, target in enumerate(classes.targets) if target in given)
+    return PageSet(classes.targets, classes.names, train, test, problems + more, classes.written, listed)
 
 
 def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, list[Problem]]:

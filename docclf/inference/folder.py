@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from docclf.errors import DataError, NotAllowedError
-from docclf.files import link, replacing
+from docclf.files import link, replacing, why_no_winner
 from docclf.inference.description import (
     FOLDER,
     NAME,
@@ -99,7 +99,9 @@ def find_model(run: Path) -> Path:
             return folder
     if not any((run / name).is_file() for name in ("result.yaml", "best/config.yaml")):
         what = "where there is none" if run.is_dir() else "which is no folder"
-        raise DataError(f"Expected the folder of a run or search in `run`, got {run}, {what}.")
+        raise DataError(
+            why_no_winner(run) or f"Expected the folder of a run or search in `run`, got {run}, {what}. Name one."
+        )
     what = f"Expected a trained model in {run}, got none: its run kept no weights."
     if (run / "best" / "config.yaml").is_file():
         place = shlex.quote(str(run / "best"))

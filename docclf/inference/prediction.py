@@ -14,6 +14,7 @@ from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
 from docclf.files import replacing, set_aside
+from docclf.inference.columns import class_columns
 from docclf.inference.predictor import Answers, Predictor
 from docclf.safety.cells import CsvWriter
 
@@ -76,7 +77,7 @@ def predict_pages(
         tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
     ):
         writer = CsvWriter(file)
-        writer.writerow(["ID", "target", "confidence", *doubts, *described.class_names, "problem"])
+        writer.writerow(["ID", "target", "confidence", *doubts, *class_columns(described.class_names), "problem"])
         start = 0
         for batch, *others in batches:
             answers = predictor([batch.images, *(other.images for other in others)], batch.aspects)

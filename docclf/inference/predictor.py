@@ -57,10 +57,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(f"Expected `device` to be auto or one of this machine, got {name}: {reason}") from error
+        torch.empty(1, device=device).cpu()  # which meta, that holds no numbers, cannot
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch has the first two for a device that is not there
+        reason = str(error).partition("\n")[0].rstrip(".:!")
+        raise ConfigError(
+            f"Expected `device` to be auto or one of this machine, got {name}: {reason}. Say device='auto'"
+        ) from error
     return device
 
 

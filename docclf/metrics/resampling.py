@@ -12,6 +12,8 @@ from docclf.metrics.scores import Indices, class_indices, f1_of_counts, macro_f1
 
 # Numbers of labels that are shuffled at once, see `chance_of_guessing`.
 _AT_ONCE = 2_000_000
+_EQUAL = 1e-9  # but for rounding errors
+NO_INTERVAL = "no interval: all pages of a class are predicted alike"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ class Difference:
 
     @property
     def interval(self) -> str:
-        """The interval in words, and how often the difference is above 0."""
-        between = f"{self.low:+z.3f} to {self.high:+z.3f}"
-        return f"{100 * self.level:g} % interval {between}, better in {self._chance} of resamples"
+        """The interval in words, and how often the difference is above 0; or why there is none."""
+        between = f"{100 * self.level:g} % interval {self.low:+z.3f} to {self.high:+z.3f}"
+        if self.value and self.high - self.low < _EQUAL:
+            between = NO_INTERVAL
+        return f"{between}, better in {self._chance} of resamples"
 
     @property
     def _chance(self) -> str:
@@ -86,7 +90,7 @@ def compare_scores(
         DataError: Shapes differ, an index is out of range, or there are no pages.
 
     >>> str(compare_scores(np.repeat([0, 1], 50), np.repeat([0, 1], 50), np.zeros(100, dtype=int), 2))
-    '+0.667 (95 % interval +0.667 to +0.667, better in >99.9 % of resamples)'
+    '+0.667 (no interval: all pages of a class are predicted alike, better in >99.9 % of resamples)'
     """
     predicted, other = np.atleast_2d(predicted), np.atleast_2d(other)
     labels, *sets = class_indices(n_classes, labels, *predicted, *other)
@@ -118,6 +122,15 @@ def interval(
     """
     labels, *sets = class_indices(n_classes, labels, *np.atleast_2d(predicted))
     return _bounds(_resampled(labels, sets, n_classes, groups, draws, seed).mean(axis=0), level)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Bounds of a score in words; that there are none where resamples cannot differ, which a point would hide.
+
+    >>> interval_text(0.94, 0.99), interval_text(1.0, 1.0)
+    ('95 % interval 0.940 to 0.990', 'no interval: all pages of a class are predicted alike')
+    """
+    return NO_INTERVAL if high - low < _EQUAL else f"95 % interval {low:.3f} to {high:.3f}"
 
 
 def chance_of_guessing(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docclf.errors import DataError
+from docclf.metrics.resampling import interval_text
 from docclf.safety.untrusted import read_yaml
 
 if TYPE_CHECKING:
@@ -52,5 +53,5 @@ def foretold_text(foretold: Mapping[str, float]) -> str:
     >>> foretold_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
     'expected on as many other pages of the kind: 0.968 (95 % interval 0.940 to 0.990)'
     """
-    value, low, high = (f"{foretold[name]:.3f}" for name in ("macro_f1", "low", "high"))
-    return f"expected on as many other pages of the kind: {value} (95 % interval {low} to {high})"
+    value, low, high = (foretold[name] for name in ("macro_f1", "low", "high"))
+    return f"expected on as many other pages of the kind: {value:.3f} ({interval_text(low, high)})"

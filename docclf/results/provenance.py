@@ -33,7 +33,7 @@ def git_commit() -> str:
     if shutil.which("git") is None:
         return "unknown"
     command = ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     return done.stdout.strip() or "none: not in a git checkout"
 
 

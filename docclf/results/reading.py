@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf.errors import DataError
+from docclf.files import why_no_winner
+from docclf.inference.columns import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
 from docclf.safety.untrusted import inside, one_line, read_config
@@ -52,8 +54,8 @@ class Predictions:
 def read_predictions(path: Path) -> Predictions:
     """Read `oof.csv` or a file like it: the columns ID, target, maybe fold, and one probability a class.
 
-    Places count, not names, since a class may be called anything. The third column is the fold if it is called so and
-    holds whole numbers; probabilities are written with decimals.
+    Places count, not names: in files of earlier releases a class may be called as another column is. The third column
+    is the fold if it is called so and holds whole numbers; probabilities are written with decimals.
 
     Raises:
         DataError: The file is missing or no file of predictions, an ID stands in it twice, or it has no page.
@@ -63,7 +65,7 @@ def read_predictions(path: Path) -> Predictions:
         raise DataError(f"Expected a row for each page in {path}, got none.")
     has_folds = header[2:3] == ["fold"] and all(row[2].isdecimal() and len(row[2]) < 10 for row in rows)
     first = 3 if has_folds else 2
-    names = header[first:]
+    names = classes_of(header[first:])
     if len(set(names)) < max(len(names), 1):
         raise DataError(f"Expected a column for each class in {path}, each with another name, got {','.join(header)}.")
     try:
@@ -159,6 +161,8 @@ def baseline_run(search: Path) -> Path:
     """
     if not search.is_dir():
         raise DataError(_why_unfinished(search, {}))
+    if why := why_no_winner(search):
+        raise DataError(why)
     verdict = read_facts(search / "best" / "verdict.yaml")
     baseline = verdict.get("baseline")
     if not isinstance(baseline, dict) or (baseline == verdict.get("winner") and verdict.get("exported") == "winner"):
@@ -202,7 +206,7 @@ def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
         )
     if inside := sorted(path.parent.name for path in run.glob("*/oof.csv")):
         return f"Expected a run, or the best one in {run / 'best'}, got none. Name one inside: {', '.join(inside)}."
-    return (
+    return why_no_winner(run) or (
         f"Expected a finished run in {run}, got neither result.yaml nor oof.csv. Wait for its end, or name another run."
     )
 

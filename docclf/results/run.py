@@ -11,6 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.files import replacing
+from docclf.inference.columns import class_columns
 from docclf.results.pictures import write_confusion
 from docclf.safety.cells import write_csv
 
@@ -49,7 +50,7 @@ def write_predictions(
 ) -> None:
     """Write `oof.csv` and `confusion.png` of the pages that a fold has predicted.
 
-    `oof.csv` has the columns ID, target, fold and one probability a class, named as the class.
+    `oof.csv` has the columns ID, target, fold and one probability a class, see `docclf.inference.columns`.
 
     Args:
         folds: The fold that validated each training page, shape (n,).
@@ -89,4 +90,4 @@ def _write_probabilities(
 ) -> None:
     shares = ((row, [f"{share:.6f}" for share in probabilities[row].tolist()]) for row in rows)
     cells = ([*(values[row] for values in columns.values()), *texts] for row, texts in shares)
-    write_csv(path, [*columns, *class_names], cells)
+    write_csv(path, [*columns, *class_columns(class_names)], cells)

@@ -92,4 +92,5 @@ class Validation:
             split_file=self.split_file,
             order=data.order if self.order == "content" else None,
             rare=rare_classes,
+            emptied=data.pages.emptied,
         )

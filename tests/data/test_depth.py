@@ -103,6 +103,30 @@ def test_the_sign_of_a_number_is_no_colour(kind: str, order: str, bits: int) -> 
     bright(raw_tiff((RAMP * ((1 << bits) - 1) // 255).astype(kind), order))
 
 
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("i1", 0, 127), ("i1", -128, 127), ("i2", -32768, 32767), ("i2", -2048, 2047), ("i4", -(1 << 30), 1 << 30)],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_signed_numbers_have_their_range(kind: str, low: int, high: int, order: str) -> None:
+    bright(raw_tiff((low + RAMP * (high - low) // 255).astype(kind), order))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-5.0, 0.0), (-300.0, 20.0), (0.0, 1.0)])
+def test_fractions_may_be_negative(low: float, high: float) -> None:
+    file = io.BytesIO()
+    Image.fromarray((low + RAMP / 255 * (high - low)).astype(np.float32)).save(file, "TIFF")
+    bright(file.getvalue())
+
+
+def test_one_dead_pixel_below_0_makes_no_page_white() -> None:
+    values = RAMP.astype(np.float32)
+    values[0, 0] = -1e6
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    bright(file.getvalue())
+
+
 def jpeg_2000(values: NDArray[Any]) -> bytes:
     found, content = cv2.imencode(".jp2", values.astype(np.uint16), [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
     assert found

@@ -1,14 +1,19 @@
 """Classes of too few pages are refused with the way out, left out, or in training only."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from flat_pages import opened, picture, write
+from forked import python
 
 from docclf.data.folds import assign_folds, read_folds, split_pages
-from docclf.data.pages import Pages
+from docclf.data.pages import Pages, read_folder
+from docclf.data.reading.folders import tell_once
 from docclf.errors import ConfigError, DataError
+from docclf.training.validation import Validation
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -106,3 +111,98 @@ def test_dropping_all_but_one_is_refused(scarce: Path) -> None:
 def test_another_word_is_refused(scarce: Path) -> None:
     with pytest.raises(ConfigError, match=r"`data\.rare_classes` to be raise or drop or train, got some"):
         opened(scarce, rare_classes="some")
+
+
+def _exclude(root: Path) -> dict[str, Path]:
+    write(root / "exclude.csv", "ID", "c.png")
+    return {"exclude": root / "exclude.csv"}
+
+
+def _correct(root: Path) -> dict[str, Path]:
+    write(root / "corrections.csv", "ID,old,new", "c.png,c,")
+    return {"corrections": root / "corrections.csv"}
+
+
+def _relabel(root: Path) -> dict[str, Path]:
+    write(root / "corrections.csv", "ID,old,new", "c.png,c,a")
+    return {"corrections": root / "corrections.csv"}
+
+
+def _damage(root: Path) -> dict[str, str]:
+    (root / "c.png").write_bytes(b"")
+    return {"on_error": "drop"}
+
+
+def _lose(root: Path) -> dict[str, str]:
+    (root / "c.png").unlink()
+    return {"on_error": "drop"}
+
+
+def _never_have(root: Path) -> dict[str, str]:
+    rows = (root / "train.csv").read_text(encoding="utf-8").replace("c.png,c\n", "")
+    write(root / "train.csv", rows)
+    write(root / "meta.csv", "target,class_name", "a,a", "b,b", "c,c")
+    return {}
+
+
+EMPTIED = pytest.mark.parametrize("empty", [_exclude, _correct, _relabel, _damage, _lose, _never_have])
+
+
+@EMPTIED
+@pytest.mark.parametrize("split_file", [False, True])
+def test_a_class_that_has_lost_all_its_pages_is_rare(
+    scarce: Path, empty: Callable[[Path], dict[str, Any]], split_file: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_once.cache_clear()
+    data = opened(scarce, **empty(scarce))
+    assert data.pages.targets == ["a", "b", "c"] and "c.png" not in [*data.pages.train.ids][6:]
+    write(scarce / "folds.csv", "ID,fold", *(f"{name},{i // 2 % 3}" for i, name in enumerate(data.pages.train.ids)))
+    validation = Validation(folds=3, split_file=str(scarce / "folds.csv") if split_file else None)
+    with pytest.raises(DataError, match=r"got none that can be used of c\. .*data\.rare_classes=drop"):
+        validation.assign(data)
+    assert sorted(set(validation.assign(data, "train").tolist())) == [0, 1, 2]
+    assert "Never predicted, since no training page of the class can be used: c." in caplog.text
+
+
+@EMPTIED
+def test_a_class_that_has_lost_all_its_pages_is_dropped(
+    scarce: Path, empty: Callable[[Path], dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_once.cache_clear()
+    data = opened(scarce, rare_classes="drop", n_folds=3, **empty(scarce))
+    assert data.pages.targets == ["a", "b"] and data.pages.emptied == []
+    assert data.pages.test is not None and data.pages.test.ids == ["t1.png", "t2.png"]
+    assert "in the test too: c (0)." in caplog.text
+    assert len(Validation(folds=3).assign(data)) == len(data.pages.train)
+
+
+def test_a_class_of_meta_csv_that_no_page_has_is_told_and_allowed(
+    scarce: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _never_have(scarce)
+    write(scarce / "test.csv", "ID,target", "t1.png,b", "t2.png,a")
+    data = opened(scarce)
+    assert "meta.csv has classes of which train.csv has no page: c." in caplog.text
+    assert Validation(folds=3).assign(data).tolist() and data.pages.emptied == []
+
+
+def test_a_folder_whose_pages_are_all_excluded_is_rare(tmp_path: Path) -> None:
+    for i, place in enumerate(["a/0.png", "a/1.png", "b/0.png", "b/1.png", "c/0.png"]):
+        (tmp_path / "root" / place).parent.mkdir(parents=True, exist_ok=True)
+        picture(tmp_path / "root" / place, 40 * i)
+    write(tmp_path / "exclude.csv", "ID", "c/0.png")
+    data = opened(tmp_path / "root", read_folder, exclude=tmp_path / "exclude.csv")
+    with pytest.raises(DataError, match="none that can be used of c"):
+        Validation(folds=2).assign(data)
+
+
+def test_the_look_at_a_data_set_refuses_what_a_training_would(scarce: Path, tmp_path: Path) -> None:
+    given = ("data=csv", f"data.root={scarce}", "data.near_duplicates=null")
+    status, output = python("docclf.data", *given, cwd=tmp_path, warn=False)
+    assert status == 1 and "of every class for validation.folds=3, got fewer of c (1)" in output
+    for rare in ("drop", "train"):
+        status, output = python("docclf.data", *given, f"data.rare_classes={rare}", cwd=tmp_path, warn=False)
+        assert status == 0, output
+    write(scarce / "exclude.csv", "ID", "c.png")
+    status, output = python("docclf.data", *given, f"data.exclude={scarce / 'exclude.csv'}", cwd=tmp_path, warn=False)
+    assert status == 1 and "none that can be used of c" in output

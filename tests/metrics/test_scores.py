@@ -9,8 +9,16 @@ from sklearn.metrics import f1_score
 
 from docclf.errors import DataError
 from docclf.metrics import resampling
-from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores, interval
+from docclf.metrics.resampling import (
+    NO_INTERVAL,
+    Difference,
+    chance_of_guessing,
+    compare_scores,
+    interval,
+    interval_text,
+)
 from docclf.metrics.scores import f1_per_class, macro_f1
+from docclf.results.facts import foretold_text
 
 Indices = NDArray[np.int64]
 
@@ -129,6 +137,15 @@ def test_equal_predictions_differ_by_nothing_and_neither_is_better() -> None:
     found = compare_scores(labels, labels[::-1], labels[::-1], 3)
     assert found == Difference(0, 0, 0, 0.5, 0.95)
     assert str(found) == "+0.000 (95 % interval +0.000 to +0.000, better in 50 % of resamples)"
+
+
+def test_where_resamples_cannot_differ_no_point_is_called_an_interval() -> None:
+    labels = np.array([0, 0, 1, 1])
+    for predicted in (labels, np.zeros(4, dtype=int)):
+        assert interval_text(*interval(labels, predicted, 2)) == NO_INTERVAL
+    assert str(compare_scores(labels, labels, np.zeros(4, dtype=int), 2)).startswith(f"+0.667 ({NO_INTERVAL}, better")
+    assert interval_text(*interval(labels, np.array([0, 1, 1, 1]), 2)).startswith("95 % interval 0.333 to ")
+    assert foretold_text({"macro_f1": 1.0, "low": 1.0, "high": 1.0}).endswith(f"1.000 ({NO_INTERVAL})")
 
 
 def test_draws_are_the_same_each_time_and_change_with_the_seed() -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import LABELS, NAMES, TARGETS, make_run
 from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.dataset import PageArray
-from docclf.results.quality.labels import find_wrong_labels, read_label_issues, write_label_issues
+from docclf.errors import DataError
+from docclf.results.quality.labels import find_wrong_labels, read_label_issues, suspects_of, write_label_issues
+from docclf.results.reading import read_run
 
 Simulated = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
@@ -237,3 +240,21 @@ print(json.dumps([before, "cleanlab" in sys.modules, "torch" in sys.modules, n])
     assert done.stderr == "", "not a word to the user either"
     before, after, torch, found = json.loads(done.stdout)
     assert (before, after, torch) == (False, True, False) and found > 0
+
+
+@pytest.mark.parametrize("wrong", [[], [2], [2, 12]])
+def test_without_the_table_they_are_found_from_the_predictions(tmp_path: Path, wrong: list[int]) -> None:
+    predicted = LABELS.copy()
+    predicted[wrong] = (predicted[wrong] + 1) % 3
+    run = read_run(make_run(tmp_path, predicted))
+    found = suspects_of(run)
+    assert [(one.page, one.given) for one in found] == [(f"쪽, {i}.png", TARGETS[LABELS[i]]) for i in wrong]
+    shares = run.predictions.probabilities
+    write_label_issues(tmp_path, run.predictions.ids, LABELS, NAMES, TARGETS, shares, None)
+    assert suspects_of(run) == found == read_label_issues(tmp_path)
+
+
+def test_where_nobody_knows_what_the_targets_mean_no_label_is_called_right(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, LABELS, data={}))
+    with pytest.raises(DataError, match=r"or a result\.yaml that names the targets.*: 0 is none\. Train again"):
+        suspects_of(run)

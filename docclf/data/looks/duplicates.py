@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.hashing import HASH_BITS
+from docclf.data.cache.store import remember
+from docclf.data.formats import DECODER
 
 _BLOCK = 1024
 
@@ -27,6 +31,20 @@ def similar_pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, in
         rows, columns = np.nonzero(products >= HASH_BITS - 2 * max_bits)
         found += [(start + int(a), start + int(b)) for a, b in zip(rows, columns, strict=True) if a < b]
     return sorted(found)
+
+
+def known_pairs(
+    hashes: NDArray[np.int8], digests: Sequence[str], max_bits: int, cache_dir: Path | None
+) -> list[tuple[int, int]]:
+    """As `similar_pairs`, from the cache where they were looked for before.
+
+    Args:
+        digests: Hash of each page's content, by which they are found there.
+        cache_dir: Of decoded pages; None for the user's cache folder.
+    """
+    seen = hashlib.sha256(f"{DECODER} {max_bits} {' '.join(digests)}".encode()).hexdigest()[:24]
+    pairs = remember(cache_dir, f"pairs-v3-{seen}", lambda: similar_pairs(hashes, max_bits))
+    return [(a, b) for a, b in pairs]
 
 
 def merge_groups(n: int, groups: Sequence[str] | None, pairs: Sequence[tuple[int, int]]) -> list[str]:

@@ -119,6 +119,8 @@ def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
             f"Expected at least 2 classes in {root / 'train.csv'}, got {len(used & names.keys())}"
             f"{_unlike(used, set(names))}."
         )
+    if unused := sorted(names.keys() - used, key=_in_order):
+        tell_once(f"{root / 'meta.csv'} has classes of which train.csv has no page: {some(unused)}.")
     targets = sorted(names, key=_in_order)
     return Classes(targets, [names[target] for target in targets], written_of(given))
 

@@ -25,13 +25,22 @@ _told: set[tuple[int, int]] = set()
 
 
 def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
-    """Grey values of a loaded image of more than 8 bits, which Pillow would clip and not scale; 0 is black."""
+    """Grey values of a loaded image that `has_range`; 0 is black."""
     values, tags = np.asarray(image), image.tag_v2 if isinstance(image, TiffImageFile) else {}
     is_signed = tags.get(SAMPLEFORMAT) == (2,)
-    if tags and image.mode == "I" and not is_signed:  # of 32 bits, which Pillow takes for signed
+    if image.mode == "L":  # which Pillow takes for unsigned
+        values = values.view(np.int8)
+    elif tags and image.mode == "I" and not is_signed:  # of 32 bits, which Pillow takes for signed
         values = values.view(np.uint32)
-    grey = to_8_bits(values, name, 15 if is_signed else 16)
+    grey = to_8_bits(values, name, 8 * min(values.itemsize, 2) - is_signed)
     return 255 - grey if tags.get(PHOTOMETRIC_INTERPRETATION) == 0 else grey
+
+
+def has_range(image: Image.Image) -> bool:
+    """Whether an image has grey values of more than 8 bits, which Pillow would clip and not scale, or signed ones."""
+    if image.mode == "L":
+        return isinstance(image, TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (2,)
+    return image.mode.startswith("I") or image.mode == "F"
 
 
 def to_8_bits(values: NDArray[Any], name: str = "", room: int = 16) -> NDArray[np.uint8]:
@@ -39,14 +48,15 @@ def to_8_bits(values: NDArray[Any], name: str = "", room: int = 16) -> NDArray[n
 
     Args:
         values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white, but for a
-            few, such as dead pixels of a camera.
+            few, such as dead pixels of a camera. Where numbers are negative, the least one is black, but for a few.
         name: Of the file, for a message.
         room: Bits that the file has for a value that is not beyond 16 bits.
     """
-    if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF:
+    least = _bottom(values)
+    if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF and not least:
         return _scaled(values.clip(0).astype(np.uint16), room, name)
     with np.errstate(all="ignore"):  # what a damaged file may hold
-        finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(0)
+        finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(least) - least
         return ((finite / (_top(finite) or 1.0)).clip(0, 1) * 255).astype(np.uint8)
 
 
@@ -56,6 +66,15 @@ def _top(values: NDArray[Any]) -> float:
         return 0.0
     some = values.ravel()[:: max(1, values.size >> 20)]
     return float(np.quantile(some, 0.999, method="lower")) or float(values.max())
+
+
+def _bottom(values: NDArray[Any]) -> float:
+    """The least value, but for one in a thousand; 0 where that is not negative."""
+    if values.dtype.kind == "u" or not values.size:
+        return 0.0
+    some = values.ravel()[:: max(1, values.size >> 20)].astype(np.float64)
+    some = np.nan_to_num(some, posinf=0.0, neginf=0.0)
+    return min(0.0, float(np.quantile(some, 0.001, method="higher")))
 
 
 def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:

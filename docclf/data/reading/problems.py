@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from docclf.data.reading.names import composed
+from docclf.data.reading.folders import tell_once
+from docclf.data.reading.names import composed, count_of
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
 from docclf.safety.cells import uncell, write_csv
@@ -51,6 +52,24 @@ class Problem(str):
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write all problems, with the columns page, problem and found_by; `read_exclusions` reads them."""
     write_csv(path, COLUMNS, ([one.page, one.what, one.found_by] for one in problems))
+
+
+def refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> None:
+    """With `on_error=drop`, warn of pages that cannot be used.
+
+    Raises:
+        DataError: There are some, with `on_error=raise`.
+    """
+    if problems and on_error == "raise":
+        raise DataError(
+            f"Expected pages in {root} that can all be used, got {len(problems)} that cannot:\n  "
+            + "\n  ".join(problems)
+            + "\nFix them, or leave them out with data.on_error=drop."
+        )
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[:20])
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        tell_once(f"Left out {count_of(len(problems), 'page')} of {root} that cannot be used:{shown}{more}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.metrics.calibration import calibration_error
-from docclf.metrics.resampling import interval
+from docclf.metrics.resampling import interval, interval_text
 from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.pictures import write_confusion
 from docclf.results.quality.comparison import number, table
@@ -51,7 +51,7 @@ def write_evaluation(
     more = [f"and {len(worst) - _MOST} better ones"] if len(worst) > _MOST else []
     return "\n".join(
         [
-            f"macro-F1 {macro_f1(labels, predicted, n_classes):.3f} (95 % interval {low:.3f} to {high:.3f}), "
+            f"macro-F1 {macro_f1(labels, predicted, n_classes):.3f} ({interval_text(low, high)}), "
             f"accuracy {np.mean(labels == predicted):.3f}, calibration error {error:.3f}",
             *table([["class", "precision", "recall", "F1", "pages"], *shown], right=True),
             *more,

@@ -18,6 +18,7 @@ from docclf.safety.cells import uncell, write_csv
 
 if TYPE_CHECKING:
     from docclf.data.looks.measures import Images
+    from docclf.results.reading import Run
 
 NAME = "label_issues.csv"
 _COLUMNS = ("ID", "given", "suggested", "score", "same_as", "given_name", "suggested_name")
@@ -90,6 +91,30 @@ def write_label_issues(
     ]
     write_captioned(picture, list(images[worst]), captions)
     return len(pages)
+
+
+def suspects_of(run: Run) -> list[Suspect]:
+    """Labels of a run that look wrong: those in its file, or else, as in most trials, found from its predictions.
+
+    Raises:
+        DataError: The file is damaged; or without it, it is not known which class each target is.
+    """
+    if (run.folder / NAME).is_file():
+        return read_label_issues(run.folder)
+    predictions, targets = run.predictions, list(run.classes)
+    index = {target: label for label, target in enumerate(targets)}
+    if strange := [target for target in predictions.targets if target not in index]:
+        raise DataError(
+            f"Expected {NAME} in {run.folder}, or a result.yaml that names the targets of oof.csv, got neither: "
+            f"{strange[0]} is none. Train again with refit=all, which writes {NAME}."
+        )
+    labels = np.array([index[target] for target in predictions.targets], dtype=np.int64)
+    rows, scores = find_wrong_labels(labels, predictions.probabilities)
+    found = zip(rows.tolist(), scores.tolist(), strict=True)
+    return [
+        Suspect(predictions.ids[row], predictions.targets[row], targets[predictions.predicted[row]], round(score, 6))
+        for row, score in found
+    ]
 
 
 def read_label_issues(run: Path) -> list[Suspect]:

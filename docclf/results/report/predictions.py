@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from docclf.errors import DataError
 from docclf.metrics.scores import f1_per_class
 from docclf.results.floors import classifier
-from docclf.results.quality.labels import Suspect, read_label_issues
+from docclf.results.quality.labels import Suspect, suspects_of
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
 from docclf.results.study.verdict import ENSEMBLE
@@ -150,12 +150,12 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
 
 
 def suspected(winner: Predicted) -> list[Suspect]:
-    """Content of the run's label_issues.csv with names of classes, the worst first; empty without one."""
+    """Labels of the run that look wrong with names of classes, the worst first; empty where they cannot be found."""
     names = winner.run.classes
     try:
         return [
             replace(one, given=names.get(one.given, one.given), suggested=names.get(one.suggested, one.suggested))
-            for one in read_label_issues(winner.run.folder)
+            for one in suspects_of(winner.run)
         ]
     except DataError as error:
         log.warning(f"The report is without suspected labels: {error}")

@@ -17,6 +17,7 @@ from docclf.files import link
 from docclf.inference.description import FOLDER, join_models
 from docclf.inference.doubt import make_doubt
 from docclf.metrics.calibration import with_temperature
+from docclf.metrics.resampling import interval_text
 from docclf.metrics.scores import macro_f1
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import versions
@@ -85,7 +86,7 @@ def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config:
     found = choice.estimate
     text = (
         f"exported is the mean of {len(choice.weights)} trials: {found.score:.3f} on pages that did not choose them "
-        f"(95 % interval {found.low:.3f} to {found.high:.3f}), {found.difference} over one trial, at "
+        f"({interval_text(found.low, found.high)}), {found.difference} over one trial, at "
         f"{choice.cost:.1f} times the operations of trial {verdict.number}"
     )
     runs = [f"{FINALISTS}/{rescored[number].name}" for number in choice.weights]

@@ -9,7 +9,7 @@ from PIL import Image
 from small_models import CLASS_NAMES, TARGETS
 
 import docclf
-from docclf.errors import DataError
+from docclf.errors import ConfigError, DataError
 
 Rows = Callable[..., list[list[str]]]
 
@@ -48,3 +48,48 @@ def test_a_page_that_cannot_be_read_is_named(model: Path, tmp_path: Path) -> Non
         docclf.load_model(model, device="cpu")([bad])
     with pytest.raises(DataError, match="no folder"):
         docclf.load_model(tmp_path / "none")
+
+
+@pytest.mark.parametrize("mode", ["HSV", "La", "RGBa", "PA", "YCbCr", "LAB", "RGBX", "I", "I;16B", "I;16L", "I;16N"])
+def test_pictures_of_modes_that_no_file_has_are_taken(model: Path, mode: str) -> None:
+    loaded = docclf.load_model(model, device="cpu")
+    size = (30, 40)
+    via = {"La": "LA", "RGBa": "RGBA"}.get(mode, "RGB")
+    light = Image.new(via, size, "white")
+    odd = Image.new(mode, size, 65535) if mode.startswith("I") else light.convert("P" if mode == "PA" else mode)
+    found = loaded([odd.convert(mode) if mode == "PA" else odd, Image.new("RGB", size, "white")]).probabilities
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+
+
+def _closed() -> Image.Image:
+    image = Image.new("RGB", (5, 5))
+    image.close()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (Image.new("RGB", (0, 5)), r"got page 1, counted from 0, Image .*it has 0 x 5 pixels"),
+        (_closed(), r"got page 1, counted from 0, Image .*closed image"),
+        ("none.png", r"got page 1, counted from 0, none\.png: FileNotFoundError"),
+        (None, r"got page 1, counted from 0, NoneType None\. Say model\(\['page\.png'\]\)"),
+        (b"GIF89a", r"got page 1, counted from 0, bytes b'GIF89a'\. Say"),
+        (np.zeros((3, 3)), r"page 1, counted from 0, ndarray .*Say model\(\[PIL\.Image\.fromarray\(page\)\]\)"),
+    ],
+)
+def test_a_page_that_cannot_be_taken_is_called_by_its_place(model: Path, page: object, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        docclf.load_model(model, device="cpu")([Image.new("RGB", (5, 5)), page])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("pages", [None, 3, "page.png", b"x", {"page.png": 1}, Image.new("L", (5, 5))])
+def test_what_is_no_list_of_pages_is_refused(model: Path, pages: object) -> None:
+    with pytest.raises(DataError, match=r"Expected a list of paths or Pillow images, got .*Say model\(\[page\]\)"):
+        docclf.load_model(model, device="cpu")(pages)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", [None, "meta", "gpu", "cuda:99", 3.5])
+def test_a_device_that_there_is_not_is_refused(model: Path, device: object) -> None:
+    with pytest.raises(ConfigError, match=r"`device` to be auto or one of this machine, got .*Say device='auto'"):
+        docclf.load_model(model, device=device)  # type: ignore[arg-type]

@@ -1,18 +1,22 @@
 """Every page that is asked for has a row, readable or not, in the order of what asks."""
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from predict_files import read, shares
 from small_models import TARGETS
 
 from docclf.errors import ConfigError
+from docclf.inference.columns import classes_of
 from docclf.inference.predictor import Answers, Predictor
+from docclf.predict import predict
 
 
 def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(
@@ -36,6 +40,23 @@ def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(
     assert reasons[0] == "ValueError: the file is empty" and reasons[1].startswith("UnidentifiedImageError")
     assert reasons[2].startswith("no such file in ")
     assert "3 of 9 pages could not be read" in caplog.text and f"{names[4]}: Unidentified" in caplog.text
+
+
+@pytest.mark.parametrize("names", [["ID", "target", "confidence"], ["problem", "ID", "ID (class)"]])
+def test_no_two_columns_are_called_alike(
+    compose_config: Any, model: Path, pages_root: Path, tmp_path: Path, names: list[str]
+) -> None:
+    shutil.copytree(model, tmp_path / "run")
+    path = tmp_path / "run" / "model" / "model.yaml"
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**described, "class_names": names}), encoding="utf-8")
+    given = (f"run='{tmp_path / 'run'}'", f"data.root='{pages_root}'", "device=cpu")
+    predict(compose_config(*given, config="predict"), tmp_path)
+    header, *rows = read(tmp_path / "predictions.csv")
+    assert len(set(header)) == len(header) and classes_of(header[3:-1]) == names
+    with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        named = [[row["ID"], row["target"], row["confidence"], row["problem"]] for row in csv.DictReader(file)]
+    assert named == [[*row[:3], row[-1]] for row in rows]
 
 
 def test_a_batch_of_nothing_but_unreadable_pages_is_no_obstacle(run_predict: Any, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_labelled_pages_are_scored_as_scikit_learn_scores_them(
         assert np.allclose(found, expected, atol=1e-6, equal_nan=True)
     accuracy = np.mean([a == b for a, b in zip(truth, predicted, strict=True)])
     score = f1_score(truth, predicted, average="macro")
-    assert f"macro-F1 {score:.3f} (95 % interval " in caplog.text and f"accuracy {accuracy:.3f}" in caplog.text
+    assert f"macro-F1 {score:.3f} (no interval: all pages" in caplog.text and f"accuracy {accuracy:.3f}" in caplog.text
     assert "Scored on 24 of 24 pages:" in caplog.text
     with Image.open(tmp_path / "mine" / "all_confusion.png") as image:
         assert np.asarray(image).std() > 10
@@ -54,6 +54,17 @@ def test_some_labelled_pages_are_scored_and_counted(
     assert "Scored on 6 of 9 pages, 2 without a label, 1 not readable:" in caplog.text
     table = read(tmp_path / "predictions_classes.csv")[1:]
     assert [row[4] for row in table] == ["3", "1", "2"], "both targets and names of classes were understood"
+
+
+def test_few_pages_have_no_interval(
+    run_predict: Any, pages_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    names = [f"{path.name},0" for path in sorted((pages_root / "test").iterdir())[:1]]
+    shutil.copytree(pages_root / "test", tmp_path / "root" / "test")
+    (tmp_path / "root" / "one.csv").write_text("\n".join(["ID,target", *names]), encoding="utf-8")
+    run_predict(tmp_path / "root" / "one.csv")
+    assert "(no interval: all pages of a class are predicted alike), accuracy" in caplog.text
 
 
 def test_calibration_error_is_that_of_all_probabilities(

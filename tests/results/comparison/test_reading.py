@@ -1,5 +1,8 @@
 """What a run left in its folder, read back and checked."""
 
+import csv
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,9 @@ import pytest
 from made_runs import LABELS, NAMES, TARGETS, make_run, make_two, shares_of
 from numpy.typing import NDArray
 
+import docclf
 from docclf.errors import DataError
+from docclf.inference.folder import find_model
 from docclf.results.quality.comparison import compare_runs
 from docclf.results.reading import baseline_run, read_predictions, read_run
 from docclf.results.run import write_result
@@ -24,17 +29,41 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, predicted: tu
     assert read_run(tmp_path).classes == dict(zip(TARGETS, NAMES, strict=True))
 
 
-@pytest.mark.parametrize("names", [["fold", "ID", "target"], ["ID", "target", "fold"], ["target", "fold", "ID"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["fold", "ID", "target"],
+        ["ID", "target", "fold"],
+        ["target", "fold", "ID"],
+        ["ID", "ID (class)", "ID (class) (class)"],
+        ["problem", "confidence (class)", "confidence"],
+    ],
+)
 def test_a_class_may_be_called_as_a_column_is(
     tmp_path: Path, predicted: tuple[NDArray[np.int64], ...], names: list[str]
 ) -> None:
     a = read_run(make_run(tmp_path / "a", predicted[0], names=names, test=True))
     assert a.predictions.class_names == names and a.predictions.folds is not None
+    assert list(a.classes.values()) == names
+    with (tmp_path / "a" / "oof.csv").open(encoding="utf-8", newline="") as file:
+        assert max(Counter(next(csv.reader(file))).values()) == 1, "no two columns are called alike"
     assert a.test is not None and a.test.class_names == names and a.test.folds is None
     assert (a.test.predicted == predicted[0][:-5]).all()
     b = make_run(tmp_path / "b", predicted[1], names=names, test=True)
     text = compare_runs(tmp_path / "a", b)
     assert "21 out-of-fold pages:" in text and "16 test pages:" in text
+
+
+def test_a_file_of_an_earlier_release_whose_class_is_called_as_a_column_is_read(
+    tmp_path: Path, predicted: tuple[NDArray[np.int64], ...]
+) -> None:
+    names = ["fold", "ID", "target"]
+    make_run(tmp_path, predicted[0], names=names)
+    path = tmp_path / "oof.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(" (class)", ""), encoding="utf-8")
+    assert path.read_text(encoding="utf-8").startswith("ID,target,fold,fold,ID,target\n")
+    run = read_run(tmp_path)
+    assert list(run.classes.values()) == names and (run.predictions.predicted == predicted[0]).all()
 
 
 def test_whole_numbers_as_a_spreadsheet_writes_them_are_probabilities(tmp_path: Path) -> None:
@@ -108,6 +137,25 @@ def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
         DataError, match=r"whose winner is its baseline\. Name two runs: python -m docclf\.compare RUN_A RUN_B"
     ):
         baseline_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        read_run,
+        baseline_run,
+        find_model,
+        docclf.best_config,
+        docclf.read_search,
+        docclf.load_model,
+        lambda folder: compare_runs(folder, folder),
+    ],
+)
+def test_a_search_that_was_stopped_in_its_first_trial_is_called_so(tmp_path: Path, look: Callable[[Path], Any]) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "multirun.yaml").write_text("hydra: {}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a search with a finished trial in .*Give the command of the search again"):
+        look(tmp_path)
 
 
 def test_runs_that_are_none_or_did_not_finish_are_refused_with_what_they_are(
