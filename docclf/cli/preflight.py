@@ -16,6 +16,7 @@ from docclf.cli.combinations import check_combinations
 from docclf.cli.leaves import check_leaves
 from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
+from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.permission import allowed
@@ -33,11 +34,13 @@ log = logging.getLogger(__name__)
 _FEW_STEPS = 20  # of a training's optimizer
 _SUBDIR = "${hydra.job.num}"
 
-# What changes nothing where a head alone is fitted.
+# What changes nothing where a head alone is fitted, and what does below these.
 OF_NETS = (
-    *("optimizer", "scheduler", "data.batch_size", "data.balance", "validation.epochs", "validation.max_batch_size"),
-    *("model.drop_rate", "model.label_smoothing", "model.layer_decay", "model.batch_norm", "model.ema"),
+    *("optimizer", "scheduler", "trainer", "callbacks", "data.batch_size", "data.balance", "validation.epochs"),
+    *("validation.max_batch_size", "validation.prune_after", "model.drop_rate", "model.label_smoothing"),
+    *("model.layer_decay", "model.batch_norm", "model.ema", "model.loss", "model.net"),
 )
+_OF_HEADS = ("trainer", "trainer.accelerator", "trainer.precision")
 
 
 def require_root(cfg: DictConfig) -> None:
@@ -212,7 +215,8 @@ def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
     trained = n_pages - n_pages // n_folds
     if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
         log.info(
-            f"A training makes only {steps} steps: {trained} pages in batches of {batch_size}, {epochs} epochs. "
+            f"A training makes only {count_of(steps, 'step')}: {count_of(trained, 'page')} in batches of {batch_size}, "
+            f"{count_of(epochs, 'epoch')}. "
             "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
         )
 
@@ -222,6 +226,10 @@ def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         return
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    unused = [key for key in keys if any(key == name or key.startswith(f"{name}.") for name in OF_NETS)]
+    unused = [
+        key
+        for key in keys
+        if key not in _OF_HEADS and any(key == name or key.startswith(f"{name}.") for name in OF_NETS)
+    ]
     if unused:
         log.warning(f"{', '.join(unused)}: no effect with model.tune=head. To fine-tune, say model.tune=last or all.")

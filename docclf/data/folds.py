@@ -112,11 +112,14 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
     if lost:
         raise DataError(
             f"Expected a fold from 0 to {n_folds - 1} for every page in {path}, "
-            f"got others for {len(lost)} of {len(ids)}: {', '.join(lost[:10])}."
+            f"got others for {len(lost)} of {len(ids)}: {', '.join(lost[:10])}. Write one for each."
         )
     folds = np.array([int(fold) for fold in given], dtype=np.int64)
     if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
-        raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}.")
+        raise DataError(
+            f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}. "
+            f"Say validation.folds={len(set(folds.tolist()) - {-1})}."
+        )
     return folds
 
 

@@ -142,11 +142,13 @@ class PageClassifier(pl.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (n, num_classes) for RGB images of shape (n, 3, height, width) in [0, 1]."""
         normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = (self.net if self.training else self.kept)(normalised)
+        net = self.net if self.training else self.kept
+        given = next((parameter.dtype for parameter in net.parameters()), normalised.dtype)  # with trainer.precision
+        logits: Tensor = net(normalised.to(given))
         if logits.shape[1:] != (self.num_classes,):
             shapes = f"(n, {self.num_classes}), a number for each class, got {tuple(logits.shape)}"
             raise ConfigError(f"Expected the net to return logits of shape {shapes}. Change its last layer.")
-        return logits
+        return logits if given.itemsize > 2 else logits.float()
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(list(parameter_groups(self.net, self.layer_decay)))
@@ -174,7 +176,8 @@ class PageClassifier(pl.LightningModule):
         if self.loss is not None:
             loss = self.loss(logits, labels)
         else:
-            loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
+            weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+            loss = F.cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing)
         self._loss += loss.detach()  # on the device: to look at it would stop the GPU at every step
         self._n_batches += 1
         return loss

@@ -149,6 +149,17 @@ def test_the_same_command_gives_the_same_scores_and_another_seed_others(cfg: Dic
     assert (tmp_path / "a" / "oof.csv").read_bytes() != (tmp_path / "c" / "oof.csv").read_bytes()
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", *slowly("16-true", "64-true", "bf16-mixed")])
+def test_a_net_of_any_precision_is_trained_and_gives_32_bit_numbers(
+    precision: str, cfg: DictConfig, tmp_path: Path
+) -> None:
+    cfg.trainer.precision, cfg.model.class_weights, cfg.augment.mixup = precision, True, 0.2
+    score = train(cfg, tmp_path)
+    assert score is not None and 0 <= score <= 1
+    rows = [[float(value) for value in list(row.values())[-3:]] for row in oof_of(tmp_path)]
+    assert np.allclose(np.sum(rows, axis=1), 1, atol=1e-4)
+
+
 def test_a_single_split_scores_its_own_pages_alone(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.validation.folds, cfg.validation.run_folds = 4, 1
     score = train(cfg, tmp_path)
