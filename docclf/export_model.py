@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from docclf import CONF_DIR
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
+from docclf.safety.faults import told
 from docclf.safety.targets import whitelist
 from docclf.safety.untrusted import inside, read_config
-from docclf.sweeper.run.faults import told
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,8 +20,8 @@ from docclf.cli.leaves import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, tell_caller
+from docclf.safety.faults import told
 from docclf.safety.targets import whitelist
-from docclf.sweeper.run.faults import told
 
 if TYPE_CHECKING:
     import numpy as np

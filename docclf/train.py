@@ -25,10 +25,10 @@ from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, MachineError
 from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
+from docclf.safety.faults import fault_of
 from docclf.safety.targets import build, whitelist
 from docclf.sweeper import current_trial
 from docclf.sweeper.job.current import is_trial
-from docclf.sweeper.run.faults import fault_of
 
 if TYPE_CHECKING:
     from docclf.loggers.run import RunLoggers
@@ -69,7 +69,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
 
 
 def _fault_of(error: Exception, folder: Path) -> MachineError | None:
-    """See `docclf.sweeper.run.faults.fault_of`; here, since what an exception came from is lost between processes."""
+    """See `docclf.safety.faults.fault_of`; here, since what an exception came from is lost between processes."""
     if is_trial():
         return fault_of(error)
     from docclf.sweeper.space.grammar import typed  # which takes longer to import than a command to say its help

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from docclf import __version__
 from docclf.errors import DocclfError
+from docclf.safety.faults import told
 from docclf.safety.untrusted import escape_logs, plain
-from docclf.sweeper.run.faults import told
 
 
 @contextmanager

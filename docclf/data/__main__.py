@@ -19,6 +19,7 @@ from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of
 from docclf.errors import DocclfError
+from docclf.safety.faults import told
 from docclf.safety.targets import build, whitelist
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def main(cfg: DictConfig) -> None:
     """The command: look at the pages of a data set."""
     try:
         look(cfg, Path(HydraConfig.get().runtime.output_dir))
-    except DocclfError as error:
-        log.error(f"{type(error).__name__}: {error}")
+    except (DocclfError, OSError) as error:
+        log.error(told(error))
         raise SystemExit(1) from error
 
 

@@ -63,8 +63,8 @@ class DocclfSweeper(Sweeper):
                 none can succeed, too many failed, or the machine did.
         """
         from docclf.safety.allow import require_allowed
+        from docclf.safety.faults import fault_of
         from docclf.safety.untrusted import escape_logs
-        from docclf.sweeper.run.faults import fault_of
         from docclf.sweeper.run.finalists.scoring import run_finalists
         from docclf.sweeper.run.opening.settings import check_settings
         from docclf.sweeper.run.opening.study import open_study

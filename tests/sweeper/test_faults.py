@@ -10,7 +10,7 @@ import pytest
 from slowly import slowly
 
 from docclf.errors import DataError, MachineError
-from docclf.sweeper.run.faults import fault_of, told
+from docclf.safety.faults import fault_of, told
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENODEV", "ENOTCONN", "EFBIG")
 

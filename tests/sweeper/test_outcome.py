@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from optuna.trial import TrialState, create_trial
 
 from docclf.errors import error_text
-from docclf.sweeper.run.faults import fault_of
+from docclf.safety.faults import fault_of
 from docclf.sweeper.study.outcome import outcome_of, violations
 
 TRIAL = create_trial(state=TrialState.RUNNING)

@@ -18,8 +18,8 @@ from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.allow import require_allowed
+from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import reading
-from docclf.sweeper.run.faults import fault_of
 
 if TYPE_CHECKING:
     import optuna

@@ -20,10 +20,10 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from omegaconf import open_dict
 
 from docclf import quick_imports
+from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import escape_logs
 from docclf.sweeper.hydra_private import BasicLauncher, returned
 from docclf.sweeper.job.trial import in_worker
-from docclf.sweeper.run.faults import fault_of
 
 # Of a worker process, its one.
 _launchers: list[BasicLauncher] = []

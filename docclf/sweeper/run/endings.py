@@ -13,10 +13,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import InputError, error_text, safe_text
+from docclf.safety.faults import fault_of
 from docclf.sweeper.config import Settings
 from docclf.sweeper.job.task import TaskEndedError
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext

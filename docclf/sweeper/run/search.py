@@ -14,10 +14,10 @@ from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import MachineError, error_text
+from docclf.safety.faults import fault_of
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.endings import Endings
-from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext

@@ -8,9 +8,9 @@ import optuna
 from optuna.trial import TrialState
 
 from docclf.errors import DocclfError, SearchError, error_text
+from docclf.safety.faults import fault_of
 from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.faults import fault_of
 from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext
