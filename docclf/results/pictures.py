@@ -13,16 +13,21 @@ from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from docclf.files import replacing
 from docclf.metrics.calibration import Reliability
+from docclf.safety.untrusted import one_line
 
 log = logging.getLogger(__name__)
 logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it tells of its cache
 
+_DPI = 100
+_WIDEST = 30  # columns of a name
+_MOST_NAMED, _MOST_COUNTS = 200, 3000  # names and counts in a confusion matrix: more take long
+_ROWS, _MOST_PICTURED = 50, 500  # classes below one another, and in all, of a picture of examples
 _P = ParamSpec("_P")
 
 
@@ -64,6 +69,11 @@ def font_families() -> list[str]:
     return list(dict.fromkeys(families))
 
 
+def _fonts(texts: Sequence[str]) -> list[str]:
+    # Matplotlib looks every family up for every text, many times.
+    return font_families()[: 1 if all(map(str.isascii, texts)) else None]
+
+
 @harmless
 def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> None:
     """Draw a confusion matrix with counts, a row a true class, shaded by the share of the row.
@@ -81,45 +91,47 @@ def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Se
     n = len(names)
     counts = np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(3 + 0.4 * n, 30)
+    shown = [shorten(name, _WIDEST) for name in names]
+    room = max(0, *(sum(_widths(name)) - 12 for name in shown))
+    side = min(3 + 0.4 * n + 0.1 * room, 30)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    families = font_families()
-    # A name may hold dollar signs, which are no formulas.
-    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(n), names, family=families, parse_math=False, **turned)
-    axes.set_yticks(range(n), names, family=families, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    for row, column in zip(*np.nonzero(counts), strict=True):
+    if n > _MOST_NAMED:  # the axes have the numbers of classes, from 0
+        return figure
+    # A name may hold dollar signs, which are no formulas.
+    style: dict[str, Any] = {"family": _fonts(shown), "parse_math": False, "fontsize": min(10, 1400 / n)}
+    turned: dict[str, Any] = {"rotation": 45} if n <= 60 else {"rotation": 90, "va": "center"}
+    axes.set_xticks(range(n), shown, ha="right", rotation_mode="anchor", **style, **turned)
+    axes.set_yticks(range(n), shown, **style)
+    cells = np.argwhere(counts)
+    for row, column in cells if len(cells) <= _MOST_COUNTS else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
+        place: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}  # layout would measure each
+        axes.text(column, row, str(counts[row, column]), fontsize=min(8, 1400 / n), color=colour, **place)
     return figure
 
 
 @harmless
 def write_examples(path: Path, pages: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
-    """Draw a row of pages for every class, under its name.
+    """Draw a row of pages for every class, under its name; below the 50th class, one goes on beside the first.
 
     Args:
         path: PNG file to write.
-        pages: Class name to pages of one size, uint8 of shape (size, size, channels).
+        pages: Class name to pages of one size, uint8 of shape (size, size, channels). The first 500 classes are drawn.
     """
-    columns = max(map(len, pages.values()))
-    figure = Figure(figsize=(1.4 * columns, min(1.7 * len(pages), 300)), layout="constrained")
-    grid = figure.subplots(len(pages), columns, squeeze=False)
-    families = font_families()
-    for row, (name, found) in zip(grid, pages.items(), strict=True):
-        row[0].set_title(name, loc="left", fontsize=9, family=families, parse_math=False)
-        for axes in row:
-            axes.axis("off")
-        for axes, page in zip(row, found, strict=False):
-            _show(axes, page)
-    _save(figure, path)
-
-
-_COLUMNS = 5
+    width = max(140 * max(map(len, pages.values())), 240)  # a name has room above a single page
+    places, names = [], []
+    if len(pages) > _MOST_PICTURED:
+        log.info(f"Of {len(pages):,} classes, the first {_MOST_PICTURED} are drawn")
+    for i, (name, found) in enumerate(list(pages.items())[:_MOST_PICTURED]):
+        left, top = i // _ROWS * width + 4, i % _ROWS * 170
+        names.append((left, top + 10, shorten(name, _WIDEST)))
+        places += [(left + 140 * column, top + 23, _resized(page, 132)) for column, page in enumerate(found)]
+    size = -(-len(names) // _ROWS) * width, min(len(names), _ROWS) * 170
+    _save(_sheet(size, names, fontsize=9, va="center"), path, places)
 
 
 @harmless
@@ -129,21 +141,36 @@ def write_captioned(path: Path, pages: Sequence[NDArray[np.uint8]], captions: Se
     Args:
         path: PNG file to write.
         pages: At least one, uint8 of shape (size, size, channels).
-        captions: Lines of text for each page; long ones lose their beginning, which differs least between files.
+        captions: Lines of text for each page. The last, a file, loses its beginning where it is long, which differs
+            least between files; the others, names of classes, their end.
     """
-    rows = -(-len(pages) // _COLUMNS)
-    lines = max(map(len, captions))
-    figure = Figure(figsize=(2 * _COLUMNS, (1.9 + 0.14 * lines) * rows), layout="constrained")
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    families = font_families()
-    for axes in grid[len(pages) :]:
-        axes.axis("off")
-    for axes, page, caption in zip(grid, pages, captions, strict=False):
-        _show(axes, page)
-        axes.set(xticks=[], yticks=[])
-        text = "\n".join(shorten_start(line, 30) for line in caption)
-        axes.set_xlabel(text, fontsize=7, family=families, parse_math=False)
-    _save(figure, path)
+    height = 190 + 14 * max(map(len, captions))
+    places, texts = [], []
+    for i, (page, (*names, file)) in enumerate(zip(pages, captions, strict=True)):
+        left, top = i % 5 * 200 + 10, i // 5 * height + 4
+        places.append((left, top, ImageOps.expand(_resized(page, 178), 1)))  # with a black line around it
+        lines = *(shorten(name, _WIDEST) for name in names), shorten_start(one_line(file), _WIDEST)
+        texts.append((left + 90, top + 183, "\n".join(lines)))
+    size = 1000, -(-len(pages) // 5) * height
+    _save(_sheet(size, texts, fontsize=7, ha="center", va="top"), path, places)
+
+
+def _sheet(size: tuple[int, int], texts: Sequence[tuple[int, int, str]], **style: Any) -> Figure:
+    # Of texts alone, each with its distance in pixels from the left and from the top: axes for each page take long.
+    width, height = size
+    figure = Figure(figsize=(width / _DPI, height / _DPI))
+    for left, top, text in texts:
+        figure.text(left / width, 1 - top / height, text, family=_fonts([text]), parse_math=False, **style)
+    return figure
+
+
+def _resized(page: NDArray[np.uint8], side: int) -> Image.Image:
+    picture = Image.fromarray(page.squeeze(axis=2) if page.shape[2] == 1 else page)
+    return picture.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _widths(text: str) -> list[int]:
+    return [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text]
 
 
 def shorten_start(text: str, columns: int) -> str:
@@ -154,11 +181,20 @@ def shorten_start(text: str, columns: int) -> str:
     >>> shorten_start("영수증/계약서.png", 12), shorten_start("영수증.png", 12)
     ('…/계약서.png', '영수증.png')
     """
-    widths = [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text]
+    widths = _widths(text)
     if sum(widths) <= columns:
         return text
     kept = np.cumsum(widths[::-1]) < columns  # one is for the ellipsis
     return f"…{text[len(text) - int(kept.sum()) :]}"
+
+
+def shorten(name: str, columns: int) -> str:
+    """The start of a name, in one line of at most so many columns; see `shorten_start`.
+
+    >>> shorten("letter of intent", 9), shorten("근로계약서", 7), shorten("bill\\nof lading", 20)
+    ('letter o…', '근로계…', 'bill of lading')
+    """
+    return shorten_start(one_line(name)[::-1], columns)[::-1]
 
 
 @harmless
@@ -193,12 +229,16 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
     _save(figure, path)
 
 
-def _show(axes: Axes, page: NDArray[np.uint8]) -> None:
-    axes.imshow(page.squeeze(axis=2) if page.shape[2] == 1 else page, cmap="gray", vmin=0, vmax=255)
-
-
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, pages: Sequence[tuple[int, int, Image.Image]] = ()) -> None:
     with replacing(path) as partial, warnings.catch_warnings():
         # A name may hold an emoji or a script that no font has: a box in the picture is enough.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        figure.savefig(partial, dpi=100)
+        # A few letters are as wide as a word: the matrix is narrow then.
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
+        figure.savefig(partial, dpi=_DPI)
+        if pages:
+            with Image.open(partial) as drawn:
+                sheet = drawn.convert("RGB")
+            for left, top, page in pages:
+                sheet.paste(page, (left, top))
+            sheet.save(partial, format="PNG")

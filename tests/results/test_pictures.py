@@ -14,6 +14,7 @@ from docclf.metrics.calibration import Reliability
 from docclf.results import pictures
 from docclf.results.pictures import (
     font_families,
+    shorten,
     shorten_start,
     write_captioned,
     write_confusion,
@@ -50,6 +51,22 @@ def test_names_of_any_script_are_drawn(tmp_path: Path, names: list[str]) -> None
     draw_names(names)
 
 
+def test_names_of_any_length_leave_room_for_the_matrix(tmp_path: Path) -> None:
+    """The first letters count, and what cannot be drawn well is drawn without a warning."""
+    drawn = []
+    for name in ("start " * 60, "start " * 5, "W" * 300, "영" * 300, "\ufdfd" * 30, "a\nb" * 50):
+        path = tmp_path / "c.png"
+        write_confusion(path, np.array([0, 1]), np.array([0, 1]), [name, "b"])
+        with Image.open(path) as picture:
+            blue = np.asarray(picture.convert("RGB")).astype(int)
+        drawn.append(int(((blue[..., 2] > 80) & (blue[..., 0] < 40)).sum()))
+    assert min(drawn[i] for i in (0, 1, 2, 3, 5)) > 5000, "pixels of the diagonal"
+    longer = [tmp_path / f"{i}.png" for i in range(2)]
+    for path, end in zip(longer, ("x", "y"), strict=True):
+        write_confusion(path, np.array([0, 1]), np.array([0, 1]), ["start " * 60 + end, "b"])
+    assert longer[0].read_bytes() == longer[1].read_bytes()
+
+
 # No font that comes along has this: a hieroglyph.
 WITHOUT_GLYPHS = ["\U00013000"]
 
@@ -72,7 +89,7 @@ def test_a_user_is_not_told_of_a_missing_glyph(tmp_path: Path, name: str) -> Non
 def test_a_user_is_told_of_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures.Figure, "savefig", lambda self, path, dpi: warnings.warn("else", stacklevel=1))
     with pytest.warns(UserWarning, match="else"):
-        write_captioned(tmp_path / "c.png", [np.zeros((8, 8, 3), dtype=np.uint8)], [["a"]])
+        write_confusion(tmp_path / "c.png", np.array([0, 1]), np.array([0, 1]), ["a", "b"])
 
 
 def test_the_diagonal_is_dark_where_all_is_right(tmp_path: Path) -> None:
@@ -93,6 +110,16 @@ def test_many_classes_and_absent_ones_are_drawn(tmp_path: Path) -> None:
     write_confusion(tmp_path / "c.png", truth, truth[::-1].copy(), [f"class {i}" for i in range(60)])
     with Image.open(tmp_path / "c.png") as picture:
         assert 2000 < picture.width == picture.height <= 3000
+
+
+def test_of_very_many_classes_the_matrix_alone_is_drawn() -> None:
+    truth = np.arange(300)
+    axes = pictures._confusion(truth, truth, [f"class {i}" for i in truth]).axes[0]
+    assert len(axes.get_yticklabels()) < 50 and not axes.texts
+    few = truth[:200]
+    axes = pictures._confusion(few, few, [f"class {i}" for i in few]).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [f"class {i}" for i in few]
+    assert [text.get_text() for text in axes.texts] == ["1"] * 200
 
 
 def test_every_font_is_registered_once() -> None:
@@ -119,6 +146,41 @@ def test_examples_of_a_class_stand_in_a_row(tmp_path: Path, channels: int) -> No
     assert seen.ravel().tolist() == pytest.approx([10, 60, 110, 160, 255, 255], abs=1)
 
 
+def test_many_classes_stand_in_columns_and_their_pages_in_order(tmp_path: Path) -> None:
+    n = 120
+    write_examples(tmp_path / "e.png", {f"k{i}": [np.full((8, 8, 1), i + 1, dtype=np.uint8)] * 2 for i in range(n)})
+    with Image.open(tmp_path / "e.png") as picture:
+        shown = np.asarray(picture.convert("L"))
+    assert shown.shape == (50 * 170, 3 * 280)
+    places = [(i % 50 * 170 + 90, i // 50 * 280 + 70) for i in range(n)]
+    assert [int(shown[place]) for place in places] == list(range(1, n + 1))
+
+
+def test_no_more_classes_are_drawn_than_a_picture_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_MOST_PICTURED", 3)
+    write_examples(tmp_path / "e.png", {f"k{i}": [np.zeros((8, 8, 1), np.uint8)] for i in range(9)})
+    with Image.open(tmp_path / "e.png") as picture:
+        assert picture.size == (240, 3 * 170)
+
+
+@pytest.mark.parametrize("length", [28, 300])
+def test_captions_keep_the_start_of_names_and_the_end_of_files(length: int, tmp_path: Path) -> None:
+    page = np.full((8, 8, 3), 90, dtype=np.uint8)
+
+    def drawn(name: str, file: str) -> bytes:
+        write_captioned(tmp_path / "c.png", [page] * 6, [[name, file]] * 6)
+        with Image.open(tmp_path / "c.png") as picture:
+            assert picture.size == (1000, 2 * 218) and picture.getpixel((100, 308)) == (90, 90, 90)
+        return (tmp_path / "c.png").read_bytes()
+
+    filling = "m" * length
+    once = drawn(f"a{filling}x", f"a{filling}x")
+    assert once != drawn(f"b{filling}x", f"a{filling}x") and once != drawn(f"a{filling}x", f"a{filling}y")
+    is_whole = length < 30
+    assert (once != drawn(f"a{filling}y", f"a{filling}x")) is is_whole
+    assert (once != drawn(f"a{filling}x", f"b{filling}x")) is is_whole
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "expected"),
     [
@@ -134,6 +196,12 @@ def test_examples_of_a_class_stand_in_a_row(tmp_path: Path, channels: int) -> No
 )
 def test_a_shortened_text_fits_and_keeps_its_end(text: str, columns: int, expected: str) -> None:
     assert shorten_start(text, columns) == expected
+    assert shorten(text[::-1], columns) == expected[::-1]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("a\n b\t", "a b"), ("a\x1b[2Jb", "a\ufffd[2Jb"), ("\u1100\u1161", "가")])
+def test_a_name_is_shown_in_one_line(name: str, shown: str) -> None:
+    assert shorten(name, 30) == shown
 
 
 # Reliability

@@ -142,9 +142,19 @@ def _script(value: Any) -> Markup:
     Markup('{"class":"\\\\u003c/script>","y":null}')
     """
     # NaN and infinity, which JSON has not, become null.
-    known = change_each(value, lambda v: None if isinstance(v, float) and not math.isfinite(v) else v)
+    known = change_each(value, lambda v: None if isinstance(v, float) and not math.isfinite(v) else _shown(v))
     text = json.dumps(known, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _shown(value: Any) -> Any:
+    """A value without letters that turn or hide what stands beside them; markup of our own as it is.
+
+    >>> _shown("a\\u202eb"), _shown(3)
+    ('a\\\\u202eb', 3)
+    """
+    is_foreign = isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable()
+    return plain(value) if is_foreign else value
 
 
 def _plotly() -> str:
@@ -161,6 +171,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=_shown,
     )
     environment.globals["source"] = _source
     environment.filters |= {"score": score, "brief": brief, "cut": cut}

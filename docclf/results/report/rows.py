@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.results.facts import KEPT, TUNE
 from docclf.results.provenance import training_facts
 from docclf.results.report.figures.axes import names_of
-from docclf.results.report.figures.figure import brief
+from docclf.results.report.figures.figure import brief, cut
 from docclf.results.report.subject import Subject
 from docclf.results.team.entries import MERGED_FROM
 from docclf.safety.untrusted import one_line
@@ -55,7 +55,7 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         row += [origins[trial.number].get(key, "") for key in ORIGIN if origins]
         row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, one_line(_remark(trial))]
         rows.append(row)
-    shown_columns = [{"name": one_line(name), "kind": kind} for name, kind in columns]
+    shown_columns = [{"name": cut(name, 60), "kind": kind} for name, kind in columns]
     return {"columns": shown_columns, "rows": rows, "links": {str(n): link for n, link in links.items()}}
 
 
@@ -65,7 +65,7 @@ def origins_of(subject: Subject) -> dict[int, dict[str, str]]:
     if not any(isinstance(origin, dict) for origin in found.values()):
         return {}
     return {
-        number: {key: one_line(str(origin[key])) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
+        number: {key: cut(str(origin[key]), 60) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
         for number, origin in found.items()
     }
 
@@ -76,7 +76,8 @@ def _kind(subject: Subject, name: str) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return [value, brief(value)] if isinstance(value, float) else value if isinstance(value, int) else brief(value)
+    shown = cut(brief(value), 100)
+    return [value, shown] if isinstance(value, float) else value if isinstance(value, int) else shown
 
 
 def _measured(value: float | None) -> Any:

@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.floors import Floor
+from docclf.results.report.figures.figure import cut
 from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
@@ -116,7 +117,7 @@ def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Se
     return Subject(
         study=study,
         folder=folder.absolute() if folder else None,
-        objectives=[str(name) for name in objectives],
+        objectives=[cut(str(name), 60) for name in objectives],
         trials=trials,
         finalists=_finalists(study) if is_single else [],
         verdict=judge_finalists(study, folder) if is_single and folder else None,

@@ -97,7 +97,7 @@ def _facts(
     files = ("result.yaml", "oof.csv", "folds.csv", "label_issues.csv", ".hydra/config.yaml")
     return {
         "title": title,
-        "study": one_line(subject.study.study_name),
+        "study": cut(subject.study.study_name, 80),
         "up": up,
         "trial": trial,
         "state": state_of(trial),

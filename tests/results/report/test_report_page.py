@@ -1,5 +1,6 @@
 """What stands in a report, for studies of every kind."""
 
+import html
 import json
 import re
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
@@ -226,6 +227,38 @@ def test_no_name_ends_the_script_that_holds_it(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "<script>window" not in text
     assert [column["name"] for column in data(text, "rows")["columns"]].count(name) == 2
+
+
+@pytest.mark.parametrize("letter", ["x", "영", "\u202e", "\x1b", "<"])
+def test_long_names_are_cut_and_none_turns_what_stands_beside_it(letter: str, tmp_path: Path) -> None:
+    """A study of another program, whose parameters, choices and objectives are called what its author likes."""
+    name = f"start {letter}" + 10_000 * letter
+    space = {name: FloatDistribution(0, 1), f"b{name}": CategoricalDistribution([name, "b"])}
+    trials = [
+        create_trial(value=i / 9, params={name: i / 9, f"b{name}": (name, "b")[i % 2]}, distributions=space)
+        for i in range(9)
+    ]
+    study = new_study(trials, study_name=f"start {letter}" + 400 * letter)
+    for made in study.trials:
+        (tmp_path / str(made.number)).mkdir()
+    path = write_report(study, tmp_path, objectives=[name])
+    pages = [path, *tmp_path.glob("*/index.html")]
+    assert len(pages) == 10
+    for text in (page.read_text(encoding="utf-8") for page in pages):
+        assert not re.search("[\u202e\x1b]", text)
+        words = re.sub(r"<script.*?</script>|<style>.*?</style>", "", text, flags=re.DOTALL)
+        told = re.findall(r"<(?:h[1-4]|t[hd]|title|caption)\b[^>]*>(.*?)</(?:h[1-4]|t[hd]|title|caption)>", words)
+        lengths = [len(html.unescape(part)) for part in told if "start" in part]
+        assert lengths and max(lengths) < 300
+        shown = letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        assert shown * 30 in html.unescape(words) and shown * 1000 not in html.unescape(words)
+    assert max(len(column["name"]) for column in data(path.read_text(encoding="utf-8"), "rows")["columns"]) == 60
+
+
+def test_a_command_is_never_cut(tmp_path: Path) -> None:
+    command = TypedCommand("here", [f"key={'x' * 5000}"])
+    text = write_report(new_study([trial(0)]), tmp_path, command=command).read_text(encoding="utf-8")
+    assert text.count("x" * 5000) == 2, "to read and to copy"
 
 
 def test_class_scores_confusions_and_pairs_are_those_of_the_finalists(search: tuple[optuna.Study, Path]) -> None:

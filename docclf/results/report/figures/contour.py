@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.results.report.figures.axes import ParameterAxis, axis_of
 from docclf.results.report.figures.course import hover
-from docclf.results.report.figures.figure import Figure, label, thinned
+from docclf.results.report.figures.figure import Figure, cut, label, thinned
 from docclf.results.report.subject import Subject, last_value
 
 _DOTS = 120
@@ -43,7 +43,7 @@ def contour(subject: Subject, names: Sequence[str]) -> Figure | None:
     }
     return Figure(
         key="contour",
-        title=f"{names[0]} and {names[1]}",
+        title=" and ".join(cut(name, 60) for name in names[:2]),
         description=f"{subject.objectives[0]} of {len(both)} finished trials over {names[0]} and {names[1]}.",
         caption="Points are finished trials. Between them the score is smoothed, so read it as a sketch."
         + (f" {len(complete) - len(both):,} without one of the two are left out." if len(both) < len(complete) else ""),

@@ -43,7 +43,7 @@ def label(text: Any) -> str:
     >>> label("<b>bill</b> & co")
     '&lt;b&gt;bill&lt;/b&gt; &amp; co'
     """
-    return html.escape(one_line(str(text)), quote=False)
+    return html.escape(cut(str(text), 500), quote=False)
 
 
 def cut(text: str, n: int = 28) -> str:
