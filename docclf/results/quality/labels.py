@@ -86,7 +86,7 @@ def write_label_issues(
         return len(pages)
     worst = pages[:_PICTURED]
     captions = [
-        (f"{class_names[label]} →", class_names[other], ids[page])
+        (class_names[label], f"→ {class_names[other]}", ids[page])
         for page, label, other in zip(worst.tolist(), given, suggested, strict=False)
     ]
     write_captioned(picture, list(images[worst]), captions)
