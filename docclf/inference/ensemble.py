@@ -19,9 +19,7 @@ class FrozenHead(torch.nn.Module):
         super().__init__()
         self.views = views
         self.linear = torch.nn.Linear(head.weight.shape[1], len(head.bias))
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(head.weight))
-            self.linear.bias.copy_(torch.from_numpy(head.bias))
+        self.linear.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
 
 
 class FoldEnsemble(torch.nn.Module):

@@ -6,7 +6,6 @@ anywhere: neither the run's config nor its data is needed.
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from docclf.errors import DataError, NotAllowedError
+from docclf.errors import ConfigError, DataError, NotAllowedError
 from docclf.files import link, replacing, why_no_winner
 from docclf.inference.description import (
     FOLDER,
@@ -29,15 +29,13 @@ from docclf.inference.description import (
     write_description,
 )
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
-from docclf.models.backbone import make_net, normalisation, require_known
-from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, load_backbone
+from docclf.inference.limits import require_within_limits
+from docclf.models.backbone import make_net, normalisation
+from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, load_backbone
 from docclf.models.frozen.head import Head
 from docclf.models.state import write_tensors
 from docclf.safety.permission import allow_options
 from docclf.safety.targets import build_model
-
-# Of what a folder may ask for.
-_MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -118,57 +116,53 @@ def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:
     """
     try:
         described = read_description(folder)
-        if len(described.parts) > _MOST_MEMBERS:
-            raise ValueError(f"at most {_MOST_MEMBERS} parts were expected, not {len(described.parts)}")
-        for one in (described, *described.parts):
-            _require_within_limits(one)
-        if described.parts:
-            backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
-            return TrialEnsemble([_load(folder, part, backbones) for part in described.parts], described)
-        return _load(folder, described, {})
-    except NotAllowedError as error:  # other code than may be called, which is not damaged
-        raise DataError(f"{folder / NAME}: {error}") from error
+        require_within_limits(described)
+        backbones: dict[tuple[str | None, int], torch.nn.Module] = {}
+        passes: Passes = {}
+        models = [_load(folder, one, backbones, passes) for one in described.parts or [described]]
+        ensemble = TrialEnsemble(models, described) if described.parts else models[0]
+        _require_finite(ensemble)
+        return ensemble
     except Exception as error:  # YAML, safetensors, timm and torch have one each for what may be wrong
+        said = str(error)
+        if isinstance(error, NotAllowedError):  # other code than may be called, which is not damaged
+            raise DataError(f"{folder / NAME}: {said}") from error
+        if isinstance(error, DataError) and said.endswith("."):  # with its own way out
+            raise
+        if isinstance(error, ConfigError):  # whose way out is in a config
+            said = said.partition(". ")[0]
         raise DataError(
-            f"Expected a whole model in {folder}, got {type(error).__name__}: {error}. Copy the folder again, "
-            "or install the versions that `source` in its model.yaml names."
+            f"Expected a whole model in {folder}, got {type(error).__name__}: {said.rstrip('.')}. Copy the folder "
+            "again, or install the versions that `source` in its model.yaml names."
         ) from error
 
 
-def _require_within_limits(described: Description) -> None:
-    """Refuse numbers that no model of a page has, which would fill the memory of whoever opens the folder.
+def _require_finite(ensemble: torch.nn.Module) -> None:
+    for name, weights in ensemble.named_parameters():
+        if not weights.isfinite().all():
+            raise ValueError(f"expected finite weights, got NaN or infinity in {name}")
+    for name, values in ensemble.named_buffers():
+        if not (values < torch.inf).all():  # of a mask, -inf is right
+            raise ValueError(f"expected numbers, got NaN or infinity in {name}")
 
-    Raises:
-        ValueError: There are some.
-        ConfigError: timm does not know the backbone; a name that stands for a place on a hub is none.
-    """
-    head = described.head
-    sides = [described.image_size, described.decoded_size, *(head.sides if head is not None else [])]
-    numbers = [described.temperature, *described.mean, *described.std, *([head.fraction] if head is not None else [])]
-    if not all(type(side) is int and 8 <= side <= _MOST_SIDE for side in sides):
-        raise ValueError(f"sides of images from 8 to {_MOST_SIDE} pixels were expected, not {sides[:9]}")
-    if described.channels not in (1, 3) or not len(described.mean) == len(described.std) == described.channels:
-        raise ValueError("1 or 3 channels were expected, with a mean and std of each")
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-        raise ValueError("finite numbers were expected for mean, std, temperature and fraction")
-    names = (described.targets, described.class_names)
-    if not all(isinstance(some, list) and all(isinstance(name, str) for name in some) for some in names):
-        raise ValueError("targets and class names were expected as texts in lists")
-    if len(names[0]) != len(names[1]):
-        raise ValueError(f"a name for each class was expected, not {len(names[1])} for {len(names[0])}")
-    counts = (len(described.targets), len(described.members), len(sides))
-    if not (1 <= counts[0] <= _MOST_CLASSES and max(counts[1:]) <= _MOST_MEMBERS):
-        raise ValueError(f"at most {_MOST_CLASSES} classes and {_MOST_MEMBERS} members were expected, not {counts}")
-    if described.backbone != PIXELS:
-        require_known(str(described.backbone))
+
+def _require_kinds(module: torch.nn.Module, path: Path) -> None:
+    """Whether numbers with and without fractions are where a module has such: torch would take one for the other."""
+    own = module.state_dict()
+    with safe_open(path, "pt") as file:
+        for name in own.keys() & file.keys():
+            kind = file.get_slice(name).get_dtype()
+            if own[name].is_floating_point() != kind.startswith(("F", "BF")):
+                raise ValueError(f"expected {own[name].dtype} for {name} of {path.name}, got {kind}")
 
 
 def _load(
-    folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module]
+    folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module], passes: Passes
 ) -> FoldEnsemble:
     nets = []
     for name in described.members:
         net = _make_net(described)
+        _require_kinds(net, folder / name)
         net.load_state_dict(load_file(folder / name))
         nets.append(net)
     if not nets and not described.mixes_head:
@@ -179,10 +173,9 @@ def _load(
     if key not in backbones:
         file = None if key[0] is None else folder / key[0]
         backbones[key] = load_backbone(described.backbone, described.image_size, described.channels, file)
-    head = _load_head(folder, described.head, described.image_size, backbones[key])
-    if head.linear.out_features != len(described.targets):
-        raise ValueError(f"a head for {len(described.targets)} classes was expected, not {head.linear.out_features}")
-    return FoldEnsemble(nets, described, head)
+        if file is not None and described.backbone != PIXELS:
+            _require_kinds(backbones[key].net, file)  # type: ignore[arg-type]
+    return FoldEnsemble(nets, described, _load_head(folder, described, described.head, backbones[key], passes))
 
 
 def _make_net(described: Description) -> Any:
@@ -220,10 +213,18 @@ def normalisation_of(
     return normalisation(make_net(backbone, n_classes, image_size, channels), channels)
 
 
-def _load_head(folder: Path, head: HeadDescription, image_size: int, backbone: torch.nn.Module) -> FrozenHead:
-    views = MultiScaleFeatures(backbone, image_size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
+def _load_head(
+    folder: Path, described: Description, head: HeadDescription, backbone: torch.nn.Module, passes: Passes
+) -> FrozenHead:
+    size, channels = described.image_size, described.channels
+    views = MultiScaleFeatures(backbone, size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
     weights = load_file(folder / head.weights)
-    n_last = weights["weight"].shape[1] - head.aspect
-    if not head.stages:
-        views.backbone.n_last = n_last // len(head.sides)  # type: ignore[assignment]
-    return FrozenHead(views, Head(weights["weight"].numpy(), weights["bias"].numpy()))
+    with torch.no_grad():  # only a page shows how many features there are
+        n_features = views(torch.zeros(1, channels, size, size), torch.ones(1), passes).shape[1]
+    n_classes = len(described.targets)
+    expected, found = [(n_classes, n_features), (n_classes,)], [tuple(weights[key].shape) for key in ("weight", "bias")]
+    if found != expected:
+        raise ValueError(f"expected a head of shapes {expected}, got {found}")
+    loaded = FrozenHead(views, Head(weights["weight"].numpy(), weights["bias"].numpy()))
+    _require_kinds(loaded.linear, folder / head.weights)
+    return loaded

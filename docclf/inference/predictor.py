@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from docclf.data.augment.batch import resize
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, DataError
 from docclf.inference.description import Description
 from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 from docclf.models.frozen.features import Passes
@@ -103,6 +103,7 @@ class Predictor:
 
         Raises:
             ConfigError: Memory does not hold a single page.
+            DataError: The model computes no numbers.
         """
         probabilities = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
         features: list[NDArray[np.float32]] = []
@@ -126,6 +127,11 @@ class Predictor:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         answers = Answers(np.concatenate(probabilities))
+        if not np.isfinite(answers.probabilities).all():
+            raise DataError(
+                f"Expected probabilities from the model ({self.description}), got NaN. Copy its folder again, or train "
+                "it again."
+            )
         if self._novelty is None or not features:
             return answers
         return replace(answers, novelty=self._novelty(np.concatenate(features), answers.confidence))

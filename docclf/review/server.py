@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ from PIL import Image
 
 from docclf.data.formats import read_with_aspect
 from docclf.data.reading.tables import find_page
-from docclf.errors import DocclfError
+from docclf.errors import DocclfError, error_text
 from docclf.results.quality.labels import Suspect
 from docclf.review.decisions import Decisions
 
@@ -62,6 +63,12 @@ class ReviewServer(ThreadingHTTPServer):
         self.suspects = [one for group in groups for one in group]
         self.classes, self.decisions, self.root, self.next_steps = classes, decisions, root, next_steps
         self._groups = [number for number, group in enumerate(groups) for _ in group]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in one line what went wrong with a request; a browser that has gone is no news."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, ConnectionError | TimeoutError) else logging.WARNING
+        log.log(level, "A request for the page failed: %s", error_text(error or Exception()))
 
     @property
     def address(self) -> str:
@@ -112,18 +119,18 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in hosts or origin not in (None, *(f"http://{host}" for host in hosts)):
             self._refuse(HTTPStatus.FORBIDDEN, "This page is for the machine that it runs on.")
             return
-        _, token, *self.parts = self.path.partition("?")[0].split("/")
+        token, *self.parts = self.path.partition("?")[0].removeprefix("/").split("/")
         act = routes.get(self.parts[0] if self.parts else "?")
         if not secrets.compare_digest(token.encode(), self.server.token.encode()) or act is None:
             self._refuse(HTTPStatus.NOT_FOUND, "Nothing is here. Open the address that the command has printed.")
             return
         try:
             act()
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             log.debug("The browser has gone")
         except (DocclfError, OSError) as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"Expected what the page sends, got {type(error).__name__}: {error}")
 
     def _page(self) -> None:

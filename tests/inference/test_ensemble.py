@@ -217,6 +217,20 @@ def exchange(folder: Path) -> None:
     save_weights(folder / "fold_0.safetensors", timm.create_model("test_vit", num_classes=5).state_dict())
 
 
+def fill(member: str, value: float, name: str = "weight") -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        weights = load_file(path := folder / f"{member}.safetensors")
+        key = next(key for key in weights if key.endswith(name))
+        save_weights(path, {**weights, key: weights[key].fill_(value)})
+
+    return change
+
+
+def as_bytes(folder: Path) -> None:
+    weights = load_file(path := folder / "fold_0.safetensors")
+    save_weights(path, {key: tensor.to(torch.int8) for key, tensor in weights.items()})
+
+
 def rewrite(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         described = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
@@ -251,16 +265,28 @@ def empty(folder: Path) -> None:
         (empty, "TypeError: "),
         (rewrite(backbone="resnet_of_tomorrow"), "ConfigError: Expected the name of a timm model"),
         (rewrite(members=[]), "ValueError: no members"),
-        (rewrite(targets=["a"]), "ValueError: a name for each class was expected, not 5 for 1"),
+        (rewrite(targets=["a"]), "ValueError: expected a name for each class, got .5 for 1"),
         (rewrite(targets=["a"], class_names=["a"]), "RuntimeError: Error"),
-        (rewrite(targets="abcde"), "ValueError: targets and class names were expected as texts in lists"),
-        (rewrite(decoded_size=10**9), "ValueError: sides of images"),
-        (rewrite(image_size="96"), "ValueError: sides of images"),
-        (rewrite(channels=10**9), "ValueError: 1 or 3 channels"),
-        (add_members, "ValueError: at most|DataError: Expected at most"),
-        (rewrite(members=101 * ["fold_0.safetensors"]), "ValueError: at most"),
-        (rewrite(targets=20_001 * ["a"], class_names=20_001 * ["a"]), "ValueError: at most"),
-        (rewrite(temperature=float("nan")), "ValueError: finite numbers"),
+        (rewrite(targets="abcde"), "ValueError: expected targets and class names as texts in lists"),
+        (rewrite(decoded_size=10**9), "ValueError: expected sides of images"),
+        (rewrite(image_size="96"), "ValueError: expected sides of images"),
+        (rewrite(channels=10**9), "ValueError: expected 1 or 3 channels"),
+        (add_members, "ValueError: expected at most|DataError: Expected at most"),
+        (rewrite(members=101 * ["fold_0.safetensors"]), "ValueError: expected at most 100 members"),
+        (rewrite(targets=20_001 * ["a"], class_names=20_001 * ["a"]), "ValueError: expected 1 to 20000 classes"),
+        *(
+            (rewrite(temperature=t), "ValueError: expected a temperature")
+            for t in (float("nan"), 0, 1e-4, -1, True, "2")
+        ),
+        *((rewrite(std=[0.5, std, 0.5]), "ValueError: expected a std") for std in (0, -0.5, float("inf"), None)),
+        (rewrite(mean=[0.5, 1e300, 0.5]), "ValueError: expected finite numbers"),
+        *((rewrite(weight=weight), "ValueError: expected a weight") for weight in (float("nan"), 0, 1.1)),
+        (rewrite(fit="foo"), "ValueError: expected squeeze or letterbox as fit, got 'foo'"),
+        (rewrite(targets=["0", "007", "1e3", "yes", "0"]), "ValueError: expected another target for each class"),
+        (fill("fold_1", torch.nan), "ValueError: expected finite weights"),
+        (fill("fold_1", -torch.inf), "ValueError: expected finite weights"),
+        (fill("fold_2", torch.nan, "running_var"), "ValueError: expected numbers"),
+        (as_bytes, "ValueError: expected torch.float32 for .* of fold_0.safetensors, got I8"),
         (rewrite(backbone="hf-hub:somebody/model"), "ConfigError: Expected the name of a timm model"),
         (rewrite(backbone="local-dir:/etc"), "ConfigError: Expected the name of a timm model"),
         (rewrite(from_a_later_version=1), "TypeError: .*from_a_later_version"),
@@ -273,4 +299,19 @@ def test_a_damaged_folder_is_told_with_its_cause_and_the_way_out(
     damage(tmp_path / "m")
     with pytest.raises(DataError, match=rf"Expected a whole model in {tmp_path / 'm'}, got {cause}") as caught:
         load_ensemble(tmp_path / "m")
-    assert "Copy the folder again, or install the versions" in str(caught.value)
+    assert "Copy the folder again, or install the versions" in (said := str(caught.value)) and ".." not in said
+
+
+def test_a_file_elsewhere_is_told_with_one_way_out(saved: Saved, tmp_path: Path) -> None:
+    shutil.copytree(saved.folder, tmp_path / "m")
+    rewrite(members=["../fold_0.safetensors"])(tmp_path / "m")
+    with pytest.raises(DataError, match=r"^Expected a plain file name .*, without links\.$"):
+        load_ensemble(tmp_path / "m")
+
+
+def test_half_precision_and_a_mask_of_infinities_are_no_damage(saved: Saved, tmp_path: Path) -> None:
+    shutil.copytree(saved.folder, tmp_path / "m")
+    weights = load_file(path := tmp_path / "m" / "fold_0.safetensors")
+    save_weights(path, {key: value.half() if value.is_floating_point() else value for key, value in weights.items()})
+    fill("fold_1", -torch.inf, "running_mean")(tmp_path / "m")  # as in a mask; what it makes of pages is seen then
+    load_ensemble(tmp_path / "m")

@@ -2,6 +2,8 @@
 
 import csv
 import shlex
+import socket
+import struct
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +21,7 @@ from review_command import WRONG, Review
 from docclf.labels import main, next_steps
 from docclf.results.quality.comparison import compare_runs
 from docclf.review.decisions import Decisions
+from docclf.review.server import ReviewServer
 
 Start = Callable[..., Review]
 
@@ -130,6 +133,7 @@ BODIES = (
     b'{"number": 0, "new": "x"}',
     b'{"number": 0, "new": ["0"]}',
     b'{"number": 0, "new": "' + b"0" * 20_000 + b'"}',
+    9_000 * b"[",
 )
 
 
@@ -139,6 +143,39 @@ def test_what_the_page_would_not_send_is_refused(review: Start, place: Path) -> 
         with pytest.raises(HTTPError, match="400"):
             urlopen(Request(address, body, {"Content-Type": "application/json"}))
     assert not (place / "run" / "corrections.csv").exists()
+
+
+def test_a_browser_that_goes_leaves_no_word_in_the_terminal(review: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    one = review("run")
+    place = urlsplit(one.address)
+    assert place.port is not None
+    for sent in (b"", b"GET ", b"POST %sdecide HTTP/1.1\r\nContent-Length: 9\r\n\r\n" % place.path.encode()):
+        with socket.create_connection(("127.0.0.1", place.port)) as browser:
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets it
+            browser.sendall(sent)
+    with socket.create_connection(("127.0.0.1", place.port)) as browser:
+        browser.sendall(b"GET nothing HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % place.port)
+        assert browser.makefile("rb").readline().split()[1] == b"404"
+    one.end()
+    assert capfd.readouterr().err == ""
+
+
+def test_what_goes_wrong_with_a_request_is_one_line(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with ReviewServer([], {}, Decisions(place / "c.csv", ""), place) as server:
+        for error, level in (
+            (ConnectionResetError("gone"), "DEBUG"),
+            (TimeoutError("silent"), "DEBUG"),
+            (MemoryError("full"), "WARNING"),
+        ):
+            caplog.clear()
+            caplog.set_level("DEBUG")
+            try:
+                raise error
+            except Exception:
+                server.handle_error(None, None)
+            (record,) = caplog.records
+            assert record.levelname == level and record.exc_info is None
+            assert record.getMessage() == f"A request for the page failed: {type(error).__name__}: {error}"
 
 
 def test_pages_are_shown_in_their_proportions_and_none_from_elsewhere(review: Start, place: Path) -> None:
@@ -189,6 +226,28 @@ def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixt
     (run / "label_issues.csv").write_text("ID,given,suggested,score\n", encoding="utf-8")
     assert main([str(run)]) == 0
     assert "No label of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["/proc/x.csv", "/proc/new/x.csv", "page.png/x.csv", f"{'x' * 240}.csv"])
+def test_a_file_that_cannot_be_written_is_told_before_the_page_opens(
+    file: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "page.png").touch()
+    monkeypatch.chdir(place)
+    before = sorted(place.rglob("*"))
+    assert main(["run", "--no-browser", "--port", "99999", "--file", file]) == 2
+    said = capsys.readouterr().err
+    assert f"Expected a file that decisions can be written to, got {place / file}: " in said
+    assert "Say --file corrections.csv" in said and sorted(place.rglob("*")) == before
+
+
+def test_a_file_that_can_be_written_is_not_there_before_the_first_decision(tmp_path: Path) -> None:
+    one = Decisions(tmp_path / "new" / "corrections.csv", "ann")
+    one.require_writable()
+    assert not [*tmp_path.iterdir()]
+    one.decide("a.png", "0", "1")
+    one.require_writable()
+    assert [row["ID"] for row in rows(one.path)] == ["a.png"]
 
 
 def test_two_who_write_at_once_lose_nothing(tmp_path: Path) -> None:
