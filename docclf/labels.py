@@ -50,7 +50,6 @@ def _review(options: argparse.Namespace) -> str:
     from docclf.data.formats import quiet_decoders
     from docclf.results.quality.labels import suspects_of
     from docclf.results.reading import read_run
-    from docclf.results.report.predictions import pages_root
     from docclf.review.decisions import Decisions, beside
     from docclf.review.server import ReviewServer
 
@@ -59,12 +58,7 @@ def _review(options: argparse.Namespace) -> str:
     if not suspects:
         return f"No label of {found.folder} looks wrong."
     file = _file(options, found)
-    root = options.root or pages_root(found)
-    if root is None or not root.is_dir():
-        raise DataError(
-            f"Expected the pages of {found.folder} at {root or found.resolved.get('data.root')}, got no folder. "
-            f"Say where they are: python -m docclf.labels {shlex.quote(str(options.run))} --root DIR"
-        )
+    root = _root(options, found)
     decisions = Decisions(file, options.who or _user())
     decisions.read()  # what is wrong with it is said before the page is open
     decisions.require_writable()
@@ -87,6 +81,19 @@ def _review(options: argparse.Namespace) -> str:
     if not (n := len(decisions.read())):
         return "\nNo label was decided on, and nothing was written."
     return "\n".join(["", f"{n} decision{'s' if n > 1 else ''} in {file}", *steps])
+
+
+def _root(options: argparse.Namespace, found: Run) -> Path:
+    """Folder of the pages."""
+    from docclf.results.report.predictions import pages_root
+
+    root: Path | None = options.root or pages_root(found)
+    if root is None or not root.is_dir():
+        raise DataError(
+            f"Expected the pages of {found.folder} at {root or found.resolved.get('data.root')}, got no folder. "
+            f"Say where they are: python -m docclf.labels {shlex.quote(str(options.run))} --root DIR"
+        )
+    return root
 
 
 def _file(options: argparse.Namespace, found: Run) -> Path:
