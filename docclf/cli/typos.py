@@ -152,6 +152,8 @@ def grammar_hint(override: str, first: str = "data.root") -> str:
         return f"Did you mean {first}={override}?\n"
     if ends := re.fullmatch(r"log\w*\((.+)\)", value):
         return f"Did you mean '{key}=tag(log, interval({ends[1]}))'?\n"
+    if values := re.fullmatch(r"choice\(([^()]*\bnull\b[^()]*)\)", value):  # which Hydra takes without the word alone
+        return f"Did you mean '{key}={values[1]}'?\n"
     if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
     quoted = f"\"{key}='{value}'\""

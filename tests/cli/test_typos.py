@@ -129,6 +129,7 @@ def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> N
         "lr=tag(log, interval(1,2)",
     )
     assert [grammar_hint(text) for text in others] == [""] * len(others)
+    assert grammar_hint("data.fit=choice(a, null)") == "Did you mean 'data.fit=a, null'?\n"
     assert grammar_hint("optimizer.lr=log(1e-4,1e-3)").endswith("'optimizer.lr=tag(log, interval(1e-4,1e-3))'?\n")
     for path in ("/home/실험 데이터 (1)/pages", "C:[a]", "scans (2)"):
         assert grammar_hint(f"data.root={path}").rstrip().endswith(f"\"data.root='{path}'\"")
