@@ -36,7 +36,6 @@ atexit.register(gc.freeze)
 # 2 cores a training was seen to take 10 times as long. Read when torch is imported; the user's own setting stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
-
 # A package is imported before its command, `python -m docclf.train`. Until `docclf.cli.console.ended_by_ctrl_c` nothing
 # is to be saved, and Ctrl-C ends the process without a traceback.
 _is_command = sys.argv[:1] == ["-m"] and any(text.startswith("docclf.") for text in sys.orig_argv)

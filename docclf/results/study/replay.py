@@ -21,7 +21,7 @@ _ACTS = re.compile(
     r".*_target_.*|data\.(cache_dir|draw)(\..*)?|trainer\.(default_root_dir|profiler)(\..*)?"
     r"|search\.(storage|warm_start_from|enqueue|memory)(\..*)?"
 )
-
+# Paths that begin in the folder where the command is typed.
 _PATHS = ("data.root", "data.corrections", "data.exclude", "validation.split_file", "model.checkpoint_path")
 
 

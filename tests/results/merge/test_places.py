@@ -1,5 +1,6 @@
 """Studies are found wherever they are, and told apart."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from merged_studies import Make, board, merge, new_study, origins, tell
 
 from docclf.errors import ConfigError
 from docclf.results.team.sources import read_source
+from docclf.safety.untrusted import read_config
 
 
 def test_studies_are_found_wherever_they_are(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +67,20 @@ def test_two_studies_of_one_name_and_machine_are_told_apart_by_their_places(make
     a, b = make("a", 0.3, host="one"), make("b", 0.5, host="one")
     merge(a, b, out=tmp_path / "team")
     assert {row["study"] for row in board(tmp_path / "team")} == {str(a), str(b)}
+
+
+def test_the_search_goes_on_here_with_the_pages_of_the_folder_where_the_first_study_was_searched(
+    make: Make, tmp_path: Path
+) -> None:
+    pages = tmp_path / "there" / "pages"
+    pages.mkdir(parents=True)
+    a, b = make("a", 0.3), make("b", 0.5)
+    overrides = {"task": ["data.root=pages", "output=/x"], "hydra": []}
+    hydra = {"sweep": {"dir": str(a)}, "runtime": {"cwd": str(pages.parent)}, "overrides": overrides}
+    hydra |= {"sweeper": {"storage": None, "study_name": "search"}}
+    sweep = {"hydra": hydra, "study_name": "search", "search": {"n_trials": 5, "storage": None}}
+    (a / "multirun.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    command = merge(a, b, out=tmp_path / "team").splitlines()[-1]
+    assert f"data.root={pages}" in shlex.split(command) and "output" not in command
+    merged = read_config(tmp_path / "team" / "multirun.yaml")
+    assert merged.hydra.overrides.task[0] == f"data.root={pages}"
