@@ -9,4 +9,7 @@ import pytest
 def slowly(*values: Any) -> Iterator[Any]:
     """Each of these values, or tuple of values, of a parametrized test as one of the slow tests."""
     for value in values:
-        yield pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
+        if isinstance(value, type(pytest.param())):
+            yield pytest.param(*value.values, marks=[*value.marks, pytest.mark.slow], id=value.id)
+        else:
+            yield pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from slowly import slowly
 
 import docclf
 from docclf.errors import ConfigError, DataError, SearchError, TrainingError
@@ -112,7 +113,7 @@ def test_arguments_that_cannot_be_are_refused_before_anything_runs(call: Callabl
         call()
 
 
-@pytest.mark.parametrize("encoding", ["cp949", "latin-1", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp949", *slowly("latin-1", "utf-16")])
 def test_what_a_command_prints_is_read_whatever_the_terminal_speaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, encoding: str
 ) -> None:
@@ -127,6 +128,7 @@ def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
         docclf.train((text for text in ["data.rot=x"]), cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_an_experiment_chooses_the_search(pages_root: Path, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults: [{override /hparams_search: head}]\nsearch: {n_trials: 1}\n"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from processes import cpu_seconds
 from search.conftest import Search
+from slowly import slowly
 from sweeper.conftest import Toy
 
 from docclf.api import best_config_path, load_study
@@ -79,9 +80,11 @@ def test_searches_of_other_facts_need_anyway(toys: list[Toy], tmp_path: Path) ->
     ("arguments", "message"),
     [
         (["nowhere", "."], "ConfigError: Expected a search's folder, a study.db or a storage URL, got nowhere"),
-        (["."], "ConfigError: Expected at least two studies to merge, got 1."),
-        ([".", ".", "--out="], "ConfigError: Expected the name of a new folder in --out, got ''. Say --out team."),
-        ([], "the following arguments are required: [WHO=]STUDY"),
+        *slowly(
+            (["."], "ConfigError: Expected at least two studies to merge, got 1."),
+            ([".", ".", "--out="], "ConfigError: Expected the name of a new folder in --out, got ''. Say --out team."),
+            ([], "the following arguments are required: [WHO=]STUDY"),
+        ),
     ],
 )
 def test_what_cannot_be_merged_ends_with_2_and_a_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:

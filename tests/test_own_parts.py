@@ -12,6 +12,7 @@ import pytest
 import yaml
 from forked import python
 from omegaconf import DictConfig, OmegaConf
+from slowly import slowly
 
 from docclf.cli.preflight import check_added, check_config
 from docclf.cli.trainer_arguments import OWNED
@@ -120,6 +121,7 @@ def test_what_is_no_name_after_allow_is_told(tmp_path: Path, allow: tuple[str, .
     assert said in done.stdout and "Say --allow 'mine.*'" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_of_ones_own_space_and_sampler_in_two_processes(root: Path, tmp_path: Path) -> None:
     totals = ("search.n_trials=3", "finalists.top_k=0", "search.workers=2", "report=false", "search.ensemble=false")
     arguments = ("-m", "--config-dir", str(PROJECT / "conf"), *ALLOWED, "hparams_search=mine", *totals, *TINY)
@@ -197,7 +199,7 @@ def test_a_part_that_needs_more_than_it_is_given_says_what(cfg: DictConfig) -> N
         build({"_target_": "docclf.data.module.PageDataModule"}, "data")
 
 
-@pytest.mark.parametrize("group", ["sampler", "pruner"])
+@pytest.mark.parametrize("group", ["sampler", *slowly("pruner")])
 def test_a_part_of_the_sweeper_can_be_chosen_on_the_command_line(root: Path, tmp_path: Path, group: str) -> None:
     text = {"sampler": "_target_: optuna.samplers.RandomSampler\nseed: 1\n", "pruner": "_target_: mine.Pruner\n"}[group]
     folder = tmp_path / "conf" / "hydra" / "sweeper" / group
@@ -217,7 +219,7 @@ def test_other_arguments_of_the_trainer_are_lightnings(root: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "more", [("--cfg", "job"), ("--cfg", "hydra"), ("--cfg", "all", "--resolve"), ("--info", "config")]
+    "more", [("--cfg", "job"), ("--cfg", "hydra"), *slowly((("--cfg", "all", "--resolve"),), (("--info", "config"),))]
 )
 def test_a_search_shows_its_config(tmp_path: Path, more: tuple[str, ...]) -> None:
     done = command(tmp_path, "docclf.train", "-m", "hparams_search=optuna", *more, "search.n_trials=7")

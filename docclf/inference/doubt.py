@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from docclf.errors import DataError
 from docclf.metrics.calibration import Selective, accuracy_over_coverage
 from docclf.models.frozen.novelty import Novelty
+
+_MOST_BYTES = 2**28  # 20,000 training pages of 256 coordinates are 10 MB
 
 
 @dataclass(frozen=True)
@@ -40,26 +42,32 @@ def read_doubt(path: Path) -> Doubt:
     """Read the arrays of a file.
 
     Raises:
-        DataError: It is missing or damaged.
+        DataError: It is missing, damaged, or larger than any that docclf writes.
     """
     try:
+        with ZipFile(path) as packed:
+            if (size := sum(part.file_size for part in packed.infolist())) > _MOST_BYTES:
+                raise ValueError(f"{size / 2**20:.0f} MB of numbers")
         with np.load(path, allow_pickle=False) as file:
             return _of(dict(file))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, NotImplementedError, BadZipFile) as error:
         raise DataError(
             f"Expected {path} as docclf writes it, got {type(error).__name__}: {error}. Copy the folder again."
         ) from error
 
 
 def _of(arrays: Mapping[str, NDArray[np.floating]]) -> Doubt:
+    for name, value in arrays.items():
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise ValueError(f"{name} with what is no finite number")
     parts: dict[str, Mapping[str, NDArray[np.floating]]] = {
         part: {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{part}.")}
         for part in ("selective", "novelty")
     }
-    novelty = Novelty.of(parts["novelty"]) if parts["novelty"] else None
-    return Doubt(
-        Selective(**{name: np.asarray(value, np.float64) for name, value in parts["selective"].items()}), novelty
-    )
+    selective = Selective(**{name: np.asarray(value, np.float64) for name, value in parts["selective"].items()})
+    if len({value.shape for value in asdict(selective).values()}) > 1 or selective.coverage.ndim != 1:
+        raise ValueError("lists of several lengths")
+    return Doubt(selective, Novelty.of(parts["novelty"]) if parts["novelty"] else None)
 
 
 def make_doubt(

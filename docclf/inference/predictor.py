@@ -103,7 +103,7 @@ class Predictor:
 
         Raises:
             ConfigError: Memory does not hold a single page.
-            DataError: The model computes no numbers.
+            DataError: The model computes no numbers, or its novelty is that of another model.
         """
         probabilities = [np.empty((0, len(self.description.targets)), dtype=np.float32)]
         features: list[NDArray[np.float32]] = []
@@ -134,6 +134,11 @@ class Predictor:
             )
         if self._novelty is None or not features:
             return answers
+        if (n := features[0].shape[1]) != (expected := len(self._novelty.mean)):
+            raise DataError(
+                f"Expected {n} features of a page in what the model knows of its mistakes ({self.description.doubt}), "
+                f"got {expected}: the file is of another model. Copy its folder again."
+            )
         return replace(answers, novelty=self._novelty(np.concatenate(features), answers.confidence))
 
     @torch.inference_mode()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from slowly import slowly
 
 from docclf import CONF_DIR
 from docclf.cli.hydra_settings import fill_in_home
@@ -27,23 +28,25 @@ SEARCH = "hparams_search=optuna"
         (["batch_size=64"], ["data.batch_size"]),
         (["n_trials=5"], ["search.n_trials"]),
         (["search.trials=5"], ["search.n_trials"]),
-        (["data.draw.page_per_class=5"], ["data.draw.pages_per_class"]),
-        (["study-name=a"], ["study_name"]),
-        (["modle=mobilenet"], ["model"]),
-        (["model=mobilenett"], ["model=mobilenet"]),
-        (["model=mobilenet,swin_tinny"], ["model=swin_tiny"]),
-        (["hparams_search=optnua"], [SEARCH]),
-        (["logger=[csv,wandbb]"], ["logger=[csv,wandb]"]),
-        ([SEARCH, "hydra/sweeper/pruner=medain"], ["hydra/sweeper/pruner=median"]),
-        ([SEARCH, "hydra.sweeper.n_trails=5"], ["hydra.sweeper.n_trials"]),
-        ([SEARCH, "hydra.sweeper.pruner.n_startup_trails=5"], ["hydra.sweeper.pruner.n_startup_trials"]),
-        (
-            [SEARCH, "hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.pruner.percentile=5"],
-            ["hydra.sweeper.pruner.p_threshold or hydra.sweeper.pruner.n_startup_steps"],
+        *slowly(
+            (["data.draw.page_per_class=5"], ["data.draw.pages_per_class"]),
+            (["study-name=a"], ["study_name"]),
+            (["modle=mobilenet"], ["model"]),
+            (["model=mobilenett"], ["model=mobilenet"]),
+            (["model=mobilenet,swin_tinny"], ["model=swin_tiny"]),
+            (["hparams_search=optnua"], [SEARCH]),
+            (["logger=[csv,wandbb]"], ["logger=[csv,wandb]"]),
+            ([SEARCH, "hydra/sweeper/pruner=medain"], ["hydra/sweeper/pruner=median"]),
+            ([SEARCH, "hydra.sweeper.n_trails=5"], ["hydra.sweeper.n_trials"]),
+            ([SEARCH, "hydra.sweeper.pruner.n_startup_trails=5"], ["hydra.sweeper.pruner.n_startup_trials"]),
+            (
+                [SEARCH, "hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.pruner.percentile=5"],
+                ["hydra.sweeper.pruner.p_threshold or hydra.sweeper.pruner.n_startup_steps"],
+            ),
+            (["optimizer=sgd", "optimizer.momentun=0.8"], ["optimizer.momentum"]),
+            (["~optimizer.fusd"], ["optimizer.fused"]),
+            (["model=mobilenett", "optimzer.lr=1e-3", "seed=1"], ["model=mobilenet", "optimizer.lr"]),
         ),
-        (["optimizer=sgd", "optimizer.momentun=0.8"], ["optimizer.momentum"]),
-        (["~optimizer.fusd"], ["optimizer.fused"]),
-        (["model=mobilenett", "optimzer.lr=1e-3", "seed=1"], ["model=mobilenet", "optimizer.lr"]),
     ],
 )
 def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None:
@@ -105,9 +108,11 @@ def run(*arguments: str, cwd: Path) -> tuple[int, list[str]]:
             "In 'hydra/sweeper/docclf': Could not find 'hydra/sweeper/pruner/medain'",
             "Did you mean hydra/sweeper/pruner=median?",
         ),
-        (["docclf.data", "modle=mobilenet"], "Could not override 'modle'.", "Did you mean model?"),
-        (["docclf.predict", "rn=x"], "Could not override 'rn'.", "Did you mean run?"),
-        (["docclf.export_model", "otput=x"], "Could not override 'otput'.", "Did you mean output?"),
+        *slowly(
+            (["docclf.data", "modle=mobilenet"], "Could not override 'modle'.", "Did you mean model?"),
+            (["docclf.predict", "rn=x"], "Could not override 'rn'.", "Did you mean run?"),
+            (["docclf.export_model", "otput=x"], "Could not override 'otput'.", "Did you mean output?"),
+        ),
     ],
 )
 def test_the_answer_comes_after_hydra_s_message(tmp_path: Path, arguments: list[str], first: str, last: str) -> None:

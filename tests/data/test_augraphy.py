@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from slowly import slowly
 from torch import Tensor
 
 from docclf.data.augment import augraphy
@@ -37,7 +38,7 @@ def augment() -> AugraphyAugment:
     return AugraphyAugment()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, *slowly(3)])
 def test_the_same_seed_gives_the_same_batch_and_another_another(augment: AugraphyAugment, channels: int) -> None:
     pages = page(channels).repeat(6, 1, 1, 1)
     batches = [worn(augment, pages, seed) for seed in range(SEEDS)]

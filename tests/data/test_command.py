@@ -11,6 +11,7 @@ import pytest
 from forked import python
 from PIL import Image
 from rich.cells import cell_len
+from slowly import slowly
 
 SIZE = (60, 80)
 
@@ -128,10 +129,15 @@ def test_folders_grey_pages_and_pages_of_documents_are_described_too(root: Path,
     ("overrides", "message"),
     [
         (["data=csv", "data.root=nowhere"], "DataError: Expected train.csv with columns ID,target"),
-        (["data=folder", "data.root=nowhere"], "DataError: Expected a folder at `data.root`"),
-        (["data=folder", "data.root=null"], "ConfigError: Expected `data.root`, the folder of the pages, got no value"),
-        (["data=folder", "data.root=2024"], "ConfigError: Expected `data.root` to be a path, got the number 2024"),
-        (["data=csv", "data.root=nowhere", "data.channels=2"], "Expected `data.channels` to be 1 or 3, got 2"),
+        *slowly(
+            (["data=folder", "data.root=nowhere"], "DataError: Expected a folder at `data.root`"),
+            (
+                ["data=folder", "data.root=null"],
+                "ConfigError: Expected `data.root`, the folder of the pages, got no value",
+            ),
+            (["data=folder", "data.root=2024"], "ConfigError: Expected `data.root` to be a path, got the number 2024"),
+            (["data=csv", "data.root=nowhere", "data.channels=2"], "Expected `data.channels` to be 1 or 3, got 2"),
+        ),
     ],
 )
 def test_what_is_no_data_set_is_refused_in_one_line(tmp_path: Path, overrides: list[str], message: str) -> None:

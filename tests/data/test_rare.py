@@ -196,6 +196,7 @@ def test_a_folder_whose_pages_are_all_excluded_is_rare(tmp_path: Path) -> None:
         Validation(folds=2).assign(data)
 
 
+@pytest.mark.slow
 def test_the_look_at_a_data_set_refuses_what_a_training_would(scarce: Path, tmp_path: Path) -> None:
     given = ("data=csv", f"data.root={scarce}", "data.near_duplicates=null")
     status, output = python("docclf.data", *given, cwd=tmp_path, warn=False)

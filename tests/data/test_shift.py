@@ -55,9 +55,7 @@ def test_nothing_is_named_where_nothing_was_made(tmp_path: Path, seed: int) -> N
         (turn, "turned by quarters"),
         (skew, "skewed"),
         (blur, "blurred"),
-        (shade, "unevenly lit"),
-        (darken, "darker"),
-        (add_noise, "noisy"),
+        *slowly((shade, "unevenly lit"), (darken, "darker"), (add_noise, "noisy")),
     ],
 )
 def test_what_was_made_is_named_and_nothing_else(tmp_path: Path, change: Change, what: str, size: int) -> None:

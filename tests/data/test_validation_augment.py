@@ -81,6 +81,7 @@ def test_the_same_pages_get_the_same_changes_in_every_epoch_and_trial(pages_root
     assert len(torch.unique(changes, dim=0)) == 12, "each page in its own way"
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_the_same_random_numbers(pages_root: Path) -> None:
     with_it, _ = run(pages_root, augment=BatchAugment(**WORN))
     without, _ = run(pages_root, augment=None)

@@ -34,6 +34,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_two_workers_draw_the_same_bytes_as_one(drawn: Path, tmp_path: Path) -> None:
     draw_pages(tmp_path / "pages", workers=2, **PAGES)
     assert contents(tmp_path / "pages") == contents(drawn)

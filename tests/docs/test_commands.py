@@ -15,6 +15,7 @@ from documents import FOLDER, PAGES, ROOT, blocks, commands, inline, overrides
 from hydra._internal.utils import get_args
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from slowly import slowly
 
 from docclf.cli.composing import Composer
 from docclf.cli.foreign import check_foreign
@@ -50,7 +51,14 @@ PROGRAMS = {
 NO_OVERRIDES = {"key=null,1"}
 TYPED_AFTER = ("train -m hparams_search=optuna", "predict run=RUN data.root=DIR", "train", "export_model run=RUN")
 
-page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+FIRST_READ = [ROOT / name for name in ("README.md", "README.ko.md", "docs/tutorial.md")]
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+page = pytest.mark.parametrize("page", PAGES, ids=named)
 
 
 @pytest.fixture
@@ -114,7 +122,7 @@ def check(command: str, words: Sequence[str]) -> None:
 CHECKED: set[tuple[object, ...]] = set()  # what stands in several documents, without configs of the reader's
 
 
-@page
+@pytest.mark.parametrize("page", [*FIRST_READ, *slowly(*(page for page in PAGES if page not in FIRST_READ))], ids=named)
 def test_every_command_composes(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks(page):
         if block.language == "yaml" and block.file:

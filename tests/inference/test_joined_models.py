@@ -15,6 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from predict_files import read, shares
+from slowly import slowly
 from small_models import CLASS_NAMES, TARGETS, needs_exporter, save_model
 from torch import Tensor
 
@@ -86,7 +87,7 @@ def predicted(compose_config: Compose, run: Path, pages: Path, folder: Path, *ov
     return np.array(shares(read(folder / "predictions.csv")[1:]), dtype=np.float64)
 
 
-@pytest.mark.parametrize("tta", ["none", "rotations"])
+@pytest.mark.parametrize("tta", ["none", *slowly("rotations")])
 def test_it_predicts_the_weighted_mean_of_what_its_models_predict(
     joined: Joined, compose_config: Compose, pages_root: Path, tmp_path: Path, tta: str
 ) -> None:

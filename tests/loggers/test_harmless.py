@@ -96,6 +96,7 @@ def test_an_interruption_is_not_held_back(tmp_path: Path) -> None:
         RunLoggers({"it": Interrupted}, info(tmp_path)).finish({"state": "COMPLETE"})
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_metrics_loses_no_trained_run(
     cfg: DictConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import wandb
 from omegaconf import DictConfig
 from processes import children, command, descendants
+from slowly import slowly
 from wandb_files import only_wandb_run, wandb_runs
 
 from docclf.errors import NonFiniteLossError
@@ -99,7 +100,7 @@ def test_a_failed_run_is_closed_as_failed_and_the_next_has_nothing_of_it(cfg: Di
 
 @pytest.mark.parametrize(
     ("state", "exit_code", "tags"),
-    [("COMPLETE", 0, []), ("PRUNED", 0, ["pruned"]), ("FAIL", 1, []), ("INTERRUPTED", 255, ["interrupted"])],
+    [("COMPLETE", 0, []), ("PRUNED", 0, ["pruned"]), *slowly(("FAIL", 1, []), ("INTERRUPTED", 255, ["interrupted"]))],
 )
 def test_how_a_run_ended_is_told_by_exit_code_and_tag(
     state: str, exit_code: int, tags: list[str], tmp_path: Path

@@ -136,6 +136,7 @@ def test_report_and_best_config_are_artifacts_as_they_were(made: Made) -> None:
     assert {"trials.table.json"} <= set(artifacts["run_table"])
 
 
+@pytest.mark.slow
 def test_a_search_that_went_on_has_one_run_with_all_of_its_trials(made: Made) -> None:
     log_study(made.folder)
     before = only_wandb_run(made.folder)

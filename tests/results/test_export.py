@@ -15,6 +15,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
+from slowly import slowly
 
 import docclf
 from docclf.errors import DataError
@@ -137,7 +138,7 @@ def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
     assert flat(compose_best(compose_config, sweep)) == exported, "so that the tests below may compose in this process"
 
 
-@pytest.mark.parametrize("root", ["/data/pages", "pages", "../pages"])
+@pytest.mark.parametrize("root", ["/data/pages", *slowly("pages", "../pages")])
 def test_paths_are_absolute_but_the_root_is_as_it_was_given(
     compose_config: Compose, cwd: Path, elsewhere: Path, root: str
 ) -> None:
@@ -152,7 +153,7 @@ def test_paths_are_absolute_but_the_root_is_as_it_was_given(
     assert exported.model.checkpoint_path == str(cwd / "../weights.pth")
 
 
-@pytest.mark.parametrize("through", [{}, {"model.name": "${oc.env:MY_SECRET}"}], ids=["itself", "another key"])
+@pytest.mark.parametrize("through", [{}, *slowly({"model.name": "${oc.env:MY_SECRET}"})], ids=["itself", "another key"])
 def test_a_trial_s_config_takes_nothing_from_the_environment_along(
     compose_config: Compose, cwd: Path, through: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,15 +179,17 @@ def test_a_trial_s_config_takes_nothing_from_the_environment_along(
         ("optimizer.lr=0.5", "optimizer.lr", 0.5),
         ("seed=7", "validation.seed", 7),
         ("validation.folds=9", "validation.folds", 9),
-        ("logger=none", "logger.none", True),
-        ("augment=scan", "augment.noise", 0.05),
-        ("augment=none", "augment.degrees", 0),
-        ("model=convnext_tiny", "model.name", "convnext_tiny"),
-        ("validation=full", "validation.epochs", 20),
-        ("validation=holdout", "validation.run_folds", 1),
-        ("scheduler=constant", "scheduler._target_", "docclf.models.schedules.constant"),
-        ("optimizer=sgd", "optimizer._target_", "torch.optim.SGD"),
-        ("experiment=basic", "model.name", "efficientnet_b3"),
+        *slowly(
+            ("logger=none", "logger.none", True),
+            ("augment=scan", "augment.noise", 0.05),
+            ("augment=none", "augment.degrees", 0),
+            ("model=convnext_tiny", "model.name", "convnext_tiny"),
+            ("validation=full", "validation.epochs", 20),
+            ("validation=holdout", "validation.run_folds", 1),
+            ("scheduler=constant", "scheduler._target_", "docclf.models.schedules.constant"),
+            ("optimizer=sgd", "optimizer._target_", "torch.optim.SGD"),
+            ("experiment=basic", "model.name", "efficientnet_b3"),
+        ),
     ],
 )
 def test_any_override_works_after_the_exported_config(
@@ -201,7 +204,7 @@ def test_any_override_works_after_the_exported_config(
     assert changed.data.root == plain.data.root
 
 
-@pytest.mark.parametrize("data", ["csv", "folder"])
+@pytest.mark.parametrize("data", ["csv", *slowly("folder")])
 def test_without_its_pages_the_exported_config_asks_for_their_root(
     compose_config: Compose, cwd: Path, elsewhere: Path, data: str
 ) -> None:
@@ -329,7 +332,7 @@ def test_an_export_that_fails_is_told_and_leaves_the_study(
     assert len(sweep.study.trials) == 4
 
 
-@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("wanted", [True, *slowly(False)])
 def test_the_study_is_pickled_when_asked_for(
     compose_config: Compose, cwd: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture, wanted: bool
 ) -> None:

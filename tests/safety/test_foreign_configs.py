@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hydra._internal.utils import get_args
 from omegaconf import OmegaConf
+from slowly import slowly
 
 from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign
@@ -45,39 +46,41 @@ SEARCH = ("-m", "hparams_search=optuna")
         ("hydra: {output_subdir: ../../x}", "hydra.output_subdir"),
         ("hydra: {callbacks: {x: {_target_: mine.Turned}}}", "hydra.callbacks.x"),
         ("hydra: {callbacks: {export: {read_page: mine.Turned}}}", "hydra.callbacks.export.read_page"),
-        ("hydra: {launcher: {_target_: mine.Turned}}", "hydra.launcher._target_"),
-        ("hydra: {job: {env_set: {LD_PRELOAD: /x}}}", "hydra.job.env_set"),
-        ("hydra: {searchpath: ['pkg://mine']}", "hydra.searchpath"),
-        ("hydra: {sweeper: {_target_: mine.Turned}}", "hydra.sweeper._target_"),
-        ("hydra: {sweeper: {preload: [mine]}}", "hydra.sweeper.preload"),
-        ("hydra: {sweeper: {preflight: mine.Turned}}", "hydra.sweeper.preflight"),
-        ("hydra: {sweeper: {on_best: mine.Turned}}", "hydra.sweeper.on_best"),
-        ("hydra: {sweeper: {finalists: {members: mine.Turned}}}", "hydra.sweeper.finalists.members"),
-        ("hydra: {sweeper: {custom_search_space: mine.Turned}}", "hydra.sweeper.custom_search_space"),
-        ("hydra: {sweeper: {storage: 'sqlite:////x.db'}}", "hydra.sweeper.storage"),
-        ("hydra: {sweeper: {warm_start_from: 'mysql://me@host/x'}}", "hydra.sweeper.warm_start_from"),
-        ("hydra: {sweeper: {params: {hydra.run.dir: /x}}}", "hydra.run.dir"),
-        ("hydra: {sweeper: {params: {+hydra.job.env_set.X: y}}}", "hydra.job.env_set"),
-        ("hydra: {sweeper: {params: {'+augment@hydra.callbacks': x}}}", "hydra.callbacks"),
-        ("hydra: {sweeper: {params: {hydra/launcher: x}}}", "hydra/launcher"),
-        ("hydra: {sweeper: {conditional: [{when: {a: 1}, params: {data.cache_dir: /x}}]}}", "data.cache_dir"),
-        ("hydra: {sweeper: {finalists: {overrides: {study_name: /x}}}}", "study_name"),
-        ("a: $\nhydra: {sweeper: {params: {model.name: '${a}{oc.env:HOME}'}}}", "hydra.sweeper.params.model.name"),
-        ("study_name: ../x", "study_name"),
-        ("x: ../y\nstudy_name: ${x}", "study_name"),
-        ("study_name: /x", "study_name"),
-        ("data: {cache_dir: /x}", "data.cache_dir"),
-        ("data: {root: /nowhere/x}", "data.root"),
-        ("trainer: {default_root_dir: /x}", "trainer.default_root_dir"),
-        ("trainer: {profiler: pytorch}", "trainer.profiler"),
-        ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
-        ("search: {storage: x.log}", "search.storage"),
-        ("search: {warm_start_from: /x}", "search.warm_start_from"),
-        ("refit: distill\nteacher: /x", "teacher"),
-        ("model: {name: '${oc.env:HOME}'}", "model.name"),
-        ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),
-        ("optimizer: {lr: '${oc.select:a,${oc.env:HOME}}'}", "optimizer.lr"),
-        ("model: {name: '\\${oc.env:HOME}'}", "model.name"),
+        *slowly(
+            ("hydra: {launcher: {_target_: mine.Turned}}", "hydra.launcher._target_"),
+            ("hydra: {job: {env_set: {LD_PRELOAD: /x}}}", "hydra.job.env_set"),
+            ("hydra: {searchpath: ['pkg://mine']}", "hydra.searchpath"),
+            ("hydra: {sweeper: {_target_: mine.Turned}}", "hydra.sweeper._target_"),
+            ("hydra: {sweeper: {preload: [mine]}}", "hydra.sweeper.preload"),
+            ("hydra: {sweeper: {preflight: mine.Turned}}", "hydra.sweeper.preflight"),
+            ("hydra: {sweeper: {on_best: mine.Turned}}", "hydra.sweeper.on_best"),
+            ("hydra: {sweeper: {finalists: {members: mine.Turned}}}", "hydra.sweeper.finalists.members"),
+            ("hydra: {sweeper: {custom_search_space: mine.Turned}}", "hydra.sweeper.custom_search_space"),
+            ("hydra: {sweeper: {storage: 'sqlite:////x.db'}}", "hydra.sweeper.storage"),
+            ("hydra: {sweeper: {warm_start_from: 'mysql://me@host/x'}}", "hydra.sweeper.warm_start_from"),
+            ("hydra: {sweeper: {params: {hydra.run.dir: /x}}}", "hydra.run.dir"),
+            ("hydra: {sweeper: {params: {+hydra.job.env_set.X: y}}}", "hydra.job.env_set"),
+            ("hydra: {sweeper: {params: {'+augment@hydra.callbacks': x}}}", "hydra.callbacks"),
+            ("hydra: {sweeper: {params: {hydra/launcher: x}}}", "hydra/launcher"),
+            ("hydra: {sweeper: {conditional: [{when: {a: 1}, params: {data.cache_dir: /x}}]}}", "data.cache_dir"),
+            ("hydra: {sweeper: {finalists: {overrides: {study_name: /x}}}}", "study_name"),
+            ("a: $\nhydra: {sweeper: {params: {model.name: '${a}{oc.env:HOME}'}}}", "hydra.sweeper.params.model.name"),
+            ("study_name: ../x", "study_name"),
+            ("x: ../y\nstudy_name: ${x}", "study_name"),
+            ("study_name: /x", "study_name"),
+            ("data: {cache_dir: /x}", "data.cache_dir"),
+            ("data: {root: /nowhere/x}", "data.root"),
+            ("trainer: {default_root_dir: /x}", "trainer.default_root_dir"),
+            ("trainer: {profiler: pytorch}", "trainer.profiler"),
+            ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
+            ("search: {storage: x.log}", "search.storage"),
+            ("search: {warm_start_from: /x}", "search.warm_start_from"),
+            ("refit: distill\nteacher: /x", "teacher"),
+            ("model: {name: '${oc.env:HOME}'}", "model.name"),
+            ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),
+            ("optimizer: {lr: '${oc.select:a,${oc.env:HOME}}'}", "optimizer.lr"),
+            ("model: {name: '\\${oc.env:HOME}'}", "model.name"),
+        ),
     ],
 )
 def test_a_folder_of_configs_decides_nothing_that_is_not_about_training(content: str, key: str, tmp_path: Path) -> None:
@@ -85,6 +88,7 @@ def test_a_folder_of_configs_decides_nothing_that_is_not_about_training(content:
     assert key in message.partition("got")[0], message
 
 
+@pytest.mark.slow
 def test_options_that_a_sweep_could_choose_are_looked_at_too(tmp_path: Path) -> None:
     content = "# @package _global_\nhydra: {run: {dir: /x}}\n"
     assert "hydra.run.dir" in refused(tmp_path, content, "-m", "experiment=basic,evil", file="experiment/evil.yaml")
@@ -126,13 +130,13 @@ def test_reruns_of_somebody_elses_command_are_refused() -> None:
         ("optimizer: {lr: 0.1}\nstudy_name: 서식 2", "config.yaml", SEARCH),
         ("hydra: {sweeper: {baseline: false, params: {optimizer.lr: 'interval(1e-4, 1e-3)'}}}", "config.yaml", SEARCH),
         ("hydra: {sweeper: {sampler: {n_startup_trials: 3}}}", "config.yaml", SEARCH),
-        ("logger: {wandb: {project: '${oc.env:WANDB_PROJECT,docclf}'}}", "config.yaml", ()),
+        *slowly(("logger: {wandb: {project: '${oc.env:WANDB_PROJECT,docclf}'}}", "config.yaml", ()),
         ("{{optuna}}", "hparams_search/mine.yaml", ("-m", "hparams_search=mine")),
         ("# @package _global_\nsearch: {n_trials: 3}", "experiment/mine.yaml", (*SEARCH, "experiment=mine")),
         ("strength: 2\ndefaults: [light, _self_]", "augment/mine.yaml", ("augment=mine",)),
         ("hydra: {run: {dir: /x}}", "config.yaml", ("hydra.run.dir=/y",)),
         ("data: {cache_dir: /x}", "config.yaml", ("data.cache_dir=y",)),
-        ("search: {storage: x.log}", "config.yaml", ("search.storage=y.log", *SEARCH)),
+        ("search: {storage: x.log}", "config.yaml", ("search.storage=y.log", *SEARCH))),
     ],
 )  # fmt: skip
 def test_what_is_about_training_and_what_was_typed_is_taken(

@@ -114,6 +114,7 @@ def test_lists_of_pages_name_none_outside_of_their_folder(name: str, tmp_path: P
     assert candidates(tmp_path, "train", "a..b/x.png")
 
 
+@pytest.mark.slow
 def test_a_file_of_very_many_pages_is_refused_without_going_through_them(tmp_path: Path) -> None:
     page = Image.new("L", (1, 1))
     page.save(tmp_path / "many.tif", save_all=True, append_images=2000 * [page])

@@ -12,6 +12,7 @@ import yaml
 from merged_studies import merge, new_study, tell
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from slowly import slowly
 from small_models import save_model
 
 from docclf.errors import ConfigError, DataError
@@ -250,16 +251,21 @@ def named(folder: Path, storage: Any, **more: Any) -> Path:
         "{tmp}/private.db",
         "sqlite:///{tmp}/private.db",
         "sqlite:///{tmp}/new.db",
-        "sqlite:///new.db",
-        "{tmp}/new.log",
-        "sqlite:///file:{tmp}/private.db?uri=true",
-        "postgresql://me@localhost:1/x",
-        "mysql+pymysql://me@localhost:1/x",
-        {"_target_": "optuna.storages.RDBStorage", "url": "sqlite:///{tmp}/private.db"},
-        {"_target_": "optuna.storages.RDBStorage", "url": "postgresql://me@localhost:1/x"},
-        {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "x", "file_path": "{tmp}/new.log"}},
-        {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "x", "file_path": "new.log"}},
-        {"_target_": "optuna.storages.GrpcStorageProxy", "host": "elsewhere", "port": 1},
+        *slowly(
+            "sqlite:///new.db",
+            "{tmp}/new.log",
+            "sqlite:///file:{tmp}/private.db?uri=true",
+            "postgresql://me@localhost:1/x",
+            "mysql+pymysql://me@localhost:1/x",
+            {"_target_": "optuna.storages.RDBStorage", "url": "sqlite:///{tmp}/private.db"},
+            {"_target_": "optuna.storages.RDBStorage", "url": "postgresql://me@localhost:1/x"},
+            {
+                "_target_": "optuna.storages.JournalStorage",
+                "log_storage": {"_target_": "x", "file_path": "{tmp}/new.log"},
+            },
+            {"_target_": "optuna.storages.JournalStorage", "log_storage": {"_target_": "x", "file_path": "new.log"}},
+            {"_target_": "optuna.storages.GrpcStorageProxy", "host": "elsewhere", "port": 1},
+        ),
     ],
 )
 def test_a_folder_does_not_say_where_studies_are_read_or_made(storage: Any, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_the_same_command_again_runs_nothing_new(searched: Searched) -> None:
     assert len(search.trials) == 4
 
 
+@pytest.mark.slow
 def test_a_study_is_not_continued_on_other_pages_or_folds(searched: Searched) -> None:
     search, _ = searched
     before = search.written(0, 1, 2, 3)

@@ -137,6 +137,7 @@ def test_the_same_command_again_says_the_same(again: Any) -> None:
     assert told(again) == before and len(finalists(again)) == n
 
 
+@pytest.mark.slow
 def test_without_an_ensemble_best_has_the_winner_again(again: Any) -> None:
     output = again.run(*HEADS, *TOP, "search.ensemble=false")
     facts = told(again)
@@ -147,6 +148,7 @@ def test_without_an_ensemble_best_has_the_winner_again(again: Any) -> None:
     assert again.read("best/result.yaml") == again.read(f"finalists/{number}/result.yaml")
 
 
+@pytest.mark.slow
 def test_it_is_chosen_anew_by_what_is_known_then(again: Any) -> None:
     take_turns(again, 1, 3)
     again.run(*HEADS, *TOP)

@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 import pytest
+from slowly import slowly
 
 
 @pytest.mark.slow
@@ -28,7 +29,7 @@ def test_the_best_trials_folder_may_be_gone(search: Any) -> None:
     assert {path.name for path in (search.folder / "best").iterdir()} == files
 
 
-@pytest.mark.parametrize("subdir", ["'trial_${hydra.job.num}'", "'${hydra.job.override_dirname}'", "all", "."])
+@pytest.mark.parametrize("subdir", ["'trial_${hydra.job.num}'", *slowly("'${hydra.job.override_dirname}'", "all", ".")])
 def test_folders_of_trials_are_called_by_their_numbers(search: Any, subdir: str) -> None:
     output = search.run(f"hydra.sweep.subdir={subdir}", code=1)
     assert "`hydra.sweep.subdir` to be ${hydra.job.num}" in output

@@ -146,6 +146,7 @@ def test_the_table_has_the_second_scores(rescored: tuple[Any, str]) -> None:
     assert len(found) >= 2
 
 
+@pytest.mark.slow
 def test_folds_that_the_finalists_were_chosen_by_are_refused_before_the_first_trial(search: Any) -> None:
     output = search.run(*AGAIN, "finalists.seed=42", code=1)
     assert "Expected `finalists.seed` to differ from `validation.seed`, got 42 twice" in output
@@ -159,6 +160,7 @@ def test_an_option_that_is_not_there_is_refused_before_the_first_trial(search: A
     assert not (search.folder / "0").exists()
 
 
+@pytest.mark.slow
 def test_finalists_that_need_more_pages_than_there_are_are_refused_before_the_first_trial(
     search: Any, tmp_path: Path, pages_root: Path
 ) -> None:

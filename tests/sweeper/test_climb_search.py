@@ -71,6 +71,7 @@ def test_two_processes_with_two_workers_each_share_the_rungs(toy: Any) -> None:
     assert sum(t.params.get("x") == 0.5 for t in toy.trials) == 1, "one is the first of its rung"
 
 
+@pytest.mark.slow
 def test_entries_go_first_and_keep_their_rung(toy: Any) -> None:
     toy.run(*CLIMB, "n_trials=8", "hydra.sweeper.enqueue=[{shape:square,x:0.25},{x:0.75},{colour:red}]")
     assert rungs(toy) == ["round", "square", "square", "round", "round", "round", "square", "square"]
@@ -96,6 +97,7 @@ def test_any_sampler_climbs(sampler: str, toy: Any) -> None:
     assert rungs(toy) == 4 * ["round"] + 4 * ["square"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["shape=square", *slowly("hydra.sweeper.params.shape=null")])
 def test_where_the_key_has_one_value_that_rung_is_searched_alone(given: str, toy: Any) -> None:
     toy.run(*CLIMB, "n_trials=4", given)

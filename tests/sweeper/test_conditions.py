@@ -69,6 +69,7 @@ def test_what_is_searched_and_what_the_conditions_set_is_in_the_overrides_of_the
         assert ("corner=none at all" in overrides) is (shape == "round")
 
 
+@pytest.mark.slow
 def test_a_condition_on_a_key_that_is_not_searched_asks_the_config(toy: Any) -> None:
     command = ("--config-name", "branches", "shape=square", "note=plain", "hydra/sweeper/sampler=random")
     toy.run(*command, "n_trials=4", "hydra.sweeper.baseline=true")
@@ -108,6 +109,7 @@ def test_a_branch_is_continued_and_an_entry_names_its_keys_without_the_condition
     assert message in output
 
 
+@pytest.mark.slow
 def test_a_glob_is_a_choice_of_the_options_of_a_group_and_a_deletion_takes_a_key_out(toy: Any) -> None:
     toy.run(
         "n_trials=4",

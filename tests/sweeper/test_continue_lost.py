@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slowly import slowly
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def searched(new_toy: Callable[[], Any]) -> Any:
     return toy
 
 
-@pytest.mark.parametrize("loss", ["gone", "empty", "older", "emptied by another"])
+@pytest.mark.parametrize("loss", ["gone", "empty", *slowly("older", "emptied by another")])
 def test_folders_that_the_study_does_not_know_are_not_overwritten(searched: Any, toy: Any, loss: str) -> None:
     shutil.copytree(searched.cwd, toy.cwd, dirs_exist_ok=True)
     file, copy = toy.folder / "study.db", toy.cwd / "older.db"
@@ -41,6 +42,7 @@ def test_folders_that_the_study_does_not_know_are_not_overwritten(searched: Any,
     assert toy.files(0, 1, 2) == before
 
 
+@pytest.mark.slow
 def test_put_back_it_goes_on(toy: Any, tmp_path: Path) -> None:
     toy.run("n_trials=2")
     shutil.move(toy.folder / "study.db", tmp_path / "kept.db")

@@ -45,6 +45,7 @@ def test_all_failed_says_why_grouped_by_cause(toy: Any) -> None:
     assert not (toy.folder / "optimization_results.yaml").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, *slowly(2)])
 def test_a_task_that_exits_fails_its_trial_and_not_the_search(workers: int, toy: Any) -> None:
     output = toy.run("n_trials=4", f"hydra.sweeper.n_jobs={workers}", "exit_at=[1]").output
@@ -53,7 +54,7 @@ def test_a_task_that_exits_fails_its_trial_and_not_the_search(workers: int, toy:
     assert "Interrupted" not in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, *slowly(2)])
 def test_whatever_a_task_raises_or_returns_fails_its_trial_alone(workers: int, toy: Any) -> None:
     odd = {
         "stop": "the task ended with GeneratorExit",
@@ -72,6 +73,7 @@ def test_whatever_a_task_raises_or_returns_fails_its_trial_alone(workers: int, t
     assert "Traceback" not in output and "Logging error" not in output
 
 
+@pytest.mark.slow
 def test_a_keyboard_interrupt_of_a_task_in_a_worker_fails_its_trial_alone(toy: Any) -> None:
     toy.run("n_trials=4", "hydra.sweeper.n_jobs=2", "odd_at=[[1,interrupt]]")
     assert toy.states() == states("CFCC")
@@ -96,6 +98,7 @@ def test_a_keyboard_interrupt_in_the_process_of_the_search_ends_it(toy: Any) -> 
     assert toy.trials[1].user_attrs["interrupted"] == "signal"
 
 
+@pytest.mark.slow
 def test_a_job_is_launched_again_for_what_may_pass_and_reports_anew(toy: Any) -> None:
     output = toy.run(
         "n_trials=6",

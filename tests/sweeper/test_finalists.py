@@ -64,6 +64,7 @@ def test_the_same_command_scores_nobody_twice_and_a_longer_search_scores_who_is_
     assert new, "or nothing was looked at"
 
 
+@pytest.mark.slow
 def test_other_overrides_score_them_all_again(again: Any) -> None:
     again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}")
     assert sources(again) == 2 * sources(again)[:3]
@@ -189,6 +190,7 @@ def test_who_was_scored_before_may_still_win_when_others_take_its_place(toy: Any
     assert {t.number for t in scored(toy.study)} >= {t.number for t in first}
 
 
+@pytest.mark.slow
 def test_who_was_scored_elsewhere_is_scored_here_and_counts_as_it_was_last(again: Any) -> None:
     best = scored(again.study)[0]
     shutil.rmtree(again.folder / "finalists" / str(best.number))

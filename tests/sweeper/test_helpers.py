@@ -82,6 +82,7 @@ def helped(toy: Any) -> list[int]:
     return sorted(int(path.parent.name) for path in toy.folder.glob("*/helped"))
 
 
+@pytest.mark.slow
 def test_what_others_are_pruned_by_is_helped_before_another_trial_begins_and_so_is_the_last(toy: Any) -> None:
     waits = "await_at=[[0, multirun/toy/0/helped], [1, multirun/toy/1/helped], [3, multirun/toy/3/helped]]"
     pruner = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2")

@@ -11,6 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from processes import wait_until
+from slowly import slowly
 
 SPACE = {
     "x": FloatDistribution(-1, 1),
@@ -47,7 +48,7 @@ def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(sig
     "how",
     [
         ("hydra.sweeper.custom_search_space=hooks.lose_ctrl_c",),
-        ("signal_at=[1, 1]", "signal=SIGINT", "in_finaliser=true", "raise_at=[1]"),
+        *slowly((("signal_at=[1, 1]", "signal=SIGINT", "in_finaliser=true", "raise_at=[1]"),)),
     ],
     ids=["in the search", "in the job"],
 )
@@ -58,7 +59,7 @@ def test_ctrl_c_that_becomes_another_error_ends_the_search_all_the_same(how: tup
     assert toy.trials[1].user_attrs["interrupted"] == "signal"
 
 
-@pytest.mark.parametrize("end", ["break_at=[[0, 1]]", "hydra.sweeper.constraints={size: 1}"])
+@pytest.mark.parametrize("end", ["break_at=[[0, 1]]", *slowly("hydra.sweeper.constraints={size: 1}")])
 def test_what_another_process_has_ended_stays_as_it_was_ended(end: str, toy: Any) -> None:
     """The job comes to be launched again, or to be held to a constraint; the search goes on with the next trial."""
     objective = ("as_mapping=true", "hydra.sweeper.metric=distance")

@@ -11,6 +11,7 @@ from docclf.sweeper.run.workers.launchers import death
 LAUNCHERS = ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_launcher_runs_a_trial_in_each_of_its_workers(launcher: str, toy: Any) -> None:
     toy.run(f"hydra/launcher={launcher}", "n_trials=5", "hydra.sweeper.n_jobs=2", "raise_at=[1]", "prune_at=[2]")

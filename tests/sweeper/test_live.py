@@ -100,6 +100,7 @@ def test_a_narrow_terminal_a_name_in_hangul_and_no_color(toy: Any, watched: OnTe
     assert colours(seen) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, pytest.param({"TERM": ""}, marks=pytest.mark.slow)])
 def test_a_terminal_that_cannot_do_it_gets_plain_lines(environment: dict[str, str], toy: Any) -> None:
     seen = start(toy, "n_trials=2", "seconds=0.1", environment=environment)
@@ -136,6 +137,7 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
     assert re.fullmatch(r"  cd \S+ && python .*app\.py -m n_trials=9 .*", lines[said + 1])
 
 
+@pytest.mark.slow
 def test_an_error_leaves_the_terminal_whole_and_is_to_be_read(toy: Any) -> None:
     seen = start(toy, "n_trials=9", "await_at=[[0, seen]]", "refuse_at=[0]", columns=120)
     assert seen.read(lambda: seen.saw("0 complete")), seen.all_lines

@@ -4,6 +4,7 @@ from typing import Any
 
 import optuna
 import pytest
+from slowly import slowly
 
 
 @pytest.mark.parametrize(
@@ -15,31 +16,35 @@ import pytest
         ("shape=choice(round, hexagon)", "every value of the search space to compose, but `shape=hexagon` does not"),
         ("n_trials=0", "Expected at least 1 trial, got n_trials=0"),
         ("hydra.sweeper.timeout=-1", "a text such as 90s, 30m or 1h30m, above 0, or null for none, got timeout=-1."),
-        ("hydra.sweeper.timeout=soon", "Expected the timeout to be seconds, or a text such as 90s, 30m or 1h30m"),
-        ("hydra.sweeper.timeout=0", "got timeout=0."),
-        ("hydra.sweeper.n_trials=null", "Expected a search that ends, got n_trials=null and timeout=null."),
-        ("+hydra.sweeper.n_trial=1", "got `hydra.sweeper.n_trial`. Did you mean hydra.sweeper.n_trials?"),
-        ("+hydra.sweeper.zzz=1", "got `hydra.sweeper.zzz`. It has sampler, pruner, metric, "),
-        ("+hydra.sweeper.search_space.x.type=float", "Did you mean hydra.sweeper.params?"),
-        ("+hydra.sweeper.finalists.top=1", "Did you mean hydra.sweeper.finalists.top_k?"),
-        ("hydra.sweep.dir=multirun/${hydra.sweeper.study_name}", "or name it: hydra.sweeper.study_name=NAME"),
-        ("hydra.sweeper.storage=sqlite:///", ". Say hydra.sweeper.storage=sqlite:///study.db"),
-        ("hydra.sweeper.params={x: null, n: null, colour: null}", "or run one trial: hydra.sweeper.n_trials=1"),
-        ("hydra.sweeper.params={x: 'choice(0.5)', n: 1, colour: 'choice(green)'}", "got none that varies"),
-        ("hydra.sweeper.n_jobs=true", "Expected at least 1 worker, or auto, got n_jobs=True"),
-        ("hydra.sweeper.constraints={secs: nan}", "`hydra.sweeper.constraints.secs` that equals itself, got nan"),
-        ("+hydra.sweeper.enqueue=[{x: nan}]", "`hydra.sweeper.enqueue.0.x` that equals itself, got nan"),
-        ("hydra/sweeper/sampler=motpe", "Use 'hydra/sweeper/sampler=tpe' instead"),
-        ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
-        ("hydra.sweeper.constraints=abc", "as in '{train_seconds: 60}', or to be null, got abc."),
-        ("hydra.sweeper.finalists.overrides=abc", "`hydra.sweeper.finalists.overrides` to map names to values"),
-        ("hydra.sweeper.finalists.references=[1]", "`hydra.sweeper.finalists.references` to map names to values"),
-        ("hydra/sweeper/sampler=bayes", "Could not find 'hydra/sweeper/sampler/bayes'"),
-        pytest.param("hydra/sweeper/pruner=mean", "Could not find 'hydra/sweeper/pruner/mean'", marks=pytest.mark.slow),
-        ("hydra.sweeper.sampler.sede=1", "Key 'sede' not in 'SamplerConfig'"),
-        ("colour.x=choice(1, 2)", "got `colour.x`"),
-        pytest.param("shape=hexagon", "Could not find 'shape/hexagon'", marks=pytest.mark.slow),
-        pytest.param("zz=1", "Could not override 'zz'", marks=pytest.mark.slow),
+        *slowly(
+            ("hydra.sweeper.timeout=soon", "Expected the timeout to be seconds, or a text such as 90s, 30m or 1h30m"),
+            ("hydra.sweeper.timeout=0", "got timeout=0."),
+            ("hydra.sweeper.n_trials=null", "Expected a search that ends, got n_trials=null and timeout=null."),
+            ("+hydra.sweeper.n_trial=1", "got `hydra.sweeper.n_trial`. Did you mean hydra.sweeper.n_trials?"),
+            ("+hydra.sweeper.zzz=1", "got `hydra.sweeper.zzz`. It has sampler, pruner, metric, "),
+            ("+hydra.sweeper.search_space.x.type=float", "Did you mean hydra.sweeper.params?"),
+            ("+hydra.sweeper.finalists.top=1", "Did you mean hydra.sweeper.finalists.top_k?"),
+            ("hydra.sweep.dir=multirun/${hydra.sweeper.study_name}", "or name it: hydra.sweeper.study_name=NAME"),
+            ("hydra.sweeper.storage=sqlite:///", ". Say hydra.sweeper.storage=sqlite:///study.db"),
+            ("hydra.sweeper.params={x: null, n: null, colour: null}", "or run one trial: hydra.sweeper.n_trials=1"),
+            ("hydra.sweeper.params={x: 'choice(0.5)', n: 1, colour: 'choice(green)'}", "got none that varies"),
+            ("hydra.sweeper.n_jobs=true", "Expected at least 1 worker, or auto, got n_jobs=True"),
+            ("hydra.sweeper.constraints={secs: nan}", "`hydra.sweeper.constraints.secs` that equals itself, got nan"),
+            ("+hydra.sweeper.enqueue=[{x: nan}]", "`hydra.sweeper.enqueue.0.x` that equals itself, got nan"),
+            ("hydra/sweeper/sampler=motpe", "Use 'hydra/sweeper/sampler=tpe' instead"),
+            ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
+            ("hydra.sweeper.constraints=abc", "as in '{train_seconds: 60}', or to be null, got abc."),
+            ("hydra.sweeper.finalists.overrides=abc", "`hydra.sweeper.finalists.overrides` to map names to values"),
+            ("hydra.sweeper.finalists.references=[1]", "`hydra.sweeper.finalists.references` to map names to values"),
+            ("hydra/sweeper/sampler=bayes", "Could not find 'hydra/sweeper/sampler/bayes'"),
+            pytest.param(
+                "hydra/sweeper/pruner=mean", "Could not find 'hydra/sweeper/pruner/mean'", marks=pytest.mark.slow
+            ),
+            ("hydra.sweeper.sampler.sede=1", "Key 'sede' not in 'SamplerConfig'"),
+            ("colour.x=choice(1, 2)", "got `colour.x`"),
+            pytest.param("shape=hexagon", "Could not find 'shape/hexagon'", marks=pytest.mark.slow),
+            pytest.param("zz=1", "Could not override 'zz'", marks=pytest.mark.slow),
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_trial(override: str, message: str, toy: Any) -> None:
@@ -49,7 +54,7 @@ def test_what_cannot_work_is_refused_before_the_first_trial(override: str, messa
     assert not (toy.folder / "0").exists()
 
 
-@pytest.mark.parametrize("name", ["..", "''", "a/b", "'a\\b'"])
+@pytest.mark.parametrize("name", ["..", "''", *slowly("a/b", "'a\\b'")])
 def test_a_folder_that_is_called_by_its_study_is_one_of_its_own(name: str, toy: Any) -> None:
     output = toy.run(
         "hydra.sweep.dir='multirun/${hydra.sweeper.study_name}'", f"hydra.sweeper.study_name={name}", code=1

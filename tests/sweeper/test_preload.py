@@ -38,6 +38,7 @@ def test_no_more_processes_start_than_there_are_trials_and_none_for_a_search_tha
     assert 2 < len(list(toy.cwd.glob("imported-*"))) <= 5
 
 
+@pytest.mark.slow
 def test_sigterm_while_workers_import_ends_all_of_them_tidily(toy: Any) -> None:
     process = toy.start(
         "hydra.sweeper.n_jobs=2", "limit=3", "hydra.sweeper.preload=[heavy]",
@@ -75,6 +76,7 @@ def test_a_process_that_dies_at_its_start_keeps_nobody_waiting(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_data_that_are_refused_wait_for_no_import_and_leave_nothing_running(toy: Any) -> None:
     (toy.cwd / "slow").touch()
     process = toy.start(

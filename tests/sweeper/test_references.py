@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from slowly import slowly
 from toy_finalists import AGAIN, finalists
 
 from docclf.sweeper.study.finals import scored, source_number
@@ -24,6 +25,7 @@ def test_the_reference_that_the_winner_falls_behind_is_made_of_the_baseline(toy:
     assert "finalist 2/3  reference near: n=1 shape=square x=-0.2" in output
 
 
+@pytest.mark.slow
 def test_the_best_reference_takes_part_like_any_finalist_and_is_scored_once(toy: Any) -> None:
     command = (*BETTER, "hydra.sweeper.finalists.references={near: {x: 0.3, n: 2, colour: blue}}")
     toy.run(*command)
@@ -60,8 +62,10 @@ def test_no_reference_runs_where_the_winner_is_better_or_nobody_is_scored_again(
     ("given", "expected"),
     [
         ("{near: {notes: far}}", "Expected finalists to compose, but with"),
-        ("{near it: {note: far}}", "to map names without spaces to overrides"),
-        ("{near: far}", "as in {nearest: {model.tune: head}}, got near: far."),
+        *slowly(
+            ("{near it: {note: far}}", "to map names without spaces to overrides"),
+            ("{near: far}", "as in {nearest: {model.tune: head}}, got near: far."),
+        ),
     ],
 )
 def test_a_reference_that_cannot_be_is_refused(given: str, expected: str, toy: Any) -> None:

@@ -78,6 +78,7 @@ def test_a_search_is_refused_with_the_option_before_its_first_trial(toy: Any) ->
     assert not toy.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_sampler_that_fails_while_the_search_runs_loses_nothing(toy: Any) -> None:
     toy.run("n_trials=1")
     gp = ("hydra/sweeper/sampler=gp", "+hydra.sweeper.sampler.independent_sampler=random")

@@ -124,6 +124,7 @@ def test_an_option_of_tpe_that_is_given_is_kept(multivariate: bool, compose_conf
     assert by_hand(14, make_sampler(sweeper.sampler, Space(()), 0)) == by_hand(14, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "pruner"),
     [

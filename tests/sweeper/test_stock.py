@@ -42,6 +42,7 @@ def results(folder: Path) -> Any:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

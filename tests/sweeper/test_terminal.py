@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from slowly import slowly
 from terminals import OnTerminal
 
 # Draws a frame of two lines, does something, and ends.
@@ -35,13 +36,15 @@ def run(act: str, cwd: Path, *, then: str = "", **terminal: int) -> OnTerminal:
         ("print('said', file=sys.stderr)", ["said"]),
         ("os.write(1, b'by number\\n')", ["by number"]),
         ("subprocess.run(['sh', '-c', 'echo child; echo error >&2'])", ["child", "error"]),
-        ("print('two\\nlines')", ["two", "lines"]),
-        ("print('한글 줄')", ["한글 줄"]),
-        ("print('x' * 100)", ["x" * 80, "x" * 20]),
-        ("sys.stdout.write('without an end')", ["without an end"]),
-        ("print('10 %\\r90 %')", ["90 %"]),
-        ("[print(i) for i in range(100)]", [str(i) for i in range(100)]),
-        ("print('y' * 20_000)", ["y" * 80] * 250),
+        *slowly(
+            ("print('two\\nlines')", ["two", "lines"]),
+            ("print('한글 줄')", ["한글 줄"]),
+            ("print('x' * 100)", ["x" * 80, "x" * 20]),
+            ("sys.stdout.write('without an end')", ["without an end"]),
+            ("print('10 %\\r90 %')", ["90 %"]),
+            ("[print(i) for i in range(100)]", [str(i) for i in range(100)]),
+            ("print('y' * 20_000)", ["y" * 80] * 250),
+        ),
     ],
 )
 def test_what_is_written_comes_out_above_and_stays(write: str, shown: list[str], tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_what_broke_a_constraint_is_not_the_best_to_start_from() -> None:
     assert best is not None and best.params == {"x": 0.5}
 
 
+@pytest.mark.slow
 def test_all_trials_of_another_study_teach_the_sampler_and_are_none_of_this_one(learned: Any, toy: Any) -> None:
     every = ("n_trials=2", "hydra.sweeper.warm_start=all", f"hydra.sweeper.warm_start_from={learned / 'study.db'}")
     toy.run(*every)

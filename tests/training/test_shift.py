@@ -9,6 +9,7 @@ import yaml
 from forked import python
 from omegaconf import DictConfig
 from other_pages import blur, same, skew, write_letters
+from slowly import slowly
 
 from docclf.data.looks.shift import KINDS, Difference
 from docclf.results.quality.shift import read_shift
@@ -28,23 +29,29 @@ def differ(kind: str, test: float = 1.0) -> Difference:
         ([], [differ("size")], ""),
         ([], [differ("turned")], "Say validation.augment=photo augment=photo."),
         ([], [differ("sharpness")], "Say validation.augment=scan augment=scan."),
-        ([], [differ("skew", 3.0)], "Say validation.augment=scan."),  # augment=light turns by 5 degrees
-        ([], [differ("skew", 8.0)], "Say validation.augment=scan augment=scan."),
-        ([], [differ("skew", 12.0)], "Say validation.augment=photo augment=photo."),
-        ([], [differ("shading"), differ("noise"), differ("sharpness")], "Say validation.augment=photo augment=photo."),
-        ([], [differ("aspect")], "Say model.head.aspect=false."),
-        (["model.head.aspect=false"], [differ("aspect")], ""),
-        (["validation.augment=photo"], [differ("noise")], "Say augment=scan."),
-        (["augment=photo"], [differ("turned")], "Say validation.augment=photo."),
-        (
-            ["validation.augment=scan", "augment=scan"],
-            [differ("turned")],
-            "Say validation.augment=photo augment=photo.",
-        ),
-        (
-            ["validation.augment=photo", "augment=photo"],
-            [differ("turned"), differ("skew", 9.0)],
-            "augment and validation.augment are set for it.",
+        *slowly(
+            ([], [differ("skew", 3.0)], "Say validation.augment=scan."),  # augment=light turns by 5 degrees
+            ([], [differ("skew", 8.0)], "Say validation.augment=scan augment=scan."),
+            ([], [differ("skew", 12.0)], "Say validation.augment=photo augment=photo."),
+            (
+                [],
+                [differ("shading"), differ("noise"), differ("sharpness")],
+                "Say validation.augment=photo augment=photo.",
+            ),
+            ([], [differ("aspect")], "Say model.head.aspect=false."),
+            (["model.head.aspect=false"], [differ("aspect")], ""),
+            (["validation.augment=photo"], [differ("noise")], "Say augment=scan."),
+            (["augment=photo"], [differ("turned")], "Say validation.augment=photo."),
+            (
+                ["validation.augment=scan", "augment=scan"],
+                [differ("turned")],
+                "Say validation.augment=photo augment=photo.",
+            ),
+            (
+                ["validation.augment=photo", "augment=photo"],
+                [differ("turned"), differ("skew", 9.0)],
+                "augment and validation.augment are set for it.",
+            ),
         ),
     ],
 )
@@ -72,6 +79,7 @@ def test_looking_at_pages_compares_them(tmp_path: Path) -> None:
     assert str(picture.relative_to(tmp_path)) in output
 
 
+@pytest.mark.slow
 def test_looking_at_pages_that_look_alike_says_so(tmp_path: Path) -> None:
     root = write_letters(tmp_path / "pages", same)
     output = run(tmp_path, "docclf.data", *SMALL, f"data.root='{root}'", "data.near_duplicates=null")

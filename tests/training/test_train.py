@@ -149,6 +149,7 @@ def test_the_same_command_gives_the_same_scores_and_another_seed_others(cfg: Dic
     assert (tmp_path / "a" / "oof.csv").read_bytes() != (tmp_path / "c" / "oof.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-true", *slowly("16-true", "64-true", "bf16-mixed")])
 def test_a_net_of_any_precision_is_trained_and_gives_32_bit_numbers(
     precision: str, cfg: DictConfig, tmp_path: Path

@@ -87,6 +87,7 @@ def test_a_pruned_run_leaves_nothing_to_go_on_with(searching: Searching) -> None
     assert searching.trial.user_attrs["pruned_at_step"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_out_of_time_goes_on_in_another_trial(searching: Searching) -> None:
     assert searching.run(deadline=time.time() - 1) is None
     assert searching.result(0)["state"] == "INTERRUPTED" and searching.kept(0) == [
@@ -118,6 +119,7 @@ def test_an_interrupted_run_goes_on_in_another_attempt_of_its_trial(searching: S
     assert trials[0].intermediate_values == trials[1].intermediate_values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [("seed", 1), *slowly(("data.batch_size", 6), ("augment.degrees", 3))])
 def test_what_another_config_trained_is_left_alone(searching: Searching, key: str, value: float) -> None:
     searching.break_off()
@@ -128,6 +130,7 @@ def test_what_another_config_trained_is_left_alone(searching: Searching, key: st
     assert oof[0] == oof[1]
 
 
+@pytest.mark.slow
 def test_fewer_pages_at_once_are_no_other_config(searching: Searching) -> None:
     searching.break_off()
     searching.cfg.validation.max_batch_size = 4
@@ -158,7 +161,7 @@ def test_several_objectives_come_back_in_their_order(searching: Searching) -> No
     assert {key: searching.trial.user_attrs[key] for key in metrics} == metrics
 
 
-@pytest.mark.parametrize(("report", "run_folds"), [("epoch", None), ("fold", None), ("epoch", 1)])
+@pytest.mark.parametrize(("report", "run_folds"), [("epoch", None), *slowly(("fold", None), ("epoch", 1))])
 def test_a_whole_run_makes_as_many_reports_as_the_pruner_is_checked_against(
     report: str, run_folds: int | None, searching: Searching
 ) -> None:

@@ -138,7 +138,7 @@ def test_a_head_on_pixels_needs_no_backbone(tuned: DictConfig, compose_config: C
     np.testing.assert_allclose(mine, table(run / "predictions_test.csv", 2), atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"aspect": False}, {"stages": False}, {"scales": [0.5]}, {"views": 1}])
+@pytest.mark.parametrize("options", [{"aspect": False}, *slowly({"stages": False}, {"scales": [0.5]}, {"views": 1})])
 def test_a_head_that_sees_less_or_more_is_kept_as_it_is(
     tuned: DictConfig, options: dict[str, Any], compose_config: Compose, tmp_path: Path
 ) -> None:
@@ -285,6 +285,7 @@ def test_an_interrupted_run_comes_to_the_same_as_an_undisturbed_one(
 # Configs of before
 
 
+@pytest.mark.slow
 def test_a_config_of_before_trains_as_it_did(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.model.batch_norm = "epoch"
     train(cfg, tmp_path / "now")

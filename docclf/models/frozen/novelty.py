@@ -65,8 +65,17 @@ class Novelty:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.floating]]) -> Novelty:
-        """From arrays by the names of the attributes."""
-        return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__dataclass_fields__})
+        """From arrays by the names of the attributes.
+
+        Raises:
+            ValueError: Their shapes do not go together.
+        """
+        found = cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__dataclass_fields__})
+        (rank, n_features), m = found.basis.shape, len(found.usual)
+        expected = [(n_features,), (n_features,), (rank, n_features), (m, rank), (m,), (3,)]
+        if (shapes := [getattr(found, name).shape for name in cls.__dataclass_fields__]) != expected:
+            raise ValueError(f"shapes {shapes}, which do not go together")
+        return found
 
 
 def fit_novelty(
@@ -97,7 +106,7 @@ def fit_novelty(
     kept = np.flatnonzero(values > 1e-6 * values[-1])[-_RANK:]
     basis = ((vectors[:, kept] / np.sqrt(values[kept])).T @ sample).astype(np.float32)
     parts = {"mean": mean, "factors": factors, "basis": basis, "scale": np.array([1, 1, 0])}
-    first = Novelty.of({**parts, "reference": basis[:0], "usual": mean[:0]})
+    first = Novelty.of({**parts, "reference": np.empty((0, len(basis))), "usual": mean[:0]})
     reference = first._directions(train[rows])
     owners = rows % n  # the pages that the references are views of
     nearest, distances = _nearest(first._directions(validation), reference, folds, folds[owners])

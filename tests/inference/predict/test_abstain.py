@@ -1,6 +1,7 @@
 """Pages that the model is not sure of, or that it does not know, are left to a person."""
 
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -154,6 +155,42 @@ def test_without_trained_weights_confidence_alone_counts(
 def test_what_cannot_be_asked_is_refused(ask: Any, pages_root: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ask(pages_root, *overrides)
+
+
+def _bomb(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {**arrays, "selective.more": np.zeros((2**14, 2**13))}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: {**arrays, "selective.coverage": arrays["selective.coverage"] * np.nan}, "selective.coverage"),
+        (lambda arrays: {**arrays, "novelty.reference": arrays["novelty.reference"] + np.float16(np.inf)}, "reference"),
+        (lambda arrays: {**arrays, "selective.accuracy": np.array(["1", "0"])}, "what is no finite number"),
+        (lambda arrays: {**arrays, "selective.accuracy": arrays["selective.accuracy"][1:]}, "several lengths"),
+        (lambda arrays: {**arrays, "novelty.usual": arrays["novelty.usual"][1:]}, "do not go together"),
+        (lambda arrays: {**arrays, "novelty.basis": arrays["novelty.basis"][0]}, "ValueError"),
+        (lambda arrays: {name: arrays[name] for name in arrays if name != "selective.confidence"}, "TypeError"),
+        (_bomb, "1024 MB of numbers"),
+        (
+            lambda arrays: {
+                name: value[..., 1:] if name.split(".")[1] in ("mean", "factors", "basis") else value
+                for name, value in arrays.items()
+            },
+            "the file is of another model",
+        ),
+    ],
+)
+def test_what_it_knows_of_its_mistakes_is_looked_through(
+    ask: Any, trained: Path, pages_root: Path, tmp_path: Path, change: Any, message: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "sent")
+    path = tmp_path / "sent" / "model" / "doubt.npz"
+    with np.load(path) as file:
+        arrays = change(dict(file))
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(DataError, match=re.escape(message)):
+        ask(pages_root, "abstain=0.9", run=tmp_path / "sent")
 
 
 def test_a_model_of_before_and_files_from_elsewhere_are_refused(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from predict_files import read, shares
+from slowly import slowly
 from small_models import TARGETS, save_model
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def test_the_numbers_are_those_of_training(cfg: DictConfig, compose_config: Comp
     assert len({row[1] for row in mine}) > 1, "or there is nothing to compare"
 
 
-@pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.parametrize("calibrated", [True, *slowly(False)])
 @pytest.mark.parametrize("tta", ["none", "flips", "rotations"])
 def test_probabilities_are_the_mean_over_members_and_views_each_calibrated(
     run_predict: Any, pages_root: Path, model: Path, tta: str, calibrated: bool

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_runs import LABELS, NAMES, TARGETS, make_run, make_two, shares_of
 from numpy.typing import NDArray
+from slowly import slowly
 
 import docclf
 from docclf.errors import DataError
@@ -176,7 +177,7 @@ def test_runs_that_are_none_or_did_not_finish_are_refused_with_what_they_are(
         read_run(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["result.yaml", "folds.csv", ".hydra/config.yaml", "predictions_test.csv"])
+@pytest.mark.parametrize("name", ["result.yaml", "folds.csv", *slowly(".hydra/config.yaml", "predictions_test.csv")])
 @pytest.mark.parametrize("content", [b"[1, 2", b"- 1\n- 2\n", b"\xff\xfe\x00", b"42", b"a: {b: ${a.b}}", b""])
 def test_a_damaged_file_is_named(
     tmp_path: Path, predicted: tuple[NDArray[np.int64], ...], name: str, content: bytes

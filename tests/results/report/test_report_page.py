@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
+from slowly import slowly
 
 from docclf.report import read_thumbnail
 from docclf.results.report.page import write_report
@@ -229,7 +230,7 @@ def test_no_name_ends_the_script_that_holds_it(tmp_path: Path) -> None:
     assert [column["name"] for column in data(text, "rows")["columns"]].count(name) == 2
 
 
-@pytest.mark.parametrize("letter", ["x", "영", "\u202e", "\x1b", "<"])
+@pytest.mark.parametrize("letter", ["x", "영", *slowly("\u202e", "\x1b", "<")])
 def test_long_names_are_cut_and_none_turns_what_stands_beside_it(letter: str, tmp_path: Path) -> None:
     """A study of another program, whose parameters, choices and objectives are called what its author likes."""
     name = f"start {letter}" + 10_000 * letter

@@ -50,7 +50,7 @@ def train_once(folds: Any, max_batch_size: int | None) -> tuple[dict[str, Tensor
     return {key: value.clone() for key, value in trained.net.state_dict().items()}, trainer.global_step
 
 
-@pytest.mark.parametrize(("batch_size", "max_batch_size"), [(8, 4), (8, 1), (12, 5)])
+@pytest.mark.parametrize(("batch_size", "max_batch_size"), [(8, 4), *slowly((8, 1), (12, 5))])
 def test_parts_of_a_batch_train_as_the_whole_batch_does(folds: Any, batch_size: int, max_batch_size: int) -> None:
     folds.data.batch_size = batch_size
     whole, n_steps = train_once(folds, None)
@@ -146,6 +146,7 @@ def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
     assert all(torch.equal(found[key], whole[key]) for key in found), "which began with what the first one found out"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_checkpoints", [True, *slowly(False)])
 def test_memory_that_runs_out_in_a_later_epoch_costs_that_epoch_alone_where_checkpoints_are_kept(
     folds: Any, with_checkpoints: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture

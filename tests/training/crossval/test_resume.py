@@ -57,12 +57,14 @@ def test_an_interruption_at_a_report_costs_that_epoch_alone(slow: Any, tmp_path:
     [
         ("training", 0, 0, [3, 3, 3]),
         ("training", 1, 2, [1, 3]),
-        ("training", 2, 1, [2]),
-        ("saved", 0, 0, [2, 3, 3]),
-        ("saved", 1, 2, [0, 3]),
-        ("saved", 2, 2, [0]),
-        ("ended", 0, -1, [0, 3, 3]),
-        ("ended", 2, -1, [0]),
+        *slowly(
+            ("training", 2, 1, [2]),
+            ("saved", 0, 0, [2, 3, 3]),
+            ("saved", 1, 2, [0, 3]),
+            ("saved", 2, 2, [0]),
+            ("ended", 0, -1, [0, 3, 3]),
+            ("ended", 2, -1, [0]),
+        ),
     ],
 )
 def test_an_interruption_elsewhere_costs_what_no_checkpoint_has(
@@ -76,6 +78,7 @@ def test_an_interruption_elsewhere_costs_what_no_checkpoint_has(
     assert epochs.lengths == lengths
 
 
+@pytest.mark.slow
 def test_an_interruption_of_what_goes_on_goes_on_again(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(break_at=2), FoldCheckpoints(tmp_path / "0", "key"))
     slow.break_off(slow.folds.Recorder(break_at=5), FoldCheckpoints(tmp_path / "4", "key", [tmp_path / "0"]))
@@ -90,6 +93,7 @@ def test_an_interruption_of_what_goes_on_goes_on_again(slow: Any, tmp_path: Path
     assert epochs.lengths == [1, 3]
 
 
+@pytest.mark.slow
 def test_another_attempt_in_the_own_folder_goes_on(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(break_at=4), FoldCheckpoints(tmp_path, "key"))
     trial = slow.folds.Recorder()
@@ -115,6 +119,7 @@ def test_an_interruption_goes_on_with_one_report_a_fold(slow: Any, tmp_path: Pat
     assert epochs.lengths == [0, *[3] * (2 - fold)]
 
 
+@pytest.mark.slow
 def test_the_seconds_before_an_interruption_count(slow: Any, tmp_path: Path) -> None:
     slow.break_off(slow.folds.Recorder(), FoldCheckpoints(tmp_path, "key"), callback=Break("saved", 0, 2))
     state = load_state(tmp_path / "resume" / "fold_0_epoch.safetensors")["callbacks"]["FoldTraining"]
@@ -125,6 +130,7 @@ def test_the_seconds_before_an_interruption_count(slow: Any, tmp_path: Path) -> 
 # What cannot be used
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_configuration_are_left_alone(slow: Any, tmp_path: Path) -> None:
     for folder in "01":
         slow.break_off(slow.folds.Recorder(break_at=4), FoldCheckpoints(tmp_path / folder, "another key"))
@@ -134,6 +140,7 @@ def test_checkpoints_of_another_configuration_are_left_alone(slow: Any, tmp_path
     assert epochs.lengths == [3, 3, 3]
 
 
+@pytest.mark.slow
 def test_of_several_folders_the_first_of_use_counts(slow: Any, tmp_path: Path) -> None:
     """An own checkpoint of another key is not taken for the other folder's."""
     slow.break_off(slow.folds.Recorder(break_at=3), FoldCheckpoints(tmp_path / "0", "key"))
@@ -172,7 +179,7 @@ class Gadget:
         return (Path.touch, (self.seen,))
 
 
-@pytest.mark.parametrize("damage", [halve, pickle, *slowly(empty, confuse)])
+@pytest.mark.parametrize("damage", [pickle, *slowly(halve, empty, confuse)])
 @pytest.mark.parametrize(
     ("name", "lengths", "warning"),
     [
@@ -200,6 +207,7 @@ def test_a_damaged_file_costs_what_it_held_and_is_told(
     assert not list(tmp_path.rglob("ran"))
 
 
+@pytest.mark.slow
 def test_a_damaged_own_file_leaves_the_earlier_folder_s(
     slow: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

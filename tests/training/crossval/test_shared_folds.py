@@ -90,7 +90,7 @@ def shared(slow: Any, tmp_path: Path) -> Shared:
 @pytest.mark.parametrize("report", ["epoch", *slowly("fold")])
 @pytest.mark.parametrize(
     ("epochs", "helped", "own"),
-    [(6, [3, 3], [3]), (4, [3, 1], [2, 3]), *slowly((100, [3, 3, 3], []), (3, [3], [3, 3]), (2, [2], [1, 3, 3]))],
+    [(4, [3, 1], [2, 3]), *slowly((6, [3, 3], [3]), (100, [3, 3, 3], []), (3, [3], [3, 3]), (2, [2], [1, 3, 3]))],
 )
 def test_whoever_trains_a_fold_the_run_comes_to_the_same(
     shared: Shared, slow: Any, report: str, epochs: int, helped: list[int], own: list[int]
@@ -105,6 +105,7 @@ def test_whoever_trains_a_fold_the_run_comes_to_the_same(
     assert shared.trained == own and all(fold.seconds > 0 for fold in result.folds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, *slowly(1, 5, 6)])
 def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, step: int) -> None:
     expected = slow.folds.Recorder(prune_at=step)
@@ -117,6 +118,7 @@ def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, ste
     assert result.stopped == "pruned" and result.scores == alone.scores and result.epochs == alone.epochs
 
 
+@pytest.mark.slow
 def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(shared: Shared, slow: Any) -> None:
     shared.open()
     other = FoldCheckpoints(shared.folder, "key")
@@ -134,7 +136,7 @@ def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(sh
     assert shared.trained == [3, 3, 3]
 
 
-@pytest.mark.parametrize("error", [NotImplementedError(), OSError(37, "No locks available")])
+@pytest.mark.parametrize("error", [NotImplementedError(), *slowly(OSError(37, "No locks available"))])
 def test_where_the_disk_has_no_locks_the_run_trains_alone(
     shared: Shared, slow: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +238,7 @@ def test_weights_are_kept_of_folds_that_a_helper_trained(shared: Shared, slow: A
     assert [(shared.resume / f"fold_{fold}_net.safetensors").read_bytes() for fold in range(3)] == helped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [4, *slowly(100)])
 def test_folds_that_start_from_heads_come_to_the_same_whoever_trains_them(
     shared: Shared, slow: Any, epochs: int, tmp_path: Path

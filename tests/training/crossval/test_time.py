@@ -12,7 +12,7 @@ from docclf.training.folds.resume import FoldCheckpoints
 
 @pytest.mark.parametrize(
     ("step", "before", "after"),
-    [(2, [3], [3, 3]), (3, [3, 1], [2, 3]), *slowly((0, [1], [2, 3, 3]), (5, [3, 3], [3]), (6, [3, 3, 1], [2]))],
+    [(3, [3, 1], [2, 3]), *slowly((2, [3], [3, 3]), (0, [1], [2, 3, 3]), (5, [3, 3], [3]), (6, [3, 3, 1], [2]))],
 )
 def test_a_search_out_of_time_stops_after_the_epoch_and_goes_on_another_time(
     slow: Any, tmp_path: Path, step: int, before: list[int], after: list[int]
@@ -41,7 +41,7 @@ def test_time_that_is_over_within_an_epoch_costs_that_epoch_alone(slow: Any, tmp
     assert epochs.lengths == [2, 3]
 
 
-@pytest.mark.parametrize("step", [7, 8])
+@pytest.mark.parametrize("step", [7, *slowly(8)])
 def test_the_last_epoch_is_trained_whatever_the_time_is(slow: Any, step: int) -> None:
     trial = slow.folds.Recorder(out_of_time_at=step)
     result, epochs = slow.run(trial)

@@ -49,6 +49,7 @@ def teacher(runs: dict[str, Path], tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_student_learns_what_its_teacher_predicts_and_keeps_one_net(
     tiny_config: DictConfig, teacher: Path, runs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

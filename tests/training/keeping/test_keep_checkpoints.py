@@ -8,6 +8,7 @@ import pytest
 from kept_weights import result_of, weights_of
 from omegaconf import DictConfig
 from optuna.distributions import FloatDistribution
+from slowly import slowly
 
 from docclf import train as module
 from docclf.sweeper.job.trial import JobTrial
@@ -19,9 +20,7 @@ from docclf.train import train
     [
         ("winner", 2.0, False, True),
         ("winner", -1.0, True, True),  # the trial is the best so far
-        ("finalists", 2.0, False, True),
-        ("all", 2.0, True, True),
-        ("none", -1.0, False, False),
+        *slowly(("finalists", 2.0, False, True), ("all", 2.0, True, True), ("none", -1.0, False, False)),
     ],
 )
 def test_keep_checkpoints_says_whose_models_a_search_keeps(

@@ -87,6 +87,7 @@ def test_a_run_that_kept_no_weights_is_not_gone_on_with_by_one_that_must(
     assert weights_of(interrupted.run) == weights_of(runs["folds"])
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when_there_is_room(
     interrupted: Interrupted, runs: dict[str, Path]
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_model_that_cannot_be_written_fails_the_run_and_costs_no_training_when
     assert weights_of(interrupted.run) == weights_of(runs["folds"]) and not (interrupted.run / "resume").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_after_the_first_fold_s_weights_loses_none(
     interrupted: Interrupted, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
