@@ -41,6 +41,7 @@ class HeadDescription:
         sides: Heights and widths in pixels of the views whose features it takes.
         stages: Whether it takes features of earlier stages.
         aspect: Whether it takes the pages' aspect ratio.
+        sqrt: Whether it takes the signed square roots of the features.
         weights: File of its weights beside `model.yaml`.
         backbone: File of the frozen backbone; None where the features are pixels.
     """
@@ -49,6 +50,7 @@ class HeadDescription:
     sides: list[int]
     stages: bool
     aspect: bool
+    sqrt: bool = False
     weights: str = "head.safetensors"
     backbone: str | None = "backbone.safetensors"
 

@@ -217,7 +217,8 @@ def _load_head(
     folder: Path, described: Description, head: HeadDescription, backbone: torch.nn.Module, passes: Passes
 ) -> FrozenHead:
     size, channels = described.image_size, described.channels
-    views = MultiScaleFeatures(backbone, size, head.sides, has_stages=head.stages, has_aspect=head.aspect)
+    counts = {"has_stages": head.stages, "has_aspect": head.aspect, "has_roots": head.sqrt}
+    views = MultiScaleFeatures(backbone, size, head.sides, **counts)
     weights = load_file(folder / head.weights)
     with torch.no_grad():  # only a page shows how many features there are
         n_features = views(torch.zeros(1, channels, size, size), torch.ones(1), passes).shape[1]

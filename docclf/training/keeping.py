@@ -129,6 +129,7 @@ def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
         sides=backbone.sides(options.scales),
         stages=options.stages,
         aspect=options.aspect,
+        sqrt=options.sqrt,
         backbone=None if backbone.name == PIXELS else "backbone.safetensors",
     )
 

@@ -77,7 +77,7 @@ class ByHand:
             cfg.data.root, reader=read_csv, augment=BatchAugment(), image_size=64, fit=cfg.data.fit,
             near_duplicates=None, cache_dir=str(cache),
         )  # fmt: skip
-        self.options = HeadOptions()
+        self.options = HeadOptions(C=cfg.model.head.C, sqrt=cfg.model.head.sqrt)
         self.cache = FeatureCache(
             FrozenBackbone("test_resnet", 64, checkpoint_path=cfg.model.checkpoint_path), **self.data.places
         )
@@ -86,7 +86,8 @@ class ByHand:
 
     def probabilities(self, rows: NDArray[np.int64], features: NDArray[np.float32], temperature: float = 1) -> Floats:
         values = self.train.values[rows]
-        head = fit_head(values, self.data.labels[rows], 3, C=0.01, reduced=reduce(values, self.train.weights))
+        reduced = reduce(values, self.train.weights)
+        head = fit_head(values, self.data.labels[rows], 3, C=self.options.C, reduced=reduced)
         found: Floats = softmax((features @ head.weight.T + head.bias) / temperature, axis=1)
         return found
 

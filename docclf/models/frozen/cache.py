@@ -122,12 +122,16 @@ class FeatureCache:
         sides = self.backbone.sides(options.scales)
         arrays = [self._load(views, side, n) for side in sides]
         width = n if options.stages else n_last
-        parts = [array[:, :width] for array in arrays]
+        parts: list[NDArray[np.float32]] = [array[:, :width] for array in arrays]
+        if options.sqrt:
+            parts = [np.sign(part) * np.sqrt(np.abs(part)) for part in parts]
         weights = np.ones(width * len(sides), np.float32)
         if options.aspect:
             parts.append(arrays[0][:, -1:])
             weights = np.append(weights, np.float32(ASPECT_WEIGHT))
-        identity = f"{self.backbone.identity} {self._precision} {sides} {options.stages} {options.aspect}"
+        identity = (
+            f"{self.backbone.identity} {self._precision} {sides} {options.stages} {options.aspect} {options.sqrt}"
+        )
         return Features(np.concatenate(parts, axis=1), weights, n_last, f"{identity} {views.identity}")
 
     def _load(self, views: PageViews, side: int, n: int) -> NDArray[np.float32]:

@@ -170,14 +170,22 @@ class MultiScaleFeatures(torch.nn.Module):
         sides: Of the views, in pixels.
         has_stages: Whether features of earlier stages count.
         has_aspect: Whether the last feature is the logarithm of width over height.
+        has_roots: Whether of the others their signed square roots count.
     """
 
     def __init__(
-        self, backbone: torch.nn.Module, image_size: int, sides: Sequence[int], *, has_stages: bool, has_aspect: bool
+        self,
+        backbone: torch.nn.Module,
+        image_size: int,
+        sides: Sequence[int],
+        *,
+        has_stages: bool,
+        has_aspect: bool,
+        has_roots: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.sides, self.image_size = backbone, list(sides), image_size
-        self.has_stages, self.has_aspect = has_stages, has_aspect
+        self.has_stages, self.has_aspect, self.has_roots = has_stages, has_aspect, has_roots
         for side in self.sides:
             self.register_buffer(f"reduce_{side}", resize_matrix(image_size, side), persistent=False)
 
@@ -203,6 +211,8 @@ class MultiScaleFeatures(torch.nn.Module):
         parts = [passes[id(self.backbone), side] for side in self.sides]
         if not self.has_stages:
             parts = [part[:, : self.backbone.n_last] for part in parts]
+        if self.has_roots:
+            parts = [part.sign() * part.abs().sqrt() for part in parts]
         if self.has_aspect:
             parts.append(log_aspects(aspects)[:, None])
         return torch.cat(parts, dim=1)

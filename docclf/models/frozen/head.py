@@ -36,6 +36,8 @@ class HeadOptions:
         scales: Sides of the views of a page, as fractions of `data.image_size`.
         stages: Whether features of earlier stages of the backbone count.
         aspect: Whether the aspect ratio of the page counts.
+        sqrt: Whether of the features their signed square roots count, which lie more evenly than they do (Perronnin,
+            Sanchez and Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010).
         views: Augmented copies of each training page, made as `augment` says, besides the page itself. None: 2 where
             validation pages are augmented, which pages as they are say little of, otherwise 0.
     """
@@ -44,6 +46,7 @@ class HeadOptions:
     scales: Sequence[float] = (1.0, 0.7)
     stages: bool = True
     aspect: bool = True
+    sqrt: bool = False  # as configs of before have it
     views: int | None = None
 
     def __post_init__(self) -> None:

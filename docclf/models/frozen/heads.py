@@ -161,7 +161,10 @@ class Heads:
         return fit_head(features, labels, n_classes, C=self.options.C, **fitted)
 
     def _values(self, rows: NDArray[np.int64], n_features: int | None) -> NDArray[np.float32]:
-        return np.concatenate([features.values[rows, :n_features] for features in self._train])
+        values = np.concatenate([features.values[rows, :n_features] for features in self._train])
+        if n_features is None or not self.options.sqrt:
+            return values
+        return np.asarray(values * np.abs(values), np.float32)  # as the net that starts from the head computes them
 
     def _reduced(self, rows: NDArray[np.int64], n_features: int | None = None) -> tuple[Reduced, Fits]:
         """Some training pages reduced, all features of them or the first ones, and the fits to them so far."""
