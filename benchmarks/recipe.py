@@ -22,15 +22,19 @@ HEAD = {
     "one size": "model.head.scales=[1.0]",
     "last features alone": "model.head.stages=false",
     "no aspect ratio": "model.head.aspect=false",
-    "probe: none of these": "model.head.scales=[1.0] model.head.stages=false model.head.aspect=false",
+    "probe: none of these": (
+        "model.head.scales=[1.0] model.head.stages=false model.head.aspect=false model.head.sqrt=false"
+    ),
     "letterbox": "data.fit=letterbox",
     "320 px": "data.image_size=320",
     "320 px, letterbox": "data.image_size=320 data.fit=letterbox",
     "160 px": "data.image_size=160",
     "C 0.1": "model.head.C=0.1",
-    "C 0.001": "model.head.C=0.001",
+    "C 0.01": "model.head.C=0.01",
+    "C 10": "model.head.C=10",
+    "features as they are": "model.head.sqrt=false",
+    "pages weigh alike": "model.class_weights=false",
     "2 augmented views": "model.head.views=2",
-    "float32": "trainer.precision=32-true",
 }
 TUNED = "model.tune=last"
 NET = {

@@ -28,7 +28,7 @@ from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.keeping import keep_model, refit_all
-from docclf.training.trainer import choose_device, choose_precision
+from docclf.training.trainer import choose_device
 from docclf.training.validation import SCORES
 
 if TYPE_CHECKING:
@@ -179,9 +179,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
         pretrained=model.get("pretrained", False),
         checkpoint_path=model.get("checkpoint_path"),
     )
-    accelerator, precision = (cfg.trainer.get(key, "auto") for key in ("accelerator", "precision"))
-    precision, device = choose_precision(accelerator, precision), choose_device(accelerator)
-    return FeatureCache(backbone, precision=precision, device=device, **places)
+    return FeatureCache(backbone, device=choose_device(cfg.trainer.get("accelerator", "auto")), **places)
 
 
 def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
@@ -235,7 +233,7 @@ def _trainer_builder(cfg: DictConfig) -> Callable[..., Any]:
 
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
-    weights = _class_weights(cfg, data)
+    weights = None if data.balance == "sampler" else _class_weights(cfg, data)  # classes that are drawn alike weigh so
     return build_model(
         cfg.model,
         num_classes=len(data.pages.class_names),

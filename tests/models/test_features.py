@@ -120,21 +120,15 @@ def test_other_kinds_of_backbones_have_features_too(name: str) -> None:
 # What they depend on
 
 
-def test_other_weights_sizes_and_precisions_are_other_features(
-    open_pages: Open, backbone: FrozenBackbone, tmp_path: Path
-) -> None:
+def test_other_weights_are_other_features(open_pages: Open, backbone: FrozenBackbone, tmp_path: Path) -> None:
     data = open_pages()
     random = [replace(backbone, checkpoint_path=None, pretrained=False, seed=seed) for seed in (0, 1, 0)]
     caches = [cache_of(data, one) for one in (backbone, *random)]
-    caches.append(FeatureCache(backbone, precision="bf16-mixed", **data.places))
     found = [cache.load(data.train_views, ONE) for cache in caches]
-    assert [was_computed(cache) for cache in caches] == [True, True, True, False, True]
-    assert len({features.identity for features in found}) == 4
+    assert [was_computed(cache) for cache in caches] == [True, True, True, False]
+    assert len({features.identity for features in found}) == 3
     assert np.array_equal(found[1].values, found[3].values)
     assert not np.allclose(found[0].values, found[1].values, atol=0.01)
-    assert np.allclose(found[0].values, found[4].values, atol=0.2) and not np.array_equal(
-        found[0].values, found[4].values
-    )
 
 
 TURNS = BatchAugment(quarter_turns=0.5, noise=0.2)

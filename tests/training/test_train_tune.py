@@ -99,7 +99,7 @@ class ByHand:
 def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
     tuned: DictConfig, fit: str, compose_config: Compose, tmp_path: Path
 ) -> None:
-    tuned.data.fit = fit
+    tuned.data.fit, tuned.trainer.precision = fit, "bf16-mixed"  # of nets alone: heads see what predicting computes
     run = tmp_path / "run"
     score = train(tuned, run)
     hand, result = ByHand(tuned, tmp_path / "cache"), result_of(run)
