@@ -19,7 +19,6 @@ from markupsafe import Markup
 
 from docclf.files import replacing
 from docclf.results.quality.shift import picture_address, read_shift, shift_lines
-from docclf.results.report.figures.contour import contour
 from docclf.results.report.figures.course import fronts, history, pruning
 from docclf.results.report.figures.figure import Figure, brief, cut, score
 from docclf.results.report.figures.importance import importance_figure, importances
@@ -101,7 +100,7 @@ def _sections(
     groups: dict[str, Sequence[Figure | None]] = {
         "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)],
         "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
-        "wide": [parallel(subject, names), contour(subject, names)],
+        "wide": [parallel(subject, names)],
         "slices": slices(subject, names),
         "quality": [],
     }
