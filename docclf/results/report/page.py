@@ -83,7 +83,6 @@ def write_report(
         plotly=Markup(_plotly() if figures else ""),
         csv=_address(table, target.parent) if table is not None and table.is_file() else "",
         leaderboard=_address(board, target.parent) if board is not None and board.is_file() else "",
-        files=_address(subject.folder, target.parent) if subject.folder else "",
     )
     with replacing(target) as partial:
         partial.write_bytes(text.encode("utf-8", "replace"))
