@@ -51,7 +51,7 @@ def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
     weights = facts.get(WEIGHTS)
     source = weights.get("source") if isinstance(weights, Mapping) else weights
     words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: source}
-    floors = {f"floor_{name}": floor.mean for name, floor in read_floors(facts.get(FLOORS)).items()}
+    floors = {f"floor_{name}": floor["mean"] for name, floor in read_floors(facts.get(FLOORS)).items()}
     return {**{key: one_line(str(word)) for key, word in words.items() if word}, **floors}
 
 
@@ -62,7 +62,7 @@ def training_lines(facts: Mapping[str, Any], floors: Mapping[str, Floor]) -> dic
         facts: Content of `result.yaml`, or user attributes of a trial.
         floors: On the folds of its score.
 
-    >>> training_lines({"tune": "all", "kept": "net", "weights": "random"}, {"pixels": Floor(0.41)})
+    >>> training_lines({"tune": "all", "kept": "net", "weights": "random"}, {"pixels": {"mean": 0.41}})
     {'trained': 'tune=all, kept=net', 'weights': 'random', 'floors': 'pixels 0.410'}
     >>> training_lines({}, {})
     {}
