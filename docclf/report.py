@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name
-from docclf.safety.untrusted import plain, reading
+from docclf.safety.untrusted import is_inside, plain, reading
 from docclf.sweeper.storage.passwords import hide_password
 
 if TYPE_CHECKING:
@@ -106,14 +106,9 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
     from docclf.data.reading.tables import find_page
 
     path, number = find_page(root, page)
-    if not _is_page(root, path):
+    if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file
         raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
     return read_page(path, side, page=number)
-
-
-def _is_page(root: Path, path: Path) -> bool:
-    """Whether a file is there, below the root: an ID may come from somebody else's file."""
-    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def _objectives(config: DictConfig) -> list[str] | None:

@@ -133,7 +133,7 @@ def _make_logger(cfg: DictConfig, folder: Path, trial: JobTrial) -> RunLoggers:
         kind = "finalist" if trial.is_finalist else "trial"
         again = f", attempt {trial.attempt + 1}" if trial.attempt else ""
         described = {"kind": kind, "name": f"{kind} {trial.number}{again}", "params": trial.params}
-        described |= {"search": trial.folder, "standing": trial.standing}
+        described |= {"search": trial.folder, "trial": trial}
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     objective = cfg.search.objective if isinstance(cfg.search.objective, str) else None
     run = RunInfo(folder=folder, group=cfg.study_name, config=config, objective=objective, **described)

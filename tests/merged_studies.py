@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -83,7 +82,7 @@ def tell(
         values=values or None,
         params=params,
         distributions={key: SPACE.get(key, FloatDistribution(0, 1)) for key in params},
-        user_attrs={"owner": f"{host}:123:456", **attributes},
+        user_attrs={"owner": f"{host}:123:456", "hardware": {"name": "H100", "cores": 8}, **attributes},
         constraints=constraints,
     )
     trial.datetime_start = datetime.now() - timedelta(seconds=36)
@@ -94,9 +93,7 @@ def tell(
         OmegaConf.save(OmegaConf.create({"trial": n, "of": str(folder)}), run / ".hydra" / "config.yaml")
         hydra = {"hydra": {"runtime": {"cwd": str(folder.parent), "choices": {"model": "mobilenet"}}}}
         OmegaConf.save(OmegaConf.create(hydra), run / ".hydra" / "hydra.yaml")
-        (run / "result.yaml").write_text(
-            yaml.safe_dump({"hardware": {"name": "H100", "cores": 8}}, sort_keys=False), encoding="utf-8"
-        )
+        (run / "result.yaml").write_text("state: COMPLETE\n", encoding="utf-8")
     return study.get_trials(deepcopy=False)[n]
 
 

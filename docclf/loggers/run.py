@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from docclf.sweeper.study.standing import Standing
+    from docclf.sweeper.job.trial import JobTrial
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class RunInfo:
         params: Config key to the value that the trial tries; empty outside a search.
         objective: Name of the metric that is searched for; None if there are several.
         search: The search's folder; None outside a search.
-        standing: What the study says of the trial; None outside a search.
+        trial: As the study has it; None outside a search.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class RunInfo:
     params: Mapping[str, Any] = field(default_factory=dict)
     objective: str | None = None
     search: Path | None = None
-    standing: Standing | None = None
+    trial: JobTrial | None = None
 
     def value(self, result: Mapping[str, Any]) -> float | None:
         """The objective's value, of a run that did not come to its end the mean over its folds so far.

@@ -32,8 +32,8 @@ class WandbRunLogger(RunLogger):
         super().__init__(run)
         self._place = run.search or run.folder
         config = dict(run.config)
-        if run.standing is not None:
-            config |= {"trial": run.standing.source(), "params": dict(run.params)}
+        if run.trial is not None:
+            config |= {"trial": run.trial.source, "params": dict(run.params)}
         self._session = WandbSession(
             self._place, config, project=project, entity=entity, group=run.group, name=run.name, job_type=run.kind
         )
@@ -50,8 +50,8 @@ class WandbRunLogger(RunLogger):
         try:
             value = self.run.value(result)
             summary = {**training_facts(result), **result, "value": value}
-            if self.run.standing is not None and self.run.objective is not None:
-                summary["best_value"] = self.run.standing.best_value(value if result["state"] == "COMPLETE" else None)
+            if self.run.trial is not None and self.run.objective is not None:
+                summary["best_value"] = self.run.trial.best_value(value if result["state"] == "COMPLETE" else None)
             self._run.summary.update(summary)
             if tag:
                 self._run.tags = (*(self._run.tags or ()), tag)

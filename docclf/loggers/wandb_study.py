@@ -158,7 +158,7 @@ def _outcome(subject: Subject) -> dict[str, Any]:
         facts |= {f"best/{key}": _scalar(value) for key, value in plain_params(subject.chosen).items()}
         facts |= {f"best/{key}": value for key, value in training_facts(subject.chosen.user_attrs).items()}
     if subject.floors:
-        facts |= {f"floor_{name}": floor.mean for name, floor in subject.floors.items()}
+        facts |= {f"floor_{name}": floor["mean"] for name, floor in subject.floors.items()}
         facts["below_floor"] = bool(subject.warning)
     if subject.verdict is not None:
         facts |= {"verdict": str(subject.verdict), "beats_baseline": subject.verdict.beats}

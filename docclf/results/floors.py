@@ -1,12 +1,13 @@
 """Floors: what simple classifiers score on the same folds. A model that scores less is not worth its training.
 
-`result.yaml` holds them with all that is known of them, a trial's user attribute `floors` their means alone.
+`result.yaml` holds them with all that is known of them, a trial's user attribute `floors` their means alone. What is
+read of one has its `mean` macro-F1 over the folds, and where that is known the macro-F1 of all predictions `pooled` and
+of each of the `folds`, `what` classifier it is and sees, and of how many `pages`, where it was measured on a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,47 +19,26 @@ if TYPE_CHECKING:
 # Floor to what it is called in a list, the lowest first.
 NAMES = {"pixels": "pixels", "features": "frozen features"}
 
-
-@dataclass(frozen=True)
-class Floor:
-    """A simple classifier, scored on the folds of a run.
-
-    Attributes:
-        mean: Mean macro-F1 over the folds.
-        pooled: Macro-F1 of all out-of-fold predictions; None where it is not known.
-        folds: Macro-F1 of each fold; empty where they are not known.
-        what: The classifier and what it sees, in words; empty where that is not known.
-        pages: How many pages it was measured on, where that was a sample.
-    """
-
-    mean: float
-    pooled: float | None = None
-    folds: Sequence[float] = ()
-    what: str = ""
-    pages: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `verdict.yaml`; what is not known is left out."""
-        return {key: value for key, value in (asdict(self) | {"folds": list(self.folds)}).items() if value}
+Floor = Mapping[str, Any]
+_KNOWN = ("pooled", "folds", "what", "pages")
 
 
 def read_floors(value: Any) -> dict[str, Floor]:
     """Floors from `result.yaml` or a user attribute, the lowest kind first; what is damaged is left out.
 
     >>> read_floors({"features": {"mean": 0.92, "pooled": 0.91, "folds": [0.9, 0.94], "seconds": 1.1}, "pixels": 0.4})
-    {'pixels': Floor(mean=0.4, pooled=None, folds=(), what='', pages=None), \
-'features': Floor(mean=0.92, pooled=0.91, folds=[0.9, 0.94], what='', pages=None)}
+    {'pixels': {'mean': 0.4}, 'features': {'mean': 0.92, 'pooled': 0.91, 'folds': [0.9, 0.94]}}
     >>> read_floors({"pixels": "none", "features": {"pooled": 0.9}, "of": 3}), read_floors(None)
     ({}, {})
     """
     given = value if isinstance(value, Mapping) else {}
-    found = {}
+    found: dict[str, Floor] = {}
     for name in NAMES:
         facts = given.get(name)
         facts = facts if isinstance(facts, Mapping) else {"mean": facts}
         if is_score(facts.get("mean")):
-            known = {key: facts[key] for key in ("pooled", "folds", "what", "pages") if facts.get(key) is not None}
-            found[name] = Floor(mean=float(facts["mean"]), **known)
+            known = {key: facts[key] for key in _KNOWN if facts.get(key)}
+            found[name] = {"mean": float(facts["mean"]), **known}
     return found
 
 
@@ -75,16 +55,16 @@ def floors_of(trial: FrozenTrial, run: Path | None) -> dict[str, Floor]:
 def best_floor(floors: Mapping[str, Floor]) -> str | None:
     """Name of the highest floor; None without any.
 
-    >>> best_floor({"pixels": Floor(0.4), "features": Floor(0.9)}), best_floor({})
+    >>> best_floor({"pixels": {"mean": 0.4}, "features": {"mean": 0.9}}), best_floor({})
     ('features', None)
     """
-    return max(floors, key=lambda name: floors[name].mean, default=None)
+    return max(floors, key=lambda name: floors[name]["mean"], default=None)
 
 
 def is_below(score: float, floors: Mapping[str, Floor]) -> bool:
     """Whether a mean macro-F1 is less than the highest floor; never without floors, or of NaN."""
     name = best_floor(floors)
-    return name is not None and score < floors[name].mean
+    return name is not None and bool(score < floors[name]["mean"])
 
 
 def classifier(name: str) -> str:
@@ -98,18 +78,18 @@ def classifier(name: str) -> str:
 def below_text(who: str, score: float, floors: Mapping[str, Floor]) -> str:
     """What stands above everything else where a score is below the highest floor.
 
-    >>> below_text("the best trial", 0.88, {"features": Floor(0.921)})
+    >>> below_text("the best trial", 0.88, {"features": {"mean": 0.921}})
     'Below a floor: the best trial has 0.880, logistic regression on frozen features 0.921'
-    >>> below_text("this run", 0.92071, {"features": Floor(0.92112, pages=5000)})
+    >>> below_text("this run", 0.92071, {"features": {"mean": 0.92112, "pages": 5000}})
     'Below a floor: this run has 0.9207, logistic regression on frozen features 0.9211 (on 5,000 of the pages)'
     """
     name = best_floor(floors)
     assert name is not None
-    floor = floors[name]
-    digits = 3 if f"{score:.3f}" != f"{floor.mean:.3f}" else 4
+    mean = floors[name]["mean"]
+    digits = 3 if f"{score:.3f}" != f"{mean:.3f}" else 4
     return (
-        f"Below a floor: {who} has {score:.{digits}f}, {classifier(name)} {floor.mean:.{digits}f}"
-        f"{_sampled(floor, ' (on {} of the pages)')}"
+        f"Below a floor: {who} has {score:.{digits}f}, {classifier(name)} {mean:.{digits}f}"
+        f"{_sampled(floors[name], ' (on {} of the pages)')}"
     )
 
 
@@ -120,9 +100,9 @@ def search_warning(number: int, score: float, floors: Mapping[str, Floor], *, is
         score: The best trial's mean macro-F1 on the folds of the floors.
         is_replaced: Whether the floor's classifier is exported in its place.
 
-    >>> search_warning(3, 0.88, {"features": Floor(0.921)}, is_replaced=True)
+    >>> search_warning(3, 0.88, {"features": {"mean": 0.921}}, is_replaced=True)
     'Below a floor: the best trial (3) has 0.880, logistic regression on frozen features 0.921. Exported is the latter.'
-    >>> search_warning(3, 0.95, {"features": Floor(0.921)}, is_replaced=False)
+    >>> search_warning(3, 0.95, {"features": {"mean": 0.921}}, is_replaced=False)
     ''
     """
     if not is_below(score, floors):
@@ -133,14 +113,14 @@ def search_warning(number: int, score: float, floors: Mapping[str, Floor], *, is
 
 def floors_text(floors: Mapping[str, Floor]) -> str:
     """
-    >>> floors_text({"pixels": Floor(0.412), "features": Floor(0.921, pages=5000)})
+    >>> floors_text({"pixels": {"mean": 0.412}, "features": {"mean": 0.921, "pages": 5000}})
     'pixels 0.412, frozen features 0.921 (5,000 pages)'
     """
-    return ", ".join(f"{NAMES[name]} {f.mean:.3f}{_sampled(f, ' ({} pages)')}" for name, f in floors.items())
+    return ", ".join(f"{NAMES[name]} {f['mean']:.3f}{_sampled(f, ' ({} pages)')}" for name, f in floors.items())
 
 
 def _sampled(floor: Floor, text: str) -> str:
-    return text.format(f"{floor.pages:,}") if floor.pages else ""
+    return text.format(f"{floor['pages']:,}") if "pages" in floor else ""
 
 
 def remedies(name: str, tune: str | None) -> str:

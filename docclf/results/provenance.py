@@ -37,16 +37,6 @@ def git_commit() -> str:
     return done.stdout.strip() or "none: not in a git checkout"
 
 
-def weights_source(weights: Any) -> str | None:
-    """Where the weights that a training started from are from, as `result.yaml` or a user attribute says it.
-
-    >>> weights_source({"name": "resnet18", "source": "timm hub: timm/resnet18"}), weights_source("random")
-    ('timm hub: timm/resnet18', 'random')
-    """
-    source = weights.get("source") if isinstance(weights, Mapping) else weights
-    return one_line(str(source)) if source else None
-
-
 def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
     """What was trained and from what, and the floors, flat: for tables, loggers and headers.
 
@@ -55,9 +45,13 @@ def training_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
 
     >>> training_facts({"tune": "all", "kept": "average", "floors": {"pixels": 0.4}, "weights": "random", "folds": []})
     {'tune': 'all', 'kept': 'average', 'weights': 'random', 'floor_pixels': 0.4}
+    >>> training_facts({"weights": {"name": "resnet18", "source": "timm hub: timm/resnet18"}})
+    {'weights': 'timm hub: timm/resnet18'}
     """
-    words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: weights_source(facts.get(WEIGHTS))}
-    floors = {f"floor_{name}": floor.mean for name, floor in read_floors(facts.get(FLOORS)).items()}
+    weights = facts.get(WEIGHTS)
+    source = weights.get("source") if isinstance(weights, Mapping) else weights
+    words = {TUNE: facts.get(TUNE), KEPT: facts.get(KEPT), WEIGHTS: source}
+    floors = {f"floor_{name}": floor["mean"] for name, floor in read_floors(facts.get(FLOORS)).items()}
     return {**{key: one_line(str(word)) for key, word in words.items() if word}, **floors}
 
 
@@ -68,7 +62,7 @@ def training_lines(facts: Mapping[str, Any], floors: Mapping[str, Floor]) -> dic
         facts: Content of `result.yaml`, or user attributes of a trial.
         floors: On the folds of its score.
 
-    >>> training_lines({"tune": "all", "kept": "net", "weights": "random"}, {"pixels": Floor(0.41)})
+    >>> training_lines({"tune": "all", "kept": "net", "weights": "random"}, {"pixels": {"mean": 0.41}})
     {'trained': 'tune=all, kept=net', 'weights': 'random', 'floors': 'pixels 0.410'}
     >>> training_lines({}, {})
     {}

@@ -9,7 +9,6 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import TrialState
 
-from docclf.results.floors import Floor
 from docclf.results.study.summary import steps_up, summary
 from docclf.sweeper.screen.progress import TypedCommand
 
@@ -42,7 +41,7 @@ def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() 
     limits = ["search.n_trials=null", "search.timeout=20s"]
     arguments = ["-m", "docclf.train", "-m", "data.root=a b", *limits, "study_name=x"]
     command = TypedCommand("/실험 (b)", arguments, ["search.timeout=40"])
-    check, head, larger = steps_up(study, study.trials[0], {"pixels": Floor(0.9)}, command).values()
+    check, head, larger = steps_up(study, study.trials[0], {"pixels": {"mean": 0.9}}, command).values()
     assert check == "cd '/실험 (b)' && python -m docclf.data 'data.root=a b'"
     for text, name in ((head, "첫 번째 (1)-head"), (larger, "첫 번째 (1)-96")):
         typed = shlex.split(text.partition(" && ")[2])

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from docclf.sweeper import current_trial
-from docclf.sweeper.job.trial import JobTrial, in_worker
+from docclf.sweeper.job.trial import HELPS, JobTrial
 
 APP = Path(__file__).parent / "toy" / "app.py"
 
@@ -39,16 +39,16 @@ def test_a_helper_is_wanted_while_its_trial_runs_and_there_is_time() -> None:
 
 
 def test_a_job_knows_whether_it_helps_and_whether_it_may_be_helped() -> None:
-    def roles(*, may_be_helped: bool) -> tuple[bool, bool]:
+    def roles(*, may_be_helped: bool, helps: bool | None = None) -> tuple[bool, bool]:
+        token = HELPS.set(helps)
         trial = JobTrial(may_be_helped=may_be_helped)
+        HELPS.reset(token)
         return trial.is_helper, trial.may_be_helped
 
     assert roles(may_be_helped=True) == (False, False), "in no worker process"
-    with in_worker(helps=False):
-        assert roles(may_be_helped=True) == (False, True) and roles(may_be_helped=False) == (False, False)
-    with in_worker(helps=True):
-        assert roles(may_be_helped=True) == (True, False)
-    assert roles(may_be_helped=True) == (False, False)
+    assert roles(may_be_helped=True, helps=False) == (False, True)
+    assert roles(may_be_helped=False, helps=False) == (False, False)
+    assert roles(may_be_helped=True, helps=True) == (True, False)
 
 
 def test_a_single_run_and_another_sweeper_get_the_stand_in_too(toy: Any) -> None:

@@ -19,7 +19,6 @@ from markupsafe import Markup
 
 from docclf.files import replacing
 from docclf.results.quality.shift import picture_address, read_shift, shift_lines
-from docclf.results.report.figures.contour import contour
 from docclf.results.report.figures.course import fronts, history, pruning
 from docclf.results.report.figures.figure import Figure, brief, cut, score
 from docclf.results.report.figures.importance import importance_figure, importances
@@ -84,7 +83,6 @@ def write_report(
         plotly=Markup(_plotly() if figures else ""),
         csv=_address(table, target.parent) if table is not None and table.is_file() else "",
         leaderboard=_address(board, target.parent) if board is not None and board.is_file() else "",
-        files=_address(subject.folder, target.parent) if subject.folder else "",
     )
     with replacing(target) as partial:
         partial.write_bytes(text.encode("utf-8", "replace"))
@@ -101,7 +99,7 @@ def _sections(
     groups: dict[str, Sequence[Figure | None]] = {
         "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)],
         "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
-        "wide": [parallel(subject, names), contour(subject, names)],
+        "wide": [parallel(subject, names)],
         "slices": slices(subject, names),
         "quality": [],
     }

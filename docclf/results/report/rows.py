@@ -11,7 +11,7 @@ from docclf.results.facts import KEPT, TUNE
 from docclf.results.provenance import training_facts
 from docclf.results.report.figures.axes import names_of
 from docclf.results.report.figures.figure import brief, cut
-from docclf.results.report.subject import Subject
+from docclf.results.report.subject import WORDS, Subject
 from docclf.results.team.entries import MERGED_FROM
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
@@ -88,10 +88,7 @@ def _measured(value: float | None) -> Any:
 
 def state_of(trial: FrozenTrial) -> str:
     """What became of a trial, in a word or two."""
-    if trial.user_attrs.get(INTERRUPTED):
-        return "interrupted"
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    return names.get(trial.state.name, trial.state.name.lower())
+    return "interrupted" if trial.user_attrs.get(INTERRUPTED) else WORDS[trial.state]
 
 
 def _folds(trial: FrozenTrial) -> list[float]:

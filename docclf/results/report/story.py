@@ -15,7 +15,7 @@ from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
 from docclf.results.report.figures.workers import most_at_once
 from docclf.results.report.rows import ORIGIN, origins_of
-from docclf.results.report.subject import Subject
+from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
@@ -103,7 +103,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
     Args:
         links: Trial number to the address of its page.
     """
-    counts = [(n, word) for state, word in _WORDS.items() if (n := subject.count(state))]
+    counts = [(n, word) for state, word in WORDS.items() if (n := subject.count(state))]
     interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in subject.trials)
     counts += [(interrupted, "interrupted")] if interrupted else []
     busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.finalists))
@@ -132,13 +132,6 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
 
 _TEAM = 10  # rows of the leaderboard
 _ROLES = {**NAMES, MEMBER: "of the ensemble"}
-_WORDS = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
 
 
 def _seconds(subject: Subject, trial: FrozenTrial) -> float:
@@ -173,7 +166,7 @@ def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": source_number(trial),
         "role": str(trial.user_attrs.get("role", "")) or _ROLES.get(trial.user_attrs.get(REFERENCE, ""), ""),
-        "state": _WORDS[trial.state],
+        "state": WORDS[trial.state],
         "is_complete": trial.state == TrialState.COMPLETE,
         "before": first,
         "value": trial.value,

@@ -22,6 +22,15 @@ from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE, read_record
 from docclf.sweeper.study.trials import best_trial, folder_number
 
+# State of a trial to what the report calls it.
+WORDS = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
 
 @dataclass(frozen=True)
 class Subject:

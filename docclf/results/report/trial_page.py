@@ -106,7 +106,6 @@ def _facts(
         "folds": folds if isinstance(folds, list) else [],
         "training": training_rows(trial, result_of(folder)),
         "params": trial.params,
-        "base": subject.baseline.params if subject.baseline is not None else {},
         "changed": [row for row in changed if not f"{row[0]}.".startswith(tuple(f"{key}." for key in _NO_MATTER))],
         "compared": bool(keys),
         "curves": draw_curves(curves),
@@ -154,9 +153,7 @@ def read_curves(folder: Path, trial: FrozenTrial) -> dict[str, list[float]]:
         trial: Its intermediate values are means over the folds so far.
     """
     logged = sorted(folder.glob("fold_*/metrics.csv"), key=lambda path: (len(path.parent.name), path.parent.name))
-    curves = {path.parent.name.replace("_", " "): _score_column(path) for path in logged}
-    # Folds are counted from 1 where people see them.
-    curves = {_fold_name(name): values for name, values in curves.items() if values}
+    curves = {_fold_name(path.parent.name): values for path in logged if (values := _score_column(path))}
     if curves or not trial.intermediate_values:
         return curves
     steps = sorted(trial.intermediate_values)
@@ -164,12 +161,13 @@ def read_curves(folder: Path, trial: FrozenTrial) -> dict[str, list[float]]:
 
 
 def _fold_name(name: str) -> str:
+    """Of a folder: folds are counted from 1 where people see them.
+
+    >>> _fold_name("fold_0"), _fold_name("fold_x")
+    ('fold 1', 'fold x')
     """
-    >>> _fold_name("fold 0")
-    'fold 1'
-    """
-    number = name.removeprefix("fold ")
-    return f"fold {int(number) + 1}" if number.isdecimal() else name
+    number = name.removeprefix("fold_")
+    return f"fold {int(number) + 1}" if number.isdecimal() else name.replace("_", " ")
 
 
 def _score_column(path: Path) -> list[float]:

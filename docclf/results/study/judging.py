@@ -73,11 +73,11 @@ def _floors(
     alike = [f for f in finalists if f is winner or _have_same_folds(runs / str(f.number), run)]
     found: dict[str, Floor] = {}
     for floors in (floors_of(f, runs / str(f.number)) for f in alike):
-        found |= {name: f for name, f in floors.items() if name not in found or f.mean > found[name].mean}
+        found |= {name: f for name, f in floors.items() if name not in found or f["mean"] > found[name]["mean"]}
     for name, trial in references.items():
-        pooled, folds = trial.user_attrs.get("macro_f1_pooled"), trial.user_attrs.get("folds") or ()
-        what = found[name].what if name in found else ""
-        found[name] = Floor(macro_f1_of(trial), pooled, folds, what)
+        folds, what = list(trial.user_attrs.get("folds") or ()), found.get(name, {}).get("what")
+        facts = {"pooled": trial.user_attrs.get("macro_f1_pooled"), "folds": folds, "what": what}
+        found[name] = {"mean": macro_f1_of(trial), **{key: value for key, value in facts.items() if value}}
     return {name: found[name] for name in NAMES if name in found}
 
 

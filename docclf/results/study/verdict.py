@@ -131,7 +131,7 @@ class Verdict:
         }
         roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
         facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
-        facts["floors"] = {name: floor.to_dict() for name, floor in self.floors.items()}
+        facts["floors"] = dict(self.floors)
         if self.ensemble:
             facts[ENSEMBLE] = dict(self.ensemble)
         if self.difference is not None:
@@ -177,5 +177,5 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         "how": "not re-evaluated",
         "is_final": False,
         **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
-        "floors": {name: floor.to_dict() for name, floor in floors.items()},
+        "floors": dict(floors),
     }

@@ -10,10 +10,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from docclf.results.team.leaderboard import Origin
 from docclf.results.team.sources import Source
-from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, REFERENCE, RETRY_OF
+from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, OWNER, REFERENCE, RETRY_OF
 from docclf.sweeper.study.finals import mark, source_number
+from docclf.sweeper.study.process import host_of
 from docclf.sweeper.study.trials import how_scored
 
 # User attributes of a merged study's trials.
@@ -21,13 +21,39 @@ MERGED_FROM = "merged_from"  # who, host, study and number of its origin
 NOT_COMPARABLE = "not_comparable"  # true where its score cannot be compared with those of the first study
 
 
+def host(trial: FrozenTrial) -> str:
+    """The machine that a trial ran on."""
+    return host_of(str(trial.user_attrs.get(OWNER, ""))) or "unknown"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a trial comes from.
+
+    Attributes:
+        who: Name of whoever ran it, or else its machine.
+        host: Its machine; `unknown` of a study that does not say.
+        study: Name of its study, with the place where that alone does not tell two studies apart.
+        number: Of the trial in that study.
+    """
+
+    who: str
+    host: str
+    study: str
+    number: int
+
+
 @dataclass(frozen=True)
 class Entry:
     """A trial of one of the studies.
 
     Attributes:
+        trial: As it is in its own study.
+        is_comparable: Whether its score can be compared with that of the study that the others are compared with.
         number: In the merged study; None where it does not fit that.
         drawn: Its parameters and their distributions there.
+        rescored: On the leaderboard, the finalist that scores it again, if one does.
+        is_on_front: On the leaderboard, of several objectives, whether no other trial beats it in all.
     """
 
     source: Source
@@ -36,6 +62,8 @@ class Entry:
     is_comparable: bool
     number: int | None
     drawn: tuple[Mapping[str, Any], Mapping[str, BaseDistribution]] | None
+    rescored: FrozenTrial | None = None
+    is_on_front: bool = False
 
 
 @dataclass(frozen=True)

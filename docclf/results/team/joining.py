@@ -8,8 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.results.team.agreement import Frame, reference, score_differences
-from docclf.results.team.entries import MERGED_FROM, NOT_COMPARABLE, Entry, Joined
-from docclf.results.team.leaderboard import Origin, host
+from docclf.results.team.entries import MERGED_FROM, NOT_COMPARABLE, Entry, Joined, Origin, host
 from docclf.results.team.sources import Source
 from docclf.sweeper.study.attributes import ENQUEUED, ROLE
 

@@ -4,93 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.facts import TUNE, result_of
+from docclf.results.facts import TUNE
 from docclf.results.provenance import training_facts
 from docclf.results.quality.comparison import number, table
+from docclf.results.team.entries import Entry
 from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
-from docclf.sweeper.study.attributes import OWNER
-from docclf.sweeper.study.process import host_of
-from docclf.sweeper.study.trials import folder_number, loss
+from docclf.sweeper.study.trials import loss
 
 _MOST = 10  # rows on the screen
 _NOTHING = "-"
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a trial comes from.
-
-    Attributes:
-        who: Name of whoever ran it, or else its machine.
-        host: Its machine; `unknown` of a study that does not say.
-        study: Name of its study, with the place where that alone does not tell two studies apart.
-        number: Of the trial in that study.
-    """
-
-    who: str
-    host: str
-    study: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """A trial on the leaderboard.
-
-    Attributes:
-        number: Of the trial in the merged study; None where it does not fit that.
-        trial: As it is in its own study.
-        rescored: The finalist that scores it again, if one does.
-        hardware: What it was trained on, if that is known.
-        is_comparable: Whether its score can be compared with that of the study that the others are compared with.
-        is_on_front: Of several objectives, whether no other row beats it in all.
-    """
-
-    origin: Origin
-    number: int | None
-    trial: FrozenTrial
-    rescored: FrozenTrial | None
-    hardware: str | None
-    is_comparable: bool
-    is_on_front: bool = False
-
-
-def host(trial: FrozenTrial) -> str:
-    """The machine that a trial ran on."""
-    return host_of(str(trial.user_attrs.get(OWNER, ""))) or "unknown"
-
-
-def hardware(trial: FrozenTrial, folder: Path | None) -> str | None:
-    """What a trial was trained on, as the study or the trial's `result.yaml` below the search's folder says it."""
+def hardware(trial: FrozenTrial) -> str:
+    """What a trial was trained on; empty where its study does not say it."""
     known = trial.user_attrs.get("hardware")
-    if known is None and folder is not None:
-        known = result_of(folder / str(folder_number(trial))).get("hardware")
     if isinstance(known, Mapping):
         known = ", ".join(f"{value} cores" if key == "cores" else str(value) for key, value in known.items())
-    return str(known) if known else None
+    return str(known or "")
 
 
-def tune(trial: FrozenTrial) -> str | None:
-    """What a trial trained: `head`, `last` or `all`; None of an earlier release."""
-    found = training_facts(trial.user_attrs).get(TUNE)
-    return None if found is None else str(found)
+def tune(trial: FrozenTrial) -> str:
+    """What a trial trained: `head`, `last` or `all`; empty of an earlier release."""
+    return str(training_facts(trial.user_attrs).get(TUNE, ""))
 
 
-def ranked(rows: Sequence[Row], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Row]:
+def ranked(rows: Sequence[Entry], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Entry]:
     """Rows in the order of their places; with `by_rescored`, those that were re-evaluated come first, by that score.
 
     Those whose scores cannot be compared come last. Of several objectives, the front comes first, by the first one.
     """
 
-    def place(row: Row) -> tuple[bool, bool, bool, float]:
+    def place(row: Entry) -> tuple[bool, bool, bool, float]:
         again = row.rescored if by_rescored else None
         value = (again or row.trial).values[0]
         return not row.is_comparable, not row.is_on_front, by_rescored and again is None, loss(value, directions[0])
@@ -114,7 +65,7 @@ def hours(trials: Sequence[FrozenTrial]) -> float:
 
 
 def write_leaderboard(
-    path: Path, rows: Sequence[Row], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
+    path: Path, rows: Sequence[Entry], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
 ) -> None:
     """Write a row for each scored trial.
 
@@ -138,8 +89,8 @@ def write_leaderboard(
             "" if row.rescored is None else row.rescored.values[0],
             "" if row.rescored is None else number(spread(row.rescored), ".6f", ""),
             " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
-            tune(row.trial) or "",
-            row.hardware or "",
+            tune(row.trial),
+            hardware(row.trial),
             f"{hours([row.trial]):.4f}",
             f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
             "yes" if row.is_comparable else "no",
@@ -150,14 +101,14 @@ def write_leaderboard(
 
 
 def show_leaderboard(
-    rows: Sequence[Row], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
+    rows: Sequence[Entry], objectives: Sequence[str], study_hours: Mapping[tuple[str, str], float]
 ) -> list[str]:
     """The first rows, to be read on a screen; arguments as of `write_leaderboard`."""
     header = ["", "who", "study", "trial", *objectives, "spread"]
     columns = {
         "rescored": [_score(row.rescored) if row.rescored else _NOTHING for row in rows],
         "tune": [tune(row.trial) or _NOTHING for row in rows],
-        "hardware": [row.hardware or _NOTHING for row in rows],
+        "hardware": [hardware(row.trial) or _NOTHING for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if any(cell != _NOTHING for cell in cells)}
     lines = [[*header, *columns, "study took"]]

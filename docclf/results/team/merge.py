@@ -25,7 +25,6 @@ from docclf.results.team import leaderboard
 from docclf.results.team.agreement import reference, refuse_others
 from docclf.results.team.entries import MERGED_FROM, Entry, Joined
 from docclf.results.team.joining import join
-from docclf.results.team.leaderboard import Row
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
@@ -155,23 +154,16 @@ class _Merge:
                 if path.is_file() and not path.is_symlink() and not is_known:  # as it does after a merge of merges
                     link(path, target)
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[Entry]:
         """The leaderboard: what was scored and keeps to the constraints."""
         directions = self.first.directions
         kept = {id(trial) for source in self.joined.sources for trial in best_trials(source.trials, directions[0])}
-        entries = [e for e in self.joined.entries if id(e.trial) in kept and DUPLICATE_OF not in e.trial.user_attrs]
         scored_again = ((s, f) for s in self.joined.sources for f in s.finalists if REFERENCE not in f.user_attrs)
         again = {(id(source), source_number(f)): f for source, f in scored_again}
         rows = [
-            Row(
-                origin=entry.origin,
-                number=entry.number,
-                trial=entry.trial,
-                rescored=again.get((id(entry.source), entry.trial.number)),
-                hardware=leaderboard.hardware(entry.trial, entry.source.folder),
-                is_comparable=entry.is_comparable,
-            )
-            for entry in entries
+            changed(entry, rescored=again.get((id(entry.source), entry.trial.number)))
+            for entry in self.joined.entries
+            if id(entry.trial) in kept and DUPLICATE_OF not in entry.trial.user_attrs
         ]
         if len(directions) > 1:
             best = leaderboard.front([row.trial for row in rows if row.is_comparable], directions)
@@ -180,16 +172,14 @@ class _Merge:
         return leaderboard.ranked(rows, directions, by_rescored=self.by_rescored)
 
     def _export(
-        self, study: optuna.Study, rows: Sequence[Row], verdict: Verdict | None
+        self, study: optuna.Study, rows: Sequence[Entry], verdict: Verdict | None
     ) -> tuple[list[str], list[str], list[str]]:
-        entries = {id(entry.trial): entry for entry in self.joined.entries}
-        chosen: list[Entry]
-        if len(study.directions) > 1:
-            chosen = [entries[id(row.trial)] for row in rows if row.is_on_front]
-        else:
-            chosen = [entries[id(row.trial)] for row in rows if row.is_comparable][:1]
         if verdict is not None:
             chosen = [entry for entry in self.joined.entries if entry.number == verdict.number]
+        elif len(study.directions) > 1:
+            chosen = [row for row in rows if row.is_on_front]
+        else:
+            chosen = [row for row in rows if row.is_comparable][:1]
         best = export_team_best(study, chosen, self.partial / "best", self.out / "best", verdict)
         if verdict is not None:
             place_winner(self.partial, verdict, "all")

@@ -6,8 +6,6 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,26 +27,10 @@ from docclf.sweeper.study.attributes import (
 if TYPE_CHECKING:
     import optuna
 
-    from docclf.sweeper.study.standing import Standing
-
 log = logging.getLogger(__name__)
 
 # Of a job that runs in a worker process of its search: whether it helps a job that runs in another one.
-_helps: ContextVar[bool | None] = ContextVar("helps", default=None)
-
-
-@contextmanager
-def in_worker(helps: bool) -> Iterator[None]:
-    """Say to the job that runs within that it is in a worker process of its search.
-
-    Args:
-        helps: Whether it helps the job that has its trial.
-    """
-    token = _helps.set(helps)
-    try:
-        yield
-    finally:
-        _helps.reset(token)
+HELPS: ContextVar[bool | None] = ContextVar("helps", default=None)
 
 
 class JobTrial:
@@ -83,9 +65,9 @@ class JobTrial:
         """Whether it re-evaluates a trial of the search."""
         self.attempt: int = attributes.get(ATTEMPT, 0)
         """How often this job was launched before."""
-        self.is_helper = _helps.get() is True
+        self.is_helper = HELPS.get() is True
         """Whether another job has this trial, and this one may do what that has not come to. It must not report."""
-        self.may_be_helped = _helps.get() is False and may_be_helped
+        self.may_be_helped = HELPS.get() is False and may_be_helped
         """Whether other jobs of this machine may come to help, see `hydra.sweeper.helpers`."""
 
     @property
@@ -121,13 +103,29 @@ class JobTrial:
         }
 
     @property
-    def standing(self) -> Standing | None:
-        """The trial among those of its study; None outside a search."""
+    def source(self) -> int | None:
+        """Number of the trial in the search: that of a finalist is another one than its own; None outside a search."""
+        if self._trial is None or not self.is_finalist:
+            return self.number
+        from docclf.sweeper.study.finals import source_number
+
+        return source_number(self._trial)
+
+    def best_value(self, value: float | None) -> float | None:
+        """Best value of the finished trials that keep to the constraints, and of this one; None if there is none.
+
+        Args:
+            value: Of this one, which the study does not know yet; None without one.
+        """
         if self._trial is None:
             return None
-        from docclf.sweeper.study.standing import Standing
+        from docclf.sweeper.study.trials import best_trial, loss
 
-        return Standing(self._trial.study, self._trial.number)
+        direction = self._trial.study.directions[0]
+        best = best_trial(self._trial.study.get_trials(deepcopy=False), direction)
+        values = [value, best.values[0] if best is not None else None]
+        known = [v for v in values if v is not None and not math.isnan(v)]
+        return min(known, key=lambda v: loss(v, direction), default=None)
 
     def would_be_best(self, value: float) -> bool:
         """Whether it goes before all finished trials: of equal ones the first does.

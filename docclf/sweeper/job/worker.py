@@ -23,7 +23,7 @@ from docclf import quick_imports
 from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import escape_logs
 from docclf.sweeper.hydra_private import BasicLauncher, returned
-from docclf.sweeper.job.trial import in_worker
+from docclf.sweeper.job.trial import HELPS
 
 # Of a worker process, its one.
 _launchers: list[BasicLauncher] = []
@@ -82,19 +82,20 @@ def run(overrides: Sequence[str], number: int, helps: bool) -> JobReturn:
     HydraConfig.instance().set_config(config)
     plain = logging.getLogRecordFactory()
     logging.setLogRecordFactory(lambda *args, **kwargs: _marked(plain(*args, **kwargs), number))
+    token = HELPS.set(helps)
     try:
-        with in_worker(helps):
-            job = run_job(
-                hydra_context=context,
-                task_function=task,
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-            )
+        job = run_job(
+            hydra_context=context,
+            task_function=task,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
         if job.status == JobStatus.FAILED and (fault := fault_of(returned(job))) is not None:
             job.return_value = fault  # what an exception came from is lost between processes
         return job
     finally:
+        HELPS.reset(token)
         logging.setLogRecordFactory(plain)
 
 

@@ -29,7 +29,6 @@ class OwnedStudy(optuna.Study):
         baseline: Parameters of trial 0; None for those of the first entry, or else to let the sampler choose.
         entries: Text to parameters of what is tried next.
         on_first: Called when trial 0 is this process's: of however many that open a study at once, one gets it.
-        deadline: When a trial is asked to stop, in seconds since 1970; infinite for never.
         climb: Says which rung a trial is on. Then the sampler sees the trials of that rung alone.
     """
 
@@ -41,7 +40,6 @@ class OwnedStudy(optuna.Study):
         baseline: Mapping[str, Any] | None = None,
         entries: Mapping[str, Mapping[str, Any]] | None = None,
         on_first: Callable[[], None] = lambda: None,
-        deadline: float = math.inf,
         climb: Climb | None = None,
     ) -> None:
         super().__init__(study.study_name, storage_of(study), study.sampler, study.pruner)
@@ -51,7 +49,9 @@ class OwnedStudy(optuna.Study):
         self.climb = climb
         self.rung: str | None = None
         """Of the trial that was taken last."""
-        self.known, self.on_first, self.deadline = list(known), on_first, deadline
+        self.known, self.on_first = list(known), on_first
+        self.deadline = math.inf
+        """When a trial is asked to stop, in seconds since 1970; infinite for never."""
         self.first: tuple[str, str, Mapping[str, Any]] | None = next(
             ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
         )

@@ -51,14 +51,15 @@ class Search:
     def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
         self.settings, self.context, self.workers = settings, context, workers
         self.study = context.study
-        last_rung = context.climb.rungs[-1] if context.climb is not None else None
+        climb = context.asked.climb
+        last_rung = climb.rungs[-1] if climb is not None else None
         self.limits = Limits(settings, context.study.directions, context.clock.deadline, last_rung)
         self.ledger = Ledger(context.study)
         self.queue = self.queue_class(settings, context, self.ledger, self.limits)
         self.signals = EndingSignals()
         self.endings = Endings(settings, context, self.ledger, self.limits, self.signals, self.noun, self._report)
         is_single = len(context.study.directions) == 1
-        self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=context.climb)
+        self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=climb)
         self.tally = Tally(context.study.directions)
         self.is_waiting = False
         self.helpers = Helpers(settings.helpers if workers.has_processes else 0, self.noun)
@@ -135,7 +136,7 @@ class Search:
         write_results(self.study, self.context.directory)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
-        return self.context.space.overrides(trial.params)
+        return self.context.asked.space.overrides(trial.params)
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         rung, climb = trial.user_attrs.get(RUNG), self.settings.climb
@@ -215,7 +216,7 @@ class Search:
             noun=self.noun,
             objectives=self.context.labels,
             seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
-            others={k: v for k, v in (self.settings.labels or {}).items() if k not in self.context.objectives},
+            others={k: v for k, v in (self.settings.labels or {}).items() if k not in self.context.asked.objectives},
         )
         log.info(line)
         self.live.look()

@@ -26,14 +26,14 @@ class TrialQueue:
 
     def __init__(self, settings: Settings, context: SearchContext, ledger: Ledger, limits: Limits) -> None:
         self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
-        self.study, self.space = context.study, context.space
+        self.study, self.space = context.study, context.asked.space
         self.owned = OwnedStudy(
             context.study,
             known=context.known,
-            baseline=context.baseline,
-            entries=context.entries,
+            baseline=context.asked.first,
+            entries=context.asked.entries,
             on_first=context.queue_entries,
-            climb=context.climb,
+            climb=context.asked.climb,
         )
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
 
@@ -80,7 +80,7 @@ class TrialQueue:
         """Take a trial, whose parameters `_ask` then draws; its id in the storage."""
         trials = self.ledger.trials
         # What was interrupted goes first: of it, a new trial would take the place.
-        retry_interrupted(self.study, self.context.baseline, trials)
+        retry_interrupted(self.study, self.context.asked.first, trials)
         drop_doubles(self.study, trials)
         if self.context.ladder is not None:
             seconds_left = self.limits.stops_at - time.time()
@@ -99,7 +99,8 @@ class TrialQueue:
         rung = self.owned.rung
         if rung not in self.samplers:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
-            part = self.context.climb.fraction if self.context.climb is not None else 1.0
+            climb = self.context.asked.climb
+            part = climb.fraction if climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.settings.sampler, self.space, number, part)
         self.owned.sampler = self.study.sampler = self.samplers[rung]
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
+from docclf.sweeper.screen.terminal import write_all
+
 _OUTPUT, _ERRORS = 1, 2
 # Seconds that what was written may take.
 _LONGEST_S = 2.0
@@ -57,11 +59,11 @@ class Relay:
                 waiting = waiting.replace(self._mark, b"")
             lines, end, rest = waiting.rpartition(b"\n")
             if end:
-                _write(number, lines + end)
+                write_all(number, lines + end)
                 waiting = rest
             if is_seen:
                 self._seen[number].set()
-        _write(number, waiting)
+        write_all(number, waiting)
         os.close(reader)
 
     def drain(self) -> None:
@@ -79,9 +81,3 @@ class Relay:
         for thread in self._threads:
             thread.join(_LONGEST_S)
         self._threads.clear()
-
-
-def _write(number: int, data: bytes) -> None:
-    with suppress(OSError):  # whoever read it has gone
-        while data:
-            data = data[os.write(number, data) :]

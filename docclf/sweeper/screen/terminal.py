@@ -148,7 +148,7 @@ class Terminal:
     def _ask(self, question: bytes) -> bytes:
         """Write a line without an end in the place of the frame, which comes back when the line has ended."""
         with self._lock:
-            self._write(self._erased() + question)
+            write_all(self._screen, self._erased() + question)
             self._is_asking = True
         return b""
 
@@ -158,14 +158,14 @@ class Terminal:
             before, ended, after = data.partition(self._end)
             if ended:
                 last = b"\n" if before and not before.endswith(b"\n") else b""
-                self._write(self._erased() + _as_seen(before) + last)
+                write_all(self._screen, self._erased() + _as_seen(before) + last)
                 self._is_over = True
                 self._ended.set()
             if self._is_over:
-                self._write(after if ended else data)
+                write_all(self._screen, after if ended else data)
                 return b""
             if self._is_asking:
-                self._write(data)
+                write_all(self._screen, data)
                 self._is_asking = not data.endswith(b"\n")
                 self._show()
                 return b""
@@ -180,7 +180,7 @@ class Terminal:
             return
         if not self._is_ours():
             self._drawn = []
-            self._write(above)
+            write_all(self._screen, above)
             return
         size = self.size
         is_resized, self._drawn_at = size != self._drawn_at, size
@@ -188,7 +188,7 @@ class Terminal:
         frame = self._frame if fits else ()  # of one that was made for a larger screen another is on its way
         start = self._erased() + above if above or is_resized or not fits else self._start()
         lines = [line.text.encode(self.encoding, "replace") + b"\x1b[K" for line in frame]
-        self._write(start + b"\n".join(lines) + b"\x1b[J" * bool(lines))
+        write_all(self._screen, start + b"\n".join(lines) + b"\x1b[J" * bool(lines))
         self._drawn = [line.width for line in frame]
 
     def _start(self) -> bytes:
@@ -210,10 +210,12 @@ class Terminal:
         except OSError:
             return True
 
-    def _write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # a terminal that was closed must not end a search
-            while data:
-                data = data[os.write(self._screen, data) :]
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write, unless whoever would read it has gone: a terminal that was closed must not end a search."""
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
 def _as_seen(lines: bytes) -> bytes:

@@ -15,6 +15,8 @@ from docclf.sweeper.space.grammar import describe, encode, extremes, to_text
 from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.space.parameters import Space
 
+_NOTHING = object()
+
 
 def check_keys(keys: Iterable[str], config: DictConfig) -> None:
     """Refuse keys that the config has not, naming the nearest that it has.
@@ -41,8 +43,8 @@ def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
     values = {}
     for key in keys:
         name = key.lstrip("+")
-        value = choices[name] if name in choices else OmegaConf.select(config, name, throw_on_missing=False)
-        if value is None and (not (name in choices or has_key(config, name)) or _is_missing(config, name)):
+        value = choices[name] if name in choices else OmegaConf.select(config, name, default=_NOTHING)
+        if value is _NOTHING:
             continue
         if OmegaConf.is_config(value):
             value = OmegaConf.to_container(value, resolve=True)
@@ -137,8 +139,3 @@ def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapp
             raise SpaceError(f"{error} It comes from the search space, with {what}.") from error
         message = f"Expected every value of the search space to compose, but {what} does not: {error}"
         raise SpaceError(message) from error
-
-
-def _is_missing(config: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    return OmegaConf.is_missing(OmegaConf.select(config, parent) if parent else config, leaf)

@@ -77,12 +77,12 @@ def read_entries(
     return found
 
 
-def enqueue(study: optuna.Study, entries: Mapping[str, Mapping[str, Any]], attribute: str = ENQUEUED) -> None:
+def enqueue(study: optuna.Study, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Queue entries that the study has not tried or queued yet."""
-    seen = {trial.user_attrs.get(attribute) for trial in study.get_trials(deepcopy=False)}
+    seen = {trial.user_attrs.get(ENQUEUED) for trial in study.get_trials(deepcopy=False)}
     for text, params in entries.items():
         if text not in seen:
-            study.enqueue_trial(dict(params), user_attrs={attribute: text})
+            study.enqueue_trial(dict(params), user_attrs={ENQUEUED: text})
 
 
 def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:

@@ -82,11 +82,11 @@ def test_every_picture_is_drawn_without_an_error_or_a_request(
     shots = Path(os.environ.get("REPORT_SCREENSHOTS", tmp_path))
     page.screenshot(path=str(shots / f"report-{theme}-{size}.png"), full_page=True)
     plots = page.locator(".plot")
-    assert plots.count() == 14
+    assert plots.count() == 13
     for i in range(plots.count()):
         box = plots.nth(i).locator("svg.main-svg").first.bounding_box()
         assert box["width"] > 200 and box["height"] > 90, plots.nth(i).get_attribute("id")
-    marks = ".plot .point, .plot .js-line, .plot .hm image, .plot .contourlayer path"
+    marks = ".plot .point, .plot .js-line, .plot .hm image"
     drawn = page.evaluate(
         "(marks) => [...document.querySelectorAll('.plot')].filter(p => !p.querySelector(marks)).map(p => p.id)", marks
     )

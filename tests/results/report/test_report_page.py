@@ -79,10 +79,10 @@ def test_a_study_of_every_kind_has_a_report_with_its_headline_and_all_its_trials
 @pytest.mark.parametrize(
     ("kind", "shown", "not_shown"),
     [
-        ("one trial", {"history-0", "timeline", "pruning"}, {"importance-0", "parallel", "contour"}),
-        ("all pruned", {"history-0", "pruning", "slice-0"}, {"importance-0", "parallel", "contour"}),
+        ("one trial", {"history-0", "timeline", "pruning"}, {"importance-0", "parallel"}),
+        ("all pruned", {"history-0", "pruning", "slice-0"}, {"importance-0", "parallel"}),
         ("all failed", {"timeline"}, {"history-0", "pruning", "slice-0"}),
-        ("running", {"history-0", "importance-0", "parallel", "contour", "slice-2"}, {"front-0-1"}),
+        ("running", {"history-0", "importance-0", "parallel", "slice-2"}, {"front-0-1"}),
         ("two objectives", {"front-0-1", "history-1", "importance-1", "parallel"}, {"pruning"}),
     ],
 )

@@ -48,12 +48,6 @@ class ParameterAxis:
         low, high, place = (math.log(x) if self.log else x for x in (self.low, self.high, place))
         return 0.5 if high == low else (place - low) / (high - low)
 
-    def unshare(self, share: float) -> float:
-        """The place of which `share` is the share."""
-        low, high = (math.log(x) if self.log else x for x in (self.low, self.high))
-        place = low + share * (high - low)
-        return math.exp(place) if self.log else place
-
     @property
     def layout(self) -> dict[str, Any]:
         """Plotly's layout of the axis."""

@@ -50,7 +50,7 @@ def climb(subject: Subject) -> list[Step]:
     verdict = subject.verdict
     replaced = verdict.exported_as if verdict is not None else "winner"
     steps = [
-        Step(NAMES[name], one_line(floor.what), floor.mean, "floor", is_exported=name == replaced)
+        Step(NAMES[name], one_line(floor.get("what", "")), floor["mean"], "floor", is_exported=name == replaced)
         for name, floor in subject.floors.items()
     ]
     winner = verdict.winner if verdict is not None else subject.chosen
@@ -98,10 +98,9 @@ def training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[s
         )
         rows.append(("scores of what could be kept", ", ".join(texts)))
     for name, floor in read_floors(result.get(FLOORS) or trial.user_attrs.get(FLOORS)).items():
-        sampled = f", on {floor.pages:,} of the pages" if floor.pages else ""
-        rows.append(
-            (f"floor: {NAMES[name]}", f"{floor.mean:.3f} ({one_line(floor.what) or classifier(name)}{sampled})")
-        )
+        sampled = f", on {floor['pages']:,} of the pages" if "pages" in floor else ""
+        what = one_line(floor.get("what", classifier(name)))
+        rows.append((f"floor: {NAMES[name]}", f"{floor['mean']:.3f} ({what}{sampled})"))
     if result.get("max_batch_size"):
         n = result.get("halved")
         halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.report.figures.axes import whole_ticks
 from docclf.results.report.figures.figure import Figure, label, score, thinned
-from docclf.results.report.figures.workers import STATES
-from docclf.results.report.subject import Subject, last_value
+from docclf.results.report.figures.workers import COLOURS
+from docclf.results.report.subject import WORDS, Subject, last_value
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.study.trials import loss
 
@@ -40,12 +40,13 @@ def history(subject: Subject, objective: int) -> Figure | None:
         line = {"color": "--blue", "width": 2, "shape": "hv"}
         data.append({"x": x, "y": y, "mode": "lines", "line": line, "name": "best so far", "hoverinfo": "skip"})
     kept = {number for number, _ in steps}
-    for state, word, colour in STATES[:2]:
+    for state in (TrialState.COMPLETE, TrialState.PRUNED):
         trials = [t for t in subject.trials if t.state == state and last_value(t, objective) is not None]
         keep = [i for i, t in enumerate(trials) if t.number in kept]
         trials = [trials[i] for i in thinned(len(trials), _POINTS, keep)]
         if trials:
-            data.append(_points(trials, objective, word, colour, is_hollow=state == TrialState.PRUNED))
+            is_hollow = state == TrialState.PRUNED
+            data.append(_points(trials, objective, WORDS[state], COLOURS[state], is_hollow=is_hollow))
     base = subject.baseline
     if base is not None and last_value(base, objective) is not None:
         mark = {"symbol": "diamond", "size": 11, "color": "--orange", "line": {"width": 1.5, "color": "--surface"}}

@@ -10,16 +10,15 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.report.figures.figure import Figure, label
-from docclf.results.report.subject import Subject
+from docclf.results.report.subject import WORDS, Subject
 from docclf.sweeper.study.attributes import OWNER
 
-# State of a trial, what the report calls it, and its colour.
-STATES = (
-    (TrialState.COMPLETE, "complete", "--blue"),
-    (TrialState.PRUNED, "pruned", "--quiet"),
-    (TrialState.FAIL, "failed", "--red"),
-    (TrialState.RUNNING, "running", "--green"),
-)
+COLOURS = {
+    TrialState.COMPLETE: "--blue",
+    TrialState.PRUNED: "--quiet",
+    TrialState.FAIL: "--red",
+    TrialState.RUNNING: "--green",
+}
 _BARS = 400
 _MOMENT = timedelta(milliseconds=500)  # after which the trial before one is told, too
 
@@ -59,10 +58,10 @@ def timeline(subject: Subject) -> Figure | None:
     rows = sorted(set(placed.values()), key=lambda place: (owners.index(place[0]), place[1]))
     names = [_worker(owner, lane, owners, [r for r in rows if r[0] == owner]) for owner, lane in rows]
     data = []
-    for state, word, colour in STATES:
+    for state, colour in COLOURS.items():
         trials = [t for t in subject.trials[latest[0] :] if t.state == state and t.number in placed]
         if trials:
-            data.append(_bars(subject, trials, [rows.index(placed[t.number]) for t in trials], word, colour))
+            data.append(_bars(subject, trials, [rows.index(placed[t.number]) for t in trials], WORDS[state], colour))
     n = len(rows)
     return Figure(
         key="timeline",

@@ -74,7 +74,7 @@ def best_reference(settings: Settings, context: SearchContext, base: FrozenTrial
     name = min(better, key=lambda name: losses[name])
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
     values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
-    params = context.space.fitting(values)
+    params = context.asked.space.fitting(values)
     return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
 
 

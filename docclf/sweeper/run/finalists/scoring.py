@@ -101,8 +101,8 @@ def _score(
     missing = _queue(finalists, entrants, context.directory)
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
-        alone: dict[str, Any] = {"known": [], "baseline": None, "entries": {}, "climb": None, "ladder": None}
-        again = replace(context, study=finalists, total=total, **alone)
+        asked = replace(context.asked, first=None, entries={}, climb=None)
+        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None)
         _Final(settings, again, workers).run()
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from docclf.sweeper.run.clock import Clock
 from docclf.sweeper.run.opening.request import Request, named_functions, read_request
 from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.grammar import to_text
-from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
 from docclf.sweeper.strategy.climb import Climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
@@ -42,41 +41,34 @@ class SearchContext:
     Attributes:
         study: Where results are told.
         known: Trials of another study that the sampler shall know.
-        space: What is drawn.
+        asked: What is searched for, and how.
         config: The composed config of the sweep, `hydra` included.
         directory: The sweep's folder.
-        objectives: A name for each objective.
         labels: What lines on the screen call them.
         total: Finished trials in all; infinite for no limit.
         clock: Counts the time budget.
-        baseline: Draws of trial 0; None to let the sampler choose.
-        entries: Text to draws of what is tried next.
         hook: Draws more, given the config and the trial.
         on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
         load_members: Imports what says which trials are re-evaluated too, which takes long; None where nothing does.
-        climb: Says which rung a trial is on; None without rungs.
+        ladder: Says which trials pause and go on; None where none pauses.
     """
 
     study: optuna.Study
     known: list[FrozenTrial]
-    space: Space
+    asked: Request
     config: DictConfig
     directory: Path
-    objectives: list[str]
     labels: list[str]
     total: float
     clock: Clock
-    baseline: dict[str, Any] | None = None
-    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
     load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
-    climb: Climb | None = None
     ladder: Ladder | None = None
 
     def queue_entries(self) -> None:
         """Queue the entries that the study does not know yet."""
-        enqueue(self.study, self.entries)
+        enqueue(self.study, self.asked.entries)
 
 
 def open_study(
@@ -109,25 +101,21 @@ def open_study(
     facts = dict(preflight(*asked.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
     check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
-    study, space, n_before = _open(settings, config, asked, directory, facts, before)
-    known, entries = _lessons(settings, asked, study, space, directory, n_before)
+    study, asked, n_before = _open(settings, config, asked, directory, facts, before)
+    known, entries = _lessons(settings, asked, study, directory, n_before)
     climb = asked.climb
     return SearchContext(
         study=study,
         known=known,
-        space=space,
+        asked=replace(asked, entries=entries, source=None),
         config=config,
         directory=directory,
-        objectives=asked.objectives,
         labels=label(asked.objectives, settings.labels),
         total=_total(settings.n_trials, study, climb, (asked.first is not None) + len(entries)),
         clock=Clock(study, started, settings.timeout),
-        baseline=asked.first,
-        entries=entries,
         hook=hook,
         on_best=on_best,
         load_members=members,
-        climb=climb,
         ladder=read_ladder(settings, facts.get("steps"), asked.directions, climb.rungs[-1] if climb else None),
     )
 
@@ -139,8 +127,8 @@ def _open(
     directory: Path,
     facts: Mapping[str, Any],
     before: Before,
-) -> tuple[optuna.Study, Space, int]:
-    """The study, new or to be continued, its space, and how many trials it has; the config is kept in its folder."""
+) -> tuple[optuna.Study, Request, int]:
+    """The study, new or to go on, the request as it is for it, and how many trials it has; keeps the config."""
     space = asked.space
     file = directory / "study.db"
     if config.hydra.sweeper.storage is None and not (file.is_file() and file.stat().st_size):
@@ -161,14 +149,14 @@ def _open(
         n_before = require_known_folders(study, directory, config)
         study.sampler = make_sampler(settings.sampler, space, n_before)
     OmegaConf.save(config, directory / _CONFIG)
-    return study, space, n_before
+    return study, replace(asked, space=space), n_before
 
 
 def _lessons(
-    settings: Settings, asked: Request, study: optuna.Study, space: Space, directory: Path, n_before: int
+    settings: Settings, asked: Request, study: optuna.Study, directory: Path, n_before: int
 ) -> tuple[list[FrozenTrial], dict[str, dict[str, Any]]]:
     """Trials of another study for the sampler, and what is tried first, winners of earlier searches among it."""
-    source, climb, entries = settings.warm_start_from, asked.climb, asked.entries
+    source, climb, space, entries = settings.warm_start_from, asked.climb, asked.space, asked.entries
     with reading("a study", source):
         known = fitting_trials(asked.source, space, study.directions) if asked.source is not None else []
     if climb is not None:
