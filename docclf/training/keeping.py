@@ -25,8 +25,7 @@ from docclf.results.provenance import versions
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
 from docclf.training.folds.recorder import AVERAGE, HEAD, NET
-from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
-from docclf.training.trainer import save_checkpoint
+from docclf.training.folds.trainer import FoldTrainer
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +33,11 @@ _BATCH_SIZE = 64
 _FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
-def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Tensor]:
+def refit_all(folds: FoldTrainer, epochs: int) -> dict[str, Tensor]:
     """Train on every training page.
 
     Args:
         epochs: As many as the folds' best models took.
-        checkpoint: Lightning checkpoint to write.
 
     Returns:
         The backbone's weights.
@@ -47,17 +45,8 @@ def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Te
     data, rows = folds.data, np.arange(len(folds.data.labels))
     data.use_split(rows, np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
-    trainer, model = fit_in_memory(
-        data,
-        epochs=epochs,
-        seed=folds.validation.seed,
-        build_model=folds.build_model,
-        build_trainer=folds.build_trainer,
-        start=None if folds.heads is None else folds.heads.fit_start(rows),
-        logger=False,
-        limit_val_batches=0,
-    )
-    save_checkpoint(trainer, checkpoint)
+    start = None if folds.heads is None else folds.heads.fit_start(rows)
+    model = folds.fit(epochs, start=start, logger=False, limit_val_batches=0)
     weights: dict[str, Tensor] = model.kept.state_dict()
     return weights
 
