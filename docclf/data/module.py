@@ -151,11 +151,6 @@ class PageDataModule(pl.LightningDataModule):
         loaders = [self._loader(images, self.labels, self._in_order(self._validation)) for images in shown]
         return loaders if self.is_robust else loaders[0]
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        test = self.pages.test
-        assert test is not None and test.labels is not None and self.dataset.test_images is not None
-        return self._loader(self.dataset.test_images, test.labels, self._in_order(np.arange(len(test))))
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""
         pages, labels, aspects = batch
@@ -163,7 +158,7 @@ class PageDataModule(pl.LightningDataModule):
         if trainer is not None and trainer.training:
             images, _ = self.augment.view(pages, self.image_size, aspects, letterbox=self.letterbox)
             return self.augment.mix(images, labels, len(self.pages.class_names))
-        # `validating` holds inside a fit as well: the folds' validation pages, never the test pages.
+        # `validating` holds inside a fit as well: the folds' validation pages.
         is_validation = trainer is not None and trainer.validating and dataloader_idx == 0
         is_drawn = is_validation and self.validation_augment is not None
         return resize(pages, self.image_size, aspects if self.letterbox and not is_drawn else None), labels

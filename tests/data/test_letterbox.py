@@ -109,15 +109,14 @@ def test_without_geometry_a_view_is_the_page_in_its_proportions() -> None:
 
 
 @pytest.mark.parametrize("fit", ["squeeze", "letterbox"])
-def test_batches_of_validation_and_test_are_as_fit_says(pages_root: Path, fit: str) -> None:
+def test_batches_of_validation_are_as_fit_says(pages_root: Path, fit: str) -> None:
     data = PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=64, fit=fit)
     data.use_split(np.arange(0, 24, 2), np.arange(1, 24, 2))
-    for loader in (data.val_dataloader(), data.test_dataloader()):
-        batch = next(iter(loader))
-        images, labels = data.on_after_batch_transfer(batch, 0)
-        assert torch.equal(images, resize(batch[0], 64, batch[2] if fit == "letterbox" else None))
-        assert torch.equal(labels, batch[1])
-        assert bool((images[..., :8] == 1).all() and (images[..., -8:] == 1).all()) == (fit == "letterbox")
+    batch = next(iter(data.val_dataloader()))
+    images, labels = data.on_after_batch_transfer(batch, 0)
+    assert torch.equal(images, resize(batch[0], 64, batch[2] if fit == "letterbox" else None))
+    assert torch.equal(labels, batch[1])
+    assert bool((images[..., :8] == 1).all() and (images[..., -8:] == 1).all()) == (fit == "letterbox")
 
 
 def test_validation_pages_that_are_drawn_are_in_their_proportions_once(pages_root: Path) -> None:

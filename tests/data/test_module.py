@@ -126,11 +126,6 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
         assert {image.contiguous().numpy().tobytes() in plain[label] for image, label in pages} == {expected}
 
 
-def test_test_pages_come_with_their_labels(pages_root: Path) -> None:
-    ((pages, labels, _),) = module(pages_root).test_dataloader()
-    assert len(pages) == 9 and labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
-
-
 def test_validation_batches_respect_the_cap(pages_root: Path) -> None:
     data = module(pages_root)
     data.max_batch_size = 3

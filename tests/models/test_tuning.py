@@ -18,10 +18,7 @@ from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.schedules import constant
 from docclf.models.state import StateIO
-from docclf.models.tuning import (
-    batch_norms,
-    keep_depthwise_in_32_bit,
-)
+from docclf.models.tuning import keep_depthwise_in_32_bit
 from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.trainer import make_trainer
 
@@ -37,7 +34,7 @@ class Steps(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, PageClassifier)
-        self.modes.append({module.training for module in batch_norms(pl_module.net)})
+        self.modes.append({part.training for part in pl_module.net.modules() if isinstance(part, torch.nn.BatchNorm2d)})
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, PageClassifier)
