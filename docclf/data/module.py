@@ -116,13 +116,6 @@ class PageDataModule(pl.LightningDataModule):
         """The training pages as they are validated on: the same for each page in every epoch, trial and process."""
         return replace(self.train_views, augment=self.validation_augment).kept(**self.places)
 
-    @cached_property
-    def test_views(self) -> PageViews:
-        """The test pages as they are."""
-        assert self.dataset.test_images is not None
-        digest = digest_of(self.dataset.digests[len(self.labels) :])
-        return PageViews(self.dataset.test_images, digest, self.image_size, self.letterbox)
-
     @property
     def accumulate(self) -> int:
         """How many batches go through the model for one step of the optimizer."""

@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from flat_pages import views_of_test_pages
 from processes import wait_until
 from safetensors.torch import load_file
 
@@ -253,8 +254,7 @@ def test_features_that_were_damaged_or_removed_are_computed_again(
     elif what == "the note":
         path.with_suffix(".json").write_text(json.dumps({"shape": [24, 1]}))
     else:  # by features of other pages, in a cache without room for both
-        assert data.dataset.test_images is not None
-        FeatureCache(backbone, cache_dir=data.places["cache_dir"], limit_gb=0).load(data.test_views, ONE)
+        FeatureCache(backbone, cache_dir=data.places["cache_dir"], limit_gb=0).load(views_of_test_pages(data), ONE)
         assert path not in kept(data)
     cache = cache_of(data, backbone)
     assert np.array_equal(cache.load(data.train_views, ONE).values, expected) and was_computed(cache)
