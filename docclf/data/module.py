@@ -18,7 +18,6 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.augment.views import PageViews, digest_of
 from docclf.data.dataset import PageArray, make_options, open_data_set
 from docclf.data.page_set import PageSet
-from docclf.errors import ConfigError
 
 # Pages, labels, and the pages' aspect ratios
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -72,11 +71,6 @@ class PageDataModule(pl.LightningDataModule):
         **decoding: Any,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"Expected `data.batch_size` to be at least 1, got {batch_size}.")
-        for key, value, allowed in (("balance", balance, ("none", "sampler")), ("fit", fit, ("squeeze", "letterbox"))):
-            if value not in allowed:
-                raise ConfigError(f"Expected `data.{key}` to be {' or '.join(allowed)}, got {value}.")
         self.letterbox = fit == "letterbox"
         self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance

@@ -92,8 +92,6 @@ class PageClassifier(pl.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        _require("tune", tune, ("last", "all"))
-        _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
         self.net, is_trained = make_net_to_train(name, shape, net, drop_rate, pretrained, checkpoint_path)
@@ -225,8 +223,3 @@ class PageClassifier(pl.LightningModule):
         self.log("val/macro_f1", score(logits))
         if self.clean_logits is not None:
             self.log("val/macro_f1_clean", score(self.clean_logits))
-
-
-def _require(key: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"Expected `model.{key}` to be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value}.")

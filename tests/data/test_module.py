@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
-from docclf.errors import ConfigError
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer
@@ -143,12 +142,6 @@ def test_pages_are_drawn_before_they_are_read(tmp_path: Path, pages_root: Path) 
     assert len(data.labels) == 24 and drawn == [tmp_path / "new"]
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_batch_size_below_1_is_refused(pages_root: Path, batch_size: int) -> None:
-    with pytest.raises(ConfigError, match=rf"Expected `data\.batch_size` to be at least 1, got {batch_size}\."):
-        module(pages_root, batch_size=batch_size)
-
-
 def test_the_cache_may_be_anywhere(pages_root: Path, tmp_path: Path) -> None:
     module(pages_root, cache_dir=str(tmp_path / "here"))
     assert len(list((tmp_path / "here").glob("pages-*.npy"))) == 2, "training and test pages"
@@ -187,8 +180,3 @@ def test_classes_weigh_inversely_to_their_pages(labels: list[int], n_classes: in
     found = class_weights(np.array(labels), n_classes)
     assert found == pytest.approx(weights)
     assert found[labels].mean() == pytest.approx(1)
-
-
-def test_another_balance_is_refused(pages_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Expected `data\.balance` to be none or sampler, got rare\."):
-        module(pages_root, balance="rare")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from docclf.data.cache.decoded import cache_size
-from docclf.errors import ConfigError, unknown_key
+from docclf.errors import unknown_key
 
 # The keys of the config that are fields of `DecodeOptions`.
 DECODING = (
@@ -49,16 +49,6 @@ class DecodeOptions:
     corrections: Path | None = None
     cache_dir: Path | None = None
     cache_gb: float = 20.0
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("channels", self.channels, (1, 3)),
-            ("multi_page", self.multi_page, ("first", "all")),
-            ("on_error", self.on_error, ("raise", "drop")),
-            ("rare_classes", self.rare_classes, ("raise", "drop", "train")),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"Expected `data.{name}` to be {' or '.join(map(str, allowed))}, got {value}.")
 
 
 def make_options(

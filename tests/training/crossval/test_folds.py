@@ -10,10 +10,9 @@ from sklearn.metrics import f1_score
 from torch.optim import SGD
 
 from docclf.data.folds import assign_folds
-from docclf.errors import ConfigError, NonFiniteLossError
+from docclf.errors import NonFiniteLossError
 from docclf.training.crossval import CrossValidation
 from docclf.training.folds.average import FoldScore
-from docclf.training.validation import Validation
 
 slow_learner = functools.partial(SGD, lr=0.01)
 
@@ -132,14 +131,3 @@ def test_every_epoch_or_every_fold_that_runs_makes_a_report(folds: Any, report: 
     trial = folds.Recorder()
     folds.run(trial, folds=4, run_folds=2, epochs=5, report=report)
     assert len(trial.reports) == steps
-
-
-def test_another_kind_of_report_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Expected `validation\.report` to be epoch or fold, got folds\."):
-        Validation(report="folds")
-
-
-@pytest.mark.parametrize("name", ["epochs", "run_folds", "max_batch_size", "prune_after"])
-def test_counts_below_1_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"Expected `validation\.{name}` to be at least 1, got 0\."):
-        Validation(**{name: 0})
