@@ -66,19 +66,17 @@ class PageDataModule(pl.LightningDataModule):
         margin: float = 1.15,
         fit: str = "squeeze",
         balance: str = "none",
-        cache_dir: str | None = None,
-        cache_gb: float = 20.0,
         **decoding: Any,
     ) -> None:
         super().__init__()
         self.letterbox = fit == "letterbox"
-        self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
         self.augment, self.validation_augment = augment, validation_augment
         self.is_robust = is_robust and validation_augment is not None
         if draw is not None:
             draw(Path(root))
-        options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
+        options = make_options(image_size, margin, **decoding)
+        self.places: dict[str, Any] = {"cache_dir": options.cache_dir, "limit_gb": options.cache_gb}
         self.rare_classes = options.rare_classes
         self.dataset = open_data_set(Path(root), reader, options)
         self.pages = self.dataset.pages

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from docclf.data.cache.decoded import cache_size
 from docclf.errors import unknown_key
-
-# The keys of the config that are fields of `DecodeOptions`.
-DECODING = (
-    *("channels", "multi_page", "max_megapixels", "on_error", "exclude", "rare_classes"),
-    *("near_duplicates", "corrections", "cache_dir", "cache_gb"),
-)
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,10 @@ class DecodeOptions:
     corrections: Path | None = None
     cache_dir: Path | None = None
     cache_gb: float = 20.0
+
+
+# Its fields that are keys of the config.
+DECODING = tuple(field.name for field in fields(DecodeOptions) if field.name not in ("size", "n_folds"))
 
 
 def make_options(
