@@ -10,7 +10,6 @@ from torch import Tensor
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.errors import ConfigError
 
 
 def black(n: int, side: int = 80) -> Tensor:
@@ -134,8 +133,3 @@ def test_validation_pages_that_are_drawn_are_in_their_proportions_once(pages_roo
     for image, ratio in zip(images, aspects, strict=True):
         columns, rows = image[..., :7], image[:, :7]
         assert bool((columns == 1).all()) == (ratio < 1) or bool((rows == 1).all()) == (ratio > 1)
-
-
-def test_another_fit_is_refused(pages_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Expected `data\.fit` to be squeeze or letterbox, got crop\."):
-        PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), fit="crop")

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.optim import SGD
 
 from docclf.data.module import PageDataModule
-from docclf.errors import ConfigError
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.schedules import constant
@@ -191,12 +190,6 @@ def test_a_head_of_another_shape_is_left_aside() -> None:
     before = model.net.fc.weight.clone()
     model.start(Head(np.ones((3, 7), np.float32), np.ones(3, np.float32)))
     assert torch.equal(model.net.fc.weight, before)
-
-
-@pytest.mark.parametrize(("key", "value"), [("tune", "head"), ("tune", "some"), ("batch_norm", "off")])
-def test_other_words_are_refused(key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=rf"Expected `model\.{key}` to be .*, got {value}\."):
-        PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant, **{key: value})  # type: ignore[arg-type]
 
 
 def test_depthwise_convolutions_train_in_32_bit_and_predict_in_bfloat16() -> None:
