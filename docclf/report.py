@@ -102,13 +102,13 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
     Raises:
         Exception: It is not there, or cannot be read.
     """
-    from docclf.data.formats import read_with_aspect
+    from docclf.data.formats import read_page
     from docclf.data.reading.tables import find_page
 
     path, number = find_page(root, page)
     if not _is_page(root, path):
         raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
-    return read_with_aspect(path, side, page=number)[0]
+    return read_page(path, side, page=number)
 
 
 def _is_page(root: Path, path: Path) -> bool:

@@ -99,6 +99,11 @@ def count_pixels(path: Path) -> int | None:
     return None
 
 
+def read_page(content: bytes | Path, size: int, *, page: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode one page without its aspect ratio. Arguments, result and errors as for `read_with_aspect`."""
+    return read_with_aspect(content, size, page=page, channels=channels)[0]
+
+
 def read_with_aspect(
     content: bytes | Path, size: int, *, page: int = 0, channels: int = 3
 ) -> tuple[NDArray[np.uint8], float]:

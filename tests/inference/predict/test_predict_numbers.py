@@ -14,7 +14,7 @@ from small_models import TARGETS, save_model
 from torch import Tensor
 
 from docclf.data.augment.batch import resize
-from docclf.data.formats import read_with_aspect
+from docclf.data.formats import read_page
 from docclf.errors import ConfigError
 from docclf.inference.ensemble import FoldEnsemble
 from docclf.inference.folder import load_ensemble
@@ -52,7 +52,7 @@ def test_probabilities_are_the_mean_over_members_and_views_each_calibrated(
         "rotations": [lambda page, n=n: np.rot90(page, n) for n in range(4)],
     }
     for row in rows:
-        page, _ = read_with_aspect(pages_root / "test" / row[0], 40)
+        page = read_page(pages_root / "test" / row[0], 40)
         found = []
         for view in views[tta]:
             turned = np.array(view(page))  # before it is reduced, not after
@@ -78,7 +78,7 @@ def test_a_page_is_predicted_alike_in_any_batch(run_predict: Any, pages_root: Pa
 def test_a_grey_model_reads_grey_pages(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "grey", channels=1, members=1, temperature=1.0)
     rows = run_predict(pages_root, run=tmp_path / "grey")
-    page, _ = read_with_aspect(pages_root / "test" / rows[0][0], 40, channels=1)
+    page = read_page(pages_root / "test" / rows[0][0], 40, channels=1)
     with torch.no_grad():
         expected = load_ensemble(tmp_path / "grey")(resize(torch.tensor(page)[None], 32))
     assert shares(rows)[0] == pytest.approx(expected[0].numpy(), abs=1e-6)
