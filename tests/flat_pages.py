@@ -1,13 +1,16 @@
 """Data sets of pages of one grey each, so that every page can be told apart after it was decoded."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from docclf.data.augment.views import PageViews, digest_of
 from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
+from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 
 
@@ -23,6 +26,13 @@ def write(path: Path, *rows: str) -> None:
 def opened(root: Path, reader: Callable[[Path], Any] = read_csv, **options: Any) -> DataSet:
     settings = {"near_duplicates": None, "cache_dir": root.parent / "cache", **options}
     return open_data_set(root, reader, make_options(16, 1.0, **settings))
+
+
+def views_of_test_pages(data: PageDataModule) -> PageViews:
+    """They, as a model sees them."""
+    assert data.dataset.test_images is not None
+    digest = digest_of(data.dataset.digests[len(data.labels) :])
+    return replace(data.train_views, images=data.dataset.test_images, digest=digest)
 
 
 def greys(images: PageArray | None) -> list[int]:

@@ -26,7 +26,7 @@ class Composer:
     """Composes as Hydra will, with nothing run, logged or written."""
 
     def __init__(self, config_name: str, arguments: Namespace) -> None:
-        self.own_name, self.name = config_name, arguments.config_name or config_name
+        self.name = arguments.config_name or config_name
         self.mode = RunMode.MULTIRUN if arguments.multirun else RunMode.RUN
         given = [Path(CONF_DIR.parent, path) for path in (arguments.config_path,) if path is not None]
         given += [Path(path).absolute() for path in (arguments.config_dir,) if path is not None]

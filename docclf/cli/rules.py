@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 # What was expected, to stand behind "Expected `key` to be "; empty of a value that fits.
@@ -81,14 +81,7 @@ def text(
 
 def file(said: str = "a file") -> Rule:
     """The path of a file that is there, or null."""
-    return text(f"{said}, or null for none", null=True, fits=lambda path: _is_file(Path(path)))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        return False
+    return text(f"{said}, or null for none", null=True, fits=os.path.isfile)
 
 
 def listed(each: Rule, said: str, *, least: int = 0) -> Rule:

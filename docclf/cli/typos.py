@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import chain
@@ -12,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR, __version__
+from docclf.cli.composing import Composer, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign
 from docclf.cli.hydra_settings import (
@@ -75,8 +76,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                 if isinstance(stop.__context__, OverrideParseException):
                     sys.stderr.write(grammar_hint(stop.__context__.override, _FIRST.get(config_name, "data.root")))
                 elif isinstance(stop.__context__, ConfigCompositionException):
-                    given = read_arguments(sys.argv[1:])
-                    found = suggestions(given.config_name or config_name, given.overrides, given.config_dir)
+                    found = suggestions(config_name, read_arguments(sys.argv[1:]))
                     sys.stderr.writelines(f"Did you mean {text}?\n" for text in found)
                 raise
 
@@ -160,37 +160,33 @@ def grammar_hint(override: str, first: str = "data.root") -> str:
     return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"
 
 
-def suggestions(config_name: str, overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+def suggestions(config_name: str, arguments: Namespace) -> list[str]:
     """What overrides may have been meant whose key or option is not there; nothing for the others.
 
     Args:
-        overrides: As on the command line.
-        config_dir: Another folder of configs, perhaps of the primary one.
+        config_name: Of the command's own config.
+        arguments: Of the command line.
     """
-    path = [text for text in overrides if text.startswith("hydra.searchpath=")]
-    folders = [CONF_DIR, *([Path(config_dir).absolute()] if config_dir is not None else [])]
-    first = next((folder for folder in folders if (folder / f"{config_name}.yaml").is_file()), CONF_DIR)
-    if not path and (others := [f"'file://{folder}'" for folder in folders if folder != first]):
-        path = [f"hydra.searchpath=[{','.join(others)}]"]
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(first)):
+        composer = Composer(config_name, arguments)
+        name, path = composer.name, composer.searchpath
+        with composer.open():
             loader = GlobalHydra.instance().config_loader()
-            parsed = [
+            given = [
                 # of a key rather than a group there are no options
-                (override, loader.get_group_options(override.key_or_group, config_name=config_name, overrides=path))
-                for override in OverridesParser.create().parse_overrides(list(overrides))
+                (override, loader.get_group_options(override.key_or_group, config_name=name, overrides=path))
+                for override in parsed(arguments.overrides)
             ]
-            wrong = [_wrong_options(override, options) for override, options in parsed]
+            wrong = [_wrong_options(override, options) for override, options in given]
             chosen = [
                 str(override.input_line)
-                for (override, options), found in zip(parsed, wrong, strict=True)
+                for (override, options), found in zip(given, wrong, strict=True)
                 if options and not found and not override.is_sweep_override()
             ]
-            config = _compose(config_name, [*path, *chosen], path)
+            config = _compose(name, [*path, *chosen], path)
     except Exception:  # something else is wrong besides, of which Hydra has told
         return []
-    texts = [*chain(*wrong), *(_nearest_key(override, config) for override, options in parsed if not options)]
+    texts = [*chain(*wrong), *(_nearest_key(override, config) for override, options in given if not options)]
     return list(dict.fromkeys(text for text in texts if text))
 
 

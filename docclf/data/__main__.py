@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
+from docclf.cli.leaves import check_leaves
 from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of
@@ -63,6 +64,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
     from docclf.training.shift import compare_test_pages
 
     require_root(cfg)
+    check_leaves(cfg)
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):
         draw(root)

@@ -45,7 +45,7 @@ def split_pages(
     assert pages.labels is not None
     if emptied:
         _refuse_or_tell([class_names[label] for label in emptied], rare)
-    if split_file is not None and n_folds >= 2:
+    if split_file is not None:
         given = read_folds(Path(split_file), pages.ids, n_folds, rare)
         found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
         if alone := [name for name, folds in found.items() if len(folds) == 1 and min(folds) >= 0]:
@@ -151,16 +151,11 @@ def assign_folds(
         Fold index in [0, n_folds) of each page, int64 of shape (n,); -1 for those in training only.
 
     Raises:
-        ConfigError: Fewer than 2 folds.
         DataError: A class, or the groups of a class, too few for one in each fold.
 
     >>> assign_folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0, class_names=["a", "b"]).tolist()
     [1, 0, 0, 1]
     """
-    if n_folds < 2:
-        raise ConfigError(
-            f"Expected `validation.folds` to be at least 2, got {n_folds}. Use validation=holdout for a single split."
-        )
     alone = np.zeros(len(labels), np.bool_) if rare != "train" else in_training_only(labels, groups, n_folds)
     if scarce := rare_classes(labels[~alone], _taken(groups, ~alone), n_folds, len(class_names)):
         what = "pages" if groups is None else "groups (near-duplicates are one)"

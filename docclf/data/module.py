@@ -18,7 +18,6 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.augment.views import PageViews, digest_of
 from docclf.data.dataset import PageArray, make_options, open_data_set
 from docclf.data.page_set import PageSet
-from docclf.errors import ConfigError
 
 # Pages, labels, and the pages' aspect ratios
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -67,24 +66,17 @@ class PageDataModule(pl.LightningDataModule):
         margin: float = 1.15,
         fit: str = "squeeze",
         balance: str = "none",
-        cache_dir: str | None = None,
-        cache_gb: float = 20.0,
         **decoding: Any,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"Expected `data.batch_size` to be at least 1, got {batch_size}.")
-        for key, value, allowed in (("balance", balance, ("none", "sampler")), ("fit", fit, ("squeeze", "letterbox"))):
-            if value not in allowed:
-                raise ConfigError(f"Expected `data.{key}` to be {' or '.join(allowed)}, got {value}.")
         self.letterbox = fit == "letterbox"
-        self.places: dict[str, Any] = {"cache_dir": Path(cache_dir) if cache_dir else None, "limit_gb": cache_gb}
         self.batch_size, self.image_size, self.balance = batch_size, image_size, balance
         self.augment, self.validation_augment = augment, validation_augment
         self.is_robust = is_robust and validation_augment is not None
         if draw is not None:
             draw(Path(root))
-        options = make_options(image_size, margin, cache_dir=cache_dir, cache_gb=cache_gb, **decoding)
+        options = make_options(image_size, margin, **decoding)
+        self.places: dict[str, Any] = {"cache_dir": options.cache_dir, "limit_gb": options.cache_gb}
         self.rare_classes = options.rare_classes
         self.dataset = open_data_set(Path(root), reader, options)
         self.pages = self.dataset.pages
@@ -116,13 +108,6 @@ class PageDataModule(pl.LightningDataModule):
         """The training pages as they are validated on: the same for each page in every epoch, trial and process."""
         return replace(self.train_views, augment=self.validation_augment).kept(**self.places)
 
-    @cached_property
-    def test_views(self) -> PageViews:
-        """The test pages as they are."""
-        assert self.dataset.test_images is not None
-        digest = digest_of(self.dataset.digests[len(self.labels) :])
-        return PageViews(self.dataset.test_images, digest, self.image_size, self.letterbox)
-
     @property
     def accumulate(self) -> int:
         """How many batches go through the model for one step of the optimizer."""
@@ -151,11 +136,6 @@ class PageDataModule(pl.LightningDataModule):
         loaders = [self._loader(images, self.labels, self._in_order(self._validation)) for images in shown]
         return loaders if self.is_robust else loaders[0]
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        test = self.pages.test
-        assert test is not None and test.labels is not None and self.dataset.test_images is not None
-        return self._loader(self.dataset.test_images, test.labels, self._in_order(np.arange(len(test))))
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 pages on the device into what the model takes: augmented in training, reduced otherwise."""
         pages, labels, aspects = batch
@@ -163,7 +143,7 @@ class PageDataModule(pl.LightningDataModule):
         if trainer is not None and trainer.training:
             images, _ = self.augment.view(pages, self.image_size, aspects, letterbox=self.letterbox)
             return self.augment.mix(images, labels, len(self.pages.class_names))
-        # `validating` holds inside a fit as well: the folds' validation pages, never the test pages.
+        # `validating` holds inside a fit as well: the folds' validation pages.
         is_validation = trainer is not None and trainer.validating and dataloader_idx == 0
         is_drawn = is_validation and self.validation_augment is not None
         return resize(pages, self.image_size, aspects if self.letterbox and not is_drawn else None), labels

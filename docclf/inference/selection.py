@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, compare_scores, interval
 from docclf.metrics.scores import macro_f1_each
 
@@ -48,14 +47,6 @@ class Library:
     costs: NDArray[np.float64]
     limit: float = np.inf
     groups: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        m, n, _ = self.probabilities.shape
-        if len(self.labels) != n or self.passes.shape != (m, len(self.costs)) or not m or not n:
-            raise DataError(
-                f"Expected probabilities of shape (models, pages, classes) for {len(self.labels)} labels and "
-                f"{self.passes.shape} passes of models, got {self.probabilities.shape}."
-            )
 
     def on(self, rows: NDArray[np.int64]) -> Library:
         """The same models on some of the pages."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -91,8 +92,6 @@ class PageClassifier(pl.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        _require("tune", tune, ("last", "all"))
-        _require("batch_norm", batch_norm, ("auto", "frozen", "running", "epoch"))
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
         self.net, is_trained = make_net_to_train(name, shape, net, drop_rate, pretrained, checkpoint_path)
@@ -215,36 +214,12 @@ class PageClassifier(pl.LightningModule):
         logits, *clean = (torch.cat([logits for logits, _ in outputs]).float() for outputs in self._outputs)
         self._outputs.clear()
         self.logits, self.clean_logits = logits, clean[0] if clean else None
-        split = "test" if self.trainer.testing else "val"
         loss = F.cross_entropy(logits, labels)
-        self._require_finite(float(loss), {"val": "validation"}.get(split, split))  # the last step may have broken it
-        self.log(f"{split}/loss", loss)
-        self.log(f"{split}/accuracy", multiclass_accuracy(logits, labels, self.num_classes, average="micro"))
-        self.log(f"{split}/macro_f1", macro_f1(logits, labels, self.num_classes))
+        self._require_finite(float(loss), "validation")  # the last step may have broken it
+        self.log("val/loss", loss)
+        self.log("val/accuracy", multiclass_accuracy(logits, labels, self.num_classes, average="micro"))
+        # A class that is neither among the labels nor among the predictions has no F1 and is left out of the mean.
+        score = partial(multiclass_f1_score, target=labels, num_classes=self.num_classes, average="macro")
+        self.log("val/macro_f1", score(logits))
         if self.clean_logits is not None:
-            self.log(f"{split}/macro_f1_clean", macro_f1(self.clean_logits, labels, self.num_classes))
-
-    test_step = validation_step
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_epoch_end = on_validation_epoch_end
-
-
-def macro_f1(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Unweighted mean of the classes' F1 = 2 TP / (2 TP + FP + FN).
-
-    A class that is neither among the labels nor among the predictions has no F1 and is left out of the mean, as
-    scikit-learn's `f1_score(average="macro")` does.
-
-    Args:
-        logits: Shape (n, num_classes).
-        labels: Class indices, shape (n,).
-
-    >>> macro_f1(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 1, 0]), 3)
-    tensor(0.6667)
-    """
-    return multiclass_f1_score(logits, labels, num_classes, average="macro")
-
-
-def _require(key: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"Expected `model.{key}` to be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value}.")
+            self.log("val/macro_f1_clean", score(self.clean_logits))

@@ -81,12 +81,6 @@ def _in_32_bit(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return forward(images.float())
 
 
-def batch_norms(net: nn.Module) -> list[Any]:
-    """The batch normalisation layers of a net."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-    return [module for module in net.modules() if isinstance(module, kinds)]
-
-
 def begin_epoch(net: nn.Module, batch_norm: str) -> None:
     """Set what batch normalisation trains with in the next epoch.
 
@@ -94,7 +88,8 @@ def begin_epoch(net: nn.Module, batch_norm: str) -> None:
         net: In training mode.
         batch_norm: `frozen`, `running` or `epoch`, see `docclf.models.classifier.PageClassifier`.
     """
-    for module in batch_norms(net):
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    for module in (module for module in net.modules() if isinstance(module, kinds)):
         if batch_norm == "frozen" or not module.weight.requires_grad:
             module.eval()
         elif batch_norm == "epoch":

@@ -1,10 +1,9 @@
-"""Cells of CSV files that no spreadsheet program takes for a formula, and of a terminal."""
+"""Cells of CSV files that no spreadsheet program takes for a formula."""
 
 from __future__ import annotations
 
 import csv
 import os
-import unicodedata
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -25,16 +24,6 @@ def cell(value: Any) -> Any:
     if not isinstance(value, str) or value[:1] not in _FIRST:  # nearly all, and soon seen
         return value
     return f"'{value}" if value.lstrip("'").startswith(_FORMULA) and not _is_number(value) else value
-
-
-def screen_width(text: str) -> int:
-    """Cells that a text takes on a terminal; for commands that do not load rich, whose `cell_len` says the same.
-
-    >>> screen_width("계약서"), screen_width("bill")
-    (6, 4)
-    """
-    kinds = [(unicodedata.category(letter), unicodedata.east_asian_width(letter)) for letter in text]
-    return sum(0 if category in ("Mn", "Me") else 2 if wide in "WF" else 1 for category, wide in kinds)
 
 
 def uncell(text: str) -> str:

@@ -1,24 +1,29 @@
 """The folds of one configuration."""
 
+from __future__ import annotations
+
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
-from docclf.training.folds.average import FoldAverage, FoldScore, Stop, Trial, UnwantedError
+from docclf.training.folds.average import FoldAverage, FoldScore, Stop, UnwantedError
 from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.resume import FoldCheckpoints, NoLocksError
 from docclf.training.folds.shared import POLL_S, SharedFolds
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.validation import Validation
+
+if TYPE_CHECKING:
+    from docclf.sweeper.job.trial import JobTrial
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +102,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    trainer: FoldTrainer, trial: Trial, build_logger: Callable[[int], Any], *, is_shared: bool = False
+    trainer: FoldTrainer, trial: JobTrial, build_logger: Callable[[int], Any], *, is_shared: bool = False
 ) -> CrossValidation:
     """Train and score one model a fold.
 
@@ -147,7 +152,7 @@ def cross_validate(
 
 
 def cross_validate_heads(
-    heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: Trial
+    heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: JobTrial
 ) -> CrossValidation:
     """Fit and score one head a fold; a second or less for each, so none is pruned or interrupted.
 

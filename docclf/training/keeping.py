@@ -9,14 +9,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from docclf.data.module import PageDataModule
 from docclf.inference.description import DOUBT, FOLDER, Description, HeadDescription
 from docclf.inference.doubt import Doubt, make_doubt
-from docclf.inference.ensemble import FoldEnsemble, TrialEnsemble
 from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemble
+from docclf.inference.predictor import Predictor
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.features import PIXELS, PooledStages
@@ -25,8 +24,7 @@ from docclf.results.provenance import versions
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
 from docclf.training.folds.recorder import AVERAGE, HEAD, NET
-from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
-from docclf.training.trainer import save_checkpoint
+from docclf.training.folds.trainer import FoldTrainer
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +32,11 @@ _BATCH_SIZE = 64
 _FRACTIONS = {HEAD: 1.0, AVERAGE: 0.5, NET: 0.0}  # of the head, by what is kept
 
 
-def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Tensor]:
+def refit_all(folds: FoldTrainer, epochs: int) -> dict[str, Tensor]:
     """Train on every training page.
 
     Args:
         epochs: As many as the folds' best models took.
-        checkpoint: Lightning checkpoint to write.
 
     Returns:
         The backbone's weights.
@@ -47,17 +44,8 @@ def refit_all(folds: FoldTrainer, epochs: int, checkpoint: Path) -> dict[str, Te
     data, rows = folds.data, np.arange(len(folds.data.labels))
     data.use_split(rows, np.arange(0))
     log.info(f"refit on all {len(data.labels)} training pages, {epochs} epochs")
-    trainer, model = fit_in_memory(
-        data,
-        epochs=epochs,
-        seed=folds.validation.seed,
-        build_model=folds.build_model,
-        build_trainer=folds.build_trainer,
-        start=None if folds.heads is None else folds.heads.fit_start(rows),
-        logger=False,
-        limit_val_batches=0,
-    )
-    save_checkpoint(trainer, checkpoint)
+    start = None if folds.heads is None else folds.heads.fit_start(rows)
+    model = folds.fit(epochs, start=start, logger=False, limit_val_batches=0)
     weights: dict[str, Tensor] = model.kept.state_dict()
     return weights
 
@@ -149,8 +137,11 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
     test = data.pages.test
     if test is None or test.labels is None:
         return {}
-    device = build_trainer(max_epochs=1, logger=False).strategy.root_device
-    probabilities = _predict(load_ensemble(folder / FOLDER).to(device), data, device)
+    device, images = build_trainer(max_epochs=1, logger=False).strategy.root_device, data.dataset.test_images
+    assert images is not None
+    predict = Predictor(load_ensemble(folder / FOLDER).to(device))
+    batches = [np.arange(len(test))[start : start + _BATCH_SIZE] for start in range(0, len(test), _BATCH_SIZE)]
+    probabilities = np.concatenate([predict([images[rows]], images.aspects[rows]).probabilities for rows in batches])
     labels, predicted = test.labels, probabilities.argmax(axis=1)
     write_test(folder, data.pages, probabilities)
     scores = {
@@ -161,13 +152,3 @@ def score_test(data: PageDataModule, folder: Path, build_trainer: Callable[..., 
     }
     log.info(f"test macro-F1 {scores['test/macro_f1']:.3f} on {len(test)} pages")
     return scores
-
-
-@torch.inference_mode()
-def _predict(ensemble: FoldEnsemble | TrialEnsemble, data: PageDataModule, device: torch.device) -> NDArray[np.float32]:
-    views = data.test_views
-    parts = []
-    for start in range(0, len(views.images), _BATCH_SIZE):
-        rows = np.arange(start, min(start + _BATCH_SIZE, len(views.images)))
-        parts.append(ensemble(*views(rows, device), calibrated=True).cpu())
-    return torch.cat(parts).numpy()

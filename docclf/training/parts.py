@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.data.module import PageDataModule, class_weights
 from docclf.errors import DataError, MachineError
-from docclf.inference.description import FOLDER as MODEL
 from docclf.models.backbone import require_known
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import PIXELS, FrozenBackbone
@@ -83,7 +82,7 @@ class TrainingParts:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
         weights = dict[str, Any]()
         if done.kept != HEAD and self.keeps != "folds":
-            weights = {"all": refit_all(self.trainer, done.epochs, self.folder / MODEL / "all.ckpt")}
+            weights = {"all": refit_all(self.trainer, done.epochs)}
         elif done.kept != HEAD:
             weights = {f"fold_{fold.fold}": self.checkpoints.weights_path(fold.fold, done.kept) for fold in done.folds}
         own = own_model(self.cfg.model) if weights else None

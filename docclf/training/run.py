@@ -97,7 +97,7 @@ def follow_parts(parts: TrainingParts) -> None:
         return
     done = cross_validate(parts.trainer, parts.trial, lambda fold: False)
     if parts.keeps in ("all", "distill") and done.kept != HEAD:
-        refit_all(parts.trainer, done.epochs, parts.folder / "all.ckpt")
+        refit_all(parts.trainer, done.epochs)
 
 
 def _describe(parts: TrainingParts) -> _Record:

@@ -49,19 +49,11 @@ class Validation:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        for name in ("run_folds", "epochs", "max_batch_size", "prune_after"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"Expected `validation.{name}` to be at least 1, got {value}.")
         if self.robust and self.augment is None:
             raise ConfigError(
                 "Expected `validation.augment` to name an option of augment with validation.robust=true, which scores "
                 "pages as they are and as it shows them, got null. Say validation.augment=photo, or scan."
             )
-        if self.order not in ("content", "rows"):
-            raise ConfigError(f"Expected `validation.order` to be content or rows, got {self.order}.")
-        if self.report not in ("epoch", "fold"):
-            raise ConfigError(f"Expected `validation.report` to be epoch or fold, got {self.report}.")
 
     @property
     def n_runs(self) -> int:

@@ -17,6 +17,10 @@ from docclf.sweeper.hydra_private import read_arguments
 SEARCH = "hparams_search=optuna"
 
 
+def meant_by(*arguments: str, config_name: str = "train") -> list[str]:
+    return suggestions(config_name, read_arguments(arguments))
+
+
 @pytest.mark.parametrize(
     ("overrides", "meant"),
     [
@@ -50,7 +54,7 @@ SEARCH = "hparams_search=optuna"
     ],
 )
 def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None:
-    assert suggestions("train", overrides) == meant
+    assert meant_by(*overrides) == meant
 
 
 @pytest.mark.parametrize(
@@ -71,24 +75,26 @@ def test_what_was_meant_is_found(overrides: list[str], meant: list[str]) -> None
     ],
 )
 def test_nothing_is_suggested_where_nothing_is_near_or_mistyped(overrides: list[str]) -> None:
-    assert suggestions("train", overrides) == []
+    assert meant_by(*overrides) == []
 
 
 def test_configs_of_another_folder_count(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "our_backbone.yaml").write_text("defaults: [mobilenet, _self_]\nname: test_resnet\n")
-    assert suggestions("train", ["model=our_backbon"], str(tmp_path)) == ["model=our_backbone"]
-    assert suggestions("train", ["model=our_backbone", "optimzer.lr=1"], str(tmp_path)) == ["optimizer.lr"]
+    other = ["--config-dir", str(tmp_path)]
+    assert meant_by(*other, "model=our_backbon") == ["model=our_backbone"]
+    assert meant_by(*other, "model=our_backbone", "optimzer.lr=1") == ["optimizer.lr"]
     path = f"hydra.searchpath=['file://{tmp_path}']"
-    assert suggestions("train", [path, "model=our_backbon"]) == ["model=our_backbone"]
+    assert meant_by(path, "model=our_backbon") == ["model=our_backbone"]
+    assert meant_by("--config-dir", str(tmp_path / "model"), path, "model=our_backbon") == ["model=our_backbone"]
     (tmp_path / "config.yaml").write_text("defaults: [app, {model: our_backbone}]\nours: {lr: 1}\n")
-    assert suggestions("config", ["ours.lrr=1"], str(tmp_path)) == ["ours.lr"]
-    assert suggestions("config", ["model=our_backbon"], str(tmp_path)) == ["model=our_backbone"]
+    assert meant_by(*other, "--config-name", "config", "ours.lrr=1") == ["ours.lr"]
+    assert meant_by(*other, "--config-name", "config", "model=our_backbon") == ["model=our_backbone"]
 
 
 def test_another_command_has_its_own_keys() -> None:
-    assert suggestions("predict", ["rn=x", "data.rot=y", "outptu=z"]) == ["run", "data.root", "output"]
-    assert suggestions("nothing_of_the_kind", ["optimzer.lr=1"]) == []
+    assert meant_by("rn=x", "data.rot=y", "outptu=z", config_name="predict") == ["run", "data.root", "output"]
+    assert meant_by("optimzer.lr=1", config_name="nothing_of_the_kind") == []
 
 
 def run(*arguments: str, cwd: Path) -> tuple[int, list[str]]:
@@ -166,7 +172,7 @@ def test_other_errors_are_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_a_setting_of_the_sweeper_is_named_by_where_it_is(typed: str, meant: str) -> None:
-    assert suggestions("train", ["hparams_search=optuna", typed]) == [meant]
+    assert meant_by("hparams_search=optuna", typed) == [meant]
 
 
 @pytest.mark.parametrize(

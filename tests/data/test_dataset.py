@@ -4,14 +4,13 @@ import logging
 import random
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flat_pages import greys, opened, picture, write
 from PIL import Image
 
 from docclf.data.pages import read_folder
-from docclf.errors import ConfigError, DataError
+from docclf.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -168,17 +167,3 @@ def test_the_fingerprint_changes_with_contents_and_labels(root: Path, what: str)
         picture(root / "2.png", 111)
     write(root / "train.csv", "ID,target", *rows)
     assert opened(root).fingerprint != fingerprint
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"channels": 2}, "Expected `data.channels` to be 1 or 3, got 2."),
-        ({"multi_page": "last"}, "Expected `data.multi_page` to be first or all, got last."),
-        ({"on_error": "ignore"}, "Expected `data.on_error` to be raise or drop, got ignore."),
-    ],
-)
-def test_other_options_are_refused(root: Path, option: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        opened(root, **option)
-    assert str(refused.value) == message

@@ -43,14 +43,6 @@ def test_groups_never_straddle_folds_and_classes_stay_about_balanced() -> None:
     assert np.array_equal(assignment, fold(labels, groups=groups))
 
 
-def test_one_fold_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ConfigError) as refused:
-        fold(np.array([0, 1, 2]), n_folds=1)
-    assert str(refused.value) == (
-        "Expected `validation.folds` to be at least 2, got 1. Use validation=holdout for a single split."
-    )
-
-
 def test_a_class_with_fewer_pages_than_folds_is_refused_by_name_and_count() -> None:
     with pytest.raises(DataError) as refused:
         fold(np.array([0] * 5 + [1] * 2 + [2] * 3))
@@ -175,11 +167,3 @@ def test_a_class_that_no_model_has_trained_on_is_spoken_of(tmp_path: Path, caplo
         split_pages(pages, n_folds=2, seed=0, class_names=NAMES, split_file=tmp_path / "folds.csv", rare=rare)
         assert ("has not trained on the class: 계약서. Divide" in caplog.text) is (folds == [0, 1, 1, 1])
         caplog.clear()
-
-
-def test_one_fold_is_refused_with_a_split_file_too(tmp_path: Path) -> None:
-    path = tmp_path / "folds.csv"
-    path.write_text("ID,fold\n1,0", encoding="utf-8")
-    pages = Pages(["1"], [Path("1")], np.array([0]))
-    with pytest.raises(ConfigError, match=r"`validation\.folds` to be at least 2, got 1"):
-        split_pages(pages, n_folds=1, seed=0, class_names=NAMES, split_file=path)

@@ -10,7 +10,6 @@ from torch import Tensor
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
-from docclf.errors import ConfigError
 
 
 def black(n: int, side: int = 80) -> Tensor:
@@ -109,15 +108,14 @@ def test_without_geometry_a_view_is_the_page_in_its_proportions() -> None:
 
 
 @pytest.mark.parametrize("fit", ["squeeze", "letterbox"])
-def test_batches_of_validation_and_test_are_as_fit_says(pages_root: Path, fit: str) -> None:
+def test_batches_of_validation_are_as_fit_says(pages_root: Path, fit: str) -> None:
     data = PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=64, fit=fit)
     data.use_split(np.arange(0, 24, 2), np.arange(1, 24, 2))
-    for loader in (data.val_dataloader(), data.test_dataloader()):
-        batch = next(iter(loader))
-        images, labels = data.on_after_batch_transfer(batch, 0)
-        assert torch.equal(images, resize(batch[0], 64, batch[2] if fit == "letterbox" else None))
-        assert torch.equal(labels, batch[1])
-        assert bool((images[..., :8] == 1).all() and (images[..., -8:] == 1).all()) == (fit == "letterbox")
+    batch = next(iter(data.val_dataloader()))
+    images, labels = data.on_after_batch_transfer(batch, 0)
+    assert torch.equal(images, resize(batch[0], 64, batch[2] if fit == "letterbox" else None))
+    assert torch.equal(labels, batch[1])
+    assert bool((images[..., :8] == 1).all() and (images[..., -8:] == 1).all()) == (fit == "letterbox")
 
 
 def test_validation_pages_that_are_drawn_are_in_their_proportions_once(pages_root: Path) -> None:
@@ -135,8 +133,3 @@ def test_validation_pages_that_are_drawn_are_in_their_proportions_once(pages_roo
     for image, ratio in zip(images, aspects, strict=True):
         columns, rows = image[..., :7], image[:, :7]
         assert bool((columns == 1).all()) == (ratio < 1) or bool((rows == 1).all()) == (ratio > 1)
-
-
-def test_another_fit_is_refused(pages_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Expected `data\.fit` to be squeeze or letterbox, got crop\."):
-        PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), fit="crop")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
 from docclf.data.pages import read_csv
-from docclf.errors import ConfigError
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer
@@ -126,11 +125,6 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
         assert {image.contiguous().numpy().tobytes() in plain[label] for image, label in pages} == {expected}
 
 
-def test_test_pages_come_with_their_labels(pages_root: Path) -> None:
-    ((pages, labels, _),) = module(pages_root).test_dataloader()
-    assert len(pages) == 9 and labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
-
-
 def test_validation_batches_respect_the_cap(pages_root: Path) -> None:
     data = module(pages_root)
     data.max_batch_size = 3
@@ -146,12 +140,6 @@ def test_pages_are_drawn_before_they_are_read(tmp_path: Path, pages_root: Path) 
     drawn: list[Path] = []
     data = module(tmp_path / "new", draw=functools.partial(draw, drawn=drawn))
     assert len(data.labels) == 24 and drawn == [tmp_path / "new"]
-
-
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_batch_size_below_1_is_refused(pages_root: Path, batch_size: int) -> None:
-    with pytest.raises(ConfigError, match=rf"Expected `data\.batch_size` to be at least 1, got {batch_size}\."):
-        module(pages_root, batch_size=batch_size)
 
 
 def test_the_cache_may_be_anywhere(pages_root: Path, tmp_path: Path) -> None:
@@ -192,8 +180,3 @@ def test_classes_weigh_inversely_to_their_pages(labels: list[int], n_classes: in
     found = class_weights(np.array(labels), n_classes)
     assert found == pytest.approx(weights)
     assert found[labels].mean() == pytest.approx(1)
-
-
-def test_another_balance_is_refused(pages_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Expected `data\.balance` to be none or sampler, got rare\."):
-        module(pages_root, balance="rare")

@@ -25,7 +25,6 @@ class Seen(pl.Callback):
     def __init__(self) -> None:
         self.train: list[Tensor] = []
         self.validation: list[Tensor] = []
-        self.test: list[Tensor] = []
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: list[Tensor], i: int
@@ -37,13 +36,8 @@ class Seen(pl.Callback):
     ) -> None:
         self.validation.append(batch[0].clone())
 
-    def on_test_batch_start(
-        self, trainer: pl.Trainer, module: pl.LightningModule, batch: list[Tensor], i: int, loader: int = 0
-    ) -> None:
-        self.test.append(batch[0].clone())
 
-
-def run(root: Path, *, seed: int = 0, augment: BatchAugment | None, test: bool = False) -> tuple[Seen, PageDataModule]:
+def run(root: Path, *, seed: int = 0, augment: BatchAugment | None) -> tuple[Seen, PageDataModule]:
     data = PageDataModule(
         str(root),
         reader=read_csv,
@@ -59,8 +53,6 @@ def run(root: Path, *, seed: int = 0, augment: BatchAugment | None, test: bool =
     model = PageClassifier("test_resnet", num_classes=3, image_size=32, optimizer=torch.optim.AdamW, scheduler=constant)
     trainer = make_trainer(accelerator="cpu", max_epochs=2, logger=False, callbacks=[seen])
     trainer.fit(model, datamodule=data)
-    if test:
-        trainer.test(model, datamodule=data, verbose=False)
     return seen, data
 
 
@@ -89,12 +81,6 @@ def test_training_goes_on_with_the_same_random_numbers(pages_root: Path) -> None
     assert not same(with_it.validation, without.validation)
     half = len(with_it.train) // 2
     assert not same(with_it.train[:half], with_it.train[half:]), "and other ones in each epoch"
-
-
-def test_test_pages_are_left_as_they_are(pages_root: Path) -> None:
-    seen, data = run(pages_root, augment=BatchAugment(**WORN), test=True)
-    assert data.dataset.test_images is not None
-    assert torch.equal(torch.cat(seen.test), resize(torch.from_numpy(data.dataset.test_images[np.arange(9)]), 32))
 
 
 def test_batches_outside_a_trainer_are_left_as_they_are(pages_root: Path) -> None:

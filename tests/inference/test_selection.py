@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docclf.errors import DataError
 from docclf.inference.selection import WAYS, Library, _add, estimate
 from docclf.metrics.scores import macro_f1
 
@@ -103,15 +102,6 @@ def test_of_many_models_the_best_are_looked_at_and_all_have_a_weight() -> None:
 def test_the_same_predictions_give_the_same_ensemble() -> None:
     first, second = (estimate(library(*COMPLEMENTS)) for _ in range(2))
     assert np.array_equal(first.weights, second.weights) and first.difference == second.difference
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"labels": LABELS[1:]}, {"passes": np.ones((2, 3), dtype=bool)}, {"costs": np.ones(2)}],
-)
-def test_arrays_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=r"Expected probabilities of shape \(models, pages, classes\) for \d+ labels"):
-        library(*COMPLEMENTS, **wrong)
 
 
 @pytest.mark.parametrize("limit", [np.inf, 3.5, 0.5])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docclf.data.cache import store
 from docclf.data.cache.stopwatch import Stopwatch, counted_once
 from docclf.data.cache.store import load_array, remember
 from docclf.data.module import PageDataModule
@@ -19,7 +20,7 @@ from docclf.models.frozen.head import HeadOptions
 def test_a_pass_that_is_not_wanted_any_more_goes_on_another_time(
     open_pages: Callable[..., PageDataModule], weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_array, "__kwdefaults__", {**load_array.__kwdefaults__, "at_once": 8})
+    monkeypatch.setattr(store, "_AT_ONCE", 8)
     data, options = open_pages(), HeadOptions(scales=[1.0])
     backbone = FrozenBackbone("test_resnet", 64, checkpoint_path=str(weights_file))
     answers = iter([True, False])

@@ -14,11 +14,13 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from flat_pages import views_of_test_pages
 from processes import wait_until
 from safetensors.torch import load_file
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.augment.views import PageViews
+from docclf.data.cache import store
 from docclf.data.cache.store import load_array
 from docclf.data.module import PageDataModule
 from docclf.models.frozen.cache import FeatureCache
@@ -167,7 +169,8 @@ def test_squeezed_letterboxed_and_augmented_pages_differ_and_are_the_same_each_t
 COUNT = """
 import os, pathlib, sys, time
 import numpy as np
-from docclf.data.cache.store import load_array
+from docclf.data.cache import store
+store._AT_ONCE = 4
 folder, log, start, slow = sys.argv[1:]
 def compute(rows):
     with open(log, "a") as file:
@@ -179,7 +182,7 @@ if start:  # when all have imported
     pathlib.Path(meeting, str(os.getpid())).touch()
     while len(list(pathlib.Path(meeting).iterdir())) < int(n):
         time.sleep(0.005)
-found = load_array("features-v1-test", (40, 3), compute, dtype=np.float32, cache_dir=pathlib.Path(folder), at_once=4)
+found = store.load_array("features-v1-test", (40, 3), compute, dtype=np.float32, cache_dir=pathlib.Path(folder))
 print(float(found.sum()))
 """
 SUM = float(sum(row * 10 + i for row in range(40) for i in range(3)))
@@ -217,13 +220,14 @@ def test_of_two_processes_one_computes_and_the_other_waits(tmp_path: Path) -> No
     assert rows_in(log) == list(range(40))
 
 
-def test_what_was_left_of_another_shape_is_begun_anew(tmp_path: Path) -> None:
+def test_what_was_left_of_another_shape_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(rows: Any) -> Any:
         if rows[0] >= 8:
             raise KeyboardInterrupt
         return np.ones((len(rows), 2), np.float32)
 
-    options: dict[str, Any] = {"dtype": np.float32, "cache_dir": tmp_path, "at_once": 4}
+    monkeypatch.setattr(store, "_AT_ONCE", 4)
+    options: dict[str, Any] = {"dtype": np.float32, "cache_dir": tmp_path}
     with pytest.raises(KeyboardInterrupt):
         load_array("features-v1-a", (20, 2), compute, **options)
     asked: list[int] = []
@@ -247,8 +251,7 @@ def test_features_that_were_damaged_or_removed_are_computed_again(
     elif what == "the note":
         path.with_suffix(".json").write_text(json.dumps({"shape": [24, 1]}))
     else:  # by features of other pages, in a cache without room for both
-        assert data.dataset.test_images is not None
-        FeatureCache(backbone, cache_dir=data.places["cache_dir"], limit_gb=0).load(data.test_views, ONE)
+        FeatureCache(backbone, cache_dir=data.places["cache_dir"], limit_gb=0).load(views_of_test_pages(data), ONE)
         assert path not in kept(data)
     cache = cache_of(data, backbone)
     assert np.array_equal(cache.load(data.train_views, ONE).values, expected) and was_computed(cache)

@@ -24,7 +24,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_that_cause(cfg: DictConfig
 
 
 def test_a_model_on_all_pages_that_breaks_fails_the_run_and_keeps_the_folds(cfg: DictConfig, tmp_path: Path) -> None:
-    (tmp_path / "model" / "all.ckpt").mkdir(parents=True)  # so that saving the model cannot succeed
+    (tmp_path / "model" / "all.safetensors").mkdir(parents=True)  # so that saving the model cannot succeed
     cfg.refit, cfg.validation.run_folds = "all", 1
     with pytest.raises(IsADirectoryError):
         train(cfg, tmp_path)

@@ -15,6 +15,7 @@ import pytest
 import timm
 import torch
 import yaml
+from flat_pages import views_of_test_pages
 from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
 from safetensors.torch import load_file
@@ -82,7 +83,7 @@ class ByHand:
             FrozenBackbone("test_resnet", 64, checkpoint_path=cfg.model.checkpoint_path), **self.data.places
         )
         self.train = self.cache.load(self.data.train_views, self.options)
-        self.test = self.cache.load(self.data.test_views, self.options).values
+        self.test = self.cache.load(views_of_test_pages(self.data), self.options).values
 
     def probabilities(self, rows: NDArray[np.int64], features: NDArray[np.float32], temperature: float = 1) -> Floats:
         values = self.train.values[rows]
@@ -164,7 +165,7 @@ def test_onnx_runtime_predicts_what_a_head_does_and_the_lines_of_the_readme_run(
     train(tuned, run)
     folder = export_model(compose_config(f"run='{run}'", f"pages='{tuned.data.root}/test'", config="export_model"))
     hand, temperature = ByHand(tuned, tmp_path / "cache"), result_of(run)["calibration"]["temperature"]
-    images, aspects = hand.data.test_views(np.arange(9))
+    images, aspects = views_of_test_pages(hand.data)(np.arange(9))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     for given in (aspects.numpy(), 1 / aspects.numpy()):
         features = np.array(hand.test)
@@ -228,7 +229,7 @@ def test_what_is_kept_is_what_predicts(
     assert names == sorted([*members, *of_head])
 
     hand, temperature = ByHand(cfg, tmp_path / "cache"), result_of(run)["calibration"]["temperature"]
-    images, _ = hand.data.test_views(np.arange(9))
+    images, _ = views_of_test_pages(hand.data)(np.arange(9))
     own = hand.probabilities(np.arange(24), hand.test)
     parts = []
     for name in members:

@@ -101,8 +101,6 @@ def load_pages(
 
 def _is_final(note: Mapping[str, Any]) -> bool:
     """Whether decoding again would give the same: no page failed for want of memory, or by a limit that has risen."""
-    if "hashes" not in note:  # written before they were kept
-        return False
     return not note.get("passing") and note.get("most_pixels", math.inf) >= (Image.MAX_IMAGE_PIXELS or 0)
 
 

@@ -24,6 +24,8 @@ from docclf.files import lock, replacing
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 64  # pages that are computed at once; results may depend on it
+
 
 def default_cache_dir() -> Path:
     """`$DOCCLF_CACHE`, or `docclf` in the user's cache folder."""
@@ -140,7 +142,6 @@ def load_array(
     dtype: type[np.generic],
     cache_dir: Path | None = None,
     limit_gb: float = 20.0,
-    at_once: int = 64,
     what: str = "Computing",
 ) -> NDArray[Any]:
     """What is computed of each page, from the cache or computed into it now, some pages at a time.
@@ -154,7 +155,6 @@ def load_array(
         compute: Values of some pages, given their indices.
         cache_dir: Where the arrays are kept; None for `default_cache_dir`.
         limit_gb: See `open_array`.
-        at_once: Pages that are computed at once; results may depend on it.
         what: For the progress display.
 
     Returns:
@@ -167,7 +167,7 @@ def load_array(
     target = folder / f"{name}.npy"
     with writable(folder, math.prod(shape) * np.dtype(dtype).itemsize):
         folder.mkdir(parents=True, exist_ok=True)
-        make = functools.partial(_compute, target, shape, compute, dtype, at_once, what)
+        make = functools.partial(_compute, target, shape, compute, dtype, what)
         return open_array(target, shape, make, limit_gb=limit_gb)[0]
 
 
@@ -176,7 +176,6 @@ def _compute(
     shape: tuple[int, ...],
     compute: Callable[[NDArray[np.int64]], NDArray[Any]],
     dtype: type[np.generic],
-    at_once: int,
     what: str,
 ) -> None:
     partial, progress = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.partial-done")
@@ -186,9 +185,9 @@ def _compute(
     if not done:
         reserve(partial, shape, dtype)
     values = np.load(partial, mmap_mode="r+")
-    starts = range(done, len(values), at_once)
+    starts = range(done, len(values), _AT_ONCE)
     for start in with_progress(starts, what, len(starts), unit="batch"):
-        rows = np.arange(start, min(start + at_once, len(values)))
+        rows = np.arange(start, min(start + _AT_ONCE, len(values)))
         values[rows] = compute(rows)
         values.flush()
         progress.write_text(str(start + len(rows)))

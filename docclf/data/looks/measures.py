@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.cache.hashing import area_weights, luminance, shrink
 from docclf.data.formats import count_pixels, quiet_decoders
+
+if TYPE_CHECKING:
+    from docclf.data.dataset import PageArray
 
 # Raised when the same pages would give other numbers than before.
 VERSION = 1
@@ -24,22 +27,14 @@ _C = 0.003  # inverse strength of the penalty, of 256 features that are much ali
 Values = NDArray[np.float64]
 
 
-class Images(Protocol):
-    """uint8 pages of shape (n, size, size, channels), of which some are taken at a time."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
-
-
-def thumbnails(images: Images) -> NDArray[np.float32]:
+def thumbnails(images: PageArray) -> NDArray[np.float32]:
     """Grey pages of 64 x 64 by area, float32 of shape (n, 64, 64) in [0, 255]."""
     n = len(images)
     starts = range(0, max(n, 1), _BLOCK)  # of no pages an empty block, which has its shape
     return np.concatenate([shrink(images[np.arange(start, min(start + _BLOCK, n))]) for start in starts])
 
 
-def measure_looks(images: Images, aspects: NDArray[np.float32]) -> dict[str, Values]:
+def measure_looks(images: PageArray, aspects: NDArray[np.float32]) -> dict[str, Values]:
     """Light, sharpness, noise and skew of pages, each of shape (n,).
 
     `brightness`: of the brightest paper, in [0, 1]. `shading`: by how much the light falls off from the middle to an
@@ -116,7 +111,7 @@ def _skew(grey: NDArray[np.float32], aspects: NDArray[np.float32]) -> NDArray[np
 
 
 def measure_turns(
-    train: Images, test: Images, groups: NDArray[np.int64]
+    train: PageArray, test: PageArray, groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """How surely each page lies on its side or upside down, compared with how training pages mostly lie.
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from docclf.data.dataset import DataSet
 from docclf.data.page_set import Pages
 from docclf.data.reading.names import count_of
-from docclf.safety.cells import screen_width
 
 _EXAMPLES = 8
 _MOST = 20  # lines of a list on the screen
@@ -46,9 +46,9 @@ def _classes(data: DataSet) -> list[str]:
     columns: list[list[Any]] = [["class", *names], ["training", *_counts(data.pages.train, len(names))]]
     if data.pages.test is not None and data.pages.test.labels is not None:
         columns.append(["test", *_counts(data.pages.test, len(names))])
-    width = max(map(screen_width, columns[0]))  # a Hangul syllable takes two
+    width = max(map(cell_len, columns[0]))  # a Hangul syllable takes two
     return [
-        f"  {name}{' ' * (width - screen_width(name))}{''.join(f'{count:>10}' for count in row)}"
+        f"  {name}{' ' * (width - cell_len(name))}{''.join(f'{count:>10}' for count in row)}"
         for name, *row in zip(*columns, strict=True)
     ]
 

@@ -157,16 +157,12 @@ def _unlike(used: set[str], named: set[str]) -> str:
     >>> _unlike({"00", "01"}, {"0", "1"})
     ': meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files; write targets alike in both'
     """
-    strange, unused = used - named, named - used
+    strange, unused = sorted(used - named, key=_in_order), sorted(named - used, key=_in_order)
     if not strange:
         return ""
     zeros = {target.lstrip("0") for target in strange} & {target.lstrip("0") for target in unused}
     why = "Leading zeros were lost in one of the two files; write" if zeros else "Write"
-    return f": meta.csv has no {_some(strange)}, but {_some(unused) or 'no other'}. {why} targets alike in both"
-
-
-def _some(targets: set[str]) -> str:
-    return ", ".join(sorted(targets, key=_in_order)[:5]) + (", ..." if len(targets) > 5 else "")
+    return f": meta.csv has no {some(strange)}, but {some(unused) or 'no other'}. {why} targets alike in both"
 
 
 def _in_order(target: str) -> tuple[int, Decimal, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, compare_scores
@@ -17,7 +18,6 @@ from docclf.results.facts import FLOORS
 from docclf.results.floors import read_floors
 from docclf.results.provenance import training_lines
 from docclf.results.reading import Predictions, Run, read_run
-from docclf.safety.cells import screen_width
 from docclf.safety.untrusted import one_line
 
 # Keys that say where things lie and how a search goes: no score of a run depends on them.
@@ -231,10 +231,10 @@ def table(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     ['계약서   0.5', 'bill    0.25']
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(screen_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        gaps = [" " * (width - screen_width(cell)) for cell, width in zip(row, widths, strict=True)]
+        gaps = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
         padded = [
             gap + cell if right and i else cell + gap for i, (cell, gap) in enumerate(zip(row, gaps, strict=True))
         ]

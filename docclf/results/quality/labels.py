@@ -17,7 +17,7 @@ from docclf.results.pictures import write_captioned
 from docclf.safety.cells import uncell, write_csv
 
 if TYPE_CHECKING:
-    from docclf.data.looks.measures import Images
+    from docclf.data.dataset import PageArray
     from docclf.results.reading import Run
 
 NAME = "label_issues.csv"
@@ -51,7 +51,7 @@ def write_label_issues(
     class_names: Sequence[str],
     targets: Sequence[str],
     probabilities: NDArray[np.floating[Any]],
-    images: Images | None,
+    images: PageArray | None,
     pairs: Sequence[tuple[int, int]] = (),
 ) -> int:
     """Write `label_issues.csv` and, where there are any, `label_issues.png` with the 25 worst.

@@ -1,12 +1,17 @@
 """The callback that turns the trainings of the folds into one score."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 
 from docclf.training.folds.recorder import HEAD, NET, Candidate, FoldRecorder
+
+if TYPE_CHECKING:
+    from docclf.sweeper.job.trial import JobTrial
 
 # A configuration that needs no more epochs than this comes to its end when time is up.
 _GRACE = 1
@@ -17,29 +22,6 @@ Stop = Literal["pruned", "paused", "timeout"]
 
 class UnwantedError(Exception):
     """Ends a training within an epoch: nobody needs it any more, or not in the time that there is."""
-
-
-class Trial(Protocol):
-    """What the folds need of an Optuna trial."""
-
-    @property
-    def number(self) -> int | None:
-        """Of the trial in its search; None outside one."""
-
-    def report(self, value: float, step: int) -> None:
-        """Take the score of a step."""
-
-    def should_prune(self) -> bool:
-        """Whether the configuration is not worth going on with."""
-
-    def should_pause(self) -> bool:
-        """Whether it should wait while others go on."""
-
-    def out_of_time(self) -> bool:
-        """Whether the time of the search is up."""
-
-    def tell_progress(self, text: str) -> None:
-        """Take what the training is at, in words."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,7 @@ class FoldAverage(FoldRecorder):
         **training: See `docclf.training.folds.recorder.FoldRecorder`.
     """
 
-    def __init__(self, trial: Trial, *, prune_after: int = 1, report: str = "epoch", **training: Any) -> None:
+    def __init__(self, trial: JobTrial, *, prune_after: int = 1, report: str = "epoch", **training: Any) -> None:
         super().__init__(tell=trial.tell_progress, **training)
         self.trial, self.prune_after, self.report = trial, prune_after, report
         self.by_kind: dict[str, list[FoldScore]] = {}
@@ -178,11 +160,6 @@ class FoldAverage(FoldRecorder):
     def folds(self) -> list[FoldScore]:
         """The folds so far, of the candidate that is kept."""
         return self.by_kind.get(self.kept, [])
-
-    @property
-    def scores(self) -> list[float]:
-        """Scores of the folds so far."""
-        return [fold.score for fold in self.folds]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

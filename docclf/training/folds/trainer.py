@@ -85,69 +85,51 @@ class FoldTrainer:
         head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
         seen = (None, None) if head is None or self.net_alone else (head.probabilities, head.clean)
         watch.follow(self.data.labels[validation], *seen)
-        _, model = fit_in_memory(
-            self.data,
-            epochs=self.validation.epochs,
-            seed=self.validation.seed,
-            build_model=self.build_model,
-            build_trainer=self.build_trainer,
-            watch=watch,
-            start=None if head is None else head.start,
-            logger=logger,
-        )
+        start = None if head is None else head.start
+        model = self.fit(self.validation.epochs, watch=watch, start=start, logger=logger)
         if self.keep_weights and self.checkpoints is not None:
             for kind, candidate in watch.candidates.items():
                 if candidate.weights:
                     save_weights(self.checkpoints.weights_path(fold, kind), candidate.weights)
         return sum(parameter.numel() for parameter in model.net.parameters())  # without those of a moving average
 
+    def fit(
+        self, epochs: int, *, watch: FoldRecorder | None = None, start: Head | None = None, **options: Any
+    ) -> PageClassifier:
+        """Train a model on the current split of the pages, from the same random numbers each time.
 
-def fit_in_memory(
-    data: PageDataModule,
-    *,
-    epochs: int,
-    seed: int,
-    build_model: Callable[[], PageClassifier],
-    build_trainer: Callable[..., pl.Trainer],
-    watch: FoldRecorder | None = None,
-    start: Head | None = None,
-    **options: Any,
-) -> tuple[pl.Trainer, PageClassifier]:
-    """Train a model, from the same random numbers each time.
+        Where memory runs out, it begins again with half as many pages at once, and gradients accumulated.
 
-    Where memory runs out, it begins again with half as many pages at once, and gradients accumulated.
+        Args:
+            watch: Follows a fold, which goes on from its last epoch.
+            start: What the classifier starts from, see `docclf.models.classifier.PageClassifier.start`.
+            **options: Further arguments of the trainer.
+        """
+        data = self.data
 
-    Args:
-        data: Trained on is its current split.
-        watch: Follows a fold, which goes on from its last epoch.
-        start: What the classifier starts from, see `docclf.models.classifier.PageClassifier.start`.
-        **options: Further arguments of the trainer.
-    """
+        def fit() -> PageClassifier:
+            pl.seed_everything(self.validation.seed, workers=True, verbose=False)
+            model = self.build_model().to(memory_format=torch.channels_last)
+            if start is not None:
+                model.start(start)
+            trainer = self.build_trainer(
+                max_epochs=epochs,
+                accumulate_grad_batches=data.accumulate,
+                callbacks=[] if watch is None else [watch],
+                plugins=[StateIO()],
+                **options,
+            )
+            trainer.fit(model, datamodule=data, ckpt_path=None if watch is None else watch.last_epoch)
+            return model
 
-    def fit() -> tuple[pl.Trainer, PageClassifier]:
-        pl.seed_everything(seed, workers=True, verbose=False)
-        model = build_model().to(memory_format=torch.channels_last)
-        if start is not None:
-            model.start(start)
-        trainer = build_trainer(
-            max_epochs=epochs,
-            accumulate_grad_batches=data.accumulate,
-            callbacks=[] if watch is None else [watch],
-            plugins=[StateIO()],
-            **options,
-        )
-        last_epoch = None if watch is None else watch.last_epoch
-        trainer.fit(model, datamodule=data, ckpt_path=last_epoch)
-        return trainer, model
-
-    while True:
-        try:
-            return fit()
-        except torch.OutOfMemoryError as error:
-            if data.world_size > 1 or not data.halve_batch():  # of several processes, the others would not know
-                raise
-            log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
-        # Here, where the exception and what its traceback holds are gone.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        while True:
+            try:
+                return fit()
+            except torch.OutOfMemoryError as error:
+                if data.world_size > 1 or not data.halve_batch():  # of several processes, the others would not know
+                    raise
+                log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
+            # Here, where the exception and what its traceback holds are gone.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from flat_pages import views_of_test_pages
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import DictConfig
 from PIL import Image
@@ -124,7 +125,7 @@ def test_a_model_of_nets_alone_knows_what_it_has_seen(
     options: dict[str, Any] = {"backbone": cfg.model.name, "heads": heads}
     keep_model(data, replace(done, kept=NET), tmp_path, {"fold_0": net.state_dict()}, **options)
     ensemble = load_ensemble(tmp_path / "model")
-    images, aspects = data.test_views(np.arange(9))
+    images, aspects = views_of_test_pages(data)(np.arange(9))
     assert not ensemble.description.takes_aspects
     with torch.no_grad():
         own = net.eval()((images - ensemble.mean) / ensemble.std).softmax(dim=1)

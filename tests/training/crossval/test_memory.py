@@ -19,7 +19,7 @@ from docclf.data.module import PageDataModule
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.folds.resume import FoldCheckpoints
-from docclf.training.folds.trainer import FoldTrainer, fit_in_memory
+from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.keeping import refit_all
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
@@ -38,16 +38,9 @@ def train_once(folds: Any, max_batch_size: int | None) -> tuple[dict[str, Tensor
     # No batch normalisation, no dropout: nothing but the sum of gradients can depend on the parts. SGD, not Adam, which
     # would hide a wrong scale of them.
     build = functools.partial(folds.model, "test_convnext", functools.partial(SGD, lr=0.1))
-    trainer, trained = fit_in_memory(
-        data,
-        epochs=2,
-        seed=42,
-        build_model=build,
-        build_trainer=functools.partial(make_trainer, accelerator="cpu", precision="32-true"),
-        logger=False,
-        limit_val_batches=0,
-    )
-    return {key: value.clone() for key, value in trained.net.state_dict().items()}, trainer.global_step
+    build_trainer = functools.partial(make_trainer, accelerator="cpu", precision="32-true")
+    trained = FoldTrainer(data, Validation(), build, build_trainer).fit(2, logger=False, limit_val_batches=0)
+    return {key: value.clone() for key, value in trained.net.state_dict().items()}, trained.global_step
 
 
 @pytest.mark.parametrize(("batch_size", "max_batch_size"), [(8, 4), *slowly((8, 1), (12, 5))])
@@ -134,12 +127,12 @@ def test_where_one_page_is_too_much_the_error_is_the_model_s_own(folds: Any) -> 
 
 @pytest.mark.slow
 def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
-    folds: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    folds: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried: list[int] = []
     trainer = functools.partial(make_trainer, accelerator="cpu")
     found, whole = (
-        refit_all(FoldTrainer(folds.data, Validation(), model, trainer), 2, tmp_path / "all.ckpt")
+        refit_all(FoldTrainer(folds.data, Validation(), model, trainer), 2)
         for model in (hungry(most=4, tried=tried), hungry(most=4, tried=[]))
     )
     assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("again with at most 4 pages at once") == 1

@@ -15,6 +15,7 @@ from docclf.inference.folder import find_model
 from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 from docclf.training.folds import trainer as fold_trainer
+from docclf.training.folds.trainer import FoldTrainer
 
 
 class Interrupted:
@@ -30,13 +31,13 @@ class Interrupted:
         self.cfg, self.run, self.patch = forgetful(cfg), run, patch
         self.cfg.refit, self.cfg.logger = "folds", cfg.logger  # a table would be begun anew, with a warning
         self.fits = 0
-        fit = fold_trainer.fit_in_memory
+        fit = FoldTrainer.fit
 
         def counted(*args: Any, **options: Any) -> Any:
             self.fits += 1
             return fit(*args, **options)
 
-        patch.setattr(fold_trainer, "fit_in_memory", counted)
+        patch.setattr(FoldTrainer, "fit", counted)
 
     def break_off(self, at: int) -> None:
         def broken(job: JobTrial, value: float, step: int) -> None:
