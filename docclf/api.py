@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 from docclf.files import TOLD, why_no_winner
 from docclf.safety.arguments import path_of, texts_of
-from docclf.safety.untrusted import read_config, read_yaml
+from docclf.safety.untrusted import as_shown, read_config, read_yaml
 from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.storage.passwords import take_argument
 
@@ -147,7 +147,9 @@ def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
     names = [text.partition("=")[2] for text in texts if text.startswith("experiment=")]
     folders = (cwd / (text.partition("=")[2] or text) for text in texts)  # what follows --config-dir is among them
     files = (folder / "experiment" / f"{name}.yaml" for folder in folders for name in names)
-    return any(file.is_file() and "hparams_search" in file.read_text(encoding="utf-8") for file in files)
+    # Not `Path.is_file`, which raises an error for names that are too long.
+    found = [file for file in files if os.path.isfile(file)]  # noqa: PTH113
+    return any("hparams_search" in file.read_text(encoding="utf-8", errors="replace") for file in found)
 
 
 def _allowed(names: Sequence[str]) -> list[str]:
@@ -181,7 +183,7 @@ def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[Doccl
         last: list[str] = []
         try:
             for line in process.stdout:
-                sys.stdout.write(line)  # not inherited: a notebook would not show it
+                sys.stdout.write(as_shown(line, sys.stdout))  # not inherited: a notebook would not show it
                 last = [*last[-20:], line]
         except KeyboardInterrupt:
             process.terminate()

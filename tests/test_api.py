@@ -1,5 +1,8 @@
 """A search from Python, and its results read back."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from omegaconf import OmegaConf
 from slowly import slowly
 
 import docclf
-from docclf.errors import ConfigError, DataError, SearchError, TrainingError
+from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 
 SMALL = (
     "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
@@ -168,3 +171,16 @@ def test_the_folder_is_the_one_that_the_search_had(
 def test_a_command_that_trains_nothing_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"Expected docclf\.train to write something, got --cfg job, with which"):
         docclf.train(["--cfg", "job"], cwd=tmp_path)
+
+
+def test_what_a_command_prints_is_shown_in_any_encoding(tmp_path: Path) -> None:
+    code = "import docclf; docclf.predict('run', '스캔')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "DataError: docclf.predict ended with exit code" in done.stderr and "UnicodeEncodeError" not in done.stderr
+
+
+@pytest.mark.parametrize("override", ["seed=1\0", "data.root=" + "x" * 300])
+def test_odd_texts_end_in_words(override: str, tmp_path: Path) -> None:
+    with pytest.raises(DocclfError):
+        docclf.search(["experiment=none", override], cwd=tmp_path)

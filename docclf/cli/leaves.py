@@ -23,8 +23,8 @@ METRICS = (*SCORES, CLEAN, "train_seconds", "parameters")
 _PRECISIONS = ("64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16")
 _SEED = number(0, most=2**32 - 1, whole=True)
 _SEED_OR_NONE = number(0, most=2**32 - 1, whole=True, null=True)
-_COUNT = number(1, whole=True)
-_COUNT_OR_NONE = number(1, whole=True, null=True)
+_COUNT = number(1, most=10**9, whole=True)
+_COUNT_OR_NONE = number(1, most=10**9, whole=True, null=True)
 _FRACTION = number(0, most=1)
 _AMOUNT = number(0, most=10)
 _PATH = text("a path, or null", null=True)
@@ -68,7 +68,7 @@ _DATA: dict[str, Rule] = {
     "data.multi_page": one_of("first", "all"),
     "data.on_error": one_of("raise", "drop"),
     "data.near_duplicates": number(0, most=256, whole=True, null=True),
-    "data.max_megapixels": number(1),
+    "data.max_megapixels": number(1, most=1e6),
     "data.rare_classes": one_of("raise", "drop", "train"),
     "data.exclude": file(),
     "data.corrections": file(),
@@ -170,7 +170,7 @@ PREDICT: dict[str, Rule] = {
     "data.root": _ANY_PATH,
     "data.sample_submission": _ANY_PATH,
     "data.multi_page": one_of("first", "all"),
-    "data.max_megapixels": number(1),
+    "data.max_megapixels": number(1, most=1e6),
     "output": text("the name of a file", numbers=True),
     "tta": one_of("none", "flips", "rotations"),
     "calibrated": FLAG,

@@ -10,6 +10,8 @@ from typing import Any
 # What was expected, to stand behind "Expected `key` to be "; empty of a value that fits.
 Rule = Callable[[Any], str]
 
+_VAST = 10**9  # a bound that need not be told of where a value is not beyond it
+
 
 def number(
     least: float = -math.inf,
@@ -31,15 +33,19 @@ def number(
     ('at least 0 and below 1', 'a number', 'a whole number', '')
     """
     bounds = {"at least": least, "above": above, "at most": most, "below": below}
-    said = " and ".join(f"{word} {bound:,}" for word, bound in bounds.items() if math.isfinite(bound))
 
     def rule(value: Any) -> str:
         if value is None and null:
             return ""
         is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
+        if not is_number or value != value or abs(value) == math.inf:
             return "a whole number" if whole else "a number"
-        return "" if least <= value <= most and above < value < below else said
+        if least <= value <= most and above < value < below:
+            return ""
+        told = {
+            word: bound for word, bound in bounds.items() if math.isfinite(bound) and (bound < _VAST or value > bound)
+        }
+        return " and ".join(f"{word} {bound:,}" for word, bound in told.items())
 
     return rule
 

@@ -110,11 +110,14 @@ def _check(config_name: str) -> None:
     except (
         yaml.YAMLError,
         ValueError,
+        AssertionError,
         RecursionError,
         OSError,
     ) as error:  # of a file that Hydra takes
         where = given.config_dir or CONF_DIR
-        raise SystemExit(plain(f"ConfigError: Expected configs in {where}, got other files: {error}")) from None
+        raise SystemExit(
+            plain(f"ConfigError: Expected configs in {where}, got other files: {error or type(error).__name__}")
+        ) from None
     finally:
         GlobalHydra.instance().clear()
 

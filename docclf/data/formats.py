@@ -16,14 +16,14 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from docclf.data.reading.depth import brightened, deep_grey, deepened, has_range, is_deep, mended
-from docclf.data.reading.metadata import slim, upright
+from docclf.data.reading.metadata import on_white, slim, upright, whiter
 
-_NAMES = "avif bmp gif heic heif hif j2k jp2 jpeg jpf jpg jpx pdf png tif tiff webp"
+_NAMES = "avif bmp dib gif heic heif hif j2k jfif jp2 jpe jpeg jpf jpg jpx pdf png tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
-DECODER = 6
+DECODER = 7
 _HEAD = 1028  # bytes, in which PDFium looks for the beginning of a PDF file
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*", b"II+", b"MM\0", b"\0\0\0\x0cjP", b"\xff\x4f")
 _MOST_PAGES = 2000  # of one file
@@ -205,9 +205,8 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
     if has_range(image):
         image = upright(Image.fromarray(deep_grey(image, name)), image)
     else:
-        image = upright(deepened(image, turned_to, name) if deep else image, image)
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = upright(deepened(image, turned_to, name) if deep else whiter(image), image)
+    image = on_white(image)
     return image.convert("RGB") if image.mode in ("LAB", "HSV") else image  # of which Pillow makes no grey
 
 
@@ -240,11 +239,12 @@ def _opened_pdf(content: bytes | Path) -> Iterator[Any]:
 
 def _render(content: bytes, page: int, size: int) -> Image.Image:
     with _opened_pdf(content) as document:
+        document.init_forms()  # what was typed into fields is drawn; the library has no engine for scripts
         sheet = document[page]  # once: of a damaged file a second time may fail
         width, height = sheet.get_size()
         if not (width > 0 and height > 0 and math.isfinite(width * height)):
             raise ValueError(f"the page is {width} x {height} points large")
         # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
         scale = min(2 * size / min(width, height), 8 * size / max(width, height))
-        image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
+        image: Image.Image = sheet.render(scale=scale).to_pil()
         return image.copy()

@@ -29,7 +29,7 @@ from docclf.data.reading.folders import (
 )
 from docclf.data.reading.names import count_of, nearest, normal
 from docclf.data.reading.problems import Problem
-from docclf.data.reading.tables import PageFinder, Row, read_table
+from docclf.data.reading.tables import PageFinder, Row, read_table, renamed
 from docclf.errors import DataError
 
 __all__ = ["PageSet", "Pages", "read_csv", "read_folder"]
@@ -158,6 +158,8 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
     """The pages of a CSV file's rows, and the rows that cannot be used, each with the reason."""
     index = {target: i for i, target in enumerate(targets)}
     has_labels, has_groups = "target" in rows[0], "group" in rows[0]
+    if way := renamed(("group",), [*rows[0]]):
+        tell_once(f"No column group in {root / file}, so pages of one group may be in several folds.{way}")
     known = "meta.csv" if (root / "meta.csv").is_file() else "train.csv"
     finder = PageFinder(root, ("train" if file == "train.csv" else "test",))
     found = [finder.find(row["ID"]) for row in rows]

@@ -109,7 +109,9 @@ def _file_of(image: Image.Image) -> bytes:
     file = io.BytesIO()
     if image.mode in _WITHOUT_FILE:
         image = image.convert(_WITHOUT_FILE[image.mode])
-    ImageOps.exif_transpose(image).save(file, "TIFF")
+    if image.has_transparency_data and not image.mode.startswith("I"):
+        image = image.convert("RGBA")  # TIFF has no other transparency
+    ImageOps.exif_transpose(image).save(file, "TIFF", compression="raw")  # whatever its own file had
     return file.getvalue()
 
 

@@ -151,9 +151,11 @@ class Selective:
         if not len(enough):
             best = int(self.accuracy.argmax()) if len(self.accuracy) else -1
             most = "no page" if best < 0 else f"at most {self.accuracy[best]:.4f}, on {self.coverage[best]:.1%} of them"
+            less = 0.0 if best < 0 else math.floor(self.accuracy[best] * 100) / 100
+            way = f"Ask for less, as with abstain={less}" if less > 0 else "Predict every page with abstain=null"
             raise ConfigError(
                 f"Expected an accuracy in `abstain` that the model had on some training pages out of fold, got "
-                f"{accuracy}; it had {most}. Ask for less, as with abstain=0.9, or train a better model."
+                f"{accuracy}; it had {most}. {way}, or train a better model."
             )
         place = enough[-1]
         return Cut(float(self.confidence[place]), float(self.coverage[place]), float(self.accuracy[place]))

@@ -21,7 +21,7 @@ def path_of(name: str, given: Any) -> Path:
     Raises:
         ConfigError: It is none.
     """
-    if not isinstance(given, str | PathLike) or not isinstance(fspath(given), str):
+    if not isinstance(given, str | PathLike) or not isinstance(fspath(given), str) or "\0" in str(given):
         say = _PATHS.get(name, "'multirun/NAME'")
         raise ConfigError(f"Expected `{name}` to be a path, got {reprlib.repr(given)}. Say {name}={say}")
     return Path(given)
@@ -35,7 +35,7 @@ def texts_of(name: str, given: Any) -> list[str]:
     """
     is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
     found = [*given] if is_list else []
-    if is_list and all(isinstance(text, str) for text in found):
+    if is_list and all(isinstance(text, str) and "\0" not in text for text in found):
         return found
     say = _TEXTS[name]
     if isinstance(given, str):

@@ -130,6 +130,9 @@ def build(node: Any, key: str, **given: Any) -> Any:
         ConfigError: It names what it may not call there.
     """
     plain = _today(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
+    if key in SLOTS and isinstance(plain, dict) and plain and "_target_" not in plain:
+        made = f"Leave ~{key}._target_ out, or say {key}._target_={SLOTS[key][0]}"
+        raise ConfigError(f"Expected `{key}._target_`, which says what to make, in the config, which lacks it. {made}")
     listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
     return allow.build(plain, key, listed, **given)
 

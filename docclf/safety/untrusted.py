@@ -236,3 +236,9 @@ def escape_logs() -> None:
 
     make_escaped.escapes = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make_escaped)
+
+
+def as_shown(text: str, stream: Any) -> str:
+    """A text as the encoding of a stream can show it, other letters by their numbers."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

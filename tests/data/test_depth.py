@@ -206,3 +206,11 @@ def test_a_dead_pixel_makes_no_page_of_32_bits_dark(tmp_path: Path) -> None:
         Image.fromarray(spoilt).save(tmp_path / "a.tif")
         page = read_page(tmp_path / "a.tif", 64)
         assert np.abs(page.astype(int) - RAMP[..., None]).max(axis=(1, 2))[np.arange(64) != 5].max() <= 3
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16])
+def test_half_grey_of_16_bits_is_half_grey_in_files_of_32_too(dtype: type, tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).astype(dtype)[None].repeat(64, axis=0)
+    Image.fromarray(values).save(tmp_path / "page.tif")
+    found = read_page(tmp_path / "page.tif", 64, channels=1)[0, :, 0].astype(int)
+    assert np.abs(found - np.linspace(0, 255, 64)).max() < 3

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from flat_pages import opened, picture
+from PIL import Image
 
 from docclf.data.pages import read_folder
 from docclf.data.reading.listing import list_pages
@@ -220,3 +221,11 @@ def test_an_empty_folder_of_a_system_stops_nothing(tmp_path: Path, name: str) ->
 )
 def test_a_class_may_be_called_nearly_so(tmp_path: Path, name: str) -> None:
     assert read_folder(make(tmp_path, "a/1.png", f"{name}/1.png")).class_names == sorted(["a", name])
+
+
+def test_a_class_may_begin_with_two_underscores(tmp_path: Path) -> None:
+    for name in ("__other", "a", "__MACOSX", "__pycache__"):
+        for number in range(2):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.new("L", (20, 20), 99 * number).save(tmp_path / name / f"{number}.png")
+    assert read_folder(tmp_path).class_names == ["__other", "a"]

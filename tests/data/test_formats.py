@@ -1,5 +1,6 @@
 """Files of every kind become right-side-up pages, and what is not a page is refused."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from docclf.data.formats import count_pages, is_page_file, quiet_decoders, read_page
 from docclf.data.reading.problems import reason
@@ -295,3 +296,27 @@ def test_half_a_file_is_refused(tmp_path: Path, name: str) -> None:
     assert read_page(content, 16).std() > 0
     with pytest.raises(Exception, match=r"\w"):
         read_page(content[: len(content) // 2], 16)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_inks_of_a_jpeg_that_does_not_say_how_it_has_them_are_taken_the_lighter_way(is_inverted: bool) -> None:
+    page = Image.new("RGB", (64, 64), "white")
+    page.paste("black", (0, 0, 64, 8))
+    inks = page.convert("CMYK")
+    file = io.BytesIO()
+    (ImageChops.invert(inks) if is_inverted else inks).save(file, "JPEG")
+    content = file.getvalue()
+    start = content.index(b"\xff\xee")
+    assert content[start + 4 :].startswith(b"Adobe")
+    unsaid = content[:start] + content[start + 2 + int.from_bytes(content[start + 2 : start + 4], "big") :]
+    found = read_page(unsaid, 16, channels=1)
+    assert found[8:].mean() > 240 and found[0].mean() < 60
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_page_of_which_nothing_could_be_seen_is_what_its_colours_are(mode: str) -> None:
+    page = Image.new("L", (20, 20), 90).convert(mode)
+    page.putalpha(0)
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    assert abs(float(read_page(file.getvalue(), 16).mean()) - 90) < 2

@@ -196,7 +196,7 @@ def _no_files(root: Path) -> None:
         (lambda root: list_pages(root / "none"), "Expected a folder or a CSV file at `data.root`"),
         (
             lambda root: list_pages(root),
-            "Expected pages of .avif, .bmp, .gif, .heic",
+            "Expected pages of .avif, .bmp, .dib, .gif, .heic",
         ),
         (_other_classes, "out of the model's 0, 7, got u, v, w, x, y and 1 more. Without the column target"),
         (_no_rows, "Expected pages in"),

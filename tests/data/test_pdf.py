@@ -154,3 +154,27 @@ def test_reading_images_loads_no_pdf_library(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+FIELD = b"""%%PDF-1.4
+1 0 obj <</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[4 0 R]>>>> endobj
+2 0 obj <</Type/Pages/Kids[3 0 R]/Count 1>> endobj
+3 0 obj <</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Annots[4 0 R]>> endobj
+4 0 obj <</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V(b)/F 4/Rect[0 0 100 50]/AP<</N 5 0 R>>>> endobj
+5 0 obj <</Type/XObject/Subtype/Form/BBox[0 0 100 50]/Length %d>> stream
+%s
+endstream endobj
+trailer <</Root 1 0 R/Size 6>>
+%%%%EOF
+"""
+
+
+@pytest.mark.parametrize(("drawn", "mean"), [(b"0 g 0 0 100 50 re f", 127), (b"", 255)])
+def test_what_was_typed_into_a_form_is_seen(drawn: bytes, mean: int, tmp_path: Path) -> None:
+    (tmp_path / "form.pdf").write_bytes(FIELD % (len(drawn), drawn))
+    page = read_page(tmp_path / "form.pdf", 20, channels=1)
+    assert abs(float(page.mean()) - mean) < 8 and page[:9].min() > 240
+
+
+def test_a_pdf_runs_no_script() -> None:
+    assert "V8" not in pypdfium2.PDFIUM_INFO.flags

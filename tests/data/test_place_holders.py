@@ -78,7 +78,7 @@ def test_a_page_without_a_label_among_others_is_not_scored_and_no_reason_to_stop
 
 
 def test_a_row_without_an_id_says_nothing_of_the_others(root: Path) -> None:
-    write(root / "test.csv", "ID,target", "t0.png,a", ",", "t1.png,b")
+    write(root / "test.csv", "ID,target", "t0.png,a", ",a", "t1.png,b")
     pages = read_csv(root)
     assert pages.test is not None and pages.test.labels is not None
     assert pages.problems == ["test.csv, row 3: no ID"]

@@ -9,6 +9,7 @@ import pytest
 from flat_pages import picture, write
 
 from docclf.data.pages import read_csv
+from docclf.data.reading.folders import tell_once
 from docclf.data.reading.listing import list_pages
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
@@ -294,3 +295,30 @@ def test_an_absolute_id_is_answered_with_how_to_write_it(root: Path) -> None:
     write(root / "train.csv", "ID,target", *ROWS[1:], f"{root / '0.png'},a")
     problem = read_csv(root).problems[-1]
     assert problem.endswith(f"absolute paths are not followed: write it as a path below {root}")
+
+
+@pytest.mark.parametrize("name", ["train.csv", "meta.csv"])
+def test_a_file_that_is_no_table_is_refused_however_long_its_lines_are(root: Path, name: str) -> None:
+    (root / name).write_text('{"a":"' + "x" * 200_000 + '"}', encoding="utf-8")
+    with pytest.raises(DataError, match=name):
+        read_csv(root)
+
+
+def test_columns_that_are_nearly_called_so_are_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = (root / "train.csv").read_text(encoding="utf-8")
+    _, rows = text.split("\n", 1)
+    (root / "train.csv").write_text(f"id,target\n{rows}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"got id,target\. Rename the column id to ID\."):
+        read_csv(root)
+    lines = [f"{row},a" for row in rows.splitlines() if row]
+    (root / "train.csv").write_text("\n".join(["ID,target,Group", *lines]), encoding="utf-8")
+    tell_once.cache_clear()
+    assert read_csv(root).train.groups is None
+    assert "pages of one group may be in several folds. Rename the column Group to group." in caplog.text
+
+
+def test_rows_of_commas_alone_say_nothing(root: Path) -> None:
+    n = len(read_csv(root).train)
+    with (root / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("\n,\n , \n,,\n")
+    assert len(read_csv(root).train) == n

@@ -180,7 +180,8 @@ def test_the_curve_of_many_pages_has_few_points_and_its_ends() -> None:
 
 def test_an_accuracy_that_was_never_reached_is_refused_with_the_best_one() -> None:
     curve = accuracy_over_coverage(np.array([0.9, 0.8]), np.array([False, True]))
-    with pytest.raises(ConfigError, match=r"got 0\.9; it had at most 0\.5000, on 100\.0% of them"):
+    message = r"got 0\.9; it had at most 0\.5000, on 100\.0% of them\. Ask for less, as with abstain=0\.5,"
+    with pytest.raises(ConfigError, match=message):
         curve.at(0.9)
-    with pytest.raises(ConfigError, match=r"it had no page"):
+    with pytest.raises(ConfigError, match=r"it had no page\. Predict every page with abstain=null,"):
         accuracy_over_coverage(np.zeros(2), np.array([True, True])).at(0.5)

@@ -193,3 +193,10 @@ def test_samplers_and_pruners_are_chosen_by_name(gadget: dict[str, Any], seen: P
         with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner"):
             make_pruner(OmegaConf.create(config))
     assert not seen.exists()
+
+
+@pytest.mark.parametrize("key", ["model.head", "data", "validation", "optimizer", "trainer", "augment"])
+def test_a_part_without_its_target_is_told_with_the_way_out(key: str, compose_config: Any) -> None:
+    cfg = compose_config(f"~{key}._target_")
+    with pytest.raises(ConfigError, match=rf"Expected `{key}\._target_`.* Leave ~{key}\._target_ out"):
+        build(OmegaConf.select(cfg, key), key)

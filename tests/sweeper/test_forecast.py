@@ -176,3 +176,9 @@ def test_a_long_search_is_forecast_in_milliseconds() -> None:
     for _ in range(10):
         seconds_left(Plan(100_000, workers=8), done, [])
     assert (time.process_time() - started) / 10 < 0.02
+
+
+def test_very_many_trials_are_forecast_as_soon_as_few() -> None:
+    done = [Cost(20, 2, True), Cost(10, 2, True)]
+    assert seconds_left(Plan(10**9 + 2), done, [], limit=60.0) == 60.0
+    assert seconds_left(Plan(200_002), done, []) == pytest.approx(200_000 * 10, rel=0.6)

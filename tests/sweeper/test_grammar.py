@@ -161,3 +161,13 @@ def test_a_distribution_is_described_as_a_reader_writes_it() -> None:
 def test_the_extremes_are_every_choice_or_the_ends_of_a_range() -> None:
     assert extremes(CategoricalDistribution([None, "a", 3])) == [None, "a", 3]
     assert extremes(LR) == [1e-5, 1e-2]
+
+
+@pytest.mark.parametrize("text", ["range(0, 1, 1e-300)", "range(0, 1, 1e-9)", "range(1.0, 1e12)"])
+def test_a_range_that_would_be_gone_through_for_ever_is_refused(text: str) -> None:
+    with pytest.raises(SpaceError, match=r"more than 1,000,000 values: say interval\(low, high\)"):
+        to_distribution(parse_override(f"some.key={text}"))
+
+
+def test_whole_numbers_may_be_very_many() -> None:
+    assert to_distribution(parse_override("some.key=range(1, 1000000000)")) == IntDistribution(1, 999_999_999)

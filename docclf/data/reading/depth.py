@@ -32,7 +32,8 @@ def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
         values = values.view(np.int8)
     elif tags and image.mode == "I" and not is_signed:  # of 32 bits, which Pillow takes for signed
         values = values.view(np.uint32)
-    grey = to_8_bits(values, name, 8 * min(values.itemsize, 2) - is_signed)
+    has_sign_bit = is_signed and tags.get(BITSPERSAMPLE, (16,))[0] <= 16  # among those that are looked at
+    grey = to_8_bits(values, name, 8 * min(values.itemsize, 2) - has_sign_bit)
     return 255 - grey if tags.get(PHOTOMETRIC_INTERPRETATION) == 0 else grey
 
 

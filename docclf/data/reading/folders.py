@@ -22,7 +22,8 @@ _NOTES = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".yaml", ".yml"})
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 # Folders that file systems, NAS boxes and programs make by themselves: thumbnails, bins, snapshots, what was lost.
 _SYSTEM_FOLDER = re.compile(
-    r"[.].*|__.*|@\w.*|~.*|\$(recycle.*|extend|getcurrent|sysreset|winreagent|windows.*)|recycle([rd]|\.bin)|"
+    r"[.].*|__(macosx|pycache__)|@\w.*|~.*|recycle([rd]|\.bin)|"
+    r"\$(recycle.*|extend|getcurrent|sysreset|winreagent|windows.*)|"
     r"#(recycle|snapshot|trash)|lost\+found|lost\.dir|found\.\d+|system volume information|"
     r"network trash folder|temporary items|thevolumesettingsfolder|resource\.frk|msdownld\.tmp|config\.msi",
     re.IGNORECASE,
@@ -213,11 +214,10 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _entries(root: Path) -> list[Path]:
     """What may be classes or pages."""
-    hidden = (".", "__")
     return [
         path
         for path in sorted(root.iterdir())
-        if not (path.name.startswith(hidden) or (_is_system(path.name) and path.is_dir()))
+        if not (path.name.startswith(".") or (_is_system(path.name) and path.is_dir()))
     ]
 
 

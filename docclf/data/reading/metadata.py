@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageChops, ImageStat
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _SMALL = 1 << 16
@@ -38,6 +38,23 @@ def upright(image: Image.Image, source: Image.Image) -> Image.Image:
     except Exception:  # Pillow has many for tags that are damaged
         return image
     return image if method is None else image.transpose(method)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """An image whose transparent parts are white; where nothing could be seen, the colours are what is meant."""
+    if not image.has_transparency_data:
+        return image
+    seen = image.convert("RGBA")
+    if seen.getchannel("A").getextrema()[1] == 0:
+        return seen.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), seen)
+
+
+def whiter(image: Image.Image) -> Image.Image:
+    """A loaded image of inks, the lighter way round where a JPEG file does not say whether it holds them inverted."""
+    if image.format not in ("JPEG", "MPO") or image.mode != "CMYK" or "adobe" in image.info:
+        return image
+    return max(image, ImageChops.invert(image), key=lambda one: ImageStat.Stat(one.convert("L")).mean[0])
 
 
 def slim(content: bytes) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from unicodedata import normalize
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
-from docclf.data.reading.names import normal, some
+from docclf.data.reading.names import near, normal, some
 from docclf.errors import DataError
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
@@ -48,7 +48,7 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
     found = [normal(name) for name in header]
     if not (set(columns) <= set(found) or (or_else and set(or_else) <= set(found))):
         got = ",".join(found) or "an empty file"
-        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {got}.")
+        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {got}.{renamed(columns, found)}")
     if twice := [name for name, n in Counter(found).items() if n > 1 and name]:
         raise DataError(
             f"Expected every column once in {path}, got {some(twice)} several times. Rename or remove all but one."
@@ -67,6 +67,16 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
     return rows
 
 
+def renamed(wanted: Sequence[str], found: Sequence[str]) -> str:
+    """What to call columns that are nearly called as they should be.
+
+    >>> renamed(["ID", "target"], ["id", "target"]), renamed(["group"], ["ID"])
+    (' Rename the column id to ID.', '')
+    """
+    pairs = [(name, one) for one in wanted if one not in found for name in found if near(name) == near(one)]
+    return "".join(f" Rename the column {name} to {one}." for name, one in pairs)
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -75,13 +85,13 @@ def _text(path: Path) -> str:
 
 
 def _records(path: Path, text: str, sign: str) -> Iterator[tuple[int, int, list[str]]]:
-    """The number, the first line and the cells of each row that is not blank."""
+    """The number, the first line and the cells of each row that has any text."""
     line = 1
     sound = re.sub(rf'" +(?=[{sign}\r\n]|$)', '"', text)  # blanks after a quoted cell are none of its text
     reader = csv.reader(io.StringIO(sound, newline=""), delimiter=sign, skipinitialspace=True, strict=True)
     try:
         for number, cells in enumerate(reader, 1):
-            if cells:
+            if any(cell.strip() for cell in cells):
                 yield number, line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
     except csv.Error as error:
@@ -119,9 +129,10 @@ def _delimiter(text: str, *columns: Sequence[str]) -> str:
     """
     header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[:1]
     for wanted, delimiter in product(filter(None, columns), _DELIMITERS):
-        names = next(csv.reader(header, delimiter=delimiter, skipinitialspace=True), [])
-        if set(wanted) <= {normal(name) for name in names}:
-            return delimiter
+        with suppress(csv.Error):  # too long for a cell: no header
+            names = next(csv.reader(header, delimiter=delimiter, skipinitialspace=True), [])
+            if set(wanted) <= {normal(name) for name in names}:
+                return delimiter
     return ","
 
 

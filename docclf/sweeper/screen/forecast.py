@@ -22,6 +22,8 @@ _OVERDUE, _LEAST_S = 0.5, 1.0
 _LATEST = 30
 # Beyond so many trials a worker, which of them a worker runs does not matter.
 _ROUNDS = 20
+# Trials to come that are looked at one by one.
+_MANY = 100_000
 
 
 def seconds_left(
@@ -51,6 +53,9 @@ def seconds_left(
     coming = plan.coming(done, running)
     if ({rung for rung, _ in coming} | {cost.rung for cost in running}) - paces.keys():
         return None
+    if sum(n for _, n in coming) > _MANY:  # the order in which they run says nothing of so many
+        whole = sum(n * paces[rung].mean for rung, n in coming)
+        return min(whole / plan.workers, max(limit, 0.0))
     free = [paces[cost.rung].left(cost) for cost in running]
     begun = Counter(cost.rung for cost in (*done, *running))
     seconds = []

@@ -19,6 +19,7 @@ from docclf.safety.untrusted import change_each
 
 # What a study's storage holds as it is; everything else is held as the text of its override.
 _PLAIN = (bool, int, float, type(None))
+_MOST_VALUES = 1_000_000  # of a range of fractions, which Hydra goes through one by one
 
 
 def parse_override(text: str, loader: ConfigLoader | None = None) -> Override:
@@ -61,6 +62,8 @@ def to_distribution(override: Override) -> BaseDistribution:
         # The order of a set means nothing to a sampler, and a continued study must have the same one.
         if isinstance(sweep := override.value(), ChoiceSweep | RangeSweep):
             sweep.shuffle = False
+        if isinstance(sweep, RangeSweep) and _n_values(sweep) > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES:,} values: say interval(low, high)")
         if (tags := getattr(sweep, "tags", None)) and not ("log" in tags and override.is_interval_sweep()):
             raise ValueError("the one tag is log, of an interval")
         if override.is_choice_sweep():
@@ -82,6 +85,15 @@ def to_distribution(override: Override) -> BaseDistribution:
         return distribution
     except (HydraException, ArithmeticError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
         raise _refusal(text, error) from error  # ArithmeticError: bounds that are no numbers
+
+
+def _n_values(sweep: RangeSweep) -> float:
+    """How many numbers a range of fractions has, about; one of whole numbers is drawn from whatever it has."""
+    numbers = (sweep.start or 0, sweep.stop or 0, sweep.step)
+    if all(isinstance(number, int) for number in numbers) or not sweep.step:
+        return 0.0
+    start, stop, step = map(float, numbers)
+    return abs((stop - start) / step) if step else math.inf
 
 
 def encode(value: Any) -> Any:

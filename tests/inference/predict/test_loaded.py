@@ -93,3 +93,22 @@ def test_what_is_no_list_of_pages_is_refused(model: Path, pages: object) -> None
 def test_a_device_that_there_is_not_is_refused(model: Path, device: object) -> None:
     with pytest.raises(ConfigError, match=r"`device` to be auto or one of this machine, got .*Say device='auto'"):
         docclf.load_model(model, device=device)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["fax", "transparent", "palette"])
+def test_an_opened_picture_says_what_its_file_does(model: Path, kind: str, tmp_path: Path) -> None:
+    page = Image.new("RGB", (64, 80), "black")
+    page.paste("white", (8, 8, 60, 20))
+    path = tmp_path / ("page.tif" if kind == "fax" else "page.png")
+    if kind == "fax":
+        page.convert("1").save(path, compression="group4")
+    elif kind == "transparent":
+        page.save(path, transparency=(0, 0, 0))
+    else:
+        page.quantize(4).save(path, transparency=0)
+    loaded = docclf.load_model(model, device="cpu")
+    opened = Image.open(path)
+    with_file = loaded([path]).probabilities
+    np.testing.assert_allclose(loaded([opened]).probabilities, with_file, atol=1e-5)
+    if kind == "fax":
+        np.testing.assert_allclose(loaded([opened.convert("RGB")]).probabilities, with_file, atol=1e-5)
