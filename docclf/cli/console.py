@@ -19,7 +19,7 @@ from docclf.safety.untrusted import escape_logs, plain
 
 @contextmanager
 def ended_by_ctrl_c() -> Iterator[None]:
-    """Where Ctrl-C ends a command, say so without a traceback.
+    """Where Ctrl-C ends a command, say so without a traceback; where nobody reads on, as `head` does, say nothing.
 
     Raises:
         SystemExit: It did; with the status that a shell gives to it.
@@ -37,9 +37,23 @@ def ended_by_ctrl_c() -> Iterator[None]:
             raise
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        if not _is_left():
+            raise
+        raise SystemExit(128 + signal.SIGPIPE) from None
     finally:
         if before is signal.SIG_DFL:  # all is written
             signal.signal(signal.SIGINT, before)
+
+
+def _is_left() -> bool:
+    """Whether who read stdout has gone; then Python shall not try to write there at its end."""
+    try:
+        sys.stdout.flush()  # which still has what could not be written
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def settle_in() -> None:
@@ -102,9 +116,6 @@ def run(
     options = parser.parse_args(arguments)
     settle_in()
     escape_logs()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
     try:
         with ended_by_ctrl_c():
             text = act(options)
