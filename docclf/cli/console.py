@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -49,11 +50,13 @@ def ended_by_ctrl_c() -> Iterator[None]:
 def _is_left() -> bool:
     """Whether who read stdout has gone; then Python shall not try to write there at its end."""
     try:
-        sys.stdout.flush()  # which still has what could not be written
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        watch, number = select.poll(), sys.stdout.fileno()
+        watch.register(number, 0)  # asks for nothing but that
+    except (OSError, ValueError):  # no file
+        return False
+    if is_left := bool(watch.poll(0)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return is_left
 
 
 def settle_in() -> None:

@@ -144,17 +144,21 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
+    return _facts_of(data, validation, assignment, rare)
+
+
+def _facts_of(data: DataSet, validation: Validation, assignment: NDArray[np.int64], rare: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "pages": len(pages.train),
-        "classes": len(pages.class_names),
+        "pages": len(data.pages.train),
+        "classes": len(data.pages.class_names),
         "steps": validation.n_reports,
+        "folds": validation.fingerprint(data, assignment),
     }
-    facts["folds"] = validation.fingerprint(data, assignment)
     if validation.order != "content":
         return facts | {"data": data.fingerprint_of_rows, "before": {"names": FORMER}}
     by_rows = replace(validation, order="rows")
     before = {"data": data.fingerprint_of_rows, "folds": by_rows.fingerprint(data, by_rows.assign(data, rare))}
-    facts["data"] = data.fingerprint
+    facts |= {"data": data.fingerprint}
     return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
 
 
