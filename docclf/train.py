@@ -22,7 +22,7 @@ from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
-from docclf.errors import ConfigError, DocclfError, MachineError
+from docclf.errors import ConfigError, DocclfError, InputError, MachineError
 from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.faults import fault_of
@@ -59,7 +59,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
-        told = _fault_of(error, Path(hydra_cfg.runtime.output_dir)) or _refused(error) or error
+        told = _fault_of(error, Path(hydra_cfg.runtime.output_dir)) or _refused(error) or _away(error, cfg) or error
         if is_trial() and told is not error:
             raise told from error
         if is_trial() or not isinstance(told, DocclfError):
@@ -85,6 +85,15 @@ def _refused(error: Exception) -> ConfigError | None:
     if not isinstance(error, ConfigAttributeError | ConfigKeyError):
         return None
     return ConfigError(f"Expected `{error.full_key or error.key}` in the config, which lacks it. Export it again.")
+
+
+def _away(error: Exception, cfg: DictConfig) -> MachineError | None:
+    """See `docclf.training.began.away`."""
+    if not is_trial() or not isinstance(error, InputError):
+        return None
+    from docclf.training.began import away
+
+    return away(error, cfg, current_trial())
 
 
 def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:

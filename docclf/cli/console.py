@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from docclf.safety.untrusted import escape_logs, plain
 
 @contextmanager
 def ended_by_ctrl_c() -> Iterator[None]:
-    """Where Ctrl-C ends a command, say so without a traceback.
+    """Where Ctrl-C ends a command, say so without a traceback; where nobody reads on, as `head` does, say nothing.
 
     Raises:
         SystemExit: It did; with the status that a shell gives to it.
@@ -37,9 +38,25 @@ def ended_by_ctrl_c() -> Iterator[None]:
             raise
         sys.stderr.write("Interrupted\n")
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        if not _is_left():
+            raise
+        raise SystemExit(128 + signal.SIGPIPE) from None
     finally:
         if before is signal.SIG_DFL:  # all is written
             signal.signal(signal.SIGINT, before)
+
+
+def _is_left() -> bool:
+    """Whether who read stdout has gone; then Python shall not try to write there at its end."""
+    try:
+        watch, number = select.poll(), sys.stdout.fileno()
+        watch.register(number, 0)  # asks for nothing but that
+    except (OSError, ValueError):  # no file
+        return False
+    if is_left := bool(watch.poll(0)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return is_left
 
 
 def settle_in() -> None:
@@ -102,9 +119,6 @@ def run(
     options = parser.parse_args(arguments)
     settle_in()
     escape_logs()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not know the letters of a name
     try:
         with ended_by_ctrl_c():
             text = act(options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 import tempfile
@@ -49,8 +51,12 @@ def require_writable(config: DictConfig) -> None:
         ConfigError: It cannot.
     """
     folder = Path(str(config.hydra.run.dir)).absolute()
-    place = next(path for path in (folder, *folder.parents) if path.exists())
+    # Path.exists raises where a folder may not be looked into, or a name is too long.
+    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     try:
+        longest = os.pathconf(place, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in folder.relative_to(place).parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4096))
     except OSError as error:

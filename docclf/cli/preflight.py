@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -145,15 +144,21 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     tell_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         tell_few_steps(cfg, len(pages.train))
+    return _facts_of(data, validation, assignment, rare)
+
+
+def _facts_of(data: DataSet, validation: Validation, assignment: NDArray[np.int64], rare: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "pages": len(pages.train),
-        "classes": len(pages.class_names),
+        "pages": len(data.pages.train),
+        "classes": len(data.pages.class_names),
         "steps": validation.n_reports,
+        "folds": validation.fingerprint(data, assignment),
     }
     if validation.order != "content":
-        return facts | {"data": data.fingerprint_of_rows, "folds": _hash(assignment), "before": {"names": FORMER}}
-    before = {"data": data.fingerprint_of_rows, "folds": _hash(replace(validation, order="rows").assign(data, rare))}
-    facts |= {"data": data.fingerprint, "folds": _hash(assignment[data.order])}
+        return facts | {"data": data.fingerprint_of_rows, "before": {"names": FORMER}}
+    by_rows = replace(validation, order="rows")
+    before = {"data": data.fingerprint_of_rows, "folds": by_rows.fingerprint(data, by_rows.assign(data, rare))}
+    facts |= {"data": data.fingerprint}
     return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
 
 
@@ -170,10 +175,6 @@ def require_folders(cfg: DictConfig) -> None:
             f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
             "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
         )
-
-
-def _hash(assignment: NDArray[np.int64]) -> str:
-    return hashlib.sha256(assignment.tobytes()).hexdigest()[:16]
 
 
 def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64], rare_classes: str) -> None:

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from docclf.errors import MachineError, safe_text
+from docclf.errors import DocclfError, MachineError, safe_text
 
-# Room, disks that fail or are away, open files. Not memory, which a smaller batch may mend.
+# Room, disks that fail or are away, open files, threads and processes. Not memory, which a smaller batch may mend.
 _NUMBERS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
-    *(errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO, errno.EHOSTDOWN),
+    *(errno.EAGAIN, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ENOLCK, errno.EREMOTEIO, errno.EHOSTDOWN),
 )
 # Of what is a file, a connection that is lost is a disk's.
 _NUMBERS_OF_FILES = (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.EACCES, errno.EPERM)
 # Libraries that write by themselves raise errors of their own, with these words; the last one's own.
 _TEXTS = (*map(os.strerror, _NUMBERS[:8]), "database or disk is full", "disk I/O error", "PytorchStreamWriter failed")
+# What Python and libraries say of a limit of threads, in which no number is.
+_THREADS = ("can't start new thread", "failed to start joinable thread", "Resource temporarily unavailable")
 # Of databases, whichever the driver: the connection or its file failed, and not what was asked.
 _OF_STORAGES = ("OperationalError", "InterfaceError", "StorageInternalError")
 # Bytes below which a disk is taken for full.
@@ -55,8 +57,16 @@ def fault_of(error: BaseException | None, folder: Path | None = None, *, then: s
 
 def told(error: Exception) -> str:
     """What a command that is no training says of what ended it."""
-    found = fault_of(error, then="Once it is fixed, give the same command again.") or error
+    found: Exception | None = None
+    if not isinstance(error, DocclfError) or not any(map(_is_permission, _chain(error))):
+        found = fault_of(error, then="Once it is fixed, give the same command again.")
+    found = found or error
     return f"{type(found).__name__}: {found}"
+
+
+def _is_permission(error: BaseException) -> bool:
+    """Whether it says that a file may not be opened or written, of which an error of docclf says the way out."""
+    return isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -76,4 +86,4 @@ def _reason(error: BaseException) -> str:
         cause = safe_text(getattr(error, "orig", None) or error.__cause__ or error)
         return f"the storage of the study, {cause}".splitlines()[0]
     said = safe_text(error)
-    return next((text for text in _TEXTS if text in said), "")
+    return next((text for text in (*_TEXTS, *_THREADS) if text in said), "")

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -219,11 +220,14 @@ def one_line(text: str) -> str:
 
 
 def escape_logs() -> None:
-    """From now on, messages of this process have nothing that a terminal would act on.
+    """From now on, messages of this process have nothing that a terminal would act on, and no letters it cannot show.
 
     One that a full disk does not take is dropped without a traceback: the search will say so.
     """
     logging.raiseExceptions = False
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a message with a name that it cannot show would be dropped
     make = logging.getLogRecordFactory()
     if getattr(make, "escapes", False):
         return

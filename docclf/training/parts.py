@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.data.module import PageDataModule, class_weights
-from docclf.errors import DataError, MachineError
 from docclf.models.backbone import require_known
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import PIXELS, FrozenBackbone
 from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
+from docclf.training.began import open_data, require_folds
 from docclf.training.crossval import CrossValidation
 from docclf.training.distill import Teacher, learn_from
 from docclf.training.folds.recorder import HEAD
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial
 
 _VIEWS = 2  # augmented ones of each training page, that heads see where validation pages are augmented
-# Keys of `data` that say which pages there are, and with what labels.
-_WHICH_PAGES = ("root", "reader", "multi_page", "on_error", "corrections")
-_PAGES_BACK = (
-    "All pages could be read when the search began. No trial is counted for it: when they are back, as they were, "
-    "give the same command again."
-)
 
 
 @dataclass(frozen=True)
@@ -101,13 +95,13 @@ def prepare(
 
     Raises:
         ConfigError, DataError: The config or the pages are wrong.
-        MachineError: The pages are not those any more that the search began with.
+        MachineError: The pages or the folds are not those any more that the search began with.
     """
     validation = build(cfg.validation, "validation")
     if not (isinstance(cfg.search.objective, str) and cfg.search.objective in SCORES):
         # Reported is the score, and by that a search for anything else would stop its best trials.
         validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
-    data = _open_data(
+    data = open_data(
         cfg,
         trial,
         augment=build(cfg.augment, "augment"),
@@ -115,6 +109,7 @@ def prepare(
         is_robust=validation.robust,
         **({"n_folds": validation.folds} if cfg.data.get("rare_classes") == "drop" else {}),
     )
+    require_folds(cfg, trial, data, validation)
     data.rank, data.world_size = rank, cfg.trainer.get("devices", 1)
     heads = make_heads(cfg, data)
     keeps = _may_keep(cfg, trial)
@@ -135,31 +130,6 @@ def prepare(
     return TrainingParts(
         cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher
     )
-
-
-def _open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:
-    """The pages; in a search, those that it began with.
-
-    Args:
-        **given: Further arguments of `docclf.data.module.PageDataModule`.
-
-    Raises:
-        MachineError: They were there when the search began, and are not now.
-    """
-    began, chosen = trial.facts, {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
-    try:
-        data: PageDataModule = build(cfg.data, "data", **given)
-        found = [
-            data.dataset.fingerprint,
-            data.dataset.fingerprint_of_rows,
-        ]  # the latter of a study of an earlier release
-    except DataError as error:
-        if not began or chosen & trial.params.keys():
-            raise
-        raise MachineError(f"{error}\n{_PAGES_BACK}") from error
-    if began and began["data"] not in found and not chosen & trial.params.keys():
-        raise MachineError(f"Expected the pages with the fingerprint {began['data']}, got {found[0]}.\n{_PAGES_BACK}")
-    return data
 
 
 def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,12 @@ class Validation:
             rare=rare_classes,
             emptied=data.pages.emptied,
         )
+
+    def fingerprint(self, data: DataSet, assignment: NDArray[np.int64]) -> str:
+        """Identifies folds, by the order of the pages that they were made by.
+
+        Args:
+            assignment: Fold of each training page, shape (n,).
+        """
+        rows = assignment[data.order] if self.order == "content" else assignment
+        return hashlib.sha256(rows.tobytes()).hexdigest()[:16]

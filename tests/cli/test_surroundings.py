@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from forked import forked
+from omegaconf import OmegaConf
 from slowly import slowly
 
 from docclf.cli.console import settle_in
+from docclf.cli.hydra_settings import require_writable
+from docclf.errors import ConfigError
 
 STRANGER = 54321  # a user without a name, as containers have
 
@@ -75,6 +78,28 @@ def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_stream_that_cannot_show_a_name_gets_the_message_all_the_same() -> None:
+    lines = [
+        "import logging, sys",
+        "from docclf.safety.untrusted import escape_logs",
+        "escape_logs()",
+        "logging.basicConfig(stream=sys.stdout, format='%(message)s')",
+        "logging.error('Expected a folder, got \\uc5c6\\uc74c')",
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "Expected a folder, got \\uc5c6\\uc74c\n", done.stderr
+
+
+def test_help_of_which_a_part_is_read_ends_without_a_traceback() -> None:
+    code = "import sys\nfrom docclf.cli.console import ended_by_ctrl_c\nwith ended_by_ctrl_c():\n"
+    shell = f'{sys.executable} -c "$CODE" | true'
+    environment = {**os.environ, "CODE": f"{code}    while True: print('x' * 10_000)"}
+    done = subprocess.run(["sh", "-c", shell], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("name", ["train", "data"])
 def test_a_place_that_cannot_be_written_to_is_told_of(name: str, tmp_path: Path) -> None:
     given = ["data=folder", f"data.root={tmp_path}", "hydra.run.dir=/proc/run"]
@@ -83,6 +108,13 @@ def test_a_place_that_cannot_be_written_to_is_told_of(name: str, tmp_path: Path)
     assert done.returncode == 1 and "Say hydra.run.dir=DIR" in done.stderr
     assert "a place for the results that can be written to, got /proc: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("parent", ["", "new/"])
+def test_a_name_that_is_too_long_for_a_folder_is_told_of(parent: str, tmp_path: Path) -> None:
+    config = OmegaConf.create({"hydra": {"run": {"dir": f"{tmp_path}/{parent}{'x' * 300}/run"}}})
+    with pytest.raises(ConfigError, match=r"got .*: File name too long\. Say hydra\.run\.dir=DIR"):
+        require_writable(config)
 
 
 @pytest.mark.parametrize("command", ["data data=folder data.root=.", "compare a b"])

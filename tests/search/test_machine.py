@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.search.conftest import TINY, Search, finish
@@ -93,6 +94,44 @@ def test_pages_that_are_away_count_no_trial(
     search.run(*command)
     assert "FAIL" not in counted(search)
     assert len(counted(search)) == 4
+
+
+@pytest.mark.slow
+def test_a_split_that_is_away_counts_no_trial(
+    search: Search, make_search: Callable[..., Search], tmp_path: Path
+) -> None:
+    first = make_search(tmp_path / "first")
+    first.run("search.n_trials=1")
+    split = tmp_path / "split.csv"
+    shutil.copy(first.folder / "0" / "folds.csv", split)
+    command = [f"validation.split_file='{split}'"]
+    process = search.start(*command)
+    wait_until((search.folder / "0" / "result.yaml").is_file, process)
+    split.rename(tmp_path / "away.csv")
+    output = finish(process, code=1)
+    assert "`validation.split_file` was there when the search began" in output and "Traceback" not in output
+    assert "FAIL" not in counted(search)
+    (tmp_path / "away.csv").rename(split)
+    search.run(*command)
+    assert len(counted(search)) == 4 and "FAIL" not in counted(search)
+
+
+@pytest.mark.slow
+def test_pages_that_are_away_count_no_finalist(search: Search, pages_root: Path, tmp_path: Path) -> None:
+    pages, away = tmp_path / "pages", tmp_path / "away"
+    shutil.copytree(pages_root, pages)
+    search.pages = f"data.root='{pages}'"
+    command = ["finalists.top_k=2", "search.n_trials=3"]
+    process = search.start(*command)
+    wait_until((search.folder / "finalists" / "0" / "result.yaml").is_file, process)
+    pages.rename(away)
+    output = finish(process, code=1)
+    assert "when they are back" in output and "Traceback" not in output
+    away.rename(pages)
+    search.run(*command)
+    study = optuna.load_study(study_name="search-finalists", storage=f"sqlite:///{search.folder / 'study.db'}")
+    states = [trial.state.name for trial in study.trials if not trial.user_attrs.get("interrupted")]
+    assert len(states) == 3 and "FAIL" not in states
 
 
 @pytest.mark.slow

@@ -42,6 +42,9 @@ def test_an_error_number_of_the_machine_is_a_fault_of_it_whatever_is_made_of_it(
         sqlite3.OperationalError("database or disk is full"),
         RuntimeError("I/O error: No space left on device (os error 28)"),
         RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3: file write failed"),
+        RuntimeError("can't start new thread"),
+        BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)),
+        RuntimeError("std::system_error: Resource temporarily unavailable"),
         TimeoutError(errno.ETIMEDOUT, "timed out", "/nfs/page.png"),
         PermissionError(errno.EACCES, "Permission denied", "/nfs/page.png"),
     ],
@@ -106,3 +109,12 @@ def test_what_to_do_next_is_that_of_what_was_running() -> None:
     assert str(fault_of(full, then="Go on.")).endswith(f"{os.strerror(errno.ENOSPC)}. Go on.")
     assert told(full).endswith("Once it is fixed, give the same command again.") and "trial" not in told(full)
     assert told(DataError("Expected x.")) == "DataError: Expected x."
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_an_error_that_has_its_own_way_out_is_told_as_it_is(number: int) -> None:
+    cause = OSError(number, os.strerror(number), "pages/corrections.csv")
+    error = raised(DataError("Could not write pages/corrections.csv. Say --file corrections.csv."), cause)
+    assert told(error) == "DataError: Could not write pages/corrections.csv. Say --file corrections.csv."
+    full = raised(DataError("Could not write x."), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"))
+    assert told(full).startswith("MachineError: ") and told(cause).startswith("MachineError: ")

@@ -8,8 +8,11 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 
+from docclf.errors import MachineError
 from docclf.sweeper import current_trial
+from docclf.sweeper.job.current import _load_trial
 from docclf.sweeper.job.trial import HELPS, JobTrial
 
 APP = Path(__file__).parent / "toy" / "app.py"
@@ -58,6 +61,32 @@ def test_a_single_run_and_another_sweeper_get_the_stand_in_too(toy: Any) -> None
         assert done.stdout.count("begin x=") == (2 if arguments else 1)
         assert done.stderr == ""
     assert not list(toy.cwd.rglob("study.db"))
+
+
+def job_of(cwd: Path, storage: str | None = None) -> Any:
+    sweep = {"dir": "multirun/toy", "subdir": "1"}
+    return OmegaConf.create(
+        {
+            "sweeper": {"storage": storage, "study_name": None},
+            "runtime": {"cwd": str(cwd)},
+            "sweep": sweep,
+            "job": {"num": 1},
+        }
+    )
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///other.db", "other.log"])
+def test_a_study_whose_file_is_moved_is_not_made_again_by_a_job(tmp_path: Path, storage: str | None) -> None:
+    with pytest.raises(MachineError, match=r"No trial is counted .* move it back, and give the same command again"):
+        _load_trial(job_of(tmp_path, storage))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_storage_that_has_another_study_in_its_place_fails_no_trial(tmp_path: Path) -> None:
+    (tmp_path / "multirun" / "toy").mkdir(parents=True)
+    optuna.create_study(study_name="other", storage=f"sqlite:///{tmp_path}/multirun/toy/study.db")
+    with pytest.raises(MachineError, match="Expected the study in its storage"):
+        _load_trial(job_of(tmp_path))
 
 
 @pytest.mark.slow

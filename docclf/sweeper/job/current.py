@@ -22,6 +22,9 @@ def current_trial() -> JobTrial:
     """The trial of the job that calls this, found through the study's storage, with every launcher.
 
     In a plain run, or in a sweep by another sweeper, a stand-in that accepts the same calls.
+
+    Raises:
+        MachineError: The study is not there any more.
     """
     return _load_trial(HydraConfig.get()) if is_trial() else JobTrial()
 
@@ -39,16 +42,28 @@ def _load_trial(hydra: Any) -> JobTrial:
     import optuna
 
     from docclf.sweeper.storage.patience import patient
-    from docclf.sweeper.storage.places import FINALISTS, finalists_name, study_name, study_storage, sweep_dir
+    from docclf.sweeper.storage.places import (
+        FINALISTS,
+        finalists_name,
+        require_study_file,
+        study_is_gone,
+        study_name,
+        study_storage,
+        sweep_dir,
+    )
     from docclf.sweeper.strategy.pruners import make_finalists_pruner, make_pruner
     from docclf.sweeper.study.trials import earlier
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    require_study_file(hydra)
     storage = patient(lambda: study_storage(hydra), "to find the trial")
     name = study_name(hydra)
     # A finalist is known by its folder.
     is_finalist = str(hydra.sweep.subdir).startswith(f"{FINALISTS}/")
-    study = copy.copy(_load_study(finalists_name(name) if is_finalist else name, storage))
+    try:
+        study = copy.copy(_load_study(finalists_name(name) if is_finalist else name, storage))
+    except KeyError as error:  # as Optuna says it
+        raise study_is_gone("its storage", sweep_dir(hydra)) from error
     named = study.user_attrs.get(PRUNER)
     study.pruner = make_pruner(hydra.sweeper.pruner) if named is None else make_finalists_pruner(named)
     # One look-up; all trials of a long study would take a second, which only a pruner may have to spend.

@@ -84,10 +84,9 @@ class JobTrial:
 
         return plain_params(self._trial)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the preflight of the search found; empty outside a search, and of a finalist."""
-        return {} if self._trial is None else read_record(self._trial.study.user_attrs.get("facts")) or {}
+    def began(self, key: str) -> dict[str, Any]:
+        """What its search began with: `facts` of the preflight, the `config` of all trials; empty where it has none."""
+        return {} if self._trial is None else read_record(self._trial.study.user_attrs.get(key)) or {}
 
     @property
     def paused(self) -> dict[int, float]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, MachineError
 from docclf.safety.allow import STORAGES, build
 from docclf.safety.sqlite import require_own_journal
 from docclf.sweeper.storage.claims import is_remote
@@ -44,6 +44,33 @@ def study_storage(hydra: DictConfig) -> BaseStorage:
         return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
     in_folder = sqlite_url(sweep_dir(hydra) / "study.db")
     return open_storage(in_folder if storage is None else _absolute(str(storage), cwd))
+
+
+def require_study_file(hydra: DictConfig) -> None:
+    """See, in a job, that the file of its study is where the search has it: opening would make another, empty one.
+
+    Raises:
+        MachineError: It is not, since the folder was renamed or is away.
+    """
+    storage = hydra.sweeper.storage
+    if OmegaConf.is_config(storage) or (storage is not None and not _is_file(str(storage))):
+        return
+    folder = sweep_dir(hydra)
+    path = folder / "study.db" if storage is None else Path(hydra.runtime.cwd, sqlite_path(str(storage)))
+    if not path.is_file():
+        raise study_is_gone(str(path), folder)
+
+
+def study_is_gone(place: str, folder: Path) -> MachineError:
+    """The fault of a storage that has not the study any more whose job runs.
+
+    Args:
+        folder: Of the search.
+    """
+    return MachineError(
+        f"Expected the study in {place}, where it was when the search began, got none. No trial is counted for it. "
+        f"If it was moved, remove what is new in {folder}, move it back, and give the same command again: it goes on."
+    )
 
 
 def sweep_dir(hydra: DictConfig) -> Path:

@@ -21,6 +21,7 @@ from docclf.sweeper.space.parameters import Space, key_of
 from docclf.sweeper.study.attributes import read_record
 
 FACTS = "facts"  # attribute of a study: what its preflight has found
+CONFIG = "config"  # attribute of a study: what all its trials have in common
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def require_same_search(
     records = {
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
-        "config": ("the config", {**fixed, **constants}),  # before the facts, since it names keys
+        CONFIG: ("the config", {**fixed, **constants}),  # before the facts, since it names keys
         FACTS: ("the data and the validation", facts),
     }
     for key, (what, values) in records.items():

@@ -12,6 +12,7 @@ from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.storage.places import finalists_name
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
+from docclf.sweeper.study.continuing import CONFIG, FACTS
 from docclf.sweeper.study.trials import best_trials
 
 
@@ -29,6 +30,9 @@ def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
         sampler=optuna.samplers.RandomSampler(),  # never asked: every parameter is known
     )
     study.set_user_attr(PRUNER, "race" if race else "none")
+    for key in (FACTS, CONFIG):  # finalists are held to what the search began with, as its trials are
+        if key in search.user_attrs:
+            study.set_user_attr(key, search.user_attrs[key])
     return study
 
 
