@@ -45,7 +45,7 @@ def on_white(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     seen = image.convert("RGBA")
-    if seen.getchannel("A").getextrema()[1] == 0:
+    if image.mode in ("RGBA", "LA") and seen.getchannel("A").getextrema()[1] == 0:
         return seen.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), seen)
 
