@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -83,7 +83,7 @@ def away(error: Exception, cfg: DictConfig, trial: JobTrial) -> MachineError | N
     for key in _FILES:
         path = OmegaConf.select(cfg, key, default=None)
         is_drawn = {key, key.partition(".")[0]} & trial.params.keys()
-        if isinstance(path, str) and not is_drawn and not Path(path).exists():
+        if isinstance(path, str) and not is_drawn and not os.path.exists(path):  # noqa: PTH110  # any name
             return MachineError(f"{error}\n{path} of `{key}` was there when the search began. {_BACK}")
     return None
 

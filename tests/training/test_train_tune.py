@@ -32,9 +32,11 @@ from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.head import HeadOptions, fit_head, reduce
 from docclf.predict import predict
+from docclf.sweeper import current_trial
 from docclf.sweeper.job.trial import JobTrial
 from docclf.train import train
 from docclf.training.folds.average import FoldAverage
+from docclf.training.parts import prepare
 
 Compose = Callable[..., DictConfig]
 Floats = NDArray[np.float64]
@@ -306,3 +308,28 @@ def test_a_backbone_that_is_none_is_refused_before_anything_is_trained(tuned: Di
     tuned.model.name = "resnet_of_tomorrow"
     with pytest.raises(ConfigError, match=r"Expected the name of a timm model in `model\.name`, got"):
         train(tuned, tmp_path)
+
+
+# Classes of few pages
+
+
+def test_classes_weigh_alike_unless_told_otherwise(tuned: DictConfig, tmp_path: Path) -> None:
+    shutil.copytree(tuned.data.root, tmp_path / "uneven")
+    header, *rows = (tmp_path / "uneven" / "train.csv").read_text(encoding="utf-8").splitlines()
+    few = rows[0].rpartition(",")[2]
+    kept = [row for i, row in enumerate(rows) if row.rpartition(",")[2] != few or i < 3]
+    (tmp_path / "uneven" / "train.csv").write_text("\n".join([header, *kept]), encoding="utf-8")
+    tuned.data.root = str(tmp_path / "uneven")
+
+    def weights_of() -> tuple[Floats, torch.Tensor | None]:
+        parts = prepare(tuned, tmp_path, current_trial())
+        return parts.heads.fit(np.arange(len(kept))).bias.astype(float), parts.trainer.build_model().class_weights
+
+    alike, of_net = weights_of()
+    assert of_net is not None and of_net.max() > 2 * of_net.min()
+    tuned.data.balance = "sampler"  # draws them alike for a net, not for a head
+    drawn, of_net = weights_of()
+    assert of_net is None and np.array_equal(alike, drawn)
+    tuned.data.balance, tuned.model.class_weights = "none", False
+    plain, of_net = weights_of()
+    assert of_net is None and not np.allclose(alike, plain, atol=0.01)
