@@ -31,6 +31,7 @@ from docclf.inference.description import (
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.inference.limits import require_within_limits
 from docclf.models.backbone import make_net, normalisation
+from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, load_backbone
 from docclf.models.frozen.head import Head
 from docclf.models.state import write_tensors
@@ -137,11 +138,17 @@ def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:
         ) from error
 
 
-def _require_finite(ensemble: torch.nn.Module) -> None:
-    for name, weights in ensemble.named_parameters():
+def _folded(net: torch.nn.Module, described: Description) -> torch.nn.Module:
+    _require_finite(net)  # here, where an infinite variance is one yet
+    shape = (described.channels, described.image_size, described.image_size)
+    return net if described.own is not None else fold_batch_norm(net, shape)
+
+
+def _require_finite(module: torch.nn.Module) -> None:
+    for name, weights in module.named_parameters():
         if not weights.isfinite().all():
             raise ValueError(f"expected finite weights, got NaN or infinity in {name}")
-    for name, values in ensemble.named_buffers():
+    for name, values in module.named_buffers():
         if not (values < torch.inf).all():  # of a mask, -inf is right
             raise ValueError(f"expected numbers, got NaN or infinity in {name}")
 
@@ -164,7 +171,7 @@ def _load(
         net = _make_net(described)
         _require_kinds(net, folder / name)
         net.load_state_dict(load_file(folder / name))
-        nets.append(net)
+        nets.append(_folded(net, described))
     if not nets and not described.mixes_head:
         raise ValueError("no members")
     if described.head is None:
@@ -172,9 +179,10 @@ def _load(
     key = (described.head.backbone, described.image_size)
     if key not in backbones:
         file = None if key[0] is None else folder / key[0]
-        backbones[key] = load_backbone(described.backbone, described.image_size, described.channels, file)
+        backbone = load_backbone(described.backbone, described.image_size, described.channels, file)
         if file is not None and described.backbone != PIXELS:
-            _require_kinds(backbones[key].net, file)  # type: ignore[arg-type]
+            _require_kinds(backbone.net, file)  # type: ignore[arg-type]
+        backbones[key] = _folded(backbone, described)
     return FoldEnsemble(nets, described, _load_head(folder, described, described.head, backbones[key], passes))
 
 

@@ -92,8 +92,8 @@ def keep_model(
         own=None if own is None else dict(own),
     )
     frozen = None
-    if head is not None and isinstance(heads.cache.net, PooledStages):
-        frozen = heads.cache.net.net.state_dict()
+    if head is not None and isinstance(net := heads.cache.backbone.build(), PooledStages):
+        frozen = net.net.state_dict()
     doubt = _doubt(done, temperature, heads if has_novelty else None)
     save_ensemble(folder / FOLDER, description, weights, head, frozen, doubt.arrays())
 

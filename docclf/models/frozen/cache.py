@@ -16,11 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
+from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, log_aspects
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
 
 # Raised when the same pages would give other numbers than before.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class FeatureCache:
     @functools.cached_property
     def net(self) -> torch.nn.Module:
         """The backbone, loaded when it is needed first."""
-        return self.backbone.build().to(self._device)
+        side = self.backbone.image_size
+        return fold_batch_norm(self.backbone.build().to(self._device), (self.backbone.channels, side, side))
 
     @functools.cached_property
     def _widths(self) -> tuple[int, int]:
