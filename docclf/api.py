@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -145,10 +146,10 @@ def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
     if any(text.startswith("hparams_search=") for text in texts):
         return True
     names = [text.partition("=")[2] for text in texts if text.startswith("experiment=")]
-    folders = (cwd / (text.partition("=")[2] or text) for text in texts)  # what follows --config-dir is among them
-    files = (folder / "experiment" / f"{name}.yaml" for folder in folders for name in names)
-    # Not `Path.is_file`, which raises an error for names that are too long.
-    found = [file for file in files if os.path.isfile(file)]  # noqa: PTH113
+    given = [text.partition("=")[2] or text for text in texts]  # what follows --config-dir is among them
+    listed = [path.removeprefix("file://") for text in given for path in re.split(r"[\[\],'\"]", text)]  # searchpath
+    files = (cwd / folder / "experiment" / f"{name}.yaml" for folder in (*given, *listed) for name in names)
+    found = [file for file in files if os.path.isfile(file)]  # noqa: PTH113  # Path.is_file raises: too long a name
     return any("hparams_search" in file.read_text(encoding="utf-8", errors="replace") for file in found)
 
 

@@ -132,12 +132,13 @@ def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_experiment_chooses_the_search(pages_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["--config-dir=conf", "hydra.searchpath=[file://conf]"])
+def test_an_experiment_chooses_the_search(where: str, pages_root: Path, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults: [{override /hparams_search: head}]\nsearch: {n_trials: 1}\n"
     (tmp_path / "conf" / "experiment" / "heads.yaml").write_text(text)
     tiny = [text for text in SMALL if not text.startswith(("model.tune", "validation.epochs", "data.batch"))]
-    given = [*tiny, f"data.root='{pages_root}'", "experiment=heads", "--config-dir=conf", "finalists.top_k=0"]
+    given = [*tiny, f"data.root='{pages_root}'", "experiment=heads", where, "finalists.top_k=0"]
     config = OmegaConf.load(docclf.search(given, cwd=tmp_path).folder / "multirun.yaml")
     assert config.hydra.runtime.choices.hparams_search == "head"
 

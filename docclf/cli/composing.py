@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR
 from docclf.errors import ConfigError
@@ -68,7 +69,7 @@ class Composer:
             last: One more, in place of those of its key.
 
         Raises:
-            ConfigError: What is given as an option is no name.
+            ConfigError: What is given as an option is no name, or a variable that jobs are to have is not set.
         """
         kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
         given = [*self.searchpath, *kept, *([last] if last else [])]
@@ -78,6 +79,13 @@ class Composer:
         except (ValueError, TypeError):
             self._require_names(overrides)
             raise
+        except KeyError as error:
+            if isinstance(error, OmegaConfBaseException):
+                raise
+            raise ConfigError(
+                f"Expected variables of the environment in `hydra.job.env_copy`, got {error.args[0]}, which is not "
+                f"set. Say export {error.args[0]}=VALUE"
+            ) from error
 
     def _require_names(self, overrides: Sequence[str]) -> None:
         """See that each group gets names of options: Hydra ends in a traceback, or speaks of types."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -44,13 +45,16 @@ def fill_in_home(text: str) -> str:
     return f"{key}='{quoted}'"
 
 
-def require_writable(config: DictConfig) -> None:
-    """See that the folder of a run can be made: Hydra would end in a traceback.
+def require_writable(config: DictConfig, key: str) -> None:
+    """See that the folder of a run or of a sweep can be made: Hydra would end in a traceback.
+
+    Args:
+        key: What names it, `run.dir` or `sweep.dir`.
 
     Raises:
         ConfigError: It cannot.
     """
-    folder = Path(str(config.hydra.run.dir)).absolute()
+    folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
     # Path.exists raises where a folder may not be looked into, or a name is too long.
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     try:
@@ -62,8 +66,32 @@ def require_writable(config: DictConfig) -> None:
     except OSError as error:
         raise ConfigError(
             f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
-            "Say hydra.run.dir=DIR, a folder elsewhere."
+            f"Say hydra.{key}=DIR, a folder elsewhere."
         ) from error
+
+
+def require_usable(config: DictConfig) -> None:
+    """See that Hydra can set a run up as its settings say; it would end in a traceback.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    hydra = config.hydra
+    if not (isinstance(hydra.verbose, bool | str) or OmegaConf.is_list(hydra.verbose)):
+        raise ConfigError(f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say true")
+    if not OmegaConf.is_missing(hydra.job, "name") and len(Path(hydra.job.name).parts) != 1:
+        raise ConfigError(
+            f"Expected the name of a file in `hydra.job.name`, got {hydra.job.name}. Say hydra.job.name=train"
+        )
+    names = logging.getLevelNamesMapping()
+    for key in ("hydra_logging", "job_logging"):
+        settings: Any = {} if OmegaConf.is_missing(hydra, key) else hydra[key]
+        level = (settings.get("root") or {}).get("level", "INFO")
+        if "root" not in settings or level not in {*names, *names.values()}:
+            raise ConfigError(
+                f"Expected `hydra.{key}` to have a `root` with a level of {', '.join(names)}, got "
+                f"{settings.get('root')}. Say hydra/{key}=default"
+            )
 
 
 def settle_flags() -> Any:

@@ -29,6 +29,7 @@ from docclf.cli.hydra_settings import (
     require_plugins,
     require_resolvable,
     require_search,
+    require_usable,
     require_writable,
     settle_flags,
 )
@@ -98,11 +99,11 @@ def _check(config_name: str) -> None:
             check_leaves(config, TABLES[config_name])
             _require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
             require_plugins(config)
+            require_usable(config)
+            require_writable(config, "sweep.dir" if given.multirun else "run.dir")
             if given.multirun:
                 require_search(config, given.overrides, config_name)
                 require_resolvable(config)
-            else:
-                require_writable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     except OverrideParseException:  # which Hydra tells of, parsing it again
