@@ -40,7 +40,6 @@ def test_the_baseline_comes_first_and_the_parameters_lie_in_the_space(searched: 
     trials = searched[0].trials
     # data.batch_size is given on the command line, and so is not searched
     assert trials[0].params == {
-        "data.fit": "squeeze",
         "optimizer.lr": 5e-4,
         "optimizer.weight_decay": 0.01,
         "model.drop_rate": 0.0,
@@ -48,7 +47,6 @@ def test_the_baseline_comes_first_and_the_parameters_lie_in_the_space(searched: 
         "augment.strength": 1.0,
     }
     for trial in trials:
-        assert trial.params["data.fit"] in ("squeeze", "letterbox")
         assert 1e-4 <= trial.params["optimizer.lr"] <= 2e-3
         assert 0 <= trial.params["optimizer.weight_decay"] <= 0.1
         assert 0 <= trial.params["model.drop_rate"] <= 0.3
@@ -59,7 +57,7 @@ def test_the_table_of_trials_agrees_with_the_study(searched: Searched) -> None:
     for row, trial in zip(search.table, search.trials, strict=True):
         assert (int(row["number"]), row["state"], row["folder"]) == (trial.number, trial.state.name, str(trial.number))
         assert float(row["value"]) == trial.value
-        assert {key: row[key] if key == "data.fit" else float(row[key]) for key in trial.params} == trial.params
+        assert {key: float(row[key]) for key in trial.params} == trial.params
 
 
 def test_the_lines_of_trials_and_folds_and_the_summary_are_on_the_screen_and_in_the_log(searched: Searched) -> None:
@@ -68,7 +66,7 @@ def test_the_lines_of_trials_and_folds_and_the_summary_are_on_the_screen_and_in_
     log = (search.folder / "train.log").read_text(encoding="utf-8")
     for text in (output, log):
         for trial in study.trials:
-            assert len(re.findall(rf"\btrial {trial.number}/4  fit=", text)) == 1
+            assert len(re.findall(rf"\btrial {trial.number}/4  lr=", text)) == 1
             ends = rf"\btrial {trial.number}/4  (macro-F1|pruned at macro-F1) \d\.\d{{3}} \((the )?best.*\)  \S+ s"
             assert len(re.findall(ends, text)) == 1
         complete = sum(trial.state.name == "COMPLETE" for trial in study.trials)
