@@ -150,7 +150,7 @@ def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
     listed = [path.removeprefix("file://") for text in given for path in re.split(r"[\[\],'\"]", text)]  # searchpath
     files = (cwd / folder / "experiment" / f"{name}.yaml" for folder in (*given, *listed) for name in names)
     found = [file for file in files if os.path.isfile(file)]  # noqa: PTH113  # Path.is_file raises: too long a name
-    return any("hparams_search" in file.read_text(encoding="utf-8", errors="replace") for file in found)
+    return any(re.search(r"(?m)^[^#]*\bhparams_search\b", file.read_text("utf-8", "replace")) for file in found)
 
 
 def _allowed(names: Sequence[str]) -> list[str]:

@@ -100,7 +100,7 @@ def _require(output: Path) -> None:
     found = {path.name for path in output.iterdir()} if output.is_dir() else {""}
     if output.exists() and found and not found >= {_ONNX, _DESCRIPTION}:
         raise ConfigError(
-            f"Expected `output` to be a new folder, an empty one or an exported one, got {output} with other files."
+            f"Expected `output` to be a new, an empty or an exported folder, got {output} with others. Say output=DIR."
         )
 
 

@@ -29,7 +29,7 @@ examples:
   python -m docclf.merge multirun/a multirun/b --out team --replace    again, with more trials
   python -m docclf.merge multirun/a multirun/b --out team --anyway     other data too, marked so
 
-Members who search the same pages say search.seed=N, each another N, or all try the same.
+Each member sets another search.seed=N, or all try the same parameters.
 A folder that is sent to others holds all that is needed: multirun/NAME, with study.db and the
 folders of the trials. The merged study is searched on as any other:
 python -m docclf.train -m hparams_search=optuna study_name=team ...

@@ -83,7 +83,7 @@ def _spare(output: Path) -> None:
     else:
         return
     raise ConfigError(
-        f"Expected a new file or a report of before in --output, got {output}, which is {got}. "
+        f"Expected a new file or an earlier report in --output, got {output}, which is {got}. "
         f"Say --output {shlex.quote(str(other))}"
     )
 

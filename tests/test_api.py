@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from slowly import slowly
 
 import docclf
+from docclf.api import _chooses_search
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 
 SMALL = (
@@ -129,6 +130,20 @@ def test_what_a_command_prints_is_read_whatever_the_terminal_speaks(
 def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"data\.rot"):
         docclf.train((text for text in ["data.rot=x"]), cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# python -m docclf.train -m hparams_search=optuna experiment=mine\nseed: 1\n", False),
+        ("defaults:\n  - override /hparams_search: head\n", True),
+    ],
+)
+@pytest.mark.parametrize("where", [["--config-dir", "a b"], ["hydra.searchpath=['file://a b',pkg://x]"]])
+def test_whether_an_experiment_chooses_the_search(where: list[str], text: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "a b" / "experiment").mkdir(parents=True)
+    (tmp_path / "a b" / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
+    assert _chooses_search([*where, "experiment=mine"], tmp_path) is expected
 
 
 @pytest.mark.slow

@@ -23,12 +23,13 @@ def check_combinations(cfg: DictConfig) -> None:
 
     if value("model.name") == "pixels" and value("model.tune") != "head":
         raise ConfigError(
-            "Expected a timm model in `model.name`, got pixels, which can't be fine-tuned: model.tune=head."
+            "Expected a timm model in `model.name`, got pixels, which cannot be fine-tuned. Say model.tune=head."
         )
     objective = [cfg.search.objective] if isinstance(cfg.search.objective, str) else cfg.search.objective
     if CLEAN in objective and not value("validation.robust"):
         raise ConfigError(
-            f"Expected validation.robust=true with search.objective={CLEAN}, which it measures, got false."
+            f"Expected validation.robust=true with search.objective={CLEAN}, which it needs, got false. "
+            "Say validation.robust=true validation.augment=photo."
         )
     for name in value("search.constraints") or ():
         if name not in METRICS and not allowed():  # code of one's own may measure more

@@ -36,11 +36,15 @@ def fill_in_home(text: str) -> str:
 
     >>> fill_in_home("data.root=~/pages").startswith("data.root='/"), fill_in_home("~seed"), fill_in_home("x=a~/b")
     (True, '~seed', 'x=a~/b')
+    >>> fill_in_home("data.root=~/a,~/b").count("'"), fill_in_home("data.root=~/a,~/b").count("data.root")
+    (4, 1)
     """
     key, equals, value = text.partition("=")
     path = value.strip("'\"")
     if not equals or not (path == "~" or path.startswith("~/")):
         return text
+    if path == value and ",~" in value:  # several folders of a sweep
+        return ",".join(fill_in_home(f"{key}={one}") for one in value.split(",")).replace(f",{key}=", ",")
     quoted = str(Path(path).expanduser()).replace("'", "\\'")
     return f"{key}='{quoted}'"
 
@@ -54,7 +58,10 @@ def require_writable(config: DictConfig, key: str) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
+    try:
+        folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
+    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later
+        return
     # Path.exists raises where a folder may not be looked into, or a name is too long.
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     try:
@@ -79,18 +86,20 @@ def require_usable(config: DictConfig) -> None:
     hydra = config.hydra
     if not (isinstance(hydra.verbose, bool | str) or OmegaConf.is_list(hydra.verbose)):
         raise ConfigError(f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say true")
-    if not OmegaConf.is_missing(hydra.job, "name") and len(Path(hydra.job.name).parts) != 1:
+    is_known = not OmegaConf.is_missing(hydra.job, "name") and not OmegaConf.is_interpolation(hydra.job, "name")
+    if is_known and len(Path(hydra.job.name).parts) != 1:
         raise ConfigError(
             f"Expected the name of a file in `hydra.job.name`, got {hydra.job.name}. Say hydra.job.name=train"
         )
     names = logging.getLevelNamesMapping()
     for key in ("hydra_logging", "job_logging"):
         settings: Any = {} if OmegaConf.is_missing(hydra, key) else hydra[key]
-        level = (settings.get("root") or {}).get("level", "INFO")
-        if "root" not in settings or level not in {*names, *names.values()}:
+        root = settings.get("root", "none")  # null leaves logging as it is
+        is_usable = OmegaConf.is_dict(root) and root.get("level", "INFO") in {*names, *names.values()}
+        if root is not None and not is_usable:
             raise ConfigError(
                 f"Expected `hydra.{key}` to have a `root` with a level of {', '.join(names)}, got "
-                f"{settings.get('root')}. Say hydra/{key}=default"
+                f"{root}. Say hydra/{key}=default"
             )
 
 

@@ -187,7 +187,7 @@ TABLES = {"train": TRAIN, "look": TRAIN, "predict": PREDICT, "export_model": EXP
 # Without a value in conf/: who needs it says so.
 _MAY_LACK = ("data.root", "run", "model.net._target_")
 # What to do instead.
-_WAYS_OUT = {"validation.folds=1": " Use validation=holdout for a single split."}
+_WAYS_OUT = {"validation.folds=1": "Use validation=holdout for a single split."}
 
 
 def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
@@ -214,7 +214,8 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
         value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if expected := rule(value):
             got = "null" if value is None else "nothing" if value == "" else plain(str(value))
-            raise ConfigError(f"Expected `{key}` to be {expected}, got {got}.{_WAYS_OUT.get(f'{key}={got}', '')}")
+            way_out = _WAYS_OUT.get(f"{key}={got}", "Leave it out for the default.")
+            raise ConfigError(f"Expected `{key}` to be {expected}, got {got}. {way_out}")
     for group in map(str, cfg):
         partial = OmegaConf.select(cfg, f"{group}._partial_", default=False)
         if FLAG(partial):

@@ -125,7 +125,8 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
             f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "
-            "folds that they were chosen by, finalists would score as before."
+            "folds that they were chosen by, finalists would score as before. "
+            f"Say finalists.seed={cfg.validation.seed + 1}."
         )
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):
@@ -182,7 +183,9 @@ def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int
     try:
         again = build(finalist.validation, "validation").assign(data, rare_classes)
     except InputError as error:
-        raise type(error)(f"{error} So it is with the finalists, `finalists.validation`; trials could run.") from error
+        raise type(error)(
+            f"{error} This concerns the finalists only: finalists.validation=null scores them as the trials are."
+        ) from error
     if (again == assignment).all():
         log.warning(
             "Finalists will have the folds of the trials, as `validation.split_file` says, and only another seed: "

@@ -197,7 +197,7 @@ def _decode_splits(
             ]
             splits.append((expanded, decoded))
     if options.exclude is not None and (unknown := excluded.unknown(seen)):
-        tell_once(f"{options.exclude}, in data.exclude, has pages that the data set has not: {some(unknown)}.")
+        tell_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
     return splits, [problem for problem in problems if not excluded.covers(problem)]
 
 

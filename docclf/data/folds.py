@@ -116,10 +116,9 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
         )
     folds = np.array([int(fold) for fold in given], dtype=np.int64)
     if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
-        raise DataError(
-            f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}. "
-            f"Say validation.folds={len(set(folds.tolist()) - {-1})}."
-        )
+        n, there = len(set(folds.tolist()) - {-1}), set(folds.tolist())
+        way_out = f"Say validation.folds={n}." if {*range(n)} <= there else "Number the folds from 0, without gaps."
+        raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}. {way_out}")
     return folds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import torch
@@ -25,7 +26,8 @@ def fold_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
         net: Takes images of shape (n, channels, height, width) and returns numbers; it is left as it is.
         shape: Channels, height and width of its images.
     """
-    device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
+    tensors = itertools.chain(net.parameters(), net.buffers())
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     folded = copy.deepcopy(net).eval()
     expected, pairs = _followers(folded, images)

@@ -51,7 +51,7 @@ def fault_of(error: BaseException | None, folder: Path | None = None, *, then: s
     first = (safe_text(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     said = first if error is None or cause in first else f"{first}: {cause}"
     return MachineError(
-        f"Expected a machine that reads and writes, got a fault of it: {cause if error is None else said}. {then}"
+        f"Expected to read and write files, got an error of the machine: {cause if error is None else said}. {then}"
     )
 
 

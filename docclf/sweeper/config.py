@@ -142,7 +142,7 @@ class SweeperConfig:
     finalists: FinalistsConfig = field(default_factory=FinalistsConfig)
 
     # -- how it runs
-    # jobs that run at once, each started as soon as there is room; auto: one a GPU, without any one a core
+    # jobs that run at once, each started as soon as there is room; auto: one per GPU, or one per core without a GPU
     n_jobs: Any = 1
     # modules that worker processes import while the data are checked and the study is opened
     preload: list[str] | None = None

@@ -35,7 +35,7 @@ def open_data(cfg: DictConfig, trial: JobTrial, **given: Any) -> PageDataModule:
         DataError: They cannot be used.
         MachineError: They could be used when the search began, and cannot now, or are others.
     """
-    began, chosen = trial.began("facts"), {"data", *(f"data.{key}" for key in _WHICH_PAGES)}
+    began, chosen = trial.began("facts"), {"data", *_MAY_CHANGE, *(f"data.{key}" for key in _WHICH_PAGES)}
     is_held = "data" in began and not chosen & trial.params.keys()
     try:
         data: PageDataModule = build(cfg.data, "data", **given)

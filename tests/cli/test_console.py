@@ -42,7 +42,7 @@ def test_a_full_disk_is_told_without_a_traceback() -> None:
     code = "from docclf.cli.console import make_parser, run\nraise SystemExit(run(make_parser('x', '', ''), repr, []))"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("MachineError: Expected a machine that reads and writes")
+    assert done.returncode == 2 and done.stderr.startswith("MachineError: Expected to read and write files")
     assert "[Errno 28] No space left on device. Once it is fixed, give the same command again.\n" in done.stderr
 
 

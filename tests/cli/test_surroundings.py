@@ -117,6 +117,10 @@ def test_a_name_that_is_too_long_for_a_folder_is_told_of(parent: str, tmp_path: 
         require_writable(config, "run.dir")
 
 
+def test_a_place_that_hydra_fills_in_later_is_not_looked_at() -> None:
+    require_writable(OmegaConf.create({"hydra": {"run": {"dir": "outputs/${hydra:job.name}"}}}), "run.dir")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -126,6 +130,7 @@ def test_a_name_that_is_too_long_for_a_folder_is_told_of(parent: str, tmp_path: 
             ("hydra.verbose=5", "Expected true, false or loggers in `hydra.verbose`, got 5"),
             ("~hydra/job_logging", "Expected `hydra.job_logging` to have a `root`"),
             ("~hydra/hydra_logging", "Expected `hydra.hydra_logging` to have a `root`"),
+            ("hydra.job_logging.root=DEBUG", "got DEBUG. Say hydra/job_logging=default"),
             ("hydra.job_logging.root.level=LOUD", "got {'level': 'LOUD', "),
         ),
     ],

@@ -77,7 +77,7 @@ def test_a_page_that_cannot_be_read_may_be_corrected_all_the_same(root: Path, tm
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["ID,old,new", "9.png,0,1"], r"IDs of training pages in .*fix.csv, got 9.png, which the data set has not"),
+        (["ID,old,new", "9.png,0,1"], r"IDs of training pages in .*fix.csv, got 9.png, which are not in the data set"),
         (
             ["ID,old,new", "0/0.png,1,0"],
             r"the label that the data set gives .* got another one for 0/0.png \(1, not 0\)",

@@ -82,7 +82,7 @@ def test_pages_of_a_file_are_left_out_one_by_one_or_all(tmp_path: Path) -> None:
 def test_pages_that_there_are_not_are_spoken_of(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "out.csv", "page", "1.png", "gone.png")
     assert len(opened(root, exclude=tmp_path / "out.csv").pages.train) == 3
-    assert "has pages that the data set has not: gone.png." in caplog.text
+    assert "names pages that are not in the data set: gone.png." in caplog.text
 
 
 def test_a_correction_of_a_page_that_is_left_out_is_nothing_to_speak_of(root: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from docclf.models.folding import fold_batch_norm
+from docclf.models.frozen.features import Pixels
 
 
 def with_statistics(net: nn.Module) -> nn.Module:
@@ -66,6 +67,11 @@ class Shared(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return sum((norm(self.conv(images)) for norm in self.norms), torch.zeros(()))
+
+
+def test_a_net_of_constants_alone_is_looked_at_where_they_are() -> None:
+    pixels = Pixels(64).to("meta")  # any device but the CPU
+    assert fold_batch_norm(pixels, (3, 64, 64)) is pixels
 
 
 @pytest.mark.parametrize("make", [Twice, Shared])

@@ -144,13 +144,14 @@ def test_paths_are_absolute_but_the_root_is_as_it_was_given(
 ) -> None:
     sweep = Sweep(
         cwd, compose_config, "data=folder", f"data.root={root}", "data.cache_dir=cache", "data.exclude=out.csv",
-        "model.checkpoint_path=../weights.pth",
+        "model.checkpoint_path=../weights.pth", "validation.split_file=folds.csv",
     )  # fmt: skip
     export(sweep.config, sweep.folder)
     exported = compose_best(compose_config, sweep)
     assert exported.data.root == root and exported.data.cache_dir == str(cwd / "cache")
     assert exported.data.exclude == str(cwd / "out.csv")
     assert exported.model.checkpoint_path == str(cwd / "../weights.pth")
+    assert exported.validation.split_file == str(cwd / "folds.csv")
 
 
 @pytest.mark.parametrize("through", [{}, *slowly({"model.name": "${oc.env:MY_SECRET}"})], ids=["itself", "another key"])

@@ -101,7 +101,7 @@ def test_in_a_hurry_a_database_that_is_away_is_left_alone(
     with in_a_hurry():
         patient(failing(10_000, REFUSED), "get_trial")
     assert 3 < sum(waited) < 10
-    assert "The database is away; what was running is found to be dead" in caplog.text
+    assert "The database is away; once it is back" in caplog.text
     assert patience._Patience.seconds == 300.0
 
 

@@ -67,6 +67,16 @@ def test_finalists_are_held_to_the_pages_that_the_search_began_with(own: DictCon
         require(own, trial)
 
 
+def test_a_trial_that_leaves_pages_out_by_its_own_key_may(own: DictConfig, tmp_path: Path) -> None:
+    study, name = begun(own), "data.exclude"
+    (tmp_path / "out.csv").write_text("ID\n" + next((tmp_path / "pages" / "train").iterdir()).name, encoding="utf-8")
+    trial = study.ask({name: optuna.distributions.CategoricalDistribution([str(tmp_path / "out.csv")])})
+    own.data.exclude = trial.params[name]
+    assert len(require(own, JobTrial(trial)).labels) == 23
+    with pytest.raises(MachineError):
+        require(own, JobTrial(study.ask()))
+
+
 def test_finalists_of_a_study_of_before_are_held_to_nothing(own: DictConfig) -> None:
     trial = JobTrial(open_finalists(optuna.create_study(study_name="old"), race=False).ask())
     require(own, trial)

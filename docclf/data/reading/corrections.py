@@ -97,7 +97,7 @@ def _check(
 ) -> None:
     if unknown := [page for page in corrections if composed(page) not in rows]:
         raise DataError(
-            f"Expected IDs of training pages in {path}, got {some(unknown)}, which the data set has not. "
+            f"Expected IDs of training pages in {path}, got {some(unknown)}, which are not in the data set. "
             "Remove these rows, or name the file of this data set in data.corrections."
         )
     label_of = {page: given[rows[composed(page)]] for page in corrections}

@@ -73,7 +73,7 @@ class FrozenBackbone:
             torch.manual_seed(self.seed)
             make = partial(make_net, self.name, 0, self.image_size, self.channels)
             net = with_weights(make, self.name, pretrained=self.pretrained, checkpoint_path=self.checkpoint_path)
-        return PooledStages(net, self.channels).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        return _frozen(net, self.channels)
 
     def sides(self, scales: Sequence[float]) -> list[int]:
         """Heights and widths in pixels of the views that scales name, each once; one for a net of one input size.
@@ -233,4 +233,10 @@ def load_backbone(name: str, image_size: int, channels: int, file: Path | None) 
         raise ConfigError(f"Expected a file of weights for {name}, got none.")
     net = make_net(name, 0, image_size, channels)
     net.load_state_dict(load_file(file))
+    return _frozen(net, channels)
+
+
+def _frozen(net: Any, channels: int) -> PooledStages:
+    # GPUs would compute convolutions with 10 bits of a mantissa: features of a head are to be the same on every device.
+    torch.backends.cudnn.allow_tf32 = False
     return PooledStages(net, channels).eval().requires_grad_(False).to(memory_format=torch.channels_last)

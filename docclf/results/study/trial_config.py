@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 # Keys of paths that are made absolute, so that the exported config works from any folder. Not the root of the pages,
 # which is another one wherever the config goes: as it was given, it is that of a clone with its pages beside it.
-PATH_KEYS = ("data.corrections", "data.exclude", "data.cache_dir", "model.checkpoint_path")
+PATH_KEYS = (
+    "data.corrections",
+    "data.exclude",
+    "data.cache_dir",
+    "model.checkpoint_path",
+    "validation.split_file",
+)
 
 
 def write_trial_config(

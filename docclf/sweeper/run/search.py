@@ -107,7 +107,8 @@ class Search:
                 self.ledger.interrupt("machine", str(fault))
                 self._end()
         except Exception as error:
-            log.warning(f"What was running is found to be dead by who goes on: {type(error).__name__}")
+            lost = "Running trials could not be recorded as interrupted; the same command again retries them"
+            log.warning(f"{lost}: {type(error).__name__}")
         raise fault
 
     def _prepare(self) -> None:

@@ -69,7 +69,7 @@ def in_a_hurry() -> Iterator[None]:
     except Exception as error:
         if not _is_away(error):
             raise
-        log.warning(f"The database is away; what was running is found to be dead by who goes on: {_reason(error)}")
+        log.warning(f"The database is away; once it is back, the same command retries running trials: {_reason(error)}")
     finally:
         _Patience.seconds = before
 

@@ -61,7 +61,7 @@ def remembered(
     if not place.is_dir():
         raise DataError(
             "Expected `hydra.sweeper.memory` to be auto, none or a folder of searches, "
-            f"got {memory}, which is no folder."
+            f"got {memory}, which is no folder. Say hydra.sweeper.memory=none."
         )
     found: dict[str, dict[str, Any]] = {}
     for folder in _searches(place, directory):

@@ -121,7 +121,7 @@ class FoldCheckpoints:
         try:
             save_checkpoint(trainer, self._checkpoint(fold))
         except TypeError as error:  # of a user's own parts
-            log.warning(f"The epoch is not kept, an interruption would cost the fold: {error}")
+            log.warning(f"Could not save this epoch. After an interruption the fold would start again: {error}")
         self._drop_if_ended()
 
     def epoch_path(self, fold: int) -> Path | None:

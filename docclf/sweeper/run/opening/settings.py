@@ -164,7 +164,9 @@ def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
         directions = list(direction) if isinstance(direction, list) else [direction]
     directions = [getattr(d, "name", d) for d in directions]
     if wrong := [d for d in directions if d not in ("minimize", "maximize")]:
-        raise ConfigError(f"Expected the direction minimize or maximize, got {wrong[0]}.")
+        raise ConfigError(
+            f"Expected the direction minimize or maximize, got {wrong[0]}. Say hydra.sweeper.direction=maximize."
+        )
     if len(names) == 1 < len(directions):
         names = [f"{names[0]}_{i}" for i in range(len(directions))]
     if len(names) != len(directions):
