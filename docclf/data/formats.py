@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
-DECODER = 7
+DECODER = 8
 _HEAD = 1028  # bytes, in which PDFium looks for the beginning of a PDF file
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*", b"II+", b"MM\0", b"\0\0\0\x0cjP", b"\xff\x4f")
 _MOST_PAGES = 2000  # of one file

@@ -19,8 +19,8 @@ from docclf.data.reading import depth
 RAMP = np.tile(np.linspace(0, 255, 64).astype(np.int64), (64, 1))
 
 
-def png(values: NDArray[Any]) -> bytes:
-    """A PNG file of 16 bits, of shape (h, w) or (h, w, channels)."""
+def png(values: NDArray[Any], transparent: int | None = None) -> bytes:
+    """A PNG file of 16 bits, of shape (h, w) or (h, w, channels), with a grey value that is transparent."""
     height, width = values.shape[:2]
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if values.ndim == 2 else values.shape[2]]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -29,7 +29,18 @@ def png(values: NDArray[Any]) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    hidden = b"" if transparent is None else chunk(b"tRNS", struct.pack(">H", transparent))
+    return head + hidden + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("transparent", "expected"), [(0, 255), (7, 0)])
+def test_transparent_grey_is_white(transparent: int, expected: int, tmp_path: Path) -> None:
+    values = np.full((64, 64), 30_000)
+    values[:32] = 0
+    (tmp_path / "a.png").write_bytes(png(values, transparent))
+    page = read_page(tmp_path / "a.png", 64)
+    assert (page[:30] == expected).all() and (page[34:] == 30_000 >> 8).all()
 
 
 def tiff(values: NDArray[Any], compression: int) -> bytes:

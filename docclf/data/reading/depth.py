@@ -34,6 +34,9 @@ def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
         values = values.view(np.uint32)
     has_sign_bit = is_signed and tags.get(BITSPERSAMPLE, (16,))[0] <= 16  # among those that are looked at
     grey = to_8_bits(values, name, 8 * min(values.itemsize, 2) - has_sign_bit)
+    hidden = image.info.get("transparency")  # of a PNG file, the value of transparent pixels
+    if isinstance(hidden, int) and (seen := values != hidden).any():
+        grey = np.where(seen, grey, np.uint8(255))
     return 255 - grey if tags.get(PHOTOMETRIC_INTERPRETATION) == 0 else grey
 
 
