@@ -90,7 +90,8 @@ def begin_epoch(net: nn.Module, batch_norm: str) -> None:
     """
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     for module in (module for module in net.modules() if isinstance(module, kinds)):
-        if batch_norm == "frozen" or not module.weight.requires_grad:
+        weight = module.weight  # None with affine=False
+        if batch_norm == "frozen" or (weight is not None and not weight.requires_grad):
             module.eval()
         elif batch_norm == "epoch":
             module.reset_running_stats()

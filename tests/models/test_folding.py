@@ -69,6 +69,14 @@ class Shared(nn.Module):
         return sum((norm(self.conv(images)) for norm in self.norms), torch.zeros(()))
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_normalisation_without_scales_is_folded_too(affine: bool) -> None:
+    net = with_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=affine), nn.ReLU()))
+    folded = fold_batch_norm(net, (3, 64, 64))
+    expected, found = outputs(net, folded)
+    assert (norms(net), norms(folded)) == (1, 0) and torch.allclose(found, expected, atol=1e-5)
+
+
 def test_a_net_of_constants_alone_is_looked_at_where_they_are() -> None:
     pixels = Pixels(64).to("meta")  # any device but the CPU
     assert fold_batch_norm(pixels, (3, 64, 64)) is pixels

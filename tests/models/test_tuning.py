@@ -111,6 +111,18 @@ def test_auto_freezes_the_statistics_of_trained_weights_alone(
     assert steps.modes == [{not is_trained}] * 4
 
 
+@pytest.mark.parametrize("batch_norm", ["epoch", "running", "frozen"])
+def test_batch_normalisation_without_scales_is_trained_as_any_other(train: Train, batch_norm: str) -> None:
+    def build(num_classes: int, **_: Any) -> torch.nn.Module:
+        pooled = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, num_classes)]
+        return torch.nn.Sequential(torch.nn.BatchNorm2d(3, affine=False), *pooled)
+
+    model, before, steps = train(net=build, batch_norm=batch_norm)
+    changed = moved(before, model.net.state_dict())
+    assert steps.modes == [{batch_norm != "frozen"}] * 4
+    assert changed == {"3.weight", "3.bias", *(() if batch_norm == "frozen" else [f"0.{key}" for key in STATISTICS])}
+
+
 def test_a_config_of_before_says_it_in_its_own_way() -> None:
     build = partial(PageClassifier, "test_resnet", num_classes=3, image_size=32, optimizer=SGD, scheduler=constant)
     assert [build(epoch_batch_norm=given).batch_norm for given in (True, False)] == ["epoch", "running"]
