@@ -34,6 +34,7 @@ from docclf.models.backbone import make_net, normalisation
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, load_backbone
 from docclf.models.frozen.head import Head
+from docclf.models.memory import be_exact
 from docclf.models.state import write_tensors
 from docclf.safety.permission import allow_options
 from docclf.safety.targets import build_model
@@ -115,6 +116,7 @@ def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:
     Raises:
         DataError: The folder is damaged, or timm does not know the backbone.
     """
+    be_exact()
     try:
         described = read_description(folder)
         require_within_limits(described)

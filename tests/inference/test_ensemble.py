@@ -66,6 +66,12 @@ def test_what_is_loaded_is_what_was_saved(saved: Saved) -> None:
     assert not any(module.training for module in ensemble.modules())
 
 
+def test_a_model_that_is_loaded_has_its_convolutions_in_32_bit(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as torch begins
+    load_ensemble(saved.folder)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_targets_stay_the_text_that_they_were(saved: Saved) -> None:
     described = yaml.safe_load((saved.folder / "model.yaml").read_text(encoding="utf-8"))
     assert described["targets"] == TARGETS and "계약서: 甲" in (saved.folder / "model.yaml").read_text(encoding="utf-8")

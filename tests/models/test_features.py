@@ -52,6 +52,17 @@ def kept(data: PageDataModule) -> list[Path]:
 # What they are
 
 
+def test_convolutions_are_in_32_bit_whether_features_are_in_the_cache_or_not(
+    open_pages: Open, backbone: FrozenBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_pages()
+    for is_cold in (True, False):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as torch begins
+        cache = cache_of(data, backbone)
+        cache.load(data.train_views, ONE)
+        assert not torch.backends.cudnn.allow_tf32 and was_computed(cache) is is_cold
+
+
 def test_features_are_the_last_ones_the_stages_means_and_the_aspect_of_each_view(
     open_pages: Open, backbone: FrozenBackbone, weights_file: Path
 ) -> None:

@@ -90,3 +90,11 @@ def test_a_search_refuses_several_devices_and_names_what_does_it(
 def test_no_more_processes_are_started_than_there_are_cores() -> None:
     with pytest.raises(ConfigError, match=r"at most the number of cores, \d+, got 100000. Say trainer.devices=\d"):
         make_trainer(accelerator="cpu", devices=100_000)
+
+
+def test_a_training_has_its_convolutions_in_32_bit_whatever_the_process_did_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as torch begins
+    make_trainer(accelerator="cpu", max_epochs=1, logger=False)
+    assert not torch.backends.cudnn.allow_tf32

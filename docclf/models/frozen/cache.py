@@ -19,6 +19,7 @@ from docclf.data.cache.store import load_array, remember
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, log_aspects
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
+from docclf.models.memory import be_exact
 
 # Raised when the same pages would give other numbers than before.
 _VERSION = 2
@@ -67,6 +68,7 @@ class FeatureCache:
         cache_dir: Path | None = None,
         limit_gb: float = 20.0,
     ) -> None:
+        be_exact()
         self.backbone, self._device = backbone, device
         self._places: dict[str, Any] = {"cache_dir": cache_dir, "limit_gb": limit_gb}
         self.is_wanted: Callable[[], bool] = lambda: True

@@ -237,6 +237,4 @@ def load_backbone(name: str, image_size: int, channels: int, file: Path | None) 
 
 
 def _frozen(net: Any, channels: int) -> PooledStages:
-    # GPUs would compute convolutions with 10 bits of a mantissa: features of a head are to be the same on every device.
-    torch.backends.cudnn.allow_tf32 = False
     return PooledStages(net, channels).eval().requires_grad_(False).to(memory_format=torch.channels_last)
