@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from docclf.data.augment.batch import BatchAugment, resize
+from docclf.data.cache.decoded import load_pages
 from docclf.data.module import PageDataModule
 from docclf.data.pages import read_csv
 
@@ -105,6 +107,22 @@ def test_without_geometry_a_view_is_the_page_in_its_proportions() -> None:
 
 
 # In batches
+
+
+@pytest.mark.parametrize("size", [(1, 25_000), (25_000, 1)])
+@pytest.mark.parametrize("augment", [BatchAugment(), BatchAugment(quarter_turns=1.0)])
+def test_a_page_of_one_row_or_column_is_a_line_on_white(
+    tmp_path: Path, size: tuple[int, int], augment: BatchAugment
+) -> None:
+    Image.new("L", size, 0).save(tmp_path / "line.png")
+    for _ in range(2):  # decoded, and from the cache
+        pages = load_pages([tmp_path / "line.png"], 64, tmp_path / "cache")
+    assert pages.problems == {} and pages.aspects[0] > 0
+    aspects = torch.from_numpy(pages.aspects)
+    (plain,) = resize(torch.from_numpy(pages.images.copy()), 64, aspects)
+    assert int((plain[0] == 0).sum()) == 64 and int((plain[0] == 1).sum()) == 64 * 63
+    (image,), turned = augment.view(torch.from_numpy(pages.images.copy()), 64, aspects, letterbox=True)
+    assert bool(torch.isfinite(image).all() and torch.isfinite(turned).all()) and float(image.mean()) > 0.9
 
 
 @pytest.mark.parametrize("fit", ["squeeze", "letterbox"])

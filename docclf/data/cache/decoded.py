@@ -23,6 +23,7 @@ from docclf.data.formats import DECODER, GREY_SIDE, has_more_pages, quiet_decode
 from docclf.data.reading.problems import reason
 
 _BLOCK = 256  # pages of 64 kB
+_LEAST_ASPECT = 1e-4  # of a page of 1 x 25,000 pixels, 0.00004 is kept as 0
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
@@ -95,7 +96,8 @@ def load_pages(
         decode = functools.partial(_build, paths, numbers, shape, target)
         images, note = open_array(target, shape, decode, limit_gb=limit_gb, is_final=_is_final)
     problems = {int(index): text for index, text in note["problems"].items()}
-    aspects, hashes = np.array(note["aspects"], np.float32), read_hashes(note["hashes"])
+    aspects = np.maximum(np.array(note["aspects"], np.float32), np.float32(_LEAST_ASPECT))
+    hashes = read_hashes(note["hashes"])
     return DecodedPages(images, aspects, digests, hashes, problems, note["several"])
 
 
