@@ -76,7 +76,7 @@ def test_a_new_time_of_change_alone_decodes_nothing(paths: list[Path], cache: Pa
     assert arrays(cache) == written
 
 
-@pytest.mark.parametrize("what", ["time", "inode", "size"])
+@pytest.mark.parametrize("what", ["time", "inode", "size", "content alone"])
 def test_a_changed_file_is_decoded_anew(paths: list[Path], cache: Path, what: str) -> None:
     load_pages(paths, 16, cache)
     bitmap = paths[3]
@@ -92,7 +92,7 @@ def test_a_changed_file_is_decoded_anew(paths: list[Path], cache: Path, what: st
         "inode": now.st_ino != before.st_ino,
         "size": now.st_size != before.st_size,
     }
-    assert [key for key, value in differs.items() if value] == [what]
+    assert [key for key, value in differs.items() if value] == [key for key in differs if key == what]
     assert load_pages(paths, 16, cache).images[3].min() == 255
     assert len(arrays(cache)) == 2
 

@@ -45,6 +45,17 @@ def test_it_gets_the_one_that_it_has(opened: Callable[..., DataSet]) -> None:
     assert opened(near_duplicates=10) is not first
 
 
+def test_it_gets_the_same_where_another_process_has_used_the_decoded_pages(
+    opened: Callable[..., DataSet], tmp_path: Path
+) -> None:
+    first = opened()
+    (array,) = (tmp_path / "cache").glob("pages-*.npy")
+    before = array.stat()
+    time.sleep(0.02)
+    os.utime(array, ns=(time.time_ns(), before.st_mtime_ns))
+    assert array.stat().st_ctime_ns != before.st_ctime_ns and opened() is first
+
+
 @pytest.mark.parametrize("changed", ["content", "new page", "page gone", "decoded pages gone"])
 def test_but_not_where_a_file_has_changed(opened: Callable[..., DataSet], tmp_path: Path, changed: str) -> None:
     first, page = opened(), tmp_path / "pages" / "a" / "1.png"
@@ -60,6 +71,23 @@ def test_but_not_where_a_file_has_changed(opened: Callable[..., DataSet], tmp_pa
     assert again is not first
     assert (again.fingerprint == first.fingerprint) == (changed == "decoded pages gone")
     assert again.train_images[range(1)].mean() == {"content": 250, "page gone": 60}.get(changed, 0)
+
+
+def test_nor_where_a_tool_put_the_time_of_change_back(opened: Callable[..., DataSet], tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "a" / "1.png"
+
+    def write(grey: int) -> os.stat_result:
+        Image.new("L", (20, 20), grey).save(page)
+        page.write_bytes(page.read_bytes().ljust(200, b"\0"))
+        os.utime(page, (1e9, 1e9))
+        return page.stat()
+
+    before, first = write(0), opened()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
+    after = write(250)
+    assert (before.st_size, before.st_mtime_ns, before.st_ino) == (after.st_size, after.st_mtime_ns, after.st_ino)
+    again = opened()
+    assert first.train_images[range(1)].mean() == 0 and again.train_images[range(1)].mean() == 250
 
 
 def test_nor_where_a_file_changed_a_moment_ago(opened: Callable[..., DataSet], tmp_path: Path) -> None:

@@ -33,12 +33,15 @@ def content_digests(paths: Sequence[Path], folder: Path) -> list[str]:
 
 
 def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
-    """Files are read only where size, time of change or inode are not those of the last time."""
+    """Files are read only where size, a time of change or inode are not those of the last time.
+
+    Of the two times tools can set one, and leave it as it was; the other one, of the inode, they cannot.
+    """
     # A name may hold bytes that are not UTF-8, and a file with several pages stands here several times.
     keys = [str(path.absolute()).encode(errors="backslashreplace").decode() for path in paths]
     files = dict(zip(keys, paths, strict=True))
     stats = {key: stat_of(path) for key, path in files.items()}
-    marks = {key: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for key, stat in stats.items() if stat}
+    marks = {key: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for key, stat in stats.items() if stat}
     with closing(sqlite3.connect(file, timeout=60, factory=Connection)) as database:
         database.execute("CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, mark TEXT, digest TEXT)")
         known: dict[str, tuple[str, str]] = {}

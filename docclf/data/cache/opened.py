@@ -21,8 +21,8 @@ _MOST = 8
 _SETTLED_NS = 2_000_000_000
 
 
-# Of each file and folder the time of change, size and inode; None where it is not there.
-_Marks = dict[str, tuple[int, int, int] | None]
+# Of each file and folder both times of change, size and inode; None where it is not there.
+_Marks = dict[str, tuple[int, int, int, int] | None]
 _opened: OrderedDict[str, tuple[DataSet, _Marks]] = OrderedDict()  # by key, each with what it depends on
 
 
@@ -70,11 +70,13 @@ def files_of(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) 
 
 
 def _marks(paths: Iterable[str]) -> _Marks:
-    def mark(path: str) -> tuple[int, int, int] | None:
+    def mark(path: str) -> tuple[int, int, int, int] | None:
         try:
             stat = os.stat(path)  # noqa: PTH116  # of thousands of files, for every trial
         except OSError:
             return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        # Whoever uses decoded pages changes the inode, see `docclf.data.cache.store.open_array`, and not the pages.
+        of_inode = 0 if path.endswith(".npy") else stat.st_ctime_ns
+        return stat.st_mtime_ns, of_inode, stat.st_size, stat.st_ino
 
     return {path: mark(path) for path in paths}
