@@ -1,6 +1,7 @@
 """Validation pages are changed the same way in every epoch and trial, and nothing else is changed by that."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,18 @@ def test_the_same_pages_get_the_same_changes_in_every_epoch_and_trial(pages_root
     changes = (torch.cat(first) - plain).flatten(1)
     assert changes.abs().amax(dim=1).min() > 1e-3
     assert len(torch.unique(changes, dim=0)) == 12, "each page in its own way"
+
+
+def test_views_in_colour_and_in_grey_are_kept_beside_each_other(
+    pages_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):  # drawn, and from the cache
+        for channels in (1, 3):
+            options: dict[str, Any] = {"channels": channels, "cache_dir": tmp_path / "cache", "image_size": 32}
+            worn = BatchAugment(**WORN)
+            data = PageDataModule(str(pages_root), reader=read_csv, augment=None, validation_augment=worn, **options)
+            assert data.validation_views.images.array.shape == (24, 32, 32, channels)
+    assert "damaged" not in caplog.text and len(list((tmp_path / "cache").glob("views-*.npy"))) == 2
 
 
 @pytest.mark.slow

@@ -47,7 +47,8 @@ class PageViews:
     def identity(self) -> str:
         """Says all that these views depend on."""
         changed = f"{self.augment.identity} seed {self.seed}" if self.augment is not None else "as they are"
-        decoded = self.images.array.shape[1]
+        side, channels = self.images.array.shape[2:]
+        decoded = side if channels == 3 else f"{side} {channels}ch"
         return f"{_VERSION} {DECODER} {self.digest} {decoded} to {self.image_size} letterbox {self.letterbox} {changed}"
 
     def __call__(self, rows: NDArray[np.int64], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
