@@ -58,7 +58,8 @@ class PageClassifier(pl.LightningModule):
         epoch_batch_norm: What `batch_norm` was called before: True is `epoch`, False `running`.
         net: Makes a net that takes the place of the backbone, see `docclf.models.backbone.make_own_net`; its weights
             count as trained where `pretrained` is True.
-        loss: Mean loss of logits of shape (n, num_classes) and class indices of shape (n,); None for cross-entropy.
+        loss: Mean loss of logits of shape (n, num_classes) and class indices of shape (n,), or, with mixup or cutmix,
+            probabilities of shape (n, num_classes); None for cross-entropy.
         optimizer: Makes the optimizer from parameter groups.
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 

@@ -125,6 +125,26 @@ def test_pages_are_augmented_in_training_alone(pages_root: Path) -> None:
         assert {image.contiguous().numpy().tobytes() in plain[label] for image, label in pages} == {expected}
 
 
+@pytest.mark.parametrize("mixed", [{}, {"mixup": 1.0}, {"cutmix": 1.0}], ids=str)
+def test_a_loss_of_one_s_own_gets_class_indices_or_of_mixed_pages_probabilities(
+    pages_root: Path, mixed: dict[str, float]
+) -> None:
+    given: list[torch.Tensor] = []
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        given.append(labels)
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    data = module(pages_root, augment=BatchAugment(**mixed), batch_size=8)
+    data.use_split(np.arange(0, 24, 2), np.arange(1, 24, 2))
+    options: dict[str, Any] = {"optimizer": torch.optim.AdamW, "scheduler": constant, "loss": loss}
+    classifier = PageClassifier("test_resnet", num_classes=3, image_size=32, **options)
+    make_trainer(accelerator="cpu", max_epochs=1, logger=False).fit(classifier, datamodule=data)
+    assert {(labels.ndim, labels.is_floating_point()) for labels in given} == {(2, True) if mixed else (1, False)}
+    if mixed:
+        assert torch.allclose(torch.cat(given).sum(dim=1), torch.ones(12)) and torch.cat(given).shape[1] == 3
+
+
 def test_validation_batches_respect_the_cap(pages_root: Path) -> None:
     data = module(pages_root)
     data.max_batch_size = 3
