@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from docclf.data.cache import store
 from docclf.data.cache.decoded import DecodedPages, cache_size, load_pages
 from docclf.data.cache.store import default_cache_dir
+from docclf.files import lock
 
 OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
 
@@ -185,6 +187,21 @@ def test_a_damaged_list_of_contents_is_noticed_and_begun_anew(
     caplog.clear()
     load_pages(paths, 16, cache)
     assert caplog.text == "" and arrays(cache) == written
+
+
+def test_a_damaged_list_of_contents_that_another_process_has_begun_anew_is_left_as_it_is(
+    paths: list[Path], cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, listed = load_pages(paths, 16, cache), cache / "contents.db"
+    sound = listed.rename(tmp_path / "contents.db")
+    listed.write_bytes(b"no database" * 1000)
+    with ThreadPoolExecutor(1) as pool:
+        with lock(cache / "contents.lock"):  # as the other process has it
+            waiting = pool.submit(load_pages, paths, 16, cache)
+            time.sleep(0.5)
+            inode = sound.rename(listed).stat().st_ino
+        assert same(waiting.result(), first)
+    assert listed.stat().st_ino == inode and caplog.text == ""
 
 
 def test_an_array_is_checked_once_a_process_for_each_state_of_it(paths: list[Path], cache: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from docclf.files import lock
 from docclf.safety.sqlite import Connection
 
 log = logging.getLogger(__name__)
@@ -22,14 +23,25 @@ _UNREADABLE = "unreadable"
 
 def content_digests(paths: Sequence[Path], folder: Path) -> list[str]:
     """A hash of what each file holds, kept in `contents.db`, which is begun anew if it is damaged."""
+    database = folder / "contents.db"
     try:
-        return _look_up(paths, folder / "contents.db")
+        return _look_up(paths, database)
     except sqlite3.OperationalError:  # it cannot be written
         raise
+    except sqlite3.DatabaseError:
+        with lock(folder / "contents.lock"):
+            return _look_up_anew(paths, database)
+
+
+def _look_up_anew(paths: Sequence[Path], database: Path) -> list[str]:
+    try:
+        return _look_up(paths, database)  # another process may have begun it anew since
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError as error:
-        log.warning(f"The cache {folder / 'contents.db'} is damaged, reading all files again: {error}")
-        (folder / "contents.db").unlink()
-        return _look_up(paths, folder / "contents.db")
+        log.warning(f"The cache {database} is damaged, reading all files again: {error}")
+        database.unlink(missing_ok=True)
+        return _look_up(paths, database)
 
 
 def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
