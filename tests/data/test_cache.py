@@ -5,8 +5,10 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 
 from docclf.data.cache import store
 from docclf.data.cache.decoded import DecodedPages, cache_size, load_pages
-from docclf.data.cache.store import default_cache_dir
+from docclf.data.cache.store import default_cache_dir, finish, open_array
 from docclf.files import lock
 
 OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
@@ -39,6 +41,12 @@ def cache(tmp_path: Path) -> Path:
 def arrays(cache: Path) -> dict[str, int]:
     """Decoded arrays and their inodes: an array that was decoded again has another one."""
     return {path.name: path.stat().st_ino for path in cache.glob("pages-*.npy")}
+
+
+def unused(cache: Path) -> None:
+    """Have it that nobody has used an array since yesterday; the times of change stay."""
+    for path in cache.glob("*.npy"):
+        os.utime(path, ns=(time.time_ns() - 24 * 3600 * 10**9, path.stat().st_mtime_ns))
 
 
 def same(a: DecodedPages, b: DecodedPages) -> bool:
@@ -223,10 +231,13 @@ def test_the_array_that_was_not_used_for_longest_goes_first_and_never_the_new_on
 
     for pixels in (16, 24, 32):
         load_pages(paths, pixels, cache)
-    load_pages(paths, 16, cache)  # used again
+    unused(cache)
+    for pixels in (32, 16):
+        load_pages(paths, pixels, cache)  # used again
     limit = (size(16) + size(32) + 5 * 40 * 40 * 3 + 1000) / 1e9
     load_pages(paths, 40, cache, limit_gb=limit)
     assert sorted(name.split("-")[2] for name in arrays(cache)) == ["16px", "32px", "40px"]
+    unused(cache)
     kept = load_pages(paths, 48, cache, limit_gb=0)
     assert [name.split("-")[2] for name in arrays(cache)] == ["48px"]
     assert [path.suffix for path in cache.glob("pages-*.json")] == [".json"], "and its note"
@@ -236,8 +247,56 @@ def test_the_array_that_was_not_used_for_longest_goes_first_and_never_the_new_on
 def test_an_array_that_is_removed_stays_with_those_who_have_it(paths: list[Path], cache: Path) -> None:
     pages = load_pages(paths, 16, cache).images
     copy = pages.copy()
+    unused(cache)
     load_pages(paths, 24, cache, limit_gb=0)
     assert len(arrays(cache)) == 1 and np.array_equal(pages, copy)
+
+
+def test_arrays_in_use_stay_beyond_the_limit_and_it_is_said_once_what_they_need(
+    paths: list[Path], cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_pages(paths, 16, cache)
+    unused(cache)
+    limit = 12_000 / 1e9  # of 24 pixels one fits, of 24 and 32 not both
+    for _ in range(3):
+        for pixels in (24, 32):
+            load_pages(paths, pixels, cache, limit_gb=limit)
+    assert sorted(name.split("-")[2] for name in arrays(cache)) == ["24px", "32px"]
+    assert len(caplog.messages) == 1 and caplog.messages[0].startswith(f"The cache {cache} has 0 MB that were used")
+    assert "more than data.cache_gb=1.2e-05. Say data.cache_gb=1, or" in caplog.text
+
+
+def test_arrays_in_use_go_where_the_disk_has_no_room_for_as_much_again(paths: list[Path], cache: Path) -> None:
+    load_pages(paths, 16, cache)
+    array = next(cache.glob("pages-*.npy"))
+    try:
+        os.truncate(array, shutil.disk_usage(cache).free * 2)  # a hole, which takes no room
+    except OSError:
+        pytest.skip("no file may be as large here")
+    load_pages(paths, 24, cache, limit_gb=shutil.disk_usage(cache).free * 1.5 / 1e9)
+    assert [name.split("-")[2] for name in arrays(cache)] == ["24px"]
+
+
+def test_an_array_that_another_process_removes_while_it_is_opened_is_made_again(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.mkdir()
+    target, partial, made = cache / "values-v1.npy", cache / "values-v1.npy.partial", list[int]()
+
+    def make() -> None:
+        np.save(partial.with_suffix(".npy"), np.arange(4))
+        partial.with_suffix(".npy").rename(partial)
+        finish(target, partial, (4,))
+        made.append(4)
+
+    def lose(note: Mapping[str, Any]) -> bool:
+        if len(made) == 1:
+            target.unlink()
+        return True
+
+    open_array(target, (4,), make, limit_gb=1)
+    values, note = open_array(target, (4,), make, limit_gb=1, is_final=lose)
+    assert values.tolist() == [0, 1, 2, 3] and note["shape"] == [4] and made == [4, 4] and caplog.text == ""
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def test_it_gets_the_same_where_another_process_has_used_the_decoded_pages(
     assert array.stat().st_ctime_ns != before.st_ctime_ns and opened() is first
 
 
+def test_its_decoded_pages_count_as_used_then(opened: Callable[..., DataSet], tmp_path: Path) -> None:
+    opened()
+    (array,) = (tmp_path / "cache").glob("pages-*.npy")
+    os.utime(array, ns=(0, array.stat().st_mtime_ns))
+    opened()
+    assert array.stat().st_atime_ns > time.time_ns() - 60 * 10**9
+
+
 @pytest.mark.parametrize("changed", ["content", "new page", "page gone", "decoded pages gone"])
 def test_but_not_where_a_file_has_changed(opened: Callable[..., DataSet], tmp_path: Path, changed: str) -> None:
     first, page = opened(), tmp_path / "pages" / "a" / "1.png"

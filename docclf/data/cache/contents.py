@@ -53,7 +53,7 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
     keys = [str(path.absolute()).encode(errors="backslashreplace").decode() for path in paths]
     files = dict(zip(keys, paths, strict=True))
     stats = {key: stat_of(path) for key, path in files.items()}
-    marks = {key: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for key, stat in stats.items() if stat}
+    marks = {key: _mark(stat) for key, stat in stats.items() if stat}
     with closing(sqlite3.connect(file, timeout=60, factory=Connection)) as database:
         database.execute("CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, mark TEXT, digest TEXT)")
         known: dict[str, tuple[str, str]] = {}
@@ -76,6 +76,10 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
         with database:
             database.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", rows)
     return [new[key] if key in new else known[key][1] for key in keys]
+
+
+def _mark(stat: os.stat_result) -> str:
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
 def stat_of(path: Path) -> os.stat_result | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from docclf.data.cache.store import mark_used
+
 if TYPE_CHECKING:
     from docclf.data.cache.options import DecodeOptions
     from docclf.data.dataset import DataSet
@@ -36,6 +38,9 @@ def find_open(key: str) -> DataSet | None:
     if data is None or _marks(marks) != marks:
         return None
     _opened[key] = data, marks  # the last one that was used
+    for path in filter(_is_array, marks):
+        with suppress(OSError):  # removed just now; who has it mapped keeps it
+            mark_used(Path(path))
     return data
 
 
@@ -69,6 +74,10 @@ def files_of(root: Path, pages: PageSet, data: DataSet, options: DecodeOptions) 
     return {os.path.abspath(path) for path in (root, *beside, *inside, *files, *named, *decoded)}  # noqa: PTH100
 
 
+def _is_array(path: str) -> bool:
+    return path.endswith(".npy")
+
+
 def _marks(paths: Iterable[str]) -> _Marks:
     def mark(path: str) -> tuple[int, int, int, int] | None:
         try:
@@ -76,7 +85,7 @@ def _marks(paths: Iterable[str]) -> _Marks:
         except OSError:
             return None
         # Whoever uses decoded pages changes the inode, see `docclf.data.cache.store.open_array`, and not the pages.
-        of_inode = 0 if path.endswith(".npy") else stat.st_ctime_ns
+        of_inode = 0 if _is_array(path) else stat.st_ctime_ns
         return stat.st_mtime_ns, of_inode, stat.st_size, stat.st_ino
 
     return {path: mark(path) for path in paths}

@@ -1,6 +1,7 @@
 """A folder of arrays and values, each computed once, whole or not there, and shared by every trial and process."""
 
 import functools
+import itertools
 import json
 import logging
 import math
@@ -25,6 +26,9 @@ from docclf.files import lock, replacing
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # pages that are computed at once; results may depend on it
+_RECENT_NS = 6 * 3600 * 10**9  # what was used within so long is taken to be in use
+_MOST_TRIES = 5  # of opening what others remove; one does in most cases
+_told: set[Path] = set()  # of which folders it was said that what is in use is more than their limit
 
 
 def default_cache_dir() -> Path:
@@ -55,20 +59,22 @@ def _note(target: Path) -> Path:
 
 def _is_sound(target: Path, shape: tuple[int, ...], is_final: Callable[[Mapping[str, Any]], bool]) -> bool:
     """Whether an array is there, whole and as it was written; says so if it was damaged."""
-    stat = stat_of(target)
-    if stat is None:
+    with suppress(FileNotFoundError):
+        mark_used(target)  # before reading it, so that no other process thinks of removing it
+    if (stat := stat_of(target)) is None:
         return False
-    _mark_used(target)  # before reading it, so that no other process thinks of removing it
     with suppress(OSError, ValueError):
         note = json.loads(_note(target).read_text(encoding="utf-8"))
         crc = _checksum(target, stat.st_size, stat.st_mtime_ns)
         if isinstance(note, dict) and (note.get("shape"), note.get("crc32")) == (list(shape), crc):
             return is_final(note)
-    log.warning(f"The cache {target} is damaged, decoding its pages again")
+    if target.exists():
+        log.warning(f"The cache {target} is damaged, decoding its pages again")
     return False
 
 
-def _mark_used(target: Path) -> None:
+def mark_used(target: Path) -> None:
+    """Say by the time of access of an array that somebody uses it now, so that others are removed before it."""
     # The time of change stays: it tells whether a process has checked this state of the file.
     os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
 
@@ -98,14 +104,29 @@ def _remove_oldest(folder: Path, kept: Path, limit_gb: float) -> None:
             path.unlink(missing_ok=True)
     # Another process may remove some at the same time.
     found = [(stat.st_atime_ns, stat.st_size, path) for path in folder.glob("*-v*.npy") if (stat := stat_of(path))]
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
+    total, recent = sum(size for _, size, _ in found), time.time_ns() - _RECENT_NS
+    has_room = _has_room(folder, sum(size for used, size, _ in found if used > recent), limit_gb)
+    for used, size, path in sorted(found):
         if total <= limit_gb * 1e9:
             return
-        if path != kept:  # who has it mapped keeps it
+        if path != kept and not (has_room and used > recent):  # who has it mapped keeps it
             total -= size
             for file in (path, _note(path)):
                 file.unlink(missing_ok=True)
+
+
+def _has_room(folder: Path, n_bytes: int, limit_gb: float) -> bool:
+    """Whether arrays in use may stay beyond the limit: where the disk has as much room again. Says once what they take.
+
+    To remove them would have pages decoded again by one trial after the other.
+    """
+    if n_bytes > limit_gb * 1e9 and folder not in _told:
+        _told.add(folder)
+        log.warning(
+            f"The cache {folder} has {_megabytes(n_bytes)} that were used in the last hours, more than "
+            f"data.cache_gb={limit_gb:g}. Say data.cache_gb={math.ceil(n_bytes / 1e9)}, or pages may be decoded again."
+        )
+    return shutil.disk_usage(folder).free > limit_gb * 1e9
 
 
 def open_array(
@@ -123,15 +144,22 @@ def open_array(
     Args:
         target: Its file, in a folder that is there.
         make: Writes the file, with `finish` at last.
-        limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes.
+        limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes; those of the last
+            hours only where the disk has no room for as much again.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
     with counted_once(), lock(target.with_suffix(".lock")):
-        if not _is_sound(target, shape, is_final):
-            make()
-            _remove_oldest(target.parent, target, limit_gb)
-        _mark_used(target)
-        return np.load(target, mmap_mode="r"), json.loads(_note(target).read_text(encoding="utf-8"))
+        tries = itertools.count(1)
+        while True:
+            if not _is_sound(target, shape, is_final):
+                make()
+                _remove_oldest(target.parent, target, limit_gb)
+            try:
+                mark_used(target)
+                return np.load(target, mmap_mode="r"), json.loads(_note(target).read_text(encoding="utf-8"))
+            except FileNotFoundError:  # a process that makes another array has removed this one just now
+                if next(tries) == _MOST_TRIES:
+                    raise
 
 
 def load_array(
