@@ -47,12 +47,7 @@ def split_pages(
         _refuse_or_tell([class_names[label] for label in emptied], rare)
     if split_file is not None:
         given = read_folds(Path(split_file), pages.ids, n_folds, rare)
-        found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
-        if alone := [name for name, folds in found.items() if len(folds) == 1 and min(folds) >= 0]:
-            tell_once(
-                f"{split_file} has all pages of a class in one fold, so that the model which is scored on them has not "
-                f"trained on the class: {some(alone)}. Divide them among the folds."
-            )
+        _tell_of_split(split_file, given, pages, class_names)
         return given
     rows = np.arange(len(pages)) if order is None else order
     groups = pages.groups
@@ -70,6 +65,23 @@ def split_pages(
             f"In training only, and never scored, since there are fewer pages than validation.folds={n_folds}: {shown}."
         )
     return folds
+
+
+def _tell_of_split(file: str | Path, given: NDArray[np.int64], pages: Pages, class_names: Sequence[str]) -> None:
+    found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
+    if alone := [name for name, folds in found.items() if len(folds) == 1 and min(folds) >= 0]:
+        tell_once(
+            f"{file} has all pages of a class in one fold, so that the model which is scored on them has not "
+            f"trained on the class: {some(alone)}. Divide them among the folds."
+        )
+    first: dict[str, int] = {}
+    if divided := {g: row for row, g in enumerate(pages.groups or ()) if given[first.setdefault(g, row)] != given[row]}:
+        (group, row), *_ = divided.items()
+        example = " and ".join(f"{pages.ids[i]} (fold {given[i]})" for i in (first[group], row))
+        tell_once(
+            f"{file} has {len(divided)} groups (near-duplicates are one) in several folds, so that models are scored "
+            f"on pages like those they have trained on: {example}. Give all pages of a group one fold."
+        )
 
 
 def _refuse_or_tell(emptied: list[str], rare: str) -> None:
@@ -108,8 +120,7 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
         raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
     allowed = {str(fold) for fold in range(-1 if rare == "train" else 0, n_folds)}
     given = [next((fold_of[form] for form in _forms(composed(name)) if form in fold_of), "none") for name in ids]
-    lost = [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]
-    if lost:
+    if lost := [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]:
         raise DataError(
             f"Expected a fold from 0 to {n_folds - 1} for every page in {path}, "
             f"got others for {len(lost)} of {len(ids)}: {', '.join(lost[:10])}. Write one for each."
@@ -171,14 +182,13 @@ def assign_folds(
             f"Expected at least 2 classes with {n_folds} pages each for validation.folds={n_folds}, got fewer: there "
             "would be nothing to tell apart. Add pages, or use fewer folds."
         )
-    groups = _taken(groups, ~alone)
     folds = np.full(len(labels), -1, dtype=np.int64)
-    folds[~alone] = _assign(tuple(labels[~alone].tolist()), None if groups is None else tuple(groups), n_folds, seed)
+    folds[~alone] = _assign(tuple(labels[~alone].tolist()), _taken(groups, ~alone), n_folds, seed)
     return folds
 
 
-def _taken(groups: Sequence[str] | None, rows: NDArray[np.bool_]) -> list[str] | None:
-    return None if groups is None else [group for group, row in zip(groups, rows, strict=True) if row]
+def _taken(groups: Sequence[str] | None, rows: NDArray[np.bool_]) -> tuple[str, ...] | None:
+    return None if groups is None else tuple(group for group, row in zip(groups, rows, strict=True) if row)
 
 
 @lru_cache(maxsize=8)  # every trial of a search asks for the same

@@ -168,3 +168,24 @@ def test_a_class_that_no_model_has_trained_on_is_spoken_of(tmp_path: Path, caplo
         split_pages(pages, n_folds=2, seed=0, class_names=NAMES, split_file=tmp_path / "folds.csv", rare=rare)
         assert ("has not trained on the class: 계약서. Divide" in caplog.text) is (folds == [0, 1, 1, 1])
         caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("groups", "folds", "n", "example"),
+    [
+        ("a a b b", [0, 1, 1, 0], 2, f"{IDS[0]} (fold 0) and {IDS[1]} (fold 1)"),
+        ("a b c b", [0, 0, 1, 1], 1, f"{IDS[1]} (fold 0) and {IDS[3]} (fold 1)"),
+        ("a b c b", [0, -1, 1, 1], 1, f"{IDS[1]} (fold -1) and {IDS[3]} (fold 1)"),
+        ("a a b b", [0, 0, 1, 1], 0, ""),
+        ("a a b c", [-1, -1, 0, 1], 0, ""),
+    ],
+)
+def test_groups_that_a_split_divides_are_spoken_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, groups: str, folds: list[int], n: int, example: str
+) -> None:
+    pages = Pages(IDS, [Path(name) for name in IDS], np.array([0, 1, 0, 1]), groups.split())
+    write_folds(tmp_path, IDS, np.array(folds))
+    given = split_pages(pages, n_folds=2, seed=0, class_names=NAMES, split_file=tmp_path / "folds.csv", rare="train")
+    assert given.tolist() == folds
+    assert (f"has {n} groups (near-duplicates are one) in several folds" in caplog.text) is (n > 0)
+    assert ("in several folds" in caplog.text) is (n > 0) and example in caplog.text
