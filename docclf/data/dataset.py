@@ -117,7 +117,9 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     train, test = usable[0].pages, usable[1] if len(usable) > 1 else None
     if options.near_duplicates is not None:
         hashes = np.concatenate([split.hashes for split in usable])
-        pairs = known_pairs(hashes, digests, options.near_duplicates, options.cache_dir)
+        assert train.labels is not None
+        labels = np.append(train.labels, np.full(len(hashes) - len(train), -1))
+        pairs = known_pairs(hashes, digests, options.near_duplicates, options.cache_dir, labels)
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))

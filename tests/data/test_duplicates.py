@@ -20,7 +20,8 @@ from docclf.data.cache.decoded import load_pages
 from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hashes
 from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
 from docclf.data.folds import assign_folds
-from docclf.data.looks.duplicates import merge_groups, similar_pairs
+from docclf.data.looks import duplicates
+from docclf.data.looks.duplicates import known_pairs, merge_groups, similar_pairs
 from docclf.data.looks.measures import thumbnails
 from docclf.data.pages import read_csv
 from docclf.demo import draw_pages
@@ -106,6 +107,52 @@ def test_more_pages_than_a_block_are_compared_with_one_another() -> None:
     pages = np.random.default_rng(0).random((2100, 64, 64), dtype=np.float32)
     pages[2099], pages[1500] = pages[5], pages[1023]
     assert similar_pairs(perceptual_hashes(pages), MAX_BITS) == [(5, 2099), (1023, 1500)]
+
+
+def crowds(random: np.random.Generator) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    """Hashes of 900 pages, of which many are alike or the same, and labels: 300 are test pages."""
+    kinds = np.where(random.random((12, 256)) < 0.5, 1, -1)
+    for near in range(4, 12):  # some in few bits another's, in chains
+        kinds[near] = kinds[near - 4]
+        kinds[near, random.choice(256, 9, replace=False)] *= -1
+    shares = np.array([30, 20, 9, 1, 8, 8, 8, 4, 4, 4, 2, 2])
+    hashes = kinds[random.choice(12, 900, p=shares / shares.sum())]
+    labels = random.choice(3, 900, p=[0.9, 0.08, 0.02])
+    labels[600:] = -1
+    return hashes.astype(np.int8), labels.astype(np.int64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_many_like_pages_few_pairs_say_what_all_pairs_do(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes, labels = crowds(np.random.default_rng(seed))
+    few = similar_pairs(hashes, MAX_BITS, labels)
+    monkeypatch.setattr(duplicates, "_MANY", len(hashes))
+    every = similar_pairs(hashes, MAX_BITS, labels)
+    assert set(few) <= set(every) and few == sorted(few) and len(few) < len(every) / 2
+
+    def told(pairs: list[tuple[int, int]]) -> list[object]:
+        inside, across = [pair for pair in pairs if pair[1] < 600], {b for a, b in pairs if a < 600 <= b}
+        unlike = {page for a, b in inside if labels[a] != labels[b] for page in (a, b)}
+        groups = [
+            np.unique(merge_groups(n, None, some), return_inverse=True) for n, some in ((600, inside), (900, pairs))
+        ]
+        first = [[names.index(name) for name in names] for names in (found[1].tolist() for found in groups)]
+        return [across, unlike, first]
+
+    assert told(few) == told(every)
+
+
+def test_pairs_of_very_many_blank_pages_are_about_as_many_as_these() -> None:
+    hashes = np.ones((20_000, 256), np.int8)
+    assert similar_pairs(hashes, MAX_BITS) == [(0, page) for page in range(1, 20_000)]
+
+
+def test_a_label_that_is_corrected_is_seen_among_many_like_pages(tmp_path: Path) -> None:
+    hashes, digests, labels = np.ones((50, 256), np.int8), [str(i) for i in range(50)], np.zeros(50, np.int64)
+    first = known_pairs(hashes, digests, MAX_BITS, tmp_path, labels)
+    labels[7] = 1
+    again = known_pairs(hashes, digests, MAX_BITS, tmp_path, labels)
+    assert all((min(page, 7), max(page, 7)) in again for page in range(50) if page != 7) and len(first) == 49
 
 
 def test_a_thumbnail_is_the_mean_by_area() -> None:
