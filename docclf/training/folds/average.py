@@ -95,6 +95,8 @@ class FoldAverage(FoldRecorder):
     def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
         """Count a fold that was trained elsewhere as if it were trained here and now.
 
+        Paused within it, the fold is not counted: what goes on finds it whole.
+
         Args:
             candidates: What it may keep, see `docclf.training.folds.recorder.FoldRecorder.state_dict`.
         """
@@ -103,12 +105,15 @@ class FoldAverage(FoldRecorder):
         self.candidates = {
             kind: Candidate(one.scores if kind == HEAD else [], clean=one.clean) for kind, one in found.items()
         }
-        for epoch in range(len(found[NET].scores)):
+        n_epochs = len(found[NET].scores)
+        for epoch in range(n_epochs):
             for kind in found.keys() - {HEAD}:
                 self.candidates[kind].scores.append(found[kind].scores[epoch])
             self._report_epoch()
             if self.stopped is not None:
                 break
+        if self.stopped == "paused" and self.n_epochs < n_epochs:
+            return
         for kind, one in found.items():
             self.candidates[kind].probabilities = one.probabilities
         self._finish(seconds)

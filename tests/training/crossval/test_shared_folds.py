@@ -118,6 +118,20 @@ def test_a_run_is_pruned_where_it_would_have_been(shared: Shared, slow: Any, ste
     assert result.stopped == "pruned" and result.scores == alone.scores and result.epochs == alone.epochs
 
 
+@pytest.mark.parametrize("step", [1, *slowly(0, 2, 3, 7)])
+def test_a_run_that_pauses_in_a_fold_of_a_helper_comes_to_the_same(shared: Shared, slow: Any, step: int) -> None:
+    shared.open()
+    shared.help()
+    shared.trained.clear()
+    paused = slow.folds.Recorder(pause_at=step)
+    result = shared.run(paused)
+    assert result.stopped == "paused" and [at for at, _ in paused.reports] == list(range(step + 1))
+    assert len(result.folds) == (step + 1) // 3, "none in part"
+    trial = slow.folds.Recorder()
+    slow.require_same(shared.run(trial), trial)
+    assert shared.trained == []
+
+
 @pytest.mark.slow
 def test_a_run_whose_next_fold_another_process_has_goes_on_with_the_one_after(shared: Shared, slow: Any) -> None:
     shared.open()
