@@ -18,7 +18,7 @@ from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.replay import from_elsewhere, replayable
+from docclf.results.study.replay import from_elsewhere, given_overrides, replayable
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
@@ -28,6 +28,7 @@ from docclf.results.team.joining import join
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
+from docclf.safety.interpolations import escape_interpolations
 from docclf.safety.sqlite import Connection
 from docclf.sweeper.space.grammar import typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
@@ -194,7 +195,8 @@ class _Merge:
         places: dict[str, Any] = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
         places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
         if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
-            places["hydra.overrides.task"] = from_elsewhere(map(str, config.hydra.overrides.task), cwd)
+            here = from_elsewhere(given_overrides(config, "task"), cwd)
+            places["hydra.overrides.task"] = list(map(escape_interpolations, here))
         places |= {"study_name": self.out.name} if "study_name" in config else {}
         places |= {"search.storage": None} if OmegaConf.select(config, "search") is not None else {}
         for key, value in places.items():
@@ -206,7 +208,7 @@ class _Merge:
         """The command that searches on, that of the first study under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
             return []
-        given = replayable([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
+        given = replayable(given_overrides(config, "task", "hydra"))
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
         total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
