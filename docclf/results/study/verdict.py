@@ -163,11 +163,9 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         best: The best trial by the search's own scores.
         floors: On the best trial's folds.
     """
-    from docclf.sweeper.study.attributes import ROLE
-    from docclf.sweeper.study.trials import folder_number
+    from docclf.sweeper.study.trials import baseline_of, folder_number
 
-    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state.name == "COMPLETE"), None)
-    roles = {"winner": best, "baseline": baseline}
+    roles = {"winner": best, "baseline": baseline_of(trials)}
     return {
         "verdict": f"trial {best.number} is the best by the scores of the search, on the folds that it was chosen by",
         "beats_baseline": False,
