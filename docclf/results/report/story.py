@@ -97,11 +97,12 @@ def _without_result(subject: Subject, running: int) -> Headline:
     return Headline("No trial came to its end", "", "bad")
 
 
-def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
+def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
     """The figures of the first screen.
 
     Args:
         links: Trial number to the address of its page.
+        finals: Finalist's number to that of its.
     """
     counts = [(n, word) for state, word in WORDS.items() if (n := subject.count(state))]
     interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in subject.trials)
@@ -122,7 +123,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
         "is_running": subject.count(TrialState.RUNNING) > 0,
         "climb": climb(subject),
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
-        "finalists": [_finalist(subject, trial) for trial in subject.finalists],
+        "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),
         "team": _team(subject, links),
         "front": _front(subject, links),
@@ -159,8 +160,7 @@ def interval(difference: Difference | None) -> dict[str, Any] | None:
     return {"zero": zero, "low": low, "width": high - low, "value": value, "high": high, "texts": texts}
 
 
-def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
-    folder = subject.folder / "finalists" / str(trial.number) if subject.folder else None
+def _finalist(subject: Subject, trial: FrozenTrial, finals: Mapping[int, str]) -> dict[str, Any]:
     folds = trial.user_attrs.get("folds")
     first = None if trial.user_attrs.get(REFERENCE, MEMBER) != MEMBER else subject.trials[source_number(trial)].value
     return {
@@ -171,7 +171,7 @@ def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
         "before": first,
         "value": trial.value,
         "folds": folds if isinstance(folds, list) else [],
-        "link": f"finalists/{trial.number}/index.html" if folder is not None and folder.is_dir() else "",
+        "link": finals.get(trial.number, ""),
         "wins": subject.verdict is not None and trial.number == subject.verdict.exported.number,
     }
 

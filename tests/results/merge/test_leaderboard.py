@@ -161,7 +161,7 @@ def test_where_some_were_not_scored_again_alike_the_search_decides(
         assert [row["rescored"] for row in csv.DictReader(file)][:3] == ["0.1", "", "0.45"]
     subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
     assert headline(subject).text == "Trial 3 is the best: macro_f1 0.900", "as best/ has it"
-    assert [row["number"] for row in tell_subject(subject, {})["team"]][:2] == [3, 4]
+    assert [row["number"] for row in tell_subject(subject, {}, {})["team"]][:2] == [3, 4]
 
 
 def test_of_several_objectives_the_front_is_exported(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_scores_that_cannot_be_compared_are_refused_and_marked_anyway(
     assert "best, by the score of the search: hostc, study search, trial 1: 0.5" in text
     subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
     assert "Trial 4 is the best: macro_f1 0.500" in headline(subject).text
-    assert [row["number"] for row in tell_subject(subject, {})["team"]] == [4, 1, 0]
+    assert [row["number"] for row in tell_subject(subject, {}, {})["team"]] == [4, 1, 0]
     sweep = {"sweep": {"dir": "team"}, "runtime": {"cwd": "."}, "sweeper": {"storage": None, "study_name": "team"}}
     (tmp_path / "team" / "multirun.yaml").write_text(yaml.safe_dump({"hydra": sweep}), encoding="utf-8")
     assert SearchResult(tmp_path / "team", tmp_path, {}).best_value == 0.5
@@ -151,7 +151,7 @@ def test_scores_that_cannot_be_compared_are_not_on_the_pareto_front(tmp_path: Pa
     assert {path.name for path in (out / "best").iterdir()} == {"0", "3"}
     subject = read_subject(load(out), out)
     assert headline(subject).text == "2 trials are on the Pareto front"
-    assert [number for number, _, _ in tell_subject(subject, {})["front"]] == [3, 0]
+    assert [number for number, _, _ in tell_subject(subject, {}, {})["front"]] == [3, 0]
 
 
 def test_a_study_of_another_program_needs_anyway(make: Make, tmp_path: Path) -> None:
