@@ -48,7 +48,9 @@ class SearchResult:
     @property
     def best_value(self) -> float:
         """Best score of the search, by which finalists are chosen; `verdict` has what they score on other folds."""
-        return self.study.best_value
+        from docclf.results.study.studies import best_value
+
+        return best_value(self.study)
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,7 @@ def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[Doccl
     if process.returncode:
         raise error(f"docclf.{name} ended with exit code {process.returncode}:\n{''.join(last)}")
     if not written:
-        raise error(
-            f"Expected docclf.{name} to write something, got {shlex.join(arguments)}, with which it writes nothing."
-        )
+        raise error(f"Expected docclf.{name} to write something, got {shlex.join(typed)}, which writes nothing.")
     return Path(written)
 
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DataError
+from docclf.safety.permission import allow_options
 from docclf.safety.untrusted import inside
 
 if TYPE_CHECKING:
     from docclf.results.reading import Run
 
 _AFTER = "outputs/corrected"
+_RELATIVE = ("data.exclude", "model.checkpoint_path")
 _DESCRIPTION = """\
 Open a page with the labels of a run that look wrong: keep, relabel or drop each, by keyboard. Every
 decision is written at once to a CSV file with the columns ID, old, new, who and when, which
@@ -98,12 +100,14 @@ def _root(options: argparse.Namespace, found: Run) -> Path:
 
 def _file(options: argparse.Namespace, found: Run) -> Path:
     """Where decisions go. Those that the run was trained with stand in another file, which is to grow."""
+    from docclf.results.report.predictions import path_of
+
     file: Path = options.file or inside(options.run, "corrections.csv")
     if file.is_dir():
         place = shlex.quote(str(file / "corrections.csv"))
         raise ConfigError(f"Expected the name of a file in --file, got the folder {file}. Say --file {place}")
     if options.file is None and found.data.get("corrections") and not file.exists():
-        used = found.resolved.get("data.corrections", "FILE")
+        used = str(path_of(found, "data.corrections") or "FILE")
         raise ConfigError(
             f"Expected the file of corrections that {found.folder} was trained with, so that it grows, got none. "
             f"Say python -m docclf.labels {shlex.quote(str(options.run))} --file {shlex.quote(used)}"
@@ -119,12 +123,18 @@ def next_steps(found: Run, root: Path, file: Path) -> list[str]:
         root: Folder of its pages.
         file: The corrections.
     """
+    from docclf.results.report.predictions import path_of
     from docclf.sweeper.space.grammar import typed
 
     folder = found.folder.absolute()
     config = folder if (folder / "config.yaml").is_file() else folder / ".hydra"
     paths = {"data.root": root.absolute(), "data.corrections": file, "validation.split_file": folder / "folds.csv"}
-    command = [f"python -m docclf.train --config-dir {shlex.quote(str(config))} --config-name config"]
+    for key in _RELATIVE:  # to the folder that the run was started in
+        path = path_of(found, key)
+        if path is not None and path.exists() and path != Path(found.resolved[key]).resolve():
+            paths[key] = path
+    train = f"python -m docclf.train --config-dir {shlex.quote(str(config))} --config-name config"
+    command = [f"{train}{allow_options()}"]
     command += [typed(key, str(path)) for key, path in paths.items()]
     command += [f"validation.folds={found.n_folds}", f"hydra.run.dir={_AFTER}"]
     return [" ".join(command), shlex.join(["python", "-m", "docclf.compare", str(folder), _AFTER])]

@@ -10,12 +10,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name
-from docclf.safety.untrusted import is_inside, plain, reading
+from docclf.safety.untrusted import is_inside, reading
 from docclf.sweeper.storage.passwords import hide_password
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _report(options: argparse.Namespace) -> Path:
             study,
             folder,
             objectives=_objectives(config) if config is not None else None,
-            command=_command(study, config) if config is not None else None,
+            command=_command(study, folder, config) if folder is not None and config is not None else None,
             read_page=read_thumbnail,
             pages=options.pages,
             output=options.output,
@@ -124,19 +124,25 @@ def _objectives(config: DictConfig) -> list[str] | None:
         return None
 
 
-def _command(study: optuna.Study, config: DictConfig) -> TypedCommand | None:
-    """The command of a search of docclf; None where it is another application's."""
+def _command(study: optuna.Study, folder: Path, config: DictConfig) -> TypedCommand | None:
+    """The command of a search of docclf, to be typed here; None where it is another application's.
+
+    Python starts what lies in the folder where it is typed, so that is never one that the search's folder names.
+    """
     from omegaconf import OmegaConf
 
-    from docclf.results.study.replay import replayable
+    from docclf.results.study.replay import from_elsewhere, given_overrides, replayable
     from docclf.results.study.summary import larger_limits
     from docclf.sweeper.screen.progress import TypedCommand
+    from docclf.sweeper.space.grammar import encode, to_text
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return None
-    given: Any = OmegaConf.select(config, "hydra.overrides.task") or []
-    arguments = ["-m", "docclf.train", "-m", *replayable(given)]
-    return TypedCommand(plain(str(config.hydra.runtime.cwd)), arguments, larger_limits(study, config))
+    given, more = replayable(given_overrides(config, "task")), larger_limits(study, config)
+    if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
+        given = from_elsewhere(given, cwd)
+        more = [f"hydra.sweep.dir={to_text(encode(str(folder.absolute())))}", *more]
+    return TypedCommand(str(Path.cwd()), ["-m", "docclf.train", "-m", *given], more)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,6 +65,12 @@ def test_a_search_that_fails_raises_what_it_printed(tmp_path: Path, capsys: Any)
     assert "data.rot" in capsys.readouterr().out
 
 
+def test_a_command_that_writes_nothing_is_told_without_passwords(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"storage=postgresql://me@host/x, which writes nothing") as caught:
+        docclf.search(["--help", "search.storage=postgresql://me:s3cret@host/x"], cwd=tmp_path)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_a_configuration_is_trained_and_predicts(pages_root: Path, tmp_path: Path) -> None:
     given = [text for text in SMALL if not text.startswith("hydra")]

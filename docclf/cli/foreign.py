@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
+from docclf.safety.interpolations import unsafe_interpolation
 from docclf.safety.permission import VARIABLE, allowed, is_listed
-from docclf.safety.untrusted import inside, read_yaml, require_whole, unsafe_interpolation
+from docclf.safety.untrusted import inside, read_yaml, require_whole
 
 # Hydra sets these itself.
 _OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")

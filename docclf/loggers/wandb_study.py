@@ -23,7 +23,7 @@ from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.storage.ownership import is_for_another
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED
 from docclf.sweeper.study.record import plain_params
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.trials import loss, may_win
 
 # Kind of an artifact to its files in the search's folder.
 _ARTIFACTS = {
@@ -112,9 +112,8 @@ def history(subject: Subject) -> Iterator[dict[str, Any]]:
     for trial in sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number)):
         row = {"trial": trial.number, "state": _state(trial), **_values(subject, trial)}
         if len(subject.directions) == 1:
-            fits = trial.state.name == "COMPLETE" and all(excess <= 0 for excess in trial.constraints.values())
             direction = subject.directions[0]
-            if fits and (best is None or loss(trial.values[0], direction) < loss(best, direction)):
+            if may_win(trial) and (best is None or loss(trial.values[0], direction) < loss(best, direction)):
                 best = trial.values[0]
             row |= {"best_value": best} if best is not None else {}
         if trial.duration is not None:

@@ -92,9 +92,10 @@ def header_of(
         "versions": versions(),
         "commit": git_commit(),
         "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
-        **({"train": train} if train else {}),
     }
-    return "".join(f"# {key}: {value}\n" for key, value in facts.items())
+    lines = {key: one_line(str(value)) for key, value in facts.items()}
+    lines |= {"train": " ".join(train.splitlines())} if train else {}  # in which each blank may be one of a path
+    return "".join(f"# {key}: {text}\n" for key, text in lines.items())
 
 
 def _spread(folds: list[float]) -> str:

@@ -17,13 +17,9 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from docclf.errors import DataError, DocclfError
+from docclf.safety.interpolations import escape_interpolations, unsafe_interpolation
 
 log = logging.getLogger(__name__)
-
-# Resolvers that neither read the environment nor run anything.
-_RESOLVERS = ("oc.select:", "docclf.larger:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
-_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
-_NODE = re.compile(r"\.*[\w.\[\]-]+\}")
 
 _OF_WANDB = re.compile(r"((finalists/)?\d+/)?wandb")  # in the folder of a search
 
@@ -141,7 +137,7 @@ def without_environment(config: DictConfig | ListConfig) -> DictConfig | ListCon
 
 
 def _harmless(value: Any) -> Any:
-    return value.replace("${", "\\${") if isinstance(value, str) and unsafe_interpolation(value) else value
+    return escape_interpolations(value) if isinstance(value, str) and unsafe_interpolation(value) else value
 
 
 def change_each(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -155,20 +151,6 @@ def change_each(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, list | tuple):
         return [change_each(child, change) for child in value]
     return change(value)
-
-
-def unsafe_interpolation(text: str) -> str:
-    """The first interpolation of a text that is neither of a key nor by a harmless resolver; empty without one.
-
-    >>> unsafe_interpolation("${oc.env:HOME}"), unsafe_interpolation("${b.c} ${oc.select:d,e}")
-    ('${oc.env:HOME}', '')
-    >>> unsafe_interpolation("${${x}:HOME}")
-    '${${x}'
-    """
-    for match in _INTERPOLATION.finditer(text):
-        if not (_NODE.fullmatch(match[1]) or match[1].startswith(_RESOLVERS)):
-            return f"${{{match[1]}"
-    return ""
 
 
 def _require_small(path: Path, events: Iterable[yaml.Event]) -> None:

@@ -8,14 +8,24 @@ import optuna
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import create_trial
 from slowly import slowly
 
+from docclf.results.provenance import header_of
 from docclf.results.study.export import export
 from docclf.sweeper.space.grammar import encode
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.study.known import read_entries
 
 Compose = Callable[..., DictConfig]
+
+
+def test_what_a_study_says_stays_in_the_comments_of_an_exported_file() -> None:
+    study, trial = optuna.create_study(study_name="a\nb: 1"), create_trial(value=0.5)
+    study.set_user_attr("facts", "d\u2028e: 2")
+    text = header_of(study, trial, {"study": study.study_name}, {"weights": "x\r\ny: 3"}, "python '/my  pages'")
+    assert yaml.safe_load(text) is None and {"# study: a b: 1", "# weights: x y: 3"} <= set(text.splitlines())
+    assert text.endswith("\n# train: python '/my  pages'\n"), "as it is typed"
 
 
 class Sweep:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sklearn.metrics import f1_score
 
 from docclf.results.study.judging import judge_finalists
+from docclf.results.study.verdict import unjudged
 
 Answers = Callable[..., NDArray[np.int64]]
 LABELS = np.repeat([0, 1, 2], 20)
@@ -155,8 +156,12 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
         "trial": 2,
         "how": "re-evaluated on other folds",
         "is_final": True,
-        "winner": {"folder": "finalists/1", "macro_f1": 0.95, "macro_f1_pooled": 0.95, "folds": [0.85, 1.05]},
-        "baseline": {"folder": "finalists/0", "macro_f1": 0.6, "macro_f1_pooled": 0.6, "folds": [0.5, 0.7]},
+        "winner": {
+            "folder": "finalists/1", "value": 0.95, "macro_f1": 0.95, "macro_f1_pooled": 0.95, "folds": [0.85, 1.05]
+        },
+        "baseline": {
+            "folder": "finalists/0", "value": 0.6, "macro_f1": 0.6, "macro_f1_pooled": 0.6, "folds": [0.5, 0.7]
+        },
         "floors": {},
         "difference": {
             "macro_f1_pooled": verdict.difference.value,
@@ -167,6 +172,12 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
             "p_guessing": verdict.guessing,
         },
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("measured", "said"), [(0.4, 0.4), (float("nan"), None)])
+def test_another_objective_is_not_called_macro_f1(measured: float, said: float | None) -> None:
+    found = unjudged(create_trial(value=12.5, user_attrs={"macro_f1": measured}), [], {})["winner"]
+    assert (found["value"], found["macro_f1"]) == (12.5, said)
 
 
 def test_what_is_not_there_is_not_written(finals: Any, answers: Answers) -> None:

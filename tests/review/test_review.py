@@ -14,14 +14,18 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 from forked import python
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from review_command import WRONG, Review
 
 from docclf.labels import main, next_steps
 from docclf.results.quality.comparison import compare_runs
+from docclf.results.reading import read_run
 from docclf.review.decisions import Decisions
 from docclf.review.server import ReviewServer
+from docclf.sweeper.space.grammar import read_override
 
 Start = Callable[..., Review]
 
@@ -88,9 +92,37 @@ def test_the_printed_commands_train_on_corrected_labels_and_show_the_effect(revi
 
 def test_the_printed_command_has_any_path_as_it_is(tmp_path: Path) -> None:
     root, file = "/it's (a) page", "/쪽/a=b, c.csv"
-    command, _ = next_steps(Mock(folder=tmp_path, n_folds=3), Path(root), Path(file))
+    command, _ = next_steps(Mock(folder=tmp_path, n_folds=3, resolved={}), Path(root), Path(file))
     overrides = OverridesParser.create().parse_overrides(shlex.split(command)[7:])
     assert [override.value() for override in overrides[:2]] == [root, file]
+
+
+def test_commands_name_files_where_the_run_was_started_and_allow_what_it_needs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, here = place / "its home", place / "here"
+    home.mkdir()
+    here.mkdir()
+    for name in ("fixes.csv", "none.csv"):
+        (home / name).write_text("ID\n", encoding="utf-8")
+    config = OmegaConf.load(place / "run" / ".hydra" / "config.yaml")
+    config.data.corrections, config.data.exclude = "fixes.csv", "none.csv"
+    OmegaConf.save(config, place / "run" / ".hydra" / "config.yaml")
+    (place / "run" / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"cwd": str(home)}}}))
+    result = yaml.safe_load((place / "run" / "result.yaml").read_text(encoding="utf-8"))
+    result["data"]["corrections"] = {"relabelled": 1}
+    (place / "run" / "result.yaml").write_text(yaml.safe_dump(result, allow_unicode=True), encoding="utf-8")
+    monkeypatch.setenv("DOCCLF_ALLOW", "mine.*")
+    monkeypatch.chdir(here)
+    assert main(["../run", "--no-browser"]) == 2
+    assert f"--file '{home / 'fixes.csv'}'" in capsys.readouterr().err
+    found = read_run(place / "run")
+    for where, there in ((here, True), (home, False)):
+        monkeypatch.chdir(where)
+        command = shlex.split(next_steps(found, place, home / "fixes.csv")[0])
+        assert command[command.index("--allow") + 1] == "mine.*"
+        given = [read_override(text) for text in command if text.startswith("data.exclude=")]
+        assert [o.value() for o in given if o is not None] == ([str(home / "none.csv")] if there else [])
 
 
 # Who may ask

@@ -317,10 +317,13 @@ def test_a_place_that_was_typed_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_config_in_a_folder_does_not_read_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", "s3cret")
     path = tmp_path / "config.yaml"
-    path.write_text("a: ${oc.env:MY_SECRET}\nb: ${a}\nc: '${oc.${d}:MY_SECRET}'\nd: env\ne: 1e-3\n")
+    path.write_text(
+        "a: ${oc.env:MY_SECRET}\nb: ${a}\nc: '${oc.${d}:MY_SECRET}'\nd: env\ne: 1e-3\n"
+        "f: 'x\\${oc.env:MY_SECRET}'\ng: '\\\\${oc.env:MY_SECRET}'\nh: '\\${a:${oc.env:MY_SECRET}}'\n"
+    )
     config = read_config(path)
     assert [config.a, config.b, config.e] == ["${oc.env:MY_SECRET}", "${oc.env:MY_SECRET}", 1e-3]
-    assert "s3cret" not in config.c
+    assert not any("s3cret" in str(config[key]) for key in config)
     theirs = named(tmp_path / "theirs", None, overrides={"task": ["data.root=${oc.env:MY_SECRET}"]})
     config = read_config(theirs / "multirun.yaml")
     assert replayable(config.hydra.overrides.task) == ["data.root=${oc.env:MY_SECRET}"]

@@ -67,14 +67,14 @@ def write_report(
     target = (output or (folder if folder is not None else Path()) / NAME).absolute()
     environment = _environment()
     written = write_trial_pages(subject, environment, target)
-    links = {number: _address(path, target.parent) for number, path in written.items()}
+    links, finals = ({number: _address(path, target.parent) for number, path in each.items()} for each in written)
     figures, sections = _sections(subject, read_page, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
     board = subject.folder / "leaderboard.csv" if subject.folder else None
     text = environment.get_template("report.html.j2").render(
         subject=subject,
         head=headline(subject),
-        facts=tell(subject, links),
+        facts=tell(subject, links, finals),
         steps=next_steps(subject, command),
         sections=sections,
         figures=figures,

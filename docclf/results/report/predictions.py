@@ -164,12 +164,17 @@ def suspected(winner: Predicted) -> list[Suspect]:
 
 def pages_root(run: Run) -> Path | None:
     """Folder of the run's pages, if it is still there."""
-    root = run.resolved.get("data.root")
-    if not root or root == "null":
+    place = path_of(run, "data.root")
+    return place if place is not None and place.is_dir() else None
+
+
+def path_of(run: Run, key: str) -> Path | None:
+    """A path of a run's config, from the folder that the run was started in; None where it has none."""
+    given = run.resolved.get(key)
+    if not given or given == "null":
         return None
     path = run.folder / ".hydra" / "hydra.yaml"
     try:
-        place = Path(read_yaml(path)["hydra"]["runtime"]["cwd"], root)
-    except (OSError, KeyError, TypeError, DataError):
-        place = Path(root)
-    return place.resolve() if place.is_dir() else None
+        return Path(read_yaml(path)["hydra"]["runtime"]["cwd"], given).resolve()
+    except (OSError, KeyError, TypeError, ValueError, DataError):
+        return Path(given).resolve()

@@ -22,7 +22,7 @@ from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import TypedCommand, format_seconds
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
-from docclf.sweeper.study.trials import best_trials, loss
+from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _headline(subject: Subject) -> Headline:
         return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")
     running = subject.count(TrialState.RUNNING)
     if len(subject.directions) > 1 and subject.complete:
-        n = len(subject.study.best_trials)
+        n = len(front_of(subject.study))
         text = f"{n} {'trial is' if n == 1 else 'trials are'} on the Pareto front"
         *others, last = subject.objectives
         detail = f"No other trial is better than one of these in {', '.join(others)} and {last} alike."
@@ -97,11 +97,12 @@ def _without_result(subject: Subject, running: int) -> Headline:
     return Headline("No trial came to its end", "", "bad")
 
 
-def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
+def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
     """The figures of the first screen.
 
     Args:
         links: Trial number to the address of its page.
+        finals: Finalist's number to that of its.
     """
     counts = [(n, word) for state, word in WORDS.items() if (n := subject.count(state))]
     interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in subject.trials)
@@ -122,7 +123,7 @@ def tell(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
         "is_running": subject.count(TrialState.RUNNING) > 0,
         "climb": climb(subject),
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
-        "finalists": [_finalist(subject, trial) for trial in subject.finalists],
+        "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),
         "team": _team(subject, links),
         "front": _front(subject, links),
@@ -159,8 +160,7 @@ def interval(difference: Difference | None) -> dict[str, Any] | None:
     return {"zero": zero, "low": low, "width": high - low, "value": value, "high": high, "texts": texts}
 
 
-def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
-    folder = subject.folder / "finalists" / str(trial.number) if subject.folder else None
+def _finalist(subject: Subject, trial: FrozenTrial, finals: Mapping[int, str]) -> dict[str, Any]:
     folds = trial.user_attrs.get("folds")
     first = None if trial.user_attrs.get(REFERENCE, MEMBER) != MEMBER else subject.trials[source_number(trial)].value
     return {
@@ -171,7 +171,7 @@ def _finalist(subject: Subject, trial: FrozenTrial) -> dict[str, Any]:
         "before": first,
         "value": trial.value,
         "folds": folds if isinstance(folds, list) else [],
-        "link": f"finalists/{trial.number}/index.html" if folder is not None and folder.is_dir() else "",
+        "link": finals.get(trial.number, ""),
         "wins": subject.verdict is not None and trial.number == subject.verdict.exported.number,
     }
 
@@ -185,15 +185,19 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
 
 
 def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
-    """The best trials of a merged study and whose they are, those first that were re-evaluated; empty of any other."""
+    """The best trials of a merged study and whose they are; empty of any other.
+
+    Those come first that were re-evaluated, where that decides; those that cannot be compared are left out.
+    """
     origins = origins_of(subject)
     if not origins or len(subject.directions) > 1:
         return []
     own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
     again = {source_number(t): t.value for t in own}
-    values = {t.number: again.get(t.number, t.value) or 0.0 for t in subject.complete}
-    scores = {number: (number not in again, loss(value, subject.directions[0])) for number, value in values.items()}
-    best = sorted(subject.complete, key=lambda t: scores[t.number])[:_TEAM]
+    decides = again if subject.verdict is not None else {}
+    values = {t.number: decides.get(t.number, t.value) or 0.0 for t in subject.complete}
+    scores = {number: (number not in decides, loss(value, subject.directions[0])) for number, value in values.items()}
+    best = sorted(filter(may_win, subject.complete), key=lambda t: scores[t.number])[:_TEAM]
     return [
         {
             "number": t.number,
@@ -210,7 +214,7 @@ def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:
     if len(subject.directions) < 2 or not subject.complete:
         return []
-    best = best_trials(subject.study.best_trials, subject.directions[0])[:12]
+    best = best_trials(front_of(subject.study), subject.directions[0])[:12]
     return [(t.number, links.get(t.number, ""), list(t.values)) for t in best]
 
 

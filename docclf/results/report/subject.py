@@ -19,8 +19,8 @@ from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
-from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, ROLE, read_record
-from docclf.sweeper.study.trials import best_trial, folder_number
+from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, read_record
+from docclf.sweeper.study.trials import baseline_of, best_trial, folder_number
 
 # State of a trial to what the report calls it.
 WORDS = {
@@ -66,8 +66,8 @@ class Subject:
 
     @cached_property
     def baseline(self) -> FrozenTrial | None:
-        """The config as it was without the search, where it came to its end."""
-        return next((t for t in self.complete if t.user_attrs.get(ROLE) == "baseline"), None)
+        """The config as it was without the search, see `docclf.sweeper.study.trials.baseline_of`."""
+        return baseline_of(self.trials)
 
     @cached_property
     def chosen(self) -> FrozenTrial | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from jinja2 import Environment
@@ -27,6 +29,8 @@ from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
 from docclf.sweeper.study.finals import source_number
 
+log = logging.getLogger(__name__)
+
 PAGE = "index.html"
 # Keys that say where things lie and how a search goes, not what is trained.
 _NO_MATTER = ("study_name", "search", "finalists", "keep_checkpoints", "hydra", "defaults")
@@ -37,49 +41,78 @@ _BLOCKS = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 420, 200, 44, 28, 12
 
 
-def write_trial_pages(subject: Subject, environment: Environment, home: Path | None) -> dict[int, Path]:
+def write_trial_pages(
+    subject: Subject, environment: Environment, home: Path
+) -> tuple[dict[int, Path], dict[int, Path]]:
     """Write a page into the folder of every trial that has ended and has one, and of every finalist.
+
+    Where one cannot be written, as in a folder that may only be read, an earlier one stays.
 
     Args:
         environment: Has `trial.html.j2`.
-        home: The report, which they link to.
+        home: The report. They link to the one in the search's folder, which may be another.
 
     Returns:
-        Trial number to its page; a trial that shares the result of another has the page of that one.
+        Trial number to its page, and finalist's number to its; a trial that shares the result of another has the page
+        of that one.
     """
     if subject.folder is None:
-        return {}
+        return {}, {}
     template = environment.get_template("trial.html.j2")
     base = subject.baseline
     base_folder = subject.folder_of(base) if base is not None else None
     before = read_config(base_folder) if base_folder is not None else {}
+    up = _report_beside(subject.folder, home)
     pages: dict[int, Path] = {}
+    finals: dict[int, Path] = {}
+    tried: list[OSError | None] = []
     for trial in subject.trials:
         folder = subject.folder_of(trial)
         if folder is None or trial.state == TrialState.WAITING:
             continue
         pages[trial.number] = folder / PAGE
         if DUPLICATE_OF not in trial.user_attrs:
-            up = "../report.html" if home is not None and home.parent == subject.folder else ""
-            facts = _facts(subject, trial, folder, before, f"Trial {trial.number}", up)
-            _write(folder / PAGE, template.render(facts))
+            facts = _facts(subject, trial, folder, before, f"Trial {trial.number}", up and f"../{up}")
+            tried.append(_write(folder / PAGE, template.render(facts)))
     for finalist in subject.finalists:
         folder = subject.folder / FINALISTS / str(finalist.number)
         if folder.is_dir():
-            title = f"Trial {source_number(finalist)}, re-evaluated"
-            if finalist.user_attrs.get(REFERENCE) in NAMES:
-                title = classifier(finalist.user_attrs[REFERENCE]).capitalize()
-            facts = _facts(subject, finalist, folder, before, title, "../../report.html" if home else "")
-            _write(folder / PAGE, template.render(facts))
-    return pages
+            finals[finalist.number] = folder / PAGE
+            facts = _facts(subject, finalist, folder, before, _title(finalist), up and f"../../{up}")
+            tried.append(_write(folder / PAGE, template.render(facts)))
+    if lost := [error for error in tried if error is not None]:
+        log.warning(f"{len(lost)} pages of trials could not be written: {lost[0]}")
+    return _there(pages), _there(finals)
 
 
-def _write(path: Path, text: str) -> None:
+def _report_beside(folder: Path, home: Path) -> str:
+    """Name of the report in a search's folder; empty where there is none."""
+    if home.parent == folder and not (folder / "report.html").is_file():
+        return quote(home.name)
+    return "report.html" if (folder / "report.html").is_file() else ""
+
+
+def _title(finalist: FrozenTrial) -> str:
+    if finalist.user_attrs.get(REFERENCE) in NAMES:
+        return classifier(finalist.user_attrs[REFERENCE]).capitalize()
+    return f"Trial {source_number(finalist)}, re-evaluated"
+
+
+def _there(pages: Mapping[int, Path]) -> dict[int, Path]:
+    return {number: page for number, page in pages.items() if page.is_file()}
+
+
+def _write(path: Path, text: str) -> OSError | None:
+    """Write a page; the error, if it cannot be written."""
     content = text.encode("utf-8", "replace")
-    if path.is_file() and path.read_bytes() == content:
-        return  # replacing a file makes the disk write at once, thousands of times
-    with replacing(path) as partial:
-        partial.write_bytes(content)
+    try:
+        if path.is_file() and path.read_bytes() == content:
+            return None  # replacing a file makes the disk write at once, thousands of times
+        with replacing(path) as partial:
+            partial.write_bytes(content)
+    except OSError as error:
+        return error
+    return None
 
 
 def _facts(

@@ -123,9 +123,9 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
 
 def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None:
     """Export the trials of the Pareto front, and remove those that are beaten since."""
-    from docclf.sweeper.study.trials import folder_number
+    from docclf.sweeper.study.trials import folder_number, front_of
 
-    front = {str(trial.number): trial for trial in study.best_trials}
+    front = {str(trial.number): trial for trial in front_of(study)}
     for path in (folder / "best").glob("[0-9]*"):
         if path.name not in front:
             shutil.rmtree(path)

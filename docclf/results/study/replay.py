@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from docclf.safety.untrusted import unsafe_interpolation
+from omegaconf import DictConfig, OmegaConf
+
+from docclf.safety.interpolations import unsafe_interpolation
 from docclf.sweeper.space.grammar import encode, read_override, to_text
 
 # Keys and groups that say what is trained and how it is searched.
@@ -23,6 +25,21 @@ _ACTS = re.compile(
 )
 # Paths that begin in the folder where the command is typed.
 _PATHS = ("data.root", "data.corrections", "data.exclude", "validation.split_file", "model.checkpoint_path")
+
+_ESCAPED = re.compile(r"\\(\$\{)")
+
+
+def given_overrides(config: DictConfig, *kinds: str) -> list[str]:
+    """The overrides that a search was given, as they were typed: an interpolation in them is not resolved.
+
+    Args:
+        config: Of the sweep, read from its folder by `docclf.safety.untrusted.read_config`.
+        kinds: `task`, `hydra` or both.
+    """
+    found = OmegaConf.to_container(config.hydra)
+    overrides = found.get("overrides") if isinstance(found, dict) else None
+    known = overrides if isinstance(overrides, dict) else {}
+    return [_ESCAPED.sub(r"\1", str(text)) for kind in kinds for text in known.get(kind) or ()]
 
 
 def replayable(given: Iterable[Any]) -> list[str]:

@@ -25,6 +25,7 @@ from docclf.sweeper.storage.places import (
     study_name,
     study_storage,
 )
+from docclf.sweeper.study.trials import best_trial
 
 JOURNALS = (".log", ".journal")
 
@@ -54,6 +55,19 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
         )
     storage = _sqlite(sqlite_path(url)) if url.startswith("sqlite:///") else open_storage(url)
     return choose_study(storage, hide_password(place), name), None, None
+
+
+def best_value(study: optuna.Study) -> float:
+    """The best score of a search of one objective.
+
+    Raises:
+        RuntimeError: It has several.
+        ValueError: No trial may win.
+    """
+    best = best_trial(study.get_trials(deepcopy=False), study.direction)
+    if best is None:
+        raise ValueError("Expected a finished trial that keeps to the constraints, got none. Search on.")
+    return float(best.values[0])
 
 
 def read_sweep_config(folder: Path) -> DictConfig | None:

@@ -21,9 +21,9 @@ from docclf.sweeper.run.clock import seconds_spent
 from docclf.sweeper.screen.progress import TypedCommand
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import encode, to_text, typed
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, ROLE, read_record
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, read_record
 from docclf.sweeper.study.record import plain_params
-from docclf.sweeper.study.trials import best_trial, best_trials, counted, folder_number
+from docclf.sweeper.study.trials import baseline_of, best_trial, best_trials, counted, folder_number, front_of
 
 # Part of a time budget after which nothing more was begun.
 _SPENT = 0.9
@@ -195,7 +195,7 @@ def _floors(floors: Mapping[str, Floor]) -> list[str]:
 
 def _front(study: optuna.Study, objectives: Sequence[str]) -> list[str]:
     """The trials that no other one beats in every objective, the best by the first one first."""
-    trials = best_trials(study.best_trials, study.directions[0])
+    trials = best_trials(front_of(study), study.directions[0])
     lines = [f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'} on the Pareto front, by {objectives[0]}:"]
     for trial in trials:
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values, strict=True))
@@ -211,7 +211,7 @@ def _score(trial: FrozenTrial, *, pooled: bool = False) -> str:
 
 
 def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str]:
-    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.value is not None), None)
+    baseline = baseline_of(trials)
     if baseline is None or best.value is None or baseline.value is None:
         return []
     if best.number == baseline.number:

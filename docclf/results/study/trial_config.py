@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from docclf import CONF_DIR
 from docclf.files import replacing
 from docclf.results.provenance import header_of
+from docclf.safety.interpolations import unsafe_interpolation
 from docclf.safety.permission import allow_options
-from docclf.safety.untrusted import read_config, unsafe_interpolation, without_environment
+from docclf.safety.untrusted import read_config, without_environment
 
 if TYPE_CHECKING:
     import optuna

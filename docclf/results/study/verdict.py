@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from docclf.metrics.resampling import Difference
-from docclf.results.facts import macro_f1_of
+from docclf.results.facts import is_score, macro_f1_of
 from docclf.results.floors import Floor, is_below, search_warning
 from docclf.sweeper.study.attributes import REFERENCE
 
@@ -147,9 +147,11 @@ class Verdict:
 
 
 def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
+    score = macro_f1_of(trial)  # which may not be what is searched for
     return {
         "folder": folder,
-        "macro_f1": trial.values[0],
+        "value": trial.values[0],
+        "macro_f1": score if is_score(score) else None,
         "macro_f1_pooled": trial.user_attrs.get("macro_f1_pooled"),
         "folds": trial.user_attrs.get("folds"),
         **({"foretold": trial.user_attrs["foretold"]} if "foretold" in trial.user_attrs else {}),
@@ -163,11 +165,9 @@ def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[s
         best: The best trial by the search's own scores.
         floors: On the best trial's folds.
     """
-    from docclf.sweeper.study.attributes import ROLE
-    from docclf.sweeper.study.trials import folder_number
+    from docclf.sweeper.study.trials import baseline_of, folder_number
 
-    baseline = next((t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state.name == "COMPLETE"), None)
-    roles = {"winner": best, "baseline": baseline}
+    roles = {"winner": best, "baseline": baseline_of(trials)}
     return {
         "verdict": f"trial {best.number} is the best by the scores of the search, on the folds that it was chosen by",
         "beats_baseline": False,

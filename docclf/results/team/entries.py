@@ -11,14 +11,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from docclf.results.team.sources import Source
-from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, OWNER, REFERENCE, RETRY_OF
+from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, NOT_COMPARABLE, OWNER, REFERENCE, RETRY_OF
 from docclf.sweeper.study.finals import mark, source_number
 from docclf.sweeper.study.process import host_of
 from docclf.sweeper.study.trials import how_scored
 
-# User attributes of a merged study's trials.
-MERGED_FROM = "merged_from"  # who, host, study and number of its origin
-NOT_COMPARABLE = "not_comparable"  # true where its score cannot be compared with those of the first study
+MERGED_FROM = "merged_from"  # user attribute of a merged study's trials: who, host, study and number of its origin
 
 
 def host(trial: FrozenTrial) -> str:

@@ -8,9 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.results.team.agreement import Frame, reference, score_differences
-from docclf.results.team.entries import MERGED_FROM, NOT_COMPARABLE, Entry, Joined, Origin, host
+from docclf.results.team.entries import MERGED_FROM, Entry, Joined, Origin, host
 from docclf.results.team.sources import Source
-from docclf.sweeper.study.attributes import ENQUEUED, ROLE
+from docclf.sweeper.study.attributes import ENQUEUED, NOT_COMPARABLE, ROLE
 
 
 def join(sources: Sequence[Source]) -> Joined:

@@ -49,16 +49,6 @@ def ranked(rows: Sequence[Entry], directions: Sequence[StudyDirection], *, by_re
     return sorted(rows, key=place)
 
 
-def front(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """The trials that no other one beats in every objective."""
-    losses = [[*map(loss, trial.values, directions)] for trial in trials]
-    return [
-        trial
-        for trial, mine in zip(trials, losses, strict=True)
-        if not any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in losses)
-    ]
-
-
 def hours(trials: Sequence[FrozenTrial]) -> float:
     """How long trials ran, in hours, one after the other."""
     return sum(t.duration.total_seconds() for t in trials if t.duration) / 3600

@@ -12,13 +12,14 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
 from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.replay import from_elsewhere, replayable
+from docclf.results.study.replay import from_elsewhere, given_overrides, replayable
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
@@ -28,12 +29,13 @@ from docclf.results.team.joining import join
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
+from docclf.safety.interpolations import escape_interpolations
 from docclf.safety.sqlite import Connection
 from docclf.sweeper.space.grammar import typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
-from docclf.sweeper.study.finals import open_finalists, scored, source_number
-from docclf.sweeper.study.trials import best_trials
+from docclf.sweeper.study.finals import open_finalists, source_number
+from docclf.sweeper.study.trials import front, is_allowed
 
 
 def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, replace: bool = False) -> str:
@@ -89,10 +91,9 @@ class _Merge:
         storage = _new_storage(self.partial / "study.db")
         study = self._write_study(storage)
         notes = [*self.joined.notes, *self._link_trials()]
-        self._write_finalists(study)
+        finalists = self._write_finalists(study)
         self._link_artifacts()
         verdict = judge_finalists(study, self.partial) if self.by_rescored else None
-        finalists = scored(study) if len(study.directions) == 1 else []
         write_trials(self.partial / "trials.csv", study.get_trials(deepcopy=False), self.objectives, finalists)
         rows = self._rows()
         hours = {key: leaderboard.hours(trials) for key, trials in self.joined.by_study.items()}
@@ -133,17 +134,20 @@ class _Merge:
                 missing[entry.source.label] = missing.get(entry.source.label, 0) + 1
         return [f"{label}: the folders of {n} trials are not there, and so not here" for label, n in missing.items()]
 
-    def _write_finalists(self, study: optuna.Study) -> None:
+    def _write_finalists(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Copy the finalists; those that do not decide which is the best count no more until they are scored again."""
         found = self.joined.finalists() if len(study.directions) == 1 else []
         if not found:
-            return
+            return []
         finalists = open_finalists(study, race=True)
         for number, (copy, original, source) in enumerate(found):
             finalists.add_trial(copy)
             folder = source.folder and source.folder / FINALISTS / str(original.number)
             if folder is not None and folder.is_dir():
                 link_folder(folder, self.partial / FINALISTS / str(number))
-        finalists.set_user_attr(CURRENT, [copy.user_attrs[FINALIST] for copy, _, _ in found])
+        if self.by_rescored:
+            finalists.set_user_attr(CURRENT, [copy.user_attrs[FINALIST] for copy, _, _ in found])
+        return [copy for copy, _, _ in found]
 
     def _link_artifacts(self) -> None:
         """Link what the studies keep for optuna-dashboard; the copies of trials name it as before."""
@@ -157,7 +161,7 @@ class _Merge:
     def _rows(self) -> list[Entry]:
         """The leaderboard: what was scored and keeps to the constraints."""
         directions = self.first.directions
-        kept = {id(trial) for source in self.joined.sources for trial in best_trials(source.trials, directions[0])}
+        kept = {id(trial) for source in self.joined.sources for trial in source.trials if is_allowed(trial)}
         scored_again = ((s, f) for s in self.joined.sources for f in s.finalists if REFERENCE not in f.user_attrs)
         again = {(id(source), source_number(f)): f for source, f in scored_again}
         rows = [
@@ -166,7 +170,7 @@ class _Merge:
             if id(entry.trial) in kept and DUPLICATE_OF not in entry.trial.user_attrs
         ]
         if len(directions) > 1:
-            best = leaderboard.front([row.trial for row in rows if row.is_comparable], directions)
+            best = front([row.trial for row in rows if row.is_comparable], directions)
             ids = {id(trial) for trial in best}
             rows = [changed(row, is_on_front=id(row.trial) in ids) for row in rows]
         return leaderboard.ranked(rows, directions, by_rescored=self.by_rescored)
@@ -194,7 +198,8 @@ class _Merge:
         places: dict[str, Any] = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
         places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
         if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
-            places["hydra.overrides.task"] = from_elsewhere(map(str, config.hydra.overrides.task), cwd)
+            here = from_elsewhere(given_overrides(config, "task"), cwd)
+            places["hydra.overrides.task"] = list(map(escape_interpolations, here))
         places |= {"study_name": self.out.name} if "study_name" in config else {}
         places |= {"search.storage": None} if OmegaConf.select(config, "search") is not None else {}
         for key, value in places.items():
@@ -206,7 +211,7 @@ class _Merge:
         """The command that searches on, that of the first study under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
             return []
-        given = replayable([*config.hydra.overrides.task, *config.hydra.overrides.hydra])
+        given = replayable(given_overrides(config, "task", "hydra"))
         gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
         kept = [text for text in given if not text.startswith(gone)]
         total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)

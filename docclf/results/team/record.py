@@ -11,7 +11,7 @@ import yaml
 from docclf.errors import ConfigError
 from docclf.results.provenance import git_commit, versions
 from docclf.results.team.entries import MERGED_FROM
-from docclf.results.team.sources import Source, read_source
+from docclf.results.team.sources import Source, read_source, split_source
 
 _RECORD = "merge.yaml"
 
@@ -58,7 +58,8 @@ def require_free(out: Path, given: Sequence[str], *, replace: bool) -> None:
         raise ConfigError(f"Expected an earlier merge to replace, got {out}, which is none. Give another --out.")
     known = read_source(str(out))
     own = [trial for trial in (*known.trials, *known.finalists) if MERGED_FROM not in trial.user_attrs]
-    if (own or known.left_out) and not any(Path(text).absolute() == out for text in given):
+    again = any(Path(split_source(text)[1]).resolve() == out.resolve() for text in given)
+    if (own or known.left_out) and not again:
         raise ConfigError(
             f"Expected an earlier merge to replace, got {out}, which was searched on from since. Give another --out, "
             f"and merge it too, as one of the studies."

@@ -18,6 +18,7 @@ EXPECTED = "expected_seconds"  # of a finalist: what its trial has taken
 REFERENCE = "reference"  # of a finalist that is no trial: its name in `finalists.references`
 MEMBER = "ensemble"  # the REFERENCE of a finalist that is a trial, but was re-evaluated as a member of an ensemble
 FLOORS = "floors"  # set by the task: name of a simple reference to its score where the trial was scored
+NOT_COMPARABLE = "not_comparable"  # true of a merged study's trial whose score is of other data or another objective
 CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it, see docclf.sweeper.study.process.this_process
 BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970

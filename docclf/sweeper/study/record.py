@@ -10,14 +10,14 @@ from optuna.trial import FrozenTrial
 
 from docclf.sweeper.space.grammar import decode
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.study.trials import best_trial
+from docclf.sweeper.study.trials import best_trial, front_of
 
 
 def write_results(study: optuna.Study, folder: Path) -> None:
     """Write best parameters and value, or those of every trial on the Pareto front; nothing before one is complete."""
     results: dict[str, Any] = {"name": "optuna"}
     if len(study.directions) > 1:
-        results["solutions"] = [{"params": plain_params(t), "values": list(t.values)} for t in study.best_trials]
+        results["solutions"] = [{"params": plain_params(t), "values": list(t.values)} for t in front_of(study)]
     else:
         best = best_trial(study.get_trials(deepcopy=False), study.directions[0])
         if best is None:

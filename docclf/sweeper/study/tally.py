@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan
-from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, INTERRUPTED, ROLE, RUNG
-from docclf.sweeper.study.trials import loss, seconds_of
+from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, INTERRUPTED, RUNG
+from docclf.sweeper.study.trials import baseline_of, loss, may_win, seconds_of
 
 # How much longer than the first finalist needs time is kept for it.
 _LATE = 1.3
@@ -77,8 +77,8 @@ class Tally:
             seconds = seconds_of(trial)
             steps, again = len(trial.intermediate_values) or int(is_complete), trial.user_attrs.get(AGAIN)
             self.costs.append(Cost(seconds, steps, is_complete, rung, again))
-        is_valid = is_complete and all(excess <= 0 for excess in trial.constraints.values())
-        if is_complete and trial.user_attrs.get(ROLE) == "baseline":
+        is_valid = may_win(trial)
+        if baseline_of([trial]) is not None:
             self._baseline = [rung]
         elif is_valid and DUPLICATE_OF not in trial.user_attrs:
             insort(self._ranked, (loss(trial.values[0], self._directions[0]), rung))

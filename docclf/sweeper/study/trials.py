@@ -24,6 +24,7 @@ from docclf.sweeper.study.attributes import (
     ENQUEUED,
     FINALIST,
     INTERRUPTED,
+    NOT_COMPARABLE,
     OWNER,
     REFERENCE,
     RETRY_OF,
@@ -63,15 +64,48 @@ def loss(value: float, direction: StudyDirection) -> float:
     return -value if direction == StudyDirection.MAXIMIZE else value
 
 
+def is_allowed(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end and keeps to all constraints."""
+    return trial.state == TrialState.COMPLETE and all(excess <= 0 for excess in trial.constraints.values())
+
+
+def may_win(trial: FrozenTrial) -> bool:
+    """Whether a trial is one that the best is chosen of: of a merged study, its score can be compared, too."""
+    return is_allowed(trial) and NOT_COMPARABLE not in trial.user_attrs
+
+
 def best_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """The complete trials that keep to all constraints, the best value first, equals in the order of `trials`."""
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
-    return sorted(complete, key=lambda t: loss(t.values[0], direction))
+    """The trials that may win, the best value first, equals in the order of `trials`."""
+    return sorted(filter(may_win, trials), key=lambda t: loss(t.values[0], direction))
 
 
 def best_trial(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
     """The first of `best_trials`; None without one."""
     return next(iter(best_trials(trials, direction)), None)
+
+
+def baseline_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The config as it was without the search, where it came to its end and its score can be compared."""
+    ended = (t for t in trials if t.state == TrialState.COMPLETE and NOT_COMPARABLE not in t.user_attrs)
+    return next((trial for trial in ended if trial.user_attrs.get(ROLE) == "baseline"), None)
+
+
+def front(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """The trials that no other one beats in every objective."""
+    losses = [[*map(loss, trial.values, directions)] for trial in trials]
+    return [
+        trial
+        for trial, mine in zip(trials, losses, strict=True)
+        if not any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in losses)
+    ]
+
+
+def front_of(study: optuna.Study) -> list[FrozenTrial]:
+    """The Pareto front of the trials that may win."""
+    found = study.best_trials
+    if all(map(may_win, found)):  # by far the most, and Optuna is fast
+        return found
+    return front([*filter(may_win, study.get_trials(deepcopy=False))], study.directions)
 
 
 def folder_number(trial: FrozenTrial) -> int:
@@ -183,7 +217,7 @@ def last_improvement(done: Sequence[FrozenTrial], directions: Sequence[StudyDire
     since = 0
     for trial in in_order:
         since += 1
-        if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
+        if not may_win(trial):
             continue
         losses = list(map(loss, trial.values, directions))
         if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other in front):

@@ -10,6 +10,9 @@ from merged_studies import CONFIG, SPACE, Make, board, load, merge, new_study, t
 from optuna.trial import TrialState
 
 from docclf.errors import SpaceError
+from docclf.results.report.story import headline
+from docclf.results.report.story import tell as tell_subject
+from docclf.results.report.subject import read_subject
 from docclf.results.study.judging import judge_finalists
 
 
@@ -154,6 +157,11 @@ def test_where_some_were_not_scored_again_alike_the_search_decides(
     finalists = load(tmp_path / "team", "team-finalists").trials
     assert [t.user_attrs["finalist"] for t in finalists] == ["0 validation.seed=1042", "2 validation.seed=1042"]
     assert not (tmp_path / "team" / "best" / "result.yaml").exists()
+    with (tmp_path / "team" / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["rescored"] for row in csv.DictReader(file)][:3] == ["0.1", "", "0.45"]
+    subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
+    assert headline(subject).text == "Trial 3 is the best: macro_f1 0.900", "as best/ has it"
+    assert [row["number"] for row in tell_subject(subject, {}, {})["team"]][:2] == [3, 4]
 
 
 def test_of_several_objectives_the_front_is_exported(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def test_a_folder_that_is_there_is_replaced_only_if_it_is_a_merge_and_only_if_as
         merge(a, b, out=out, replace=True)
     merge(make("c", 0.1), out, out=out, replace=True)
     assert load(out).best_value == 0.7 and len(load(out).trials) == 6
+    tell(load(out), 0.8)
+    (tmp_path / "link").symlink_to(tmp_path)
+    merge(make("d", 0.2), f"team={tmp_path / 'link' / 'team'}", out=out, replace=True)
+    assert load(out).best_value == 0.8, "under a name, and by another path"
 
 
 def test_of_a_best_trial_whose_config_is_damaged_the_parameters_are_exported(make: Make, tmp_path: Path) -> None:

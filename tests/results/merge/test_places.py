@@ -8,6 +8,7 @@ import optuna
 import pytest
 import yaml
 from merged_studies import Make, board, merge, new_study, origins, tell
+from slowly import slowly
 
 from docclf.errors import ConfigError
 from docclf.results.team.sources import read_source
@@ -69,18 +70,44 @@ def test_two_studies_of_one_name_and_machine_are_told_apart_by_their_places(make
     assert {row["study"] for row in board(tmp_path / "team")} == {str(a), str(b)}
 
 
+def write_sweep(folder: Path, cwd: Path, *overrides: str) -> None:
+    given = {"task": list(overrides), "hydra": []}
+    hydra = {"sweep": {"dir": str(folder)}, "runtime": {"cwd": str(cwd)}, "overrides": given}
+    hydra |= {"sweeper": {"storage": None, "study_name": "search"}}
+    sweep = {"hydra": hydra, "study_name": "search", "search": {"n_trials": 5, "storage": None}}
+    (folder / "multirun.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+
+
 def test_the_search_goes_on_here_with_the_pages_of_the_folder_where_the_first_study_was_searched(
     make: Make, tmp_path: Path
 ) -> None:
     pages = tmp_path / "there" / "pages"
     pages.mkdir(parents=True)
     a, b = make("a", 0.3), make("b", 0.5)
-    overrides = {"task": ["data.root=pages", "output=/x"], "hydra": []}
-    hydra = {"sweep": {"dir": str(a)}, "runtime": {"cwd": str(pages.parent)}, "overrides": overrides}
-    hydra |= {"sweeper": {"storage": None, "study_name": "search"}}
-    sweep = {"hydra": hydra, "study_name": "search", "search": {"n_trials": 5, "storage": None}}
-    (a / "multirun.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    write_sweep(a, pages.parent, "data.root=pages", "output=/x")
     command = merge(a, b, out=tmp_path / "team").splitlines()[-1]
     assert f"data.root={pages}" in shlex.split(command) and "output" not in command
     merged = read_config(tmp_path / "team" / "multirun.yaml")
     assert merged.hydra.overrides.task[0] == f"data.root={pages}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "before", "is_here"),
+    [("MY_SECRET", "x", False), ("NOT_SET", "\\", True), *slowly(("NOT_SET", "x", False), ("MY_SECRET", "\\", True))],
+)
+def test_what_overrides_name_in_the_environment_is_not_looked_up(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, before: str, is_here: bool
+) -> None:
+    """Neither told, nor missed; whoever types the command has their own."""
+    monkeypatch.setenv("MY_SECRET", "s3cret")
+    monkeypatch.chdir(tmp_path)
+    a, b, out = make("a", 0.3), make("b", 0.5), tmp_path / "team"
+    given = f"data.root={before}${{oc.env:{variable}}}/pages"
+    write_sweep(a, tmp_path if is_here else tmp_path / "there", given, "study_name=${hydra:job.name}")
+    text = merge(a, b, out=out)
+    again = merge(out, make("c", 0.2), out=tmp_path / "again")
+    for said in (text, again):
+        assert f"data.root={before.strip(chr(92))}${{oc.env:{variable}}}/pages" in shlex.split(said.splitlines()[-1])
+    for folder in (out, tmp_path / "again"):
+        task = read_config(folder / "multirun.yaml").hydra.overrides.task
+        assert "s3cret" not in str(task[0]) and f"${{oc.env:{variable}}}" in task[0]

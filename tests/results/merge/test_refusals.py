@@ -12,9 +12,15 @@ import yaml
 from merged_studies import CONFIG, FACTS, SPACE, Make, board, load, merge, new_study, origins, tell
 from omegaconf import OmegaConf
 from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
+from docclf.api import SearchResult
 from docclf.errors import ConfigError, SpaceError
+from docclf.results.report.story import headline
+from docclf.results.report.story import tell as tell_subject
+from docclf.results.report.subject import read_subject
+from docclf.sweeper.study.trials import best_trials, front_of, last_improvement
 
 
 @pytest.mark.parametrize(
@@ -48,8 +54,16 @@ def test_scores_that_cannot_be_compared_are_refused_and_marked_anyway(
         ("", "hostb", "no"),
     ]
     trials = load(tmp_path / "team").trials
+    assert best_trials(trials, StudyDirection.MAXIMIZE) == [trials[n] for n in (4, 1, 0)]
     assert [t.user_attrs.get("not_comparable") for t in trials] == [None, None, True, True, None]
     assert "best, by the score of the search: hostc, study search, trial 1: 0.5" in text
+    subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
+    assert "Trial 4 is the best: macro_f1 0.500" in headline(subject).text
+    assert [row["number"] for row in tell_subject(subject, {}, {})["team"]] == [4, 1, 0]
+    sweep = {"sweep": {"dir": "team"}, "runtime": {"cwd": "."}, "sweeper": {"storage": None, "study_name": "team"}}
+    (tmp_path / "team" / "multirun.yaml").write_text(yaml.safe_dump({"hydra": sweep}), encoding="utf-8")
+    assert SearchResult(tmp_path / "team", tmp_path, {}).best_value == 0.5
+    assert last_improvement(trials, subject.directions) == 0, "since trial 4"
     merge(tmp_path / "team", make("d", 0.2), out=tmp_path / "again")
     assert [row["comparable"] for row in board(tmp_path / "again")].count("no") == 2, "in a merge of the merge too"
 
@@ -120,6 +134,24 @@ def test_other_directions_are_refused_anyway(make: Make, tmp_path: Path) -> None
     b = make("b", 0.9, directions=["minimize"])
     with pytest.raises(ConfigError, match=r"got maximize in .*a and minimize in .*b. One study cannot hold both"):
         merge(make("a", 0.3), b, out=tmp_path / "team", anyway=True)
+
+
+def test_scores_that_cannot_be_compared_are_not_on_the_pareto_front(tmp_path: Path) -> None:
+    values = {"a": [(0.5, 10.0), (0.4, 20.0)], "b": [(0.9, 5.0)], "c": [(0.6, 30.0)]}
+    for name, pairs in values.items():
+        objective = {"f1": "maximize", "s": "minimize"}
+        facts = FACTS | ({"data": "d2"} if name == "b" else {})
+        directions = ["maximize", "minimize"]
+        study = new_study(tmp_path / name, directions=directions, objective=objective, facts=facts)
+        for pair in pairs:
+            tell(study, pair, host=name, folder=tmp_path / name)
+    out = tmp_path / "team"
+    merge(*(tmp_path / name for name in values), out=out, anyway=True)
+    assert [trial.number for trial in front_of(load(out))] == [0, 3]
+    assert {path.name for path in (out / "best").iterdir()} == {"0", "3"}
+    subject = read_subject(load(out), out)
+    assert headline(subject).text == "2 trials are on the Pareto front"
+    assert [number for number, _, _ in tell_subject(subject, {}, {})["front"]] == [3, 0]
 
 
 def test_a_study_of_another_program_needs_anyway(make: Make, tmp_path: Path) -> None:

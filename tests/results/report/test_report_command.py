@@ -1,12 +1,17 @@
 """`python -m docclf.report`, on folders and on studies of other programs."""
 
+import html
+import re
+import shlex
 from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 from results.report.studies import NAME, new_study, trial
 
 from docclf.report import main, read_thumbnail
+from docclf.sweeper.space.grammar import read_override
 
 
 def test_it_reports_a_search_from_its_folder(
@@ -32,33 +37,63 @@ def test_it_reports_a_study_of_another_program_and_changes_nothing_of_it(
     assert {path.name for path in tmp_path.iterdir()} == {"x.db", "report.html"}
 
 
+def write_sweep(folder: Path, cwd: Path, *overrides: str, total: int = 1000) -> None:
+    sweeper = {
+        "study_name": NAME,
+        "storage": None,
+        "n_trials": total,
+        "metric": "macro_f1",
+        "direction": {"macro_f1": "maximize"},
+        "labels": {"macro_f1": "macro-F1"},
+        "preflight": "docclf.cli.preflight.preflight",
+    }
+    task = ["hparams_search=optuna", f"search.n_trials={total}", *overrides]
+    hydra = {"sweep": {"dir": "multirun/x"}, "runtime": {"cwd": str(cwd)}, "overrides": {"task": task}}
+    sweep = yaml.safe_dump({"hydra": {**hydra, "sweeper": sweeper}}, allow_unicode=True)
+    (folder / "multirun.yaml").write_text(sweep, encoding="utf-8")
+    (folder / "best").mkdir(exist_ok=True)
+
+
+def commands_of(report: Path) -> list[list[str]]:
+    """The commands that a report says, each as a shell reads it."""
+    text = report.read_text(encoding="utf-8")
+    shown = [html.unescape(re.sub(r"<[^>]+>", "", line)) for line in text.splitlines()]
+    return [shlex.split(line.strip()) for line in shown if "python -m docclf.train -m" in line]
+
+
 @pytest.mark.parametrize(("total", "said"), [(1, "search.n_trials=2"), (1000, "search.n_trials=1000")])
 def test_the_command_of_the_sweep_goes_on_with_its_search(
-    total: int, said: str, search: tuple[optuna.Study, Path]
+    total: int, said: str, search: tuple[optuna.Study, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To twice its total, where that was reached."""
     _, folder = search
-    (folder / "multirun.yaml").write_text(f"""
-hydra:
-  sweep: {{dir: multirun/x}}
-  runtime: {{cwd: "/my project"}}
-  overrides: {{task: [hparams_search=optuna, search.n_trials={total}, "data.root=my pages"]}}
-  sweeper:
-    study_name: "{NAME}"
-    storage: null
-    n_trials: {total}
-    metric: macro_f1
-    direction: {{macro_f1: maximize}}
-    labels: {{macro_f1: macro-F1}}
-    preflight: docclf.cli.preflight.preflight
-""")
-    (folder / "best").mkdir(exist_ok=True)
-    assert main([str(folder), "--output", str(folder / "elsewhere.html")]) == 0
-    text = (folder / "elsewhere.html").read_text(encoding="utf-8")
-    command = "cd &#39;/my project&#39; &amp;&amp; python -m docclf.train -m hparams_search=optuna"
-    given = ["&#39;data.root=my pages&#39;", said]
-    assert f"{command} {' '.join(given if total == 1 else given[::-1])}" in text
-    assert "macro-F1, trial by trial" in text
+    (tmp_path / "my project").mkdir()
+    monkeypatch.chdir(tmp_path / "my project")
+    write_sweep(folder, Path.cwd(), "data.root=my pages", total=total)
+    assert main([str(folder), "--output", "elsewhere.html"]) == 0
+    given = ["data.root=my pages", said]
+    start = ["cd", str(Path.cwd()), "&&", "python", "-m", "docclf.train", "-m", "hparams_search=optuna"]
+    assert [*start, *(given if total == 1 else given[::-1])] in commands_of(Path("elsewhere.html"))
+    assert "macro-F1, trial by trial" in Path("elsewhere.html").read_text(encoding="utf-8")
+
+
+def test_a_command_never_starts_python_in_a_folder_that_the_search_names(
+    search: tuple[optuna.Study, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, `python -m docclf.train` would be whatever lies in it."""
+    _, folder = search
+    theirs = tmp_path / "share" / "ann"
+    (theirs / "pages").mkdir(parents=True)
+    write_sweep(folder, theirs, "data.root=pages", "data.draw=${hydra:runtime.cwd}")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main([str(folder)]) == 0
+    (command,) = commands_of(folder / "report.html")
+    assert command[:7] == ["cd", str(tmp_path / "here"), "&&", "python", "-m", "docclf.train", "-m"]
+    (where,) = (text for text in command if text.startswith("hydra.sweep.dir="))
+    override = read_override(where)
+    assert override is not None and override.value() == str(folder), "or it would begin another search"
+    assert f"data.root={theirs / 'pages'}" in command
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The page in every trial's folder."""
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import optuna
+import pytest
 import yaml
 from optuna.trial import TrialState
 from results.report.studies import new_study, trial, write_config
@@ -23,6 +26,46 @@ def test_every_trial_and_finalist_with_a_folder_has_a_page(search: tuple[optuna.
     write_report(study, folder)
     assert {path.parent.name for path in folder.glob("*/index.html")} == {str(t.number) for t in study.trials}
     assert {path.parent.name for path in folder.glob("finalists/*/index.html")} == {"0", "1"}
+
+
+def links_of(page: Path) -> list[Path]:
+    """The files that a page links to."""
+    found = re.findall(r'href="([^"#:]+)"|"\d+":"([^"]+index\.html)"', page.read_text(encoding="utf-8"))
+    return [Path(os.path.normpath(page.parent / unquote(a or b))) for a, b in found]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_report_elsewhere_has_links_that_lead_somewhere_and_breaks_none(
+    search: tuple[optuna.Study, Path], tmp_path: Path, is_first: bool
+) -> None:
+    study, folder = search
+    if not is_first:
+        write_report(study, folder)
+    output = tmp_path / "elsewhere" / "new.html"
+    output.parent.mkdir()
+    write_report(study, folder, output=output)
+    pages = [folder / "1" / "index.html", folder / "finalists" / "1" / "index.html"]
+    assert set(pages) <= set(links_of(output))
+    for page in (output, *pages):
+        assert all(path.is_file() for path in links_of(page))
+        assert (folder / "report.html" in links_of(page)) == (not is_first and page != output)
+
+
+def test_a_report_in_the_folder_under_another_name_is_linked_to(search: tuple[optuna.Study, Path]) -> None:
+    study, folder = search
+    output = write_report(study, folder, output=folder / "new.html")
+    assert output in links_of(folder / "1" / "index.html")
+
+
+def test_a_page_that_cannot_be_written_costs_no_report(
+    search: tuple[optuna.Study, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    study, folder = search
+    for page in (folder / "1" / "index.html", folder / "finalists" / "0" / "index.html"):
+        page.mkdir()
+    linked = links_of(write_report(study, folder))
+    assert folder / "1" / "index.html" not in linked and folder / "0" / "index.html" in linked
+    assert "2 pages of trials could not be written: " in caplog.text
 
 
 def test_it_tells_what_is_different_to_the_baseline_and_nothing_else(search: tuple[optuna.Study, Path]) -> None:

@@ -14,7 +14,7 @@ from docclf.results.report.figures.figure import Figure, label, score, thinned
 from docclf.results.report.figures.workers import COLOURS
 from docclf.results.report.subject import WORDS, Subject, last_value
 from docclf.sweeper.screen.progress import format_params
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.trials import front_of, loss, may_win
 
 _POINTS = 1500
 _CURVES = 100
@@ -71,8 +71,7 @@ def _best_so_far(complete: Sequence[FrozenTrial], objective: int, direction: Stu
     steps: list[tuple[int, float]] = []
     for trial in complete:
         value = trial.values[objective]
-        allowed = all(excess <= 0 for excess in trial.constraints.values())
-        if allowed and (not steps or loss(value, direction) < loss(steps[-1][1], direction)):
+        if may_win(trial) and (not steps or loss(value, direction) < loss(steps[-1][1], direction)):
             steps.append((trial.number, value))
     return steps
 
@@ -162,7 +161,7 @@ def fronts(subject: Subject) -> list[Figure]:
 
 
 def _front(subject: Subject, a: int, b: int) -> Figure:
-    on_front = {trial.number for trial in subject.study.best_trials}
+    on_front = {trial.number for trial in front_of(subject.study)}
     best = sorted((t for t in subject.complete if t.number in on_front), key=lambda t: t.values[a])
     rest = [t for t in subject.complete if t.number not in on_front]
     rest = [rest[i] for i in thinned(len(rest), _POINTS)]

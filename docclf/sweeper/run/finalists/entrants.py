@@ -16,14 +16,14 @@ from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finals import mark, scored, source_number
-from docclf.sweeper.study.trials import best_trials, loss, seconds_of
+from docclf.sweeper.study.trials import baseline_of, best_trials, loss, seconds_of
 
 log = logging.getLogger(__name__)
 
 
 def choose_finalists(trials: Sequence[FrozenTrial], direction: StudyDirection, top_k: int) -> list[FrozenTrial]:
     """The baseline, where there is one, and the `top_k` best other trials."""
-    baseline = [t for t in trials if t.user_attrs.get(ROLE) == "baseline" and t.state == TrialState.COMPLETE][:1]
+    baseline = [base] if (base := baseline_of(trials)) is not None else []
     seen = [t.params for t in baseline]
     best: list[FrozenTrial] = []
     for trial in best_trials(trials, direction):
