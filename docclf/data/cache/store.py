@@ -116,7 +116,7 @@ def _remove_oldest(folder: Path, kept: Path, limit_gb: float) -> None:
 
 
 def _has_room(folder: Path, n_bytes: int, limit_gb: float) -> bool:
-    """Whether arrays in use may stay beyond the limit: where the disk has as much room again. Says once what they take.
+    """Whether arrays in use may stay beyond the limit, up to twice of it, where the disk has room. Says what they take.
 
     To remove them would have pages decoded again by one trial after the other.
     """
@@ -126,7 +126,7 @@ def _has_room(folder: Path, n_bytes: int, limit_gb: float) -> bool:
             f"The cache {folder} has {_megabytes(n_bytes)} that were used in the last hours, more than "
             f"data.cache_gb={limit_gb:g}. Say data.cache_gb={math.ceil(n_bytes / 1e9)}, or pages may be decoded again."
         )
-    return shutil.disk_usage(folder).free > limit_gb * 1e9
+    return n_bytes <= 2 * limit_gb * 1e9 and shutil.disk_usage(folder).free > limit_gb * 1e9
 
 
 def open_array(
@@ -145,7 +145,7 @@ def open_array(
         target: Its file, in a folder that is there.
         make: Writes the file, with `finish` at last.
         limit_gb: The least recently used arrays are removed from the folder beyond so many gigabytes; those of the last
-            hours only where the disk has no room for as much again.
+            hours only beyond twice as many, or where the disk has no room.
         is_final: Given the note of an array that is whole, whether it needs not be made again.
     """
     with counted_once(), lock(target.with_suffix(".lock")):
