@@ -140,17 +140,18 @@ def grammar_hint(override: str, first: str = "data.root") -> str:
     Args:
         first: The key of a path that stands alone.
     """
+    from docclf.sweeper.space.grammar import typed  # with Optuna, for which commands that are right need not wait
+
     key, equals, value = override.partition("=")
     if not equals and Path(override).exists():
-        return f"Did you mean {first}={override}?\n"
+        return f"Did you mean {typed(first, override)}?\n"
     if ends := re.fullmatch(r"log\w*\((.+)\)", value):
         return f"Did you mean '{key}=tag(log, interval({ends[1]}))'?\n"
     if values := re.fullmatch(r"choice\(([^()]*\bnull\b[^()]*)\)", value):  # which Hydra takes without the word alone
         return f"Did you mean '{key}={values[1]}'?\n"
     if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
-    quoted = f"\"{key}='{value}'\""
-    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"
+    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {typed(key, value)}\n"
 
 
 def suggestions(config_name: str, arguments: Namespace) -> list[str]:
