@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_dir
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import SearchPathException
+from hydra.plugins.config_source import ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,42 +28,46 @@ _SEARCHPATH = "hydra.searchpath"
 
 
 class Composer:
-    """Composes as Hydra will, with nothing run, logged or written."""
+    """Composes as Hydra will, out of the same places in the same order, with nothing run, logged or written."""
 
     def __init__(self, config_name: str, arguments: Namespace) -> None:
         self.name = arguments.config_name or config_name
-        self.mode = RunMode.MULTIRUN if arguments.multirun else RunMode.RUN
-        given = [Path(CONF_DIR.parent, path) for path in (arguments.config_path,) if path is not None]
-        given += [Path(path).absolute() for path in (arguments.config_dir,) if path is not None]
-        typed = [override for override in parsed(arguments.overrides) if override.key_or_group == _SEARCHPATH]
-        values = [override.value() for override in typed]
-        self.typed = [str(path) for value in values if isinstance(value, list) for path in value]
-        listed = [Path(path.removeprefix("file://")).absolute() for path in self.typed if _is_folder(path)]
-        self.folders = [folder for folder in (*given, *listed) if folder.resolve() != CONF_DIR.resolve()]
-        """Those that are not docclf's own; packages that were typed as `pkg://` are installed code."""
-
-    @property
-    def primary(self) -> Path | None:
-        """The file of a foreign folder that the command begins with; None where it is docclf's own."""
-        places = (folder / f"{self.name}.yaml" for folder in (CONF_DIR, *self.folders))
-        found = next((path for path in places if path.is_file()), None)
-        return None if found is None or found.parent == CONF_DIR else found
+        self.searchpath = [
+            str(one.input_line) for one in parsed(arguments.overrides) if one.key_or_group == _SEARCHPATH
+        ]
+        """Overrides that name folders besides."""
+        self._arguments = arguments
+        self._mode = RunMode.RUN
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Where `compose` may be called."""
+        """Where `compose` may be called.
+
+        Raises:
+            HydraException: There is no folder of this name, or the mode of the command is none.
+        """
         GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF_DIR if self.primary is None else self.primary.parent)):
+        with initialize_config_dir(str(CONF_DIR)):
+            hydra: Any = GlobalHydra.instance().hydra
+            if self._arguments.config_dir is not None:  # which Hydra has behind the folder of the command
+                folder = os.path.abspath(self._arguments.config_dir)  # noqa: PTH100 as Hydra, without `..` of links
+                if not Path(folder).is_dir():
+                    raise SearchPathException(f"Additional config directory '{folder}' not found")
+                places = hydra.config_loader.get_search_path()
+                places.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+                hydra.config_loader = type(hydra.config_loader)(places)
+            overrides = [*self._arguments.overrides]
+            mode = hydra.get_mode(self.name, overrides, hydra.config_loader.parse_overrides(self.name, overrides))
+            is_search = self._arguments.multirun or mode == RunMode.MULTIRUN
+            self._mode = RunMode.MULTIRUN if is_search else RunMode.RUN
             yield
 
-    @property
-    def searchpath(self) -> list[str]:
-        """The override that makes Hydra look into all folders; empty where it does."""
-        first = CONF_DIR if self.primary is None else self.primary.parent
-        others = [f"file://{folder}" for folder in (CONF_DIR, *self.folders) if folder != first]
-        packages = [path for path in self.typed if not _is_folder(path)]
-        quoted = ",".join(f"'{path}'" for path in (*others, *packages))
-        return [f"{_SEARCHPATH}=[{quoted}]"] if quoted else []
+    def in_primary(self, key: str) -> Any:
+        """What the config that the command begins with says of a key of Hydra, where it is a foreign one; else None."""
+        source = next((one for one in _sources() if one.is_config(self.name)), None)
+        if source is None or source.scheme() != "file" or Path(source.path).resolve() == CONF_DIR.resolve():
+            return None
+        return OmegaConf.select(source.load_config(self.name).config, key)
 
     def compose(self, overrides: Sequence[str], last: str = "") -> DictConfig:
         """The config with all folders.
@@ -71,11 +79,10 @@ class Composer:
         Raises:
             ConfigError: What is given as an option is no name, or a variable that jobs are to have is not set.
         """
-        kept = [text for text in overrides if _key(text) not in (_SEARCHPATH, _key(last) if last else None)]
-        given = [*self.searchpath, *kept, *([last] if last else [])]
+        given = [text for text in overrides if not last or _key(text) != _key(last)] + ([last] if last else [])
         loader = GlobalHydra.instance().config_loader()
         try:
-            return loader.load_configuration(self.name, given, self.mode)
+            return loader.load_configuration(self.name, given, self._mode)
         except (ValueError, TypeError):
             self._require_names(overrides)
             raise
@@ -102,13 +109,33 @@ class Composer:
                     f"Leave it out for the default, or say for example {key}={option}"
                 )
 
-    def options(self, group: str) -> Iterator[tuple[str, Path]]:
-        """Options of a group that foreign folders have and docclf has not, each with its file."""
-        for folder in self.folders:
-            for path in sorted((folder / group).rglob("*.yaml")):
-                name = path.relative_to(folder / group).with_suffix("").as_posix()
-                if not (CONF_DIR / group / f"{name}.yaml").is_file():
-                    yield name, inside(folder, path.relative_to(folder).as_posix())
+
+def foreign_folders(config: DictConfig) -> list[Path]:
+    """Where a config was composed out of, without docclf's own folder; packages are installed code."""
+    sources = config.hydra.runtime.config_sources
+    found = [Path(source.path).absolute() for source in sources if source.schema == "file"]
+    return [folder for folder in found if folder.resolve() != CONF_DIR.resolve()]
+
+
+def names_folders(arguments: Namespace) -> bool:
+    """Whether a command has configs that may be somebody else's."""
+    named = (arguments.config_dir, arguments.config_path, arguments.experimental_rerun)
+    return any(one is not None for one in named) or any("searchpath" in text for text in arguments.overrides)
+
+
+def foreign_options(folders: Sequence[Path], group: str) -> Iterator[tuple[str, Path]]:
+    """Options of a group that foreign folders have and docclf has not, each with its file.
+
+    Raises:
+        DataError: A link leads out of a folder, or to another group.
+    """
+    for folder in folders:
+        for path in sorted((folder / group).rglob("*")):
+            name = path.relative_to(folder / group).with_suffix("").as_posix()
+            if path.is_symlink() and path.is_dir():
+                inside(folder, f"../{name}")  # refused: what lies behind it is found under another name
+            if path.suffix == ".yaml" and not (CONF_DIR / group / f"{name}.yaml").is_file():
+                yield name, inside(folder, path.relative_to(folder).as_posix())
 
 
 def own_config(config_name: str | None, overrides: Sequence[str]) -> DictConfig:
@@ -128,13 +155,9 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     return found
 
 
-def searchpath_of(path: Path) -> Any:
-    """What a primary config adds to the places of configs, read as Hydra does."""
-    return OmegaConf.select(OmegaConf.load(path), _SEARCHPATH)
-
-
-def _is_folder(path: str) -> bool:
-    return path.startswith("file://") or "://" not in path
+def _sources() -> list[ConfigSource]:
+    found: list[ConfigSource] = GlobalHydra.instance().config_loader().get_sources()
+    return found
 
 
 def _key(override: str) -> str:

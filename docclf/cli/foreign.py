@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.composing import Composer, own_config, parsed, searchpath_of
+from docclf.cli.composing import Composer, foreign_folders, foreign_options, own_config, parsed
+from docclf.cli.hydra_settings import require_own_first
 from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.interpolations import unsafe_interpolation
@@ -24,8 +26,10 @@ from docclf.safety.permission import VARIABLE, allowed, is_listed
 from docclf.safety.untrusted import inside, read_yaml, require_whole
 
 # Hydra sets these itself.
-_OWN = ("hydra.runtime", "hydra.overrides", "hydra.searchpath", "hydra.mode")
-_OWN_OF_JOB = tuple(f"hydra.job.{key}" for key in ("name", "config_name", "override_dirname", "id", "num"))
+_OWN_OF_RUN = tuple(f"hydra.runtime.{key}" for key in ("version", "version_base", "cwd", "config_sources", "choices"))
+_OWN = ("hydra.searchpath", "hydra.job.config_name", *_OWN_OF_RUN)
+# Read before Hydra composes: where it finds configs, and what overrides mean.
+_FIRST = {"searchpath": "where Hydra finds configs", "aliases": "what is meant by what is typed"}
 # A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
 _PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
 _NAMES = tuple(
@@ -45,55 +49,63 @@ _NOT_SEARCHED = (
 )
 
 
-def check_foreign(arguments: Namespace, config_name: str) -> DictConfig | None:
+def check_foreign(arguments: Namespace, config_name: str) -> DictConfig:
     """Refuse a command whose folder of configs decides more than a folder may.
 
     Returns:
-        The command's config; None where Hydra cannot compose it, and will say so.
+        The command's config.
 
     Raises:
         ConfigError: It does. Nothing was written, imported or asked for on a network.
         OmegaConfBaseException: A value cannot be resolved.
+        HydraException: Hydra cannot compose the config.
     """
-    if arguments.experimental_rerun is not None:
-        raise ConfigError(
-            "Expected a config for a run, got --experimental-rerun, which takes Hydra's own settings from there too. "
-            "Say --config-dir RUN/.hydra --config-name config"
-        )
-    try:
-        composer = Composer(config_name, arguments)
-        with composer.open():
-            found = composer.compose(arguments.overrides)
-    except HydraException:  # which Hydra tells of, composing it again
-        return None
-    if not composer.folders:
+    require_own_first(arguments)
+    composer = Composer(config_name, arguments)
+    with composer.open():
+        for key, what in _FIRST.items():
+            if value := composer.in_primary(f"hydra.{key}"):
+                _refuse(f"hydra.{key}", value, what)
+        found = composer.compose(arguments.overrides)
+    if not (folders := foreign_folders(found)):
         return found
-    for folder in composer.folders:
+    for folder in folders:
         for path in folder.glob("*.yaml"):
             inside(folder, path.name)
-    if composer.primary is not None and (places := searchpath_of(composer.primary)) is not None:
-        _refuse("hydra.searchpath", places, "where Hydra finds configs")
     of_hydra = [text for text in arguments.overrides if text.lstrip("+~").startswith(("hydra.", "hydra/"))]
     known = _references(config_name, [text for text in of_hydra if "searchpath" not in text])
     _check(found, known, arguments)
-    if arguments.multirun:
+    if is_search(arguments, found):
         with composer.open():
-            for one in _options(composer, found, arguments):
-                _check(one, known, arguments)
+            for text, one in _options(composer, found, arguments):
+                _check(one, known, arguments, text)
     return found
 
 
-def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Iterator[DictConfig]:
-    """The config with each option of the folders that a sweep could choose."""
-    searched = (key.lstrip("+~").partition("@")[0] for key in _keys_of_search(found))
-    groups = [*map(str, found.hydra.runtime.choices), *searched]
-    for group in dict.fromkeys(group for group in groups if not group.startswith("hydra")):
-        for name, path in composer.options(group):
+def is_search(arguments: Namespace, config: DictConfig) -> bool:
+    """Whether Hydra will go through several runs: asked for by -m, or by a setting."""
+    return bool(arguments.multirun) or config.hydra.mode == RunMode.MULTIRUN
+
+
+def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Iterator[tuple[str, DictConfig]]:
+    """The config with each option of the folders that a sweep could choose, and the override that chooses it."""
+    swept = [one.get_key_element() for one in parsed(arguments.overrides) if one.is_sweep_override()]
+    searched = [*swept, *_keys_of_search(found)]
+    folders = foreign_folders(found)
+    keys = [*map(str, found.hydra.runtime.choices), *(key.lstrip("+~") for key in searched), *searched]
+    for key in dict.fromkeys(key for key in keys if not key.startswith("hydra")):
+        group = key.lstrip("+~").partition("@")[0]
+        for name, path in foreign_options(folders, group):
             content = read_yaml(path)
             if isinstance(content, dict) and "${" in str(content.get("defaults")):
                 _refuse(f"{group}={name}", "interpolated defaults", "which files a trial is made of")
-            with suppress(HydraException):  # an option that no trial can have
-                yield composer.compose(arguments.overrides, f"{group}={name}")
+            try:
+                one = composer.compose(arguments.overrides, f"{key}={name}")
+            except HydraException as error:
+                if key in searched:  # which another choice may make whole
+                    _refuse(f"{group}={name}", str(error).partition("\n")[0], "what a trial is made of")
+                continue
+            yield f"{key}={name}", one
 
 
 def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any]]:
@@ -110,12 +122,14 @@ def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any
     return found
 
 
-def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Namespace) -> None:
+def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Namespace, chosen: str = "") -> None:
     keys = [override.get_key_element().lstrip("+~") for override in parsed(arguments.overrides)]
     typed = [key for key in keys if key not in cfg.hydra.runtime.choices]
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     for key, value in _leaves(raw):
         if any(key in leaves and leaves[key] == value for leaves in known) or _is_typed(key, typed):
+            continue
+        if key.startswith("hydra.overrides.") and value in ([], *arguments.overrides, chosen):
             continue
         if key in _NAMES or (key.startswith(f"{_NAMES[0]}.")):
             require_allowed(value, (), key)
@@ -123,17 +137,23 @@ def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Names
             _refuse(key, value, "what Hydra runs and where it writes")
         if isinstance(value, str) and (wrong := unsafe_interpolation(value)):
             _refuse(key, wrong, "what is read from the environment")
+    _check_search(cfg)
+    _check_places(cfg, typed, is_search(arguments, cfg))
+
+
+def _check_search(cfg: DictConfig) -> None:
+    """Refuse what a search would give its jobs besides data."""
     for key in _keys_of_search(cfg):
         for name in key.lstrip("+~").split("@"):
-            if any(name == part or name.startswith((f"{part}.", f"{part}/")) for part in _NOT_SEARCHED):
+            plain = ".".join(part for part in re.split(r"[.\[\]/\\:]+", name) if part)
+            if any(plain == part or plain.startswith(f"{part}.") for part in _NOT_SEARCHED):
                 _refuse(f"hydra.sweeper.params.{key}", "a search over it", "what Hydra runs and where it writes")
     for key, text in _leaves(_searched(cfg, resolve=True)):
         if isinstance(text, str) and "${" in text:  # which would be resolved again, in the jobs
             _refuse(f"hydra.sweeper.{key}", text, "what is read from the environment")
-    _check_places(cfg, typed, bool(arguments.multirun))
 
 
-def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> None:
+def _check_places(cfg: DictConfig, typed: Sequence[str], searches: bool) -> None:
     """Refuse places to write to and servers to talk to that were not typed."""
 
     def given(key: str) -> Any:
@@ -162,7 +182,7 @@ def _check_places(cfg: DictConfig, typed: Sequence[str], is_search: bool) -> Non
     if is_new and given("data.draw") is not None:
         _refuse("data.root", root, "where pages are drawn, outside the folder where the command runs")
     for key in ("search.storage", "search.warm_start_from", "search.enqueue"):
-        if is_search and given(key):
+        if searches and given(key):
             _refuse(key, given(key), "which study a search writes to or starts from")
 
 
@@ -185,7 +205,7 @@ def _is_typed(key: str, typed: Sequence[str]) -> bool:
 
 def _is_free(key: str) -> bool:
     """Whether a key of `hydra` is Hydra's own, or data of a search, or allowed."""
-    if any(key == own or key.startswith(f"{own}.") for own in (*_OWN, *_OWN_OF_JOB)):
+    if any(key == own or key.startswith(f"{own}.") for own in _OWN):
         return True
     return key.startswith("hydra.sweeper.") and key.split(".")[2] not in _PLACES
 

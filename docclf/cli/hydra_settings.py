@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,30 @@ def settle_flags() -> Any:
     if given.shell_completion and len(asked) != 1:
         raise ConfigError("Expected a shell: bash, fish or zsh. Say --shell-completion install=bash")
     return given
+
+
+def require_own_first(arguments: Namespace) -> None:
+    """See that the command has docclf's own configs first, and names one by name.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if arguments.experimental_rerun is not None:
+        raise ConfigError(
+            "Expected a config for a run, got --experimental-rerun, which takes Hydra's own settings from there too. "
+            "Say --config-dir RUN/.hydra --config-name config"
+        )
+    if arguments.config_path is not None:
+        raise ConfigError(
+            "Expected docclf's own configs and others behind them, got --config-path, which leaves out the former. "
+            f"Say --config-dir {arguments.config_path} --config-name NAME"
+        )
+    name = Path(arguments.config_name or "")
+    if name.is_absolute() or ".." in name.parts:
+        raise ConfigError(
+            f"Expected the name of a config, got --config-name {name}, a path. "
+            f"Say --config-dir {name.parent} --config-name {name.stem}"
+        )
 
 
 def _show_search(given: Any) -> None:

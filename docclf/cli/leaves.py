@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +13,7 @@ from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, 
 from docclf.errors import ConfigError
 from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
+from docclf.sweeper.space.keys import nearest
 from docclf.training.validation import SCORES
 
 KEEP = ("winner", "finalists", "all", "none")
@@ -220,3 +221,18 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
         partial = OmegaConf.select(cfg, f"{group}._partial_", default=False)
         if FLAG(partial):
             raise ConfigError(f"Expected `{group}._partial_` to be true or false, got {plain(str(partial))}.")
+
+
+def require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
+    """Refuse keys that would change nothing, in the sections that only docclf reads.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for room in ("search", "finalists", "results"):
+        keys = [key for key in known if key.startswith(f"{room}.")]
+        for key in (f"{room}.{name}" for name in config.get(room) or ()):
+            if key not in keys:
+                near = nearest(key, keys, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"Leave it out: there are {', '.join(keys)}."
+                raise ConfigError(f"Expected keys that `{room}` has, got `{key}`. {hint}")

@@ -6,7 +6,7 @@ import functools
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -16,14 +16,14 @@ import yaml
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR, __version__
-from docclf.cli.composing import Composer, parsed
+from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
-from docclf.cli.foreign import check_foreign
+from docclf.cli.foreign import check_foreign, is_search
 from docclf.cli.hydra_settings import (
     fill_in_home,
     require_plugins,
@@ -33,8 +33,8 @@ from docclf.cli.hydra_settings import (
     require_writable,
     settle_flags,
 )
-from docclf.cli.leaves import TABLES, check_leaves
-from docclf.errors import ConfigError, DocclfError
+from docclf.cli.leaves import TABLES, check_leaves, require_known_keys
+from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
@@ -93,21 +93,25 @@ def _check(config_name: str) -> None:
         if given.shell_completion:
             return
         config = check_foreign(given, config_name)
-        if config is not None and config.hydra.job.chdir:
+        searches = is_search(given, config)
+        if config.hydra.job.chdir:
             _stay_here(given.overrides)
-        if config is not None and not (given.help or given.hydra_help or given.cfg or given.info):
+        if not (given.help or given.hydra_help or given.cfg or given.info):
             check_leaves(config, TABLES[config_name])
-            _require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
+            require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
             require_plugins(config)
             require_usable(config)
-            require_writable(config, "sweep.dir" if given.multirun else "run.dir")
-            if given.multirun:
+            require_writable(config, "sweep.dir" if searches else "run.dir")
+            if searches:
                 require_search(config, given.overrides, config_name)
                 require_resolvable(config)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
-    except OverrideParseException:  # which Hydra tells of, parsing it again
-        return
+    except HydraException as error:  # which Hydra tells of, unless it could be got to compose what is not checked here
+        if names_folders(read_arguments(sys.argv[1:])):
+            cause = f"{error.__cause__}\n" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+            sys.stderr.write(f"{plain(str(error))}\n{plain(cause)}")
+            raise SystemExit(1) from None
     except (
         yaml.YAMLError,
         ValueError,
@@ -123,21 +127,6 @@ def _check(config_name: str) -> None:
         GlobalHydra.instance().clear()
 
 
-def _require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
-    """Refuse keys that would change nothing, in the sections that only docclf reads.
-
-    Raises:
-        ConfigError: There is one.
-    """
-    for room in ("search", "finalists", "results"):
-        keys = [key for key in known if key.startswith(f"{room}.")]
-        for key in (f"{room}.{name}" for name in config.get(room) or ()):
-            if key not in keys:
-                near = nearest(key, keys, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"Leave it out: there are {', '.join(keys)}."
-                raise ConfigError(f"Expected keys that `{room}` has, got `{key}`. {hint}")
-
-
 def _stay_here(overrides: Sequence[str]) -> None:
     """Leave out `hydra.job.chdir`, which would make all paths of the config those of each run's folder."""
     sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
@@ -151,17 +140,18 @@ def grammar_hint(override: str, first: str = "data.root") -> str:
     Args:
         first: The key of a path that stands alone.
     """
+    from docclf.sweeper.space.grammar import typed  # with Optuna, for which commands that are right need not wait
+
     key, equals, value = override.partition("=")
     if not equals and Path(override).exists():
-        return f"Did you mean {first}={override}?\n"
+        return f"Did you mean {typed(first, override)}?\n"
     if ends := re.fullmatch(r"log\w*\((.+)\)", value):
         return f"Did you mean '{key}=tag(log, interval({ends[1]}))'?\n"
     if values := re.fullmatch(r"choice\(([^()]*\bnull\b[^()]*)\)", value):  # which Hydra takes without the word alone
         return f"Did you mean '{key}={values[1]}'?\n"
     if not equals or not value or _IS_NO_TEXT.match(value):
         return ""
-    quoted = f"\"{key}='{value}'\""
-    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {quoted}\n"
+    return f"Hangul and signs in a value want quotes for Hydra inside those for the shell: {typed(key, value)}\n"
 
 
 def suggestions(config_name: str, arguments: Namespace) -> list[str]:

@@ -1,5 +1,6 @@
 """A mistyped key or option is answered with the nearest one, after Hydra's own message."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from slowly import slowly
 
 from docclf import CONF_DIR
+from docclf.cli.composing import parsed
 from docclf.cli.hydra_settings import fill_in_home
 from docclf.cli.typos import answer_typos, grammar_hint, suggestions
 from docclf.sweeper.hydra_private import read_arguments
@@ -144,6 +146,9 @@ def test_what_hydra_s_grammar_does_not_take_is_shown_quoted(tmp_path: Path) -> N
     assert grammar_hint("optimizer.lr=log(1e-4,1e-3)").endswith("'optimizer.lr=tag(log, interval(1e-4,1e-3))'?\n")
     for path in ("/home/실험 데이터 (1)/pages", "C:[a]", "scans (2)"):
         assert grammar_hint(f"data.root={path}").rstrip().endswith(f"\"data.root='{path}'\"")
+    for path in ("서식 $HOME", "서식 `pwd`", "서식 \\ 1!"):  # which the shell would fill in
+        (word,) = shlex.split(grammar_hint(f"data.root={path}").partition("the shell: ")[2])
+        assert parsed([word])[0].value() == path
 
 
 def test_a_path_alone_and_a_path_from_home_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +156,11 @@ def test_a_path_alone_and_a_path_from_home_are_understood(tmp_path: Path, monkey
     cwd.mkdir()
     assert run("docclf.predict", "../here", cwd=cwd)[1][-1] == "Did you mean run=../here?"
     assert run("docclf.data", "../here", cwd=cwd)[1][-1] == "Did you mean data.root=../here?"
+    for name in ("서식", "my scans"):
+        (cwd / name).mkdir()
+        monkeypatch.chdir(cwd)
+        (word,) = shlex.split(grammar_hint(name).removeprefix("Did you mean ").rstrip("?\n"))
+        assert parsed([word])[0].value() == name
     monkeypatch.setenv("HOME", str(tmp_path))
     for given in ("data.root=~/a b", "data.root='~/a b'"):
         assert fill_in_home(given) == f"data.root='{tmp_path}/a b'"

@@ -187,6 +187,17 @@ def test_a_retry_that_died_is_no_double_of_its_own_retry() -> None:
     assert [t.state.name for t in study.trials] == ["FAIL", "FAIL", "FAIL", "WAITING"]
 
 
+def test_a_trial_that_is_being_interrupted_is_not_queued_again_before_it_has_ended() -> None:
+    study = optuna.create_study()
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 2)})
+    trial.set_user_attr("interrupted", "process")
+    retry_interrupted(study)
+    assert len(study.trials) == 1
+    study.tell(trial, state=TrialState.FAIL)
+    retry_interrupted(study)
+    assert [t.state.name for t in study.trials] == ["FAIL", "WAITING"]
+
+
 def test_an_entry_that_two_processes_have_queued_runs_once() -> None:
     study = optuna.create_study()
     for text in ("x=1", "x=2", "x=1"):

@@ -64,5 +64,12 @@ def test_duplicates_are_run_where_that_is_asked_for_and_of_an_interval_always(to
     assert toy.folders() == list(range(5))
     assert not any("duplicate_of" in t.user_attrs for t in toy.trials)
     other = "hydra.sweep.dir=multirun/other"
-    toy.run("n_trials=3", other, "x=interval(0.1, 0.1)", "n=1", "colour=blue")
+    toy.run("n_trials=3", other, "x=interval(0.1, 0.1)", "n=1,2", "colour=blue")
     assert len(list((toy.cwd / "multirun" / "other").glob("[0-9]*"))) == 3
+
+
+@pytest.mark.slow
+def test_a_finite_space_that_time_alone_limits_is_searched_once(toy: Any) -> None:
+    output = toy.run("n_trials=null", "hydra.sweeper.timeout=90", *DISCRETE).output
+    assert "this space holds nothing new" in output
+    assert len(toy.folders()) == 4 and set(toy.states()) == {"COMPLETE"}

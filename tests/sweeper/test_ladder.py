@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
-from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, RUNG
+from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, RETRY_OF, RUNG
+from docclf.sweeper.study.duplicates import find_twin
 
 LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
 SETTINGS = Settings(ladder=3)
@@ -41,6 +42,21 @@ def test_the_best_of_three_goes_on_and_only_once() -> None:
     assert LADDER.promoted(trials) is None, "one of one that paused at the second budget"
     trials += [paused(4, 0.1), paused(5, 0.2), paused(6, 0.9)]
     assert LADDER.promoted(trials) == (trials[6], 3)
+
+
+def test_a_duplicate_of_one_that_paused_does_not_go_on_and_knows_the_furthest_of_it() -> None:
+    trials = [paused(0, 0.3), paused(1, 0.5), paused(2, 0.4), paused(3, 0.6, budget=3, of=1)]
+    trials[3].params = trials[1].params
+    for number in 4, 5:
+        trials.append(paused(number, 0.5))
+        trials[-1].set_user_attr(DUPLICATE_OF, 1)
+    assert LADDER.promoted(trials) is None
+    trial = optuna.create_study().ask()
+    trials = [paused(0, 0.3), paused(1, 0.5), paused(2, 0.6, budget=3), paused(3, 0.6, budget=3)]
+    for one in trials:
+        one.params, one.distributions = {}, {}
+    found = find_twin(trial, trials)
+    assert found is not None and found.number == 2
 
 
 def test_the_highest_budget_goes_first() -> None:

@@ -41,6 +41,8 @@ URLS = [
     ("mysql://me:100%25@host/db?charset=utf8", "100%25", "mysql://me@host/db?charset=utf8"),
     ("postgresql://me:a%2Fb%40c@/db?host=/run/x@y", "a%2Fb%40c", "postgresql://me@/db?host=/run/x@y"),
     ("postgresql://me:what?ever@host/db", "what?ever", "postgresql://me@host/db"),
+    ("postgresql://me:pa#s{s}@host/db", "pa#s{s}", "postgresql://me@host/db"),
+    ('postgresql://me:pa"ss@host/db', 'pa"ss', "postgresql://me@host/db"),
     ("postgresql://me:at@sign@host/db", "at@sign", "postgresql://me@host/db"),
     ("postgresql://me@azure:secret@host/db", "secret", "postgresql://me@azure@host/db"),
     ("postgresql:///db?user=me&password=secret&host=/run", "secret", "postgresql:///db?user=me&host=/run"),
@@ -74,7 +76,7 @@ def test_a_password_with_an_at_is_refused_and_never_shown_as_the_host(url: str) 
         open_storage(f"oracle://{url}")
     assert not re.search("s3|cr|et@", str(caught.value))
     user, _, host = url.rpartition("@")
-    with pytest.raises(ConfigError, match="driver is missing"):
+    with pytest.raises(ConfigError, match=r"driver is missing.* pip install PyMySQL and say mysql\+pymysql://"):
         open_storage(f"oracle://{user.replace('@', '%40').replace('/', '%2F')}@{host}")
 
 

@@ -179,6 +179,32 @@ def test_a_grid_tries_what_is_enqueued_besides_and_an_interrupted_point_again(to
 
 
 @pytest.mark.slow
+def test_a_grid_takes_no_winners_and_gives_entries_the_defaults_of_the_rest(toy: Any) -> None:
+    best = toy.cwd / "multirun" / "other" / "best"
+    best.mkdir(parents=True)
+    (best / "params.yaml").write_text("n: 2\nx: 0.7\n")
+    (best / "config.yaml").write_text("n: 2\n")
+    grid = ("hydra/sweeper/sampler=grid", "x=choice(0.2, 0.5)", "n=range(1, 3)", "colour=green", "n_trials=20")
+    entry = ("hydra.sweeper.memory=auto", "hydra.sweeper.enqueue=['n=2']")
+    toy.run(*grid, *entry, "signal_at=[2, 1]", code=-9)
+    toy.run(*grid, "hydra.sweeper.memory=auto")
+    points = [(t.params["x"], t.params["n"]) for t in toy.trials if t.state.name == "COMPLETE"]
+    assert points[0] == (0.5, 2), "the entry, with the default of x"
+    assert sorted(points[1:]) == [(0.2, 1), (0.2, 2), (0.5, 1), (0.5, 2)]
+
+
+def test_the_largest_seed_goes_on_with_the_smallest() -> None:
+    space = parse_space({}, ["x=interval(0, 1)"])
+    drawn = []
+    for seed, n_before in (2**32 - 1, 1), (0, 0):
+        study = optuna.create_study(
+            sampler=make_sampler({"_target_": "optuna.samplers.RandomSampler", "seed": seed}, space, n_before)
+        )
+        drawn.append(study.ask(space.distributions).params)
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.slow
 def test_a_sampler_that_needs_a_package_runs_or_names_the_package_before_the_first_trial(toy: Any) -> None:
     run = toy.run("hydra/sweeper/sampler=cmaes", "n_trials=3", "colour=blue", code=None)
     if run.code:

@@ -17,6 +17,7 @@ from docclf.sweeper.study.attributes import (
     ATTEMPT,
     BUDGET,
     DEADLINE,
+    DUPLICATE_OF,
     FINALIST,
     INTERRUPTED,
     PRUNED_AT,
@@ -99,6 +100,7 @@ class JobTrial:
             t.number: sign * t.intermediate_values[t.last_step]
             for t in trials
             if BUDGET in t.user_attrs and PRUNED_AT in t.user_attrs and t.last_step is not None
+            if DUPLICATE_OF not in t.user_attrs  # it has kept nothing
         }
 
     @property

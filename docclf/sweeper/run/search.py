@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # Seconds after which a search with jobs elsewhere looks at what else has happened.
 _LOOK_S = 1.0
+# So many draws in a row that were tried before, and a finite space is taken for searched.
+_ENOUGH = 100
 # Of the time budget, for export and report: so many seconds, or such a part of a short one.
 _CLOSING_S, _CLOSING = 3.0, 0.05
 
@@ -62,6 +64,7 @@ class Search:
         self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=climb)
         self.tally = Tally(context.study.directions)
         self.is_waiting = False
+        self.n_repeats = 0  # trials in a row that were tried before
         self.helpers = Helpers(settings.helpers if workers.has_processes else 0, self.noun)
         self.live = Live(
             self.study, self.plan, self.limits.deadline, self.noun, context.labels, self._describe, self.helpers.running
@@ -181,15 +184,25 @@ class Search:
         n_complete = sum(t.user_attrs.get(RUNG) == self.queue.owned.rung for t in complete)
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
-        while (trial := self.queue.next()) is not None:
+        while not self._is_exhausted() and (trial := self.queue.next()) is not None:
+            self.signals.raise_dropped()
             of = progress.of(self.context.total, trial.number)
             log.info(f"{self.noun} {trial.number}{of}  {self._describe(trial)}".rstrip())
+            self.n_repeats += 1
             if not self.endings.reuse(trial):
+                self.n_repeats = 0
                 job = Job(trial, self._overrides(trial))
                 trial.set_user_attr(OVERRIDES, job.overrides)
                 self.live.look()
                 return job
         return None if self.limits.is_reached else self.helpers.next(jobs)
+
+    def _is_exhausted(self) -> bool:
+        """Whether a search that only time limits draws nothing new any more."""
+        if self.n_repeats == _ENOUGH and math.isinf(self.context.total):
+            log.info(f"The last {_ENOUGH} trials were tried before: this space holds nothing new")
+            self.n_repeats += 1  # said once
+        return self.n_repeats > _ENOUGH and math.isinf(self.context.total)
 
     def _wait_for_others(self) -> bool:
         """Wait a little where trials of other processes are still running, which may fail; False if there are none."""

@@ -121,8 +121,12 @@ class TypedCommand:
 
         >>> print(TypedCommand("/my pages", ["-m", "docclf.train", "-m", "data=csv", "seed=1"]).changed("seed=2"))
         cd '/my pages' && python -m docclf.train -m data=csv seed=2
+        >>> print(TypedCommand("/", ["app.py", "hydra.sweeper.n_trials=1"]).changed("search.n_trials=2"))
+        cd / && python app.py search.n_trials=2
         """
-        keys = tuple(f"{override.partition('=')[0]}=" for override in overrides)
+        given = [f"{override.partition('=')[0]}=" for override in overrides]
+        # `search.KEY` is what `hydra.sweeper.KEY` has where that is not typed
+        keys = (*given, *(f"hydra.sweeper.{key[7:]}" for key in given if key.startswith("search.")))
         kept = [text for text in self.arguments if not (keys and text.startswith(keys))]
         return f"cd {shlex.quote(self.cwd)} && {shlex.join(['python', *kept, *overrides])}"
 

@@ -33,7 +33,8 @@ _SECRET = rf"(?:[\w.-]*(?:{_WORDS})[\w.-]*|pass)"
 _IN_FRONT = re.compile(r"(://(?:[^:/@?\s]*|[^:/?\s]*(?=:[^@/?\s]+@))):([^@]+(?:@[^@/?\s]*(?=@))*)@")
 _IN_QUERY = re.compile(rf"([?&]){_SECRET}=([^&#'\"\s]+)(&|)", re.IGNORECASE)
 _USER_ALONE = re.compile(r"^([\w+]+://[^:/@?]+)@")
-_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"{}#]*")
+# Of its signs a password may have those too that end the rest.
+_URL = re.compile(r"[A-Za-z][\w+.-]*://(?:[^\s'\"{}#/@:]*:[^\s/@]*@)?[^\s'\"{}#]*")
 # A key of an object, as an override has it.
 _IN_OBJECT = re.compile(
     rf"({_SECRET}['\"]?\s*[:=]\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,}}\s&'\"]+)", re.IGNORECASE
@@ -114,7 +115,8 @@ def take_passwords(config: DictConfig, *copies: Any) -> None:
         _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
     source = OmegaConf.select(config, "hydra.sweeper.warm_start_from")
     if isinstance(source, str) and passwords_of(source):
-        _keep(source.partition("#")[0])
+        for url in _URL.findall(source):
+            _keep(url)
         secrets |= set(passwords_of(source))
     typed = storage_named_by_user()
     _name(*(url for url in map(hide_password, _values(storage)) if url in typed))

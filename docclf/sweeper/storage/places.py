@@ -238,7 +238,7 @@ def _created(open_it: Any, what: str) -> BaseStorage:
             if isinstance(error, ImportError):
                 raise ConfigError(
                     f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
-                    f"'psycopg[binary]', for MySQL PyMySQL. {error}"
+                    f"'psycopg[binary]'; for MySQL pip install PyMySQL and say mysql+pymysql://... {error}"
                 ) from error
             if attempt == 4:
                 message = hide_secrets(f"{type(error).__name__}: {error}")

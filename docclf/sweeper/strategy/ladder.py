@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
-from docclf.sweeper.study.attributes import BUDGET, RETRY_OF, ROLE, RUNG
+from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, RETRY_OF, ROLE, RUNG
 from docclf.sweeper.study.trials import loss, seconds_of
 
 # Time is kept for the best as if its remaining reports took so often what the first ones of a trial took.
@@ -90,6 +90,7 @@ class Ladder:
     def _has_paused(self, trial: FrozenTrial, budget: int) -> bool:
         return (
             trial.state == TrialState.PRUNED
+            and DUPLICATE_OF not in trial.user_attrs  # which has kept nothing to go on from
             and trial.user_attrs.get(BUDGET) == budget
             and budget - 1 in trial.intermediate_values
         )

@@ -91,7 +91,7 @@ def make_sampler(
     if "n_startup_trials" in chosen:
         chosen["n_startup_trials"] = math.ceil(part * chosen["n_startup_trials"])
     if "seed" in chosen:
-        chosen["seed"] += n_before
+        chosen["seed"] = (chosen["seed"] + n_before) % 2**32  # the seeds that there are
     sampler: optuna.samplers.BaseSampler = build_option(chosen, "hydra.sweeper.sampler", _SAMPLERS)
     return sampler
 

@@ -14,12 +14,17 @@ from docclf.sweeper.study.outcome import Outcome
 
 
 def find_twin(trial: optuna.Trial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The earlier trial with a result and the same parameters; None without one, or where a parameter is continuous."""
+    """The earlier trial with a result and the same parameters; None without one, or where a parameter is continuous.
+
+    Of several, as of a ladder where a trial goes on in another one, the first of those that came furthest.
+    """
     discrete = (isinstance(d, CategoricalDistribution) or d.step is not None for d in trial.distributions.values())  # type: ignore[attr-defined]
     if not all(discrete):
         return None
     known = (TrialState.COMPLETE, TrialState.PRUNED)
-    return next((t for t in trials if t.state in known and t.params == trial.params), None)
+    twins = [t for t in trials if t.state in known and t.params == trial.params]
+    far = [(t.state == TrialState.COMPLETE, max(t.intermediate_values, default=-1)) for t in twins]
+    return twins[far.index(max(far))] if twins else None
 
 
 def take_over(trial: optuna.Trial, twin: FrozenTrial) -> Outcome:

@@ -170,7 +170,9 @@ def retry_interrupted(
             params = {**baseline, **params}  # type: ignore[dict-item]
         again = is_baseline or why != "process" or not died_before(trial, trials)
         again = again and trial.user_attrs.get(FINALIST) in wanted
-        if why and why != "unwanted" and trial.number not in retried and params and again:
+        # Between its note and its end a trial is still its process's.
+        is_over = why and why != "unwanted" and trial.state.is_finished()
+        if is_over and trial.number not in retried and params and again:
             kept = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
             kept |= {ROLE: "baseline"} if is_baseline else {}
             study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
+from docclf.files import replacing
 from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import Clock
 from docclf.sweeper.run.opening.request import Request, named_functions, read_request
 from docclf.sweeper.run.opening.settings import label
-from docclf.sweeper.space.grammar import to_text
+from docclf.sweeper.space.checks import values_of
+from docclf.sweeper.space.grammar import extremes, to_text
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
 from docclf.sweeper.strategy.climb import Climb
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
 from docclf.sweeper.strategy.memory import most_known, remembered
 from docclf.sweeper.strategy.pruners import check_pruner
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
-from docclf.sweeper.study.attributes import RUNG
+from docclf.sweeper.study.attributes import ENQUEUED, RUNG
 from docclf.sweeper.study.continuing import Before, require_known_folders, require_same_search
 from docclf.sweeper.study.known import enqueue, fitting_trials
 from docclf.sweeper.study.trials import best_trial
@@ -111,7 +113,7 @@ def open_study(
         config=config,
         directory=directory,
         labels=label(asked.objectives, settings.labels),
-        total=_total(settings.n_trials, study, climb, (asked.first is not None) + len(entries)),
+        total=_total(settings.n_trials, study, climb, entries, has_baseline=asked.first is not None),
         clock=Clock(study, started, settings.timeout),
         hook=hook,
         on_best=on_best,
@@ -148,7 +150,8 @@ def _open(
             space = replace(space, fixed=(*space.fixed, *before.overrides))
         n_before = require_known_folders(study, directory, config)
         study.sampler = make_sampler(settings.sampler, space, n_before)
-    OmegaConf.save(config, directory / _CONFIG)
+    with replacing(directory / _CONFIG) as partial:  # another process may read it
+        OmegaConf.save(config, partial)
     return study, replace(asked, space=space), n_before
 
 
@@ -165,7 +168,11 @@ def _lessons(
     if known and settings.warm_start == "best":
         best = best_trial(known, study.directions[0])
         known, entries = [], entries | ({f"best of {source}": best.params} if best else {})
-    if n_before == 0:
+    if isinstance(study.sampler, Grid):  # which draws nothing for an entry, and tries the winners that fit anyway
+        lowest = {name: extremes(distribution)[0] for name, distribution in space.distributions.items()}
+        rest = lowest | space.fitting(values_of(space.keys, asked.configs[0]))
+        entries = {text: {**rest, **params} for text, params in entries.items()}
+    elif n_before == 0:
         entries = entries | remembered(
             settings.memory,
             directory,
@@ -178,7 +185,9 @@ def _lessons(
     return known, entries
 
 
-def _total(n_trials: float, study: optuna.Study, climb: Climb | None, n_given: int) -> float:
+def _total(
+    n_trials: float, study: optuna.Study, climb: Climb | None, entries: Collection[str], *, has_baseline: bool
+) -> float:
     """Finished trials in all: no more than a grid has points, beside those that are given."""
     if not isinstance(study.sampler, Grid):
         return n_trials
@@ -187,4 +196,5 @@ def _total(n_trials: float, study: optuna.Study, climb: Climb | None, n_given: i
             "Expected a search without rungs for a grid, which visits every point in its own order. Say "
             "hydra.sweeper.climb=null, or choose another sampler, for example hydra/sweeper/sampler=tpe."
         )
-    return min(n_trials, study.sampler.size + n_given)
+    queued = {trial.user_attrs[ENQUEUED] for trial in study.get_trials(deepcopy=False) if ENQUEUED in trial.user_attrs}
+    return min(n_trials, study.sampler.size + has_baseline + len(queued.union(entries)))
