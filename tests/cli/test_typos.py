@@ -230,5 +230,5 @@ def test_ranges_of_the_command_line_are_shown_with_those_of_the_config(monkeypat
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR)):
         params = compose("train", given.overrides, return_hydra_config=True).hydra.sweeper.params
-    assert "data.fit" in params and params["model"] == "choice(mobilenet,swin_tiny)"
+    assert "data.image_size" in params and params["model"] == "choice(mobilenet,swin_tiny)"
     assert params["optimizer.lr"] == "interval(1e-4, 1e-3)" and params["+x"] == "1,2"
