@@ -191,7 +191,9 @@ def test_the_folder_is_the_one_that_the_search_had(
 
 
 def test_a_command_that_trains_nothing_is_told_of(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"Expected docclf\.train to write something, got --cfg job, with which"):
+    with pytest.raises(
+        TrainingError, match=r"Expected docclf\.train to write something, got --cfg job, which writes nothing"
+    ):
         docclf.train(["--cfg", "job"], cwd=tmp_path)
 
 

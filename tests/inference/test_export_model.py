@@ -278,8 +278,8 @@ def test_large_weights_get_a_file_of_their_own(
         (["run=???"], ConfigError, "Expected `run`, got no value"),
         (["pages=nowhere"], DataError, "Expected a folder or a CSV file in `pages`, got nowhere: nothing is there"),
         (["pages='{root}/broken'"], DataError, "that can be read, got 0.png: ValueError: the file is empty"),
-        (["output='{root}/broken'"], ConfigError, "Expected `output` to be a new folder"),
-        (["output='{root}/own'"], ConfigError, "Expected `output` to be a new folder"),
+        (["output='{root}/broken'"], ConfigError, "Expected `output` to be a new, an empty or an exported folder"),
+        (["output='{root}/own'"], ConfigError, "Expected `output` to be a new, an empty or an exported folder"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(

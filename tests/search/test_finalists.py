@@ -133,7 +133,7 @@ def test_screen_log_config_and_verdict_say_the_same(rescored: tuple[Any, str]) -
         assert f"  trial {source(best)}: {best.value:.3f} (folds " in place
         assert f"; pooled {facts['winner']['macro_f1_pooled']:.3f})" in place
         for trial in finalists(search):
-            assert f"finalist {trial.number}/3  trial {source(trial)}: fit=" in place
+            assert f"finalist {trial.number}/3  trial {source(trial)}: lr=" in place
     predict = next(line for line in output.splitlines() if "docclf.predict run=" in line)
     assert str(search.folder) in predict
 
