@@ -86,7 +86,9 @@ def require_usable(config: DictConfig) -> None:
     """
     hydra = config.hydra
     if not (isinstance(hydra.verbose, bool | str) or OmegaConf.is_list(hydra.verbose)):
-        raise ConfigError(f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say true")
+        raise ConfigError(
+            f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say hydra.verbose=true"
+        )
     is_known = not OmegaConf.is_missing(hydra.job, "name") and not OmegaConf.is_interpolation(hydra.job, "name")
     if is_known and len(Path(hydra.job.name).parts) != 1:
         raise ConfigError(

@@ -53,7 +53,7 @@ def _followers(net: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any, 
         made[id(output)] = module, output
 
     def pair(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if id(inputs[0]) in made:
+        if inputs and id(inputs[0]) in made:  # what comes by keyword is left as it is
             pairs.append((made[id(inputs[0])][0], module, name))
 
     hooks = [module.register_forward_hook(note) for module in net.modules() if type(module) in _CONVOLUTIONS]
