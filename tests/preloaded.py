@@ -6,6 +6,7 @@ makes SQLAlchemy map its classes, and a composed config, for which Hydra looks f
 
 import gc
 import importlib
+import pkgutil
 
 import optuna
 from hydra import compose, initialize_config_dir
@@ -17,24 +18,26 @@ import docclf
 LATE = (
     "alembic.command",
     "alembic.context",
-    "docclf.loggers.wandb_run",
-    "docclf.predict",
-    "docclf.report",
-    "docclf.sweeper.run.finalists",
-    "docclf.sweeper.run.opening",
-    "docclf.train",
-    "docclf.training.keeping",
+    "cleanlab.filter",
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
+    "hydra_plugins.hydra_optuna_sweeper._impl",
     "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
     "hydra_plugins.hydra_ray_launcher.ray_launcher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher",
+    "jinja2",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "optuna.artifacts",
+    "optuna.importance",
+    "plotly.offline",
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sqlalchemy.dialects.sqlite",
 )
+# All of docclf but what only `augment=augraphy` imports, for its seconds of OpenCV and numba.
+OURS = [
+    m.name for m in pkgutil.walk_packages(docclf.__path__, "docclf.") if not m.name.endswith((".__main__", ".augraphy"))
+]
 
 
 def keep_a_study() -> None:
@@ -59,7 +62,7 @@ def compose_a_config() -> None:
     GlobalHydra.instance().clear()
 
 
-for name in LATE:
+for name in (*LATE, *OURS):
     importlib.import_module(name)
 keep_a_study()
 compose_a_config()
