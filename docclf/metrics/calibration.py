@@ -20,7 +20,7 @@ class Reliability:
     Attributes:
         count: Pages, int64 of shape (bins,).
         confidence: Mean probability of the predicted class, shape (bins,); NaN without pages.
-        accuracy: Share of right predictions, shape (bins,); NaN without pages.
+        accuracy: Fraction of correct predictions, shape (bins,); NaN without pages.
     """
 
     count: NDArray[np.int64]
@@ -129,7 +129,7 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Selective:
-    """Accuracy over coverage: what is right of the pages that are answered, the surest first.
+    """Accuracy over coverage: pages are answered in order of confidence, the most confident first.
 
     Attributes:
         confidence: Least confidence that is answered, falling, shape (k,).

@@ -24,8 +24,8 @@ class Difference:
         value: Of macro-F1, in [-1, 1].
         low: Lower bound of the interval.
         high: Upper bound of the interval.
-        chance_better: Share of resamples in which the difference is above 0; ties count half, and half of one is added
-            on either side, so that it is never 0 or 1.
+        chance_better: Fraction of resamples in which the difference is above 0; ties count half, and half of one is
+            added on either side, so that it is never 0 or 1.
         level: Of the interval, such as 0.95.
     """
 

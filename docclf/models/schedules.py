@@ -11,7 +11,7 @@ def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.1) -> LR
 
     Args:
         total_steps: Steps of the optimizer in the whole training.
-        warmup: Share of the steps in which the learning rate rises, in [0, 1).
+        warmup: Fraction of the steps in which the learning rate rises, in [0, 1).
     """
     n_warmup = round(warmup * total_steps)
 

@@ -76,7 +76,7 @@ def _fonts(texts: Sequence[str]) -> list[str]:
 
 @harmless
 def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Draw a confusion matrix with counts, a row a true class, shaded by the share of the row.
+    """Draw a confusion matrix with counts, a row a true class, shaded by the fraction of its row.
 
     Args:
         path: PNG file to write.
@@ -199,10 +199,10 @@ def shorten(name: str, columns: int) -> str:
 
 @harmless
 def write_reliability(path: Path, before: Reliability, after: Reliability, errors: tuple[float, float]) -> None:
-    """Draw how often predictions are right against how sure they are, before and after calibration.
+    """Draw accuracy against confidence, before and after calibration.
 
-    A point a bin that has pages, against the diagonal on which both agree; below, the share of pages in each bin. See
-    Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), figure 1.
+    A point for each bin that has pages, and the diagonal of perfect calibration; below, the fraction of pages in each
+    bin. See Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), figure 1.
 
     Args:
         path: PNG file to write.
@@ -212,7 +212,7 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
     """
     figure = Figure(figsize=(5, 6), layout="constrained")
     curve, shares = figure.subplots(2, sharex=True, height_ratios=(4, 1))
-    curve.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="as often right as sure")
+    curve.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="perfect calibration")
     drawn = (("before calibration", before, errors[0], "C1", -1), ("after calibration", after, errors[1], "C0", 0))
     for name, bins, error, colour, side in drawn:
         filled = bins.count > 0
@@ -223,9 +223,9 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
         middles, width = (np.arange(n) + 0.5) / n, 0.4 / n
         heights = bins.count / max(bins.count.sum(), 1)
         shares.bar(middles + side * width, heights, width, align="edge", color=colour)
-    curve.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right predictions")
+    curve.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     curve.legend(loc="upper left")
-    shares.set(xlabel="probability of the predicted class", ylabel="share of pages", ylim=(0, None))
+    shares.set(xlabel="probability of the predicted class", ylabel="fraction of pages", ylim=(0, None))
     _save(figure, path)
 
 

@@ -21,7 +21,7 @@ class AugraphyAugment(BatchAugment):
     same seed.
 
     Args:
-        strength: Share of pages that go through Augraphy, and factor on the other ranges.
+        strength: Fraction of pages that go through Augraphy, and factor on the other ranges.
         **ranges: See `docclf.data.augment.batch.BatchAugment`.
 
     Raises:

@@ -18,10 +18,10 @@ def random_warps(
     Args:
         n: Number of pages.
         degrees: Rotation up to this many degrees either way.
-        quarter_turns: Share of pages that are turned by 90, 180 or 270 degrees besides.
-        flips: Share of pages that are mirrored left to right, and as many top to bottom.
-        crop: Side of the crop, at least 1 minus this share of the page's.
-        perspective: Corners move inwards or outwards by up to this share of the side.
+        quarter_turns: Fraction of pages that are turned by 90, 180 or 270 degrees besides.
+        flips: Fraction of pages that are mirrored left to right, and as many top to bottom.
+        crop: Side of the crop, at least 1 minus this fraction of the page's.
+        perspective: Corners move inwards or outwards by up to this fraction of the side.
     """
     side = 1 - crop * torch.rand(n, device=device)
     angle = torch.deg2rad(uniform(n, degrees, device))

@@ -1,7 +1,7 @@
 """What light, paper and files do to a page: each a function of a batch, drawn anew for every page.
 
 Images are float32 of shape (n, channels, size, size) in about [0, 1], and stay so. `amount` is a largest value, or a
-share of pages where it says so; random numbers are torch's global ones.
+fraction of pages where it says so; random numbers are torch's global ones.
 """
 
 import functools

@@ -112,7 +112,7 @@ class Confused:
         count: How many.
         share: Of the pages of their class, in [0, 1].
         before: How many the baseline took so; None without one.
-        pages: IDs, the surest mistake first.
+        pages: IDs, the most confident mistake first.
     """
 
     true: str

@@ -14,7 +14,7 @@ from docclf.sweeper.strategy.race import N_WHOLE
 
 # Part of a trial that one that is stopped runs, where none was seen.
 _STOPPED_AFTER = 0.4
-# The share of trials that a plan expects to run whole counts as so many trials that were seen.
+# The fraction of trials that a plan expects to run whole counts as so many trials that were seen.
 _PRIOR = 16.0
 # What is left of a trial that takes longer than expected: so much of its steps to come, and so many seconds.
 _OVERDUE, _LEAST_S = 0.5, 1.0
@@ -144,7 +144,7 @@ def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:
 
 
 def _expected(plan: Plan, done: Sequence[Cost], whole: int) -> tuple[float, float]:
-    """The share of the trials to come that will run whole, and the mean part that the others will run."""
+    """The fraction of the trials to come that will run whole, and the mean part that the others will run."""
     seen = done[plan.n_startup :]
     share = (_PRIOR * plan.whole + sum(cost.is_whole for cost in seen)) / (_PRIOR + len(seen))
     parts = [cost.steps / whole for cost in seen if not cost.is_whole]

@@ -13,7 +13,7 @@ from docclf.sweeper.strategy.race import N_WHOLE
 if TYPE_CHECKING:
     from docclf.sweeper.strategy.climb import Climb
 
-# Of trials that may be stopped early, the share that runs whole, by their pruner's class: what was seen with median,
+# Of trials that may be pruned, the fraction that runs whole, by their pruner's class: what was seen with median,
 # what halving comes to, and guesses.
 _WHOLE = {
     "NopPruner": 1.0,
@@ -53,7 +53,7 @@ class Plan:
     Attributes:
         total: Trials; infinite for as many as there is time for.
         workers: Of them that run at once.
-        whole: Share of the trials that is expected to run to its end, before any was seen.
+        whole: Fraction of the trials that is expected to run to its end, before any was seen.
         n_startup: Trials of a rung that none stops before.
         n_finalists: Trials that are re-evaluated at the end.
         is_race: Whether of these those behind the leader stop.

@@ -20,7 +20,7 @@ _LEAST, _FEW = 4, 20
 
 @dataclass(frozen=True)
 class Importances:
-    """Parameter to its share of what explains the scores, the greatest first; they sum to 1.
+    """Each parameter and the fraction of the variance of scores that it explains, the greatest first; they sum to 1.
 
     Attributes:
         shares: Empty where nothing can be said.

@@ -63,7 +63,7 @@ def _dots(x: list[float | None], y: list[int], text: list[str], name: str, colou
 
 
 def confusion(who: Predicted, key: str) -> Figure:
-    """Confusion matrix, shaded by the share of the row; of very many classes, those with most mistakes."""
+    """Confusion matrix, shaded by the fraction of its row; of very many classes, those with most mistakes."""
     counts = who.counts
     n = len(who.names)
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
@@ -131,7 +131,7 @@ def calibration(winner: Predicted) -> Figure:
         drawn.append(("calibrated", with_temperature(winner.probabilities, temperature), "--blue", "circle"))
     line = {"color": "--muted", "width": 1, "dash": "dot"}
     data: list[dict[str, Any]] = [
-        {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": line, "name": "as often right as sure", "hoverinfo": "skip"}
+        {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": line, "name": "perfect calibration", "hoverinfo": "skip"}
     ]
     for name, probabilities, colour, symbol in drawn:
         data.append(_bins(reliability(probabilities, winner.labels), name, colour, symbol))
@@ -145,19 +145,19 @@ def calibration(winner: Predicted) -> Figure:
     return Figure(
         key="calibration",
         title="How far confidences can be believed",
-        description="Share of right predictions against the probability of the predicted class.",
+        description="Accuracy against the probability of the predicted class.",
         caption=caption,
         data=data,
         layout={
             "xaxis": {"range": [-0.02, 1.02], "title": {"text": "probability of the predicted class"}},
-            "yaxis": {"range": [-0.02, 1.02], "title": {"text": "share of right predictions"}},
+            "yaxis": {"range": [-0.02, 1.02], "title": {"text": "accuracy"}},
         },
         height=400,
     )
 
 
 def coverage(winner: Predicted, baseline: Predicted | None) -> Figure:
-    """Accuracy over coverage: what is right of the surest pages, however many of them are answered."""
+    """Accuracy over coverage: the accuracy of the most confident pages, for each fraction that is answered."""
     data: list[dict[str, Any]] = []
     for who, colour in ((baseline, "--orange"), (winner, "--blue")):
         if who is not None:
@@ -177,13 +177,13 @@ def coverage(winner: Predicted, baseline: Predicted | None) -> Figure:
     return Figure(
         key="coverage",
         title="What can be left to the model",
-        description="Accuracy over coverage: share of right predictions among the surest pages.",
-        caption="Out of fold, the surest pages first; predict abstain=0.95 leaves the others to a person. "
+        description="Accuracy of the most confident pages, by coverage.",
+        caption="Out of fold, the most confident pages first; predict abstain=0.95 leaves the others to a person. "
         + (f"{winner.who}: {', '.join(reached)}." if reached else ""),
         data=data,
         layout={
-            "xaxis": {"range": [-0.02, 1.02], "title": {"text": "coverage: share of the pages that are answered"}},
-            "yaxis": {"range": [max(0.0, least - 0.05), 1.01], "title": {"text": "share of right answers"}},
+            "xaxis": {"range": [-0.02, 1.02], "title": {"text": "coverage: fraction of pages that are answered"}},
+            "yaxis": {"range": [max(0.0, least - 0.05), 1.01], "title": {"text": "accuracy"}},
         },
         height=400,
     )
