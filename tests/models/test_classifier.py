@@ -8,10 +8,12 @@ import timm
 import torch
 from sklearn.metrics import f1_score
 from small_models import build
-from torch.optim import SGD
+from torch.optim import LBFGS, SGD
 from torchmetrics.functional.classification import multiclass_f1_score
 
+from docclf.data.module import class_weights
 from docclf.errors import ConfigError
+from docclf.models.classifier import weighted_cross_entropy
 from docclf.models.schedules import constant, cosine
 from docclf.models.tuning import parameter_groups
 
@@ -66,6 +68,38 @@ def test_no_step_of_a_short_training_is_wasted(schedule: Any, total_steps: int, 
 def test_constant_stays_where_the_warm_up_ended() -> None:
     assert rates(constant, 10, warmup=0.2) == [0.5, *[1.0] * 9]
     assert rates(constant, 3) == [1.0] * 3
+
+
+# The loss
+
+
+def test_a_rare_class_of_great_weight_attracts_no_pages_of_the_frequent_one() -> None:
+    """60 pages and 3, which nothing but the loss keeps apart: its least value gives each page its own class."""
+    labels = torch.tensor([0] * 60 + [1] * 3)
+    weights = torch.from_numpy(class_weights(labels.numpy(), 2)).float()
+    logits = torch.zeros(2, 2, requires_grad=True)  # of each class's pages
+    optimizer = LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = weighted_cross_entropy(logits[labels], labels, weights, label_smoothing=0.1)
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    assert logits.softmax(1).diagonal().tolist() == pytest.approx([0.95, 0.95], abs=0.01)
+
+
+@pytest.mark.parametrize("are_soft", [False, True])
+def test_a_batch_in_parts_has_the_loss_of_the_whole_and_soft_labels_that_of_their_classes(are_soft: bool) -> None:
+    labels = torch.tensor([0, 1, 1, 2, 2, 2])
+    given = torch.nn.functional.one_hot(labels, 3).float() if are_soft else labels
+    logits, weights = torch.randn(6, 3), torch.tensor([2.0, 1.0, 0.5])
+    whole = weighted_cross_entropy(logits, given, weights, 0.1)
+    parts = [weighted_cross_entropy(logits[[i]], given[[i]], weights, 0.1) for i in range(6)]
+    assert float(torch.stack(parts).mean()) == pytest.approx(float(whole), rel=1e-5)
+    assert float(whole) == pytest.approx(float(weighted_cross_entropy(logits, labels, weights, 0.1)), rel=1e-5)
+    assert float(whole) != pytest.approx(float(weighted_cross_entropy(logits, given, None, 0.1)), rel=1e-3)
 
 
 # The model

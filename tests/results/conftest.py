@@ -76,8 +76,7 @@ class Finals:
             **result: More of `result.yaml`.
         """
         number = len(self.finalists.get_trials(deepcopy=False))
-        other = [f"reference={reference}"] if reference else []
-        attributes = {"finalist": mark(source, [*how, *other]), "folds": [value - 0.1, value + 0.1]}
+        attributes = {"finalist": mark(source, how, reference), "folds": [value - 0.1, value + 0.1]}
         attributes |= {"macro_f1_pooled": value} | ({"reference": reference} if reference else {})
         attributes |= {key: result[key] for key in ("tune", "kept") if key in result}
         if source == 0:
@@ -89,8 +88,7 @@ class Finals:
             )
         )
         marks = [t.user_attrs["finalist"] for t in self.finalists.get_trials(deepcopy=False)]
-        alike = (" ".join(how), " ".join([*how, *other]))
-        self.finalists.set_user_attr("current", [m for m in marks if m.partition(" ")[2] in alike])
+        self.finalists.set_user_attr("current", [m for m in marks if m.partition(" ")[2] == " ".join(how)])
         if predicted is not None:
             self.write(number, predicted, model=model, ids=ids, **result)
         return number
@@ -145,6 +143,12 @@ def right(n: int, seed: int = 0) -> NDArray[np.int64]:
 @pytest.fixture
 def finals(tmp_path: Path) -> Finals:
     return Finals(tmp_path / "검색 1")
+
+
+@pytest.fixture
+def make_finals(tmp_path: Path) -> Callable[..., Finals]:
+    """Makes a search with trials of these values, none of which misses a constraint."""
+    return lambda values: Finals(tmp_path / "more", values, [0] * len(values))
 
 
 @pytest.fixture(scope="session")

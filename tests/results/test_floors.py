@@ -168,6 +168,17 @@ def test_a_reference_that_the_winner_beats_changes_nothing(
     assert "floors (same folds): pixels 0.412, frozen features 0.930" in said
 
 
+def test_a_floor_that_its_own_run_does_not_reach_is_not_lowered_by_it(
+    make_search: Any, answers: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    search = make_search()
+    search.finals.score(2, 0.95, answers(57), floors=floors(0.412, 0.97))
+    search.finals.score(2, 0.93, answers(55), reference="features")
+    said, verdict = search.export(caplog), search.verdict
+    assert (verdict["exported"], verdict["below_floor"]) == ("winner", True)
+    assert "frozen features 0.970. Exported is trial 2 all the same." in said
+
+
 def test_below_the_pixel_floor_without_finalists_the_pages_are_to_be_checked(
     make_search: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

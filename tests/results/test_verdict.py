@@ -38,6 +38,27 @@ def test_a_winner_that_is_right_far_more_often_beats_the_baseline(finals: Any, a
     assert verdict.beats and str(verdict) == f"trial 1 beats the baseline by {verdict.difference}"
 
 
+@pytest.mark.parametrize(("others", "level"), [(1, 0.95), (3, 0.967)])
+def test_the_best_of_more_finalists_has_more_to_show(
+    others: int, level: float, make_finals: Any, answers: Answers
+) -> None:
+    finals = make_finals(values=[0.5, *[0.6] * others])
+    finals.score(0, 0.6, answers(36, seed=1))
+    for number in range(1, 1 + others):
+        finals.score(number, 0.9 - number / 100, answers(57, seed=number))
+    assert finals.verdict.difference.level == level
+
+
+def test_pages_of_one_document_count_as_one_in_the_test_of_guessing(finals: Any, answers: Answers) -> None:
+    """20 pages a class, all of one document: three documents that are called right by chance 1 time in 6."""
+    finals.score(0, 0.1, answers(3, seed=1))
+    number = finals.score(2, 1.0, answers(60))
+    rows = [f"{i}.png,{i % 3},{label}" for i, label in enumerate(LABELS)]
+    for run in (finals.folder / "finalists" / str(n) for n in (number - 1, number)):
+        (run / "folds.csv").write_text("\n".join(["ID,fold,group", *rows]) + "\n", encoding="utf-8")
+    assert finals.verdict.guessing == pytest.approx(1 / 6, abs=0.05) and not finals.verdict.beats
+
+
 def test_a_small_gain_may_be_chance(finals: Any, answers: Answers) -> None:
     finals.score(0, 0.7, answers(45, seed=1))
     finals.score(2, 0.75, answers(47, seed=2))

@@ -56,7 +56,8 @@ def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     )
     if baseline is None or winner.number == baseline.number:
         return verdict
-    difference, guessing = _compare(run, folder / FINALISTS / str(baseline.number))
+    n_compared = sum(f.number != baseline.number for f in searched)
+    difference, guessing = _compare(run, folder / FINALISTS / str(baseline.number), n_compared)
     return replace(verdict, difference=difference, guessing=guessing)
 
 
@@ -67,7 +68,7 @@ def _floors(
 
     Args:
         finalists: All that are trials of the search.
-        references: Name of a floor to the finalist that it was run as, whose score counts.
+        references: Name of a floor to the finalist that it was run as, whose score counts where it is higher.
     """
     run = runs / str(winner.number)
     alike = [f for f in finalists if f is winner or _have_same_folds(runs / str(f.number), run)]
@@ -75,6 +76,8 @@ def _floors(
     for floors in (floors_of(f, runs / str(f.number)) for f in alike):
         found |= {name: f for name, f in floors.items() if name not in found or f["mean"] > found[name]["mean"]}
     for name, trial in references.items():
+        if name in found and not macro_f1_of(trial) > found[name]["mean"]:
+            continue
         folds, what = list(trial.user_attrs.get("folds") or ()), found.get(name, {}).get("what")
         facts = {"pooled": trial.user_attrs.get("macro_f1_pooled"), "folds": folds, "what": what}
         found[name] = {"mean": macro_f1_of(trial), **{key: value for key, value in facts.items() if value}}
@@ -101,8 +104,14 @@ def _have_same_folds(finalist: Path, trial: Path) -> bool:
     return ours.is_file() and theirs.is_file() and ours.read_bytes() == theirs.read_bytes()
 
 
-def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | None]:
-    """Difference of two runs' out-of-fold predictions, and the chance that the first one is guessing."""
+def _compare(winner: Path, baseline: Path, n_compared: int) -> tuple[Difference | None, float | None]:
+    """Difference of two runs' out-of-fold predictions, and the chance that the first one is guessing.
+
+    Args:
+        n_compared: Finalists of which the winner is the best. The more there are, the likelier one of them is ahead by
+            luck: that none of equal ones seems to beat the baseline in more than 5 % of searches, the interval has the
+            level 1 - 0.1 / n_compared, at least 0.95 (Bonferroni's correction, of its lower bound alone).
+    """
     from docclf.results.reading import read_run
 
     try:
@@ -117,4 +126,15 @@ def _compare(winner: Path, baseline: Path) -> tuple[Difference | None, float | N
     labels = np.array([index[target] for target in ours.targets])
     predicted, beaten = (found.probabilities.argmax(axis=1) for found in (ours, theirs))
     n = len(index)
-    return compare_scores(labels, predicted, beaten, n, groups=ours.groups), chance_of_guessing(labels, predicted, n)
+    difference = compare_scores(labels, predicted, beaten, n, groups=ours.groups, level=_level(n_compared))
+    # Pages of one group are right or wrong together, so that one of each is what can be shuffled.
+    rows = slice(None) if ours.groups is None else np.unique(ours.groups, return_index=True)[1]
+    return difference, chance_of_guessing(labels[rows], predicted[rows], n)
+
+
+def _level(n_compared: int) -> float:
+    """
+    >>> _level(1), _level(3), _level(10)
+    (0.95, 0.967, 0.99)
+    """
+    return round(max(0.95, 1 - 0.1 / max(n_compared, 1)), 3)

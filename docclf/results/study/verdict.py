@@ -14,7 +14,7 @@ from docclf.sweeper.study.attributes import REFERENCE
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-# Of the permutation test: with the difference's own 5 %, a winner among noise is rarer than 1 in 20.
+# Of the permutation test: beside the difference's interval, it keeps a winner that guesses from being crowned.
 _GUESSING_P = 0.01
 
 # What is exported where it is the mean of several trials; its run's folder among the finalists; a key of verdict.yaml.

@@ -51,14 +51,11 @@ class Entrant:
         return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
 
 
-def best_reference(settings: Settings, context: SearchContext, base: FrozenTrial) -> dict[str, Entrant]:
+def best_reference(settings: Settings, context: SearchContext) -> dict[str, Entrant]:
     """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
 
-    Its draws are those of `base` as far as its overrides leave them; what these set that is not in the space, the job
-    gets besides.
-
-    Args:
-        base: The baseline, or without one the best trial.
+    Its draws are those of the winner as far as its overrides leave them: a floor depends on the model and the page's
+    size. What the overrides set that is not in the space, the job gets besides.
     """
     asked, study = settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
@@ -71,7 +68,7 @@ def best_reference(settings: Settings, context: SearchContext, base: FrozenTrial
     better = [name for name in losses if name in asked.references and losses[name] < best]
     if not better:
         return {}
-    name = min(better, key=lambda name: losses[name])
+    name, base = min(better, key=lambda name: losses[name]), trials[source_number(winner)]
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
     values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
     params = context.asked.space.fitting(values)

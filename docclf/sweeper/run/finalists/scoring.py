@@ -60,7 +60,7 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
         return
     try:
         _score(entrants, settings, context, workers, finalists)
-        if reference := best_reference(settings, context, wanted[0]):
+        if reference := best_reference(settings, context):
             _score({**entrants, **reference}, settings, context, workers, finalists)
         if members := members_of(asked, context):
             _score({**entrants, **reference, **members}, settings, context, workers, finalists)
