@@ -74,7 +74,7 @@ def test_help_and_config_of_the_data_command_load_nothing_heavy(
 def test_looking_at_data_loads_no_torch(tmp_path: Path, pages_root: Path) -> None:
     heavy, output = loaded(LOOK, "data=csv", f"data.root='{pages_root}'", cwd=tmp_path)
     assert "24 training pages of 3 classes" in output
-    assert "torch" not in heavy and heavy <= {"matplotlib", "sklearn", "rich"}, "which draw the picture and cut folds"
+    assert heavy <= {"matplotlib", "sklearn", "rich", "loky"}, "which draw, cut folds and count cores"
 
 
 def test_completing_a_command_line_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ with initialize_config_dir(str(CONF_DIR)), execution_whitelist(whitelist()):
 """
     heavy, output = loaded(code, "data=csv", f"data.root='{pages_root}'", "data.image_size=32", cwd=tmp_path)
     assert output.splitlines()[-1] == "24"
-    assert heavy <= {"sklearn", "rich"}, "which splits the folds, and imports rich where that is installed"
+    assert heavy <= {"sklearn", "rich", "loky"}, "which cut folds, are imported by that, and count cores"
 
 
 def test_garbage_of_a_trial_is_collected_after_the_imports_of_the_next_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from docclf.data.cache.contents import n_cpus
 from docclf.errors import ConfigError
 from docclf.files import replacing
-from docclf.models.memory import be_exact, keep_memory
+from docclf.models.memory import be_exact, prepare_cpu
 
 
 def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices: int = 1, **options: Any) -> pl.Trainer:
@@ -45,7 +45,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")  # of a fold that goes on
     # Lightning 2.6 with torch 2.13 and later; to be removed when Lightning asks `treespec.is_leaf()`.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    keep_memory()
+    prepare_cpu()
     be_exact()
     return pl.Trainer(
         accelerator=accelerator,

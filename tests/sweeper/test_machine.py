@@ -1,6 +1,7 @@
 """What a machine has, and each worker's share of it."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,15 @@ from docclf.sweeper.run.workers.machine import n_cores, n_workers, visible_gpus,
 )
 def test_the_gpus_of_a_process_are_those_that_cuda_would_show_it(environment: dict[str, str], gpus: list[str]) -> None:
     assert visible_gpus(environment) == gpus
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_gpu_that_no_driver_of_nvidia_lists_is_one(exists: bool, monkeypatch: Any, tmp_path: Path) -> None:
+    """As with WSL2 or ROCm: without it there would be a worker for each core, all on that GPU."""
+    (tmp_path / "libcuda.so.1").touch()
+    monkeypatch.setattr(machine, "_LISTED", tmp_path / "none")
+    monkeypatch.setattr(machine, "_UNLISTED", [tmp_path / ("libcuda.so.1" if exists else "none")])
+    assert visible_gpus({}) == (["0"] if exists else [])
 
 
 @pytest.mark.parametrize(

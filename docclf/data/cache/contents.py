@@ -104,5 +104,7 @@ def with_progress(done: Any, what: str, total: int, unit: str = "page") -> Any:
 
 
 def n_cpus() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: by affinity, or a container's share where that is smaller."""
+    from loky import cpu_count
+
+    return int(cpu_count())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from docclf.errors import ConfigError
 from docclf.models.backbone import make_net, normalisation, with_weights
-from docclf.models.memory import keep_memory
+from docclf.models.memory import prepare_cpu
 from docclf.models.weights import Weights, find_weights
 
 # Features of one batch of images: by backbone and side of the view, so that heads on the same ones share them.
@@ -66,7 +66,7 @@ class FrozenBackbone:
         Raises:
             ConfigError: timm has no such model, or its weights cannot be had.
         """
-        keep_memory()
+        prepare_cpu()
         if self.name == PIXELS:
             return Pixels(self.image_size)
         with torch.random.fork_rng(devices=[]):

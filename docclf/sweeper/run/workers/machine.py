@@ -9,6 +9,10 @@ from pathlib import Path
 # Free memory in bytes that `auto` allows for each worker: torch, timm and Lightning alone take one gigabyte.
 _MEMORY = 2 * 1024**3
 
+# Where NVIDIA's driver lists its GPUs, and what says that there is one where it does not: on WSL2, or with AMD's.
+_LISTED = Path("/proc/driver/nvidia/gpus")
+_UNLISTED = (Path("/usr/lib/wsl/lib/libcuda.so.1"), Path("/dev/kfd"))
+
 
 def worker_environment(slot: int, n: int, environment: Mapping[str, str]) -> dict[str, str]:
     """Environment variables that give a worker its share of GPUs and cores.
@@ -45,7 +49,8 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     """
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
-        return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+        listed = [str(number) for number, _ in enumerate(_LISTED.glob("*"))]
+        return listed or ["0"] * any(place.exists() for place in _UNLISTED)
     names = [name.strip() for name in chosen.split(",")]
     return [name for name in names[: names.index("-1") if "-1" in names else None] if name]
 
