@@ -114,6 +114,24 @@ def test_a_trial_that_still_runs_keeps_the_model_that_it_has_just_written(cwd: P
     assert (sweep.folder / "best" / "model").is_dir()
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("winner", ["model"]), *slowly(("finalists", ["model"])), ("none", [])])
+def test_without_finalists_their_winner_stays_until_another_run_has_a_model(
+    cwd: Path, compose_config: Compose, keep: str, kept: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, "data=csv", "data.root=pages", "finalists.top_k=0", f"keep_checkpoints={keep}")
+    best = sweep.folder / "best"
+    (best / "model").mkdir(parents=True)
+    (best / "verdict.yaml").write_text("{is_final: true, trial: 1, files: [model]}")
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    assert [path.name for path in best.glob("model")] == kept
+    assert ("the run of trial 2 has no model any more" in caplog.text) is bool(kept)
+    assert yaml.safe_load((best / "verdict.yaml").read_text())["trial"] == (1 if kept else BEST)
+    (sweep.folder / str(BEST) / "model").mkdir()
+    export(sweep.config, sweep.folder)
+    assert yaml.safe_load((best / "verdict.yaml").read_text())["trial"] == BEST and (best / "model").is_dir()
+
+
 def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
     compose_config: Compose, cwd: Path, elsewhere: Path
 ) -> None:

@@ -168,6 +168,14 @@ def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_wi
     assert [t.user_attrs["finalist"].partition(" ")[2] for t in after] == 3 * ["steps=5"]
 
 
+def test_without_time_for_other_finalists_those_of_before_go_on_to_count(again: Any) -> None:
+    before = scored(again.study)
+    output = again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}", "hydra.sweeper.timeout=0.01").output
+    assert "No finalist came to its end, so what finalists came to before stands" in output
+    assert [t.state.name for t in finalists(again)][3:] == 3 * ["WAITING"]
+    assert scored(again.study) == before and len(before) == 3
+
+
 @pytest.mark.slow
 def test_who_is_taken_out_of_the_queue_is_not_tried_again_when_a_worker_dies(toy: Any) -> None:
     more = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGKILL")

@@ -150,6 +150,7 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     from docclf.results.study.ensemble import remove_members
     from docclf.results.study.winner import place_winner
     from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.finals import scored_alike
     from docclf.sweeper.study.trials import folder_number
 
     trial = study.get_trials(deepcopy=False)[verdict.number]
@@ -164,8 +165,8 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
-    keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
-    place_winner(folder, verdict, keep, _losers(study, folder, config))
+    keep, alike = _keep(config), {finalist.number for finalist in scored_alike(study)}
+    place_winner(folder, verdict, keep, alike, _losers(study, folder, config))
     write_trial_config(study, trial, run, folder / "best", config, facts)
     if keep in ("winner", "none"):
         remove_members(study, folder, verdict)
@@ -184,25 +185,32 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
     """
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
-    from docclf.results.study.winner import is_judged, place_best_so_far
+    from docclf.results.study.winner import is_judged, must_stay, place_best_so_far
     from docclf.sweeper.study.trials import best_trial, folder_number
 
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
     if best is None or (not is_final and is_judged(folder / "best")):
         return
+    run = folder / str(folder_number(best))
+    if must_stay(folder / "best", run, _keep(config)):
+        log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
+        return
     warning, floors = warning_of(study, folder, None)
     lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
-    run = folder / str(folder_number(best))
     if len(study.directions) == 1:
         losers = (loser for loser in _losers(study, folder, config) if loser != run)
         place_best_so_far(folder, run, unjudged(best, trials, floors), losers)
     write_trial_config(study, best, run, folder / "best", config, lines)
 
 
+def _keep(config: DictConfig) -> str:
+    return OmegaConf.select(config, "keep_checkpoints") or "winner"
+
+
 def _losers(study: optuna.Study, folder: Path, config: DictConfig) -> list[Path]:
     """Runs of trials that have ended, whose models need not stay; one that still runs may have just written its own."""
-    if OmegaConf.select(config, "keep_checkpoints") == "all":
+    if _keep(config) == "all":
         return []
     return [folder / str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 

@@ -45,12 +45,22 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
     study = load_finalists(search)
     if study is None:
         return []
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    current = study.user_attrs.get(CURRENT, [])
     if study.directions != search.directions:
         raise DataError(f"Expected finalists as their search has them, got the directions {study.directions}.")
-    last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
+    complete = (trial for trial in _current(study) if trial.state == TrialState.COMPLETE)
+    last = {trial.user_attrs[FINALIST]: trial for trial in complete}
     return best_trials(list(last.values()), search.direction)
+
+
+def scored_alike(search: optuna.Study) -> list[FrozenTrial]:
+    """All finalists that were re-evaluated in the way that counts, whatever became of them."""
+    study = load_finalists(search)
+    return [] if study is None else _current(study)
+
+
+def _current(study: optuna.Study) -> list[FrozenTrial]:
+    current = study.user_attrs.get(CURRENT, [])
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(FINALIST) in current]
 
 
 def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:

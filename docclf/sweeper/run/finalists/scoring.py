@@ -59,16 +59,21 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
     if not _take(finalists, entrants, context.directory):
         return
     try:
-        _score(entrants, settings, context, workers, finalists)
+        if not _score(entrants, settings, context, workers, finalists):
+            _log_none_ended(has_former=bool(scored(study)))
+            return
         if reference := best_reference(settings, context, wanted[0]):
             _score({**entrants, **reference}, settings, context, workers, finalists)
         if members := members_of(asked, context):
             _score({**entrants, **reference, **members}, settings, context, workers, finalists)
-        if not scored(study):
-            log.info("No finalist came to its end, so the best trial wins by its score in the search")
     except BaseException:
         release(study)
         raise
+
+
+def _log_none_ended(*, has_former: bool) -> None:
+    stands = "what finalists came to before stands" if has_former else "the best trial wins by its score in the search"
+    log.info(f"No finalist came to its end, so {stands}")
 
 
 def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
@@ -94,8 +99,8 @@ def _score(
     context: SearchContext,
     workers: Workers,
     finalists: optuna.Study,
-) -> None:
-    """Run those that are not scored yet, and say who counts."""
+) -> bool:
+    """Run those that are not scored yet, and say who counts; whether any of them came to its end."""
     finalists.set_user_attr(WANTED, list(entrants))
     fail_dead(finalists)
     missing = _queue(finalists, entrants, context.directory)
@@ -107,8 +112,11 @@ def _score(
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
     way = " ".join(finalists_overrides(settings.finalists))
-    alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
-    finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+    alike = [t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way]
+    has_any = any(t.state == TrialState.COMPLETE for t in alike)
+    if has_any:  # without one, those that were scored otherwise go on to count
+        finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+    return has_any
 
 
 class _FinalistQueue(TrialQueue):
