@@ -6,7 +6,9 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,18 @@ import optuna
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from slowly import slowly
 
 import docclf
 from docclf.errors import DataError
+from docclf.files import lock
 from docclf.results.study.export import ExportBest, export, export_best
 from docclf.results.study.trial_config import _reference_config
+from docclf.sweeper.storage import ownership
+from docclf.sweeper.storage.ownership import load_finalists, own
+from docclf.sweeper.study.finals import mark, open_finalists
+from docclf.sweeper.study.process import this_process
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]
@@ -315,6 +322,70 @@ def test_exporting_again_replaces_the_files(compose_config: Compose, cwd: Path, 
     assert "trial 4 of 5" in (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")
     names = {path.name for path in (sweep.folder / "best").iterdir()}
     assert names == {"config.yaml", "params.yaml", "verdict.yaml", *(p.name for p in (sweep.folder / "4").iterdir())}
+
+
+# Several processes in one folder
+
+
+def rescore(sweep: Sweep) -> None:
+    """Have the best trial re-evaluated by this process."""
+    finalists = open_finalists(sweep.study, race=False)
+    name = mark(BEST, ["validation.seed=1042"])
+    trial = sweep.study.trials[BEST]
+    finalists.add_trial(
+        create_trial(value=0.8, params=trial.params, distributions=trial.distributions, user_attrs={"finalist": name})
+    )
+    finalists.set_user_attr("current", [name])
+    (sweep.folder / "finalists" / "0").mkdir(parents=True)
+    own(finalists, this_process())
+
+
+@pytest.mark.parametrize("has_finalists", [False, True], ids=["the best trial", "the winner of finalists"])
+def test_one_process_at_a_time_writes_best(
+    cwd: Path, compose_config: Compose, has_finalists: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, f"finalists.top_k={int(has_finalists)}")
+    if has_finalists:
+        rescore(sweep)
+    verdict = sweep.folder / "best" / "verdict.yaml"
+    with ThreadPoolExecutor(1) as pool:
+        with lock(sweep.folder / ".best.lock"):
+            done = pool.submit(export, sweep.config, sweep.folder)
+            wait([done], timeout=2)
+            assert not done.done() and not verdict.exists()
+        done.result(timeout=60)
+    assert yaml.safe_load(verdict.read_text(encoding="utf-8"))["is_final"] is has_finalists
+
+
+class AwaitBeat(logging.Handler):
+    """Holds up the export at its last line until the owner of the finalists has said once more that it lives."""
+
+    def __init__(self, finalists: optuna.Study) -> None:
+        super().__init__()
+        self.finalists, self.beats = finalists, [finalists.user_attrs["heartbeat"]]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        deadline = time.monotonic() + 5
+        while "What next:" in record.getMessage() and len(self.beats) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self.beats = sorted({*self.beats, self.finalists.user_attrs["heartbeat"]})
+
+
+def test_who_has_the_finalists_says_that_it_lives_until_the_export_has_ended(
+    cwd: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, "finalists.top_k=1")
+    rescore(sweep)
+    monkeypatch.setattr(ownership, "BEAT_S", 0.05)
+    finalists = load_finalists(sweep.study)
+    assert finalists is not None
+    waiting = AwaitBeat(finalists)
+    log = logging.getLogger("docclf.results.study.export")
+    monkeypatch.setattr(log, "handlers", [waiting])
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    assert len(waiting.beats) == 3
+    assert finalists.user_attrs["owner"] == "", "and then leaves them to others"
 
 
 # The callback

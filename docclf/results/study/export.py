@@ -14,6 +14,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError, InputError
+from docclf.files import lock
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # What may read pages for the report.
 _READS_PAGES = ("docclf.report.read_thumbnail",)
+# Beside `best/`, which one process writes at a time: several may search in one folder.
+_LOCK = ".best.lock"
 
 
 class ExportBest(Callback):
@@ -84,18 +87,28 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     """
     import optuna
 
-    from docclf.results.study.files import write_pickle, write_trials
-    from docclf.results.study.judging import judge_finalists
-    from docclf.results.study.summary import larger_limits, summary
-    from docclf.sweeper.run.opening.settings import label, read_objectives
-    from docclf.sweeper.screen.progress import this_command
-    from docclf.sweeper.storage.ownership import is_for_another, release
+    from docclf.results.study.files import write_pickle
+    from docclf.sweeper.storage.ownership import is_for_another, keeping, release
     from docclf.sweeper.storage.places import study_name, study_storage
-    from docclf.sweeper.study.finals import scored
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
         return
+    with keeping(study):
+        _export(study, config, folder, read_page)
+        release(study)
+    if OmegaConf.select(config, "results.pickle") is True:
+        write_pickle(folder / "study.pkl", study)
+
+
+def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: str | None) -> None:
+    from docclf.results.study.files import write_trials
+    from docclf.results.study.judging import judge_finalists
+    from docclf.results.study.summary import larger_limits, summary
+    from docclf.sweeper.run.opening.settings import label, read_objectives
+    from docclf.sweeper.screen.progress import this_command
+    from docclf.sweeper.study.finals import scored
+
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
     verdict = (
@@ -116,23 +129,21 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
         _write_report(study, folder, read_page, objectives=labels, command=command, pages=pages)
     log.info(summary(study, folder, labels, command, verdict))
-    release(study)
-    if OmegaConf.select(config, "results.pickle") is True:
-        write_pickle(folder / "study.pkl", study)
 
 
 def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None:
     """Export the trials of the Pareto front, and remove those that are beaten since."""
     from docclf.sweeper.study.trials import folder_number, front_of
 
-    front = {str(trial.number): trial for trial in front_of(study)}
-    for path in (folder / "best").glob("[0-9]*"):
-        if path.name not in front:
-            shutil.rmtree(path)
-    for name, trial in front.items():
-        run = folder / str(folder_number(trial))
-        lines = training_lines(trial.user_attrs, floors_of(trial, run))
-        write_trial_config(study, trial, run, folder / "best" / name, config, lines)
+    with lock(folder / _LOCK):
+        front = {str(trial.number): trial for trial in front_of(study)}
+        for path in (folder / "best").glob("[0-9]*"):
+            if path.name not in front:
+                shutil.rmtree(path)
+        for name, trial in front.items():
+            run = folder / str(folder_number(trial))
+            lines = training_lines(trial.user_attrs, floors_of(trial, run))
+            write_trial_config(study, trial, run, folder / "best" / name, config, lines)
 
 
 def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
@@ -166,10 +177,11 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
     keep, alike = _keep(config), {finalist.number for finalist in scored_alike(study)}
-    place_winner(folder, verdict, keep, alike, _losers(study, folder, config))
-    write_trial_config(study, trial, run, folder / "best", config, facts)
-    if keep in ("winner", "none"):
-        remove_members(study, folder, verdict)
+    with lock(folder / _LOCK):
+        place_winner(folder, verdict, keep, alike, _losers(study, folder, config))
+        write_trial_config(study, trial, run, folder / "best", config, facts)
+        if keep in ("winner", "none"):
+            remove_members(study, folder, verdict)
 
 
 def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool = False) -> None:
@@ -183,6 +195,11 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
         config: The composed config of the sweep, `hydra` included.
         is_final: Whether nobody scores finalists any more.
     """
+    with lock(folder / _LOCK):
+        _export_best(study, folder, config, is_final=is_final)
+
+
+def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool) -> None:
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
     from docclf.results.study.winner import is_judged, must_stay, place_best_so_far

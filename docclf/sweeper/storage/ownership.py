@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -13,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.places import FINALISTS, finalists_name
 from docclf.sweeper.study.attributes import BEAT, FINALIST, OWNER, WANTED
-from docclf.sweeper.study.process import has_this_name, host_of, is_here, runs_here, this_process
-from docclf.sweeper.study.trials import DEAD_AFTER_S
+from docclf.sweeper.study.process import Heartbeat, has_this_name, host_of, is_here, runs_here, this_process
+from docclf.sweeper.study.trials import BEAT_S, DEAD_AFTER_S
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,18 @@ def own(finalists: optuna.Study, owner: str) -> None:
     """Say who scores the finalists: what `docclf.sweeper.study.process.this_process` returned; empty for nobody."""
     finalists.set_user_attr(BEAT, time.time())
     finalists.set_user_attr(OWNER, owner)
+
+
+@contextmanager
+def keeping(search: optuna.Study) -> Iterator[None]:
+    """While entered, a process that has the finalists of a search says that it lives, so that no other takes them."""
+    finalists = load_finalists(search)
+    if finalists is None or finalists.user_attrs.get(OWNER) != this_process():
+        yield
+        return
+    finalists.set_user_attr(BEAT, time.time())
+    with Heartbeat(lambda: finalists.set_user_attr(BEAT, time.time()), BEAT_S):
+        yield
 
 
 def other_owner(finalists: optuna.Study) -> str | None:

@@ -23,9 +23,17 @@ from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.claims import claim_lock
-from docclf.sweeper.storage.ownership import await_sign_of_life, elsewhere, is_scored_here, other_owner, own, release
+from docclf.sweeper.storage.ownership import (
+    await_sign_of_life,
+    elsewhere,
+    is_scored_here,
+    keeping,
+    other_owner,
+    own,
+    release,
+)
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
+from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, this_process
 from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
@@ -59,13 +67,14 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
     if not _take(finalists, entrants, context.directory):
         return
     try:
-        if not _score(entrants, settings, context, workers, finalists):
-            _log_none_ended(has_former=bool(scored(study)))
-            return
-        if reference := best_reference(settings, context, wanted[0]):
-            _score({**entrants, **reference}, settings, context, workers, finalists)
-        if members := members_of(asked, context):
-            _score({**entrants, **reference, **members}, settings, context, workers, finalists)
+        with keeping(study):
+            if not _score(entrants, settings, context, workers, finalists):
+                _log_none_ended(has_former=bool(scored(study)))
+                return
+            if reference := best_reference(settings, context, wanted[0]):
+                _score({**entrants, **reference}, settings, context, workers, finalists)
+            if members := members_of(asked, context):
+                _score({**entrants, **reference, **members}, settings, context, workers, finalists)
     except BaseException:
         release(study)
         raise
@@ -166,10 +175,6 @@ class _Final(Search):
 
     def _announce(self) -> None:
         log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
-
-    def _beat(self) -> None:
-        super()._beat()
-        self.study.set_user_attr(BEAT, time.time())
 
     def _save(self) -> None:
         """Nothing: what the search came to is saved."""
