@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DataError
 from docclf.sweeper.optuna_private import storage_of
-from docclf.sweeper.storage.ownership import load_finalists
+from docclf.sweeper.storage.ownership import forget_former, load_finalists
 from docclf.sweeper.storage.places import finalists_name
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
 from docclf.sweeper.study.continuing import CONFIG, FACTS
@@ -17,11 +17,12 @@ from docclf.sweeper.study.trials import best_trials
 
 
 def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
-    """The finalists' study, made if it is not there.
+    """The finalists' study, made if it is not there; that of a deleted search of this name is deleted.
 
     Args:
         race: Whether a finalist stops that falls behind, see `docclf.sweeper.strategy.race.Race`.
     """
+    forget_former(search)
     study = optuna.create_study(
         study_name=finalists_name(search.study_name),
         storage=storage_of(search),
