@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.errors import SearchError
 from docclf.safety.untrusted import reading
 from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
@@ -36,7 +37,16 @@ from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, this_process
-from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
+from docclf.sweeper.study.trials import (
+    best_trials,
+    causes,
+    counted,
+    fail_dead,
+    has_success,
+    how_scored,
+    interrupt,
+    retry_interrupted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +188,19 @@ class _Final(Search):
 
     def _save(self) -> None:
         """Nothing: what the search came to is saved."""
+
+    def _require_a_success(self) -> None:
+        """Raise SearchError where all that were asked for failed."""
+        wanted = self.study.user_attrs[WANTED]
+        asked = (trial for trial in self.ledger.trials if trial.user_attrs.get(FINALIST) in wanted)
+        last = list({trial.user_attrs[FINALIST]: trial for trial in asked}.values())
+        failed = [trial for trial in counted(last) if trial.state == TrialState.FAIL]
+        if failed and not has_success(last):
+            raise SearchError(
+                f"All {len(failed)} finalists failed:{causes(failed)}\nTheir logs are in the folder {FINALISTS}. Fix "
+                "the cause and give the same command again, which tries them again, or do without them: "
+                "hydra.sweeper.finalists.top_k=0"
+            )
 
     def _on_best(self) -> None:
         """Nothing: who wins is said when all are scored."""
