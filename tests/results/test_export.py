@@ -18,14 +18,16 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState, create_trial
 from slowly import slowly
+from sqlalchemy.exc import OperationalError
 
 import docclf
 from docclf.errors import DataError
 from docclf.files import lock
 from docclf.results.study.export import ExportBest, export, export_best
 from docclf.results.study.trial_config import _reference_config
-from docclf.sweeper.storage import ownership
+from docclf.sweeper.storage import ownership, patience, places
 from docclf.sweeper.storage.ownership import load_finalists, own
+from docclf.sweeper.storage.shared import SharedStorage
 from docclf.sweeper.study.finals import mark, open_finalists
 from docclf.sweeper.study.process import this_process
 from docclf.train import train
@@ -420,6 +422,32 @@ def test_an_export_that_fails_is_told_and_leaves_the_study(
     assert "Could not export the best trial" in caplog.text and "config.yaml" in caplog.text
     assert "Traceback" not in caplog.text
     assert len(sweep.study.trials) == 4
+
+
+class Gone:
+    """A storage whose server is away for good."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+
+def test_the_export_of_a_search_that_was_ended_does_not_wait_for_a_server_that_is_away(
+    compose_config: Compose, cwd: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config)
+    gone: Any = Gone()
+    storage = SharedStorage(gone, is_remote=True)  # type: ignore[abstract]
+    monkeypatch.setattr(places, "study_storage", lambda hydra: storage)
+    waited = [0.0]
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
+    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(waited))
+    with pytest.raises(SystemExit) as end:
+        try:
+            raise SystemExit(130)
+        finally:
+            ExportBest().on_multirun_end(sweep.config)
+    assert end.value.code == 130 and sum(waited) < 10
+    assert "The database is away; once it is back" in caplog.text and "Could not export" not in caplog.text
 
 
 @pytest.mark.parametrize("wanted", [True, *slowly(False)])

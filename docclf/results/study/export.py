@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.allow import require_allowed
 from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import reading
+from docclf.sweeper.storage.patience import in_a_hurry
 
 if TYPE_CHECKING:
     import optuna
@@ -53,7 +55,7 @@ class ExportBest(Callback):
             return
         is_ending = sys.exception() is not None  # the search was not successful anyway
         try:
-            with reading("a study", folder):
+            with reading("a study", folder), in_a_hurry() if is_ending else nullcontext():
                 export(config, folder, self.read_page)
         except Exception as error:  # Hydra would reduce it to a warning, and end well
             told = fault_of(error) or error

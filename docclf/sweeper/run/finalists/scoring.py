@@ -33,6 +33,7 @@ from docclf.sweeper.storage.ownership import (
     own,
     release,
 )
+from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
@@ -86,7 +87,8 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
             if members := members_of(asked, context):
                 _score({**entrants, **reference, **members}, settings, context, workers, finalists)
     except BaseException:
-        release(study)
+        with in_a_hurry():
+            release(study)
         raise
 
 
