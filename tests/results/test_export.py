@@ -6,7 +6,9 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,20 @@ import optuna
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from slowly import slowly
+from sqlalchemy.exc import OperationalError
 
 import docclf
 from docclf.errors import DataError
+from docclf.files import lock
 from docclf.results.study.export import ExportBest, export, export_best
 from docclf.results.study.trial_config import _reference_config
+from docclf.sweeper.storage import ownership, patience, places
+from docclf.sweeper.storage.ownership import load_finalists, own
+from docclf.sweeper.storage.shared import SharedStorage
+from docclf.sweeper.study.finals import mark, open_finalists
+from docclf.sweeper.study.process import this_process
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]
@@ -112,6 +121,24 @@ def test_a_trial_that_still_runs_keeps_the_model_that_it_has_just_written(cwd: P
     export_best(sweep.study, sweep.folder, sweep.config)
     assert [model.exists() for model in models] == [False, False, False, False, True]
     assert (sweep.folder / "best" / "model").is_dir()
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("winner", ["model"]), *slowly(("finalists", ["model"])), ("none", [])])
+def test_without_finalists_their_winner_stays_until_another_run_has_a_model(
+    cwd: Path, compose_config: Compose, keep: str, kept: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, "data=csv", "data.root=pages", "finalists.top_k=0", f"keep_checkpoints={keep}")
+    best = sweep.folder / "best"
+    (best / "model").mkdir(parents=True)
+    (best / "verdict.yaml").write_text("{is_final: true, trial: 1, files: [model]}")
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    assert [path.name for path in best.glob("model")] == kept
+    assert ("the run of trial 2 has no model any more" in caplog.text) is bool(kept)
+    assert yaml.safe_load((best / "verdict.yaml").read_text())["trial"] == (1 if kept else BEST)
+    (sweep.folder / str(BEST) / "model").mkdir()
+    export(sweep.config, sweep.folder)
+    assert yaml.safe_load((best / "verdict.yaml").read_text())["trial"] == BEST and (best / "model").is_dir()
 
 
 def test_the_exported_config_is_that_of_the_best_trial_key_by_key(
@@ -299,6 +326,70 @@ def test_exporting_again_replaces_the_files(compose_config: Compose, cwd: Path, 
     assert names == {"config.yaml", "params.yaml", "verdict.yaml", *(p.name for p in (sweep.folder / "4").iterdir())}
 
 
+# Several processes in one folder
+
+
+def rescore(sweep: Sweep) -> None:
+    """Have the best trial re-evaluated by this process."""
+    finalists = open_finalists(sweep.study, race=False)
+    name = mark(BEST, ["validation.seed=1042"])
+    trial = sweep.study.trials[BEST]
+    finalists.add_trial(
+        create_trial(value=0.8, params=trial.params, distributions=trial.distributions, user_attrs={"finalist": name})
+    )
+    finalists.set_user_attr("current", [name])
+    (sweep.folder / "finalists" / "0").mkdir(parents=True)
+    own(finalists, this_process())
+
+
+@pytest.mark.parametrize("has_finalists", [False, True], ids=["the best trial", "the winner of finalists"])
+def test_one_process_at_a_time_writes_best(
+    cwd: Path, compose_config: Compose, has_finalists: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, f"finalists.top_k={int(has_finalists)}")
+    if has_finalists:
+        rescore(sweep)
+    verdict = sweep.folder / "best" / "verdict.yaml"
+    with ThreadPoolExecutor(1) as pool:
+        with lock(sweep.folder / ".best.lock"):
+            done = pool.submit(export, sweep.config, sweep.folder)
+            wait([done], timeout=2)
+            assert not done.done() and not verdict.exists()
+        done.result(timeout=60)
+    assert yaml.safe_load(verdict.read_text(encoding="utf-8"))["is_final"] is has_finalists
+
+
+class AwaitBeat(logging.Handler):
+    """Holds up the export at its last line until the owner of the finalists has said once more that it lives."""
+
+    def __init__(self, finalists: optuna.Study) -> None:
+        super().__init__()
+        self.finalists, self.beats = finalists, [finalists.user_attrs["heartbeat"]]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        deadline = time.monotonic() + 5
+        while "What next:" in record.getMessage() and len(self.beats) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self.beats = sorted({*self.beats, self.finalists.user_attrs["heartbeat"]})
+
+
+def test_who_has_the_finalists_says_that_it_lives_until_the_export_has_ended(
+    cwd: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config, "finalists.top_k=1")
+    rescore(sweep)
+    monkeypatch.setattr(ownership, "BEAT_S", 0.05)
+    finalists = load_finalists(sweep.study)
+    assert finalists is not None
+    waiting = AwaitBeat(finalists)
+    log = logging.getLogger("docclf.results.study.export")
+    monkeypatch.setattr(log, "handlers", [waiting])
+    with caplog.at_level(logging.INFO):
+        export(sweep.config, sweep.folder)
+    assert len(waiting.beats) == 3
+    assert finalists.user_attrs["owner"] == "", "and then leaves them to others"
+
+
 # The callback
 
 
@@ -331,6 +422,32 @@ def test_an_export_that_fails_is_told_and_leaves_the_study(
     assert "Could not export the best trial" in caplog.text and "config.yaml" in caplog.text
     assert "Traceback" not in caplog.text
     assert len(sweep.study.trials) == 4
+
+
+class Gone:
+    """A storage whose server is away for good."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+
+def test_the_export_of_a_search_that_was_ended_does_not_wait_for_a_server_that_is_away(
+    compose_config: Compose, cwd: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = Sweep(cwd, compose_config)
+    gone: Any = Gone()
+    storage = SharedStorage(gone, is_remote=True)  # type: ignore[abstract]
+    monkeypatch.setattr(places, "study_storage", lambda hydra: storage)
+    waited = [0.0]
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
+    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(waited))
+    with pytest.raises(SystemExit) as end:
+        try:
+            raise SystemExit(130)
+        finally:
+            ExportBest().on_multirun_end(sweep.config)
+    assert end.value.code == 130 and sum(waited) < 10
+    assert "The database is away; once it is back" in caplog.text and "Could not export" not in caplog.text
 
 
 @pytest.mark.parametrize("wanted", [True, *slowly(False)])

@@ -13,10 +13,12 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.results.study.winner import place_winner
+from docclf.sweeper.study.finals import scored_alike
 
 Answers = Callable[..., NDArray[np.int64]]
 RUN = [".hydra", "model", "oof.csv", "result.yaml", "train.log"]
 OWN = ["config.yaml", "params.yaml", "verdict.yaml"]
+ON = ["validation.seed=43"]  # as the finalists of conftest.py are scored
 
 
 class Won:
@@ -32,7 +34,8 @@ class Won:
         finals.score(1, 0.7, answers(42), model=True)
 
     def export(self, keep: str = "winner") -> None:
-        place_winner(self.finals.folder, self.finals.verdict, keep)
+        alike = [finalist.number for finalist in scored_alike(self.finals.study)]
+        place_winner(self.finals.folder, self.finals.verdict, keep, alike)
 
     def surpass(self) -> None:
         self.finals.score(2, 0.9, self.answers(57), model=True)
@@ -142,6 +145,20 @@ def test_a_winner_without_a_model_leaves_none_of_the_former_one(won: Won) -> Non
     won.finals.score(2, 0.9, won.answers(57))
     won.export()
     assert won.files == sorted([*RUN[:1], *RUN[2:], *OWN]) and won.models == []
+
+
+def test_the_winner_of_another_validation_keeps_its_model_and_wins_again_with_it(won: Won) -> None:
+    won.export()
+    full = ["validation=full"]
+    won.finals.score(1, 0.4, won.answers(42), how=full, model=True)
+    won.finals.score(2, 0.9, won.answers(57), how=full, model=True)
+    won.export()
+    assert won.models == ["1", "3"] and won.text("model/model.yaml") == "model.yaml of 3"
+    won.finals.finalists.set_user_attr("current", [f"{number} {' '.join(ON)}" for number in range(2)])
+    won.export()
+    assert won.text("model/model.yaml") == "model.yaml of 1"
+    won.export("none")
+    assert won.models == []
 
 
 @pytest.mark.parametrize("what", ["model", "."])

@@ -169,7 +169,7 @@ def test_finalists_that_need_more_pages_than_there_are_are_refused_before_the_fi
     (few / "train.csv").write_text("\n".join(rows[:-4]), encoding="utf-8")
     tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
     output = search.run(*AGAIN, f"data.root='{few}'", "finalists.validation=full", code=1, tiny=tiny)
-    assert "at least 5 pages of every class" in output and "`finalists.validation`; trials could run" in output
+    assert "at least 5 pages of every class" in output and "This concerns the finalists only" in output
     assert not (search.folder / "0").exists()
 
 
@@ -210,14 +210,19 @@ def test_the_same_command_scores_nobody_again_and_makes_best_whole(
     assert again[0].value == best.value
     assert search.read("best/verdict.yaml")["winner"]["folder"] == "finalists/3" and in_best(search) == WITH_MODEL
 
-    # Finalists are not wanted any more: the best trial's own run takes the place of the winner's
-    search.run("hydra/sweeper/pruner=none", "finalists.top_k=0")
+    # Finalists are not wanted any more: their winner stays, as the best trial's own model went
+    output = search.run("hydra/sweeper/pruner=none", "finalists.top_k=0")
+    assert "best/ keeps the winner of the finalists" in output and in_best(search) == WITH_MODEL
+    assert search.read("best/verdict.yaml")["winner"]["folder"] == "finalists/3"
+    assert {row["rescored"] for row in search.table} == {""}
+
+    # And with no model wanted, the best trial's run takes its place
+    search.run("hydra/sweeper/pruner=none", "finalists.top_k=0", "keep_checkpoints=none")
     run, facts = search.folder / str(search.study.best_trial.number), search.read("best/verdict.yaml")
     assert facts["how"] == "not re-evaluated" and facts["winner"]["folder"] == run.name
     left = {path.name for path in run.iterdir()} - {"label_issues.png"}
     assert in_best(search) == sorted({*left, *OWN}) and "model" not in left
     assert (search.folder / "best" / "oof.csv").read_bytes() == (run / "oof.csv").read_bytes()
-    assert {row["rescored"] for row in search.table} == {""}
 
 
 @SLOW

@@ -168,6 +168,43 @@ def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_wi
     assert [t.user_attrs["finalist"].partition(" ")[2] for t in after] == 3 * ["steps=5"]
 
 
+def test_what_a_deleted_study_left_of_its_finalists_counts_in_no_later_one_of_its_name(again: Any) -> None:
+    shared = f"sqlite:///{again.cwd / 'shared.db'}"
+    shutil.move(again.folder / "study.db", again.cwd / "shared.db")
+    shutil.rmtree(again.folder)
+    optuna.delete_study(study_name="toy", storage=shared)
+    kept = optuna.load_study(study_name="toy-finalists", storage=shared).trials
+    stored = (f"hydra.sweeper.storage={shared}", "hydra/sweeper/sampler=random")
+    assert len(kept) == 3 and "was deleted" not in again.run(*stored, "n_trials=4").output
+    study = optuna.load_study(study_name="toy", storage=shared)
+    assert scored(study) == []
+    assert "Finalists of a study toy that was deleted are deleted too" in again.run(*AGAIN, *stored).output
+    finalists = optuna.load_study(study_name="toy-finalists", storage=shared).trials
+    assert finalists[0].datetime_start > kept[-1].datetime_complete
+    assert len(scored(study)) == len(finalists) == 2, "without the baseline, which that search did not have"
+    assert "are deleted too" not in again.run(*AGAIN, *stored).output
+    assert len(scored(study)) == 2
+
+
+def test_finalists_that_all_fail_are_told_of_and_the_same_command_tries_them_again(again: Any) -> None:
+    before = scored(again.study)
+    fail = "hydra.sweeper.finalists.overrides={raise_at: [3,4,5,6,7,8]}"
+    for number in (3, 6):
+        told = again.run(*AGAIN[:-1], fail, code=1).output.partition("All 3 finalists failed:")[2]
+        assert f"1 x ArithmeticError: asked to fail, number {number}" in told
+        assert "finalists.top_k=0" in told and "n_trials" not in told
+    assert len(finalists(again)) == 9
+    assert scored(again.study) == before
+
+
+def test_without_time_for_other_finalists_those_of_before_go_on_to_count(again: Any) -> None:
+    before = scored(again.study)
+    output = again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}", "hydra.sweeper.timeout=0.01").output
+    assert "No finalist came to its end, so what finalists came to before stands" in output
+    assert [t.state.name for t in finalists(again)][3:] == 3 * ["WAITING"]
+    assert scored(again.study) == before and len(before) == 3
+
+
 @pytest.mark.slow
 def test_who_is_taken_out_of_the_queue_is_not_tried_again_when_a_worker_dies(toy: Any) -> None:
     more = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGKILL")

@@ -90,6 +90,14 @@ def test_a_killed_trial_is_marked_and_tried_again_and_the_total_is_exact(toy: An
     assert toy.files(0) == files
 
 
+def test_what_a_killed_search_had_not_exported_yet_the_next_run_exports_first(toy: Any) -> None:
+    command = ("n_trials=2", "hydra.sweeper.on_best=hooks.note_best", "signal=SIGKILL", "signal_at=[1, 0]")
+    toy.run(*command, code=-9)
+    assert toy.states() == ["COMPLETE"] and not (toy.folder / "best.txt").exists()
+    toy.run(*command, code=-9)
+    assert toy.states() == ["COMPLETE", "RUNNING"] and (toy.folder / "best.txt").read_text() == "0"
+
+
 @pytest.mark.slow
 def test_parameters_that_kill_twice_are_given_up_but_for_the_baseline(toy: Any) -> None:
     toy.run("n_trials=3", "signal_at=[1, 0]", code=-9)

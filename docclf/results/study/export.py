@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError, InputError
+from docclf.files import lock
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.allow import require_allowed
 from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import reading
+from docclf.sweeper.storage.patience import in_a_hurry
 
 if TYPE_CHECKING:
     import optuna
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # What may read pages for the report.
 _READS_PAGES = ("docclf.report.read_thumbnail",)
+# Beside `best/`, which one process writes at a time: several may search in one folder.
+_LOCK = ".best.lock"
 
 
 class ExportBest(Callback):
@@ -50,7 +55,7 @@ class ExportBest(Callback):
             return
         is_ending = sys.exception() is not None  # the search was not successful anyway
         try:
-            with reading("a study", folder):
+            with reading("a study", folder), in_a_hurry() if is_ending else nullcontext():
                 export(config, folder, self.read_page)
         except Exception as error:  # Hydra would reduce it to a warning, and end well
             told = fault_of(error) or error
@@ -84,18 +89,28 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     """
     import optuna
 
-    from docclf.results.study.files import write_pickle, write_trials
-    from docclf.results.study.judging import judge_finalists
-    from docclf.results.study.summary import larger_limits, summary
-    from docclf.sweeper.run.opening.settings import label, read_objectives
-    from docclf.sweeper.screen.progress import this_command
-    from docclf.sweeper.storage.ownership import is_for_another, release
+    from docclf.results.study.files import write_pickle
+    from docclf.sweeper.storage.ownership import is_for_another, keeping, release
     from docclf.sweeper.storage.places import study_name, study_storage
-    from docclf.sweeper.study.finals import scored
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
         return
+    with keeping(study):
+        _export(study, config, folder, read_page)
+        release(study)
+    if OmegaConf.select(config, "results.pickle") is True:
+        write_pickle(folder / "study.pkl", study)
+
+
+def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: str | None) -> None:
+    from docclf.results.study.files import write_trials
+    from docclf.results.study.judging import judge_finalists
+    from docclf.results.study.summary import larger_limits, summary
+    from docclf.sweeper.run.opening.settings import label, read_objectives
+    from docclf.sweeper.screen.progress import this_command
+    from docclf.sweeper.study.finals import scored
+
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
     verdict = (
@@ -116,23 +131,21 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
         _write_report(study, folder, read_page, objectives=labels, command=command, pages=pages)
     log.info(summary(study, folder, labels, command, verdict))
-    release(study)
-    if OmegaConf.select(config, "results.pickle") is True:
-        write_pickle(folder / "study.pkl", study)
 
 
 def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None:
     """Export the trials of the Pareto front, and remove those that are beaten since."""
     from docclf.sweeper.study.trials import folder_number, front_of
 
-    front = {str(trial.number): trial for trial in front_of(study)}
-    for path in (folder / "best").glob("[0-9]*"):
-        if path.name not in front:
-            shutil.rmtree(path)
-    for name, trial in front.items():
-        run = folder / str(folder_number(trial))
-        lines = training_lines(trial.user_attrs, floors_of(trial, run))
-        write_trial_config(study, trial, run, folder / "best" / name, config, lines)
+    with lock(folder / _LOCK):
+        front = {str(trial.number): trial for trial in front_of(study)}
+        for path in (folder / "best").glob("[0-9]*"):
+            if path.name not in front:
+                shutil.rmtree(path)
+        for name, trial in front.items():
+            run = folder / str(folder_number(trial))
+            lines = training_lines(trial.user_attrs, floors_of(trial, run))
+            write_trial_config(study, trial, run, folder / "best" / name, config, lines)
 
 
 def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
@@ -150,6 +163,7 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     from docclf.results.study.ensemble import remove_members
     from docclf.results.study.winner import place_winner
     from docclf.sweeper.storage.places import FINALISTS
+    from docclf.sweeper.study.finals import scored_alike
     from docclf.sweeper.study.trials import folder_number
 
     trial = study.get_trials(deepcopy=False)[verdict.number]
@@ -164,11 +178,12 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
         what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
-    keep = OmegaConf.select(config, "keep_checkpoints") or "winner"
-    place_winner(folder, verdict, keep, _losers(study, folder, config))
-    write_trial_config(study, trial, run, folder / "best", config, facts)
-    if keep in ("winner", "none"):
-        remove_members(study, folder, verdict)
+    keep, alike = _keep(config), {finalist.number for finalist in scored_alike(study)}
+    with lock(folder / _LOCK):
+        place_winner(folder, verdict, keep, alike, _losers(study, folder, config))
+        write_trial_config(study, trial, run, folder / "best", config, facts)
+        if keep in ("winner", "none"):
+            remove_members(study, folder, verdict)
 
 
 def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool = False) -> None:
@@ -182,27 +197,39 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
         config: The composed config of the sweep, `hydra` included.
         is_final: Whether nobody scores finalists any more.
     """
+    with lock(folder / _LOCK):
+        _export_best(study, folder, config, is_final=is_final)
+
+
+def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool) -> None:
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
-    from docclf.results.study.winner import is_judged, place_best_so_far
+    from docclf.results.study.winner import is_judged, must_stay, place_best_so_far
     from docclf.sweeper.study.trials import best_trial, folder_number
 
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials, study.directions[0])
     if best is None or (not is_final and is_judged(folder / "best")):
         return
+    run = folder / str(folder_number(best))
+    if must_stay(folder / "best", run, _keep(config)):
+        log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
+        return
     warning, floors = warning_of(study, folder, None)
     lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
-    run = folder / str(folder_number(best))
     if len(study.directions) == 1:
         losers = (loser for loser in _losers(study, folder, config) if loser != run)
         place_best_so_far(folder, run, unjudged(best, trials, floors), losers)
     write_trial_config(study, best, run, folder / "best", config, lines)
 
 
+def _keep(config: DictConfig) -> str:
+    return OmegaConf.select(config, "keep_checkpoints") or "winner"
+
+
 def _losers(study: optuna.Study, folder: Path, config: DictConfig) -> list[Path]:
     """Runs of trials that have ended, whose models need not stay; one that still runs may have just written its own."""
-    if OmegaConf.select(config, "keep_checkpoints") == "all":
+    if _keep(config) == "all":
         return []
     return [folder / str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 

@@ -1,7 +1,7 @@
 """The winner's run, put into `best/`: what it predicted, how it was scored, its folds' models."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ _MODEL = "model"
 _VERDICT = "verdict.yaml"
 
 
-def place_winner(folder: Path, verdict: Verdict, keep: str, losers: Iterable[Path] = ()) -> None:
+def place_winner(
+    folder: Path, verdict: Verdict, keep: str, alike: Collection[int] = (), losers: Iterable[Path] = ()
+) -> None:
     """Put the run of the winner beside its exported config, and remove the models that are not to stay.
 
     Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
@@ -27,13 +29,16 @@ def place_winner(folder: Path, verdict: Verdict, keep: str, losers: Iterable[Pat
 
     Args:
         keep: Whose folds' models stay among the finalists: `winner`, `finalists`, `all` or `none`.
+        alike: Numbers of the finalists that were scored as the winner was. A winner among others keeps its model, as
+            it wins again where those are asked for again.
         losers: Runs of trials whose models go.
     """
     best, winner = folder / "best", folder / FINALISTS / verdict.run
     members = (Path(name).name for name in verdict.ensemble.get("folders", ()))
     needed = {verdict.run, str(verdict.exported.number), *members}
+    beaten = {str(number) for number in alike} - needed
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
-        if keep == "none" or (keep == "winner" and model.parent.name not in needed):
+        if keep == "none" or (keep == "winner" and model.parent.name in beaten):
             _remove(model)
     facts, found = verdict.to_dict(), [path.name for path in winner.glob("*") if not path.is_symlink()]
     kept = [name for name in _only_here(best, facts, found) if (name, keep) != (_MODEL, "none")]
@@ -46,6 +51,16 @@ def is_judged(best: Path) -> bool:
     facts = _read(best)
     former = str(facts.get("how", "")).startswith(("re-evaluated", "scored again"))  # of releases without the key
     return facts.get("is_final", former) is True
+
+
+def must_stay(best: Path, run: Path, keep: str) -> bool:
+    """Whether `best/` is to be left to the winner of the finalists, since another run has no model to put there.
+
+    Args:
+        run: Of the best trial.
+        keep: See `place_winner`.
+    """
+    return keep != "none" and is_judged(best) and (best / _MODEL).is_dir() and not (run / _MODEL).is_dir()
 
 
 def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], losers: Iterable[Path] = ()) -> None:

@@ -101,7 +101,7 @@ class Search:
                     self._end()
                 raise SystemExit(signals.exit_code) from None
             self._end()
-        self.limits.require_a_success(self.ledger.trials)
+        self._require_a_success()
 
     def _give_up(self, fault: MachineError) -> NoReturn:
         """End the search with a fault of the machine, which may keep that from being recorded."""
@@ -118,6 +118,11 @@ class Search:
         """Fill the queue with what is tried first."""
         self.queue.prepare()
         self._keep_time()
+        if self.tally.best[0] is not None:  # a run that was killed may not have come to its export
+            self._on_best()
+
+    def _require_a_success(self) -> None:
+        self.limits.require_a_success(self.ledger.trials)
 
     def _end(self) -> None:
         fail_dead(self.study)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.optuna_private import storage_of
+from docclf.sweeper.optuna_private import storage_of, study_id_of
 from docclf.sweeper.storage.places import FINALISTS, finalists_name
 from docclf.sweeper.study.attributes import BEAT, FINALIST, OWNER, WANTED
-from docclf.sweeper.study.process import has_this_name, host_of, is_here, runs_here, this_process
-from docclf.sweeper.study.trials import DEAD_AFTER_S
+from docclf.sweeper.study.process import Heartbeat, has_this_name, host_of, is_here, runs_here, this_process
+from docclf.sweeper.study.trials import BEAT_S, DEAD_AFTER_S
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,45 @@ _LOOK_S = 1.0  # between two looks at a heartbeat
 
 
 def load_finalists(search: optuna.Study) -> optuna.Study | None:
-    """The study of a search's finalists; None where there is none."""
+    """The study of a search's finalists; None where there is none, or that of a search that was deleted."""
     try:
-        return optuna.load_study(study_name=finalists_name(search.study_name), storage=storage_of(search))
+        found = optuna.load_study(study_name=finalists_name(search.study_name), storage=storage_of(search))
     except KeyError:
         return None
+    return None if _is_of_a_former(found, search) else found
+
+
+def forget_former(search: optuna.Study) -> None:
+    """Delete what a deleted search of this name has left of its finalists."""
+    storage = storage_of(search)
+    with suppress(KeyError):  # none, or another process came first
+        found = optuna.load_study(study_name=finalists_name(search.study_name), storage=storage)
+        if _is_of_a_former(found, search):
+            log.info(f"Finalists of a study {search.study_name} that was deleted are deleted too")
+            storage.delete_study(study_id_of(found))  # by its id: another process may have made the next one
+
+
+def _is_of_a_former(finalists: optuna.Study, search: optuna.Study) -> bool:
+    """Whether finalists are older than their search: storages count their studies, and give no number twice."""
+    return study_id_of(finalists) < study_id_of(search)
 
 
 def own(finalists: optuna.Study, owner: str) -> None:
     """Say who scores the finalists: what `docclf.sweeper.study.process.this_process` returned; empty for nobody."""
     finalists.set_user_attr(BEAT, time.time())
     finalists.set_user_attr(OWNER, owner)
+
+
+@contextmanager
+def keeping(search: optuna.Study) -> Iterator[None]:
+    """While entered, a process that has the finalists of a search says that it lives, so that no other takes them."""
+    finalists = load_finalists(search)
+    if finalists is None or finalists.user_attrs.get(OWNER) != this_process():
+        yield
+        return
+    finalists.set_user_attr(BEAT, time.time())
+    with Heartbeat(lambda: finalists.set_user_attr(BEAT, time.time()), BEAT_S):
+        yield
 
 
 def other_owner(finalists: optuna.Study) -> str | None:

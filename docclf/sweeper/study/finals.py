@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DataError
 from docclf.sweeper.optuna_private import storage_of
-from docclf.sweeper.storage.ownership import load_finalists
+from docclf.sweeper.storage.ownership import forget_former, load_finalists
 from docclf.sweeper.storage.places import finalists_name
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
 from docclf.sweeper.study.continuing import CONFIG, FACTS
@@ -17,11 +17,12 @@ from docclf.sweeper.study.trials import best_trials
 
 
 def open_finalists(search: optuna.Study, race: bool) -> optuna.Study:
-    """The finalists' study, made if it is not there.
+    """The finalists' study, made if it is not there; that of a deleted search of this name is deleted.
 
     Args:
         race: Whether a finalist stops that falls behind, see `docclf.sweeper.strategy.race.Race`.
     """
+    forget_former(search)
     study = optuna.create_study(
         study_name=finalists_name(search.study_name),
         storage=storage_of(search),
@@ -45,12 +46,22 @@ def scored(search: optuna.Study) -> list[FrozenTrial]:
     study = load_finalists(search)
     if study is None:
         return []
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    current = study.user_attrs.get(CURRENT, [])
     if study.directions != search.directions:
         raise DataError(f"Expected finalists as their search has them, got the directions {study.directions}.")
-    last = {trial.user_attrs[FINALIST]: trial for trial in complete if trial.user_attrs[FINALIST] in current}
+    complete = (trial for trial in _current(study) if trial.state == TrialState.COMPLETE)
+    last = {trial.user_attrs[FINALIST]: trial for trial in complete}
     return best_trials(list(last.values()), search.direction)
+
+
+def scored_alike(search: optuna.Study) -> list[FrozenTrial]:
+    """All finalists that were re-evaluated in the way that counts, whatever became of them."""
+    study = load_finalists(search)
+    return [] if study is None else _current(study)
+
+
+def _current(study: optuna.Study) -> list[FrozenTrial]:
+    current = study.user_attrs.get(CURRENT, [])
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(FINALIST) in current]
 
 
 def mark(number: int, overrides: Sequence[str], reference: str | None = None) -> str:

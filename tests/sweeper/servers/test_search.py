@@ -14,6 +14,7 @@ import optuna
 import pytest
 from database_servers import Server, require_exactly, trials_of
 from processes import runs, wait_until, workers
+from toy_finalists import AGAIN
 
 pytestmark = pytest.mark.slow
 
@@ -112,3 +113,24 @@ def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy
     done = len([trial for trial in trials_of(url) if trial.state.name == "COMPLETE"])
     toy.run(f"n_trials={done + 3}", f"hydra.sweeper.storage='{url}'")
     require_exactly(done + 3, trials_of(url), toy.folder)
+
+
+def test_ctrl_c_ends_finalists_whose_server_is_away_and_the_same_command_scores_them(
+    server: Server, url: str, toy: Any
+) -> None:
+    command = (*AGAIN[:-1], "n_trials=4", f"hydra.sweeper.storage='{url}'", "hydra.sweeper.n_jobs=2")
+    slow = "hydra.sweeper.finalists.overrides={seconds: 20}"
+    process = toy.start(*command, slow)
+    wait_until(lambda: (toy.folder / "finalists" / "1" / "app.log").exists())
+    server.stop()
+    try:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        server.start()
+    assert process.returncode == 130, output
+    assert "Go on with:" in output and is_clean(output)
+    toy.run(*command, slow.replace("20", "0"))
+    finalists = trials_of(url, "toy-finalists")
+    assert [t.state.name for t in finalists if t.user_attrs["finalist"].endswith("=0")] == 3 * ["COMPLETE"]

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.errors import SearchError
 from docclf.safety.untrusted import reading
 from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
@@ -23,12 +24,30 @@ from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.claims import claim_lock
-from docclf.sweeper.storage.ownership import await_sign_of_life, elsewhere, is_scored_here, other_owner, own, release
+from docclf.sweeper.storage.ownership import (
+    await_sign_of_life,
+    elsewhere,
+    is_scored_here,
+    keeping,
+    other_owner,
+    own,
+    release,
+)
+from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
+from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, this_process
-from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
+from docclf.sweeper.study.trials import (
+    best_trials,
+    causes,
+    counted,
+    fail_dead,
+    has_success,
+    how_scored,
+    interrupt,
+    retry_interrupted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +78,23 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
     if not _take(finalists, entrants, context.directory):
         return
     try:
-        _score(entrants, settings, context, workers, finalists)
-        if reference := best_reference(settings, context):
-            _score({**entrants, **reference}, settings, context, workers, finalists)
-        if members := members_of(asked, context):
-            _score({**entrants, **reference, **members}, settings, context, workers, finalists)
-        if not scored(study):
-            log.info("No finalist came to its end, so the best trial wins by its score in the search")
+        with keeping(study):
+            if not _score(entrants, settings, context, workers, finalists):
+                _log_none_ended(has_former=bool(scored(study)))
+                return
+            if reference := best_reference(settings, context):
+                _score({**entrants, **reference}, settings, context, workers, finalists)
+            if members := members_of(asked, context):
+                _score({**entrants, **reference, **members}, settings, context, workers, finalists)
     except BaseException:
-        release(study)
+        with in_a_hurry():
+            release(study)
         raise
+
+
+def _log_none_ended(*, has_former: bool) -> None:
+    stands = "what finalists came to before stands" if has_former else "the best trial wins by its score in the search"
+    log.info(f"No finalist came to its end, so {stands}")
 
 
 def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
@@ -94,8 +120,8 @@ def _score(
     context: SearchContext,
     workers: Workers,
     finalists: optuna.Study,
-) -> None:
-    """Run those that are not scored yet, and say who counts."""
+) -> bool:
+    """Run those that are not scored yet, and say who counts; whether any of them came to its end."""
     finalists.set_user_attr(WANTED, list(entrants))
     fail_dead(finalists)
     missing = _queue(finalists, entrants, context.directory)
@@ -107,8 +133,11 @@ def _score(
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
     way = " ".join(finalists_overrides(settings.finalists))
-    alike = (t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way)
-    finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+    alike = [t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way]
+    has_any = any(t.state == TrialState.COMPLETE for t in alike)
+    if has_any:  # without one, those that were scored otherwise go on to count
+        finalists.set_user_attr(CURRENT, list({t.user_attrs[FINALIST]: None for t in alike}))
+    return has_any
 
 
 class _FinalistQueue(TrialQueue):
@@ -159,12 +188,21 @@ class _Final(Search):
     def _announce(self) -> None:
         log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
 
-    def _beat(self) -> None:
-        super()._beat()
-        self.study.set_user_attr(BEAT, time.time())
-
     def _save(self) -> None:
         """Nothing: what the search came to is saved."""
+
+    def _require_a_success(self) -> None:
+        """Raise SearchError where all that were asked for failed."""
+        wanted = self.study.user_attrs[WANTED]
+        asked = (trial for trial in self.ledger.trials if trial.user_attrs.get(FINALIST) in wanted)
+        last = list({trial.user_attrs[FINALIST]: trial for trial in asked}.values())
+        failed = [trial for trial in counted(last) if trial.state == TrialState.FAIL]
+        if failed and not has_success(last):
+            raise SearchError(
+                f"All {len(failed)} finalists failed:{causes(failed)}\nTheir logs are in the folder {FINALISTS}. Fix "
+                "the cause and give the same command again, which tries them again, or do without them: "
+                "hydra.sweeper.finalists.top_k=0"
+            )
 
     def _on_best(self) -> None:
         """Nothing: who wins is said when all are scored."""
