@@ -13,7 +13,7 @@ import optuna
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import MachineError, error_text
+from docclf.errors import DocclfError, MachineError, error_text
 from docclf.safety.faults import fault_of
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
@@ -91,6 +91,8 @@ class Search:
                 if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
                     if (fault := fault_of(error, self.context.directory)) is not None:
                         self._give_up(fault)
+                    if isinstance(error, DocclfError):  # of one trial: the others were well
+                        self.ledger.interrupt("search", "interrupted: the search ended")
                     self._end()
                     raise
                 go_on = progress.this_command().go_on

@@ -34,8 +34,8 @@ CURRENT = "current"
 PRUNER = "pruner"
 RUN = "run "  # of the study, before the name of a process: when that began, and when it last said that it runs
 # Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input",
-# "machine" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which
-# nobody asks for any more.
+# "machine", "search" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted",
+# which nobody asks for any more.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it
