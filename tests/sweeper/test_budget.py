@@ -21,6 +21,7 @@ from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.outcome import Outcome, tell
+from docclf.sweeper.study.process import this_process
 from docclf.sweeper.study.tally import Tally
 from docclf.sweeper.study.trials import counted, last_improvement
 
@@ -64,6 +65,19 @@ def test_a_search_out_of_time_stops_and_says_so_and_goes_on_later(toy: Any) -> N
     assert "timeout=1.5 seconds" in output
     toy.run(f"n_trials={done + 1}")
     assert len(toy.trials) == done + 1
+
+
+@pytest.mark.slow
+def test_the_trial_of_another_process_is_not_waited_for_beyond_the_budget(toy: Any) -> None:
+    toy.run("n_trials=1")
+    toy.study.ask().set_user_attr("owner", this_process())  # which lives as long as this test
+    process = toy.start("n_trials=2", "hydra.sweeper.timeout=0.5")
+    try:
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Stopped by timeout=0.5 seconds" in output, output
+    assert toy.states() == ["COMPLETE", "RUNNING"]
 
 
 @pytest.mark.slow

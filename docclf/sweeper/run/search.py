@@ -208,7 +208,7 @@ class Search:
 
     def _wait_for_others(self) -> bool:
         """Wait a little where trials of other processes are still running, which may fail; False if there are none."""
-        if self.limits.is_reached or not self.ledger.n_running:
+        if not self.ledger.n_running or self.limits.is_over(self.ledger.trials):
             return False
         if not self.is_waiting:
             log.info("Waiting for trials of other processes")
