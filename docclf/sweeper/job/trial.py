@@ -189,18 +189,18 @@ class JobTrial:
         return True
 
     def _is_behind(self) -> bool:
-        """What the pruner says, which of a search that climbs sees the trials of the same rung alone.
+        """What the pruner says, which sees the trials that may be compared, of a search that climbs those of the rung.
 
         Finalists are compared with each other whatever their rung: they report scores of the same kind.
         """
         assert self._trial is not None
-        rung = self._trial.user_attrs.get(RUNG)
-        if rung is None or self.is_finalist:
+        if self.is_finalist:
             return self._trial.should_prune()
-        from docclf.sweeper.strategy.climb import RungView
+        from docclf.sweeper.strategy.views import ComparableView, RungView
 
-        trial = copy.copy(self._trial)
-        trial.study = with_storage(trial.study, RungView(storage_of(trial.study), rung))
+        trial, rung = copy.copy(self._trial), self._trial.user_attrs.get(RUNG)
+        whole = storage_of(trial.study)
+        trial.study = with_storage(trial.study, ComparableView(whole) if rung is None else RungView(whole, rung))
         return trial.should_prune()
 
     def out_of_time(self) -> bool:

@@ -11,7 +11,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of
-from docclf.sweeper.strategy.climb import Climb, RungView
+from docclf.sweeper.strategy.climb import Climb
+from docclf.sweeper.strategy.views import ComparableView, RungView
 from docclf.sweeper.study.attributes import DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
 from docclf.sweeper.study.process import this_process
 from docclf.sweeper.study.trials import interrupt
@@ -21,7 +22,8 @@ class OwnedStudy(optuna.Study):
     """Marks every trial as this process's before the sampler sees it, and knows trials of other studies.
 
     Call `take`, then set `sampler`, then call `ask`: `take` marks the trial, and `ask` reaches it through Optuna's
-    `_pop_waiting_trial_id`. In between, with a climb, `_storage` shows the trials of one rung alone.
+    `_pop_waiting_trial_id`. In between, `_storage` shows the trials that may be compared alone, with a climb those of
+    one rung.
 
     Args:
         study: Where results are told, its sampler set.
@@ -102,6 +104,8 @@ class OwnedStudy(optuna.Study):
             self.on_first()
         if self.climb is not None:
             self._place(trial_id, self.climb, spent)
+        else:
+            self._storage = ComparableView(self._full_storage)  # type: ignore[assignment]
         return trial_id
 
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
