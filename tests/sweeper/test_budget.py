@@ -14,8 +14,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.config import FinalistsConfig, Settings
+from docclf.sweeper.job.trial import JobTrial
+from docclf.sweeper.run.clock import Clock, seconds_spent
 from docclf.sweeper.run.finalists.entrants import Entrant
 from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
@@ -191,6 +194,32 @@ def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is
         trial.intermediate_values = {0: 1.0, 1: 1.0, 2: 1.0}
     tally.update([*(ended(number, 1.0, rung="head") for number in range(6)), *dear])
     assert tally.finalists_seconds(plan) == pytest.approx(3.0 + 10.0)
+
+
+@pytest.mark.parametrize("set_by", [-3600.0, 7200.0], ids=["set back", "set forward"])
+def test_a_clock_that_is_set_neither_gives_nor_takes_time(set_by: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler())
+    clock = Clock(study, time.time(), timeout=60.0)
+    limits = Limits(Settings(timeout=60.0), [StudyDirection.MINIMIZE], clock.deadline)
+    before = JobTrial(asked_until(study, limits.stops_at))
+
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + set_by)
+    clock.tick()
+    assert 0 <= seconds_spent(study) < 30 and 0 <= limits.spent < 0.5
+    assert not limits.is_over([ended(0, 1.0)])
+    assert not before.out_of_time()
+    late = JobTrial(asked_until(study, limits.stops_at))
+    assert not late.out_of_time() and late.is_wanted()
+    assert JobTrial(asked_until(study, limits.stops_at - 60)).out_of_time()
+
+
+def asked_until(study: optuna.Study, deadline: float) -> optuna.Trial:
+    """A trial of a search that stops then."""
+    owned = OwnedStudy(study)
+    owned.deadline = deadline
+    owned.take()
+    return owned.ask()
 
 
 @pytest.mark.parametrize("top_k", [0, 3])

@@ -60,7 +60,8 @@ class JobTrial:
         self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None
-        self._deadline: float | None = attributes.get(DEADLINE)
+        # From here on by a clock that nobody sets.
+        self._deadline = attributes.get(DEADLINE, math.inf) - time.time() + time.monotonic()
         self.retry_of = retries
         self.is_finalist = FINALIST in attributes
         """Whether it re-evaluates a trial of the search."""
@@ -205,14 +206,14 @@ class JobTrial:
 
     def out_of_time(self) -> bool:
         """Whether the search's time is over. A task that stops then returns None; the search can be continued."""
-        if self._trial is None or self._deadline is None or time.time() < self._deadline:
+        if self._trial is None or time.monotonic() < self._deadline:
             return False
         self._trial.set_user_attr(INTERRUPTED, "timeout")
         return True
 
     def is_wanted(self) -> bool:
         """Whether a helper shall go on: the trial still runs, and there is time."""
-        if self._trial is None or (self._deadline is not None and time.time() >= self._deadline):
+        if self._trial is None or time.monotonic() >= self._deadline:
             return False
         return not self._trial.storage.get_trial(id_of(self._trial)).state.is_finished()
 

@@ -8,12 +8,15 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 log = logging.getLogger(__name__)
+
+_BEGAN = time.time() - time.monotonic()
 
 
 class EndingSignals:
@@ -63,6 +66,14 @@ class EndingSignals:
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(self.exit_code)
+
+
+def steady_now() -> float:
+    """Seconds since 1970 as this process counts them from its start on, for time budgets.
+
+    They go on where the clock of the machine is set, and stand still while a machine that runs Linux sleeps.
+    """
+    return _BEGAN + time.monotonic()
 
 
 def this_process() -> str:

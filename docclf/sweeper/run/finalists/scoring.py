@@ -27,7 +27,7 @@ from docclf.sweeper.storage.ownership import await_sign_of_life, elsewhere, is_s
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
-from docclf.sweeper.study.process import host_of, this_process
+from docclf.sweeper.study.process import host_of, steady_now, this_process
 from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class _FinalistQueue(TrialQueue):
         self.ledger.refresh()
         waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
         needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
-        if time.time() + needed <= self.limits.stops_at:
+        if steady_now() + needed <= self.limits.stops_at:
             return len(waiting)
         if waiting and not self.limits.is_reached:
             coming = f"{len(waiting)} finalists" if len(waiting) > 1 else "finalist"
