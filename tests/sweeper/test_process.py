@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.storage import ownership
 from docclf.sweeper.storage.ownership import await_sign_of_life, other_owner, own
 from docclf.sweeper.study.attributes import BEAT, INTERRUPTED, OWNER
@@ -44,16 +45,17 @@ def contained() -> str:
     return said(command)
 
 
-def after(owner: str, silent: float) -> FrozenTrial:
+def after(owner: str, silent: float, hours_ahead: float = 0.0) -> FrozenTrial:
     """What `fail_dead` makes of a running trial.
 
     Args:
         owner: Of the trial.
         silent: Seconds since its last heartbeat.
+        hours_ahead: Of its machine's time zone.
     """
     study = optuna.create_study()
     running = create_trial(state=TrialState.RUNNING, user_attrs={OWNER: owner, BEAT: time.time() - silent})
-    running.datetime_start = datetime.now() - timedelta(hours=1)
+    running.datetime_start = datetime.now() - timedelta(hours=1 - hours_ahead)
     study.add_trial(running)
     fail_dead(study)
     return study.trials[0]
@@ -80,6 +82,20 @@ def test_a_container_of_the_same_name_is_judged_by_its_heartbeat(contained: str)
     assert has_this_name(contained) and not is_here(contained) and not is_of_an_earlier_boot(contained)
     assert after(contained, silent=0).state == TrialState.RUNNING
     assert after(contained, silent=1000).user_attrs[INTERRUPTED] == "process"
+
+
+@pytest.mark.parametrize("hours_ahead", [-9.0, 9.0])
+def test_a_process_of_another_time_zone_is_judged_by_its_heartbeat_alone(hours_ahead: float) -> None:
+    other = f"else{this_process()}"
+    assert after(other, silent=0, hours_ahead=hours_ahead).state == TrialState.RUNNING
+    assert after(other, silent=1000, hours_ahead=hours_ahead).user_attrs[INTERRUPTED] == "process"
+
+
+def test_a_trial_has_a_heartbeat_from_its_first_moment_on() -> None:
+    study, began = optuna.create_study(sampler=optuna.samplers.RandomSampler()), time.time()
+    OwnedStudy(study).take()
+    (trial,) = study.trials
+    assert trial.user_attrs[OWNER] == this_process() and began <= trial.user_attrs[BEAT] <= time.time()
 
 
 def test_what_another_machine_or_an_earlier_release_wrote_is_not_here() -> None:

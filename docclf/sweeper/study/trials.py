@@ -139,9 +139,9 @@ def _is_alive(trial: FrozenTrial) -> bool:
     owner = trial.user_attrs.get(OWNER)
     if owner is not None and is_here(owner):
         return runs_here(owner)
-    # Elsewhere: by its heartbeat, and before the first one by its start. Clocks and time zones must agree.
+    # Elsewhere: by its heartbeat. Without one by its start, of which Optuna does not say the time zone.
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0), back_since())
+    silent = time.time() - max(trial.user_attrs.get(BEAT, started), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
 
