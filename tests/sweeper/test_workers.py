@@ -131,15 +131,13 @@ def _holds(pid: int, file: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
     number: signal.Signals, code: int, toy: Any
 ) -> None:
     process = start_two_long_trials(toy)
     everyone = [process.pid, *descendants(process.pid)]
-    for pid in [process.pid] if number == signal.SIGTERM else everyone:  # Ctrl-C reaches all, kill one
+    for pid in [process.pid] if number == signal.SIGTERM else everyone:  # a terminal reaches all, kill one
         os.kill(pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output

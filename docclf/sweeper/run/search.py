@@ -86,6 +86,7 @@ class Search:
             try:
                 self._run_trials()
             except BaseException as error:
+                signals.end_once()
                 self.workers.close()
                 # A signal that comes while a config is composed may be raised as another error.
                 if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
