@@ -19,6 +19,7 @@ from docclf.safety.arguments import path_of, texts_of
 from docclf.safety.untrusted import as_shown, read_config, read_yaml
 from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.storage.passwords import take_argument
+from docclf.sweeper.study.process import let_end
 
 if TYPE_CHECKING:
     import optuna
@@ -189,8 +190,7 @@ def _run(name: str, arguments: Sequence[str], cwd: str | Path, error: type[Doccl
                 sys.stdout.write(as_shown(line, sys.stdout))  # not inherited: a notebook would not show it
                 last = [*last[-20:], line]
         except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
+            let_end(process, lambda line: sys.stdout.write(as_shown(line, sys.stdout)))
             raise
         process.wait()
         written = told.read()

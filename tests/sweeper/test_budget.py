@@ -14,13 +14,17 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.config import FinalistsConfig, Settings
+from docclf.sweeper.job.trial import JobTrial
+from docclf.sweeper.run.clock import Clock, seconds_spent
 from docclf.sweeper.run.finalists.entrants import Entrant
 from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finals import scored
 from docclf.sweeper.study.outcome import Outcome, tell
+from docclf.sweeper.study.process import this_process
 from docclf.sweeper.study.tally import Tally
 from docclf.sweeper.study.trials import counted, last_improvement
 
@@ -64,6 +68,19 @@ def test_a_search_out_of_time_stops_and_says_so_and_goes_on_later(toy: Any) -> N
     assert "timeout=1.5 seconds" in output
     toy.run(f"n_trials={done + 1}")
     assert len(toy.trials) == done + 1
+
+
+@pytest.mark.slow
+def test_the_trial_of_another_process_is_not_waited_for_beyond_the_budget(toy: Any) -> None:
+    toy.run("n_trials=1")
+    toy.study.ask().set_user_attr("owner", this_process())  # which lives as long as this test
+    process = toy.start("n_trials=2", "hydra.sweeper.timeout=0.5")
+    try:
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Stopped by timeout=0.5 seconds" in output, output
+    assert toy.states() == ["COMPLETE", "RUNNING"]
 
 
 @pytest.mark.slow
@@ -177,6 +194,32 @@ def test_cheap_finalists_get_their_time_though_a_trial_sees_late_that_its_own_is
         trial.intermediate_values = {0: 1.0, 1: 1.0, 2: 1.0}
     tally.update([*(ended(number, 1.0, rung="head") for number in range(6)), *dear])
     assert tally.finalists_seconds(plan) == pytest.approx(3.0 + 10.0)
+
+
+@pytest.mark.parametrize("set_by", [-3600.0, 7200.0], ids=["set back", "set forward"])
+def test_a_clock_that_is_set_neither_gives_nor_takes_time(set_by: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler())
+    clock = Clock(study, time.time(), timeout=60.0)
+    limits = Limits(Settings(timeout=60.0), [StudyDirection.MINIMIZE], clock.deadline)
+    before = JobTrial(asked_until(study, limits.stops_at))
+
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + set_by)
+    clock.tick()
+    assert 0 <= seconds_spent(study) < 30 and 0 <= limits.spent < 0.5
+    assert not limits.is_over([ended(0, 1.0)])
+    assert not before.out_of_time()
+    late = JobTrial(asked_until(study, limits.stops_at))
+    assert not late.out_of_time() and late.is_wanted()
+    assert JobTrial(asked_until(study, limits.stops_at - 60)).out_of_time()
+
+
+def asked_until(study: optuna.Study, deadline: float) -> optuna.Trial:
+    """A trial of a search that stops then."""
+    owned = OwnedStudy(study)
+    owned.deadline = deadline
+    owned.take()
+    return owned.ask()
 
 
 @pytest.mark.parametrize("top_k", [0, 3])

@@ -13,7 +13,8 @@ from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.screen.forecast import seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan
 from docclf.sweeper.space.parsing import parse_space
-from docclf.sweeper.strategy.climb import Climb, RungView
+from docclf.sweeper.strategy.climb import Climb
+from docclf.sweeper.strategy.views import RungView
 
 SPACE = parse_space(
     {"tune": "choice(head, last, all)", "size": "choice(1, 2, 3, 4)", "name": "choice(a, b)"},

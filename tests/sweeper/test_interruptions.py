@@ -13,6 +13,8 @@ from optuna.trial import TrialState
 from processes import wait_until
 from slowly import slowly
 
+from docclf.sweeper.study.trials import retry_interrupted
+
 SPACE = {
     "x": FloatDistribution(-1, 1),
     "n": IntDistribution(0, 4),
@@ -107,6 +109,45 @@ def test_parameters_that_kill_twice_are_given_up_but_for_the_baseline(toy: Any) 
     killer = toy.trials[1].params
     assert toy.trials[2].params == killer
     assert killer not in [trial.params for trial in toy.trials[3:]]
+
+
+@pytest.mark.slow
+def test_parameters_that_came_further_each_time_are_no_killers(toy: Any) -> None:
+    toy.run("n_trials=3", "signal_at=[1, 0]", code=-9)
+    toy.run("n_trials=3", "signal_at=[2, 1]", code=-9)
+    toy.run("n_trials=3")
+    assert toy.states() == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.params for trial in toy.trials[2:4]] == 2 * [toy.trials[1].params]
+
+
+@pytest.mark.parametrize(
+    ("ends", "again"),
+    [
+        ([("process", 3), ("process", 8)], True),
+        ([("process", 3), ("process", 3)], False),
+        ([("process", 3), ("process", 0)], False),
+        ([("process", 0), ("process", 0)], False),
+        ([("process", 1), ("process", 3), ("process", 3)], False),
+        ([("process", 3), ("process", 5), ("process", 4)], False),
+        ([("process", 3), ("signal", 8), ("process", 0)], True),
+        ([("process", 1), (None, 3), ("process", 0)], True),
+    ],
+    ids=str,
+)
+def test_what_died_is_tried_again_unless_it_has_died_there_before(
+    ends: list[tuple[str | None, int]], again: bool
+) -> None:
+    """How each trial with the same parameters ended, after how many reports; None paused, and another one went on."""
+    study = optuna.create_study()
+    for number, (why, n_reports) in enumerate(ends):
+        study.enqueue_trial({"x": 0.5}, user_attrs={"retry_of": number - 1} if number else {})
+        trial = study.ask({"x": FloatDistribution(0, 1)})
+        for step in range(n_reports):
+            trial.report(0.5, step)
+        trial.set_user_attr("interrupted", why)
+        study.tell(trial, state=TrialState.FAIL if why else TrialState.PRUNED)
+    retry_interrupted(study)
+    assert len(study.trials) == len(ends) + again
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.ladder import Ladder, read_ladder
-from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, RETRY_OF, RUNG
+from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, NOT_COMPARABLE, RETRY_OF, RUNG
 from docclf.sweeper.study.duplicates import find_twin
 
 LADDER = Ladder((1, 3, 9), 3, StudyDirection.MAXIMIZE)
@@ -42,6 +42,22 @@ def test_the_best_of_three_goes_on_and_only_once() -> None:
     assert LADDER.promoted(trials) is None, "one of one that paused at the second budget"
     trials += [paused(4, 0.1), paused(5, 0.2), paused(6, 0.9)]
     assert LADDER.promoted(trials) == (trials[6], 3)
+
+
+@pytest.mark.parametrize("end", ["paused", "complete", "failed early"])
+def test_what_has_gone_on_in_a_merged_study_does_not_go_on_again(end: str) -> None:
+    """There no trial says of which one it went on."""
+    trials = [paused(0, 0.3), paused(1, 0.5), paused(2, 0.4), paused(3, 0.6, budget=3)]
+    trials[3].params = trials[1].params
+    if end == "complete":
+        trials[3].state, trials[3].user_attrs = TrialState.COMPLETE, {}
+    elif end == "failed early":
+        trials[3].state, trials[3].intermediate_values = TrialState.FAIL, {}
+    assert LADDER.promoted(trials) is None
+    trials[3].user_attrs[NOT_COMPARABLE] = True
+    assert LADDER.promoted(trials) == (trials[1], 3), "of other data, it says nothing of this one"
+    trials[1].user_attrs[NOT_COMPARABLE] = True
+    assert LADDER.promoted([*trials, paused(4, 0.1)]) == (trials[2], 3), "a score of other data is none to go on by"
 
 
 def test_a_duplicate_of_one_that_paused_does_not_go_on_and_knows_the_furthest_of_it() -> None:

@@ -94,6 +94,14 @@ def test_a_trial_that_kills_its_worker_twice_has_failed_and_the_search_goes_on(t
 
 
 @pytest.mark.slow
+def test_what_runs_while_others_end_the_search_by_their_failures_is_no_killer(toy: Any) -> None:
+    failing = "raise_at=[1,2,3,4,5]"
+    output = toy.run("n_trials=9", "hydra.sweeper.n_jobs=2", failing, "await_at=[[0, never]]", code=1).output
+    assert "5 of 5 trials failed, more than max_failure_rate" in output
+    assert toy.trials[0].user_attrs["interrupted"] == "search"
+
+
+@pytest.mark.slow
 def test_a_search_whose_every_trial_kills_its_worker_ends_and_says_why(toy: Any) -> None:
     output = toy.run("n_trials=30", "hydra.sweeper.n_jobs=2", "deadly=green", "colour=green", code=1).output
     assert re.search(r"\d of \d trials failed, more than max_failure_rate", output)
@@ -123,15 +131,13 @@ def _holds(pid: int, file: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
     number: signal.Signals, code: int, toy: Any
 ) -> None:
     process = start_two_long_trials(toy)
     everyone = [process.pid, *descendants(process.pid)]
-    for pid in [process.pid] if number == signal.SIGTERM else everyone:  # Ctrl-C reaches all, kill one
+    for pid in [process.pid] if number == signal.SIGTERM else everyone:  # a terminal reaches all, kill one
         os.kill(pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output

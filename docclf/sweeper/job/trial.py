@@ -60,7 +60,8 @@ class JobTrial:
         self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None
-        self._deadline: float | None = attributes.get(DEADLINE)
+        # From here on by a clock that nobody sets.
+        self._deadline = attributes.get(DEADLINE, math.inf) - time.time() + time.monotonic()
         self.retry_of = retries
         self.is_finalist = FINALIST in attributes
         """Whether it re-evaluates a trial of the search."""
@@ -189,30 +190,30 @@ class JobTrial:
         return True
 
     def _is_behind(self) -> bool:
-        """What the pruner says, which of a search that climbs sees the trials of the same rung alone.
+        """What the pruner says, which sees the trials that may be compared, of a search that climbs those of the rung.
 
         Finalists are compared with each other whatever their rung: they report scores of the same kind.
         """
         assert self._trial is not None
-        rung = self._trial.user_attrs.get(RUNG)
-        if rung is None or self.is_finalist:
+        if self.is_finalist:
             return self._trial.should_prune()
-        from docclf.sweeper.strategy.climb import RungView
+        from docclf.sweeper.strategy.views import ComparableView, RungView
 
-        trial = copy.copy(self._trial)
-        trial.study = with_storage(trial.study, RungView(storage_of(trial.study), rung))
+        trial, rung = copy.copy(self._trial), self._trial.user_attrs.get(RUNG)
+        whole = storage_of(trial.study)
+        trial.study = with_storage(trial.study, ComparableView(whole) if rung is None else RungView(whole, rung))
         return trial.should_prune()
 
     def out_of_time(self) -> bool:
         """Whether the search's time is over. A task that stops then returns None; the search can be continued."""
-        if self._trial is None or self._deadline is None or time.time() < self._deadline:
+        if self._trial is None or time.monotonic() < self._deadline:
             return False
         self._trial.set_user_attr(INTERRUPTED, "timeout")
         return True
 
     def is_wanted(self) -> bool:
         """Whether a helper shall go on: the trial still runs, and there is time."""
-        if self._trial is None or (self._deadline is not None and time.time() >= self._deadline):
+        if self._trial is None or time.monotonic() >= self._deadline:
             return False
         return not self._trial.storage.get_trial(id_of(self._trial)).state.is_finished()
 

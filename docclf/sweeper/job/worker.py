@@ -24,22 +24,24 @@ from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import escape_logs
 from docclf.sweeper.hydra_private import BasicLauncher, returned
 from docclf.sweeper.job.trial import HELPS
+from docclf.sweeper.study.process import FROM_TERMINAL
 
 # Of a worker process, its one.
 _launchers: list[BasicLauncher] = []
 
 
 def begin(parent: int, path: Path) -> None:
-    """Get ready for jobs; leave Ctrl-C to the search, which ends its workers; and end when it was killed.
+    """Get ready for jobs; leave Ctrl-C and SIGHUP to the search, which ends its workers; and end when it was killed.
 
     Args:
         parent: Process id of the search.
         path: Holds the launcher of the sweep, once for all jobs, since it takes longer to pickle than some jobs to run,
             and the state of Hydra's singletons.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in FROM_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FROM_TERMINAL)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable
 
 import optuna
 
 from docclf.sweeper.study.attributes import RUN, is_run
-from docclf.sweeper.study.process import this_process
+from docclf.sweeper.study.process import steady_now, this_process
 
 # Seconds between two entries in the study: so much is not counted of a run that is killed.
 TICK_S = 1.0
@@ -24,7 +23,7 @@ class Clock:
         timeout: The budget in seconds; None for no end.
 
     Attributes:
-        deadline: When the budget ends, in seconds since 1970; infinite for never.
+        deadline: When the budget ends, by `steady_now`; infinite for never.
     """
 
     def __init__(self, study: optuna.Study, started: float, timeout: float | None) -> None:
@@ -34,7 +33,7 @@ class Clock:
 
     def tick(self) -> None:
         """Say that this run has come to here."""
-        self._study.set_user_attr(self._key, [self._started, time.time()])
+        self._study.set_user_attr(self._key, [self._started, steady_now()])
 
 
 def seconds_spent(study: optuna.Study, until: float = math.inf) -> float:

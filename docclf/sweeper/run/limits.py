@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Sequence
 
 from optuna.study import StudyDirection
@@ -14,6 +13,7 @@ from docclf.errors import SearchError
 from docclf.sweeper.config import Settings
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import RUNG
+from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.trials import causes, counted, has_success, last_improvement
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Limits:
 
     Args:
         settings: Of the sweep, `timeout` in seconds.
-        deadline: When the time budget ends, in seconds since 1970; infinite for never.
+        deadline: When the time budget ends, by `steady_now`; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
 
     Attributes:
@@ -48,11 +48,11 @@ class Limits:
     @property
     def spent(self) -> float:
         """Part of the time budget that is over."""
-        return 1 - (self.deadline - time.time()) / self.settings.timeout if self.settings.timeout else 0.0
+        return 1 - (self.deadline - steady_now()) / self.settings.timeout if self.settings.timeout else 0.0
 
     @property
     def stops_at(self) -> float:
-        """When a trial that begins is asked to stop, in seconds since 1970."""
+        """When a trial that begins is asked to stop, by `steady_now`."""
         return self.deadline - self.reserve
 
     def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -62,7 +62,7 @@ class Limits:
 
     def _reaches(self, trials: Sequence[FrozenTrial]) -> bool:
         # One trial begins in any case, so that even a budget that its start has spent says something.
-        if trials and (left := self.deadline - time.time()) <= self.reserve:
+        if trials and (left := self.deadline - steady_now()) <= self.reserve:
             has_finalists = left > 0 and self.settings.finalists.top_k
             kept = f", of which {format_seconds(left)} are left for the finalists" if has_finalists else ""
             log.info(f"Stopped by timeout={self.settings.timeout:g} seconds of the study{kept}; a larger one goes on")

@@ -11,9 +11,10 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of
-from docclf.sweeper.strategy.climb import Climb, RungView
-from docclf.sweeper.study.attributes import DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
-from docclf.sweeper.study.process import this_process
+from docclf.sweeper.strategy.climb import Climb
+from docclf.sweeper.strategy.views import ComparableView, RungView
+from docclf.sweeper.study.attributes import BEAT, DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
+from docclf.sweeper.study.process import steady_now, this_process
 from docclf.sweeper.study.trials import interrupt
 
 
@@ -21,7 +22,8 @@ class OwnedStudy(optuna.Study):
     """Marks every trial as this process's before the sampler sees it, and knows trials of other studies.
 
     Call `take`, then set `sampler`, then call `ask`: `take` marks the trial, and `ask` reaches it through Optuna's
-    `_pop_waiting_trial_id`. In between, with a climb, `_storage` shows the trials of one rung alone.
+    `_pop_waiting_trial_id`. In between, `_storage` shows the trials that may be compared alone, with a climb those of
+    one rung.
 
     Args:
         study: Where results are told, its sampler set.
@@ -51,7 +53,7 @@ class OwnedStudy(optuna.Study):
         """Of the trial that was taken last."""
         self.known, self.on_first = list(known), on_first
         self.deadline = math.inf
-        """When a trial is asked to stop, in seconds since 1970; infinite for never."""
+        """When a trial is asked to stop, by `steady_now`; infinite for never."""
         self.first: tuple[str, str, Mapping[str, Any]] | None = next(
             ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
         )
@@ -90,9 +92,11 @@ class OwnedStudy(optuna.Study):
         queued = trial_id is not None
         if trial_id is None:
             trial_id = self._storage.create_new_trial(self._study_id)
+        self._storage.set_trial_user_attr(trial_id, BEAT, time.time())  # first: elsewhere the owner is judged by it
         self._storage.set_trial_user_attr(trial_id, OWNER, this_process())
         if math.isfinite(self.deadline):
-            self._storage.set_trial_user_attr(trial_id, DEADLINE, self.deadline)
+            left = self.deadline - steady_now()
+            self._storage.set_trial_user_attr(trial_id, DEADLINE, time.time() + left)
         new, self._is_new = self._is_new, False
         if new and not queued and self._storage.get_trial_number_from_id(trial_id) == 0:
             if self.first is not None:
@@ -102,12 +106,14 @@ class OwnedStudy(optuna.Study):
             self.on_first()
         if self.climb is not None:
             self._place(trial_id, self.climb, spent)
+        else:
+            self._storage = ComparableView(self._full_storage)  # type: ignore[assignment]
         return trial_id
 
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
         trials = self._full_storage.get_all_trials(self._study_id, deepcopy=False)
         given = self._full_storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
-        draws, attributes = climb.place(trials, given, spent, self.deadline - time.time())
+        draws, attributes = climb.place(trials, given, spent, self.deadline - steady_now())
         self._full_storage.set_trial_system_attr(trial_id, "fixed_params", draws)
         for key, value in attributes.items():
             self._full_storage.set_trial_user_attr(trial_id, key, value)

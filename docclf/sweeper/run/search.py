@@ -13,7 +13,7 @@ import optuna
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import MachineError, error_text
+from docclf.errors import DocclfError, MachineError, error_text
 from docclf.safety.faults import fault_of
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.clock import TICK_S
@@ -86,11 +86,14 @@ class Search:
             try:
                 self._run_trials()
             except BaseException as error:
+                signals.end_once()
                 self.workers.close()
                 # A signal that comes while a config is composed may be raised as another error.
                 if not isinstance(error, KeyboardInterrupt | SystemExit) and not signals.is_received:
                     if (fault := fault_of(error, self.context.directory)) is not None:
                         self._give_up(fault)
+                    if isinstance(error, DocclfError):  # of one trial: the others were well
+                        self.ledger.interrupt("search", "interrupted: the search ended")
                     self._end()
                     raise
                 go_on = progress.this_command().go_on
@@ -211,7 +214,7 @@ class Search:
 
     def _wait_for_others(self) -> bool:
         """Wait a little where trials of other processes are still running, which may fail; False if there are none."""
-        if self.limits.is_reached or not self.ledger.n_running:
+        if not self.ledger.n_running or self.limits.is_over(self.ledger.trials):
             return False
         if not self.is_waiting:
             log.info("Waiting for trials of other processes")

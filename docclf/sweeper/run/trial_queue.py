@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import optuna
 from optuna.trial import TrialState
 
@@ -18,6 +16,7 @@ from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BUDGET
+from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.trials import drop_doubles, fail_dead, retry_interrupted
 
 
@@ -83,7 +82,7 @@ class TrialQueue:
         retry_interrupted(self.study, self.context.asked.first, trials)
         drop_doubles(self.study, trials)
         if self.context.ladder is not None:
-            seconds_left = self.limits.stops_at - time.time()
+            seconds_left = self.limits.stops_at - steady_now()
             self.context.ladder.prepare(self.study, trials, self.n_left(), seconds_left)
         self.owned.deadline = self.limits.stops_at
         trial_id = self.owned.take(self.limits.spent)

@@ -41,7 +41,7 @@ class Live:
     All of it comes from the storage, so trials of other processes and machines are there too.
 
     Args:
-        deadline: When the search's time is over, in seconds since 1970; infinite for never.
+        deadline: When the search's time is over, by `steady_now`; infinite for never.
         noun: What a trial is called.
         labels: What the objectives are called.
         describe: Says of a trial what it tries.

@@ -160,21 +160,6 @@ class Climb:
         return candidates[min(n_halvings, len(candidates) - 1)]
 
 
-class RungView:
-    """A storage that shows the trials of one rung: what samplers and pruners may compare with each other."""
-
-    def __init__(self, whole: Any, rung: str) -> None:
-        self._whole, self._rung = whole, rung
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole, name)
-
-    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        """As `optuna.storages.BaseStorage.get_all_trials`, of the rung alone."""
-        trials = self._whole.get_all_trials(study_id, deepcopy=deepcopy, states=states)
-        return [trial for trial in trials if trial.user_attrs.get(RUNG) == self._rung]
-
-
 def read_climb(settings: Settings, space: Space, config: DictConfig, directions: Sequence[str]) -> Climb | None:
     """Read and check `climb`; None without one, and where its key is not searched.
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import ConfigError
 from docclf.sweeper.config import Settings
-from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, RETRY_OF, ROLE, RUNG
+from docclf.sweeper.study.attributes import BUDGET, DUPLICATE_OF, NOT_COMPARABLE, RETRY_OF, ROLE, RUNG
 from docclf.sweeper.study.trials import loss, seconds_of
 
 # Time is kept for the best as if its remaining reports took so often what the first ones of a trial took.
@@ -61,7 +62,7 @@ class Ladder:
         self, trials: Sequence[FrozenTrial], n_left: float = math.inf, seconds_left: float = math.inf
     ) -> tuple[FrozenTrial, int] | None:
         """The trial that goes on next, with its new budget; None for none."""
-        gone_on = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        gone_on = _gone_on(trials)
         first = [seconds_of(trial) / self.budgets[0] for trial in trials if self._has_paused(trial, self.budgets[0])]
         affordable = seconds_left / (_SLOWER * mean(first)) if first and math.isfinite(seconds_left) else math.inf
         for place in range(len(self.budgets) - 2, -1, -1):
@@ -90,10 +91,27 @@ class Ladder:
     def _has_paused(self, trial: FrozenTrial, budget: int) -> bool:
         return (
             trial.state == TrialState.PRUNED
-            and DUPLICATE_OF not in trial.user_attrs  # which has kept nothing to go on from
+            and not {DUPLICATE_OF, NOT_COMPARABLE} & trial.user_attrs.keys()  # they have kept nothing to go on from
             and trial.user_attrs.get(BUDGET) == budget
             and budget - 1 in trial.intermediate_values
         )
+
+
+def _gone_on(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Numbers of the trials that another one went on from; in a merged study its parameters alone tell."""
+    furthest: dict[Any, int] = {}
+    comparable = [trial for trial in trials if NOT_COMPARABLE not in trial.user_attrs]
+    for trial in comparable:
+        params = frozenset(trial.params.items())
+        furthest[params] = max(_reach(trial), furthest.get(params, 0))
+    further = {t.number for t in comparable if furthest[frozenset(t.params.items())] > _reach(t)}
+    return further | {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
+
+
+def _reach(trial: FrozenTrial) -> int:
+    """Reports that a trial has made, or may make before it pauses."""
+    budget: int = trial.user_attrs.get(BUDGET, 0)
+    return max(budget, 1 + max(trial.intermediate_values, default=-1))
 
 
 def read_ladder(

@@ -23,7 +23,7 @@ CAUSE = "cause"  # why a trial failed
 OWNER = "owner"  # the process that launched it, see docclf.sweeper.study.process.this_process
 BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
-DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970
+DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970 by the clock as it was when the trial began
 PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.screen.telling
 BUDGET = "budget"  # reports after which it pauses, see docclf.sweeper.strategy.ladder
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
@@ -34,8 +34,8 @@ CURRENT = "current"
 PRUNER = "pruner"
 RUN = "run "  # of the study, before the name of a process: when that began, and when it last said that it runs
 # Why a trial did not come to its end though its parameters are fine: "process", "signal", "timeout", "input",
-# "machine" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted", which
-# nobody asks for any more.
+# "machine", "search" or "claim". It does not count, and another trial tries the parameters again, but for "unwanted",
+# which nobody asks for any more.
 INTERRUPTED = "interrupted"
 
 # What belongs to one trial alone, and not to the result that another may share with it

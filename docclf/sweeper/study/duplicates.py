@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.optuna_private import id_of
-from docclf.sweeper.study.attributes import DUPLICATE_OF, ITS_OWN
+from docclf.sweeper.study.attributes import DUPLICATE_OF, ITS_OWN, NOT_COMPARABLE
 from docclf.sweeper.study.outcome import Outcome
 
 
@@ -22,7 +22,8 @@ def find_twin(trial: optuna.Trial, trials: Sequence[FrozenTrial]) -> FrozenTrial
     if not all(discrete):
         return None
     known = (TrialState.COMPLETE, TrialState.PRUNED)
-    twins = [t for t in trials if t.state in known and t.params == trial.params]
+    ended = (t for t in trials if t.state in known and NOT_COMPARABLE not in t.user_attrs)
+    twins = [t for t in ended if t.params == trial.params]
     far = [(t.state == TrialState.COMPLETE, max(t.intermediate_values, default=-1)) for t in twins]
     return twins[far.index(max(far))] if twins else None
 

@@ -7,7 +7,9 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -15,9 +17,17 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+# Ctrl-C and the end of a terminal reach all of its processes. There is no SIGHUP on Windows.
+FROM_TERMINAL = (signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+ENDING = (*FROM_TERMINAL, signal.SIGTERM)
+# A command that Ctrl-C has reached gets so many seconds to end by itself.
+_ENDS_IN_S = 10.0
+
+_BEGAN = time.time() - time.monotonic()
+
 
 class EndingSignals:
-    """While entered, SIGINT and SIGTERM end what runs, and are remembered.
+    """While entered, SIGINT, SIGTERM and SIGHUP end what runs, and are remembered.
 
     Python drops an exception that a signal raises inside a finaliser or a weak reference's callback, of which a
     training runs many: `raise_dropped` raises it again, between trials. Outside the main thread it does nothing.
@@ -25,6 +35,7 @@ class EndingSignals:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._is_ending = False
         self._previous: dict[int, Any] = {}
 
     @property
@@ -46,10 +57,14 @@ class EndingSignals:
         if self.is_received:
             raise SystemExit(self.exit_code)
 
+    def end_once(self) -> None:
+        """Where one came, raise nothing at the next ones: what it ended is being recorded."""
+        self._is_ending = self.is_received
+
     def __enter__(self) -> EndingSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                # Ignored means that somebody wants it so: a shell ignores SIGINT for what it runs in the background.
+            for number in ENDING:
+                # Ignored means that somebody wants it so: `nohup` ignores SIGHUP, a shell SIGINT for what runs behind.
                 if signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._receive)
         return self
@@ -59,10 +74,39 @@ class EndingSignals:
             signal.signal(number, handler)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
+        if self._is_ending:
+            return
         self._received = number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(self.exit_code)
+
+
+def let_end(process: subprocess.Popen[str], tell: Callable[[str], object]) -> None:
+    """Let a command end that Ctrl-C has reached too, if it came from a terminal; one that goes on is terminated.
+
+    Args:
+        tell: Called with each line that it still prints.
+    """
+    assert process.stdout is not None
+    late = threading.Timer(_ENDS_IN_S, process.terminate)
+    late.start()
+    try:
+        for line in process.stdout:
+            tell(line)
+    except KeyboardInterrupt:
+        process.terminate()
+    finally:
+        late.cancel()
+    process.communicate()
+
+
+def steady_now() -> float:
+    """Seconds since 1970 as this process counts them from its start on, for time budgets.
+
+    They go on where the clock of the machine is set, and stand still while a machine that runs Linux sleeps.
+    """
+    return _BEGAN + time.monotonic()
 
 
 def this_process() -> str:

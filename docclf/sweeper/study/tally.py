@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
 from docclf.sweeper.screen.plan import Cost, Plan
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, INTERRUPTED, RUNG
+from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.trials import baseline_of, loss, may_win, seconds_of
 
 # How much longer than the first finalist needs time is kept for it.
@@ -114,19 +115,19 @@ class Tally:
         """How long the rest will take; None before anything can be said, and when nothing is left.
 
         Args:
-            deadline: When the search stops, in seconds since 1970; infinite for never.
+            deadline: When the search stops, by `steady_now`; infinite for never.
         """
         if len(self.costs) >= plan.total and not plan.n_finalists:
             return None
-        now = time.time()
+        now, limit = time.time(), deadline - steady_now()
         running = [
             Cost(seconds_run(trial, now), len(trial.intermediate_values), rung=trial.user_attrs.get(RUNG, ""))
             for trial in self.running
         ]
-        found = seconds_left(plan, self.costs, running, deadline - now, self.finalists(plan.n_finalists))
+        found = seconds_left(plan, self.costs, running, limit, self.finalists(plan.n_finalists))
         if found is None and self._expected:  # before a finalist has ended
             expected = max(self._expected - sum(cost.seconds for cost in running), 0.0) / plan.workers
-            return min(expected, max(deadline - now, 0.0))
+            return min(expected, max(limit, 0.0))
         return found
 
 

@@ -139,9 +139,9 @@ def _is_alive(trial: FrozenTrial) -> bool:
     owner = trial.user_attrs.get(OWNER)
     if owner is not None and is_here(owner):
         return runs_here(owner)
-    # Elsewhere: by its heartbeat, and before the first one by its start. Clocks and time zones must agree.
+    # Elsewhere: by its heartbeat. Without one by its start, of which Optuna does not say the time zone.
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    silent = time.time() - max(started, trial.user_attrs.get(BEAT, 0.0), back_since())
+    silent = time.time() - max(trial.user_attrs.get(BEAT, started), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
 
@@ -151,8 +151,8 @@ def retry_interrupted(
 ) -> None:
     """Queue the parameters of interrupted trials again.
 
-    Those of a second death of the process are not queued again: they may be what kills it. The baseline always is, and
-    so is what only ran out of time.
+    Those of a second death of the process that came no further than the first are not queued again: they may be what
+    kills it. The baseline always is, and so is what only ran out of time.
 
     Args:
         baseline: Parameters of trial 0, which may have died before it had them.
@@ -179,8 +179,24 @@ def retry_interrupted(
 
 
 def died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a process that ran these parameters has died, by all trials of the study in order of their numbers."""
-    return any(trials[number].user_attrs.get(INTERRUPTED) == "process" for number in earlier(trial, trials))
+    """Whether a process that ran these parameters has died, and none has come further since.
+
+    A machine that is started again and again ends a trial each time at another place; what kills a process, at one.
+
+    Args:
+        trials: All of the study, in the order of their numbers.
+    """
+    reached = _last_step(trial)
+    for number in earlier(trial, trials):
+        before = trials[number]
+        if before.user_attrs.get(INTERRUPTED) == "process" and _last_step(before) >= reached:
+            return True
+        reached = max(reached, _last_step(before))
+    return False
+
+
+def _last_step(trial: FrozenTrial) -> int:
+    return max(trial.intermediate_values, default=-1)
 
 
 def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:

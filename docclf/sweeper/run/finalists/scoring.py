@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +36,7 @@ from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
-from docclf.sweeper.study.process import host_of, this_process
+from docclf.sweeper.study.process import host_of, steady_now, this_process
 from docclf.sweeper.study.trials import (
     best_trials,
     causes,
@@ -159,7 +158,7 @@ class _FinalistQueue(TrialQueue):
         self.ledger.refresh()
         waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
         needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
-        if time.time() + needed <= self.limits.stops_at:
+        if steady_now() + needed <= self.limits.stops_at:
             return len(waiting)
         if waiting and not self.limits.is_reached:
             coming = f"{len(waiting)} finalists" if len(waiting) > 1 else "finalist"

@@ -21,9 +21,11 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from docclf.sweeper.job.worker import begin, preload, run
+from docclf.sweeper.study.process import ENDING, FROM_TERMINAL
 
 # Seconds that a process without a job may take to end.
 _END_S = 10.0
+_CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 # Bytes by which a process may grow before loky, which counts files that are mapped too, ends it: any number.
 _MAY_GROW = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 
@@ -107,33 +109,42 @@ def _to_file(value: Any) -> Path:
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM while a process starts, which would be lost to whoever is to end it.
+    """Hold back the signals that end a search while a process starts, which would be lost to whoever is to end it.
 
     Ctrl-C reaches all processes of a terminal: the new one inherits that it is blocked until it can leave it to the
     search. Here other threads may get it, so blocking is not enough.
     """
-    from multiprocessing import resource_tracker as of_python
-
-    from loky.backend import resource_tracker as of_loky
-
-    for tracker in (of_python, of_loky):  # who starts them takes Ctrl-C again
-        tracker.ensure_running()
+    _start_trackers()  # before: who starts them takes Ctrl-C again
     held: list[int] = []
 
     def hold(number: int, _: FrameType | None) -> None:
         held.append(number)
 
     is_main = threading.current_thread() is threading.main_thread()
-    caught = [number for number in (signal.SIGINT, signal.SIGTERM) if is_main and callable(signal.getsignal(number))]
+    caught = [number for number in ENDING if is_main and callable(signal.getsignal(number))]
     before = {caught_one: signal.signal(caught_one, hold) for caught_one in caught}
-    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_TERMINAL) if _CAN_BLOCK else set()
     try:
         yield
     finally:
-        if can_block:
+        if _CAN_BLOCK:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for caught_one, handler in before.items():
             signal.signal(caught_one, handler)
         if held:
             signal.raise_signal(held[0])
+
+
+def _start_trackers() -> None:
+    """Start what cleans up behind processes; it inherits that SIGHUP is blocked, and outlives a closed terminal."""
+    from multiprocessing import resource_tracker as of_python
+
+    from loky.backend import resource_tracker as of_loky
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_TERMINAL) if _CAN_BLOCK else set()
+    try:
+        for tracker in (of_python, of_loky):
+            tracker.ensure_running()
+    finally:
+        if _CAN_BLOCK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
