@@ -58,7 +58,7 @@ def read_entries(
                 f"Expected entries of `enqueue` that give keys one value each, got `{shown or entry}`. "
                 f"Write for example '{_example(space)}'."
             )
-        check_keys(values, config)
+        check_keys((key for key in values if key not in space.keys), config)
         values = dict(complete(values))
         known = {**{p.key: values.get(p.key) for p in space.active(values)}, **values}
         for key in values:
