@@ -10,7 +10,7 @@ from slowly import slowly
 APP = str(Path(__file__).parent / "toy" / "typed.py")
 SEARCH = (
     *("kind=choice(SLOW, FAST)", "size=choice(SMALL, LARGE)", "path=choice('a b', c)"),
-    *("hydra.sweeper.baseline=true", "hydra.sweeper.n_trials=8", "hydra.sweep.dir=multirun/typed"),
+    *("hydra.sweeper.baseline=true", "hydra.sweeper.n_trials=9", "hydra.sweep.dir=multirun/typed"),
 )
 
 
