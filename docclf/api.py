@@ -81,7 +81,7 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
 
     Args:
         overrides: As on the command line: `["data=csv", "data.root=pages", "search.n_trials=50"]`. Without one of
-            `hparams_search`, or an experiment that chooses one, the default search is taken.
+            `hparams_search`, or a config or an experiment that chooses one, the default search is taken.
         cwd: Where the command would run; results are in `multirun/` there.
         allow: Names of your own code that the config may call, as after `--allow`: `["mine.*"]`.
 
@@ -89,9 +89,10 @@ def search(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Seque
         ConfigError: An argument is no list of texts or no path, or there is no folder `cwd`.
         SearchError: The search ended with an error, which is in the message.
     """
-    texts = texts_of("overrides", overrides)
-    given = texts if _chooses_search(texts, _folder(cwd)) else ["hparams_search=optuna", *texts]
-    return read_search(_run("train", ["-m", *_allowed(allow), *given], cwd, SearchError))
+    place = _folder(cwd).absolute()
+    typed = [take_argument(text, place) for text in (*_allowed(allow), *texts_of("overrides", overrides))]
+    default = [] if _chooses_search(typed, place) else ["hparams_search=optuna"]
+    return read_search(_run("train", ["-m", *default, *typed], cwd, SearchError))
 
 
 def train(overrides: Sequence[str] = (), *, cwd: str | Path = ".", allow: Sequence[str] = ()) -> TrainedRun:
@@ -144,16 +145,15 @@ def predict(
     return _run("predict", [*_allowed(allow), *given, *texts_of("overrides", overrides)], cwd, DataError)
 
 
-def _chooses_search(texts: Sequence[str], cwd: Path) -> bool:
-    """Whether they name a search, or an experiment whose file does."""
-    if any(text.startswith("hparams_search=") for text in texts):
+def _chooses_search(arguments: Sequence[str], cwd: Path) -> bool:
+    """Whether they name a search, or a config that chooses one: composed as the command does it, with its checks."""
+    if any(text.startswith("hparams_search=") for text in arguments):
         return True
-    names = [text.partition("=")[2] for text in texts if text.startswith("experiment=")]
-    given = [text.partition("=")[2] or text for text in texts]  # what follows --config-dir is among them
-    listed = [path.removeprefix("file://") for text in given for path in re.split(r"[\[\],'\"]", text)]  # searchpath
-    files = (cwd / folder / "experiment" / f"{name}.yaml" for folder in (*given, *listed) for name in names)
-    found = [file for file in files if os.path.isfile(file)]  # noqa: PTH113  # Path.is_file raises: too long a name
-    return any(re.search(r"(?m)^[^#]*\bhparams_search\b", file.read_text("utf-8", "replace")) for file in found)
+    if not any(re.match(r"experiment=|--config-|-c[dn]|\+*hydra\.searchpath=", text) for text in arguments):
+        return False
+    asked = [sys.executable, "-m", "docclf.train", "-m", *arguments, "--cfg=hydra", "--package=hydra.runtime.choices"]
+    shown = subprocess.run(asked, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace").stdout
+    return re.search(r"(?m)^hparams_search: (?!null$)", shown) is not None
 
 
 def _allowed(names: Sequence[str]) -> list[str]:

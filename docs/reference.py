@@ -171,7 +171,7 @@ def options_of_sweeper(group: str, module: Any) -> Iterator[str]:
     for option, (name, said) in documented.items():
         chosen = compose("train", ["hydra/sweeper=docclf", f"hydra/sweeper/{group}={option}"], return_hydra_config=True)
         link = f"https://optuna.readthedocs.io/en/stable/reference/{module.__name__.partition('.')[2]}.html"
-        kind = f"[optuna.{module.__name__.partition('.')[2]}.{name}]({link})" if name else NAMELESS[option]
+        kind = KINDS.get(option, f"[optuna.{module.__name__.partition('.')[2]}.{name}]({link})")
         yield from (f"\n### {group}={option}", "", f"`hydra/sweeper/{group}={option}`: {kind}")
         rows = [
             [
@@ -224,7 +224,11 @@ WHOLE = {
     "experiment": "Model, augmentation and image size that belong together.",
 }
 UNSAID = "Optuna does not document it."
-NAMELESS = {"none": "No trial is pruned.", "motpe": "Removed from Optuna: `tpe` takes several objectives."}
+KINDS = {
+    "none": "No trial is pruned.",
+    "motpe": "Removed from Optuna: `tpe` takes several objectives.",
+    "cmaes": "Refused unless `DOCCLF_ALLOW=optuna.samplers.CmaEsSampler`: it opens pickles that the study holds.",
+}
 INTRODUCTION = """\
 # Config keys
 

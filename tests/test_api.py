@@ -139,17 +139,32 @@ def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("given", "expected"),
     [
-        ("# python -m docclf.train -m hparams_search=optuna experiment=mine\nseed: 1\n", False),
-        ("defaults:\n  - override /hparams_search: head\n", True),
+        (["--config-dir", "a b", "experiment=child"], True),
+        *slowly(
+            (["--config-dir=a b", "--config-name=main"], True),
+            (["-cd", "a b", "experiment=[heads]"], True),
+            (["hydra.searchpath=['file://a b']", "experiment='heads'", "optimizer.lr=interval(1e-4, 1e-3)"], True),
+            (["--config-dir=a b", "experiment=plain"], False),
+            (["--config-dir=nowhere", "experiment=heads"], False),
+        ),
+        (["data=csv"], False),
+        (["hparams_search=head"], True),
     ],
 )
-@pytest.mark.parametrize("where", [["--config-dir", "a b"], ["hydra.searchpath=['file://a b',pkg://x]"]])
-def test_whether_an_experiment_chooses_the_search(where: list[str], text: str, expected: bool, tmp_path: Path) -> None:
+def test_whether_a_config_chooses_the_search(given: list[str], expected: bool, tmp_path: Path) -> None:
     (tmp_path / "a b" / "experiment").mkdir(parents=True)
-    (tmp_path / "a b" / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
-    assert _chooses_search([*where, "experiment=mine"], tmp_path) is expected
+    experiments = {
+        "heads": "[{override /hparams_search: head}]",
+        "child": "[heads]",
+        "plain": "[]\n# python -m docclf.train -m hparams_search=optuna experiment=plain\nseed: 1",
+    }
+    for name, defaults in experiments.items():
+        text = f"# @package _global_\ndefaults: {defaults}\n"
+        (tmp_path / "a b" / "experiment" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "a b" / "main.yaml").write_text("defaults: [train, {override hparams_search: head}, _self_]\n")
+    assert _chooses_search(given, tmp_path) is expected
 
 
 @pytest.mark.slow

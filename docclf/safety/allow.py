@@ -15,7 +15,7 @@ from hydra.utils import execution_whitelist, instantiate
 from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError, NotAllowedError, unknown_key
-from docclf.safety.permission import allowed, is_listed
+from docclf.safety.permission import VARIABLE, allowed, is_listed
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
 STORAGES = (
@@ -55,15 +55,21 @@ def require_allowed(name: Any, listed: Any, key: str) -> None:
             package = patterns[0].removesuffix(".*")
             raise NotAllowedError(
                 f"Expected `{key}` to be of {package} itself, as {patterns[0]} allows, got {name}, which {package} has "
-                f"from elsewhere. Allow it by its name too: --allow {name}"
+                f"from elsewhere. Allow it by its name too: {_to_type(name)}"
             )
         return
     known = f"one of {', '.join(listed)}" if 0 < len(listed) < _MANY else "what docclf calls there"
     raise NotAllowedError(
         f"Expected `{key}` to be {known}, got {name}. A config from others could run anything by it, so nothing else "
-        f"is called. If it is code of your own, allow it where you type the command: --allow {name} (in Python "
+        f"is called. If it is code of your own, allow it where you type the command: {_to_type(str(name))} (in Python "
         f"allow=[{str(name)!r}])"
     )
+
+
+def _to_type(*names: str) -> str:
+    """What allows names: of docclf's own commands an option, of other applications a variable alone."""
+    all_names = ",".join(dict.fromkeys([*allowed(), *names]))
+    return f"{' '.join(f'--allow {name}' for name in names)}, or {VARIABLE}={all_names} in front"
 
 
 def _leads_to(name: str, pattern: str) -> bool:
@@ -186,5 +192,5 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
             raise
         raise NotAllowedError(
             f"Expected `{key}` to be made by what is allowed alone, got an object of {made[1]} from {made[2]}. Allow "
-            f"the class too, where you type the command: --allow {made[2]} --allow {made[1]}"
+            f"the class too, where you type the command: {_to_type(made[2], made[1])}"
         ) from error

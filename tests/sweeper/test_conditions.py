@@ -1,9 +1,11 @@
 """Conditional spaces, groups and values of every kind, compared with what the jobs' tasks get."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from slowly import slowly
 
 from docclf.sweeper.space.grammar import decode
 from docclf.sweeper.space.parameters import key_of
@@ -85,6 +87,43 @@ def test_a_condition_on_a_key_that_is_not_searched_asks_the_config(toy: Any) -> 
         assert ("radius" in trial.params) is (searched(trial)["corner"] == "soft")
         assert not {"shape", "note", "sizes", "limit [shape=round]"} & set(trial.params)
         assert toy.config(trial.number).shape.centre == CENTRES["square"]
+
+
+@pytest.fixture
+def ovals(toy: Any) -> Any:
+    """A toy that has a third shape, with a key that the others have not, and its search."""
+    (toy.cwd / "more" / "shape").mkdir(parents=True)
+    (toy.cwd / "more" / "shape" / "oval.yaml").write_text("{centre: 0.1, stretch: 1.0}")
+    return partial(
+        toy.run, "--config-dir", "more", "shape=choice(round, oval)", "hydra/sweeper/sampler=random", "n_trials=5"
+    )
+
+
+def conditional(when: str, key: str) -> str:
+    return f"hydra.sweeper.conditional=[{{when: {{shape: {when}}}, params: {{{key}: 'interval(1, 2)'}}}}]"
+
+
+def test_a_branch_may_search_a_key_that_its_option_alone_has(toy: Any, ovals: Any) -> None:
+    ovals(
+        conditional("oval", "shape.stretch"),
+        "hydra.sweeper.baseline=true",
+        "hydra.sweeper.enqueue=[{shape: oval, shape.stretch: 1.5}]",
+    )
+    assert [trial.params.get("shape.stretch") for trial in toy.trials[:2]] == [None, 1.5]
+    for trial in toy.trials:
+        assert trial.params.get("shape.stretch") == toy.config(trial.number).shape.get("stretch")
+
+
+@pytest.mark.parametrize(
+    ("when", "key"),
+    [("oval", "shape.stretsh"), *slowly(("[oval, round]", "shape.stretch"), ("round", "shape.stretch"))],
+)
+def test_a_key_that_no_option_of_its_condition_has_is_refused(toy: Any, ovals: Any, when: str, key: str) -> None:
+    output = ovals(conditional(when, key), code=1).output
+    assert f"Expected keys of the config in the search space, got `{key}`, which it does not have." in output
+    assert ("Nearest: shape.stretch" in output) is (when == "oval")
+    assert f"It comes from the search space, with `shape={'oval' if when == 'oval' else 'round'}`." in output
+    assert not (toy.folder / "0").exists()
 
 
 @pytest.mark.slow

@@ -32,6 +32,11 @@ from slowly import slowly
             ("hydra.sweeper.constraints={secs: nan}", "`hydra.sweeper.constraints.secs` that equals itself, got nan"),
             ("+hydra.sweeper.enqueue=[{x: nan}]", "`hydra.sweeper.enqueue.0.x` that equals itself, got nan"),
             ("hydra/sweeper/sampler=motpe", "Use 'hydra/sweeper/sampler=tpe' instead"),
+            ("hydra/sweeper/sampler=cmaes", "opens no pickles, got optuna.samplers.CmaEsSampler, which runs whatever"),
+            (
+                "hydra.sweeper.conditional=[{when: {untried: 1}, params: {limit: 1}}]",
+                "a value of `untried`, which `when` names",
+            ),
             ("hydra.sweeper.n_jobs=0", "Expected at least 1 worker, or auto, got n_jobs=0"),
             ("hydra.sweeper.constraints=abc", "as in '{train_seconds: 60}', or to be null, got abc."),
             ("hydra.sweeper.finalists.overrides=abc", "`hydra.sweeper.finalists.overrides` to map names to values"),

@@ -4,14 +4,19 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from slowly import slowly
 from sqlalchemy import make_url
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, DocclfError
+from docclf.results.study.studies import open_study
+from docclf.results.team.sources import read_source
+from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.passwords import (
     STORAGE,
     VARIABLE,
@@ -24,6 +29,7 @@ from docclf.sweeper.storage.passwords import (
     with_secrets,
 )
 from docclf.sweeper.storage.places import open_storage
+from docclf.sweeper.study.known import read_study
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +84,16 @@ def test_a_password_with_an_at_is_refused_and_never_shown_as_the_host(url: str) 
     user, _, host = url.rpartition("@")
     with pytest.raises(ConfigError, match=r"driver is missing.* pip install PyMySQL and say mysql\+pymysql://"):
         open_storage(f"oracle://{user.replace('@', '%40').replace('/', '%2F')}@{host}")
+
+
+@pytest.mark.parametrize("password", ["se#cret", "#", *slowly("s#e@cret", "se@c#ret")])
+def test_a_password_with_the_sign_of_a_name_is_no_name_and_never_shown(password: str, tmp_path: Path) -> None:
+    given = f"postgresql://me:{password}@localhost:1/db"
+    assert split_name(f"{given}#x") == (given, "x")
+    for opened in (open_study, read_source, partial(read_study, cwd=tmp_path)):
+        with pytest.raises(DocclfError, match=r"postgresql://me@localhost:1/db|Say %40") as caught:
+            opened(f"{given}#x")
+        assert "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", WITHOUT)

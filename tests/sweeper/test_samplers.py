@@ -1,6 +1,9 @@
 """Samplers and pruners draw and stop as they do in plain Optuna."""
 
+import pkgutil
+import re
 import runpy
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,11 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from docclf.errors import NotAllowedError
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
-from docclf.sweeper.strategy.pruners import make_pruner
-from docclf.sweeper.strategy.samplers import make_sampler
+from docclf.sweeper.strategy.pruners import _PRUNERS, make_pruner
+from docclf.sweeper.strategy.samplers import _SAMPLERS, make_sampler
 
 APP = Path(__file__).parent / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))
@@ -204,15 +208,38 @@ def test_the_largest_seed_goes_on_with_the_smallest() -> None:
     assert drawn[0] == drawn[1]
 
 
-@pytest.mark.slow
-def test_a_sampler_that_needs_a_package_runs_or_names_the_package_before_the_first_trial(toy: Any) -> None:
-    run = toy.run("hydra/sweeper/sampler=cmaes", "n_trials=3", "colour=blue", code=None)
-    if run.code:
-        assert "pip install cmaes" in run.output
-        assert "Traceback" not in run.output
-        assert not (toy.folder / "0").exists()
-    else:
-        assert toy.states() == 3 * ["COMPLETE"]
+CMA_ES = {"_target_": "optuna.samplers.CmaEsSampler"}
+WITHIN = {"_target_": "optuna.samplers.PartialFixedSampler", "fixed_params": {"x": 0.5}, "base_sampler": CMA_ES}
+
+
+@pytest.mark.parametrize("config", [CMA_ES, WITHIN])
+def test_the_sampler_that_opens_pickles_of_the_study_is_made_where_it_is_allowed_alone(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = parse_space({}, ["x=interval(0, 1)"])
+    monkeypatch.delenv("DOCCLF_ALLOW", raising=False)
+    with pytest.raises(NotAllowedError, match=r"optuna\.samplers\.CmaEsSampler"):
+        make_sampler(config, space, 0)
+    monkeypatch.setenv("DOCCLF_ALLOW", "optuna.samplers.CmaEsSampler")
+    assert type(make_sampler(config, space, 0)).__name__ == config["_target_"].rpartition(".")[2]
+
+
+def opens_what_it_reads(name: str) -> bool:
+    """Whether the modules of a class and its bases, or of a function, open pickles or run texts."""
+    found = pkgutil.resolve_name(name)
+    modules = {getattr(base, "__module__", "") for base in getattr(found, "__mro__", [found])} - {"builtins", "abc"}
+    assert modules
+    sources = [Path(str(sys.modules[module].__file__)).read_text("utf-8") for module in modules]
+    return any(re.search(r"pickle|marshal|(?<![.\w])(eval|exec)\(", source) for source in sources)
+
+
+@pytest.mark.parametrize("name", [*_SAMPLERS, *_PRUNERS])
+def test_nothing_that_a_sampler_or_pruner_may_be_opens_pickles(name: str) -> None:
+    assert not opens_what_it_reads(name)
+
+
+def test_a_sampler_that_opens_pickles_is_seen() -> None:
+    assert opens_what_it_reads("optuna.samplers.CmaEsSampler")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from docclf.errors import ConfigError, DataError
 from docclf.safety.sqlite import Connection
 from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
+from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.passwords import STORAGE, hide_password, storage_named_by_user
 from docclf.sweeper.storage.places import (
     choose_study,
@@ -42,7 +43,7 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
     Raises:
         ConfigError: There is no such study.
     """
-    folder, (url, _, name) = Path(place), place.partition("#")
+    folder, (url, name) = Path(place), split_name(place)
     if folder.is_dir():
         require_whole(folder)
         config = read_sweep_config(folder)

@@ -25,6 +25,7 @@ from docclf.errors import ConfigError
 from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
 from docclf.safety.sqlite import Connection, require_own_journal
 from docclf.safety.untrusted import require_whole
+from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.passwords import hide_password
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
@@ -121,7 +122,7 @@ def split_source(given: str) -> tuple[str | None, str, str | None]:
         who, given = named[1], named[2]
     if Path(given).exists():
         return who, given, None
-    place, _, name = given.partition("#")
+    place, name = split_name(given)
     return who, place, name or None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import HydraException
@@ -35,6 +35,28 @@ def check_keys(keys: Iterable[str], config: DictConfig) -> None:
         near = nearest(key, [*leaves(config), *choices])
         hint = f" Nearest: {', '.join(near)}." if near else ""
         raise SpaceError(f"Expected keys of the config in the search space, got `{key}`, which it does not have.{hint}")
+
+
+def check_space(space: Space, compose: Callable[[Sequence[str]], DictConfig], config: DictConfig) -> None:
+    """Refuse searched keys that the config of no trial has, a conditional one in each context in which it is drawn.
+
+    Args:
+        compose: Makes the config of a job from its overrides.
+        config: The composed config, `hydra` included.
+
+    Raises:
+        SpaceError: There is one, or a context that cannot be composed.
+    """
+    for parameter in space.parameters:
+
+        def tried(overrides: Sequence[str], key: str = parameter.key) -> None:
+            check_keys([key], compose(overrides))
+
+        if contexts := [*_contexts(space, parameter.when)]:
+            for context in contexts:
+                _compose(space, tried, context)
+        else:
+            check_keys([parameter.key], config)
 
 
 def values_of(keys: Iterable[str], config: DictConfig) -> dict[str, Any]:
@@ -123,9 +145,15 @@ def _context(space: Space, when: Mapping[str, tuple[Any, ...]]) -> dict[str, Any
     values: dict[str, Any] = {}
     for key, allowed in when.items():
         if key not in space.constants:
-            parent = next(p for p in space.parameters if p.key == key)
+            parent = next(p for p in space.parameters if p.key == key and p.can_be(allowed[0]))
             values |= {**_context(space, parent.when), key: allowed[0]}
     return values
+
+
+def _contexts(space: Space, when: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Draws under which a condition holds, once with every value that it allows for a key."""
+    for key in (key for key in when if key not in space.constants):
+        yield from (_context(space, {**when, key: (value,)}) for value in when[key])
 
 
 def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapping[str, Any]) -> None:

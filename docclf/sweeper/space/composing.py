@@ -37,12 +37,14 @@ class SweepConfigs:
         Raises:
             HydraException, OmegaConfBaseException: They cannot be composed.
         """
+        from cloudpickle import dumps  # other processes have not the classes of a typed config that a script defines
+
         parsed = OverridesParser.create().parse_overrides(list(sweep_overrides))
         values = [override for override in parsed if self._is_value(override)]
         others = [override.input_line or "" for override in parsed if not self._is_value(override)]
         key = tuple(others)
         if key not in self._composed:
-            self._composed[key] = pickle.dumps(self._compose(master_config, others))
+            self._composed[key] = dumps(self._compose(master_config, others))
         config: DictConfig = pickle.loads(self._composed[key])  # of this process
         try:
             for override in values:

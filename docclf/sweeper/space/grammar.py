@@ -4,6 +4,8 @@ import inspect
 import math
 import shlex
 from collections.abc import Callable, Iterable
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -99,11 +101,13 @@ def _n_values(sweep: RangeSweep) -> float:
 def encode(value: Any) -> Any:
     """A value as a study holds it: the text of its override, unless it is a number, a bool or null.
 
-    Strings stay as they are where Hydra reads them as themselves. `decode` goes back.
+    Strings stay as they are where Hydra reads them as themselves. `decode` goes back; of a typed config, a member of an
+    enumeration is its name and a path its text.
 
-    >>> encode(None), encode("adamw"), encode("1"), encode([8, "a b"]), encode("c,d")
-    (None, 'adamw', "'1'", "[8,'a b']", "'c,d'")
+    >>> encode(None), encode("adamw"), encode("1"), encode([8, "a b"]), encode("c,d"), encode(PurePath("a"))
+    (None, 'adamw', "'1'", "[8,'a b']", "'c,d'", 'a')
     """
+    value = change_each(value, lambda v: v.name if isinstance(v, Enum) else str(v) if isinstance(v, PurePath) else v)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, QuotedString):

@@ -174,7 +174,8 @@ def read_climb(settings: Settings, space: Space, config: DictConfig, directions:
     if (asked := settings.climb) is None:
         return None
     key, order = str(asked.key), tuple(encode(value) for value in asked.order)
-    check_keys([key, *asked.carry, *(name for changed in asked.portfolio for name in changed)], config)
+    named = (key, *asked.carry, *(name for changed in asked.portfolio for name in changed))
+    check_keys((name for name in named if name not in space.keys), config)
     if not 0 < asked.fraction < 1:
         raise ConfigError(
             f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked.fraction}. "

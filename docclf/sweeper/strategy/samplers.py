@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +9,24 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from docclf.errors import ConfigError, SpaceError
+from docclf.errors import NotAllowedError, SpaceError
+from docclf.safety.permission import allowed, is_listed
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.strategy.options import build_option
 
 _CROSSOVERS = ("BLXAlpha", "SBX", "SPX", "UNDX", "Uniform", "VSBX")
-# What the options of `hydra/sweeper/sampler` and their arguments may be: by name, with plain values.
+# What the options of `hydra/sweeper/sampler` and their arguments may be: by name, with plain values. None of them opens
+# pickles, as CmaEsSampler does: it keeps its state in the study, where others may write.
 _SAMPLERS = (
-    *(f"optuna.samplers.{kind}Sampler" for kind in ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII")),
+    *(f"optuna.samplers.{kind}Sampler" for kind in ("BruteForce", "GP", "Grid", "NSGAII", "NSGAIII")),
     *(f"optuna.samplers.{kind}Sampler" for kind in ("PartialFixed", "QMC", "Random", "TPE")),
     *(f"hydra_plugins.hydra_optuna_sweeper._impl.create_{kind}_sampler" for kind in ("nsgaii", "nsgaiii")),
     "hydra_plugins.hydra_optuna_sweeper.config.raise_motpe_removed",
     *(f"optuna.samplers.nsgaii.{kind}Crossover" for kind in _CROSSOVERS),
     "optuna.samplers.nsgaii.PolynomialMutation",
 )
+_CMA_ES = "optuna.samplers.CmaEsSampler"
 
 # Samplers that look up in the study what is next, and so must be asked by one process at a time.
 IN_TURN = (optuna.samplers.BruteForceSampler, optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
@@ -61,7 +63,7 @@ def make_sampler(
         part: Of the trials that the sampler draws at random before it learns, how many there are: rungs share them.
 
     Raises:
-        ConfigError: The sampler needs a package that is not installed.
+        ConfigError: It is none that may be called, or Optuna refuses its arguments.
         SpaceError: A grid over a continuous range or with conditions.
     """
     chosen = {key: value for key, value in config.items() if value is not None}
@@ -79,10 +81,11 @@ def make_sampler(
         return Grid({key: _points(key, d) for key, d in found.items()}, seed=chosen.get("seed"))
     if target == "optuna.samplers.BruteForceSampler":
         return BruteForce(**{k: v for k, v in chosen.items() if k != "_target_"})
-    if target == "optuna.samplers.CmaEsSampler" and importlib.util.find_spec("cmaes") is None:
-        raise ConfigError(
-            "Expected the package `cmaes` for hydra/sweeper/sampler=cmaes, got none. "
-            "Install it (pip install cmaes) or choose another sampler, for example hydra/sweeper/sampler=tpe."
+    if target == _CMA_ES and not is_listed(target, allowed()):
+        raise NotAllowedError(
+            f"Expected a sampler that opens no pickles, got {target}, which runs whatever a study holds: others may "
+            "write to it. Choose another sampler, for example hydra/sweeper/sampler=gp; for a study that nobody else "
+            f"writes to, set DOCCLF_ALLOW={target} where you type the command."
         )
     if target == "optuna.samplers.TPESampler" and space.is_conditional and chosen.get("multivariate") is not False:
         # Parameters of one branch together; otherwise TPE draws them one by one. Of several objectives, Optuna warns

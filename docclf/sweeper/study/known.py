@@ -19,6 +19,7 @@ from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space.parameters import Space, key_of
+from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_url
 from docclf.sweeper.study.attributes import ENQUEUED
 
@@ -58,7 +59,7 @@ def read_entries(
                 f"Expected entries of `enqueue` that give keys one value each, got `{shown or entry}`. "
                 f"Write for example '{_example(space)}'."
             )
-        check_keys(values, config)
+        check_keys((key for key in values if key not in space.keys), config)
         values = dict(complete(values))
         known = {**{p.key: values.get(p.key) for p in space.active(values)}, **values}
         for key in values:
@@ -162,7 +163,7 @@ def read_study(source: str, cwd: Path) -> optuna.Study:
     Raises:
         ConfigError: There is none, or several without a name.
     """
-    place, _, name = (source, "", "") if (cwd / source).exists() else source.partition("#")
+    place, name = (source, "") if (cwd / source).exists() else split_name(source)
     if "://" not in place:
         path = cwd / place
         path = inside(path, "study.db") if path.is_dir() else path

@@ -13,12 +13,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, SpaceError
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading
 from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.run.opening.settings import read_objectives
-from docclf.sweeper.space.checks import baseline, check_keys, check_values, values_of
+from docclf.sweeper.space.checks import baseline, check_keys, check_space, check_values, values_of
 from docclf.sweeper.space.finalists import check_finalists
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
@@ -101,8 +101,8 @@ def read_request(
         return loader.load_sweep_config(config, list(overrides))
 
     space = parse_space(settings.params, arguments, settings.conditional or (), loader)
-    check_keys(space.keys, config)
     space = _with_constants(space, compose)
+    check_space(space, compose, config)
     first = baseline(space, compose(space.fixed)) if settings.baseline else None
     check_values(space, compose, check)
     final = check_finalists(settings.finalists, space, compose)
@@ -127,4 +127,7 @@ def _with_constants(space: Space, compose: Callable[[Sequence[str]], DictConfig]
         return space
     config = compose(space.fixed)
     check_keys(named, config)
-    return replace(space, constants=values_of(named, config))
+    constants = values_of(named, config)
+    if without := sorted(named - constants.keys()):
+        raise SpaceError(f"Expected a value of `{without[0]}`, which `when` names, got none. Say {without[0]}=VALUE.")
+    return replace(space, constants=constants)
