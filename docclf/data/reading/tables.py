@@ -167,7 +167,7 @@ class PageFinder:
         return f"{reason}, but one such as {meant[0].name}: {way_out}"
 
     def _places(self, name: str) -> list[Path]:
-        return [path for split in self.splits for path in candidates(self.root, split, name)]
+        return candidates(self.root, self.splits, name)
 
     def _nearly(self, base: Path, name: str) -> list[Path]:
         """Page files below a folder that differ from an ID in their suffix, leading zeros, blanks or case alone."""
@@ -220,14 +220,14 @@ def find_page(root: Path, page: str) -> tuple[Path, int]:
     for name, number in named:
         parts = PureWindowsPath(name)  # which knows both signs
         if not parts.anchor and ".." not in parts.parts:
-            for path in candidates(root, "train", name):
+            for path in candidates(root, ["train"], name):
                 if os.path.isfile(path):  # noqa: PTH113  # see `PageFinder.find`
                     return path, number
     raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
 
 
-def candidates(root: Path, split: str, name: str) -> list[Path]:
-    r"""Where a page may be.
+def candidates(root: Path, splits: Sequence[str], name: str) -> list[Path]:
+    r"""Where a page may be: in each of these folders below the root, and in the root itself after them.
 
     Nowhere for a name that leads out of the folder. macOS writes a syllable of Hangul as several characters (NFD),
     others as one (NFC), and Windows writes \ for /.
@@ -239,4 +239,5 @@ def candidates(root: Path, split: str, name: str) -> list[Path]:
         for text in (name, name.replace("\\", "/"))
         for form in (text, normalize("NFC", text), normalize("NFD", text))
     ]
-    return [folder / form for form in dict.fromkeys(spelled) for folder in (root / split, root)]
+    folders = [*(root / split for split in splits), root]
+    return [folder / form for folder in folders for form in dict.fromkeys(spelled)]
