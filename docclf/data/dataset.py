@@ -180,7 +180,11 @@ def _decode_splits(
     seen = [problem.page for problem in problems]
     for split in (pages.train, pages.test):
         if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
-            expanded, found = expand(split, options.multi_page)
+            expanded, uncounted = expand(split, options.multi_page)
+            for i, text in uncounted.items():
+                name, place = split.ids[i], _place(root, split, i)
+                seen += [name, place]
+                problems += [] if excluded.has(name, place) else [Problem(place, text, "counting pages")]
             if options.exclude is not None:
                 names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
                 seen += [name for pair in names for name in pair]
@@ -193,7 +197,6 @@ def _decode_splits(
                 channels=options.channels,
                 limit_gb=options.cache_gb,
             )
-            problems += found
             problems += [
                 Problem(_place(root, expanded, i), text, "decoding") for i, text in sorted(decoded.problems.items())
             ]
@@ -204,10 +207,11 @@ def _decode_splits(
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:
-    """The file of a page below the root, with its number where it is not the first."""
+    """The file of a page below the root, with its number where it is one of several."""
     path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{shown.as_posix()}#{number + 1}" if number else shown.as_posix()
+    is_one_of_several = number or (pages.ids[index].endswith("#1") and not path.name.endswith("#1"))
+    return f"{shown.as_posix()}#{number + 1}" if is_one_of_several else shown.as_posix()
 
 
 @dataclass(frozen=True)
