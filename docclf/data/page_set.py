@@ -70,6 +70,7 @@ class PageSet:
         written: Target to what is really written, where that is another text, as earlier releases took it.
         listed: Classes whose pages the data set names, whether or not any can be used; those that `train` and `test`
             have need not be among them.
+        answers: Target to what a model writes for it, where that is another text, as a submission is compared with it.
     """
 
     targets: list[str]
@@ -79,6 +80,7 @@ class PageSet:
     problems: Sequence[str] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
     listed: frozenset[int] = frozenset()
+    answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.train.labels is None or len(self.targets) != len(self.class_names):
