@@ -54,6 +54,23 @@ class Pages:
         )
 
 
+def without_classes(pages: Pages, dropped: Sequence[int], n_classes: int) -> tuple[Pages, NDArray[np.int64]]:
+    """The pages of all classes but some, with labels that count the remaining ones, and the indices of these pages.
+
+    Args:
+        pages: With labels; without, all of them stay.
+        dropped: Indices of classes.
+        n_classes: Their number, with these.
+    """
+    if pages.labels is None:
+        return pages, np.arange(len(pages))
+    rows = np.flatnonzero(~np.isin(pages.labels, list(dropped)))
+    kept = np.setdiff1d(np.arange(n_classes), list(dropped))
+    found = pages.take(rows.tolist())
+    assert found.labels is not None
+    return Pages(found.ids, found.paths, np.searchsorted(kept, found.labels), found.groups, found.numbers), rows
+
+
 @dataclass(frozen=True)
 class PageSet:
     """A data set.
