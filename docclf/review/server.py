@@ -85,7 +85,7 @@ class ReviewServer(ThreadingHTTPServer):
                 "suggested": one.suggested,
                 "score": one.score,
                 "group": group,
-                "new": decided[one.page].new if one.page in decided else None,
+                "new": None if (found := decided.get(one.page.strip())) is None else found.new,
             }
             for one, group in zip(self.suspects, self._groups, strict=True)
         ]
