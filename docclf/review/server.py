@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from docclf.data.formats import read_with_aspect
-from docclf.data.reading.tables import find_page
+from docclf.data.reading.listing import find_page
 from docclf.errors import DocclfError, error_text
 from docclf.results.quality.labels import Suspect
 from docclf.review.decisions import Decisions
