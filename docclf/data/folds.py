@@ -158,7 +158,7 @@ def assign_folds(
         class_names: For error messages, in the order of the class indices.
         groups: Pages of one group get the same fold; classes are then balanced as well as that allows.
         rare: What becomes of a class of too few pages: `train` has them in no fold, so that all train on them; anything
-            else refuses them.
+            else refuses them, `drop` too, which has left out those of the trials' folds.
 
     Returns:
         Fold index in [0, n_folds) of each page, int64 of shape (n,); -1 for those in training only.
@@ -174,11 +174,11 @@ def assign_folds(
         what = "pages" if groups is None else "groups (near-duplicates are one)"
         apart = "" if groups is None else " With data.near_duplicates=null, near-duplicates are pages of their own."
         fewer = "" if min(scarce.values()) < 2 else "use fewer folds, "
+        drop = "" if rare == "drop" else "data.rare_classes=drop to leave these classes out, or "
         raise DataError(
             f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, got fewer of "
             f"{', '.join(f'{class_names[label]} ({n})' for label, n in scarce.items())}. Add pages, merge classes, "
-            f"{fewer}or say data.rare_classes=drop to leave these classes out, or data.rare_classes=train to have them "
-            f"in training only.{apart}"
+            f"{fewer}or say {drop}data.rare_classes=train to have them in training only.{apart}"
         )
     if len(np.unique(labels[~alone])) < 2:
         raise DataError(
