@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, files that stand in two places, and where a command says what it wrote."""
+"""Files that appear whole or not at all, in two places or in two spellings, and where a command says what it wrote."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import itertools
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,23 @@ def lock(path: Path, poll_interval: float = 0.05) -> FileLock:
     from filelock import FileLock  # which brings asyncio, 50 ms that help and completion do without
 
     return FileLock(path, poll_interval=poll_interval)
+
+
+def composed(page: str) -> str:
+    """The form in which IDs of pages are compared, which name files: two blanks are not one."""
+    return unicodedata.normalize("NFC", page.strip())
+
+
+def match_pages(pages: Collection[str], among: Collection[str]) -> list[int]:
+    """Where each ID stands among others, -1 where it does not: as it is, or else with its letters composed otherwise.
+
+    >>> match_pages(["e\u0301", "\u00e9", "a"], ["\u00e9", "e\u0301"]), match_pages(["\u00e9"], ["b", "e\u0301"])
+    ([1, 0, -1], [1])
+    """
+    as_is = {name.strip(): i for i, name in enumerate(among)}
+    taken = {page.strip() for page in pages}
+    alike = {composed(name): i for name, i in as_is.items() if name not in taken}
+    return [as_is.get(page.strip(), alike.get(composed(page), -1)) for page in pages]
 
 
 def why_no_winner(folder: Path) -> str:

@@ -103,7 +103,7 @@ def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
         Exception: It is not there, or cannot be read.
     """
     from docclf.data.formats import read_page
-    from docclf.data.reading.tables import find_page
+    from docclf.data.reading.listing import find_page
 
     path, number = find_page(root, page)
     if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file

@@ -81,7 +81,7 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
         cache = make_feature_cache(cfg, cache_dir=options.cache_dir, limit_gb=options.cache_gb)
         facts = compare_test_pages(cfg, data, cache, folder) or read_shift(folder)
-        for line in shift_lines(facts):
+        for line in shift_lines(facts) if facts else ():
             log.info(line)
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")

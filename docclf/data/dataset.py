@@ -19,9 +19,9 @@ from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprin
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
 from docclf.data.cache.store import default_cache_dir
-from docclf.data.folds import rare_classes, without_classes
+from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
-from docclf.data.page_set import Pages, PageSet, require_page_set
+from docclf.data.page_set import Pages, PageSet, require_page_set, without_classes
 from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import tell_once
@@ -92,8 +92,7 @@ def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: Decode
 
 
 def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
-    excluded = read_exclusions(options.exclude)
-    splits, problems = _decode_splits(root, pages, options, excluded)
+    splits, problems, excluded = _decode_splits(root, pages, options, read_exclusions(options.exclude))
     refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (n := sum(decoded.n_multi_page for _, decoded in splits)):
         tell_once(
@@ -173,41 +172,52 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
 
 def _decode_splits(
     root: Path, pages: PageSet, options: DecodeOptions, excluded: Exclusions
-) -> tuple[list[tuple[Pages, DecodedPages]], list[Problem]]:
-    """Training pages and test pages without those that are to be left out, decoded, and what cannot be used."""
+) -> tuple[list[tuple[Pages, DecodedPages]], list[Problem], Exclusions]:
+    """Training pages and test pages without those to leave out, decoded; what cannot be used; what is left out."""
     problems = [Problem.of(text) for text in pages.problems]
-    splits: list[tuple[Pages, DecodedPages]] = []
-    seen = [problem.page for problem in problems]
-    for split in (pages.train, pages.test):
-        if split is not None and (split is pages.train or len(split)):  # there may be no test page that can be used
-            expanded, found = expand(split, options.multi_page)
-            if options.exclude is not None:
-                names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
-                seen += [name for pair in names for name in pair]
-                expanded = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
-            decoded = load_pages(
-                expanded.paths,
-                options.size,
-                options.cache_dir,
-                numbers=expanded.numbers,
-                channels=options.channels,
-                limit_gb=options.cache_gb,
-            )
-            problems += found
-            problems += [
-                Problem(_place(root, expanded, i), text, "decoding") for i, text in sorted(decoded.problems.items())
-            ]
-            splits.append((expanded, decoded))
-    if options.exclude is not None and (unknown := excluded.unknown(seen)):
-        tell_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
-    return splits, [problem for problem in problems if not excluded.covers(problem)]
+    splits = [split for split in (pages.train, pages.test) if split is not None]
+    splits = [split for split in splits if split is pages.train or len(split)]  # no test page may be usable
+    files = [(split, *expand(split, options.multi_page)) for split in splits]
+    if options.exclude is not None:
+        seen = [problem.page for problem in problems]
+        seen += [name for given, found, _ in files for part in (given, found) for name in _names(root, part)]
+        excluded = excluded.among(seen)
+        if unknown := excluded.unknown(seen):
+            tell_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
+    decoded: list[tuple[Pages, DecodedPages]] = []
+    for split, expanded, uncounted in files:
+        problems += [
+            Problem(_place(root, split, i), text, "counting pages")
+            for i, text in uncounted.items()
+            if not excluded.has(split.ids[i])
+        ]
+        kept = expanded
+        if options.exclude is not None:
+            names = [(name, _place(root, expanded, i)) for i, name in enumerate(expanded.ids)]
+            kept = expanded.take([i for i, pair in enumerate(names) if not excluded.has(*pair)])
+        found = load_pages(
+            kept.paths,
+            options.size,
+            options.cache_dir,
+            numbers=kept.numbers,
+            channels=options.channels,
+            limit_gb=options.cache_gb,
+        )
+        problems += [Problem(_place(root, kept, i), text, "decoding") for i, text in sorted(found.problems.items())]
+        decoded.append((kept, found))
+    return decoded, [problem for problem in problems if not excluded.covers(problem)], excluded
+
+
+def _names(root: Path, pages: Pages) -> list[str]:
+    return [*pages.ids, *(_place(root, pages, i) for i in range(len(pages)))]
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:
-    """The file of a page below the root, with its number where it is not the first."""
+    """The file of a page below the root, with its number where it is one of several."""
     path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{shown.as_posix()}#{number + 1}" if number else shown.as_posix()
+    is_one_of_several = number or (pages.ids[index].endswith("#1") and not path.name.endswith("#1"))
+    return f"{shown.as_posix()}#{number + 1}" if is_one_of_several else shown.as_posix()
 
 
 @dataclass(frozen=True)

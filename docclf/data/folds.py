@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from docclf.data.page_set import Pages
 from docclf.data.reading.folders import tell_once
-from docclf.data.reading.names import composed, some
+from docclf.data.reading.names import some
 from docclf.data.reading.tables import read_table
 from docclf.errors import ConfigError, DataError
+from docclf.files import match_pages
 from docclf.safety.cells import uncell
 
 
@@ -113,13 +114,15 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
             f"got {path}: {str(error).rstrip('.')}."
         ) from error
     # A spreadsheet that has seen an empty cell writes 0.0 for 0.
-    rows = [(composed(uncell(row["ID"])), re.sub(r"\.0*$", "", row["fold"]) or "none") for row in table]
+    rows = [(uncell(row["ID"]), re.sub(r"\.0*$", "", row["fold"]) or "none") for row in table]
     fold_of = dict(rows)
     if twice := [(name, fold) for name, fold in rows if fold != fold_of[name]]:
         name, fold = twice[0]
         raise DataError(f"Expected every page once in {path}, got {name} with the folds {fold} and {fold_of[name]}.")
     allowed = {str(fold) for fold in range(-1 if rare == "train" else 0, n_folds)}
-    given = [next((fold_of[form] for form in _forms(composed(name)) if form in fold_of), "none") for name in ids]
+    places = zip(*(match_pages(forms, fold_of) for forms in zip(*map(_forms, ids), strict=True)), strict=True)
+    listed = [*fold_of.values(), "none"]
+    given = [listed[next((i for i in found if i >= 0), -1)] for found in places]
     if lost := [f"{name} ({fold})" for name, fold in zip(ids, given, strict=True) if fold not in allowed]:
         raise DataError(
             f"Expected a fold from 0 to {n_folds - 1} for every page in {path}, "
@@ -155,7 +158,7 @@ def assign_folds(
         class_names: For error messages, in the order of the class indices.
         groups: Pages of one group get the same fold; classes are then balanced as well as that allows.
         rare: What becomes of a class of too few pages: `train` has them in no fold, so that all train on them; anything
-            else refuses them.
+            else refuses them, `drop` too, which has left out those of the trials' folds.
 
     Returns:
         Fold index in [0, n_folds) of each page, int64 of shape (n,); -1 for those in training only.
@@ -171,11 +174,11 @@ def assign_folds(
         what = "pages" if groups is None else "groups (near-duplicates are one)"
         apart = "" if groups is None else " With data.near_duplicates=null, near-duplicates are pages of their own."
         fewer = "" if min(scarce.values()) < 2 else "use fewer folds, "
+        drop = "" if rare == "drop" else "data.rare_classes=drop to leave these classes out, or "
         raise DataError(
             f"Expected at least {n_folds} {what} of every class for validation.folds={n_folds}, got fewer of "
             f"{', '.join(f'{class_names[label]} ({n})' for label, n in scarce.items())}. Add pages, merge classes, "
-            f"{fewer}or say data.rare_classes=drop to leave these classes out, or data.rare_classes=train to have them "
-            f"in training only.{apart}"
+            f"{fewer}or say {drop}data.rare_classes=train to have them in training only.{apart}"
         )
     if len(np.unique(labels[~alone])) < 2:
         raise DataError(
@@ -231,20 +234,3 @@ def in_training_only(labels: NDArray[np.int64], groups: Sequence[str] | None, n_
     while rare := rare_classes(labels[~alone], [str(name) for name in names[~alone]], n_folds, 0):
         alone |= np.isin(names, names[np.isin(labels, list(rare)) & ~alone])
     return alone
-
-
-def without_classes(pages: Pages, dropped: Sequence[int], n_classes: int) -> tuple[Pages, NDArray[np.int64]]:
-    """The pages of all classes but some, with labels that count the remaining ones, and the indices of these pages.
-
-    Args:
-        pages: With labels; without, all of them stay.
-        dropped: Indices of classes.
-        n_classes: Their number, with these.
-    """
-    if pages.labels is None:
-        return pages, np.arange(len(pages))
-    rows = np.flatnonzero(~np.isin(pages.labels, list(dropped)))
-    kept = np.setdiff1d(np.arange(n_classes), list(dropped))
-    found = pages.take(rows.tolist())
-    assert found.labels is not None
-    return Pages(found.ids, found.paths, np.searchsorted(kept, found.labels), found.groups, found.numbers), rows

@@ -16,14 +16,14 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from docclf.data.reading.depth import brightened, deep_grey, deepened, has_range, is_deep, mended
-from docclf.data.reading.metadata import on_white, slim, upright, whiter
+from docclf.data.reading.metadata import on_white, pixel_aspect, slim, upright, whiter
 
 _NAMES = "avif bmp dib gif heic heif hif j2k jfif jp2 jpe jpeg jpf jpg jpx pdf png tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # What Pillow may take a file for, whatever its name: not PostScript, which another program would run.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # Raised when the same files would decode to other numbers than before: part of the names of all that is kept of pages.
-DECODER = 8
+DECODER = 9
 _HEAD = 1028  # bytes, in which PDFium looks for the beginning of a PDF file
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*", b"II+", b"MM\0", b"\0\0\0\x0cjP", b"\xff\x4f")
 _MOST_PAGES = 2000  # of one file
@@ -55,8 +55,7 @@ def count_pages(path: Path) -> int:
         ValueError: There are more than are read: to go through those of a file takes time by their square.
         Exception: The file is missing or damaged; the decoders have many kinds.
     """
-    suffix = path.suffix.lower()
-    if suffix not in _MULTI_PAGE_SUFFIXES:
+    if path.suffix.lower() not in _MULTI_PAGE_SUFFIXES:
         return 1
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -119,14 +118,14 @@ def read_with_aspect(
         channels: 3 for RGB, 1 for grey.
 
     Returns:
-        uint8 array of shape (size, size, channels), and the width of the page over its height.
+        uint8 array of shape (size, size, channels), and the width of the page over its height, as it is on paper.
 
     Raises:
         Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
     """
     name = content.name if isinstance(content, Path) else ""
-    image = _decode(content.read_bytes() if isinstance(content, Path) else content, page, size, name)
-    return _reduce(image, size, channels, name), image.width / image.height
+    image, aspect = _decode(content.read_bytes() if isinstance(content, Path) else content, page, size, name)
+    return _reduce(image, size, channels, name), aspect
 
 
 def read_with_grey(
@@ -134,11 +133,11 @@ def read_with_grey(
 ) -> tuple[NDArray[np.uint8], float, NDArray[np.uint8]]:
     """As `read_with_aspect`, and the page in grey, of shape (256, 256), whatever size is asked for."""
     content, name = path.read_bytes(), path.name
-    image = whole = _decode(content, page, size, name)
-    if _is_pdf(content) or _size(content, size) != _size(content, GREY_SIDE):
-        whole = _decode(content, page, GREY_SIDE, name)
+    image, aspect = _decode(content, page, size, name)
+    is_reduced = _is_pdf(content) or _size(content, size) != _size(content, GREY_SIDE)
+    whole = _decode(content, page, GREY_SIDE, name)[0] if is_reduced else image
     grey = _reduce(whole, GREY_SIDE, 1, name)[..., 0]
-    return _reduce(image, size, channels, name), image.width / image.height, grey
+    return _reduce(image, size, channels, name), aspect, grey
 
 
 def _size(content: bytes, size: int) -> tuple[int, int]:
@@ -147,7 +146,7 @@ def _size(content: bytes, size: int) -> tuple[int, int]:
     return (size, size) if isinstance(image, Jpeg2KImageFile) else image.size
 
 
-def _decode(content: bytes, page: int, size: int, name: str) -> Image.Image:
+def _decode(content: bytes, page: int, size: int, name: str) -> tuple[Image.Image, float]:
     if not content:
         raise ValueError("the file is empty")
     return _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
@@ -189,7 +188,7 @@ def _heif() -> tuple[str]:
     return ("HEIF",)
 
 
-def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
+def _open(content: bytes, page: int, size: int, name: str) -> tuple[Image.Image, float]:
     def turned_to() -> Image.Image:
         image = _identify(content)
         if page:
@@ -197,7 +196,7 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
         return mended(image)
 
     image = turned_to()
-    deep = is_deep(image, content)
+    deep, of_pixels = is_deep(image, content), pixel_aspect(image)
     if isinstance(image, Jpeg2KImageFile):
         image = _reduced(image, content, size)
     image.draft("RGB", (size, size))
@@ -207,7 +206,8 @@ def _open(content: bytes, page: int, size: int, name: str) -> Image.Image:
     else:
         image = upright(deepened(image, turned_to, name) if deep else whiter(image), image)
     image = on_white(image)
-    return image.convert("RGB") if image.mode in ("LAB", "HSV") else image  # of which Pillow makes no grey
+    image = image.convert("RGB") if image.mode in ("LAB", "HSV") else image  # of which Pillow makes no grey
+    return image, image.width / image.height * of_pixels
 
 
 def _reduced(image: Image.Image, content: bytes, size: int) -> Image.Image:
@@ -237,7 +237,7 @@ def _opened_pdf(content: bytes | Path) -> Iterator[Any]:
             yield document
 
 
-def _render(content: bytes, page: int, size: int) -> Image.Image:
+def _render(content: bytes, page: int, size: int) -> tuple[Image.Image, float]:
     with _opened_pdf(content) as document:
         document.init_forms()  # what was typed into fields is drawn; the library has no engine for scripts
         sheet = document[page]  # once: of a damaged file a second time may fail
@@ -247,4 +247,4 @@ def _render(content: bytes, page: int, size: int) -> Image.Image:
         # Twice the size that is needed, for sharp reduction; narrow strips do not become gigantic.
         scale = min(2 * size / min(width, height), 8 * size / max(width, height))
         image: Image.Image = sheet.render(scale=scale).to_pil()
-        return image.copy()
+        return image.copy(), image.width / image.height

@@ -54,6 +54,23 @@ class Pages:
         )
 
 
+def without_classes(pages: Pages, dropped: Sequence[int], n_classes: int) -> tuple[Pages, NDArray[np.int64]]:
+    """The pages of all classes but some, with labels that count the remaining ones, and the indices of these pages.
+
+    Args:
+        pages: With labels; without, all of them stay.
+        dropped: Indices of classes.
+        n_classes: Their number, with these.
+    """
+    if pages.labels is None:
+        return pages, np.arange(len(pages))
+    rows = np.flatnonzero(~np.isin(pages.labels, list(dropped)))
+    kept = np.setdiff1d(np.arange(n_classes), list(dropped))
+    found = pages.take(rows.tolist())
+    assert found.labels is not None
+    return Pages(found.ids, found.paths, np.searchsorted(kept, found.labels), found.groups, found.numbers), rows
+
+
 @dataclass(frozen=True)
 class PageSet:
     """A data set.
@@ -70,6 +87,7 @@ class PageSet:
         written: Target to what is really written, where that is another text, as earlier releases took it.
         listed: Classes whose pages the data set names, whether or not any can be used; those that `train` and `test`
             have need not be among them.
+        answers: Target to what a model writes for it, where that is another text, as a submission is compared with it.
     """
 
     targets: list[str]
@@ -79,6 +97,7 @@ class PageSet:
     problems: Sequence[str] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
     listed: frozenset[int] = frozenset()
+    answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.train.labels is None or len(self.targets) != len(self.class_names):

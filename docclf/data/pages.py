@@ -120,7 +120,8 @@ def read_csv(root: Path) -> PageSet:
     test, more = _read_test_rows(root, classes.targets)
     given = {normal(row["target"]) for row in rows}
     listed = frozenset(label for label, target in enumerate(classes.targets) if target in given)
-    return PageSet(classes.targets, classes.names, train, test, problems + more, classes.written, listed)
+    written = classes.written
+    return PageSet(classes.targets, classes.names, train, test, problems + more, written, listed, answers=written)
 
 
 def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, list[Problem]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from docclf.data.formats import quiet_decoders, read_with_aspect
+from docclf.data.reading.metadata import pixel_aspect
 from docclf.data.reading.problems import reason
 from docclf.errors import DataError
 from docclf.inference.folder import find_model, load_ensemble
@@ -106,12 +107,13 @@ def _file_of(image: Image.Image) -> bytes:
     """A picture as a file, for it to be read as files are; TIFF holds nearly every mode."""
     if not all(image.size):
         raise ValueError(f"it has {image.width} x {image.height} pixels")
-    file = io.BytesIO()
+    file, aspect = io.BytesIO(), pixel_aspect(image)
     if image.mode in _WITHOUT_FILE:
         image = image.convert(_WITHOUT_FILE[image.mode])
     if image.has_transparency_data and not image.mode.startswith("I"):
         image = image.convert("RGBA")  # TIFF has no other transparency
-    ImageOps.exif_transpose(image).save(file, "TIFF", compression="raw")  # whatever its own file had
+    # Whatever its own file had
+    ImageOps.exif_transpose(image).save(file, "TIFF", compression="raw", dpi=(100, 100 * aspect))
     return file.getvalue()
 
 

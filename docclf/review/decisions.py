@@ -80,11 +80,11 @@ class Decisions:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with lock(self.path.with_name(f".{self.path.name}.lock")):
             found = self.read()
-            before = found.pop(page, None)
+            before = found.pop(page.strip(), None)  # as a cell is read
             one = None
             if new is not None:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                one = found[page] = Correction(page, before.old if before else given, new, self.who, now)
+                one = found[page.strip()] = Correction(page, before.old if before else given, new, self.who, now)
             write_csv(self.path, _HEADER, map(astuple, found.values()))
         return one
 

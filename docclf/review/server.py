@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from docclf.data.formats import read_with_aspect
-from docclf.data.reading.tables import find_page
+from docclf.data.reading.listing import find_page
 from docclf.errors import DocclfError, error_text
 from docclf.results.quality.labels import Suspect
 from docclf.review.decisions import Decisions
@@ -85,7 +85,7 @@ class ReviewServer(ThreadingHTTPServer):
                 "suggested": one.suggested,
                 "score": one.score,
                 "group": group,
-                "new": decided[one.page].new if one.page in decided else None,
+                "new": None if (found := decided.get(one.page.strip())) is None else found.new,
             }
             for one, group in zip(self.suspects, self._groups, strict=True)
         ]

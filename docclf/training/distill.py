@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from docclf.data.module import PageDataModule
 from docclf.errors import DataError
+from docclf.files import match_pages
 from docclf.metrics.resampling import compare_scores
 from docclf.metrics.scores import macro_f1
 from docclf.results.reading import read_run
@@ -94,8 +95,7 @@ def learn_from(folder: Path, data: PageDataModule) -> Teacher:
                 f"Expected the classes {', '.join(pages.targets)} in {run.folder}, got {', '.join(classes)}. "
                 "Name a run on the same classes: teacher=RUN."
             )
-        row = {page: i for i, page in enumerate(found.ids)}
-        places = np.array([row.get(page, -1) for page in pages.train.ids])
+        places = np.array(match_pages(pages.train.ids, found.ids))
         probabilities = found.probabilities[places][:, [classes.index(target) for target in pages.targets]]
         probabilities[places < 0] = np.nan
         if (n_lost := int((places < 0).sum())) > len(places) / 2:

@@ -77,7 +77,7 @@ def keep_model(
     source = {"macro_f1": done.mean, "folds": done.scores, "data": data.dataset.fingerprint, "versions": versions()}
     description = Description(
         backbone=backbone,
-        targets=pages.targets,
+        targets=[pages.answers.get(target, target) for target in pages.targets],
         class_names=pages.class_names,
         image_size=data.image_size,
         decoded_size=images.shape[1],

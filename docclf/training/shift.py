@@ -67,15 +67,15 @@ def compare_test_pages(
         validation: The training pages as they are validated on; None where that is as they are.
 
     Returns:
-        What it wrote; empty where it is known already, or there are too few pages to compare.
+        What it wrote; empty where it is known already, or there are too few pages, or groups of pages, to compare.
     """
     from docclf.data.augment.views import PageViews, digest_of
     from docclf.models.frozen.head import HeadOptions
-    from docclf.models.frozen.telling import tell_apart
+    from docclf.models.frozen.telling import FOLDS, tell_apart
 
     sample = take_sample(data)
     identity = hashlib.sha256("\n".join(data.digests).encode()).hexdigest()[:16]
-    if sample is None or read_shift(folder).get("data") == identity:
+    if sample is None or len(np.unique(sample.groups)) < FOLDS or read_shift(folder).get("data") == identity:
         return {}
     options = HeadOptions(scales=(1.0,), stages=False, aspect=False)
     n, test, images, backbone = len(data.pages.train), data.pages.test, data.test_images, cache.backbone

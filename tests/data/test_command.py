@@ -83,6 +83,23 @@ def test_a_sound_data_set_is_counted_and_drawn(root: Path, tmp_path: Path) -> No
     assert not [path for path in root.rglob("*") if path.name == "examples.png"], "nothing is written to the data"
 
 
+def test_pages_of_fewer_groups_than_a_comparison_takes_are_described_without_it(root: Path, tmp_path: Path) -> None:
+    cwd = tmp_path / "run"
+    cwd.mkdir()
+    for i in range(24):
+        page(i).save(root / f"{i}.png")
+    for i in range(20):
+        page(900 + i).save(root / "test" / f"t{i}.png")
+    rows = [f"{i}.png,{i % 2},sender {i // 2 % 3}" for i in range(24)]
+    (root / "train.csv").write_text("\n".join(["ID,target,group", *rows]), encoding="utf-8")
+    (root / "test.csv").write_text("\n".join(["ID,group", *(f"t{i}.png,other" for i in range(20))]), encoding="utf-8")
+    status, output = look(
+        cwd, "data=csv", f"data.root='{root}'", "model.name=test_resnet", "model.pretrained=false", "validation.folds=3"
+    )
+    assert status == 0 and "24 training pages" in output and "20 test pages" in output, output
+    assert "AUC" not in output and not list(cwd.rglob("test_pages.yaml"))
+
+
 def test_problems_disagreements_and_leaks_are_named_and_the_exit_status_is_1(root: Path, tmp_path: Path) -> None:
     cwd = tmp_path / "run"
     cwd.mkdir()

@@ -1,5 +1,8 @@
 """Labels that a person has corrected are read with the data set, and what does not fit it is refused."""
 
+import shutil
+import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from omegaconf import DictConfig
 from docclf.cli.preflight import preflight
 from docclf.data.pages import read_csv, read_folder
 from docclf.errors import DataError
+
+needs_both_spellings = pytest.mark.skipif(sys.platform == "darwin", reason="which are one folder there")
 
 
 @pytest.fixture
@@ -65,6 +70,46 @@ def test_ids_that_a_spreadsheet_would_run_are_found_with_their_apostrophe(tmp_pa
     assert data.pages.train.ids == ["=1+1.png", "-a.png", "b.png"]
     assert data.pages.train.labels is not None
     assert [data.pages.targets[label] for label in data.pages.train.labels] == ["1", "-1", "1"]
+
+
+@pytest.fixture
+def alike(tmp_path: Path) -> tuple[Path, list[str]]:
+    """Two folders of one class, whose letters are composed differently, with pages of one name, and another class."""
+    root, names = tmp_path / "alike", [unicodedata.normalize(form, "서식") for form in ("NFC", "NFD")]
+    for grey, name in enumerate((*names, "other")):
+        for i in range(2):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            picture(root / name / f"{i}.png", 100 * grey + 20 * i)
+    return root, names
+
+
+def drop(key: str, page: str, folder: Path) -> Path:
+    """A file for this key of `data` that leaves a page out."""
+    write(folder / "file.csv", *(("ID,old,new", f"{page},서식,") if key == "corrections" else ("ID", page)))
+    return folder / "file.csv"
+
+
+@needs_both_spellings
+@pytest.mark.parametrize("chosen", [0, 1])
+@pytest.mark.parametrize("key", ["corrections", "exclude"])
+def test_of_pages_whose_ids_are_composed_alike_the_one_is_left_out_that_is_named(
+    alike: tuple[Path, list[str]], tmp_path: Path, chosen: int, key: str
+) -> None:
+    root, names = alike
+    named = f"{names[chosen]}/0.png"
+    left = opened(root, read_folder, **{key: drop(key, named, tmp_path)}).pages.train.ids
+    assert sorted(left) == sorted({f"{name}/{i}.png" for name in (*names, "other") for i in range(2)} - {named})
+
+
+@needs_both_spellings
+@pytest.mark.parametrize("key", ["corrections", "exclude"])
+def test_a_page_is_left_out_by_an_id_that_is_composed_otherwise_where_no_other_has_it(
+    alike: tuple[Path, list[str]], tmp_path: Path, key: str
+) -> None:
+    root, (composed, decomposed) = alike
+    shutil.rmtree(root / composed)
+    left = opened(root, read_folder, **{key: drop(key, f"{composed}/0.png", tmp_path)}).pages.train.ids
+    assert sorted(left) == sorted([f"{decomposed}/1.png", "other/0.png", "other/1.png"])
 
 
 def test_a_page_that_cannot_be_read_may_be_corrected_all_the_same(root: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Folds are the same for every trial, balanced, and respect groups."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,14 @@ def test_a_split_may_have_a_bom_spare_pages_and_spare_columns(tmp_path: Path) ->
     path = tmp_path / "folds.csv"
     path.write_text("\n".join(["fold,ID,note", "0,1,x", "1,2,", "7,9,y"]), encoding="utf-8-sig")
     assert read_folds(path, ["1", "2"], 2).tolist() == [0, 1]
+
+
+def test_pages_whose_ids_are_composed_alike_keep_the_folds_of_a_run(tmp_path: Path) -> None:
+    composed, decomposed = (f"{unicodedata.normalize(form, '서식')}/0.png" for form in ("NFC", "NFD"))
+    write_folds(tmp_path, [composed, decomposed, " b/0.png"], np.array([1, 0, 1]))
+    assert read_folds(tmp_path / "folds.csv", [decomposed, composed, " b/0.png"], 2).tolist() == [0, 1, 1]
+    write_folds(tmp_path, [composed, "b/0.png"], np.array([1, 0]))
+    assert read_folds(tmp_path / "folds.csv", [f"train/{decomposed}", "b/0.png"], 2).tolist() == [1, 0]
 
 
 def test_a_split_may_be_written_as_other_csv_files(tmp_path: Path) -> None:

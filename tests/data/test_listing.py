@@ -107,6 +107,13 @@ def test_a_csv_file_names_pages_beside_it_in_test_and_in_a_folder_of_its_name(tm
     assert labels(listing) == [0, 1, -1, 1, 0]
 
 
+@pytest.mark.parametrize("file", ["sample_submission.csv", "submit.csv"])
+def test_a_page_in_test_comes_before_a_training_page_of_its_name_beside_the_list(tmp_path: Path, file: str) -> None:
+    root = make(tmp_path, "0.png", "test/0.png", "1.png")
+    write(root / file, "ID,target", "0.png,0", "1.png,0")
+    assert [page.path for page in list_pages(root / file).pages] == [root / "test" / "0.png", root / "1.png"]
+
+
 @pytest.mark.parametrize("stored", ["NFC", "NFD"])
 @pytest.mark.parametrize("written", ["NFC", "NFD"])
 def test_a_name_is_found_however_its_letters_are_composed(tmp_path: Path, stored: str, written: str) -> None:

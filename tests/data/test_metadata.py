@@ -11,7 +11,8 @@ import pytest
 from flat_pages import opened, picture, write
 from PIL import Image, PngImagePlugin
 
-from docclf.data.formats import quiet_decoders, read_page
+from docclf.data.cache.decoded import load_pages
+from docclf.data.formats import quiet_decoders, read_page, read_with_aspect
 from docclf.data.reading.problems import limit_pixels
 from docclf.errors import DataError
 
@@ -63,6 +64,33 @@ def is_turned(content: bytes) -> bool:
     right, top = page[:, 12:].mean() < 60, page[:4].mean() < 60
     assert right != top
     return bool(right)
+
+
+@pytest.mark.parametrize(
+    ("dpi", "aspect"),
+    [
+        ((204, 98), 0.772),  # standard resolution of a fax
+        ((98, 204), 3.346),
+        ((204, 196), 1.607),  # fine: pixels that are nearly square, as they are taken
+        ((200, 200), 1.607),
+        ((300, 72), 1.607),  # which no machine has
+        ((0, 98), 1.607),
+        (None, 1.607),
+    ],
+)
+def test_a_fax_has_the_shape_of_its_page(tmp_path: Path, dpi: tuple[int, int] | None, aspect: float) -> None:
+    path = tmp_path / "fax.tif"
+    Image.new("1", (1728, 1075)).save(path, compression="group4", **({} if dpi is None else {"dpi": dpi}))
+    pages = load_pages([path], 16, tmp_path / "cache")
+    assert [read_with_aspect(path, 16)[1], *pages.aspects] == pytest.approx([aspect] * 2, abs=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_fax_has_the_shape_of_its_page_upright(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "fax.tif"
+    Image.new("1", (172, 107)).save(path, compression="group4", dpi=(204, 98), tiffinfo={274: orientation})
+    aspect = 172 / 107 * 98 / 204
+    assert read_with_aspect(path, 16)[1] == pytest.approx(aspect if orientation < 5 else 1 / aspect)
 
 
 ODD = [

@@ -10,6 +10,7 @@ from flat_pages import greys, opened, write
 from PIL import Image
 
 from docclf.data.cache.decoded import load_pages
+from docclf.data.reading.problems import write_problems
 from docclf.errors import DataError
 
 
@@ -62,19 +63,44 @@ def test_a_file_whose_pages_cannot_be_counted_is_a_problem(documents: Path) -> N
     assert data.pages.train.ids == ["3.png", "2.png"] and greys(data.train_images) == [160, 110]
 
 
-def test_a_damaged_page_within_a_file_is_left_out_alone(documents: Path) -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_page_within_a_file_is_left_out_alone(documents: Path, tmp_path: Path, number: int) -> None:
     path = documents / "0.tif"
-    content = path.read_bytes()
     noise = [Image.effect_noise((40, 40), 90) for _ in range(3)]
     noise[0].save(path, save_all=True, append_images=noise[1:], compression="tiff_adobe_deflate")
     with Image.open(path) as image:
-        image.seek(1)
-        at, length = image.tag_v2[273][0], image.tag_v2[279][0]  # where the second page's pixels are
+        image.seek(number)
+        at, length = image.tag_v2[273][0], image.tag_v2[279][0]  # where the page's pixels are
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * length + content[at + length :])
     data = opened(documents, multi_page="all", on_error="drop")
-    assert data.pages.train.ids[:3] == ["0.tif#1", "0.tif#3", "3.png"]
-    assert [problem.split(":")[0] for problem in data.dropped] == ["0.tif#2"]
+    kept = [name for i, name in enumerate(("0.tif#1", "0.tif#2", "0.tif#3")) if i != number]
+    assert data.pages.train.ids[:3] == [*kept, "3.png"]
+    assert [problem.split(":")[0] for problem in data.dropped] == [f"0.tif#{number + 1}"]
+    write_problems(tmp_path / "problems.csv", data.dropped)
+    again = opened(documents, multi_page="all", exclude=tmp_path / "problems.csv")
+    assert again.pages.train.ids[:3] == [*kept, "3.png"]
+
+
+@pytest.mark.parametrize("named", ["test/3.tif", "the list of problems"])
+def test_a_test_file_that_cannot_be_read_leaves_out_no_training_page_of_its_name(
+    documents: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    for split in ("train", "test"):
+        (documents / split).mkdir()
+        several(documents / split / "3.tif", (160, 170))
+    (documents / "test" / "3.tif").write_bytes(b"")
+    write(documents / "train.csv", "ID,target", "0.tif,a", "3.tif,b", "1.pdf,b", "2.png,a")
+    write(documents / "test.csv", "ID,target", "t0.png,b", "3.tif,a")
+    dropped = opened(documents, multi_page="all", on_error="drop").dropped
+    assert [problem.split(":")[0] for problem in dropped] == ["test/3.tif"]
+    write_problems(tmp_path / "out.csv", dropped)
+    if named == "test/3.tif":
+        write(tmp_path / "out.csv", "page", named)
+    caplog.clear()
+    data = opened(documents, multi_page="all", exclude=tmp_path / "out.csv")
+    assert [name for name in data.pages.train.ids if name.startswith("3")] == ["3.tif#1", "3.tif#2"]
+    assert data.dropped == [] and "not in the data set" not in caplog.text
 
 
 def test_files_of_which_only_the_first_page_is_taken_are_counted_once(

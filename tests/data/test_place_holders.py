@@ -50,6 +50,17 @@ def test_a_copy_of_the_sample_submission_is_not_scored(root: Path, caplog: pytes
     assert caplog.text.count("since they are those of sample_submission.csv") == 2
 
 
+@pytest.mark.parametrize("content", ["ID,label\nt0.png,a", "ID,a,b\nt0.png,0.5,0.5", "ID,target\nt0.png,영수증"])
+def test_a_sample_submission_of_another_kind_refuses_no_labelled_test_pages(
+    root: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    (root / "sample_submission.csv").write_text(content, encoding="cp949")
+    pages = read_csv(root)
+    assert pages.test is not None and pages.test.labels is not None and pages.test.labels.tolist() == [1, 0, 1]
+    assert list_pages(root / "test.csv").labels(["a", "b"], ["a", "b"]).tolist() == [1, 0, 1]
+    assert f"{root / 'sample_submission.csv'} is not looked at. Expected " in caplog.text
+
+
 @pytest.mark.parametrize("given", [("a", "b", "a"), ("-1", "b", "-1"), ("b", "a", "a")])
 def test_targets_of_classes_are_labels(root: Path, given: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
     write(root / "meta.csv", "target,class_name", "-1,none", "a,A", "b,B")

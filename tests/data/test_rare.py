@@ -1,5 +1,6 @@
 """Classes of too few pages are refused with the way out, left out, or in training only."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from flat_pages import opened, picture, write
 from forked import python
+from omegaconf import DictConfig
 
+from docclf.cli.preflight import preflight
 from docclf.data.folds import assign_folds, read_folds, split_pages
 from docclf.data.pages import Pages, read_folder
 from docclf.data.reading.folders import tell_once
@@ -189,6 +192,25 @@ def test_a_folder_whose_pages_are_all_excluded_is_rare(tmp_path: Path) -> None:
     data = opened(tmp_path / "root", read_folder, exclude=tmp_path / "exclude.csv")
     with pytest.raises(DataError, match="none that can be used of c"):
         Validation(folds=2).assign(data)
+
+
+def test_classes_too_rare_for_finalists_alone_are_refused_without_the_advice_that_was_followed(
+    cfg: DictConfig, pages_root: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "few"
+    shutil.copytree(pages_root, root)
+    rows = (root / "train.csv").read_text(encoding="utf-8").splitlines()
+    (root / "train.csv").write_text("\n".join(rows[:-4]), encoding="utf-8")
+    cfg.data.root, cfg.data.rare_classes, cfg.validation.folds = str(root), "drop", 3
+    finalist = cfg.copy()
+    finalist.validation.folds, finalist.validation.seed = 5, cfg.validation.seed + 1
+    with pytest.raises(DataError) as refused:
+        preflight(cfg, finalist)
+    assert str(refused.value).endswith(
+        "got fewer of letter of intent (4). Add pages, merge classes, use fewer folds, or say data.rare_classes=train "
+        "to have them in training only. This concerns the finalists only: finalists.validation=null scores them as the "
+        "trials are."
+    )
 
 
 @pytest.mark.slow

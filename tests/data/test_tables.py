@@ -10,7 +10,7 @@ from flat_pages import picture, write
 
 from docclf.data.pages import read_csv
 from docclf.data.reading.folders import tell_once
-from docclf.data.reading.listing import list_pages
+from docclf.data.reading.listing import find_page, list_pages
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
 
@@ -134,21 +134,47 @@ def test_a_name_that_holds_a_backslash_comes_before_a_folder(root: Path) -> None
     assert read_csv(root).train.paths[0] == root / r"sub\x.png"
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("x", ", but one such as x.png: give IDs their suffix"),
-        ("sub/y.v2", ", but one such as y.v2.JPG: give IDs their suffix"),
-        ("twice", ""),  # which of the two?
-        ("notes", ""),
-        ("x.jpg", ""),
-    ],
-)
-def test_an_id_without_its_suffix_is_a_problem_that_names_the_file(root: Path, name: str, hint: str) -> None:
+@pytest.fixture
+def named(root: Path) -> Path:
+    """Pages to be called without their suffix."""
     (root / "train" / "sub").mkdir(parents=True)
     for file in ("x.png", "sub/y.v2.JPG", "twice.png", "twice.jpg"):
         picture(root / "train" / file, 30)
     (root / "train" / "notes.txt").touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("x", "x.png"), ("sub/y.v2", "sub/y.v2.JPG"), (r"sub\y.v2", "sub/y.v2.JPG"), ("twice.jpg", "twice.jpg")],
+)
+def test_an_id_without_its_suffix_is_the_only_file_that_is_called_so(named: Path, name: str, file: str) -> None:
+    root = named
+    picture(root / "x.tif", 30)  # beside train/, which comes first
+    write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
+    pages = read_csv(root)
+    assert (pages.train.ids[2], pages.train.paths[2], pages.problems) == (name, root / "train" / file, [])
+    listed = list_pages(root / "train.csv").pages[2]
+    assert (listed.id, listed.path, listed.problem) == (name, root / "train" / file, "")
+    assert find_page(root, name) == (root / "train" / file, 0)
+    assert find_page(root, f"{name}#3") == (root / "train" / file, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        (
+            "twice",
+            ", but several that differ in their suffix, twice.jpg, twice.png: keep one, or give the ID its suffix",
+        ),
+        ("notes", ""),
+        ("x.jpg", ""),
+        ("sub/y", ""),
+        ("SUB/y.v2", ", but one such as y.v2.JPG: write IDs as the files are called"),
+    ],
+)
+def test_an_id_of_no_file_or_of_several_is_a_problem_that_names_them(named: Path, name: str, hint: str) -> None:
+    root = named
     write(root / "train.csv", "ID,target", "0.png,a", "1.png,b", f"{name},a")
     missing = f"no such file in {root / 'train'} or {root}{hint}"
     assert read_csv(root).problems == [f"train.csv, row 4, {name}: {missing}"]

@@ -22,6 +22,7 @@ from review_command import WRONG, Review
 
 from docclf.labels import main, next_steps
 from docclf.results.quality.comparison import compare_runs
+from docclf.results.quality.labels import Suspect
 from docclf.results.reading import read_run
 from docclf.review.decisions import Decisions
 from docclf.review.server import ReviewServer
@@ -280,6 +281,17 @@ def test_a_file_that_can_be_written_is_not_there_before_the_first_decision(tmp_p
     one.decide("a.png", "0", "1")
     one.require_writable()
     assert [row["ID"] for row in rows(one.path)] == ["a.png"]
+
+
+def test_a_page_of_a_folder_that_begins_with_a_blank_is_decided_once(tmp_path: Path) -> None:
+    page, decisions = " invoice/1.png", Decisions(tmp_path / "corrections.csv", "ann")
+    for new in ("1", "", "2"):
+        decisions.decide(page, "0", new)
+    server = ReviewServer([[Suspect(page, "0", "1", 0.1, "")]], {"0": "a", "1": "b", "2": "c"}, decisions, tmp_path)
+    server.server_close()
+    assert [one["new"] for one in server.facts()["pages"]] == ["2"]
+    decisions.decide(page, "0", None)
+    assert rows(decisions.path) == []
 
 
 def test_two_who_write_at_once_lose_nothing(tmp_path: Path) -> None:

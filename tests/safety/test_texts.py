@@ -110,8 +110,8 @@ def test_messages_are_escaped_for_who_reads_them_on_a_terminal() -> None:
 
 @pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "..\\x.png"])
 def test_lists_of_pages_name_none_outside_of_their_folder(name: str, tmp_path: Path) -> None:
-    assert candidates(tmp_path, "train", name) == []
-    assert candidates(tmp_path, "train", "a..b/x.png")
+    assert candidates(tmp_path, ["train"], name) == []
+    assert candidates(tmp_path, ["train"], "a..b/x.png")
 
 
 @pytest.mark.slow

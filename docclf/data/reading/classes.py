@@ -199,7 +199,11 @@ def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Pa
     if len(targets) > 1 and len(values) == 1:
         return f"all of them are {some(values)}"
     if sample.is_file():
-        held = {row["ID"]: row["target"] for row in read_table(sample, ("ID", "target"))}
+        try:
+            held = {row["ID"]: row["target"] for row in read_table(sample, ("ID", "target"))}
+        except DataError as error:  # of another kind, and not needed
+            tell_once(f"{sample} is not looked at. {error}")
+            return ""
         if all(held.get(page) == target for page, target in targets.items()):
             return f"they are those of {sample.name}"
     return ""

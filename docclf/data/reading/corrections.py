@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from docclf.data.page_set import Pages
-from docclf.data.reading.names import composed, normal, some
+from docclf.data.reading.names import normal, some
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
+from docclf.files import match_pages
 from docclf.safety.cells import uncell
 
 COLUMNS = ("ID", "old", "new")
@@ -72,7 +73,7 @@ def correct(
     """
     assert pages.labels is not None
     corrections = {page: one for page, one in read_corrections(path).items() if not is_excluded(page)}
-    rows = {composed(name): row for row, name in enumerate(pages.ids)}
+    rows = dict(zip(corrections, match_pages(corrections, pages.ids), strict=True))
     given = [targets[label] for label in pages.labels.tolist()]
     _check(corrections, rows, given, targets, path)
     index = {target: label for label, target in enumerate(targets)}
@@ -80,7 +81,7 @@ def correct(
     left_out = set()
     counts = {"relabelled": 0, "dropped": 0, "kept": 0}
     for page, one in corrections.items():
-        row = rows[composed(page)]
+        row = rows[page]
         if not one.new:
             left_out.add(row)
         labels[row] = index.get(one.new, labels[row])
@@ -95,12 +96,12 @@ def _check(
     targets: Sequence[str],
     path: Path,
 ) -> None:
-    if unknown := [page for page in corrections if composed(page) not in rows]:
+    if unknown := [page for page, row in rows.items() if row < 0]:
         raise DataError(
             f"Expected IDs of training pages in {path}, got {some(unknown)}, which are not in the data set. "
             "Remove these rows, or name the file of this data set in data.corrections."
         )
-    label_of = {page: given[rows[composed(page)]] for page in corrections}
+    label_of = {page: given[row] for page, row in rows.items()}
     if others := [
         f"{page} ({one.old}, not {label_of[page]})" for page, one in corrections.items() if one.old != label_of[page]
     ]:

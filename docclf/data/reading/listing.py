@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,27 @@ def list_pages(root: Path, *, sample_submission: Path | None = None, multi_page:
             "got files of several with data.multi_page=all. Use data.multi_page=first."
         )
     return replace(listing, pages=expanded)
+
+
+def find_page(root: Path, page: str) -> tuple[Path, int]:
+    """File of a training page, and which of its pages it is, from 0.
+
+    Args:
+        root: `data.root`.
+        page: ID of the page: its path below the root or below `root/train`, with `#N` for page N of a file.
+
+    Raises:
+        FileNotFoundError: It is not there, or the ID leads out of the root.
+    """
+    finder = PageFinder(root, ("train",))
+    file, _, last = page.rpartition("#")
+    named = {page: 0} | ({file: int(last) - 1} if last.isdecimal() else {})
+    inside = [name for name in named if not PureWindowsPath(name).anchor]  # which knows both signs
+    for find in (finder.find_as_is, finder.find):
+        for name in inside:
+            if (path := find(name)) is not None:
+                return path, named[name]
+    raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
 
 
 def _of_folder(root: Path) -> Listing:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from PIL import ExifTags, Image, ImageChops, ImageStat
+from PIL.TiffImagePlugin import TiffImageFile
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _SMALL = 1 << 16
@@ -23,6 +24,7 @@ _METHODS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = range(5, 9)  # whose width is the height of the page
 
 
 def upright(image: Image.Image, source: Image.Image) -> Image.Image:
@@ -38,6 +40,24 @@ def upright(image: Image.Image, source: Image.Image) -> Image.Image:
     except Exception:  # Pillow has many for tags that are damaged
         return image
     return image if method is None else image.transpose(method)
+
+
+def pixel_aspect(image: Image.Image) -> float:
+    """Width over height of the pixels of a TIFF file, as its page is seen upright.
+
+    Fax machines scan twice as finely across as down, and no further apart; what else tags say is taken for a mistake.
+    """
+    if not isinstance(image, TiffImageFile):
+        return 1.0
+    try:
+        across, down = (float(image.tag_v2[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+        aspect = down / across
+        is_turned = image.width != image.tag_v2[ExifTags.Base.ImageWidth]  # already: the tag is gone then
+        if is_turned or int(image.tag_v2.get(ExifTags.Base.Orientation, 1)) in _TURNED:
+            aspect = 1 / aspect
+        return aspect if 1.5 <= max(aspect, 1 / aspect) <= 3 else 1.0
+    except Exception:  # there are none, or they are damaged
+        return 1.0
 
 
 def on_white(image: Image.Image) -> Image.Image:

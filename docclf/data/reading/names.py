@@ -15,11 +15,6 @@ _JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 _MOST = 5  # names in a message
 
 
-def composed(page: str) -> str:
-    """The form in which IDs of pages are compared, which name files: two blanks are not one."""
-    return unicodedata.normalize("NFC", page.strip())
-
-
 def normal(name: str) -> str:
     """The form of a name that is compared: letters composed (NFC), blanks single and between words only.
 

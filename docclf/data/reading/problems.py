@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from docclf.data.reading.folders import tell_once
-from docclf.data.reading.names import composed, count_of
+from docclf.data.reading.names import count_of
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
+from docclf.files import composed
 from docclf.safety.cells import uncell, write_csv
 
 COLUMNS = ("page", "problem", "found_by")
@@ -78,16 +79,23 @@ class Exclusions:
 
     Attributes:
         pages: IDs, or paths below the root.
+        alike: Those of them, composed, that leave out pages whose letters are composed otherwise.
         rows: ID, composed, and row, as in `train.csv, row 3`, of what a row alone is the matter with.
     """
 
     pages: frozenset[str] = frozenset()
+    alike: frozenset[str] = frozenset()
     rows: frozenset[tuple[str, str]] = frozenset()
+
+    def among(self, names: Iterable[str]) -> Exclusions:
+        """The same for pages of these names: what is one of them leaves out no other that is only composed alike."""
+        there = _with_files(name.strip() for name in names)
+        return replace(self, alike=frozenset(composed(page) for page in self.pages - there))
 
     def has(self, *names: str) -> bool:
         """Whether a page of these names is left out; page N of a file as NAME#N or with its file."""
-        found = {composed(name) for name in names}
-        return not self.pages.isdisjoint(found | {name.rpartition("#")[0] for name in found if "#" in name})
+        found = _with_files(name.strip() for name in names)
+        return not (self.pages.isdisjoint(found) and self.alike.isdisjoint(map(composed, found)))
 
     def covers(self, problem: Problem) -> bool:
         """Whether a problem is that of a page or row that is left out."""
@@ -95,8 +103,14 @@ class Exclusions:
 
     def unknown(self, seen: Sequence[str]) -> list[str]:
         """The pages to leave out that are none of these names."""
-        known = {composed(name) for name in seen}
-        return sorted(self.pages - known - {name.rpartition("#")[0] for name in known})
+        known = {composed(name) for name in _with_files(seen)}
+        return sorted(page for page in self.pages if composed(page) not in known)
+
+
+def _with_files(names: Iterable[str]) -> set[str]:
+    """These names, and those of the files of NAME#N."""
+    found = set(names)
+    return found | {name.rpartition("#")[0] for name in found if "#" in name}
 
 
 def read_exclusions(path: Path | None) -> Exclusions:
@@ -113,11 +127,11 @@ def read_exclusions(path: Path | None) -> Exclusions:
             "problems.csv where pages cannot be used; without one say data.exclude=null."
         )
     rows = read_table(path, (COLUMNS[0],), or_else=("ID",))
-    entries = [(composed(uncell(row.get("page", row.get("ID", "")))), row.get("found_by", "")) for row in rows]
+    entries = [(uncell(row.get("page", row.get("ID", ""))), row.get("found_by", "")) for row in rows]
     return Exclusions(
         frozenset(page for page, by in entries if page and _ROW not in by),
-        frozenset((page, by) for page, by in entries if _ROW in by),
-    )
+        rows=frozenset((composed(page), by) for page, by in entries if _ROW in by),
+    ).among(())
 
 
 def limit_pixels(megapixels: float) -> None:

@@ -14,6 +14,7 @@ from unicodedata import normalize
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.names import near, normal, some
 from docclf.errors import DataError
+from docclf.files import composed
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
 
@@ -149,25 +150,45 @@ class PageFinder:
         self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file of an ID; None where there is none."""
+        """The file of an ID, or the only page file that is called so but for its suffix; None where there is none."""
+        if (path := self.find_as_is(name)) is not None:
+            return path
+        found = self._by_stem(name)
+        return found[0] if len(found) == 1 and found[0].is_file() else None
+
+    def find_as_is(self, name: str) -> Path | None:
+        """The file of an ID that has its suffix; None where there is none."""
         # Not `Path.is_file`, which raises an error for names that are too long.
         return next((path for path in self._places(name) if os.path.isfile(path)), None)  # noqa: PTH113
 
     def missing(self, name: str) -> str:
-        """Why an ID has no file, with the one that it may mean: it lacks a suffix, or is nearly called so."""
+        """Why an ID has no file, with those that it may mean: of several suffixes, or nearly called so."""
         reason = f"no such file in {', '.join(str(self.root / split) for split in self.splits)} or {self.root}"
         if Path(name).is_absolute():
             return f"{reason}, where absolute paths are not followed: write it as a path below {self.root}"
-        bases = [self.root / split for split in self.splits] + [self.root] if self._places(name) else []
+        if len(several := self._by_stem(name)) > 1:
+            files = some(path.name for path in several)
+            return f"{reason}, but several that differ in their suffix, {files}: keep one, or give the ID its suffix"
+        bases = self._bases() if self._places(name) else []
         meant = list(dict.fromkeys(file for base in bases for file in self._nearly(base, name)))
         if len(meant) != 1:
             return reason
-        is_short = meant[0].stem == PureWindowsPath(name).name
-        way_out = "give IDs their suffix" if is_short else "write IDs as the files are called"
-        return f"{reason}, but one such as {meant[0].name}: {way_out}"
+        return f"{reason}, but one such as {meant[0].name}: write IDs as the files are called"
+
+    def _bases(self) -> list[Path]:
+        return [*(self.root / split for split in self.splits), self.root]
+
+    def _by_stem(self, name: str) -> list[Path]:
+        """Page files that are called as an ID but for their suffix, of the first folder that has any."""
+        wanted = composed(PureWindowsPath(name).as_posix())
+        for base in self._bases() if self._places(name) else ():
+            named = {path: path.relative_to(base).with_suffix("").as_posix() for path in self._nearly(base, name)}
+            if found := [path for path, stem in named.items() if composed(stem) == wanted]:
+                return found
+        return []
 
     def _places(self, name: str) -> list[Path]:
-        return [path for split in self.splits for path in candidates(self.root, split, name)]
+        return candidates(self.root, self.splits, name)
 
     def _nearly(self, base: Path, name: str) -> list[Path]:
         """Page files below a folder that differ from an ID in their suffix, leading zeros, blanks or case alone."""
@@ -205,29 +226,8 @@ def _loose(name: str) -> str:
     return re.sub(r"[\s_-]+", "", stem)
 
 
-def find_page(root: Path, page: str) -> tuple[Path, int]:
-    """File of a training page, and which of its pages it is, from 0.
-
-    Args:
-        root: `data.root`.
-        page: ID of the page: its path below the root or below `root/train`, with `#N` for page N of a file.
-
-    Raises:
-        FileNotFoundError: It is not there, or the ID leads out of the root.
-    """
-    file, _, last = page.rpartition("#")
-    named = [(page, 0), *([(file, int(last) - 1)] if last.isdecimal() else [])]
-    for name, number in named:
-        parts = PureWindowsPath(name)  # which knows both signs
-        if not parts.anchor and ".." not in parts.parts:
-            for path in candidates(root, "train", name):
-                if os.path.isfile(path):  # noqa: PTH113  # see `PageFinder.find`
-                    return path, number
-    raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
-
-
-def candidates(root: Path, split: str, name: str) -> list[Path]:
-    r"""Where a page may be.
+def candidates(root: Path, splits: Sequence[str], name: str) -> list[Path]:
+    r"""Where a page may be: in each of these folders below the root, and in the root itself after them.
 
     Nowhere for a name that leads out of the folder. macOS writes a syllable of Hangul as several characters (NFD),
     others as one (NFC), and Windows writes \ for /.
@@ -239,4 +239,5 @@ def candidates(root: Path, split: str, name: str) -> list[Path]:
         for text in (name, name.replace("\\", "/"))
         for form in (text, normalize("NFC", text), normalize("NFD", text))
     ]
-    return [folder / form for form in dict.fromkeys(spelled) for folder in (root / split, root)]
+    folders = [*(root / split for split in splits), root]
+    return [folder / form for folder in folders for form in dict.fromkeys(spelled)]

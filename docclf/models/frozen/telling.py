@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from docclf.models.frozen.head import Reduced, fit_head, reduce
 
-_FOLDS, _REPEATS = 5, 3
+FOLDS, _REPEATS = 5, 3
 _C = 0.001  # with so few pages and so many features, less penalty tells them apart no better
 _DRAWS, _LEVEL = 1000, 0.95
 
@@ -47,7 +47,7 @@ def tell_apart(train: NDArray[np.float32], test: NDArray[np.float32], groups: ND
     Args:
         train: Features of training pages, shape (n, n_features).
         test: Of test pages, shape (m, n_features).
-        groups: Of all these pages, training pages first, shape (n + m,).
+        groups: Of all these pages, training pages first, shape (n + m,); at least `FOLDS` different ones.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -56,7 +56,7 @@ def tell_apart(train: NDArray[np.float32], test: NDArray[np.float32], groups: ND
     zeros, ones = np.zeros(seen.shape[1]), np.ones(seen.shape[1])
     ranks = np.zeros(len(labels))
     for seed in range(_REPEATS):
-        folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
         for rows, held_out in folds.split(labels, labels, groups):
             as_is = Reduced(seen[rows], None, zeros, ones)
             head = fit_head(seen[rows], labels[rows], 2, C=_C, reduced=as_is)

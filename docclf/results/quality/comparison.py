@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from docclf.errors import DataError
+from docclf.files import match_pages
 from docclf.metrics.resampling import Difference, compare_scores
 from docclf.metrics.scores import f1_per_class, macro_f1
 from docclf.results.facts import FLOORS
@@ -83,9 +84,8 @@ def compare_predictions(
     names = {**classes_b, **classes_a}
     index = {target: i for i, target in enumerate({**classes_a, **classes_b})}
     labels_a, labels_b = _labels(a, classes_a, index), _labels(b, classes_b, index)
-    place = {page: row for row, page in enumerate(b.ids)}
-    pairs = [(row, place[page]) for row, page in enumerate(a.ids) if page in place]
-    rows = np.array([(x, y) for x, y in pairs if labels_a[x] == labels_b[y] >= 0], dtype=np.int64).reshape(-1, 2)
+    pairs = [(x, y) for x, y in enumerate(match_pages(a.ids, b.ids)) if y >= 0 and labels_a[x] == labels_b[y] >= 0]
+    rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     if not len(rows):
         raise DataError(f"Expected pages that {a.path} and {b.path} both have, with the same target, got none.")
     labels = labels_a[rows[:, 0]]
@@ -155,9 +155,11 @@ def _refuse_others(a: Run, b: Run) -> None:
             f"Expected runs on the same data, got the fingerprints {prints[0]} of {a.folder} and {prints[1]} of "
             f"{b.folder}. Train both on the same pages and targets. {way_out}"
         )
+    found, theirs = match_pages(a.folds, b.folds), [*b.folds.values()]
+    both = [(mine, theirs[place]) for mine, place in zip(a.folds.values(), found, strict=True) if place >= 0]
     # Pages that a person has dropped are in no fold.
-    pages = {**a.folds, **b.folds} if prints[0] == prints[1] else a.folds.keys() & b.folds.keys()
-    if moved := sum(a.folds.get(page) != b.folds.get(page) for page in pages):
+    alone = len(a.folds) + len(b.folds) - 2 * len(both) if prints[0] == prints[1] else 0
+    if moved := alone + sum(mine != other for mine, other in both):
         from docclf.sweeper.space.grammar import typed  # which loads Optuna
 
         split = typed("validation.split_file", str(a.folder / "folds.csv"))

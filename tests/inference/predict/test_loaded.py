@@ -9,7 +9,9 @@ from PIL import Image
 from small_models import CLASS_NAMES, TARGETS
 
 import docclf
+from docclf.data.formats import read_with_aspect
 from docclf.errors import ConfigError, DataError
+from docclf.inference.loaded import _file_of
 
 Rows = Callable[..., list[list[str]]]
 
@@ -93,6 +95,19 @@ def test_what_is_no_list_of_pages_is_refused(model: Path, pages: object) -> None
 def test_a_device_that_there_is_not_is_refused(model: Path, device: object) -> None:
     with pytest.raises(ConfigError, match=r"`device` to be auto or one of this machine, got .*Say device='auto'"):
         docclf.load_model(model, device=device)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_an_opened_fax_has_the_shape_of_its_page(orientation: int, is_loaded: bool, tmp_path: Path) -> None:
+    path = tmp_path / "fax.tif"
+    Image.new("1", (172, 107)).save(path, compression="group4", dpi=(204, 98), tiffinfo={274: orientation})
+    opened = Image.open(path)
+    if is_loaded:
+        opened.load()
+    aspect = read_with_aspect(path, 16)[1]
+    assert aspect == pytest.approx(0.772 if orientation == 1 else 1 / 0.772, rel=2e-3)
+    assert read_with_aspect(_file_of(opened), 16)[1] == pytest.approx(aspect, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["fax", "transparent", "palette"])

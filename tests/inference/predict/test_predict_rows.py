@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 from PIL import Image
 from predict_files import read, shares
 from small_models import TARGETS
@@ -17,6 +19,7 @@ from docclf.errors import ConfigError
 from docclf.inference.columns import classes_of
 from docclf.inference.predictor import Answers, Predictor
 from docclf.predict import predict
+from docclf.train import train
 
 
 def test_a_page_that_cannot_be_read_has_a_row_with_the_reason(
@@ -103,6 +106,29 @@ def test_a_submission_has_the_rows_of_the_sample(run_predict: Any, pages_root: P
     expected = [[f"a, {i}", row[0], row[1]] for i, row in enumerate(rows)]
     assert read(tmp_path / "submission.csv") == [["note", "ID", "target"], *expected]
     assert not (tmp_path / "predictions_classes.csv").exists(), "place-holders are no labels"
+
+
+def test_a_submission_has_the_targets_as_train_csv_writes_them_and_scores_other_spellings(
+    cfg: DictConfig, compose_config: Any, pages_root: Path, tmp_path: Path
+) -> None:
+    root, run, here = tmp_path / "pages", tmp_path / "run", tmp_path / "here"
+    shutil.copytree(pages_root, root)
+    (root / "meta.csv").unlink()
+    written = {"0": unicodedata.normalize("NFD", "영수증"), "7": "id  card", "10": "letter"}
+    for split, names in (("train", written), ("test", {"0": "영수증", "7": "id card", "10": "letter"})):
+        rows = [line.split(",") for line in (root / f"{split}.csv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = ["ID,target", *(f"{page},{names[target]}" for page, target in rows)]
+        (root / f"{split}.csv").write_text("\n".join(lines), encoding="utf-8")
+    cfg.data.root, cfg.refit = str(root), "folds"
+    train(cfg, run)
+    for sampled in ([f"data.sample_submission='{root / 'test.csv'}'"], []):
+        asked = (f"run='{run}'", f"data.root='{root}'", "device=cpu", *sampled)
+        assert predict(compose_config(*asked, config="predict"), here) == 0
+    targets = {row[1] for row in read(here / "submission.csv")[1:]}
+    assert len(targets) > 1 and targets <= set(written.values())
+    assert {row[1] for row in read(here / "predictions.csv")[1:]} == targets
+    header, *rows = read(here / "predictions_classes.csv")
+    assert sum(int(row[header.index("pages")]) for row in rows) == 9, "all pages are scored"
 
 
 def test_a_submission_is_empty_where_a_page_is_missing(run_predict: Any, pages_root: Path, tmp_path: Path) -> None:

@@ -131,6 +131,17 @@ def test_other_folds_are_refused_with_the_override_that_takes_them_over(
         compare_runs(a, b)
 
 
+def test_runs_of_the_same_pages_from_a_mac_and_from_linux_are_compared(
+    tmp_path: Path, predicted: tuple[NDArray[np.int64], ...]
+) -> None:
+    ids = [unicodedata.normalize("NFD", f"쪽, {i}.png") for i in range(21)]
+    a, b = make_two(tmp_path, predicted, ids=ids)
+    assert "21 out-of-fold pages: " in compare_runs(a, b)
+    make_run(b, predicted[1], ids=ids, n_folds=4)
+    with pytest.raises(DataError, match=f"for {sum(i % 3 != i % 4 for i in range(21))} pages"):
+        compare_runs(a, b)
+
+
 def test_runs_with_one_fold_of_the_same_split_are_compared_on_its_pages(
     tmp_path: Path, predicted: tuple[NDArray[np.int64], ...]
 ) -> None:

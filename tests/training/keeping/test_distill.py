@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_pages_without_a_prediction_are_learnt_by_their_label_and_others_by_the_
     np.testing.assert_array_equal(pages_data.soft_labels, expected)
     _, labels, _ = next(iter(pages_data.train_dataloader()))
     assert labels.dtype == torch.float32 and labels.shape == (8, 3)
+
+
+def test_a_teacher_from_a_mac_teaches_pages_whose_names_are_composed_otherwise(
+    teacher: Path, pages_data: PageDataModule
+) -> None:
+    first = learn_from(teacher, pages_data)
+    header, rows = read(teacher)
+    write(teacher, header, [[unicodedata.normalize("NFD", page), *more] for page, *more in rows])
+    assert learn_from(teacher, pages_data).digest == first.digest
 
 
 @pytest.mark.parametrize(
