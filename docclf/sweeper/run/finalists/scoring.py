@@ -28,7 +28,15 @@ from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import BEAT, CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, this_process
-from docclf.sweeper.study.trials import best_trials, counted, fail_dead, how_scored, interrupt, retry_interrupted
+from docclf.sweeper.study.trials import (
+    best_trials,
+    counted,
+    drop_foreign,
+    fail_dead,
+    how_scored,
+    interrupt,
+    retry_interrupted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +198,7 @@ def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: 
     Returns:
         How many are queued.
     """
+    drop_foreign(finalists, finalists.get_trials(deepcopy=False))
     known: dict[str, FrozenTrial] = {}
     for trial in finalists.get_trials(deepcopy=False):
         name = trial.user_attrs.get(FINALIST, "")
