@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,6 +22,7 @@ from docclf import CONF_DIR
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.safety.faults import told
+from docclf.safety.places import check_job
 from docclf.safety.targets import whitelist
 from docclf.safety.untrusted import inside, read_config
 
@@ -43,6 +45,7 @@ _TOLERANCE = 1e-4  # between probabilities
 def main(cfg: DictConfig) -> None:
     """The command: write the model of a run as ONNX."""
     try:
+        check_job(cfg, HydraConfig.get())
         export_model(cfg)
     except (DocclfError, OSError) as error:
         log.error(told(error))

@@ -21,6 +21,7 @@ from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, tell_caller
 from docclf.safety.faults import told
+from docclf.safety.places import check_job
 from docclf.safety.targets import whitelist
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _MOST = 20  # problems on the screen
 def main(cfg: DictConfig) -> None:
     """The command: predict pages with the model of a run."""
     try:
+        check_job(cfg, HydraConfig.get())
         folder = Path(HydraConfig.get().runtime.output_dir)
         unreadable = predict(cfg, folder)
         tell_caller(folder / str(cfg.output))

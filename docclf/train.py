@@ -26,6 +26,7 @@ from docclf.errors import ConfigError, DocclfError, InputError, MachineError
 from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.faults import fault_of
+from docclf.safety.places import check_job
 from docclf.safety.targets import build, whitelist
 from docclf.sweeper import current_trial
 from docclf.sweeper.job.current import is_trial
@@ -49,6 +50,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
+        check_job(cfg, hydra_cfg)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             require_one_device(cfg)  # a space may draw another number
         if process_rank(cfg):

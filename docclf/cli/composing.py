@@ -110,13 +110,6 @@ class Composer:
                 )
 
 
-def foreign_folders(config: DictConfig) -> list[Path]:
-    """Where a config was composed out of, without docclf's own folder; packages are installed code."""
-    sources = config.hydra.runtime.config_sources
-    found = [Path(source.path).absolute() for source in sources if source.schema == "file"]
-    return [folder for folder in found if folder.resolve() != CONF_DIR.resolve()]
-
-
 def names_folders(arguments: Namespace) -> bool:
     """Whether a command has configs that may be somebody else's."""
     named = (arguments.config_dir, arguments.config_path, arguments.experimental_rerun)

@@ -19,6 +19,7 @@ from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.permission import allowed
+from docclf.safety.places import check_job
 from docclf.safety.targets import FORMER, build, check_parts, check_targets
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ def check_drawn(cfg: DictConfig) -> None:
     """Refuse a value that a search space can draw.
 
     Raises:
-        ConfigError: See `docclf.cli.leaves.check_leaves`, and `docclf.cli.trainer_arguments.require_one_device`.
+        ConfigError: See `docclf.cli.leaves.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
+            `docclf.safety.places.check_job`.
     """
+    check_job(cfg, cfg.get("hydra"))
     check_leaves(cfg)
     require_one_device(cfg)
 
@@ -119,6 +122,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     from docclf.training.shift import tell_differences
 
     require_folders(cfg)
+    check_job(cfg, cfg.get("hydra"))
     check_config(cfg)
     require_one_device(cfg)
     check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()))
