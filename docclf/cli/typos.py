@@ -36,6 +36,7 @@ from docclf.cli.hydra_settings import (
 from docclf.cli.leaves import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
+from docclf.safety.places import check_folder
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
@@ -101,7 +102,9 @@ def _check(config_name: str) -> None:
             require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
             require_plugins(config)
             require_usable(config)
-            require_writable(config, "sweep.dir" if searches else "run.dir")
+            place = "sweep.dir" if searches else "run.dir"
+            require_writable(config, place)
+            check_folder(config.hydra, place)
             if searches:
                 require_search(config, given.overrides, config_name)
                 require_resolvable(config)

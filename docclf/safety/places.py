@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR
 from docclf.errors import ConfigError
@@ -38,6 +40,24 @@ def foreign_folders(hydra: Any) -> list[Path]:
 def note_typed(keys: Iterable[str]) -> None:
     """Let the jobs know which keys were typed."""
     os.environ[_TYPED] = "\n".join(keys)
+
+
+def check_folder(hydra: Any, key: str) -> None:
+    """Refuse a folder that Hydra would write to, and of a run that goes on also read, where a link leads out of it.
+
+    The folder where the command runs, and those above it, are the user's own.
+
+    Args:
+        hydra: The part of the config that is Hydra's.
+        key: What names the folder, `run.dir` or `sweep.dir`.
+
+    Raises:
+        DataError: One does.
+    """
+    with suppress(OmegaConfBaseException):  # what Hydra fills in later is typed, or docclf's own
+        folder = Path(str(OmegaConf.select(hydra, key))).absolute()
+        if not Path.cwd().is_relative_to(folder):
+            require_whole(folder)
 
 
 def check_job(cfg: DictConfig, hydra: Any) -> None:

@@ -10,14 +10,14 @@ from hydra import initialize_config_dir
 from hydra._internal.utils import get_args
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from slowly import slowly
 
 from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign
 from docclf.cli.preflight import check_drawn, preflight
 from docclf.errors import ConfigError
-from docclf.safety.places import check_job
+from docclf.safety.places import check_folder, check_job
 
 SEARCH = "hydra: {sweeper: {baseline: false, climb: null, conditional: [], params: {data.image_size: null, %s}}}"
 
@@ -138,3 +138,34 @@ def test_a_search_of_somebody_elses_leaves_files_of_mine_alone(content: str, par
     code, output = python(*command, "hparams_search=optuna", "logger=none", cwd=tmp_path / "work")
     assert code == 1 and "Expected the folder of configs to leave `data." in output and "Traceback" not in output
     assert [path.name for path in precious.parent.iterdir()] == ["mine-v3.npy"]
+
+
+@pytest.mark.parametrize(
+    ("link", "given"),
+    [
+        (".hydra/config.yaml", ["hydra.run.dir=sent"]),
+        *slowly(
+            (".hydra", ["hydra.run.dir=sent"]),
+            ("train.log", ["hydra.run.dir=../work/sent"]),
+            ("resume", ["hydra.run.dir=sent"]),
+            ("train.log", ["-m", "hparams_search=optuna", "hydra.sweep.dir=sent"]),
+            ("0/.hydra/overrides.yaml", ["-m", "seed=1,2", "hydra.sweep.dir=sent"]),
+        ),
+    ],
+)
+def test_hydra_writes_through_no_link_of_a_folder_that_was_sent(link: str, given: list[str], tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "mine.yaml").write_text("mine: 1\n")
+    path = tmp_path / "work" / "sent" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(precious if "." not in path.name[1:] else precious / "mine.yaml")
+    code, output = python("docclf.train", *given, "data=csv", "data.root=pages", cwd=tmp_path / "work")
+    assert code == 1 and "Expected a folder without links that lead out of it" in output and "Traceback" not in output
+    assert [(one.name, one.read_text()) for one in precious.iterdir()] == [("mine.yaml", "mine: 1\n")]
+
+
+@pytest.mark.parametrize("place", [".", "..", "new", "${hydra:job.name}"])
+def test_links_beside_what_a_command_writes_are_the_users_own(place: str, tmp_path: Path) -> None:
+    (tmp_path / "work" / "pages").symlink_to(tmp_path / "elsewhere")
+    check_folder(OmegaConf.create({"run": {"dir": place}}), "run.dir")
