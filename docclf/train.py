@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
+from docclf.cli.foreign import check_job
 from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
@@ -26,7 +27,6 @@ from docclf.errors import ConfigError, DocclfError, InputError, MachineError
 from docclf.files import tell_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.faults import fault_of
-from docclf.safety.places import check_job
 from docclf.safety.targets import build, whitelist
 from docclf.sweeper import current_trial
 from docclf.sweeper.job.current import is_trial
@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
-        check_job(cfg, hydra_cfg)
+        check_job(cfg)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             require_one_device(cfg)  # a space may draw another number
         if process_rank(cfg):

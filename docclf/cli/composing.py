@@ -110,6 +110,16 @@ class Composer:
                 )
 
 
+def foreign_folders(hydra: Any) -> list[Path]:
+    """Where a config was composed out of, without docclf's own folder; packages are installed code.
+
+    Args:
+        hydra: The part of the config that is Hydra's.
+    """
+    found = [Path(source.path).absolute() for source in hydra.runtime.config_sources if source.schema == "file"]
+    return [folder for folder in found if folder.resolve() != CONF_DIR.resolve()]
+
+
 def names_folders(arguments: Namespace) -> bool:
     """Whether a command has configs that may be somebody else's."""
     named = (arguments.config_dir, arguments.config_path, arguments.experimental_rerun)

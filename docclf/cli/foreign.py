@@ -12,15 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.composing import Composer, foreign_options, own_config, parsed
+from docclf.cli.composing import Composer, foreign_folders, foreign_options, own_config, parsed
 from docclf.cli.hydra_settings import require_own_first
 from docclf.safety.allow import require_allowed
 from docclf.safety.interpolations import unsafe_interpolation
-from docclf.safety.places import check_places, foreign_folders, is_typed, note_typed, refuse
+from docclf.safety.places import check_places, is_typed, note_typed, refuse, typed_keys
 from docclf.safety.untrusted import inside, read_yaml
 
 # Hydra sets these itself.
@@ -79,6 +80,20 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig:
             for text, one in _options(composer, found, arguments):
                 _check(one, known, arguments, text)
     return found
+
+
+def check_job(cfg: DictConfig) -> None:
+    """Refuse a job whose config has places that a folder of configs may not name, before it reads or writes anything.
+
+    Args:
+        cfg: The job's config, of which the part that is Hydra's may have been taken out, as it is for a task.
+
+    Raises:
+        ConfigError, DataError: See `docclf.safety.places.check_places`.
+    """
+    hydra: Any = cfg.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
+    if hydra is not None and foreign_folders(hydra):
+        check_places(cfg, typed_keys(), searches=hydra.mode == RunMode.MULTIRUN)
 
 
 def is_search(arguments: Namespace, config: DictConfig) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.combinations import check_combinations
+from docclf.cli.foreign import check_job
 from docclf.cli.leaves import check_leaves
 from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
@@ -19,7 +20,6 @@ from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.permission import allowed
-from docclf.safety.places import check_job
 from docclf.safety.targets import FORMER, build, check_parts, check_targets
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def check_drawn(cfg: DictConfig) -> None:
 
     Raises:
         ConfigError: See `docclf.cli.leaves.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
-            `docclf.safety.places.check_job`.
+            `docclf.cli.foreign.check_job`.
     """
-    check_job(cfg, cfg.get("hydra"))
+    check_job(cfg)
     check_leaves(cfg)
     require_one_device(cfg)
 
@@ -122,7 +122,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     from docclf.training.shift import tell_differences
 
     require_folders(cfg)
-    check_job(cfg, cfg.get("hydra"))
+    check_job(cfg)
     check_config(cfg)
     require_one_device(cfg)
     check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()))

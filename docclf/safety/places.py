@@ -1,4 +1,4 @@
-"""Where a config of somebody else may have files written: looked at in the config of a command and of each of its jobs.
+"""Where files are written: what a config of somebody else may name, in the config of a command and in that of each job.
 
 A search, or a sweep over options, gives jobs values that the command's own config has not, by mappings and
 interpolations too. So what counts is the config that a job has in the end.
@@ -6,40 +6,64 @@ interpolations too. So what counts is the config that a job has in the end.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from docclf import CONF_DIR
 from docclf.errors import ConfigError
 from docclf.safety.permission import VARIABLE, allowed, is_listed
 from docclf.safety.untrusted import require_whole
 
 # Keys that were typed, one a line, for the jobs.
 _TYPED = "DOCCLF_TYPED"
+_MAY_HAVE_SECRETS = re.compile(r"(search|hydra\.sweeper)\.(storage|warm_start_from)\b")
 _STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue")
-
-
-def foreign_folders(hydra: Any) -> list[Path]:
-    """Where a config was composed out of, without docclf's own folder; packages are installed code.
-
-    Args:
-        hydra: The part of the config that is Hydra's.
-    """
-    found = [Path(source.path).absolute() for source in hydra.runtime.config_sources if source.schema == "file"]
-    return [folder for folder in found if folder.resolve() != CONF_DIR.resolve()]
 
 
 def note_typed(keys: Iterable[str]) -> None:
     """Let the jobs know which keys were typed."""
     os.environ[_TYPED] = "\n".join(keys)
+
+
+def typed_keys() -> list[str]:
+    """Keys that were typed for the command whose job this is."""
+    return os.environ.get(_TYPED, "").split("\n")
+
+
+def require_writable(config: DictConfig, key: str) -> None:
+    """See that the folder of a run or of a sweep can be made: Hydra would end in a traceback.
+
+    Args:
+        key: What names it, `run.dir` or `sweep.dir`.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    try:
+        folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
+    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later
+        return
+    # Path.exists raises where a folder may not be looked into, or a name is too long.
+    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    try:
+        longest = os.pathconf(place, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in folder.relative_to(place).parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
+            f"Say hydra.{key}=DIR, a folder elsewhere."
+        ) from error
 
 
 def check_folder(hydra: Any, key: str) -> None:
@@ -58,20 +82,6 @@ def check_folder(hydra: Any, key: str) -> None:
         folder = Path(str(OmegaConf.select(hydra, key))).absolute()
         if not Path.cwd().is_relative_to(folder):
             require_whole(folder)
-
-
-def check_job(cfg: DictConfig, hydra: Any) -> None:
-    """Refuse a job whose config has places that a folder of configs may not name, before it reads or writes anything.
-
-    Args:
-        cfg: The job's config.
-        hydra: The part of it that is Hydra's; None where it was not composed for a command.
-
-    Raises:
-        ConfigError, DataError: See `check_places`.
-    """
-    if hydra is not None and foreign_folders(hydra):
-        check_places(cfg, os.environ.get(_TYPED, "").split("\n"), searches=hydra.mode == RunMode.MULTIRUN)
 
 
 def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> None:
@@ -128,8 +138,9 @@ def refuse(key: str, value: Any, what: str) -> None:
     """
     if is_listed(key, allowed()):
         return
+    shown = "one that may have a password" if _MAY_HAVE_SECRETS.match(key) else value
     raise ConfigError(
-        f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {value}. If you want that, "
+        f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {shown}. If you want that, "
         f"type it: {key}=... on the command line, or allow it there: {VARIABLE}={key}"
     )
 

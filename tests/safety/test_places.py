@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from slowly import slowly
 
 from docclf import CONF_DIR
-from docclf.cli.foreign import check_foreign
+from docclf.cli.foreign import check_foreign, check_job
 from docclf.cli.preflight import check_drawn, preflight
 from docclf.errors import ConfigError
-from docclf.safety.places import check_folder, check_job
+from docclf.safety.places import check_folder
 
 SEARCH = "hydra: {sweeper: {baseline: false, climb: null, conditional: [], params: {data.image_size: null, %s}}}"
 
@@ -73,7 +73,7 @@ def test_what_a_job_may_write_to_is_looked_at_in_its_own_config(
 ) -> None:
     given = ["-m", "hparams_search=optuna", "experiment=e"]
     cfg = job(write(tmp_path, experiment__e=content), given, [drawn.format(place=tmp_path / "precious")])
-    for check in (check_drawn, preflight, lambda cfg: check_job(cfg, cfg.hydra)):
+    for check in (check_drawn, preflight, check_job):
         with pytest.raises(ConfigError, match=f"leave `{key}` alone"):
             check(cfg)
     assert not (tmp_path / "precious").exists()
@@ -87,17 +87,17 @@ def test_two_options_that_pass_alone_are_refused_together(tmp_path: Path) -> Non
     given = ["-m", "data=csv", "experiment=a,basic", "scheduler=b,cosine"]
     cfg = job(theirs, given, ["experiment=a", "scheduler=b"])
     with pytest.raises(ConfigError, match=r"leave `data\.root` alone"):
-        check_job(cfg, cfg.hydra)
+        check_job(cfg)
 
 
 def test_a_job_may_write_to_what_was_typed(tmp_path: Path) -> None:
     theirs = write(tmp_path, experiment__e="data: {cache_dir: /x}")
     typed = ["-m", "experiment=e", "data=csv", f"data.root={tmp_path}/a,{tmp_path}/b", f"data.cache_dir={tmp_path}/c"]
     cfg = job(theirs, typed, [f"data.root={tmp_path}/b", f"data.cache_dir={tmp_path}/c"])
-    check_job(cfg, cfg.hydra)
+    check_job(cfg)
     os.environ["DOCCLF_TYPED"] = ""
     with pytest.raises(ConfigError, match=r"data\.cache_dir"):
-        check_job(cfg, cfg.hydra)
+        check_job(cfg)
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])
