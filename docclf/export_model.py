@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from docclf import CONF_DIR
+from docclf.cli.foreign import check_job
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DataError, DocclfError
 from docclf.safety.faults import told
@@ -43,6 +44,7 @@ _TOLERANCE = 1e-4  # between probabilities
 def main(cfg: DictConfig) -> None:
     """The command: write the model of a run as ONNX."""
     try:
+        check_job(cfg)
         export_model(cfg)
     except (DocclfError, OSError) as error:
         log.error(told(error))
@@ -129,8 +131,7 @@ def _pages_to_check(
             raise
         log.warning(f"Found no pages of the run, so checking on noise; pages=DIR names some. {error}")
     generator, shape = torch.Generator().manual_seed(0), (_N_CHECKED, description.channels)
-    sides = [view.image_size for view in description.views]
-    images = [torch.rand(*shape, side, side, generator=generator) for side in sides]
+    images = [torch.rand(*shape, view.image_size, view.image_size, generator=generator) for view in description.views]
     return images, 0.5 + torch.rand(_N_CHECKED, generator=generator), None
 
 
@@ -173,14 +174,12 @@ def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Ten
 
 def _write_readme(path: Path, description: Description, agreement: str) -> None:
     mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
-    several = len(description.views) > 1
+    takes_aspects, several = description.takes_aspects, len(description.views) > 1
     path.write_text(
         _README.format(
             model=description,
-            inputs='\ninputs["aspects"] = np.float32([page.width / page.height])' if description.takes_aspects else "",
-            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights."
-            if description.takes_aspects
-            else "",
+            inputs='\ninputs["aspects"] = np.float32([page.width / page.height])' if takes_aspects else "",
+            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights." if takes_aspects else "",
             several=" `images_1` and so on are the same pages in other sizes or proportions." if several else "",
             classes="\n".join(
                 f"- {json.dumps(target, ensure_ascii=False)}: {name}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError
 from docclf.safety.untrusted import reading
-from docclf.sweeper.storage.passwords import hide_password
+from docclf.sweeper.storage.hiding import hide_password
 
 _DESCRIPTION = """\
 Merge searches of several people or machines into one study: all finished trials, each with where it

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, CommandModule, quick_imports
+from docclf.cli.foreign import check_job
 from docclf.cli.leaves import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
@@ -43,6 +44,7 @@ _MOST = 20  # problems on the screen
 def main(cfg: DictConfig) -> None:
     """The command: predict pages with the model of a run."""
     try:
+        check_job(cfg)
         folder = Path(HydraConfig.get().runtime.output_dir)
         unreadable = predict(cfg, folder)
         tell_caller(folder / str(cfg.output))

@@ -16,7 +16,7 @@ from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name
 from docclf.safety.untrusted import is_inside, reading
-from docclf.sweeper.storage.passwords import hide_password
+from docclf.sweeper.storage.hiding import hide_password
 
 if TYPE_CHECKING:
     import numpy as np

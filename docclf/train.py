@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
+from docclf.cli.foreign import check_job
 from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
@@ -49,6 +50,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             f"Say python -m docclf.train -m hparams_search={asked} ..."
         )
     try:
+        check_job(cfg)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             require_one_device(cfg)  # a space may draw another number
         if process_rank(cfg):

@@ -110,10 +110,13 @@ class Composer:
                 )
 
 
-def foreign_folders(config: DictConfig) -> list[Path]:
-    """Where a config was composed out of, without docclf's own folder; packages are installed code."""
-    sources = config.hydra.runtime.config_sources
-    found = [Path(source.path).absolute() for source in sources if source.schema == "file"]
+def foreign_folders(hydra: Any) -> list[Path]:
+    """Where a config was composed out of, without docclf's own folder; packages are installed code.
+
+    Args:
+        hydra: The part of the config that is Hydra's.
+    """
+    found = [Path(source.path).absolute() for source in hydra.runtime.config_sources if source.schema == "file"]
     return [folder for folder in found if folder.resolve() != CONF_DIR.resolve()]
 
 

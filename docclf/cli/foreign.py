@@ -10,20 +10,19 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.composing import Composer, foreign_folders, foreign_options, own_config, parsed
 from docclf.cli.hydra_settings import require_own_first
-from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.interpolations import unsafe_interpolation
-from docclf.safety.permission import VARIABLE, allowed, is_listed
-from docclf.safety.untrusted import inside, read_yaml, require_whole
+from docclf.safety.places import check_places, is_typed, note_typed, refuse, typed_keys
+from docclf.safety.untrusted import inside, read_yaml
 
 # Hydra sets these itself.
 _OWN_OF_RUN = tuple(f"hydra.runtime.{key}" for key in ("version", "version_base", "cwd", "config_sources", "choices"))
@@ -65,10 +64,11 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig:
     with composer.open():
         for key, what in _FIRST.items():
             if value := composer.in_primary(f"hydra.{key}"):
-                _refuse(f"hydra.{key}", value, what)
+                refuse(f"hydra.{key}", value, what)
         found = composer.compose(arguments.overrides)
-    if not (folders := foreign_folders(found)):
+    if not (folders := foreign_folders(found.hydra)):
         return found
+    note_typed(_typed(found, arguments))
     for folder in folders:
         for path in folder.glob("*.yaml"):
             inside(folder, path.name)
@@ -82,6 +82,20 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig:
     return found
 
 
+def check_job(cfg: DictConfig) -> None:
+    """Refuse a job whose config has places that a folder of configs may not name, before it reads or writes anything.
+
+    Args:
+        cfg: The job's config, of which the part that is Hydra's may have been taken out, as it is for a task.
+
+    Raises:
+        ConfigError, DataError: See `docclf.safety.places.check_places`.
+    """
+    hydra: Any = cfg.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
+    if hydra is not None and foreign_folders(hydra):
+        check_places(cfg, typed_keys(), searches=hydra.mode == RunMode.MULTIRUN)
+
+
 def is_search(arguments: Namespace, config: DictConfig) -> bool:
     """Whether Hydra will go through several runs: asked for by -m, or by a setting."""
     return bool(arguments.multirun) or config.hydra.mode == RunMode.MULTIRUN
@@ -91,19 +105,19 @@ def _options(composer: Composer, found: DictConfig, arguments: Namespace) -> Ite
     """The config with each option of the folders that a sweep could choose, and the override that chooses it."""
     swept = [one.get_key_element() for one in parsed(arguments.overrides) if one.is_sweep_override()]
     searched = [*swept, *_keys_of_search(found)]
-    folders = foreign_folders(found)
+    folders = foreign_folders(found.hydra)
     keys = [*map(str, found.hydra.runtime.choices), *(key.lstrip("+~") for key in searched), *searched]
     for key in dict.fromkeys(key for key in keys if not key.startswith("hydra")):
         group = key.lstrip("+~").partition("@")[0]
         for name, path in foreign_options(folders, group):
             content = read_yaml(path)
             if isinstance(content, dict) and "${" in str(content.get("defaults")):
-                _refuse(f"{group}={name}", "interpolated defaults", "which files a trial is made of")
+                refuse(f"{group}={name}", "interpolated defaults", "which files a trial is made of")
             try:
                 one = composer.compose(arguments.overrides, f"{key}={name}")
             except HydraException as error:
                 if key in searched:  # which another choice may make whole
-                    _refuse(f"{group}={name}", str(error).partition("\n")[0], "what a trial is made of")
+                    refuse(f"{group}={name}", str(error).partition("\n")[0], "what a trial is made of")
                 continue
             yield f"{key}={name}", one
 
@@ -123,22 +137,29 @@ def _references(config_name: str, of_hydra: Sequence[str]) -> list[dict[str, Any
 
 
 def _check(cfg: DictConfig, known: Sequence[Mapping[str, Any]], arguments: Namespace, chosen: str = "") -> None:
-    keys = [override.get_key_element().lstrip("+~") for override in parsed(arguments.overrides)]
-    typed = [key for key in keys if key not in cfg.hydra.runtime.choices]
+    typed, searches = _typed(cfg, arguments), is_search(arguments, cfg)
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     for key, value in _leaves(raw):
-        if any(key in leaves and leaves[key] == value for leaves in known) or _is_typed(key, typed):
+        if any(key in leaves and leaves[key] == value for leaves in known) or is_typed(key, typed):
             continue
         if key.startswith("hydra.overrides.") and value in ([], *arguments.overrides, chosen):
             continue
         if key in _NAMES or (key.startswith(f"{_NAMES[0]}.")):
             require_allowed(value, (), key)
         elif key.startswith("hydra.") and not _is_free(key):
-            _refuse(key, value, "what Hydra runs and where it writes")
+            refuse(key, value, "what Hydra runs and where it writes")
+        elif key == "study_name" and searches and "${" in str(value):
+            refuse(key, value, "the folder of a search, by what its jobs may change")
         if isinstance(value, str) and (wrong := unsafe_interpolation(value)):
-            _refuse(key, wrong, "what is read from the environment")
+            refuse(key, wrong, "what is read from the environment")
     _check_search(cfg)
-    _check_places(cfg, typed, is_search(arguments, cfg))
+    check_places(cfg, typed, searches=searches)
+
+
+def _typed(cfg: DictConfig, arguments: Namespace) -> list[str]:
+    """Keys of the command line but for groups, of which the folder may have the option."""
+    keys = [override.get_key_element().lstrip("+~") for override in parsed(arguments.overrides)]
+    return [key for key in keys if key not in cfg.hydra.runtime.choices]
 
 
 def _check_search(cfg: DictConfig) -> None:
@@ -147,47 +168,10 @@ def _check_search(cfg: DictConfig) -> None:
         for name in key.lstrip("+~").split("@"):
             plain = ".".join(part for part in re.split(r"[.\[\]/\\:]+", name) if part)
             if any(plain == part or plain.startswith(f"{part}.") for part in _NOT_SEARCHED):
-                _refuse(f"hydra.sweeper.params.{key}", "a search over it", "what Hydra runs and where it writes")
+                refuse(f"hydra.sweeper.params.{key}", "a search over it", "what Hydra runs and where it writes")
     for key, text in _leaves(_searched(cfg, resolve=True)):
         if isinstance(text, str) and "${" in text:  # which would be resolved again, in the jobs
-            _refuse(f"hydra.sweeper.{key}", text, "what is read from the environment")
-
-
-def _check_places(cfg: DictConfig, typed: Sequence[str], searches: bool) -> None:
-    """Refuse places to write to and servers to talk to that were not typed."""
-
-    def given(key: str) -> Any:
-        value = None if _is_typed(key, typed) else OmegaConf.select(cfg, key, throw_on_missing=False)
-        return None if value in (None, "") else value
-
-    name = given("study_name")
-    if name is not None and not re.fullmatch(r"\w[^/\\\x00-\x1f\x7f]*", str(name)):
-        _refuse("study_name", name, "the folder of a search, by more than a plain name")
-    cache = given("data.cache_dir")
-    if cache is not None and not Path(str(cache), "contents.db").is_file():
-        _refuse("data.cache_dir", cache, "where decoded pages are written, unless they have been before")
-    if cache is not None:
-        require_whole(Path(str(cache)))
-    for key in ("trainer.default_root_dir", "trainer.profiler"):
-        if given(key) is not None:
-            _refuse(key, given(key), "where a trainer writes")
-    output = given("output")
-    if output is not None and not _is_below(str(output)):
-        _refuse("output", output, "which file is written, outside the folder where the command runs")
-    teacher = given("teacher")
-    if teacher is not None and not _is_below(str(teacher)):
-        _refuse("teacher", teacher, "which run is learnt from, outside the folder where the command runs")
-    root = given("data.root")
-    is_new = root is not None and not (Path(str(root)).exists() or _is_below(str(root)))
-    if is_new and given("data.draw") is not None:
-        _refuse("data.root", root, "where pages are drawn, outside the folder where the command runs")
-    for key in ("search.storage", "search.warm_start_from", "search.enqueue"):
-        if searches and given(key):
-            _refuse(key, given(key), "which study a search writes to or starts from")
-
-
-def _is_below(path: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path.cwd().resolve())
+            refuse(f"hydra.sweeper.{key}", text, "what is read from the environment")
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -197,10 +181,6 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(child, f"{key}.{name}" if key else str(name))
     if not items:
         yield key, value
-
-
-def _is_typed(key: str, typed: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in typed)
 
 
 def _is_free(key: str) -> bool:
@@ -224,12 +204,3 @@ def _keys_of_search(cfg: DictConfig) -> list[str]:
     given = [plain["params"], finalists.get("overrides"), *(finalists.get("references") or {}).values(), *branches]
     found = [str(key) for values in given if isinstance(values, Mapping) for key in values]
     return list(dict.fromkeys(found))
-
-
-def _refuse(key: str, value: Any, what: str) -> None:
-    if is_listed(key, allowed()):
-        return
-    raise ConfigError(
-        f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {value}. If you want that, "
-        f"type it: {key}=... on the command line, or allow it there: {VARIABLE}={key}"
-    )

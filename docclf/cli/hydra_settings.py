@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import re
 import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +23,7 @@ from docclf.safety.allow import require_allowed
 from docclf.safety.targets import whitelist
 from docclf.sweeper.hydra_private import read_arguments
 
-_OURS = "docclf.sweeper.plugin.DocclfSweeper"
+OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # Of which Hydra takes one.
 _ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
@@ -48,34 +45,6 @@ def fill_in_home(text: str) -> str:
         return ",".join(fill_in_home(f"{key}={one}") for one in value.split(",")).replace(f",{key}=", ",")
     quoted = str(Path(path).expanduser()).replace("'", "\\'")
     return f"{key}='{quoted}'"
-
-
-def require_writable(config: DictConfig, key: str) -> None:
-    """See that the folder of a run or of a sweep can be made: Hydra would end in a traceback.
-
-    Args:
-        key: What names it, `run.dir` or `sweep.dir`.
-
-    Raises:
-        ConfigError: It cannot.
-    """
-    try:
-        folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
-    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later
-        return
-    # Path.exists raises where a folder may not be looked into, or a name is too long.
-    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
-    try:
-        longest = os.pathconf(place, "PC_NAME_MAX")
-        if any(len(os.fsencode(name)) > longest for name in folder.relative_to(place).parts):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(bytes(4096))
-    except OSError as error:
-        raise ConfigError(
-            f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
-            f"Say hydra.{key}=DIR, a folder elsewhere."
-        ) from error
 
 
 def require_usable(config: DictConfig) -> None:
@@ -177,6 +146,13 @@ def _show_search(given: Any) -> None:
     sys.argv[1:] = [shown.get(text, text) for text in sys.argv[1:]]
 
 
+def stay_here(overrides: Sequence[str]) -> None:
+    """Leave out `hydra.job.chdir`, which would make all paths of the config those of each run's folder."""
+    sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
+    at = sys.argv.index(overrides[-1], 1) + 1 if overrides else len(sys.argv)
+    sys.argv.insert(at, "hydra.job.chdir=false")
+
+
 def require_plugins(config: DictConfig) -> None:
     """See that Hydra has the plugins and may call the callbacks that are named; it would end in a traceback.
 
@@ -223,7 +199,7 @@ def require_resolvable(config: DictConfig) -> None:
     sweeper = config.hydra.sweeper
     try:
         OmegaConf.to_container(sweeper, resolve=True)
-        if sweeper["_target_"] == _OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
+        if sweeper["_target_"] == OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
         if isinstance(error, InterpolationValidationError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.cli.combinations import check_combinations
+from docclf.cli.foreign import check_job
 from docclf.cli.leaves import check_leaves
 from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
@@ -89,8 +90,10 @@ def check_drawn(cfg: DictConfig) -> None:
     """Refuse a value that a search space can draw.
 
     Raises:
-        ConfigError: See `docclf.cli.leaves.check_leaves`, and `docclf.cli.trainer_arguments.require_one_device`.
+        ConfigError: See `docclf.cli.leaves.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
+            `docclf.cli.foreign.check_job`.
     """
+    check_job(cfg)
     check_leaves(cfg)
     require_one_device(cfg)
 
@@ -119,6 +122,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     from docclf.training.shift import tell_differences
 
     require_folders(cfg)
+    check_job(cfg)
     check_config(cfg)
     require_one_device(cfg)
     check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()))

@@ -25,21 +25,23 @@ from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign, is_search
 from docclf.cli.hydra_settings import (
+    OURS,
     fill_in_home,
     require_plugins,
     require_resolvable,
     require_search,
     require_usable,
-    require_writable,
     settle_flags,
+    stay_here,
 )
 from docclf.cli.leaves import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
+from docclf.safety.places import check_folder, require_writable
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
-from docclf.sweeper.storage.passwords import take_arguments
+from docclf.sweeper.storage.passwords import require_no_passwords, take_arguments
 
 Command = Callable[..., Any]
 # What Hydra reads as a call, a list or a mapping, and what has quotes already
@@ -66,10 +68,10 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
                 escape_logs()
                 try:
                     take_allowed()
+                    sys.argv[1:] = map(fill_in_home, sys.argv[1:])
+                    take_arguments()
                 except DocclfError as error:
                     raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
-                sys.argv[1:] = map(fill_in_home, sys.argv[1:])
-                take_arguments()
                 with ended_by_ctrl_c():
                     _check(config_name)
                     return main(*args, **kwargs)
@@ -94,17 +96,13 @@ def _check(config_name: str) -> None:
             return
         config = check_foreign(given, config_name)
         searches = is_search(given, config)
+        is_acting = not (given.help or given.hydra_help or given.cfg or given.info)
+        if not (is_acting and searches and config.hydra.sweeper["_target_"] == OURS):  # which takes them out
+            require_no_passwords(config)
         if config.hydra.job.chdir:
-            _stay_here(given.overrides)
-        if not (given.help or given.hydra_help or given.cfg or given.info):
-            check_leaves(config, TABLES[config_name])
-            require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
-            require_plugins(config)
-            require_usable(config)
-            require_writable(config, "sweep.dir" if searches else "run.dir")
-            if searches:
-                require_search(config, given.overrides, config_name)
-                require_resolvable(config)
+            stay_here(given.overrides)
+        if is_acting:
+            _require_sound(config, given.overrides, config_name, searches=searches)
     except (DocclfError, OmegaConfBaseException) as error:
         raise SystemExit(plain(f"{type(error).__name__}: {error}")) from None
     except HydraException as error:  # which Hydra tells of, unless it could be got to compose what is not checked here
@@ -127,11 +125,18 @@ def _check(config_name: str) -> None:
         GlobalHydra.instance().clear()
 
 
-def _stay_here(overrides: Sequence[str]) -> None:
-    """Leave out `hydra.job.chdir`, which would make all paths of the config those of each run's folder."""
-    sys.stderr.write("hydra.job.chdir=true is left out: paths are those of the folder where the command is called\n")
-    at = sys.argv.index(overrides[-1], 1) + 1 if overrides else len(sys.argv)
-    sys.argv.insert(at, "hydra.job.chdir=false")
+def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: str, *, searches: bool) -> None:
+    """See that Hydra can act on a config, and would write into its folder alone."""
+    check_leaves(config, TABLES[config_name])
+    require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
+    require_plugins(config)
+    require_usable(config)
+    place = "sweep.dir" if searches else "run.dir"
+    require_writable(config, place)
+    check_folder(config.hydra, place)
+    if searches:
+        require_search(config, overrides, config_name)
+        require_resolvable(config)
 
 
 def grammar_hint(override: str, first: str = "data.root") -> str:

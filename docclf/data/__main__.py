@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from docclf import CONF_DIR
+from docclf.cli.foreign import check_job
 from docclf.cli.leaves import check_leaves
 from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
@@ -37,6 +38,7 @@ _SIZE = 192
 def main(cfg: DictConfig) -> None:
     """The command: look at the pages of a data set."""
     try:
+        check_job(cfg)
         look(cfg, Path(HydraConfig.get().runtime.output_dir))
     except (DocclfError, OSError) as error:
         log.error(told(error))

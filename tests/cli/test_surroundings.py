@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from slowly import slowly
 
 from docclf.cli.console import settle_in
-from docclf.cli.hydra_settings import require_writable
 from docclf.errors import ConfigError
+from docclf.safety.places import require_writable
 
 STRANGER = 54321  # a user without a name, as containers have
 

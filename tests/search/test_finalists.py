@@ -170,7 +170,7 @@ def test_finalists_that_need_more_pages_than_there_are_are_refused_before_the_fi
     tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
     output = search.run(*AGAIN, f"data.root='{few}'", "finalists.validation=full", code=1, tiny=tiny)
     assert "at least 5 pages of every class" in output and "This concerns the finalists only" in output
-    assert "at least 5 pages of every class" in output and "finalists.validation=null scores them" in output
+    assert "finalists.validation=null scores them" in output
     assert not (search.folder / "0").exists()
 
 

@@ -16,13 +16,12 @@ from sqlalchemy import make_url
 from docclf.errors import ConfigError, DocclfError
 from docclf.results.study.studies import open_study
 from docclf.results.team.sources import read_source
+from docclf.sweeper.storage.hiding import hide_password, hide_secrets, passwords_of
 from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.passwords import (
     STORAGE,
     VARIABLE,
-    hide_password,
-    hide_secrets,
-    passwords_of,
+    require_no_passwords,
     take_arguments,
     take_passwords,
     with_password,
@@ -240,6 +239,78 @@ def test_what_was_typed_loses_its_secrets_before_anyone_looks(url: str, password
         assert sys.argv[1:] == ["-m", f"{key}='{clean}'", "optimizer.lr=1", "note=https://me:other@wiki/page"]
         assert password not in " ".join(sys.orig_argv).replace("?password", "") or password == "other"
         assert with_password(clean) == url
+
+
+FORMS = [
+    "search={{storage:'{url}',n_trials:3}}",
+    "+search={{warm_start_from:'{url}'}}",
+    "hydra.sweeper={{storage:'{url}'}}",
+    "hydra={{sweeper:{{storage:'{url}'}}}}",
+    "search.storage.url='{url}'",
+    "search[storage]='{url}'",
+    "++hydra.sweeper.storage.url='{url}'",
+    "~search.storage='{url}'",
+    "search={{storage:'{url}'",  # which is none, and shown by Hydra
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_typed_within_a_mapping_loses_its_secrets_too(form: str) -> None:
+    sys.argv[1:] = sys.orig_argv[3:] = [form.format(url="postgresql://me:secret@host/db")]
+    take_arguments()
+    assert sys.argv[1:] == sys.orig_argv[3:] == [form.format(url="postgresql://me@host/db")]
+    if form.endswith("}") or "{" not in form:
+        assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
+
+
+@pytest.mark.parametrize(
+    ("form", "key"),
+    [("search={{storage:{}}}", "search.storage"), ("hydra={{sweeper:{{storage:{}}}}}", "hydra.sweeper.storage")],
+)
+def test_an_object_within_a_mapping_loses_its_secrets_too(form: str, key: str) -> None:
+    text = "{_target_:x.Y,url:'postgresql://me@host/db',engine_kwargs:{connect_args:{password:'s3:cr, et',timeout:3}}}"
+    sys.argv[1:] = sys.orig_argv[3:] = [form.format(text)]
+    take_arguments()
+    assert "s3:cr" not in str([sys.argv, sys.orig_argv])
+    (override,) = OverridesParser.create().parse_overrides(sys.argv[1:])
+    composed = OmegaConf.create({override.key_or_group: override.value()})
+    found = with_secrets(OmegaConf.to_container(OmegaConf.select(composed, key)))
+    assert found["engine_kwargs"]["connect_args"] == {"password": "s3:cr, et", "timeout": 3}
+
+
+def test_a_secret_of_an_object_is_not_typed_alone() -> None:
+    sys.argv[1:] = ["search.storage.engine_kwargs.connect_args.password=s3cret"]
+    with pytest.raises(ConfigError, match="within the object that it belongs to") as caught:
+        take_arguments()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["hydra={job:{env_set:{MY_TOKEN:x}}}", "search={n_trials:3}", "note={storage:'a://b:c@d'}"]
+)
+def test_what_is_no_storage_is_left_as_it_was_typed(text: str) -> None:
+    sys.argv[1:] = [text]
+    take_arguments()
+    assert sys.argv[1:] == [text] and os.environ[STORAGE] == ""
+
+
+@pytest.mark.parametrize("key", ["search.storage", "search.warm_start_from"])
+def test_a_password_at_a_key_that_the_search_does_not_ask_leaves_the_config_too(key: str) -> None:
+    composed = config("sqlite:///other.db")
+    OmegaConf.update(composed, "hydra.sweeper.storage", "sqlite:///other.db")
+    OmegaConf.update(composed, key, "postgresql://me:secret@host/db", force_add=True)
+    take_passwords(composed)
+    assert "secret" not in OmegaConf.to_yaml(composed)
+
+
+def test_the_config_of_what_searches_nothing_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATABASE", "postgresql://me:secret@host/db")
+    for storage in ("postgresql://me:secret@host/db", "${oc.env:MY_DATABASE}", OBJECT):
+        with pytest.raises(ConfigError, match=r"Say search\.storage=null, or") as caught:
+            require_no_passwords(config(storage))
+        assert "secret" not in str(caught.value)
+    for storage in (None, "study.log", "postgresql://me@host/db", "${oc.env:NO_DATABASE}"):
+        require_no_passwords(config(storage))
 
 
 @pytest.mark.parametrize(

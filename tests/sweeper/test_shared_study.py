@@ -5,9 +5,13 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from docclf.sweeper.space.parameters import Parameter, Space
 from docclf.sweeper.strategy.pruners import make_finalists_pruner
 from docclf.sweeper.strategy.race import Race
+from docclf.sweeper.study.trials import drop_foreign, retry_interrupted
 
 
 def gadget(seen: Path) -> dict[str, Any]:
@@ -38,3 +42,45 @@ def test_finalists_have_one_of_two_pruners_whatever_the_study_says() -> None:
     assert isinstance(make_finalists_pruner({"_target_": "docclf.sweeper.race.Race"}), Race), "a study of before"
     for other in ("none", None, 7, [], "mine.Pruner", gadget(Path("x")), {"_target_": "optuna.pruners.NopPruner"}):
         assert type(make_finalists_pruner(other)) is optuna.pruners.NopPruner
+
+
+ESCAPES = {"hydra.sweep.subdir": "../../../escaped", "+hydra.job.env_set.DOCCLF_ALLOW": "'mine.*'", "note": "theirs"}
+
+
+def row(**drawn: Any) -> FrozenTrial:
+    """A trial that waits, with parameters that somebody has written into the study."""
+    return create_trial(
+        state=TrialState.WAITING,
+        params=drawn,
+        distributions={name: CategoricalDistribution([value]) for name, value in drawn.items()},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", [[], ["hydra.sweeper.custom_search_space=hooks.draw_radius"]])
+def test_rows_that_others_queue_set_nothing_in_jobs(hook: list[str], toy: Any) -> None:
+    toy.run("n_trials=2", *hook, "hydra/sweeper/sampler=random")
+    toy.study.add_trial(row(**ESCAPES))
+    toy.study.enqueue_trial(ESCAPES)
+    output = toy.run("n_trials=5", *hook, "hydra/sweeper/sampler=random").output
+    assert "trial 2 was queued by another program, with parameters, and is left out" in output
+    assert toy.states() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert not (toy.cwd / "escaped").exists() and toy.folders() == [0, 1, 3, 4, 5]
+    assert {toy.config(number).note for number in toy.folders()} == {toy.config(0).note}
+
+
+def test_a_job_gets_what_its_space_or_its_hook_has_and_nothing_else() -> None:
+    space = Space((Parameter("x", FloatDistribution(0.0, 1.0)),), ("seed=1",))
+    params = {"x": 0.5, "radius": 2.0, "optimizer._target_": "mine.Evil", **ESCAPES}
+    assert space.overrides(params) == ("x=0.5", "seed=1")
+    assert space.overrides(params, {"radius"}) == ("x=0.5", "radius=2.0", "seed=1")
+
+
+def test_what_others_queue_with_parameters_is_taken_out_and_what_a_search_queues_stays() -> None:
+    study = optuna.create_study()
+    study.add_trial(row(**ESCAPES))
+    study.enqueue_trial({"x": 0.5})
+    drop_foreign(study, study.get_trials())
+    retry_interrupted(study)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
+    assert study.trials[0].user_attrs["interrupted"] == "unwanted"

@@ -148,7 +148,7 @@ class Search:
         write_results(self.study, self.context.directory)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
-        return self.context.asked.space.overrides(trial.params)
+        return self.context.asked.space.overrides(trial.params, self.queue.drawn_by_hook)
 
     def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         rung, climb = trial.user_attrs.get(RUNG), self.settings.climb

@@ -17,7 +17,7 @@ from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BUDGET
 from docclf.sweeper.study.process import steady_now
-from docclf.sweeper.study.trials import drop_doubles, fail_dead, retry_interrupted
+from docclf.sweeper.study.trials import drop_doubles, drop_foreign, fail_dead, retry_interrupted
 
 
 class TrialQueue:
@@ -35,6 +35,8 @@ class TrialQueue:
             climb=context.asked.climb,
         )
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
+        self.drawn_by_hook: set[str] = set()
+        """Names of parameters that the space has not."""
 
     def prepare(self) -> None:
         """Fill the queue with what is tried first."""
@@ -81,6 +83,7 @@ class TrialQueue:
         # What was interrupted goes first: of it, a new trial would take the place.
         retry_interrupted(self.study, self.context.asked.first, trials)
         drop_doubles(self.study, trials)
+        drop_foreign(self.study, trials)
         if self.context.ladder is not None:
             seconds_left = self.limits.stops_at - steady_now()
             self.context.ladder.prepare(self.study, trials, self.n_left(), seconds_left)
@@ -124,7 +127,9 @@ class TrialQueue:
                 "Everything that finished is saved. To go on, say hydra/sweeper/sampler=random."
             ) from error
         if self.context.hook is not None:
+            before = trial.params.keys()
             self.context.hook(self.context.config, trial)
+            self.drawn_by_hook |= trial.params.keys() - before
         return trial
 
     def suggest(self, trial: optuna.Trial) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.storage.passwords import hide_secrets
+from docclf.sweeper.storage.hiding import hide_secrets
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.study.trials import best_trial
 

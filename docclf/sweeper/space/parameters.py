@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,16 +141,19 @@ class Space:
             else:
                 values[key] = draw(trial, self.name(parameter), parameter.distribution)
 
-    def overrides(self, params: Values) -> tuple[str, ...]:
+    def overrides(self, params: Values, more: Collection[str] = ()) -> tuple[str, ...]:
         """Hydra overrides of one trial.
 
         Args:
-            params: The trial's, by name in the study. Names that the space does not have come from a hook.
+            params: The trial's, by name in the study. Others may have written more: names that are not known are left
+                out.
+            more: Names that a hook has drawn besides.
 
-        >>> Space((), ("seed=1",)).overrides({"lr": 0.01})
+        >>> Space((), ("seed=1",)).overrides({"lr": 0.01, "hydra.run.dir": "/x"}, {"lr"})
         ('lr=0.01', 'seed=1')
         """
-        values = {key_of(name): value for name, value in params.items()}
+        known = {*self.distributions, *more}
+        values = {key_of(name): value for name, value in params.items() if name in known}
         given = (f"{p.key}={p.text}" for p in self.active(values) if p.distribution is None)
         return (*(f"{key}={to_text(value)}" for key, value in values.items()), *given, *self.fixed)
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,8 +18,11 @@ from urllib.parse import quote
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
+from docclf.errors import ConfigError
 from docclf.safety.untrusted import change_each
+from docclf.sweeper.storage.hiding import HIDDEN, hide_password, hide_secrets, passwords_of, secrets_of
 
 # The password of the place that was typed, or that the next one names.
 VARIABLE = "DOCCLF_STORAGE_PASSWORD"
@@ -27,20 +31,9 @@ STORAGE = "DOCCLF_STORAGE"
 # For the jobs: URL or object without its secrets, to the same with them.
 _WHOLE = "DOCCLF_STORAGE_SECRETS"
 
-_WORDS = "password|passwd|passphrase|pwd|secret|token|credential|api_?key|access_?key"
-_SECRET = rf"(?:[\w.-]*(?:{_WORDS})[\w.-]*|pass)"
-# As SQLAlchemy reads it, a password ends at the first @. With more of them a URL is refused, and hidden up to the last.
-_IN_FRONT = re.compile(r"(://(?:[^:/@?\s]*|[^:/?\s]*(?=:[^@/?\s]+@))):([^@]+(?:@[^@/?\s]*(?=@))*)@")
-_IN_QUERY = re.compile(rf"([?&]){_SECRET}=([^&#'\"\s]+)(&|)", re.IGNORECASE)
 _USER_ALONE = re.compile(r"^([\w+]+://[^:/@?]+)@")
 # Of its signs a password may have those too that end the rest.
 _URL = re.compile(r"[A-Za-z][\w+.-]*://(?:[^\s'\"{}#/@:]*:[^\s/@]*@)?[^\s'\"{}#]*")
-# A key of an object, as an override has it.
-_IN_OBJECT = re.compile(
-    rf"({_SECRET}['\"]?\s*[:=]\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,}}\s&'\"]+)", re.IGNORECASE
-)
-_KEY = re.compile(_SECRET, re.IGNORECASE)
-_HIDDEN = "***"
 # Keys of the command line whose values are storages.
 _STORAGES = ("search.storage", "hydra.sweeper.storage", "search.warm_start_from", "hydra.sweeper.warm_start_from")
 
@@ -55,7 +48,7 @@ def take_arguments() -> None:
 
 
 def take_argument(text: str, cwd: Path) -> str:
-    """Take note of a storage that is typed, and take its secrets.
+    """Take note of a storage that is typed, be it within a mapping, and take its secrets.
 
     Args:
         text: An override.
@@ -63,28 +56,62 @@ def take_argument(text: str, cwd: Path) -> str:
 
     Returns:
         It without secrets; one of another key as it is.
+
+    Raises:
+        ConfigError: A secret of an object is typed alone, without which the object would not be known again.
     """
     key, _, value = text.partition("=")
-    if key.lstrip("+") not in _STORAGES:
+    name = ".".join(filter(None, re.split(r"[.\[\]]+", key.lstrip("+~"))))
+    below = [storage.removeprefix(f"{name}.") for storage in _STORAGES if storage.startswith(f"{name}.")]
+    if name in _STORAGES:
+        _note(value, cwd)
+        _keep_object(_parsed(text) if "{" in value else None)
+    elif any(name.startswith(f"{storage}.") for storage in _STORAGES):
+        _require_no_secret(name, value)
+        _note(value, cwd)
+    elif not below:
         return text
+    elif isinstance(parsed := _parsed(text), dict):
+        mapping = OmegaConf.create(parsed)
+        storages = [found for rest in below if (found := OmegaConf.select(mapping, rest)) is not None]
+        for storage in storages:
+            for place in _values(storage):
+                _note(place, cwd)
+            _keep_object(OmegaConf.to_container(storage) if OmegaConf.is_config(storage) else None)
+        if not storages:
+            return text
+    return hide_secrets(text)
+
+
+def _parsed(override: str) -> Any:
+    """The value of an override; None where Hydra will say that it is none."""
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+        return parsed.value()
+    except HydraException:
+        return None
+
+
+def _note(value: str, cwd: Path) -> None:
     urls = [url.rstrip(",]") for url in _URL.findall(value)]
     for url in urls:
         _keep(url)
     place = value.strip("'\"")
     _name(*map(hide_password, urls), *([] if urls or not place else [str(cwd / place)]))
-    if "{" in value:
-        _keep_object(text)
-    return hide_secrets(text)
 
 
-def _keep_object(override: str) -> None:
-    try:
-        (parsed,) = OverridesParser.create().parse_overrides([override])
-        plain = parsed.value()
-    except HydraException:  # which will say so
-        return
-    if isinstance(plain, dict) and (hidden := _secrets_of(plain)):
+def _keep_object(plain: Any) -> None:
+    if isinstance(plain, dict) and (hidden := secrets_of(plain)):
         _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
+
+
+def _require_no_secret(name: str, value: str) -> None:
+    if secrets_of({name.rpartition(".")[2]: value}):
+        storage = next(one for one in _STORAGES if name.startswith(f"{one}."))
+        raise ConfigError(
+            f"Expected `{name}` within the object that it belongs to, or its URL, got it alone. "
+            f"Say {storage}={{...}} with all of its keys, or leave it out and say export {VARIABLE}=PASSWORD"
+        )
 
 
 def _name(*places: str) -> None:
@@ -104,33 +131,45 @@ def take_passwords(config: DictConfig, *copies: Any) -> None:
         config: The composed config of a sweep, changed in place.
         *copies: Of it, or of a part: changed as well. Hydra keeps one, which launchers send to their jobs.
     """
-    storage = OmegaConf.select(config, "hydra.sweeper.storage")
-    found = [url for url in _values(storage) if passwords_of(url)]
-    for url in found:
-        _keep(url)
-    secrets = {secret for url in found for secret in passwords_of(url)}
-    hidden = _secrets_of(storage) if OmegaConf.is_config(storage) else set()
-    if hidden:
-        plain = OmegaConf.to_container(storage, resolve=True)
-        _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
-    source = OmegaConf.select(config, "hydra.sweeper.warm_start_from")
-    if isinstance(source, str) and passwords_of(source):
-        for url in _URL.findall(source):
+    nodes = [OmegaConf.select(config, key) for key in _STORAGES]
+    found = [text for node in nodes for text in _values(node) if passwords_of(text)]
+    for text in found:
+        for url in (text, *_URL.findall(text)):
             _keep(url)
-        secrets |= set(passwords_of(source))
+    secrets = {secret for text in found for secret in passwords_of(text)}
+    objects = [OmegaConf.to_container(node, resolve=True) for node in nodes if OmegaConf.is_config(node)]
+    hidden = set[str]().union(*map(secrets_of, objects))
+    for plain in objects:
+        _keep_object(plain)
     typed = storage_named_by_user()
-    _name(*(url for url in map(hide_password, _values(storage)) if url in typed))
+    _name(*(url for node in nodes[:2] for url in map(hide_password, _values(node)) if url in typed))
     everywhere = [place for copy in (config, *copies) for place in _texts(copy)] if secrets or hidden else []
     for node, key, text in everywhere:
         clean = hide_password(text) if any(secret in text for secret in secrets) else text
         if hidden and any(secret in text for secret in hidden):
-            clean = _HIDDEN if text in hidden else hide_secrets(clean)
+            clean = HIDDEN if text in hidden else hide_secrets(clean)
         if clean != text:
             with flag_override(node, "readonly", False):
                 node[key] = clean
     if secrets or hidden:
         sys.argv[1:] = map(hide_secrets, sys.argv[1:])
     sys.orig_argv[:] = map(hide_secrets, sys.orig_argv)
+
+
+def require_no_passwords(config: DictConfig) -> None:
+    """Refuse the config of a command that searches nothing, and so takes no secrets out before files hold it.
+
+    Raises:
+        ConfigError: It has one of a storage.
+    """
+    for key in _STORAGES:
+        with suppress(OmegaConfBaseException):  # one that cannot be resolved is written as it is
+            node = OmegaConf.select(config, key)
+            if secrets_of(node) or any(map(passwords_of, _values(node))):
+                raise ConfigError(
+                    f"Expected no password in `{key}` of a config that is written and shown as it is, got one. Say "
+                    f"{key}=null, or take it out of the config and say export {VARIABLE}=PASSWORD"
+                )
 
 
 def _keep(url: str) -> None:
@@ -183,48 +222,8 @@ def _object_key(plain: Any) -> str:
     return json.dumps({key: value for key, value in plain.items() if key != "url"}, sort_keys=True)
 
 
-def _secrets_of(node: Any) -> set[str]:
-    """Values in an object whose keys say that they are secret."""
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    items = list(plain.items()) if isinstance(plain, dict) else []
-    found = {str(v) for key, v in items if _KEY.fullmatch(str(key)) and isinstance(v, str | int) and str(v)}
-    found.discard(_HIDDEN)
-    children = [value for _, value in items] + (plain if isinstance(plain, list) else [])
-    return found.union(*(_secrets_of(child) for child in children if isinstance(child, dict | list)))
-
-
 def _without(plain: Any, hidden: set[str]) -> Any:
-    return change_each(plain, lambda value: _HIDDEN if str(value) in hidden else value)
-
-
-def hide_secrets(text: str) -> str:
-    """A text without the secrets of URLs and of objects in it.
-
-    >>> hide_secrets("hydra.sweeper.storage={url:'mysql://me@h/x',engine_kwargs:{connect_args:{password:'s, 3'}}}")
-    "hydra.sweeper.storage={url:'mysql://me@h/x',engine_kwargs:{connect_args:{password:***}}}"
-    """
-    text = hide_password(text)
-    return _IN_OBJECT.sub(rf"\1{_HIDDEN}", text) if "{" in text else text
-
-
-def hide_password(text: str) -> str:
-    """A URL, or a text with one, without its password.
-
-    >>> hide_password("postgresql://me:secret@host/db"), hide_password("sqlite:///a.db")
-    ('postgresql://me@host/db', 'sqlite:///a.db')
-    >>> hide_password("postgresql:///db?user=me&password=secret&host=/run")
-    'postgresql:///db?user=me&host=/run'
-    """
-    text = _IN_FRONT.sub(r"\1@", text)
-    return _IN_QUERY.sub(lambda match: match[1] if match[3] else "", text)
-
-
-def passwords_of(url: str) -> list[str]:
-    """
-    >>> passwords_of("postgresql://me:se:cret@host:5432/db"), passwords_of("mysql://me@host:3306/db")
-    (['se:cret'], [])
-    """
-    return [match[2] for pattern in (_IN_FRONT, _IN_QUERY) for match in pattern.finditer(url)]
+    return change_each(plain, lambda value: HIDDEN if str(value) in hidden else value)
 
 
 def _values(node: Any) -> Iterator[str]:

@@ -20,7 +20,8 @@ from docclf.errors import ConfigError, MachineError
 from docclf.safety.allow import STORAGES, build
 from docclf.safety.sqlite import require_own_journal
 from docclf.sweeper.storage.claims import is_remote
-from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, hide_password, hide_secrets, with_password, with_secrets
+from docclf.sweeper.storage.hiding import hide_password, hide_secrets
+from docclf.sweeper.storage.passwords import STORAGE, VARIABLE, with_password, with_secrets
 from docclf.sweeper.storage.shared import SharedStorage
 from docclf.sweeper.storage.sqlite import open_sqlite
 

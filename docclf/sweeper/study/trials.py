@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ from docclf.sweeper.study.attributes import (
     WANTED,
 )
 from docclf.sweeper.study.process import is_here, runs_here
+
+log = logging.getLogger(__name__)
 
 BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
@@ -213,6 +216,18 @@ def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
             interrupt(study, id_of(trial), "unwanted", "queued twice")
         if mark is not None:
             seen.add(mark)
+
+
+def drop_foreign(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    """Take out of the queue what has parameters already: those of a search are drawn when their turn comes.
+
+    Args:
+        trials: All of the study.
+    """
+    for trial in trials:
+        if trial.state == TrialState.WAITING and trial.params:
+            interrupt(study, id_of(trial), "unwanted", "queued with parameters that no search has drawn")
+            log.warning(f"trial {trial.number} was queued by another program, with parameters, and is left out")
 
 
 def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:

@@ -41,6 +41,7 @@ from docclf.sweeper.study.trials import (
     best_trials,
     causes,
     counted,
+    drop_foreign,
     fail_dead,
     has_success,
     how_scored,
@@ -227,6 +228,7 @@ def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: 
     Returns:
         How many are queued.
     """
+    drop_foreign(finalists, finalists.get_trials(deepcopy=False))
     known: dict[str, FrozenTrial] = {}
     for trial in finalists.get_trials(deepcopy=False):
         name = trial.user_attrs.get(FINALIST, "")
