@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from docclf.sweeper.storage.claims import claim_lock, is_remote
 from docclf.sweeper.storage.places import open_storage
-from docclf.sweeper.study.trials import drop_doubles, retry_interrupted
+from docclf.sweeper.study.queue import drop_queued_twice, retry_interrupted
 
 
 def journal(path: Path) -> JournalStorage:
@@ -168,7 +168,7 @@ def interrupted_study() -> optuna.Study:
 
 def test_a_trial_that_was_queued_again_twice_runs_once() -> None:
     study = interrupted_study()
-    drop_doubles(study, study.get_trials())
+    drop_queued_twice(study, study.get_trials())
     assert [t.state.name for t in study.trials] == ["FAIL", "WAITING", "FAIL"]
     assert study.trials[2].user_attrs["interrupted"] == "unwanted"
     retry_interrupted(study)
@@ -177,13 +177,13 @@ def test_a_trial_that_was_queued_again_twice_runs_once() -> None:
 
 def test_a_retry_that_died_is_no_double_of_its_own_retry() -> None:
     study = interrupted_study()
-    drop_doubles(study, study.get_trials())
+    drop_queued_twice(study, study.get_trials())
     again = study.ask()
     again.suggest_float("x", 0, 2)
     again.set_user_attr("interrupted", "timeout")
     study.tell(again, state=TrialState.FAIL)
     retry_interrupted(study)
-    drop_doubles(study, study.get_trials())
+    drop_queued_twice(study, study.get_trials())
     assert [t.state.name for t in study.trials] == ["FAIL", "FAIL", "FAIL", "WAITING"]
 
 
@@ -202,5 +202,5 @@ def test_an_entry_that_two_processes_have_queued_runs_once() -> None:
     study = optuna.create_study()
     for text in ("x=1", "x=2", "x=1"):
         study.enqueue_trial({"x": float(text[-1])}, user_attrs={"enqueued": text})
-    drop_doubles(study, study.get_trials())
+    drop_queued_twice(study, study.get_trials())
     assert [t.state.name for t in study.trials] == ["WAITING", "WAITING", "FAIL"]

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from processes import wait_until
 from slowly import slowly
 
-from docclf.sweeper.study.trials import retry_interrupted
+from docclf.sweeper.study.queue import retry_interrupted
 
 SPACE = {
     "x": FloatDistribution(-1, 1),

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from docclf.sweeper.space.parameters import Parameter, Space
 from docclf.sweeper.strategy.pruners import make_finalists_pruner
 from docclf.sweeper.strategy.race import Race
-from docclf.sweeper.study.trials import drop_foreign, retry_interrupted
+from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
 
 
 def gadget(seen: Path) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from docclf.sweeper.study.attributes import ATTEMPT, RETRY_OF
 from docclf.sweeper.study.duplicates import find_twin, take_over
 from docclf.sweeper.study.outcome import Outcome, outcome_of, tell, violations
 from docclf.sweeper.study.process import EndingSignals
-from docclf.sweeper.study.trials import died_before, has_success
+from docclf.sweeper.study.queue import died_before
+from docclf.sweeper.study.trials import has_success
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BUDGET
 from docclf.sweeper.study.process import steady_now
-from docclf.sweeper.study.trials import drop_doubles, drop_foreign, fail_dead, retry_interrupted
+from docclf.sweeper.study.queue import drop_foreign, drop_queued_twice, retry_interrupted
+from docclf.sweeper.study.trials import fail_dead
 
 
 class TrialQueue:
@@ -82,7 +83,7 @@ class TrialQueue:
         trials = self.ledger.trials
         # What was interrupted goes first: of it, a new trial would take the place.
         retry_interrupted(self.study, self.context.asked.first, trials)
-        drop_doubles(self.study, trials)
+        drop_queued_twice(self.study, trials)
         drop_foreign(self.study, trials)
         if self.context.ladder is not None:
             seconds_left = self.limits.stops_at - steady_now()

@@ -1,13 +1,12 @@
-"""What a study holds beside its trials' values: who runs a trial, which count, why one failed, what is tried again."""
+"""What a study holds beside its trials' values: who runs a trial, which count, why one failed."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -18,20 +17,14 @@ from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.storage.patience import back_since
 from docclf.sweeper.study.attributes import (
     BEAT,
-    BUDGET,
-    CARRIED,
     CAUSE,
     DUPLICATE_OF,
-    ENQUEUED,
     FINALIST,
     INTERRUPTED,
     NOT_COMPARABLE,
     OWNER,
-    REFERENCE,
     RETRY_OF,
     ROLE,
-    RUNG,
-    WANTED,
 )
 from docclf.sweeper.study.process import is_here, runs_here
 
@@ -39,8 +32,6 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 30.0
 DEAD_AFTER_S = 5 * BEAT_S
-# What a trial that is tried again keeps
-_KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
 
 
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -147,87 +138,6 @@ def _is_alive(trial: FrozenTrial) -> bool:
     silent = time.time() - max(trial.user_attrs.get(BEAT, started), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
-
-
-def retry_interrupted(
-    study: optuna.Study, baseline: Mapping[str, Any] | None = None, trials: Sequence[FrozenTrial] | None = None
-) -> None:
-    """Queue the parameters of interrupted trials again.
-
-    Those of a second death of the process that came no further than the first are not queued again: they may be what
-    kills it. The baseline always is, and so is what only ran out of time.
-
-    Args:
-        baseline: Parameters of trial 0, which may have died before it had them.
-        trials: All of the study as they are now, in the order of their numbers; None to look them up.
-    """
-    trials = study.get_trials(deepcopy=False) if trials is None else trials
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    wanted = study.user_attrs.get(WANTED, [None])  # all trials of a search, but not all finalists
-    for trial in trials:
-        why = trial.user_attrs.get(INTERRUPTED)
-        # One that died between queue and start has its parameters in the queue's note alone.
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        is_baseline = baseline is not None and (trial.number == 0 or trial.user_attrs.get(ROLE) == "baseline")
-        if is_baseline:
-            params = {**baseline, **params}  # type: ignore[dict-item]
-        again = is_baseline or why != "process" or not died_before(trial, trials)
-        again = again and trial.user_attrs.get(FINALIST) in wanted
-        # Between its note and its end a trial is still its process's.
-        is_over = why and why != "unwanted" and trial.state.is_finished()
-        if is_over and trial.number not in retried and params and again:
-            kept = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
-            kept |= {ROLE: "baseline"} if is_baseline else {}
-            study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
-
-
-def died_before(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a process that ran these parameters has died, and none has come further since.
-
-    A machine that is started again and again ends a trial each time at another place; what kills a process, at one.
-
-    Args:
-        trials: All of the study, in the order of their numbers.
-    """
-    reached = _last_step(trial)
-    for number in earlier(trial, trials):
-        before = trials[number]
-        if before.user_attrs.get(INTERRUPTED) == "process" and _last_step(before) >= reached:
-            return True
-        reached = max(reached, _last_step(before))
-    return False
-
-
-def _last_step(trial: FrozenTrial) -> int:
-    return max(trial.intermediate_values, default=-1)
-
-
-def drop_doubles(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
-    """Take out of the queue what stands there though it was queued before, by another process at the same moment.
-
-    Args:
-        trials: All of the study, in the order of their numbers.
-    """
-    seen = set()
-    for trial in trials:
-        # A retry keeps the entry of what it tries again.
-        mark = next(((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED) if key in trial.user_attrs), None)
-        if mark in seen and trial.state == TrialState.WAITING:
-            interrupt(study, id_of(trial), "unwanted", "queued twice")
-        if mark is not None:
-            seen.add(mark)
-
-
-def drop_foreign(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
-    """Take out of the queue what has parameters already: those of a search are drawn when their turn comes.
-
-    Args:
-        trials: All of the study.
-    """
-    for trial in trials:
-        if trial.state == TrialState.WAITING and trial.params:
-            interrupt(study, id_of(trial), "unwanted", "queued with parameters that no search has drawn")
-            log.warning(f"trial {trial.number} was queued by another program, with parameters, and is left out")
 
 
 def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:

@@ -37,17 +37,8 @@ from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, steady_now, this_process
-from docclf.sweeper.study.trials import (
-    best_trials,
-    causes,
-    counted,
-    drop_foreign,
-    fail_dead,
-    has_success,
-    how_scored,
-    interrupt,
-    retry_interrupted,
-)
+from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
+from docclf.sweeper.study.trials import best_trials, causes, counted, fail_dead, has_success, how_scored, interrupt
 
 log = logging.getLogger(__name__)
 
