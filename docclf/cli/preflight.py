@@ -102,7 +102,8 @@ def check_added(cfg: DictConfig, overrides: Sequence[str]) -> None:
         ConfigError: See `docclf.safety.targets.check_parts`.
     """
     if allowed() or any(text.startswith("+") for text in overrides):
-        check_parts(cfg)
+        # The config of a search without a baseline lacks what is drawn.
+        check_parts(cfg, whole=OmegaConf.select(cfg, "hydra.sweeper.baseline", default=True))
 
 
 def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, Any]:
