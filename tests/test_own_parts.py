@@ -249,6 +249,32 @@ def test_parts_that_have_all_that_they_need_are_not_refused(
     check_added(cfg, [])
 
 
+@pytest.mark.parametrize("mode", [(), *slowly((("-m", "hparams_search=head"),))])
+def test_what_a_folder_of_configs_adds_must_fit_without_a_plus_too(
+    pages_root: Path, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\nrefti: all\noptimizer: {learning_rate: 1e-3}\n")
+    own = ("--config-dir", "conf", "experiment=mine", "data=csv", f"data.root={pages_root}", "model.name=pixels")
+    done = command(tmp_path, "docclf.train", *mode, *own)
+    assert done.returncode == 1 and "reads no key `refti`. Did you mean `refit`?" in done.stdout
+    assert "Expected arguments of torch.optim.AdamW below `optimizer`, got learning_rate." in done.stdout
+
+
+def test_keys_at_the_top_that_nothing_reads_are_told_of_where_another_one_was_meant(
+    cfg: DictConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    OmegaConf.set_struct(cfg, False)
+    cfg.width, cfg.optimiser = 3, {"lr": 1}
+    check_added(cfg, [])
+    assert not caplog.messages, "there are no configs besides docclf's own"
+    check_added(cfg, [], [Path("conf")])
+    assert [text.partition(" If")[0] for text in caplog.messages] == [
+        "docclf reads no key `optimiser`. Did you mean `optimizer`?"
+    ]
+
+
 def test_a_key_of_the_data_that_there_is_not_is_told_of() -> None:
     with pytest.raises(ConfigError, match=r"known keys below `data`, got excludes. Did you mean data.exclude\?"):
         make_options(32, 1.0, excludes="x.csv")

@@ -37,6 +37,9 @@ class Pages:
                 raise DataError(f"Expected as many {name} as ids of pages, {len(self.ids)}, got {len(values)}.")
         if self.labels is not None and not (isinstance(self.labels, np.ndarray) and self.labels.dtype.kind in "iu"):
             raise DataError(f"Expected labels of pages in a NumPy array of integers, got {type(self.labels).__name__}.")
+        if self.labels is not None:  # a loss takes no other integers
+            object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
+        self._check_ids()
         if other := next((path for path in self.paths if not isinstance(path, Path)), None):
             raise DataError(f"Expected paths of pages to be of pathlib.Path, got {other!r}.")
 
