@@ -1,5 +1,6 @@
 """What a data set is: pages with labels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ class Pages:
         DataError: An attribute has another length than `ids`, or values of another kind.
 
     Attributes:
-        ids: What the user calls each page: its name in the CSV, or its path below the root.
+        ids: What the user calls each page: its name in the CSV, or its path below the root. No two have the same.
         paths: The file of each page.
         labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
         groups: Pages of one group never straddle a fold; None where the data names no groups.
@@ -42,6 +43,17 @@ class Pages:
         self._check_ids()
         if other := next((path for path in self.paths if not isinstance(path, Path)), None):
             raise DataError(f"Expected paths of pages to be of pathlib.Path, got {other!r}.")
+
+    def _check_ids(self) -> None:
+        """See that tables can tell pages apart."""
+        counts = Counter(map(repr, self.ids))
+        for name in self.ids:
+            if not isinstance(name, str) or not name or counts[repr(name)] > 1:
+                how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
+                raise DataError(
+                    f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
+                    "Say path.relative_to(root).as_posix()"
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
