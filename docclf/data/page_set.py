@@ -19,7 +19,7 @@ class Pages:
         DataError: An attribute has another length than `ids`, or values of another kind.
 
     Attributes:
-        ids: What the user calls each page: its name in the CSV, or its path below the root. No two have the same.
+        ids: What the user calls each page: its name in the CSV, or its path below the root.
         paths: The file of each page.
         labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
         groups: Pages of one group never straddle a fold; None where the data names no groups.
@@ -40,20 +40,8 @@ class Pages:
             raise DataError(f"Expected labels of pages in a NumPy array of integers, got {type(self.labels).__name__}.")
         if self.labels is not None:  # a loss takes no other integers
             object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
-        self._check_ids()
         if other := next((path for path in self.paths if not isinstance(path, Path)), None):
             raise DataError(f"Expected paths of pages to be of pathlib.Path, got {other!r}.")
-
-    def _check_ids(self) -> None:
-        """See that tables can tell pages apart."""
-        counts = Counter(map(repr, self.ids))
-        for name in self.ids:
-            if not isinstance(name, str) or not name or counts[repr(name)] > 1:
-                how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
-                raise DataError(
-                    f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
-                    "Say path.relative_to(root).as_posix()"
-                )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -129,4 +117,19 @@ def require_page_set(found: object) -> PageSet:
             f"Expected `data.reader` to return a docclf.data.pages.PageSet, got {type(found).__name__}. "
             "docs/extending.md has an example."
         )
+    for pages in (found.train, found.test):
+        if pages is not None:
+            _check_ids(pages.ids)
     return found
+
+
+def _check_ids(ids: Sequence[object]) -> None:
+    """See that tables can tell pages apart."""
+    counts = Counter(map(repr, ids))
+    for name in ids:
+        if not isinstance(name, str) or not name or counts[repr(name)] > 1:
+            how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
+            raise DataError(
+                f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
+                "Say path.relative_to(root).as_posix()"
+            )

@@ -27,11 +27,17 @@ def pages(**changed: Any) -> Pages:
         (lambda: pages(labels=[0, 1]), "Expected labels of pages in a NumPy array of integers, got list."),
         (lambda: pages(labels=np.array(["a", "b"])), "Expected labels of pages in a NumPy array of integers, got"),
         (lambda: pages(paths=["a.png", "b.png"]), "Expected paths of pages to be of pathlib.Path, got 'a.png'."),
-        (lambda: pages(ids=["b", "b"]), "Expected ids of pages to be texts that each page has alone, got 'b' 2 times."),
-        (lambda: pages(ids=["a", ""]), "Expected ids of pages to be texts that each page has alone, got ''. Say path."),
         (
-            lambda: pages(ids=["a", 1]),
-            "Expected ids of pages to be texts that each page has alone, got 1. Say path.rel",
+            lambda: PageSet(["x", "y"], ["x", "y"], pages(ids=["b", "b"])),
+            "Expected ids of pages to be texts that each page has alone, got 'b' 2 times.",
+        ),
+        (
+            lambda: PageSet(["x", "y"], ["x", "y"], pages(ids=["a", ""])),
+            "Expected ids of pages to be texts that each page has alone, got ''. Say path.",
+        ),
+        (
+            lambda: PageSet(["x", "y"], ["x", "y"], pages(ids=["a", 1])),
+            "Expected ids of pages to be texts that each page has alone, got 1. Say",
         ),
         (lambda: PageSet(["x", "y"], ["x", "y"], pages(labels=None)), "Expected training pages with labels"),
         (lambda: PageSet(["x", "y"], ["x"], pages()), "Expected training pages with labels, and a name for each"),
