@@ -19,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
+from docclf.cli.combinations import tell_unused
+from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
-from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps, tell_unused
+from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, InputError, MachineError
@@ -57,7 +59,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:
             tell_caller(Path(hydra_cfg.runtime.output_dir))
-            check_added(cfg, hydra_cfg.overrides.task)
+            folders = foreign_folders(hydra_cfg)
+            check_added(cfg, hydra_cfg.overrides.task, folders)
             tell_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:

@@ -189,6 +189,92 @@ def test_what_was_added_must_fit(
         check_added(cfg, ["+a=1"])
 
 
+WHOLE = """
+class Callback:
+    def __init__(self, patience=1): ...
+class Lion:
+    def __init__(self, params, lr, betas=(0.9, 0.99)): ...
+class Net:
+    def __init__(self, num_classes, width, channels=3): ...
+class Loss:
+    def __init__(self, gamma): ...
+    def __call__(self, logits, labels): ...
+def plateau(optimizer, *, total_steps, patience): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("callbacks.a", {"_target_": "whole.Callback", "patienc": 2}, r"Did you mean callbacks\.a\.patience\?"),
+        (
+            "callbacks.a",
+            {"_target_": "whole.Calback"},
+            r"`callbacks\.a\._target_` to name something that can be imported",
+        ),
+        ("optimizer", {"_target_": "whole.Lion", "lr": 1}, r"`optimizer\.params`, .*\+optimizer\._partial_=true"),
+        ("optimizer", {"_target_": "whole.Lion", "_partial_": True}, r"`optimizer\.lr`, .*\+optimizer\.lr=VALUE\.$"),
+        ("scheduler", {"_target_": "whole.plateau", "_partial_": True}, r"`scheduler\.patience`, which whole\.plateau"),
+        ("model.net", {"_target_": "whole.Net"}, r"`model\.net\.width`, which whole\.Net needs, got no value"),
+        ("model.loss", {"_target_": "whole.Loss"}, r"`model\.loss\.gamma`, which whole\.Loss needs, got no value"),
+    ],
+)
+def test_a_part_is_looked_at_before_the_first_training(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: Any, said: str
+) -> None:
+    (tmp_path / "whole.py").write_text(WHOLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DOCCLF_ALLOW", "whole.*")
+    OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+    with pytest.raises(ConfigError, match=said):
+        check_added(cfg, [])
+    OmegaConf.update(cfg, "hydra.sweeper.baseline", False, force_add=True)
+    if "needs" in said or value.get("_partial_"):
+        check_added(cfg, [])  # the search may draw what is missing
+
+
+def test_parts_that_have_all_that_they_need_are_not_refused(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole.py").write_text(WHOLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DOCCLF_ALLOW", "whole.*")
+    cfg.callbacks = {"a": {"_target_": "whole.Callback", "patience": 2}, "b": None}
+    cfg.optimizer = {"_target_": "whole.Lion", "_partial_": True, "lr": 1}
+    cfg.scheduler = {"_target_": "whole.plateau", "_partial_": True, "patience": 1}
+    OmegaConf.update(cfg, "model.net", {"_target_": "whole.Net", "width": 2}, force_add=True)
+    OmegaConf.update(cfg, "model.loss", {"_target_": "whole.Loss", "_partial_": True}, force_add=True)
+    check_added(cfg, [])
+    cfg.model.loss = {"_target_": "whole.Loss", "_args_": [1.0]}
+    check_added(cfg, [])
+
+
+@pytest.mark.parametrize("mode", [(), *slowly((("-m", "hparams_search=head"),))])
+def test_what_a_folder_of_configs_adds_must_fit_without_a_plus_too(
+    pages_root: Path, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\nrefti: all\noptimizer: {learning_rate: 1e-3}\n")
+    own = ("--config-dir", "conf", "experiment=mine", "data=csv", f"data.root={pages_root}", "model.name=pixels")
+    done = command(tmp_path, "docclf.train", *mode, *own)
+    assert done.returncode == 1 and "reads no key `refti`. Did you mean `refit`?" in done.stdout
+    assert "Expected arguments of torch.optim.AdamW below `optimizer`, got learning_rate." in done.stdout
+
+
+def test_keys_at_the_top_that_nothing_reads_are_told_of_where_another_one_was_meant(
+    cfg: DictConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    OmegaConf.set_struct(cfg, False)
+    cfg.width, cfg.optimiser = 3, {"lr": 1}
+    check_added(cfg, [])
+    assert not caplog.messages, "there are no configs besides docclf's own"
+    check_added(cfg, [], [Path("conf")])
+    assert [text.partition(" If")[0] for text in caplog.messages] == [
+        "docclf reads no key `optimiser`. Did you mean `optimizer`?"
+    ]
+
+
 def test_a_key_of_the_data_that_there_is_not_is_told_of() -> None:
     with pytest.raises(ConfigError, match=r"known keys below `data`, got excludes. Did you mean data.exclude\?"):
         make_options(32, 1.0, excludes="x.csv")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.cli.combinations import check_combinations
+from docclf.cli.combinations import check_combinations, tell_unread
+from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
 from docclf.cli.leaves import check_leaves
 from docclf.cli.members import tell_seed
@@ -33,14 +34,6 @@ log = logging.getLogger(__name__)
 
 _FEW_STEPS = 20  # of a training's optimizer
 _SUBDIR = "${hydra.job.num}"
-
-# What changes nothing where a head alone is fitted, and what does below these.
-OF_NETS = (
-    *("optimizer", "scheduler", "trainer", "callbacks", "data.batch_size", "data.balance", "validation.epochs"),
-    *("validation.max_batch_size", "validation.prune_after", "model.drop_rate", "model.label_smoothing"),
-    *("model.layer_decay", "model.batch_norm", "model.ema", "model.loss", "model.net"),
-)
-_OF_HEADS = ("trainer", "trainer.accelerator", "trainer.precision")
 
 
 def require_root(cfg: DictConfig) -> None:
@@ -98,14 +91,19 @@ def check_drawn(cfg: DictConfig) -> None:
     require_one_device(cfg)
 
 
-def check_added(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """See that what overrides added, or `--allow` names, fits; what conf/ has is known to.
+def check_added(cfg: DictConfig, overrides: Sequence[str], folders: Sequence[Path] = ()) -> None:
+    """See that what overrides or folders of configs added, or `--allow` names, fits; what conf/ has is known to.
+
+    Args:
+        folders: Those that the config was composed out of besides conf/.
 
     Raises:
         ConfigError: See `docclf.safety.targets.check_parts`.
     """
-    if allowed() or any(text.startswith("+") for text in overrides):
-        check_parts(cfg)
+    if allowed() or folders or any(text.startswith("+") for text in overrides):
+        tell_unread(cfg)
+        # The config of a search without a baseline lacks what is drawn.
+        check_parts(cfg, whole=OmegaConf.select(cfg, "hydra.sweeper.baseline", default=True))
 
 
 def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, Any]:
@@ -125,7 +123,8 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     check_job(cfg)
     check_config(cfg)
     require_one_device(cfg)
-    check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()))
+    folders = foreign_folders(cfg.hydra) if "hydra" in cfg else []
+    check_added(cfg, OmegaConf.select(cfg, "hydra.overrides.task", default=()), folders)
     if finalist is not None and finalist.validation.seed == cfg.validation.seed:
         raise ConfigError(
             f"Expected `finalists.seed` to differ from `validation.seed`, got {cfg.validation.seed} twice: on the "
@@ -227,17 +226,3 @@ def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
             f"{count_of(epochs, 'epoch')}. "
             "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
         )
-
-
-def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Say which overrides of a run alone change nothing, since no net is trained."""
-    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
-        return
-    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    unused = [
-        key
-        for key in keys
-        if key not in _OF_HEADS and any(key == name or key.startswith(f"{name}.") for name in OF_NETS)
-    ]
-    if unused:
-        log.warning(f"{', '.join(unused)}: no effect with model.tune=head. To fine-tune, say model.tune=last or all.")

@@ -1,5 +1,6 @@
 """What a data set is: pages with labels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Pages:
                 raise DataError(f"Expected as many {name} as ids of pages, {len(self.ids)}, got {len(values)}.")
         if self.labels is not None and not (isinstance(self.labels, np.ndarray) and self.labels.dtype.kind in "iu"):
             raise DataError(f"Expected labels of pages in a NumPy array of integers, got {type(self.labels).__name__}.")
+        if self.labels is not None:  # a loss takes no other integers
+            object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
         if other := next((path for path in self.paths if not isinstance(path, Path)), None):
             raise DataError(f"Expected paths of pages to be of pathlib.Path, got {other!r}.")
 
@@ -133,4 +136,19 @@ def require_page_set(found: object) -> PageSet:
             f"Expected `data.reader` to return a docclf.data.pages.PageSet, got {type(found).__name__}. "
             "docs/extending.md has an example."
         )
+    for pages in (found.train, found.test):
+        if pages is not None:
+            _check_ids(pages.ids)
     return found
+
+
+def _check_ids(ids: Sequence[object]) -> None:
+    """See that tables can tell pages apart."""
+    counts = Counter(map(repr, ids))
+    for name in ids:
+        if not isinstance(name, str) or not name or counts[repr(name)] > 1:
+            how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
+            raise DataError(
+                f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
+                "Say path.relative_to(root).as_posix()"
+            )

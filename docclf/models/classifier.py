@@ -59,7 +59,7 @@ class PageClassifier(pl.LightningModule):
         net: Makes a net that takes the place of the backbone, see `docclf.models.backbone.make_own_net`; its weights
             count as trained where `pretrained` is True.
         loss: Mean loss of logits of shape (n, num_classes) and class indices of shape (n,), or, with mixup or cutmix,
-            probabilities of shape (n, num_classes); None for cross-entropy.
+            probabilities of shape (n, num_classes); None for cross-entropy. Parameters of a module are trained.
         optimizer: Makes the optimizer from parameter groups.
         scheduler: Makes the learning-rate schedule from optimizer and `total_steps`.
 
@@ -150,8 +150,15 @@ class PageClassifier(pl.LightningModule):
             raise ConfigError(f"Expected the net to return logits of shape {shapes}. Change its last layer.")
         return logits if given.itemsize > 2 else logits.float()
 
+    def trained_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters for the optimizer: those of the net, and of a loss that learns too."""
+        groups = [*parameter_groups(self.net, self.layer_decay)]
+        if isinstance(self.loss, torch.nn.Module):  # of a temperature, margins or centres
+            groups += parameter_groups(self.loss, 1.0)
+        return groups
+
     def configure_optimizers(self) -> Any:
-        optimizer = self._make_optimizer(list(parameter_groups(self.net, self.layer_decay)))
+        optimizer = self._make_optimizer(self.trained_groups())
         scale_rates(optimizer)
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._make_scheduler(optimizer, total_steps=total_steps)

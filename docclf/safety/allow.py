@@ -148,16 +148,35 @@ def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def _require_whole(value: Any, key: str, given: Mapping[str, Any]) -> None:
-    if not isinstance(value, Mapping) or "_target_" not in value or value.get("_partial_") or value.get("_args_"):
+def require_whole(
+    value: Any, key: str, given: Mapping[str, Collection[str]], called: Mapping[str, Collection[str]]
+) -> None:
+    """See that what a plain value of a config names has all arguments that it needs.
+
+    Args:
+        key: Where it stands in the config.
+        given: Names of the arguments that docclf adds, by key.
+        called: Those that it calls a part of `_partial_` with, besides the first one; others are not looked at.
+
+    Raises:
+        ConfigError: It lacks one.
+    """
+    if not isinstance(value, Mapping):
         return
+    if value.get("_recursive_", True):
+        for name, child in value.items():
+            require_whole(child, f"{key}.{name}", given, called)
+    is_partial = value.get("_partial_", False)
+    if "_target_" not in value or value.get("_args_") or (is_partial and key not in called):
+        return
+    known = _parameters(value["_target_"], key)
+    there = {*value, *called[key], next(iter(known), "")} if is_partial else {*value, *given.get(key, ())}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    for name, parameter in _parameters(value["_target_"], key).items():
-        if parameter.default is parameter.empty and parameter.kind in kinds and name not in (*value, *given):
-            raise ConfigError(
-                f"Expected `{key}.{name}`, which {value['_target_']} needs, got no value. "
-                f"Say +{key}.{name}=VALUE, or +{key}._partial_=true where docclf gives it."
-            )
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and parameter.kind in kinds and name not in there:
+            more = "" if is_partial else f", or +{key}._partial_=true where docclf gives it"
+            needs = f"`{key}.{name}`, which {value['_target_']} needs"
+            raise ConfigError(f"Expected {needs}, got no value. Say +{key}.{name}=VALUE{more}.")
 
 
 def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
@@ -183,7 +202,7 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         require_allowed(target, here, f"{where}._target_")
         names.add(target)
     check_calls(plain, key)
-    _require_whole(plain, key, given)
+    require_whole(plain, key, {key: given}, {})
     names.update(allowed())  # where a function returns what is callable, Hydra looks at the name of its class, too
     try:
         return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)

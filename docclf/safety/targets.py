@@ -43,6 +43,14 @@ FORMER = {
     "docclf.training.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.trainer.make_trainer": "docclf.training.trainer.make_trainer",
 }
+# Arguments that docclf adds where it makes a part, and where it calls one of `_partial_`.
+_OF_NETS = ("num_classes", "image_size", "channels")
+_ADDED = {
+    "data": ("augment", "validation_augment", "is_robust", "n_folds"),
+    "model": (*_OF_NETS, "class_weights", "optimizer", "scheduler"),
+    "model.net": _OF_NETS,
+}
+_CALLED_WITH = {"optimizer": ("params",), "scheduler": ("optimizer", "total_steps")}
 _LOGGERS = (
     "docclf.loggers.csv_files.CsvLogger",
     "docclf.loggers.tensorboard_events.TensorBoardRunLogger",
@@ -110,17 +118,23 @@ def check_targets(cfg: DictConfig) -> None:
         allow.require_allowed(FORMER.get(str(name), name), _listed(key), f"{key}._target_")
 
 
-def check_parts(cfg: DictConfig) -> None:
+def check_parts(cfg: DictConfig, *, whole: bool = True) -> None:
     """See that what a config names is there and takes its arguments. Imports it, and torch with most of it.
+
+    Args:
+        whole: See that it has all that it needs, too; not of a config that lacks what a search will draw.
 
     Raises:
         ConfigError: It is not, or does not; or it may not be called, and nothing was imported.
     """
     check_targets(cfg)
-    for key in SLOTS:
+    for key in (*SLOTS, "callbacks"):
         node = OmegaConf.select(cfg, key)
         if OmegaConf.is_dict(node) and "." not in key:
-            allow.check_calls(_today(OmegaConf.to_container(node, resolve=True)), key)
+            plain = _today(OmegaConf.to_container(node, resolve=True))
+            allow.check_calls(plain, key)
+            if whole:
+                allow.require_whole(plain, key, _ADDED, _CALLED_WITH)
 
 
 def build(node: Any, key: str, **given: Any) -> Any:

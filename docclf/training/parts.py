@@ -203,12 +203,15 @@ def _trainer_builder(cfg: DictConfig) -> Callable[..., Any]:
 
 def _make_model(cfg: DictConfig, data: PageDataModule) -> Any:
     weights = None if data.balance == "sampler" else _class_weights(cfg, data)  # classes that are drawn alike weigh so
+    optimizer = cfg.optimizer
+    if cfg.trainer.get("gradient_clip_val") and optimizer.get("fused"):  # Lightning clips none of a fused one's
+        optimizer = OmegaConf.merge(optimizer, {"fused": False})
     return build_model(
         cfg.model,
         num_classes=len(data.pages.class_names),
         image_size=data.image_size,
         channels=cfg.data.channels,
         class_weights=None if weights is None else weights.tolist(),
-        optimizer=build(cfg.optimizer, "optimizer"),
+        optimizer=build(optimizer, "optimizer"),
         scheduler=build(cfg.scheduler, "scheduler"),
     )

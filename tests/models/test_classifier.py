@@ -159,6 +159,12 @@ def test_an_unknown_tag_of_weights_is_refused_with_those_there_are() -> None:
         build("resnet18.imagenet_best")
 
 
+def test_parameters_of_a_loss_of_ones_own_are_trained() -> None:
+    loss = torch.nn.PReLU()
+    groups = build(loss=loss).trained_groups()
+    assert any(parameter is loss.weight for group in groups for parameter in group["params"])
+
+
 def test_a_net_with_another_number_of_outputs_is_told_of() -> None:
     def make(**_: Any) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(7))

@@ -55,11 +55,17 @@ class OddError(Exception):
         (Fraction(3, 2), 1.5),
         (True, 1.0),
         ((1.5,), 1.5),
+        (np.array([1.5]), 1.5),
         ({"value": 1.5}, 1.5),
     ],
 )
 def test_what_is_a_number_is_the_value(value: Any, expected: float) -> None:
     assert outcome_of(job(value), TRIAL, ["value"]).values == (expected,)
+
+
+@pytest.mark.parametrize("value", [np.array([0.5, 3]), np.array([0.5, 3], np.float32), (0.5, np.float32(3)), [0.5, 3]])
+def test_what_holds_as_many_numbers_as_there_are_objectives_is_the_values(value: Any) -> None:
+    assert outcome_of(job(value), TRIAL, ["score", "seconds"]).values == (0.5, 3.0)
 
 
 NO_NUMBERS: dict[str, Any] = {

@@ -159,6 +159,15 @@ def test_a_net_of_any_precision_is_trained_and_gives_32_bit_numbers(
     assert np.allclose(np.sum(rows, axis=1), 1, atol=1e-4)
 
 
+def test_gradients_are_clipped_in_mixed_precision_too(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.precision, cfg.validation.run_folds = "bf16-mixed", 1
+    assert cfg.optimizer.fused
+    for name, bound in (("free", None), ("clipped", 0.01)):
+        cfg.trainer.gradient_clip_val = bound
+        assert train(cfg, tmp_path / name) is not None
+    assert oof_of(tmp_path / "free") != oof_of(tmp_path / "clipped")
+
+
 def test_a_single_split_scores_its_own_pages_alone(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.validation.folds, cfg.validation.run_folds = 4, 1
     score = train(cfg, tmp_path)

@@ -86,7 +86,10 @@ def _values(returned: Any, objectives: Sequence[str]) -> tuple[float, ...]:
     elif isinstance(returned, Sequence) and not isinstance(returned, str):
         values = list(returned)
     else:
-        values = [returned]
+        plain = (
+            returned.tolist() if callable(getattr(returned, "tolist", None)) else returned
+        )  # of NumPy, torch, pandas
+        values = plain if isinstance(plain, list) else [returned]
     try:
         numbers = tuple(float(value) for value in values)
     except Exception:  # of the value's own code, too
