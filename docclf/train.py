@@ -102,18 +102,20 @@ def _away(error: Exception, cfg: DictConfig) -> MachineError | None:
 
 
 def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
-    """Train and score one configuration fold by fold, and refit it if asked to.
+    """Score one configuration on its folds, and keep its model where `refit` asks for it.
 
     Args:
         cfg: The whole config, see conf/train.yaml.
         folder: Where the results go.
 
     Returns:
-        `search.objective`: by default the mean macro-F1 over the folds; None if the trial was pruned,
-        or where this job helps the one that has the trial.
+        `search.objective`, a tuple for several: by default the mean macro-F1 over the folds. None where the trial was
+        pruned, paused or out of time, in a job that helps another trial, and in every process but the first of
+        `trainer.devices`.
 
     Raises:
         ConfigError, DataError: The config or the pages are wrong.
+        MachineError: The pages or folds are no longer those that the search began with.
         NonFiniteLossError: The loss became NaN or infinite.
     """
     check_config(cfg)

@@ -30,7 +30,7 @@ def split_pages(
     rare: str = "raise",
     emptied: Sequence[int] = (),
 ) -> NDArray[np.int64]:
-    """The fold of each page: as a file says, or else by `assign_folds`.
+    """The fold of each page, shape (n,), as a file says or else by `assign_folds`; -1 for training only (`rare=train`).
 
     Args:
         pages: With labels.

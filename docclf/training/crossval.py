@@ -33,8 +33,9 @@ class CrossValidation:
     """Result of all folds of a configuration.
 
     Attributes:
-        folds: One entry for each fold that was begun; the last one of a pruned configuration is not finished.
-        assignment: Fold of each training page, int64 of shape (n,).
+        folds: One entry for each finished fold, and one for the fold in which the configuration was pruned.
+        assignment: Fold of each training page, int64 of shape (n,); -1 for pages in training only, with
+            `data.rare_classes=train`.
         labels: Class of each training page, int64 of shape (n,).
         probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
         n_parameters: Of the model.

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from docclf.data.cache.contents import n_cpus
 from docclf.data.cache.stopwatch import Stopwatch
@@ -55,7 +57,7 @@ class _Record:
 
 
 def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> float | tuple[float, ...] | None:
-    """Train and score a configuration fold by fold, and refit it if asked to.
+    """Measure the floors, train the folds, keep what is worth it, and write `result.yaml` whatever happens.
 
     Args:
         watch: Begun with the run.
@@ -69,7 +71,12 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
     record, trial, cache = _describe(parts), parts.trial, parts.heads.cache
     cache.is_wanted = lambda: trial.number == 0 or not trial.out_of_time()  # the first one ends in any case
     try:
-        done = _cross_validate(parts, logger, record)
+        assignment = _measure_floors(parts, record)
+        if parts.tune == "head":
+            done = cross_validate_heads(parts.heads, parts.trainer.validation, assignment, trial)
+        else:
+            done = cross_validate(parts.trainer, trial, logger.fold, is_shared=trial.may_be_helped)
+        _record_folds(parts, done, record)
         cache.is_wanted = lambda: True  # what is computed is not to be lost
         if done.stopped is not None:
             record.add({"state": _leave(parts, done.stopped)})
@@ -122,24 +129,23 @@ def _describe(parts: TrainingParts) -> _Record:
     return record
 
 
-def _cross_validate(parts: TrainingParts, logger: RunLoggers, record: _Record) -> CrossValidation:
-    """Measure the floors, train the folds, and record what came out."""
-    trial, heads, validation = parts.trial, parts.heads, parts.trainer.validation
-    assignment = parts.trainer.assign()
-    floors = measure_floors(parts.data, assignment, validation.n_runs, heads.cache)
+def _measure_floors(parts: TrainingParts, record: _Record) -> NDArray[np.int64]:
+    """Record the floors, and in a search how test pages differ; the fold of each training page, shape (n,)."""
+    trial, assignment = parts.trial, parts.trainer.assign()
+    floors = measure_floors(parts.data, assignment, parts.trainer.validation.n_runs, parts.heads.cache)
     record.add({FLOORS: floors}, {FLOORS: {name: floor["mean"] for name, floor in floors.items()}})
     if trial.number is not None and not trial.is_finalist:
         _compare_test_pages(parts)
-    if parts.tune == "head":
-        done = cross_validate_heads(heads, validation, assignment, trial)
-    else:
-        done = cross_validate(parts.trainer, trial, logger.fold, is_shared=trial.may_be_helped)
+    return assignment
+
+
+def _record_folds(parts: TrainingParts, done: CrossValidation, record: _Record) -> None:
+    """Record the folds' scores."""
     folds = {"folds": done.scores, **parts.halved}
     clean = {"folds_clean": done.clean_scores} if done.clean_scores else {}
     record.add({**folds, "mean": done.mean, "spread": done.spread, **clean}, folds)
     if done.kept_scores:
         record.add({"kept": done.kept, "kept_scores": done.kept_scores}, {"kept": done.kept})
-    return done
 
 
 def _leave(parts: TrainingParts, stopped: Stop) -> str:

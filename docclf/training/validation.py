@@ -67,7 +67,7 @@ class Validation:
         return self.n_runs * (self.epochs if self.report == "epoch" else 1)
 
     def assign(self, data: DataSet, rare_classes: str = "raise") -> NDArray[np.int64]:
-        """Fold of each training page, shape (n,).
+        """Fold of each training page, shape (n,); -1 for pages in training only (`rare_classes=train`).
 
         Args:
             rare_classes: What becomes of classes with fewer pages than folds, see `docclf.data.folds.assign_folds`.

@@ -106,25 +106,9 @@ class FoldTrainer:
             **options: Further arguments of the trainer.
         """
         data = self.data
-
-        def fit() -> PageClassifier:
-            pl.seed_everything(self.validation.seed, workers=True, verbose=False)
-            model = self.build_model().to(memory_format=torch.channels_last)
-            if start is not None:
-                model.start(start)
-            trainer = self.build_trainer(
-                max_epochs=epochs,
-                accumulate_grad_batches=data.accumulate,
-                callbacks=[] if watch is None else [watch],
-                plugins=[StateIO()],
-                **options,
-            )
-            trainer.fit(model, datamodule=data, ckpt_path=None if watch is None else watch.last_epoch)
-            return model
-
         while True:
             try:
-                return fit()
+                return self._fit_once(epochs, watch, start, options)
             except torch.OutOfMemoryError as error:
                 if data.world_size > 1 or not data.halve_batch():  # of several processes, the others would not know
                     raise
@@ -133,3 +117,20 @@ class FoldTrainer:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+    def _fit_once(
+        self, epochs: int, watch: FoldRecorder | None, start: Head | None, options: dict[str, Any]
+    ) -> PageClassifier:
+        pl.seed_everything(self.validation.seed, workers=True, verbose=False)
+        model = self.build_model().to(memory_format=torch.channels_last)
+        if start is not None:
+            model.start(start)
+        trainer = self.build_trainer(
+            max_epochs=epochs,
+            accumulate_grad_batches=self.data.accumulate,
+            callbacks=[] if watch is None else [watch],
+            plugins=[StateIO()],
+            **options,
+        )
+        trainer.fit(model, datamodule=self.data, ckpt_path=None if watch is None else watch.last_epoch)
+        return model
