@@ -20,7 +20,7 @@ from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import TypedCommand, format_seconds
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
+from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
 
@@ -187,17 +187,19 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
 def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
     """The best trials of a merged study and whose they are; empty of any other.
 
-    Those come first that were re-evaluated, where that decides; those that cannot be compared are left out.
+    Those come first that were re-evaluated, where that decides; those that cannot be compared, or
+    share another's result, are left out.
     """
     origins = origins_of(subject)
     if not origins or len(subject.directions) > 1:
         return []
     own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
     again = {source_number(t): t.value for t in own}
+    scored = [t for t in subject.complete if DUPLICATE_OF not in t.user_attrs]
     decides = again if subject.verdict is not None else {}
     values = {t.number: decides.get(t.number, t.value) or 0.0 for t in subject.complete}
     scores = {number: (number not in decides, loss(value, subject.directions[0])) for number, value in values.items()}
-    best = sorted(filter(may_win, subject.complete), key=lambda t: scores[t.number])[:_TEAM]
+    best = sorted(filter(may_win, scored), key=lambda t: scores[t.number])[:_TEAM]
     return [
         {
             "number": t.number,

@@ -19,7 +19,7 @@ from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
-from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, read_record
+from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, NOT_COMPARABLE, read_record
 from docclf.sweeper.study.trials import baseline_of, best_trial, folder_number
 
 # State of a trial to what the report calls it.
@@ -63,6 +63,11 @@ class Subject:
     def complete(self) -> list[FrozenTrial]:
         """The trials that came to their end."""
         return [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+
+    @cached_property
+    def comparable(self) -> list[FrozenTrial]:
+        """The trials whose scores can be compared: all but some of a merged study."""
+        return [trial for trial in self.trials if NOT_COMPARABLE not in trial.user_attrs]
 
     @cached_property
     def baseline(self) -> FrozenTrial | None:

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
 from slowly import slowly
 
@@ -346,3 +346,16 @@ def test_five_thousand_trials_with_their_folders_take_20_seconds_and_10_megabyte
     assert time.process_time() - start < 20
     assert path.stat().st_size < 10e6
     assert (folder / "4999" / "index.html").is_file()
+
+
+def test_scores_that_cannot_be_compared_are_in_the_table_and_in_no_picture(tmp_path: Path) -> None:
+    """Of a merged study, some may be of other data."""
+    marked = {"not_comparable": True}
+    alike = [*(trial(i) for i in range(9)), trial(9, TrialState.PRUNED)]
+    study = new_study([*alike, trial(10, user_attrs=marked), trial(11, TrialState.PRUNED, user_attrs=marked)])
+    text = written(study, tmp_path)
+    assert [row[0] for row in data(text, "rows")["rows"] if row[-1] == "not comparable"] == [10, 11]
+    points = [trace for trace in figures(text)["history-0"]["data"] if trace["mode"] == "markers"]
+    assert {x for trace in points for x in trace["x"]} == {*range(10)}
+    assert "By fANOVA from 9 finished trials." in text and "9 finished trials as lines" in text
+    assert "value of 10 trials against" in text and "after each step of 10 trials" in text
