@@ -126,7 +126,7 @@ def steps_up(
         check = TypedCommand(command.cwd, ["-m", "docclf.data", *data]).go_on
         steps["it learns less than a thumbnail shows: check the pages"] = check
     if best.user_attrs.get(TUNE) != "head":
-        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head")
+        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head", "model.tune=head")
         steps["search the head on frozen features, which takes minutes"] = head
     size = (read_record(study.user_attrs.get("config")) or {}).get("data.image_size", "")
     if str(size).isdecimal():
