@@ -50,3 +50,11 @@ def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() 
         assert values["study_name"] == name
         assert values["model.tune"] == ("head" if text is head else "last")
     assert command.go_on.endswith("study_name=x search.timeout=40") and "20s" not in command.go_on
+
+
+def test_a_small_objective_is_told_with_its_digits(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    for value, role in ((4.5e-4, {"role": "baseline"}), (3e-4, {})):
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs=role))
+    text = summary(study, tmp_path, ["loss"], None, None)
+    assert "best loss 0.0003, trial 1\n-0.00015 loss over the baseline, trial 0: 0.00045" in text
