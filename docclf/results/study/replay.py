@@ -17,6 +17,7 @@ _ABOUT_TRAINING = re.compile(
     r"(data|model|augment|optimizer|scheduler|validation|trainer|search|finalists|results)([./].*)?"
     r"|hparams_search|experiment|callbacks|logger|study_name|seed|report|keep_checkpoints"
     r"|hydra[./]sweeper[./](params|conditional|climb|ladder|sampler|pruner|baseline|max_failure_rate)([./].*)?"
+    r"|hydra[.]sweeper[.]finalists[.]references"  # alone, as with =null: what these are in a mapping may act
 )
 # Of these, what is called, and where files come from or go.
 _ACTS = re.compile(
