@@ -9,6 +9,7 @@ help: ## list the targets
 
 search: .venv/ready ## find the best hyper-parameters on the embedded pages
 	$(BIN)/python -m docclf.train -m hparams_search=optuna
+	@echo "Type these commands after: . .venv/bin/activate"
 
 test: .venv/dev ## the tests, offline, a few minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"

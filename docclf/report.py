@@ -125,22 +125,25 @@ def _objectives(config: DictConfig) -> list[str] | None:
 
 
 def _command(study: optuna.Study, folder: Path, config: DictConfig) -> TypedCommand | None:
-    """The command of a search of docclf, to be typed here; None where it is another application's.
+    """The command of a search of docclf, to be typed here; None of another application, or where it would not be whole.
 
     Python starts what lies in the folder where it is typed, so that is never one that the search's folder names.
     """
     from omegaconf import OmegaConf
 
-    from docclf.results.study.replay import from_elsewhere, given_overrides, replayable
+    from docclf.results.study.replay import from_elsewhere, retyped
     from docclf.results.study.summary import larger_limits
     from docclf.sweeper.screen.progress import TypedCommand
     from docclf.sweeper.space.grammar import encode, to_text
 
     if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
         return None
-    given, more = replayable(given_overrides(config, "task")), larger_limits(study, config)
-    if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
+    if (given := retyped(config)) is None:
+        return None
+    more, cwd = larger_limits(study, config), Path(str(config.hydra.runtime.cwd))
+    if cwd != Path.cwd():
         given = from_elsewhere(given, cwd)
+    if folder.absolute() != Path.cwd() / "multirun" / study.study_name:
         more = [f"hydra.sweep.dir={to_text(encode(str(folder.absolute())))}", *more]
     return TypedCommand(str(Path.cwd()), ["-m", "docclf.train", "-m", *given], more)
 

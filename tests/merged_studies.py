@@ -106,7 +106,11 @@ def load(folder: Path, name: str = "") -> optuna.Study:
 
 
 def board(folder: Path) -> list[dict[str, str]]:
-    with (folder / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+    return read_table(folder / "leaderboard.csv")
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -102,6 +102,9 @@ class ReviewServer(ThreadingHTTPServer):
         return content.getvalue()
 
 
+_ELSEWHERE = "This page is for the machine that it runs on; through a tunnel, use the same port on both sides."
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: ReviewServer
     timeout = 30  # seconds that a browser may be silent in a request
@@ -117,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         hosts = [f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")]
         origin = self.headers.get("Origin")
         if self.headers.get("Host") not in hosts or origin not in (None, *(f"http://{host}" for host in hosts)):
-            self._refuse(HTTPStatus.FORBIDDEN, "This page is for the machine that it runs on.")
+            self._refuse(HTTPStatus.FORBIDDEN, _ELSEWHERE)
             return
         token, *self.parts = self.path.partition("?")[0].removeprefix("/").split("/")
         act = routes.get(self.parts[0] if self.parts else "?")

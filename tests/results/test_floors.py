@@ -128,7 +128,7 @@ def test_below_the_features_floor_its_run_is_exported_and_the_first_line_says_so
     assert "  frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)" in said
     assert "  # train the features floor; scored on test pages that have labels" in said
     train = "python -m docclf.train -m data=csv search.n_trials=3"
-    assert any(line.endswith(f"{train} study_name=s-head hparams_search=head") for line in said)
+    assert any(line.endswith(f"{train} study_name=s-head hparams_search=head model.tune=head") for line in said)
     assert any(line.endswith(f"{train} study_name=s-160 data.image_size=160") for line in said)
     verdict = search.verdict
     assert (verdict["below_floor"], verdict["exported"], verdict["trial"]) == (True, "features", 2)

@@ -39,7 +39,7 @@ def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() 
     study.set_user_attr("config", '{"data.image_size": 64}')
     study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"tune": "last"}))
     limits = ["search.n_trials=null", "search.timeout=20s"]
-    arguments = ["-m", "docclf.train", "-m", "data.root=a b", *limits, "study_name=x"]
+    arguments = ["-m", "docclf.train", "-m", "data.root=a b", "model.tune=last", *limits, "study_name=x"]
     command = TypedCommand("/실험 (b)", arguments, ["search.timeout=40"])
     check, head, larger = steps_up(study, study.trials[0], {"pixels": {"mean": 0.9}}, command).values()
     assert check == "cd '/실험 (b)' && python -m docclf.data 'data.root=a b'"
@@ -48,4 +48,13 @@ def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() 
         assert [t for t in typed if t.startswith("search.")] == ["search.n_trials=null", "search.timeout=20s"]
         values = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(typed[4:])}
         assert values["study_name"] == name
+        assert values["model.tune"] == ("head" if text is head else "last")
     assert command.go_on.endswith("study_name=x search.timeout=40") and "20s" not in command.go_on
+
+
+def test_a_small_objective_is_told_with_its_digits(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    for value, role in ((4.5e-4, {"role": "baseline"}), (3e-4, {})):
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs=role))
+    text = summary(study, tmp_path, ["loss"], None, None)
+    assert "best loss 0.0003, trial 1\n-0.00015 loss over the baseline, trial 0: 0.00045" in text

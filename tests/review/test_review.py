@@ -152,6 +152,9 @@ def test_the_page_answers_who_knows_its_address_alone(review: Start, place: Path
     for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Origin": "http://evil.example"}):
         assert ask(address, path, **headers)[0] == 403
         assert ask(address, f"{path}decide", "POST", **headers)[0] == 403
+    connection = HTTPConnection("127.0.0.1", urlsplit(address).port or 0)
+    connection.request("GET", path, headers={"Host": "localhost:1"})
+    assert b"through a tunnel, use the same port on both sides" in connection.getresponse().read()
     assert ask(address, "/decide", "POST")[0] == 404
     assert ask(address, f"{path}decide", "POST", **{"Content-Type": "text/plain"})[0] == 400
     assert not (place / "run" / "corrections.csv").exists()

@@ -346,10 +346,12 @@ def test_paths_of_a_search_elsewhere_are_whole_in_a_command_that_is_typed_here(t
      "trainer={default_root_dir: /x}", "data={cache_dir: /x}", "hydra={sweeper: {storage: x}}", "output=/x",
      "hydra.sweeper.memory=/x", "hydra.sweeper={memory: /x}", "teacher=/x", "search@hydra.run={dir: /x}", "seed=1\nx=2",
      " seed=1", "\tseed=1", "study_name=${oc.env:HOME}", "logger.wandb.entity=x", "callbacks.x.dirpath=/x", "-m",
-     "augment=[{_target_: x}]", "search={warm_start_from: x}", "~hydra.job", "seed=\u202e1", "seed=("],
+     "augment=[{_target_: x}]", "hydra.sweeper.finalists.references={x: {hydra.run.dir: /x}}",
+     "search={warm_start_from: x}", "~hydra.job", "seed=\u202e1", "seed=("],
 )  # fmt: skip
 def test_a_command_that_is_printed_has_nothing_of_a_folder_that_acts(override: str) -> None:
     kept = ["optimizer.lr=1", "hydra/sweeper/pruner=none", "hydra.sweeper.params.x=1", "hparams_search=optuna"]
     kept += ["model.drop_rate=interval(0,0.5)", "logger=[csv,wandb]", "data.root='실험 (1)/pages'", "~model.loss"]
+    kept += ["hydra.sweeper.finalists.references=null"]
     kept += ["+experiment=mine", "trainer={precision: 32-true}", "search.constraints={train_seconds: 60}"]
     assert replayable([override, *kept]) == kept

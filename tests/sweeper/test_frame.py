@@ -140,3 +140,11 @@ def test_colours_are_those_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("NO_COLOR", "1")
     without = "".join(line.text for line in render(compose(VIEW, 80, 24), "utf-8"))
     assert "\x1b[32m" in with_colours and "32m" not in without
+
+
+def test_a_small_score_has_digits() -> None:
+    running = [Running("trial 3", "fold 1/3", 0.00041, 1.0, "")]
+    scores = [("COMPLETE", 0.0003), ("COMPLETE", 0.0005)]
+    view = ScreenState("s", 5, 2, running=running, scores=scores, best=[("loss", 0.0003, "trial 1")])
+    text = "\n".join(shown(view))
+    assert "fold 1/3  0.00041" in text and "loss 0.0003  trial 1" in text and "0.0003 – 0.0005" in text

@@ -14,7 +14,7 @@ from docclf.results.report.figures.figure import brief, cut
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.team.entries import MERGED_FROM
 from docclf.safety.untrusted import one_line
-from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, REFERENCE, RETRY_OF, ROLE
+from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, NOT_COMPARABLE, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.study.finals import source_number
 
 ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
@@ -99,6 +99,7 @@ def _folds(trial: FrozenTrial) -> list[float]:
 def _remark(trial: FrozenTrial) -> str:
     facts = trial.user_attrs
     parts = [str(facts[ROLE])] if facts.get(ROLE) else []
+    parts += ["not comparable"] if NOT_COMPARABLE in facts else []
     parts += [f"as trial {facts[DUPLICATE_OF]}"] if DUPLICATE_OF in facts else []
     parts += [f"trial {facts[RETRY_OF]} again"] if RETRY_OF in facts else []
     parts += [str(facts[CAUSE]).splitlines()[0][:300]] if facts.get(CAUSE) else []

@@ -20,7 +20,7 @@ from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import TypedCommand, format_seconds
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, MEMBER, REFERENCE
+from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
 
@@ -91,7 +91,10 @@ def _without_result(subject: Subject, running: int) -> Headline:
         return Headline("No trial has come to its end yet", f"{running} running.", "open")
     n_pruned, n_failed = subject.count(TrialState.PRUNED), subject.count(TrialState.FAIL)
     if n_pruned and not n_failed:
-        return Headline("Every trial was pruned", "There is no result. Try pruner=none, or more trials.", "bad")
+        pruned = (t for t in subject.trials if t.state == TrialState.PRUNED)
+        how = "is paused" if all(BUDGET in t.user_attrs for t in pruned) else "was pruned"
+        way_out = "Try hydra/sweeper/pruner=none, or more trials."
+        return Headline(f"Every trial {how}", f"There is no result. {way_out}", "bad")
     if n_failed and not n_pruned:
         return Headline("Every trial failed", "The causes are below.", "bad")
     return Headline("No trial came to its end", "", "bad")
@@ -107,9 +110,9 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
     counts = [(n, word) for state, word in WORDS.items() if (n := subject.count(state))]
     interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in subject.trials)
     counts += [(interrupted, "interrupted")] if interrupted else []
-    busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.finalists))
+    busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.all_finalists))
     starts = [t.datetime_start for t in subject.trials if t.datetime_start]
-    ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.finalists) if t.datetime_start]
+    ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.all_finalists) if t.datetime_start]
     workers = most_at_once(subject)
     failed = [t for t in subject.trials if t.state == TrialState.FAIL]
     return {
@@ -187,17 +190,19 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
 def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
     """The best trials of a merged study and whose they are; empty of any other.
 
-    Those come first that were re-evaluated, where that decides; those that cannot be compared are left out.
+    Those come first that were re-evaluated, where that decides; those that cannot be compared, or
+    share another's result, are left out.
     """
     origins = origins_of(subject)
     if not origins or len(subject.directions) > 1:
         return []
     own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
     again = {source_number(t): t.value for t in own}
+    scored = [t for t in subject.complete if DUPLICATE_OF not in t.user_attrs]
     decides = again if subject.verdict is not None else {}
     values = {t.number: decides.get(t.number, t.value) or 0.0 for t in subject.complete}
     scores = {number: (number not in decides, loss(value, subject.directions[0])) for number, value in values.items()}
-    best = sorted(filter(may_win, subject.complete), key=lambda t: scores[t.number])[:_TEAM]
+    best = sorted(filter(may_win, scored), key=lambda t: scores[t.number])[:_TEAM]
     return [
         {
             "number": t.number,

@@ -19,7 +19,7 @@ from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.ownership import load_finalists
-from docclf.sweeper.study.attributes import FINALIST, INTERRUPTED, read_record
+from docclf.sweeper.study.attributes import CURRENT, FINALIST, INTERRUPTED, NOT_COMPARABLE, read_record
 from docclf.sweeper.study.trials import baseline_of, best_trial, folder_number
 
 # State of a trial to what the report calls it.
@@ -41,7 +41,8 @@ class Subject:
         folder: Absolute; None without one.
         objectives: What each objective is called.
         trials: All, by number.
-        finalists: Trials of the finalists' study; empty without one.
+        finalists: Trials of the finalists' study that are scored in the way that counts; empty without one.
+        all_finalists: Those of before, and those that were interrupted, too.
         verdict: On the finalists; None where none came to its end.
         now: When it was read.
     """
@@ -51,6 +52,7 @@ class Subject:
     objectives: Sequence[str]
     trials: Sequence[FrozenTrial]
     finalists: Sequence[FrozenTrial]
+    all_finalists: Sequence[FrozenTrial]
     verdict: Verdict | None
     now: datetime
 
@@ -63,6 +65,11 @@ class Subject:
     def complete(self) -> list[FrozenTrial]:
         """The trials that came to their end."""
         return [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+
+    @cached_property
+    def comparable(self) -> list[FrozenTrial]:
+        """The trials whose scores can be compared: all but some of a merged study."""
+        return [trial for trial in self.trials if NOT_COMPARABLE not in trial.user_attrs]
 
     @cached_property
     def baseline(self) -> FrozenTrial | None:
@@ -123,12 +130,14 @@ def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Se
         n = len(study.directions)
         objectives = known if len(known) == n else ["value"] if n == 1 else [f"value {i + 1}" for i in range(n)]
     is_single = len(study.directions) == 1
+    finalists, current = _finalists(study) if is_single else ([], None)
     return Subject(
         study=study,
         folder=folder.absolute() if folder else None,
         objectives=[cut(str(name), 60) for name in objectives],
         trials=trials,
-        finalists=_finalists(study) if is_single else [],
+        finalists=[trial for trial in finalists if _counts(trial, current)],
+        all_finalists=finalists,
         verdict=judge_finalists(study, folder) if is_single and folder else None,
         now=datetime.now(),
     )
@@ -149,7 +158,16 @@ def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _finalists(study: optuna.Study) -> list[FrozenTrial]:
-    finals = load_finalists(study)
-    trials = finals.get_trials(deepcopy=False) if finals is not None else []
-    return [trial for trial in trials if FINALIST in trial.user_attrs]
+def _finalists(study: optuna.Study) -> tuple[list[FrozenTrial], Sequence[str] | None]:
+    """All trials of the finalists' study, and what is in its `CURRENT`; None before that is set."""
+    if (finals := load_finalists(study)) is None:
+        return [], None
+    trials = finals.get_trials(deepcopy=False)
+    return [trial for trial in trials if FINALIST in trial.user_attrs], finals.user_attrs.get(CURRENT)
+
+
+def _counts(finalist: FrozenTrial, current: Sequence[str] | None) -> bool:
+    if finalist.user_attrs.get(INTERRUPTED):
+        return False
+    is_of_before = current is not None and finalist.user_attrs[FINALIST] not in current
+    return not (is_of_before and finalist.state.is_finished())

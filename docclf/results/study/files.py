@@ -16,7 +16,16 @@ from docclf.safety.cells import write_csv
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.study.attributes import AGAIN, CAUSE, DUPLICATE_OF, ITS_OWN, PRUNED_AT, REFERENCE, RUNG
+from docclf.sweeper.study.attributes import (
+    AGAIN,
+    CAUSE,
+    DUPLICATE_OF,
+    ITS_OWN,
+    NOT_COMPARABLE,
+    PRUNED_AT,
+    REFERENCE,
+    RUNG,
+)
 from docclf.sweeper.study.finals import source_number
 from docclf.sweeper.study.trials import folder_number
 
@@ -31,7 +40,8 @@ def write_trials(
 ) -> None:
     """Write number, state, value, parameters, fold scores, metrics, seconds, cause and folder of every trial.
 
-    Where trials have them also what was trained and kept, the weights it began from, and the floors.
+    Where trials have them also what was trained and kept, the weights it began from, the floors, and
+    whether scores can be compared.
 
     Args:
         path: CSV file to write.
@@ -47,6 +57,7 @@ def write_trials(
     facts = list({key: None for row in trained for key in row})
     again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
     rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
+    marked = ["comparable"] if any(NOT_COMPARABLE in trial.user_attrs for trial in trials) else []
     values = ["value"] if len(objectives) == 1 else list(objectives)
     known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
     cells = (
@@ -63,10 +74,11 @@ def write_trials(
             f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
             trial.user_attrs.get(CAUSE, ""),
             folder_number(trial),
+            *("no" if NOT_COMPARABLE in trial.user_attrs else "yes" for _ in marked),
         ]
         for trial, row, its in zip(trials, rows, trained, strict=True)
     )
-    write_csv(path, [*known, "seconds", "cause", "folder"], cells)
+    write_csv(path, [*known, "seconds", "cause", "folder", *marked], cells)
 
 
 def _is_metric(key: str, value: Any) -> bool:

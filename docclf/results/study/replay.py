@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ _ABOUT_TRAINING = re.compile(
     r"(data|model|augment|optimizer|scheduler|validation|trainer|search|finalists|results)([./].*)?"
     r"|hparams_search|experiment|callbacks|logger|study_name|seed|report|keep_checkpoints"
     r"|hydra[./]sweeper[./](params|conditional|climb|ladder|sampler|pruner|baseline|max_failure_rate)([./].*)?"
+    r"|hydra[.]sweeper[.]finalists[.]references"  # alone, as with =null: what these are in a mapping may act
 )
 # Of these, what is called, and where files come from or go.
 _ACTS = re.compile(
@@ -52,6 +53,26 @@ def replayable(given: Iterable[Any]) -> list[str]:
     ['optimizer.lr=0.1', 'hydra/sweeper/pruner=none']
     """
     return [text for text in map(str, given) if _is_about_training(text)]
+
+
+def retyped(config: DictConfig, replaced: Sequence[str] = ()) -> list[str] | None:
+    """The overrides of a search for a printed command that goes on with it; None where it cannot have all of them.
+
+    A command that lacks some would search something else without a word, so there is none where an override is not
+    `replayable`, or a folder or the name of a config was given beside them.
+
+    Args:
+        config: See `given_overrides`.
+        replaced: Keys that the command sets itself, or does without.
+    """
+    starts = tuple(f"{key}=" for key in ("hydra.mode", "hydra.sweep.dir", *replaced))
+    given = [text for text in given_overrides(config, "task", "hydra") if not text.startswith(starts)]
+    sources = str(OmegaConf.select(config, "hydra.runtime.config_sources"))
+    name = OmegaConf.select(config, "hydra.job.config_name", default="train")
+    if name != "train" or "'provider': 'command-line'" in sources:
+        return None
+    kept = replayable(given)
+    return kept if kept == given else None
 
 
 def _is_about_training(text: str) -> bool:

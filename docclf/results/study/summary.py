@@ -18,7 +18,7 @@ from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
-from docclf.sweeper.screen.progress import TypedCommand
+from docclf.sweeper.screen.progress import TypedCommand, format_score
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import encode, to_text, typed
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, read_record
@@ -126,7 +126,7 @@ def steps_up(
         check = TypedCommand(command.cwd, ["-m", "docclf.data", *data]).go_on
         steps["it learns less than a thumbnail shows: check the pages"] = check
     if best.user_attrs.get(TUNE) != "head":
-        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head")
+        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head", "model.tune=head")
         steps["search the head on frozen features, which takes minutes"] = head
     size = (read_record(study.user_attrs.get("config")) or {}).get("data.image_size", "")
     if str(size).isdecimal():
@@ -207,7 +207,8 @@ def _score(trial: FrozenTrial, *, pooled: bool = False) -> str:
     folds = trial.user_attrs.get("folds")
     together = trial.user_attrs.get("macro_f1_pooled") if pooled else None  # which a difference is taken of
     more = "" if together is None else f"; pooled {together:.3f}"
-    return f"{trial.value:.3f}" + (f" (folds {', '.join(f'{score:.3f}' for score in folds)}{more})" if folds else "")
+    shown = "" if trial.value is None else format_score(trial.value)
+    return shown + (f" (folds {', '.join(map(format_score, folds))}{more})" if folds else "")
 
 
 def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str]:
@@ -216,5 +217,5 @@ def _gain(trials: list[FrozenTrial], best: FrozenTrial, metric: str) -> list[str
         return []
     if best.number == baseline.number:
         return [f"The baseline, trial {baseline.number}, is the best: no trial beats the config as it was."]
-    gain = f"{best.value - baseline.value:+.3f} {metric} over the baseline"
+    gain = f"{format_score(best.value - baseline.value, '+', baseline.value)} {metric} over the baseline"
     return [f"{gain}, trial {baseline.number}: {_score(baseline)}"]

@@ -19,7 +19,7 @@ from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.replay import from_elsewhere, given_overrides, replayable
+from docclf.results.study.replay import from_elsewhere, given_overrides, retyped
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
@@ -31,11 +31,14 @@ from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
 from docclf.safety.interpolations import escape_interpolations
 from docclf.safety.sqlite import Connection
-from docclf.sweeper.space.grammar import typed
+from docclf.sweeper.space.grammar import encode, to_text, typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finals import open_finalists, source_number
 from docclf.sweeper.study.trials import front, is_allowed
+
+# What was typed of the first study, and is another of the merged one
+_OF_THE_FIRST = ("study_name=", "search.n_trials=", "search.storage=", "hydra.sweep.dir=")
 
 
 def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, replace: bool = False) -> str:
@@ -99,17 +102,16 @@ class _Merge:
         hours = {key: leaderboard.hours(trials) for key, trials in self.joined.by_study.items()}
         board = (rows, self.objectives, hours)
         leaderboard.write_leaderboard(self.partial / "leaderboard.csv", *board)
-        config = self._write_config()
+        config = self._write_config(n := len(study.get_trials(deepcopy=False)))
         of_best, steps, lost = self._export(study, rows, verdict)
         notes += lost
         write_record(self.partial, self.joined.sources, notes, by_rescored=self.by_rescored)
         storage.engine.dispose()
-        n = len(study.get_trials(deepcopy=False))
         noted = [f"{note}." for note in notes]
         counts = [leaderboard.show_counts(*key, trials) for key, trials in self.joined.by_study.items()]
         shown = leaderboard.show_leaderboard(*board)
         lines = [*counts, *noted, "", *shown, "", f"{n} trials in {self.out}, study {self.out.name}", *of_best]
-        steps += self._go_on(config, n)
+        steps += self._go_on(config)
         return "\n".join([*lines, *(["What next:", *steps] if steps else [])])
 
     def _write_study(self, storage: RDBStorage) -> optuna.Study:
@@ -189,34 +191,40 @@ class _Merge:
             place_winner(self.partial, verdict, "all")
         return best
 
-    def _write_config(self) -> DictConfig | None:
-        """`multirun.yaml`, by which a search's folder is known, as if the first study had been searched here."""
+    def _write_config(self, n: int) -> DictConfig | None:
+        """`multirun.yaml`, by which a search's folder is known, as if the first study had been searched here.
+
+        Args:
+            n: Trials of the merged study, beyond which it is searched as long as the first one was.
+        """
         if self.first.config is None:
             return None
         config = self.first.config.copy()
         OmegaConf.set_struct(config, False)
         places: dict[str, Any] = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
         places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
+        given = [text for text in given_overrides(config, "task") if not text.startswith(_OF_THE_FIRST)]
         if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
-            here = from_elsewhere(given_overrides(config, "task"), cwd)
-            places["hydra.overrides.task"] = list(map(escape_interpolations, here))
+            given = from_elsewhere(given, cwd)
         places |= {"study_name": self.out.name} if "study_name" in config else {}
-        places |= {"search.storage": None} if OmegaConf.select(config, "search") is not None else {}
+        if "study_name" in config and OmegaConf.select(config, "search") is not None:
+            total = None if config.search.n_trials is None else n + int(config.search.n_trials)
+            places |= {"search.storage": None, "hydra.sweeper.n_trials": total}
+            given += [f"study_name={to_text(encode(self.out.name))}", f"search.n_trials={to_text(total)}"]
+        places["hydra.overrides.task"] = list(map(escape_interpolations, given))
         for key, value in places.items():
             OmegaConf.update(config, key, value)
         OmegaConf.save(config, self.partial / "multirun.yaml")
         return config
 
-    def _go_on(self, config: DictConfig | None, n: int) -> list[str]:
+    def _go_on(self, config: DictConfig | None) -> list[str]:
         """The command that searches on, that of the first study under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
             return []
-        given = replayable(given_overrides(config, "task", "hydra"))
-        gone = ("study_name=", "search.n_trials=", "search.storage=", "hydra.mode=", "hydra.sweep.dir=")
-        kept = [text for text in given if not text.startswith(gone)]
-        total = "null" if config.search.n_trials is None else n + int(config.search.n_trials)
+        if (given := retyped(config)) is None:
+            return []
         here = [] if self.out.parent == Path.cwd() / "multirun" else [typed("hydra.sweep.dir", str(self.out))]
-        command = [*map(shlex.quote, kept), typed("study_name", self.out.name), *here, f"search.n_trials={total}"]
+        command = [*map(shlex.quote, given), *here]
         return ["  # search on from here", f"  python -m docclf.train -m {' '.join(command)}"]
 
 

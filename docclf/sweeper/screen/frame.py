@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from docclf.sweeper.screen.progress import format_left
+from docclf.sweeper.screen.progress import format_left, format_score
 from docclf.sweeper.screen.terminal import Line
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -141,7 +141,7 @@ def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
     """A line for each trial, in columns; of more than `n` the rest in one line."""
     shown = running if len(running) <= n else running[: max(n - 1, 0)]
     at = max((cell_len(trial.at) for trial in shown), default=0)
-    values = ["" if trial.value is None else f"{trial.value:.3f}" for trial in shown]
+    values = ["" if trial.value is None else format_score(trial.value) for trial in shown]
     value_width = max(map(len, values), default=0)
     clocks = [_clock(trial.seconds) for trial in shown]
     clock_width = max(map(len, clocks), default=0)
@@ -160,7 +160,7 @@ def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
 def _best(view: ScreenState) -> Text:
     text = Text()
     for name, value, trial in view.best:
-        text.append(f"{name} ").append(f"{value:.3f}", "bold green").append(f"  {trial}  ")
+        text.append(f"{name} ").append(format_score(value), "bold green").append(f"  {trial}  ")
     return text.append(view.params, "dim") if view.best else Text("–", "dim")
 
 
@@ -169,7 +169,7 @@ def _scores(view: ScreenState, width: int) -> Text:
     values = [value for _, value in view.scores if value is not None and math.isfinite(value)]
     if not values:
         return Text("–", "dim")
-    bounds = "  " + " – ".join(f"{value:.3f}" for value in sorted({min(values), max(values)}))
+    bounds = "  " + " – ".join(format_score(value) for value in sorted({min(values), max(values)}))
     shown = view.scores[-max(width - len(bounds), 1) :]
     heights = [value for _, value in shown if value is not None and math.isfinite(value)] or values
     low, high = min(heights), max(heights)

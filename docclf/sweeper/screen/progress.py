@@ -17,6 +17,8 @@ from docclf.sweeper.storage.hiding import hide_secrets
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
 from docclf.sweeper.study.trials import best_trial
 
+_SMALL = 0.01  # of smaller scores, three decimals say little
+
 
 def format_params(params: Mapping[str, Any]) -> str:
     """Parameters in one line; a key is cut to its last part where that is unambiguous.
@@ -29,6 +31,20 @@ def format_params(params: Mapping[str, Any]) -> str:
     names = [leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(params, leaves, strict=True)]
     values = (f"{value:.3g}" if isinstance(value, float) else to_text(value) for value in params.values())
     return " ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def format_score(value: float, sign: str = "", beside: float | None = None) -> str:
+    """A score with three decimals, or of a small one, as a loss may be, three digits.
+
+    Args:
+        sign: `+` for one of positive values, too.
+        beside: The score that a difference stands beside, whose decimals it has; None for a score.
+
+    >>> format_score(0.81251), format_score(0.000312), format_score(0.0), format_score(0.001, "+", beside=0.8)
+    ('0.813', '0.000312', '0.000', '+0.001')
+    """
+    size = abs(value if beside is None else beside)
+    return f"{value:{sign}.3{'g' if 0 < size < _SMALL else 'f'}}"
 
 
 def end_line(
@@ -51,12 +67,16 @@ def end_line(
         others: What a trial measures besides, each with what it is called; None for nothing.
     """
     if trial.state == TrialState.COMPLETE:
-        outcome = ", ".join(f"{name} {value:.3f}" for name, value in zip(objectives, trial.values, strict=True))
+        outcome = ", ".join(
+            f"{name} {format_score(value)}" for name, value in zip(objectives, trial.values, strict=True)
+        )
         found = {name: trial.user_attrs.get(key) for key, name in (others or {}).items()}
-        outcome += "".join(f", {name} {value:.3f}" for name, value in found.items() if isinstance(value, float))
+        outcome += "".join(
+            f", {name} {format_score(value)}" for name, value in found.items() if isinstance(value, float)
+        )
     elif trial.state == TrialState.PRUNED:
         value = trial.intermediate_values[trial.last_step] if trial.last_step is not None else math.nan
-        outcome = f"{'paused' if BUDGET in trial.user_attrs else 'pruned'} at {objectives[0]} {value:.3f}"
+        outcome = f"{'paused' if BUDGET in trial.user_attrs else 'pruned'} at {objectives[0]} {format_score(value)}"
     elif trial.user_attrs.get(INTERRUPTED) == "timeout":
         outcome = "out of time"
     else:
@@ -66,9 +86,9 @@ def end_line(
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
     left = f", {format_left(seconds_left)}" if seconds_left else ""
     best = best_trial(trials, directions[0]) if len(directions) == 1 else None
-    shown = f" (best {best.values[0]:.3f}, {noun} {best.number})" if best else ""
+    shown = f" (best {format_score(best.values[0])}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
-        shown = f" (the best, {noun} {best.number}, had {best.intermediate_values[trial.last_step]:.3f} then)"
+        shown = f" (the best, {noun} {best.number}, had {format_score(best.intermediate_values[trial.last_step])} then)"
     rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
     return f"{noun} {trial.number}{of(total, trial.number)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
 

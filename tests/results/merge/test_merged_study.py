@@ -74,6 +74,9 @@ def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -
     assert "folders" not in text, "duplicates have none"
     merged = load(tmp_path / "team").trials
     assert origins(tmp_path / "team")[3:] == [("hostb", 1), ("hosta", 2), ("hosta", 3)]
+    report = write_report(load(tmp_path / "team"), tmp_path / "team").read_text(encoding="utf-8")
+    team = report.partition('id="team"')[2].partition("</table>")[0]
+    assert team.count('<tr><th scope="row">') == len(board(tmp_path / "team")) == 4, "a result stands there once"
     assert [t.user_attrs.get("duplicate_of") for t in merged[3:]] == [None, 3, 0], "of the baseline, the one that stays"
     assert all("retry_of" not in t.user_attrs for t in merged)
     assert {path.name for path in (tmp_path / "team").iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}

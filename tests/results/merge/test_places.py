@@ -84,11 +84,14 @@ def test_the_search_goes_on_here_with_the_pages_of_the_folder_where_the_first_st
     pages = tmp_path / "there" / "pages"
     pages.mkdir(parents=True)
     a, b = make("a", 0.3), make("b", 0.5)
-    write_sweep(a, pages.parent, "data.root=pages", "output=/x")
-    command = merge(a, b, out=tmp_path / "team").splitlines()[-1]
-    assert f"data.root={pages}" in shlex.split(command) and "output" not in command
+    write_sweep(a, pages.parent, "data.root=pages", "study_name=ann", "search.n_trials=5", "search.storage=/x.db")
+    command = shlex.split(merge(a, b, out=tmp_path / "team").splitlines()[-1])
     merged = read_config(tmp_path / "team" / "multirun.yaml")
-    assert merged.hydra.overrides.task[0] == f"data.root={pages}"
+    assert merged.hydra.overrides.task == [f"data.root={pages}", "study_name=team", "search.n_trials=8"]
+    assert command[4:] == [*merged.hydra.overrides.task, f"hydra.sweep.dir={tmp_path / 'team'}"]
+    assert merged.hydra.sweeper.n_trials == 8, "or the report would tell to double what the first study had"
+    write_sweep(a, pages.parent, "data.root=pages", "output=/x")
+    assert "search on from here" not in merge(a, b, out=tmp_path / "other"), "it would lack what was typed"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from merged_studies import CONFIG, FACTS, SPACE, Make, board, load, merge, new_study, origins, tell
+from merged_studies import CONFIG, FACTS, SPACE, Make, board, load, merge, new_study, origins, read_table, tell
 from omegaconf import OmegaConf
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
@@ -60,6 +60,9 @@ def test_scores_that_cannot_be_compared_are_refused_and_marked_anyway(
     subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
     assert "Trial 4 is the best: macro_f1 0.500" in headline(subject).text
     assert [row["number"] for row in tell_subject(subject, {}, {})["team"]] == [4, 1, 0]
+    assert [row["comparable"] for row in read_table(tmp_path / "team" / "trials.csv")] == 2 * ["yes"] + 2 * ["no"] + [
+        "yes"
+    ]
     sweep = {"sweep": {"dir": "team"}, "runtime": {"cwd": "."}, "sweeper": {"storage": None, "study_name": "team"}}
     (tmp_path / "team" / "multirun.yaml").write_text(yaml.safe_dump({"hydra": sweep}), encoding="utf-8")
     assert SearchResult(tmp_path / "team", tmp_path, {}).best_value == 0.5

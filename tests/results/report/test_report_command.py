@@ -11,7 +11,7 @@ import yaml
 from results.report.studies import NAME, new_study, trial
 
 from docclf.report import main, read_thumbnail
-from docclf.sweeper.space.grammar import read_override
+from docclf.sweeper.space.grammar import encode, read_override, to_text
 
 
 def test_it_reports_a_search_from_its_folder(
@@ -37,7 +37,9 @@ def test_it_reports_a_study_of_another_program_and_changes_nothing_of_it(
     assert {path.name for path in tmp_path.iterdir()} == {"x.db", "report.html"}
 
 
-def write_sweep(folder: Path, cwd: Path, *overrides: str, total: int = 1000) -> None:
+def write_sweep(
+    folder: Path, cwd: Path, *overrides: str, total: int = 1000, hydra: tuple[str, ...] = (), **runtime: object
+) -> None:
     sweeper = {
         "study_name": NAME,
         "storage": None,
@@ -48,10 +50,16 @@ def write_sweep(folder: Path, cwd: Path, *overrides: str, total: int = 1000) -> 
         "preflight": "docclf.cli.preflight.preflight",
     }
     task = ["hparams_search=optuna", f"search.n_trials={total}", *overrides]
-    hydra = {"sweep": {"dir": "multirun/x"}, "runtime": {"cwd": str(cwd)}, "overrides": {"task": task}}
-    sweep = yaml.safe_dump({"hydra": {**hydra, "sweeper": sweeper}}, allow_unicode=True)
+    given = {"task": task, "hydra": ["hydra.mode=MULTIRUN", *hydra]}
+    known = {"sweep": {"dir": "multirun/x"}, "runtime": {"cwd": str(cwd), **runtime}, "overrides": given}
+    sweep = yaml.safe_dump({"hydra": {**known, "sweeper": sweeper}}, allow_unicode=True)
     (folder / "multirun.yaml").write_text(sweep, encoding="utf-8")
     (folder / "best").mkdir(exist_ok=True)
+
+
+def typed_value(key: str, value: object) -> str:
+    """An override as Hydra reads it."""
+    return f"{key}={to_text(encode(str(value)))}"
 
 
 def commands_of(report: Path) -> list[list[str]]:
@@ -71,9 +79,10 @@ def test_the_command_of_the_sweep_goes_on_with_its_search(
     monkeypatch.chdir(tmp_path / "my project")
     write_sweep(folder, Path.cwd(), "data.root=my pages", total=total)
     assert main([str(folder), "--output", "elsewhere.html"]) == 0
-    given = ["data.root=my pages", said]
+    given, where = ["data.root=my pages", said], typed_value("hydra.sweep.dir", folder)
     start = ["cd", str(Path.cwd()), "&&", "python", "-m", "docclf.train", "-m", "hparams_search=optuna"]
-    assert [*start, *(given if total == 1 else given[::-1])] in commands_of(Path("elsewhere.html"))
+    goes_on = [*start, given[0], where, said] if total == 1 else [*start, said, given[0], where]
+    assert goes_on in commands_of(Path("elsewhere.html"))
     assert "macro-F1, trial by trial" in Path("elsewhere.html").read_text(encoding="utf-8")
 
 
@@ -84,7 +93,7 @@ def test_a_command_never_starts_python_in_a_folder_that_the_search_names(
     _, folder = search
     theirs = tmp_path / "share" / "ann"
     (theirs / "pages").mkdir(parents=True)
-    write_sweep(folder, theirs, "data.root=pages", "data.draw=${hydra:runtime.cwd}")
+    write_sweep(folder, theirs, "data.root=pages")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert main([str(folder)]) == 0
@@ -94,6 +103,40 @@ def test_a_command_never_starts_python_in_a_folder_that_the_search_names(
     override = read_override(where)
     assert override is not None and override.value() == str(folder), "or it would begin another search"
     assert f"data.root={theirs / 'pages'}" in command
+
+
+def test_the_command_has_what_was_typed_for_hydra_and_the_folder_unless_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sampler = ("hydra/sweeper/sampler=grid", "hydra.sweeper.climb=null")
+    for folder in (tmp_path / "multirun" / "x", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        new_study([trial(i) for i in range(3)], storage=f"sqlite:///{folder / 'study.db'}", study_name="x")
+        write_sweep(folder, tmp_path, hydra=(*sampler, f"hydra.sweep.dir={folder}"))
+        sweep = (folder / "multirun.yaml").read_text(encoding="utf-8").replace(NAME.replace("'", "''"), "x")
+        (folder / "multirun.yaml").write_text(sweep, encoding="utf-8")
+        assert main([str(folder)]) == 0
+        (command,) = commands_of(folder / "report.html")
+        where = [] if folder.parent.name == "multirun" else [f"hydra.sweep.dir={folder}"]
+        assert command[7:] == ["hparams_search=optuna", "search.n_trials=1000", *sampler, *where]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "runtime"),
+    [
+        (["search.storage=sqlite:///x.db"], {}),
+        (["data.draw=${hydra:runtime.cwd}"], {}),
+        (["+augment._target_=mine.F"], {}),
+        ([], {"config_sources": [{"path": "search", "schema": "file", "provider": "command-line"}]}),
+    ],
+)
+def test_there_is_no_command_where_it_would_lack_what_was_typed(
+    overrides: list[str], runtime: dict[str, object], search: tuple[optuna.Study, Path], tmp_path: Path
+) -> None:
+    write_sweep(search[1], tmp_path, *overrides, **runtime)
+    assert main([str(search[1])]) == 0
+    assert commands_of(search[1] / "report.html") == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned, write_config
 from slowly import slowly
 
@@ -346,3 +346,52 @@ def test_five_thousand_trials_with_their_folders_take_20_seconds_and_10_megabyte
     assert time.process_time() - start < 20
     assert path.stat().st_size < 10e6
     assert (folder / "4999" / "index.html").is_file()
+
+
+def test_scores_that_cannot_be_compared_are_in_the_table_and_in_no_picture(tmp_path: Path) -> None:
+    """Of a merged study, some may be of other data."""
+    marked = {"not_comparable": True}
+    alike = [*(trial(i) for i in range(9)), trial(9, TrialState.PRUNED)]
+    study = new_study([*alike, trial(10, user_attrs=marked), trial(11, TrialState.PRUNED, user_attrs=marked)])
+    text = written(study, tmp_path)
+    assert [row[0] for row in data(text, "rows")["rows"] if row[-1] == "not comparable"] == [10, 11]
+    points = [trace for trace in figures(text)["history-0"]["data"] if trace["mode"] == "markers"]
+    assert {x for trace in points for x in trace["x"]} == {*range(10)}
+    assert "By fANOVA from 9 finished trials." in text and "9 finished trials as lines" in text
+    assert "value of 10 trials against" in text and "after each step of 10 trials" in text
+
+
+def chip(text: str) -> str:
+    return re.findall(r'<span class="chip [a-z]+">([^<]*)</span>', text)[0]
+
+
+@pytest.mark.parametrize(("kind", "said"), [("minimized", "not re-evaluated"), ("two objectives", "no verdict")])
+def test_a_report_without_a_verdict_says_so_and_not_that_the_search_has_finished(
+    kind: str, said: str, tmp_path: Path
+) -> None:
+    assert chip(written(KINDS[kind](), tmp_path)) == said
+
+
+def test_trials_that_paused_are_not_said_to_be_pruned(tmp_path: Path) -> None:
+    for budget, said in (({"budget": 3}, "Every trial is paused"), ({}, "Every trial was pruned")):
+        text = written(new_study([trial(i, TrialState.PRUNED, user_attrs=budget) for i in range(3)]), tmp_path)
+        assert f"<h1>{said}</h1>" in text and "Try hydra/sweeper/pruner=none, or more trials." in text
+
+
+def test_finalists_that_were_scored_in_another_way_or_interrupted_are_not_among_those_that_count(
+    search: tuple[optuna.Study, Path],
+) -> None:
+    study, folder = search
+    finalists = optuna.load_study(study_name=f"{NAME}-finalists", storage=f"sqlite:///{folder / 'study.db'}")
+    finalists.add_trials(
+        [
+            trial(2, user_attrs={"finalist": "0 seed=2"}, values=[0.987]),
+            trial(3, TrialState.FAIL, user_attrs={"finalist": "0 seed=1", "interrupted": "signal"}),
+            trial(4, TrialState.RUNNING, user_attrs={"finalist": "1 seed=2"}),
+        ]
+    )
+    text = write_report(study, folder).read_text(encoding="utf-8")
+    shown = text.partition('<table id="finalists">')[2].partition("</table>")[0]
+    assert "<caption>Finalists, re-evaluated on other folds</caption>" in shown
+    assert "0.987" not in shown and "failed" not in shown and shown.count("<tr") - 1 == 3 and "running" in shown
+    assert 0.987 not in [cell for row in data(text, "rows")["rows"] for cell in row]

@@ -29,10 +29,10 @@ def hover(trial: FrozenTrial, value: float | None = None) -> str:
 def history(subject: Subject, objective: int) -> Figure | None:
     """The value of every trial in the order in which they began, and the best so far."""
     direction, name = subject.directions[objective], subject.objectives[objective]
-    complete = [t for t in subject.complete if last_value(t, objective) is not None]
-    if not complete and not any(last_value(t, objective) is not None for t in subject.trials):
+    scored = [t for t in subject.comparable if last_value(t, objective) is not None]
+    if not scored:
         return None
-    steps = _best_so_far(complete, objective, direction)
+    steps = _best_so_far([t for t in scored if t.state == TrialState.COMPLETE], objective, direction)
     data = []
     if steps:
         best = [*steps, (subject.trials[-1].number, steps[-1][1])]
@@ -41,7 +41,7 @@ def history(subject: Subject, objective: int) -> Figure | None:
         data.append({"x": x, "y": y, "mode": "lines", "line": line, "name": "best so far", "hoverinfo": "skip"})
     kept = {number for number, _ in steps}
     for state in (TrialState.COMPLETE, TrialState.PRUNED):
-        trials = [t for t in subject.trials if t.state == state and last_value(t, objective) is not None]
+        trials = [t for t in scored if t.state == state]
         keep = [i for i, t in enumerate(trials) if t.number in kept]
         trials = [trials[i] for i in thinned(len(trials), _POINTS, keep)]
         if trials:
@@ -97,7 +97,7 @@ def _thinning(n: int, limit: int) -> str:
 
 def pruning(subject: Subject) -> Figure | None:
     """What trials reported, step by step."""
-    reporting = [t for t in subject.trials if len(t.intermediate_values) > 1]
+    reporting = [t for t in subject.comparable if len(t.intermediate_values) > 1]
     if not reporting:
         return None
     chosen = subject.chosen
@@ -163,7 +163,7 @@ def fronts(subject: Subject) -> list[Figure]:
 def _front(subject: Subject, a: int, b: int) -> Figure:
     on_front = {trial.number for trial in front_of(subject.study)}
     best = sorted((t for t in subject.complete if t.number in on_front), key=lambda t: t.values[a])
-    rest = [t for t in subject.complete if t.number not in on_front]
+    rest = [t for t in subject.comparable if t.state == TrialState.COMPLETE and t.number not in on_front]
     rest = [rest[i] for i in thinned(len(rest), _POINTS)]
     names = [subject.objectives[i] for i in (a, b)]
     data = [_pairs(trials, a, b) | style for trials, style in ((rest, _REST), (best, _BEST)) if trials]

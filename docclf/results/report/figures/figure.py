@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from docclf.safety.untrusted import one_line
+from docclf.sweeper.screen.progress import format_score
 from docclf.sweeper.space.grammar import to_text
 
 
@@ -66,15 +67,15 @@ def brief(value: Any) -> str:
 
 def score(value: float | None) -> str:
     """
-    >>> score(0.47956), score(None), score(float("inf")), score(54.6297), score(1234.5)
-    ('0.480', '–', 'inf', '54.6', '1,234')
+    >>> score(0.0003), score(0.47956), score(None), score(float("inf")), score(54.6297), score(1234.5)
+    ('0.0003', '0.480', '–', 'inf', '54.6', '1,234')
     """
     if value is None:
         return "–"
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
+    return format_score(value) if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:,.0f}"
 
 
 def thinned(n: int, limit: int, keep: Sequence[int] = ()) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.report.figures.figure import Figure, cut, label, thinned
 from docclf.results.report.subject import Subject
@@ -40,7 +40,7 @@ def importances(subject: Subject, objective: int) -> Importances:
     Where parameters depend on others, as a head has no learning rate, these are the trials with the most to say, see
     `sharing`.
     """
-    finite = [t for t in subject.complete if math.isfinite(t.values[objective])]
+    finite = [t for t in subject.comparable if t.state == TrialState.COMPLETE and math.isfinite(t.values[objective])]
     if len(finite) < _LEAST:
         n = len(finite)
         return Importances({}, f"It takes {_LEAST} finished trials to tell which parameters matter; there are {n}.")

@@ -30,7 +30,7 @@ def ordered(subject: Subject, shares: Sequence[str]) -> list[str]:
 
 def slices(subject: Subject, names: Sequence[str]) -> list[Figure]:
     """Value against each parameter alone."""
-    scored = [t for t in subject.trials if last_value(t) is not None and t.state != TrialState.RUNNING]
+    scored = [t for t in subject.comparable if last_value(t) is not None and t.state != TrialState.RUNNING]
     if not scored:
         return []
     return [_slice(subject, i, axis_of(name, subject.trials), scored) for i, name in enumerate(names)]
@@ -84,7 +84,7 @@ def _scatter(
 
 def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
     """A line a finished trial through all parameters to its values, ranked by the first objective."""
-    complete = [t for t in subject.complete if last_value(t) is not None]
+    complete = [t for t in subject.comparable if t.state == TrialState.COMPLETE and last_value(t) is not None]
     if len(complete) < 2 or not names:
         return None
     sign = -1 if subject.directions[0] == StudyDirection.MINIMIZE else 1
