@@ -57,7 +57,7 @@ def probe(script: Path, root: Path) -> tuple[float, float]:
 
 
 def docclf(root: Path, budget: int, seed: int, overrides: list[str]) -> tuple[float, float, dict[str, float]]:
-    """Macro-F1 on the test pages after a search, its seconds, and what it foretells of other pages."""
+    """Macro-F1 on the test pages after a search, its seconds, and what it expects of other pages."""
     with tempfile.TemporaryDirectory() as folder:
         common = [
             sys.executable,
@@ -80,7 +80,7 @@ def docclf(root: Path, budget: int, seed: int, overrides: list[str]) -> tuple[fl
         own = yaml.safe_load(Path(folder, "multirun/strength/best/result.yaml").read_text(encoding="utf-8"))
     with (root / "test.csv").open(encoding="utf-8-sig") as file:
         rows = [(row["target"], predicted[row["ID"]]) for row in csv.DictReader(file)]
-    return float(f1_score(*zip(*rows, strict=True), average="macro")), seconds, own.get("foretold", {})
+    return float(f1_score(*zip(*rows, strict=True), average="macro")), seconds, own.get("expected_score", {})
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--probe", type=Path)
     arguments, overrides = parser.parse_known_args()
     root = arguments.root.resolve()
-    print("what                 seconds  test   foretold", flush=True)
+    print("what                 seconds  test   expected of other pages", flush=True)
     score, seconds = pixels(root)
     print(f"pixels + LR          {seconds:7.1f}  {score:.3f}", flush=True)
     bar = None
@@ -101,9 +101,9 @@ def main() -> None:
     for budget in arguments.budgets:
         scores = []
         for seed in arguments.seeds:
-            score, seconds, foretold = docclf(root, budget, seed, overrides)
+            score, seconds, expected = docclf(root, budget, seed, overrides)
             scores.append(score)
-            said = "{macro_f1:.3f} ({low:.3f} to {high:.3f})".format(**foretold) if foretold else "no finalist in time"
+            said = "{macro_f1:.3f} ({low:.3f} to {high:.3f})".format(**expected) if expected else "no finalist in time"
             print(f"docclf {budget:4d} s seed {seed}   {seconds:7.1f}  {score:.3f}  {said}", flush=True)
         median = statistics.median(scores)
         ratio = f", error {(1 - median) / (1 - bar):.2f} of the probe's" if bar is not None else ""

@@ -110,7 +110,7 @@ def why_no_winner(folder: Path) -> str:
     )
 
 
-def tell_caller(path: Path) -> None:
+def report_path_to_caller(path: Path) -> None:
     """Name what a command writes, where Python called it; once, and not for the processes that it starts."""
     if told := os.environ.pop(TOLD, None):
         Path(told).write_text(str(path.absolute()), encoding="utf-8")

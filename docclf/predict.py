@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.foreign import check_job
-from docclf.cli.leaves import PREDICT, check_leaves
+from docclf.cli.key_table import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
-from docclf.files import free_name, tell_caller
+from docclf.files import free_name, report_path_to_caller
 from docclf.safety.faults import told
 from docclf.safety.targets import whitelist
 
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
         check_job(cfg)
         folder = Path(HydraConfig.get().runtime.output_dir)
         unreadable = predict(cfg, folder)
-        tell_caller(folder / str(cfg.output))
+        report_path_to_caller(folder / str(cfg.output))
     except (DocclfError, OSError) as error:
         log.error(told(error))
         raise SystemExit(1) from error

@@ -19,14 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from docclf import CONF_DIR, CommandModule, quick_imports
-from docclf.cli.combinations import tell_unused
+from docclf.cli.combinations import warn_unused
 from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
-from docclf.cli.preflight import check_added, check_config, tell_duplicates, tell_few_steps
+from docclf.cli.preflight import check_added, check_config, log_duplicates, log_few_steps
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, InputError, MachineError
-from docclf.files import tell_caller
+from docclf.files import report_path_to_caller
 from docclf.loggers.choice import chosen_loggers
 from docclf.safety.faults import fault_of
 from docclf.safety.targets import build, whitelist
@@ -58,10 +58,10 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         if process_rank(cfg):
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:
-            tell_caller(Path(hydra_cfg.runtime.output_dir))
+            report_path_to_caller(Path(hydra_cfg.runtime.output_dir))
             folders = foreign_folders(hydra_cfg)
             check_added(cfg, hydra_cfg.overrides.task, folders)
-            tell_unused(cfg, hydra_cfg.overrides.task)
+            warn_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:
         told = _fault_of(error, Path(hydra_cfg.runtime.output_dir)) or _refused(error) or _away(error, cfg) or error
@@ -93,10 +93,10 @@ def _refused(error: Exception) -> ConfigError | None:
 
 
 def _away(error: Exception, cfg: DictConfig) -> MachineError | None:
-    """See `docclf.training.began.away`."""
+    """See `docclf.training.search_inputs.away`."""
     if not is_trial() or not isinstance(error, InputError):
         return None
-    from docclf.training.began import away
+    from docclf.training.search_inputs import away
 
     return away(error, cfg, current_trial())
 
@@ -135,9 +135,9 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         help_folds(parts.trainer, parts.trial.is_wanted)
         return None
     if parts.trial.number is None:  # a search has told
-        tell_duplicates(parts.data.dataset)
+        log_duplicates(parts.data.dataset)
         if parts.tune != "head":
-            tell_few_steps(cfg, len(parts.data.labels))
+            log_few_steps(cfg, len(parts.data.labels))
     return run_parts(parts, _make_logger(cfg, folder, parts.trial), watch)
 
 

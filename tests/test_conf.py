@@ -129,9 +129,9 @@ def test_every_validation_builds(compose_config: Compose, option: str) -> None:
     cfg = compose_config(f"validation={split(option)[1]}", "seed=7").validation
     validation = instantiate(cfg)
     assert validation.seed == 7
-    assert validation.n_runs == {"validation/quick": 3, "validation/full": 5, "validation/holdout": 1}[option]
+    assert validation.n_trained_folds == {"validation/quick": 3, "validation/full": 5, "validation/holdout": 1}[option]
     assert validation.prune_after <= validation.epochs
-    assert validation.prune_after < validation.n_runs * validation.epochs, "or no trial can be stopped before its end"
+    assert validation.prune_after < validation.n_trained_folds * validation.epochs, "or no trial can be pruned"
 
 
 @pytest.mark.parametrize("option", [option for option in OURS if split(option)[0] == "trainer"])

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.cli.leaves import CLEAN, METRICS
+from docclf.cli.key_table import CLEAN, METRICS
 from docclf.errors import ConfigError
 from docclf.safety.permission import allowed
 from docclf.safety.untrusted import read_yaml
@@ -70,7 +70,7 @@ def check_combinations(cfg: DictConfig) -> None:
             raise ConfigError(f"Expected `{key}` to be 0 with refit=distill, got {value(key)}. Say {key}=0.")
 
 
-def tell_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
+def warn_unused(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Say which overrides of a run alone change nothing, since no net is trained."""
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
         return

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.cli.combinations import check_combinations, tell_unread
 from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
-from docclf.cli.leaves import check_leaves
+from docclf.cli.key_table import check_leaves
 from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
 from docclf.data.reading.names import count_of
@@ -83,7 +83,7 @@ def check_drawn(cfg: DictConfig) -> None:
     """Refuse a value that a search space can draw.
 
     Raises:
-        ConfigError: See `docclf.cli.leaves.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
+        ConfigError: See `docclf.cli.key_table.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
             `docclf.cli.foreign.check_job`.
     """
     check_job(cfg)
@@ -117,7 +117,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
     from docclf.data.dataset import DECODING, make_options, open_data_set
-    from docclf.training.shift import tell_differences
+    from docclf.training.shift import log_differences
 
     require_folders(cfg)
     check_job(cfg)
@@ -144,10 +144,10 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     if finalist is not None:
         _check_folds(finalist, data, assignment, rare)
     tell_seed(cfg)
-    tell_duplicates(data)
-    tell_differences(cfg, data, options.cache_dir)
+    log_duplicates(data)
+    log_differences(cfg, data, options.cache_dir)
     if OmegaConf.select(cfg, "model.tune", default="all") != "head":
-        tell_few_steps(cfg, len(pages.train))
+        log_few_steps(cfg, len(pages.train))
     return _facts_of(data, validation, assignment, rare)
 
 
@@ -196,7 +196,7 @@ def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int
         )
 
 
-def tell_duplicates(data: DataSet) -> None:
+def log_duplicates(data: DataSet) -> None:
     """Say what near-duplicates there are among the pages, and what they do to the scores."""
     labels = data.pages.train.labels
     assert labels is not None
@@ -216,7 +216,7 @@ def tell_duplicates(data: DataSet) -> None:
         log.warning(f"Test pages that are near-duplicates of training pages: {across}{effect}")
 
 
-def tell_few_steps(cfg: DictConfig, n_pages: int) -> None:
+def log_few_steps(cfg: DictConfig, n_pages: int) -> None:
     """Tell of trainings that are hardly any, as with few pages, large batches and few epochs."""
     n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
     trained = n_pages - n_pages // n_folds

@@ -34,7 +34,7 @@ from docclf.cli.hydra_settings import (
     settle_flags,
     stay_here,
 )
-from docclf.cli.leaves import TABLES, check_leaves, require_known_keys
+from docclf.cli.key_table import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
 from docclf.safety.places import check_folder, require_writable
@@ -89,7 +89,7 @@ def answer_typos(config_name: str) -> Callable[[Command], Command]:
 
 
 def _check(config_name: str) -> None:
-    """See `docclf.cli.hydra_settings`, `docclf.cli.foreign.check_foreign` and `docclf.cli.leaves.check_leaves`."""
+    """See `docclf.cli.hydra_settings`, `docclf.cli.foreign.check_foreign` and `docclf.cli.key_table.check_leaves`."""
     try:
         given = settle_flags()
         if given.shell_completion:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from docclf import CONF_DIR
 from docclf.cli.foreign import check_job
-from docclf.cli.leaves import check_leaves
+from docclf.cli.key_table import check_leaves
 from docclf.cli.preflight import require_root
 from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of

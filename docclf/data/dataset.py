@@ -24,7 +24,7 @@ from docclf.data.looks.duplicates import known_pairs, merge_groups
 from docclf.data.page_set import Pages, PageSet, require_page_set, without_classes
 from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
-from docclf.data.reading.folders import tell_once
+from docclf.data.reading.folders import warn_once
 from docclf.data.reading.multi_page import expand
 from docclf.data.reading.names import count_of, some
 from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions, refuse_or_tell
@@ -95,7 +95,7 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     splits, problems, excluded = _decode_splits(root, pages, options, read_exclusions(options.exclude))
     refuse_or_tell(root, problems, options.on_error)
     if options.multi_page == "first" and (n := sum(decoded.n_multi_page for _, decoded in splits)):
-        tell_once(
+        warn_once(
             f"Of {count_of(n, 'file')} in {root} only the first page is taken; data.multi_page=all takes all.",
             logging.INFO,
         )
@@ -107,7 +107,7 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
         corrections = {**counts, "uncorrected": uncorrected}
         usable[0] = _usable(corrected, splits[0][1], left_out)
         done = ", ".join(f"{n} {what}" for what, n in counts.items())
-        tell_once(f"Labels corrected by {options.corrections}: {done}", logging.INFO)
+        warn_once(f"Labels corrected by {options.corrections}: {done}", logging.INFO)
     if not len(usable[0].pages):
         raise DataError(f"Expected training pages in {root}, got none that can be used.")
     usable = [split for split in usable if len(split.pages)]
@@ -149,7 +149,7 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
             f"{names}. Add pages, or use fewer folds."
         )
     parts = [without_classes(part, list(rare), n) for part in (train, test) if part is not None]
-    tell_once(f"Left out the classes with fewer pages than validation.folds={n_folds}, in the test too: {names}.")
+    warn_once(f"Left out the classes with fewer pages than validation.folds={n_folds}, in the test too: {names}.")
     rows = np.concatenate([parts[0][1], *(len(train) + part for _, part in parts[1:])])
     place = {int(row): i for i, row in enumerate(rows)}
     left = replace(
@@ -183,7 +183,7 @@ def _decode_splits(
         seen += [name for given, found, _ in files for part in (given, found) for name in _names(root, part)]
         excluded = excluded.among(seen)
         if unknown := excluded.unknown(seen):
-            tell_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
+            warn_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
     decoded: list[tuple[Pages, DecodedPages]] = []
     for split, expanded, uncounted in files:
         problems += [

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.data.page_set import Pages
-from docclf.data.reading.folders import tell_once
+from docclf.data.reading.folders import warn_once
 from docclf.data.reading.names import some
 from docclf.data.reading.tables import read_table
 from docclf.errors import ConfigError, DataError
@@ -62,7 +62,7 @@ def split_pages(
     if (rest := folds < 0).any():
         counts = Counter(class_names[label] for label in pages.labels[rest].tolist())
         shown = some(f"{name} ({n})" for name, n in sorted(counts.items()))
-        tell_once(
+        warn_once(
             f"In training only, and never scored, since there are fewer pages than validation.folds={n_folds}: {shown}."
         )
     return folds
@@ -71,7 +71,7 @@ def split_pages(
 def _tell_of_split(file: str | Path, given: NDArray[np.int64], pages: Pages, class_names: Sequence[str]) -> None:
     found = {name: set(given[pages.labels == label].tolist()) for label, name in enumerate(class_names)}
     if alone := [name for name, folds in found.items() if len(folds) == 1 and min(folds) >= 0]:
-        tell_once(
+        warn_once(
             f"{file} has all pages of a class in one fold, so that the model which is scored on them has not "
             f"trained on the class: {some(alone)}. Divide them among the folds."
         )
@@ -79,7 +79,7 @@ def _tell_of_split(file: str | Path, given: NDArray[np.int64], pages: Pages, cla
     if divided := {g: row for row, g in enumerate(pages.groups or ()) if given[first.setdefault(g, row)] != given[row]}:
         (group, row), *_ = divided.items()
         example = " and ".join(f"{pages.ids[i]} (fold {given[i]})" for i in (first[group], row))
-        tell_once(
+        warn_once(
             f"{file} has {len(divided)} groups (near-duplicates are one) in several folds, so that models are scored "
             f"on pages like those they have trained on: {example}. Give all pages of a group one fold."
         )
@@ -92,7 +92,7 @@ def _refuse_or_tell(emptied: list[str], rare: str) -> None:
             "data.exclude, data.corrections and the pages that were left out, or say data.rare_classes=drop to leave "
             "these classes out, or data.rare_classes=train to have classes that are never predicted."
         )
-    tell_once(f"Never predicted, since no training page of the class can be used: {some(emptied)}.")
+    warn_once(f"Never predicted, since no training page of the class can be used: {some(emptied)}.")
 
 
 def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise") -> NDArray[np.int64]:

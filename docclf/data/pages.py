@@ -25,7 +25,7 @@ from docclf.data.reading.folders import (
     split_folder,
     tell_beside,
     tell_loose,
-    tell_once,
+    warn_once,
 )
 from docclf.data.reading.names import count_of, nearest, normal
 from docclf.data.reading.problems import Problem
@@ -53,7 +53,7 @@ def read_folder(root: Path) -> PageSet:
         where, way_out = str(train_root), "move those beside it there"
         tell_beside(train_root, test_root)
     elif test_root:
-        tell_once(
+        warn_once(
             f"{test_root} is taken for test pages. If it is a class, put all class folders into {root / 'train'}."
         )
     folders = class_folders(train_root, deep=train_root != root, apart=test_root)
@@ -129,11 +129,11 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
     path = root / "test.csv"
     if path.is_file():
         if not (rows := read_table(path, ("ID",))):
-            tell_once(f"{path} has no rows: there are no test pages.")
+            warn_once(f"{path} has no rows: there are no test pages.")
             return None, []
         held = {row["ID"]: row["target"] for row in rows if row["ID"] and "target" in row}
         if held and (why := why_not_all_labels(held, targets, root / SAMPLE)):
-            tell_once(f"The targets in {path} are taken for place-holders, since {why}: the test pages are not scored.")
+            warn_once(f"The targets in {path} are taken for place-holders, since {why}: the test pages are not scored.")
             for row in rows:
                 row.pop("target", None)
         return _pages_of_rows(root, path.name, rows, targets)
@@ -143,15 +143,15 @@ def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, l
         try:
             rows = read_table(sample, ("ID", "target"))
         except DataError as error:  # of another kind than `predict` takes
-            tell_once(f"{sample} is not looked at. {error}")
+            warn_once(f"{sample} is not looked at. {error}")
         for row in rows:
             del row["target"]
         pages, problems = _pages_of_rows(root, SAMPLE, rows, targets) if rows else (Pages([], [], None), [])
         if problems:
-            tell_once(f"Of {sample} {count_of(len(problems), 'page')} cannot be used, the first is {problems[0]}.")
+            warn_once(f"Of {sample} {count_of(len(problems), 'page')} cannot be used, the first is {problems[0]}.")
         return (pages, []) if len(pages) else (None, [])
     if (root / "test").is_dir():
-        tell_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
+        warn_once(f"{root / 'test'} is not looked at: a test.csv with the column ID would name its pages.")
     return None, []
 
 
@@ -160,7 +160,7 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
     index = {target: i for i, target in enumerate(targets)}
     has_labels, has_groups = "target" in rows[0], "group" in rows[0]
     if way := renamed(("group",), [*rows[0]]):
-        tell_once(f"No column group in {root / file}, so pages of one group may be in several folds.{way}")
+        warn_once(f"No column group in {root / file}, so pages of one group may be in several folds.{way}")
     known = "meta.csv" if (root / "meta.csv").is_file() else "train.csv"
     finder = PageFinder(root, ("train" if file == "train.csv" else "test",))
     found = [finder.find(row["ID"]) for row in rows]

@@ -1,7 +1,7 @@
 """From the drawn sheet to the image file's pixels: a clean scan for training, a photograph of it for the test split.
 
 Photographs differ from scans in what `conf/augment/photo.yaml` does to validation pages, so that the score of these
-foretells the one of the test pages. The amounts are those of that file, at a photograph's size.
+says what the one of the test pages will be. The amounts are those of that file, at a photograph's size.
 """
 
 import io

@@ -47,11 +47,11 @@ def macro_f1_of(trial: FrozenTrial) -> float:
     return float(found) if is_score(found) else math.nan
 
 
-def foretold_text(foretold: Mapping[str, float]) -> str:
-    """What to expect on other pages, see `docclf.training.assessment.foretell`.
+def expected_score_text(expected_score: Mapping[str, float]) -> str:
+    """What to expect on other pages, see `docclf.training.assessment.estimate_score`.
 
-    >>> foretold_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
+    >>> expected_score_text({"macro_f1": 0.9681, "low": 0.94, "high": 0.99, "gain": 0.02})
     'expected on as many other pages of the kind: 0.968 (95 % interval 0.940 to 0.990)'
     """
-    value, low, high = (foretold[name] for name in ("macro_f1", "low", "high"))
+    value, low, high = (expected_score[name] for name in ("macro_f1", "low", "high"))
     return f"expected on as many other pages of the kind: {value:.3f} ({interval_text(low, high)})"

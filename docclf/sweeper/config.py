@@ -153,11 +153,11 @@ class SweeperConfig:
     # a job that raised one of these exceptions, or one derived from them, is launched again, so many times
     retries: int = 1
     retry_on: list[str] = field(default_factory=lambda: ["OutOfMemoryError", "ConnectionError", "TimeoutError"])
-    # more failed trials than this share of the finished ones, of 5 or more, end the search
+    # a larger fraction of failed trials, of 5 finished ones or more, ends the search
     max_failure_rate: float = 0.5
     # dotted path of a function(config of a trial[, config of a finalist]) -> dict, called before the first trial; what
     # it returns is kept as attributes of the study and must be the same when the study is continued. The key `steps`,
-    # if there, is the number of reports that a whole trial makes; `before` is no fact: docclf.sweeper.study.continuing
+    # if there, is the number of reports that a whole trial makes; `before` is none: docclf.sweeper.study.continuation
     preflight: str | None = None
     # dotted path of a function(config of a job), called with every choice and both ends of every range of the space,
     # before anything starts; it raises docclf.errors.ConfigError where a value cannot be

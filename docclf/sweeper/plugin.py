@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError
-from docclf.files import tell_caller
+from docclf.files import report_path_to_caller
 from docclf.safety.untrusted import plain
 from docclf.sweeper import config as config  # registers the options
 
@@ -83,7 +83,7 @@ class DocclfSweeper(Sweeper):
             workers = Workers(self.launcher, n_workers(settings.n_jobs))
             with EndingSignals(), closing(workers):
                 preload = partial(workers.preload, settings.preload or [], settings.n_trials)
-                tell_caller(sweep_dir(self.config.hydra))
+                report_path_to_caller(sweep_dir(self.config.hydra))
                 opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
                 Search(settings, opened, workers).run()
                 run_finalists(settings, opened, workers)

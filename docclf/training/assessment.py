@@ -41,7 +41,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
     return {"calibration": calibration, "label_issues": issues}
 
 
-def foretell(heads: Heads, done: CrossValidation) -> dict[str, float]:
+def estimate_score(heads: Heads, done: CrossValidation) -> dict[str, float]:
     """What the kept model will score on as many other pages of the same kind.
 
     Out-of-fold scores are too low for it: with 3 folds, their models have seen two thirds of the pages. How much more

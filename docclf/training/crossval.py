@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
 from docclf.training.folds.average import FoldAverage, FoldScore, Stop, UnwantedError
+from docclf.training.folds.checkpoints import FoldCheckpoints, NoLocksError
 from docclf.training.folds.recorder import HEAD, NET
-from docclf.training.folds.resume import FoldCheckpoints, NoLocksError
 from docclf.training.folds.shared import POLL_S, SharedFolds
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.validation import Validation
@@ -126,7 +126,7 @@ def cross_validate(
     average.restore(state)
     _save(checkpoints, state, average)  # opens the run: helpers wait for this file, see `FoldCheckpoints.is_open`
     with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
-        for fold in range(average.fold, validation.n_runs):
+        for fold in range(average.fold, validation.n_trained_folds):
             try:
                 state["n_parameters"] = shared.run(average, build_logger)
             except UnwantedError:
@@ -137,7 +137,7 @@ def cross_validate(
             for kind, candidate in average.candidates.items():
                 state["probabilities"][kind][assignment == fold] = candidate.probabilities
             _save(checkpoints, state, average)
-            _log_fold(average, validation.n_runs, by_another=fold in shared.by_others)
+            _log_fold(average, validation.n_trained_folds, by_another=fold in shared.by_others)
             if average.stopped is not None:
                 break
     return CrossValidation(
@@ -164,9 +164,8 @@ def cross_validate_heads(
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
     folds: list[FoldScore] = []
-    splits = [
-        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in range(validation.n_runs)
-    ]
+    trained = range(validation.n_trained_folds)
+    splits = [(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in trained]
     started = time.perf_counter()
     for fold, ((_, rows), found) in enumerate(zip(splits, heads.folds(splits), strict=True)):
         probabilities[rows] = found.probabilities
@@ -177,25 +176,25 @@ def cross_validate_heads(
         started = ended
         if validation.report == "fold":
             trial.report(score, fold)
-        log.info(f"{_fold_line(folds[-1], validation.n_runs)}  {folds[-1].seconds:.1f} s")
+        log.info(f"{_fold_line(folds[-1], validation.n_trained_folds)}  {folds[-1].seconds:.1f} s")
     return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
 
 
-def _log_fold(average: FoldAverage, n_runs: int, *, by_another: bool) -> None:
+def _log_fold(average: FoldAverage, n_trained_folds: int, *, by_another: bool) -> None:
     """Say how the last fold came out."""
     score, by = average.folds[-1], ", by another worker" if by_another else ""
     parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
     of = f" ({parts})" if len(average.by_kind) > 1 else ""
-    log.info(f"{_fold_line(score, n_runs)}{of}  {score.seconds:.1f} s{by}")
+    log.info(f"{_fold_line(score, n_trained_folds)}{of}  {score.seconds:.1f} s{by}")
 
 
-def _fold_line(score: FoldScore, n_runs: int) -> str:
+def _fold_line(score: FoldScore, n_trained_folds: int) -> str:
     """
     >>> _fold_line(FoldScore(0, 0.8, 0, 1.0), 3), _fold_line(FoldScore(0, 0.8, 0, 1.0, clean=0.9), 3)
     ('  fold 1/3  macro-F1 0.800', '  fold 1/3  macro-F1 0.800, clean 0.900')
     """
     clean = "" if score.clean is None else f", clean {score.clean:.3f}"
-    return f"  fold {score.fold + 1}/{n_runs}  macro-F1 {score.score:.3f}{clean}"
+    return f"  fold {score.fold + 1}/{n_trained_folds}  macro-F1 {score.score:.3f}{clean}"
 
 
 def _restore(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:

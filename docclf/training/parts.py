@@ -20,13 +20,13 @@ from docclf.models.frozen.features import PIXELS, FrozenBackbone
 from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.safety.targets import build, build_model, own_model
-from docclf.training.began import open_data, require_folds
 from docclf.training.crossval import CrossValidation
-from docclf.training.distill import Teacher, learn_from
+from docclf.training.distillation import Teacher, learn_from
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.recorder import HEAD
-from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
-from docclf.training.keeping import keep_model, refit_all
+from docclf.training.kept_model import keep_model, refit_all
+from docclf.training.search_inputs import open_data, require_folds
 from docclf.training.trainer import choose_device
 from docclf.training.validation import SCORES
 
@@ -100,7 +100,7 @@ def prepare(
     validation = build(cfg.validation, "validation")
     if not (isinstance(cfg.search.objective, str) and cfg.search.objective in SCORES):
         # Reported is the score, and by that a search for anything else would stop its best trials.
-        validation = replace(validation, prune_after=validation.n_runs * validation.epochs + 1)
+        validation = replace(validation, prune_after=validation.n_trained_folds * validation.epochs + 1)
     data = open_data(
         cfg,
         trial,
@@ -112,7 +112,7 @@ def prepare(
     require_folds(cfg, trial, data, validation)
     data.rank, data.world_size = rank, cfg.trainer.get("devices", 1)
     heads = make_heads(cfg, data)
-    keeps = _may_keep(cfg, trial)
+    keeps = _choose_refit(cfg, trial)
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
     same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
@@ -164,7 +164,7 @@ def _class_weights(cfg: DictConfig, data: PageDataModule) -> NDArray[np.float64]
     return class_weights(data.labels, len(data.pages.class_names)) if cfg.model.get("class_weights") else None
 
 
-def _may_keep(cfg: DictConfig, trial: JobTrial) -> str | bool:
+def _choose_refit(cfg: DictConfig, trial: JobTrial) -> str | bool:
     """`refit` of a run alone. Of a search, the folds' models of finalists, and of a trial that is the best so far."""
     if trial.number is None:
         return cfg.refit  # type: ignore[no-any-return]
@@ -181,7 +181,7 @@ def _make_checkpoints(cfg: DictConfig, folder: Path, earlier: list[Path], facts:
 
 
 def _read_augment(name: str | None) -> Any:
-    """An augmentation by the name of its option in `augment`, which `docclf.cli.leaves` has checked."""
+    """An augmentation by the name of its option in `augment`, which `docclf.cli.key_table` has checked."""
     if name is None:
         return None
     none, option = (OmegaConf.load(CONF_DIR / "augment" / f"{stem}.yaml") for stem in ("none", name))

@@ -19,17 +19,17 @@ from docclf.errors import TrainingError
 from docclf.loggers.run import RunLoggers
 from docclf.models.frozen.cache import UnwantedPassError
 from docclf.models.frozen.floors import measure_floors
-from docclf.results.facts import FLOORS, foretold_text
+from docclf.results.facts import FLOORS, expected_score_text
 from docclf.results.floors import floor_lines
 from docclf.results.quality.shift import shift_lines
 from docclf.results.run import write_folds, write_predictions, write_result
 from docclf.safety.permission import allowed
-from docclf.training.assessment import assess, foretell
+from docclf.training.assessment import assess, estimate_score
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
 from docclf.training.folds.average import Stop
+from docclf.training.folds.checkpoints import drop_worst
 from docclf.training.folds.recorder import HEAD
-from docclf.training.folds.resume import drop_worst
-from docclf.training.keeping import refit_all, score_test
+from docclf.training.kept_model import refit_all, score_test
 from docclf.training.parts import TrainingParts
 from docclf.training.shift import compare_test_pages
 
@@ -132,7 +132,7 @@ def _describe(parts: TrainingParts) -> _Record:
 def _measure_floors(parts: TrainingParts, record: _Record) -> NDArray[np.int64]:
     """Record the floors, and in a search how test pages differ; the fold of each training page, shape (n,)."""
     trial, assignment = parts.trial, parts.trainer.assign()
-    floors = measure_floors(parts.data, assignment, parts.trainer.validation.n_runs, parts.heads.cache)
+    floors = measure_floors(parts.data, assignment, parts.trainer.validation.n_trained_folds, parts.heads.cache)
     record.add({FLOORS: floors}, {FLOORS: {name: floor["mean"] for name, floor in floors.items()}})
     if trial.number is not None and not trial.is_finalist:
         _compare_test_pages(parts)
@@ -175,8 +175,8 @@ def _conclude(parts: TrainingParts, done: CrossValidation, record: _Record) -> f
     if parts.teacher is not None:
         record.add({"distilled": parts.teacher.cost(done, parts.data.pages.train.groups)})
     if is_shown or (is_best and is_net):  # what takes a head longer than to be fitted
-        foretold = {"foretold": foretell(parts.heads, done)}
-        record.add(foretold, foretold)
+        expected_score = {"expected_score": estimate_score(parts.heads, done)}
+        record.add(expected_score, expected_score)
     if parts.keeps and (is_shown or is_best or cfg.keep_checkpoints == "all"):
         parts.keep(done)
         if trial.number is None:  # test pages must not guide a search
@@ -219,7 +219,7 @@ def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
     clean = f"; clean {result['metrics']['macro_f1_clean']:.3f}" if done.clean_scores else ""
     for line in floor_lines(result["floors"], done.mean, tune=result["tune"]):
         log.info(line)
-    log.info(f"  {foretold_text(result['foretold'])}")
+    log.info(f"  {expected_score_text(result['expected_score'])}")
     if "distilled" in result:
         log.info(f"  {result['distilled']['text']}")
     log.info(f"macro-F1 {done.mean:.3f} (folds {folds}; pooled {pooled}{clean}){kept}, in {folder}")

@@ -26,7 +26,7 @@ _SHOWN = 10  # pages of the picture
 _SCAN_DEGREES = 10.0  # augment=scan turns pages by up to so many
 
 
-def tell_differences(cfg: DictConfig, data: DataSet, cache_dir: Path | None) -> None:
+def log_differences(cfg: DictConfig, data: DataSet, cache_dir: Path | None) -> None:
     """Say in one line in what test pages differ from training pages, and the option that answers it; or nothing.
 
     Args:
@@ -71,7 +71,7 @@ def compare_test_pages(
     """
     from docclf.data.augment.views import PageViews, digest_of
     from docclf.models.frozen.head import HeadOptions
-    from docclf.models.frozen.telling import FOLDS, tell_apart
+    from docclf.models.frozen.two_sample import FOLDS, compare_samples
 
     sample = take_sample(data)
     identity = hashlib.sha256("\n".join(data.digests).encode()).hexdigest()[:16]
@@ -85,11 +85,11 @@ def compare_test_pages(
         cache.load(PageViews(pages.take(rows), digest_of([its[i] for i in rows]), backbone.image_size), options).values
         for pages, rows, its in splits
     )
-    told = tell_apart(train_features, test_features, sample.groups)
+    told = compare_samples(train_features, test_features, sample.groups)
     area: dict[str, Any] = {**told.bounds, "features": f"frozen features of {backbone.name}, {backbone.image_size} px"}
     if validation is not None:
         shown = cache.load(validation, options).values[sample.train]
-        area["validation"] = tell_apart(shown, test_features, sample.groups).bounds
+        area["validation"] = compare_samples(shown, test_features, sample.groups).bounds
     differences = find_differences(data, sample, cache.folder)
     facts: dict[str, Any] = {
         "data": identity,

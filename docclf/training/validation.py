@@ -57,14 +57,14 @@ class Validation:
             )
 
     @property
-    def n_runs(self) -> int:
+    def n_trained_folds(self) -> int:
         """Number of trainings."""
         return self.folds if self.run_folds is None else min(self.run_folds, self.folds)
 
     @property
     def n_reports(self) -> int:
         """How often a whole trial reports, see `docclf.training.folds.average.FoldAverage`."""
-        return self.n_runs * (self.epochs if self.report == "epoch" else 1)
+        return self.n_trained_folds * (self.epochs if self.report == "epoch" else 1)
 
     def assign(self, data: DataSet, rare_classes: str = "raise") -> NDArray[np.int64]:
         """Fold of each training page, shape (n,); -1 for pages in training only (`rare_classes=train`).

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from docclf.cli.preflight import preflight
 from docclf.data.folds import assign_folds, read_folds, split_pages
 from docclf.data.pages import Pages, read_folder
-from docclf.data.reading.folders import tell_once
+from docclf.data.reading.folders import warn_once
 from docclf.errors import DataError
 from docclf.training.validation import Validation
 
@@ -151,7 +151,7 @@ EMPTIED = pytest.mark.parametrize("empty", [_exclude, _correct, _relabel, _damag
 def test_a_class_that_has_lost_all_its_pages_is_rare(
     scarce: Path, empty: Callable[[Path], dict[str, Any]], split_file: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tell_once.cache_clear()
+    warn_once.cache_clear()
     data = opened(scarce, **empty(scarce))
     assert data.pages.targets == ["a", "b", "c"] and "c.png" not in [*data.pages.train.ids][6:]
     write(scarce / "folds.csv", "ID,fold", *(f"{name},{i // 2 % 3}" for i, name in enumerate(data.pages.train.ids)))
@@ -166,7 +166,7 @@ def test_a_class_that_has_lost_all_its_pages_is_rare(
 def test_a_class_that_has_lost_all_its_pages_is_dropped(
     scarce: Path, empty: Callable[[Path], dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    tell_once.cache_clear()
+    warn_once.cache_clear()
     data = opened(scarce, rare_classes="drop", n_folds=3, **empty(scarce))
     assert data.pages.targets == ["a", "b"] and data.pages.emptied == []
     assert data.pages.test is not None and data.pages.test.ids == ["t1.png", "t2.png"]

@@ -9,7 +9,7 @@ import pytest
 from flat_pages import picture, write
 
 from docclf.data.pages import read_csv
-from docclf.data.reading.folders import tell_once
+from docclf.data.reading.folders import warn_once
 from docclf.data.reading.listing import find_page, list_pages
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
@@ -338,7 +338,7 @@ def test_columns_that_are_nearly_called_so_are_named(root: Path, caplog: pytest.
         read_csv(root)
     lines = [f"{row},a" for row in rows.splitlines() if row]
     (root / "train.csv").write_text("\n".join(["ID,target,Group", *lines]), encoding="utf-8")
-    tell_once.cache_clear()
+    warn_once.cache_clear()
     assert read_csv(root).train.groups is None
     assert "pages of one group may be in several folds. Rename the column Group to group." in caplog.text
 

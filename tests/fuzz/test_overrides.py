@@ -9,7 +9,7 @@ from forked import command, is_told, require_told, served
 from omegaconf import DictConfig
 from slowly import slowly
 
-from docclf.cli.leaves import TABLES
+from docclf.cli.key_table import TABLES
 from docclf.predict import main as predict
 from docclf.sweeper.space.keys import leaves
 from docclf.train import main as train

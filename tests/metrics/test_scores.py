@@ -18,7 +18,7 @@ from docclf.metrics.resampling import (
     interval_text,
 )
 from docclf.metrics.scores import f1_per_class, macro_f1
-from docclf.results.facts import foretold_text
+from docclf.results.facts import expected_score_text
 
 Indices = NDArray[np.int64]
 
@@ -145,7 +145,7 @@ def test_where_resamples_cannot_differ_no_point_is_called_an_interval() -> None:
         assert interval_text(*interval(labels, predicted, 2)) == NO_INTERVAL
     assert str(compare_scores(labels, labels, np.zeros(4, dtype=int), 2)).startswith(f"+0.667 ({NO_INTERVAL}, better")
     assert interval_text(*interval(labels, np.array([0, 1, 1, 1]), 2)).startswith("95 % interval 0.333 to ")
-    assert foretold_text({"macro_f1": 1.0, "low": 1.0, "high": 1.0}).endswith(f"1.000 ({NO_INTERVAL})")
+    assert expected_score_text({"macro_f1": 1.0, "low": 1.0, "high": 1.0}).endswith(f"1.000 ({NO_INTERVAL})")
 
 
 def test_draws_are_the_same_each_time_and_change_with_the_seed() -> None:

@@ -66,7 +66,7 @@ def train(open_pages: Callable[..., PageDataModule]) -> Train:
             precision="32-true",
             max_epochs=epochs,
             logger=False,
-            callbacks=[steps, FoldRecorder(n_runs=1, epochs=2)],  # which draws for each epoch by itself
+            callbacks=[steps, FoldRecorder(n_trained_folds=1, epochs=2)],  # which draws for each epoch by itself
             accumulate_grad_batches=accumulate,
             plugins=[StateIO()],
         )

@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 
 from docclf.results.study.judging import judge_finalists
 from docclf.results.study.verdict import Verdict
-from docclf.sweeper.study.finals import mark, open_finalists
+from docclf.sweeper.study.finalists import mark, open_finalists
 
 LABELS = np.repeat([0, 1, 2], 20)
 NAMES = ["invoice", "계약서", "fold"]  # a class may be called as a column is

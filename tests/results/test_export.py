@@ -28,7 +28,7 @@ from docclf.results.study.trial_config import _reference_config
 from docclf.sweeper.storage import ownership, patience, places
 from docclf.sweeper.storage.ownership import load_finalists, own
 from docclf.sweeper.storage.shared import SharedStorage
-from docclf.sweeper.study.finals import mark, open_finalists
+from docclf.sweeper.study.finalists import mark, open_finalists
 from docclf.sweeper.study.process import this_process
 from docclf.train import train
 

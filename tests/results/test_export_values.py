@@ -15,7 +15,7 @@ from docclf.results.provenance import header_of
 from docclf.results.study.export import export
 from docclf.sweeper.space.grammar import encode
 from docclf.sweeper.space.parsing import parse_space
-from docclf.sweeper.study.known import read_entries
+from docclf.sweeper.study.starting_points import read_entries
 
 Compose = Callable[..., DictConfig]
 

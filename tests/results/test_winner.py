@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.results.study.winner import place_winner
-from docclf.sweeper.study.finals import scored_alike
+from docclf.sweeper.study.finalists import scored_alike
 
 Answers = Callable[..., NDArray[np.int64]]
 RUN = [".hydra", "model", "oof.csv", "result.yaml", "train.log"]

@@ -25,7 +25,7 @@ from docclf.results.study.studies import open_study
 from docclf.results.team.sources import read_source
 from docclf.safety.sqlite import Connection, require_own_journal
 from docclf.sweeper.storage.places import open_storage, study_storage
-from docclf.sweeper.study.known import read_study
+from docclf.sweeper.study.starting_points import read_study
 
 MAGIC = bytes.fromhex("d9d505f920a163d7")
 

@@ -27,7 +27,7 @@ from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_best_so_far
 from docclf.results.team.sources import read_source
 from docclf.safety.untrusted import inside, read_config, require_whole
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
 

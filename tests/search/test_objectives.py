@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from docclf.cli.leaves import METRICS
+from docclf.cli.key_table import METRICS
 
 pytestmark = pytest.mark.slow
 

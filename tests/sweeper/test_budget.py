@@ -22,7 +22,7 @@ from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
-from docclf.sweeper.study.finals import scored
+from docclf.sweeper.study.finalists import scored
 from docclf.sweeper.study.outcome import Outcome, tell
 from docclf.sweeper.study.process import this_process
 from docclf.sweeper.study.tally import Tally

@@ -12,7 +12,7 @@ from slowly import slowly
 from toy_finalists import AGAIN, finalists
 
 from docclf.sweeper.storage.ownership import is_for_another
-from docclf.sweeper.study.finals import scored, source_number
+from docclf.sweeper.study.finalists import scored, source_number
 
 
 def sources(toy: Any) -> list[int]:

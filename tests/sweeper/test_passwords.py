@@ -28,7 +28,7 @@ from docclf.sweeper.storage.passwords import (
     with_secrets,
 )
 from docclf.sweeper.storage.places import open_storage
-from docclf.sweeper.study.known import read_study
+from docclf.sweeper.study.starting_points import read_study
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from docclf.sweeper.study.process import (
     runs_here,
     this_process,
 )
-from docclf.sweeper.study.trials import fail_dead
+from docclf.sweeper.study.trials import fail_stale
 
 NAME = [
     sys.executable,
@@ -49,7 +49,7 @@ def contained() -> str:
 
 
 def after(owner: str, silent: float, hours_ahead: float = 0.0) -> FrozenTrial:
-    """What `fail_dead` makes of a running trial.
+    """What `fail_stale` makes of a running trial.
 
     Args:
         owner: Of the trial.
@@ -60,7 +60,7 @@ def after(owner: str, silent: float, hours_ahead: float = 0.0) -> FrozenTrial:
     running = create_trial(state=TrialState.RUNNING, user_attrs={OWNER: owner, BEAT: time.time() - silent})
     running.datetime_start = datetime.now() - timedelta(hours=1 - hours_ahead)
     study.add_trial(running)
-    fail_dead(study)
+    fail_stale(study)
     return study.trials[0]
 
 
@@ -176,7 +176,7 @@ def owned_by(owner: str, silent: float) -> optuna.Study:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "DEAD_AFTER_S", 2.0)
+    monkeypatch.setattr(ownership, "STALE_AFTER_S", 2.0)
     monkeypatch.setattr(ownership, "_LOOK_S", 0.02)
 
 

@@ -6,7 +6,7 @@ import pytest
 from slowly import slowly
 from toy_finalists import AGAIN, finalists
 
-from docclf.sweeper.study.finals import scored, source_number
+from docclf.sweeper.study.finalists import scored, source_number
 
 BETTER = ("--config-name", "climb", *AGAIN, "hydra.sweeper.finalists.top_k=1", "floors={far: 9, near: 0.01, best: 0}")
 REFERENCES = "hydra.sweeper.finalists.references={far: {note: far}, near: {shape: square, x: -0.2, note: near}}"

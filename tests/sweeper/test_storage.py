@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.errors import ConfigError
 from docclf.sweeper.storage.places import study_storage, sweep_dir
-from docclf.sweeper.study.known import read_study
+from docclf.sweeper.study.starting_points import read_study
 
 COMPLETE = optuna.trial.TrialState.COMPLETE
 

@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
-from docclf.sweeper.study.known import fitting_trials
+from docclf.sweeper.study.starting_points import fitting_trials
 from docclf.sweeper.study.trials import best_trial
 
 SPACE = {

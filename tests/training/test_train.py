@@ -47,7 +47,7 @@ def trained(tiny_config: DictConfig, tmp_path_factory: pytest.TempPathFactory) -
         return train(cfg, folder), folder
 
 
-MORE = ("calibration", "label_issues", "foretold", "refit")
+MORE = ("calibration", "label_issues", "expected_score", "refit")
 
 
 def test_the_result_has_the_folds_their_mean_and_their_spread(trained: tuple[float, Path]) -> None:

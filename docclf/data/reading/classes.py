@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from docclf.data.reading.folders import no_folder, tell_once
+from docclf.data.reading.folders import no_folder, warn_once
 from docclf.data.reading.names import near_equal, nearest, normal, some
 from docclf.data.reading.tables import Row, read_table
 from docclf.errors import DataError
@@ -62,7 +62,7 @@ def tell_joined(where: Path, names: Iterable[str]) -> None:
     for name in names:
         forms.setdefault(normal(name), set()).add(name)
     if twice := [name for name, written in forms.items() if len(written) > 1]:
-        tell_once(
+        warn_once(
             f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
             f"and are taken for one class each: {some(twice)}."
         )
@@ -71,7 +71,7 @@ def tell_joined(where: Path, names: Iterable[str]) -> None:
 def tell_near_equal(where: Path, names: Iterable[str]) -> None:
     """Warn of classes that may be one."""
     if alike := near_equal(names):
-        tell_once(
+        warn_once(
             f"{where} has names that are nearly equal, and are taken for different classes: {some(alike)}. "
             "Write them alike if they are one class."
         )
@@ -110,7 +110,7 @@ def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
         names = {target: target for target in used}
         tell_near_equal(root / "train.csv", sorted(used, key=_in_order))
         if odd := sorted(target for target in used if target.casefold() in _NO_LABELS - _OFTEN_CLASSES):
-            tell_once(
+            warn_once(
                 f"{root / 'train.csv'} has targets that look like no labels, and are taken for classes: {some(odd)}. "
                 "Remove their rows, or name them in a meta.csv."
             )
@@ -120,7 +120,7 @@ def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
             f"{_unlike(used, set(names))}."
         )
     if unused := sorted(names.keys() - used, key=_in_order):
-        tell_once(f"{root / 'meta.csv'} has classes of which train.csv has no page: {some(unused)}.")
+        warn_once(f"{root / 'meta.csv'} has classes of which train.csv has no page: {some(unused)}.")
     targets = sorted(names, key=_in_order)
     return Classes(targets, [names[target] for target in targets], written_of(given))
 
@@ -202,7 +202,7 @@ def why_no_labels(targets: Mapping[str, str], classes: Sequence[str], sample: Pa
         try:
             held = {row["ID"]: row["target"] for row in read_table(sample, ("ID", "target"))}
         except DataError as error:  # of another kind, and not needed
-            tell_once(f"{sample} is not looked at. {error}")
+            warn_once(f"{sample} is not looked at. {error}")
             return ""
         if all(held.get(page) == target for page, target in targets.items()):
             return f"they are those of {sample.name}"

@@ -85,7 +85,7 @@ def tell_system(root: Path, folders: Sequence[Path]) -> None:
     names = Counter(readable(folder.name) for folder in folders if not folder.name.startswith((".", "__")))
     if names:
         shown = ", ".join(f"{name}{f' ({n} times)' if n > 1 else ''}" for name, n in names.most_common(_MOST))
-        tell_once(
+        warn_once(
             f"Not looked at in {root}, since systems call folders of their own so: {shown}. Rename what holds pages."
         )
 
@@ -140,7 +140,7 @@ def class_folders(root: Path, *, deep: bool, apart: Path | None = None) -> dict[
         if any(page.parent == folder for page in pages) or (deep and pages):
             classes[name] = pages
         elif any(entry.is_dir() and not _is_system(entry.name) for entry in folder.iterdir()):
-            tell_once(
+            warn_once(
                 f"Skipped {folder}: it holds other folders, no page images of its own. "
                 f"Below {root if deep else root / 'train'} a folder with pages at any depth is a class."
             )
@@ -177,7 +177,7 @@ def tell_unread(root: Path, files: Sequence[Path]) -> None:
     if files:
         suffixes = sorted({readable(path.suffix.lower()) or "no suffix" for path in files})
         shown = ", ".join(suffixes[:_MOST]) + (", ..." if len(suffixes) > _MOST else "")
-        tell_once(
+        warn_once(
             f"Left out {count_of(len(files), 'file')} of {root} in formats that are not read ({shown}), the first is "
             f"{readable(files[0])}. Convert them to one of {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
@@ -186,7 +186,7 @@ def tell_unread(root: Path, files: Sequence[Path]) -> None:
 def tell_loose(root: Path, files: Sequence[Path]) -> None:
     """Warn of pages beside class folders."""
     if files:
-        tell_once(
+        warn_once(
             f"Left out {count_of(len(files), 'file')} in {root} itself, the first is {readable(files[0].name)}: "
             "pages of a class lie in its folder."
         )
@@ -202,7 +202,7 @@ def tell_beside(train: Path, test: Path | None) -> None:
     """Warn of pages beside the folders of training and test pages."""
     others = [path for path in _entries(train.parent) if path not in (train, test)]
     if names := [readable(path.name) for path in others if _is_lost(path) or any(map(is_page_file, _below(path)))]:
-        tell_once(
+        warn_once(
             f"Not read beside {train}: {some(names)}. docclf reads train and test alone, and makes its own folds of "
             "the pages in train; move the pages there."
         )
@@ -227,6 +227,6 @@ def _is_lost(path: Path) -> bool:
 
 
 @functools.cache  # once a process, not once a trial
-def tell_once(message: str, level: int = logging.WARNING) -> None:
+def warn_once(message: str, level: int = logging.WARNING) -> None:
     """Warn once a process, or inform, however many trials read the pages."""
     log.log(level, message)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from docclf.data.reading.folders import tell_once
+from docclf.data.reading.folders import warn_once
 from docclf.data.reading.names import count_of
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError
@@ -70,7 +70,7 @@ def refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> No
     if problems:
         shown = "".join(f"\n  {problem}" for problem in problems[:20])
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        tell_once(f"Left out {count_of(len(problems), 'page')} of {root} that cannot be used:{shown}{more}")
+        warn_once(f"Left out {count_of(len(problems), 'page')} of {root} that cannot be used:{shown}{more}")
 
 
 @dataclass(frozen=True)

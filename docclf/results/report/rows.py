@@ -15,7 +15,7 @@ from docclf.results.report.subject import WORDS, Subject
 from docclf.results.team.entries import MERGED_FROM
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, NOT_COMPARABLE, REFERENCE, RETRY_OF, ROLE
-from docclf.sweeper.study.finals import source_number
+from docclf.sweeper.study.finalists import source_number
 
 ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
 

@@ -21,7 +21,7 @@ from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import TypedCommand, format_seconds
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, MEMBER, REFERENCE
-from docclf.sweeper.study.finals import source_number
+from docclf.sweeper.study.finalists import source_number
 from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
 
 

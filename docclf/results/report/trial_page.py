@@ -27,7 +27,7 @@ from docclf.results.report.subject import Subject
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, REFERENCE
-from docclf.sweeper.study.finals import source_number
+from docclf.sweeper.study.finalists import source_number
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from docclf.results.study.members import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import MEMBER, REFERENCE
-from docclf.sweeper.study.finals import scored
+from docclf.sweeper.study.finalists import scored
 
 if TYPE_CHECKING:
     import optuna

@@ -109,7 +109,7 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: st
     from docclf.results.study.summary import larger_limits, summary
     from docclf.sweeper.run.opening.settings import label, read_objectives
     from docclf.sweeper.screen.progress import this_command
-    from docclf.sweeper.study.finals import scored
+    from docclf.sweeper.study.finalists import scored
 
     trials = study.get_trials(deepcopy=False)
     objectives, _ = read_objectives(config.hydra.sweeper.metric, config.hydra.sweeper.direction)
@@ -163,7 +163,7 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     from docclf.results.study.ensemble import remove_members
     from docclf.results.study.winner import place_winner
     from docclf.sweeper.storage.places import FINALISTS
-    from docclf.sweeper.study.finals import scored_alike
+    from docclf.sweeper.study.finalists import scored_alike
     from docclf.sweeper.study.trials import folder_number
 
     trial = study.get_trials(deepcopy=False)[verdict.number]

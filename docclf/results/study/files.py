@@ -26,7 +26,7 @@ from docclf.sweeper.study.attributes import (
     REFERENCE,
     RUNG,
 )
-from docclf.sweeper.study.finals import source_number
+from docclf.sweeper.study.finalists import source_number
 from docclf.sweeper.study.trials import folder_number
 
 log = logging.getLogger(__name__)

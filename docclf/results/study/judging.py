@@ -28,7 +28,7 @@ def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     """Compare the finalists of a search; None where none of them came to its end."""
     from docclf.sweeper.storage.places import FINALISTS
     from docclf.sweeper.study.attributes import ROLE
-    from docclf.sweeper.study.finals import scored, source_number
+    from docclf.sweeper.study.finalists import scored, source_number
     from docclf.sweeper.study.trials import folder_number
 
     trials, finalists = search.get_trials(deepcopy=False), scored(search)

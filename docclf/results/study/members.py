@@ -19,7 +19,7 @@ from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import DUPLICATE_OF, MEMBER, REFERENCE
-from docclf.sweeper.study.finals import scored, source_number
+from docclf.sweeper.study.finalists import scored, source_number
 from docclf.sweeper.study.trials import best_trials, folder_number
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.facts import TUNE, foretold_text, macro_f1_of
+from docclf.results.facts import TUNE, expected_score_text, macro_f1_of
 from docclf.results.floors import NAMES, Floor, best_floor, floors_of, floors_text, search_warning
 from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
@@ -183,8 +183,8 @@ def _finals(verdict: Verdict) -> list[str]:
         lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
-    if (foretold := verdict.exported.user_attrs.get("foretold")) and verdict.exported_as != ENSEMBLE:
-        lines.append(f"  {foretold_text(foretold)}")
+    if (expected_score := verdict.exported.user_attrs.get("expected_score")) and verdict.exported_as != ENSEMBLE:
+        lines.append(f"  {expected_score_text(expected_score)}")
     texts = [str(verdict), *([str(verdict.ensemble["text"])] if verdict.ensemble else [])]
     return [*lines, *(f"{text[0].upper()}{text[1:]}" for text in texts)]
 

@@ -65,7 +65,7 @@ def write_trial_config(
 def _reference_config(finalist: FrozenTrial, folder: Path, config: DictConfig) -> DictConfig:
     """The config of a reference that wins, without what finalists have other than trials."""
     from docclf.sweeper.storage.places import FINALISTS
-    from docclf.sweeper.study.finals import source_number
+    from docclf.sweeper.study.finalists import source_number
 
     path = folder / FINALISTS / str(finalist.number) / ".hydra" / "config.yaml"
     found = _trial_config(finalist, path, config)

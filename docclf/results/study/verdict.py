@@ -154,7 +154,7 @@ def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
         "macro_f1": score if is_score(score) else None,
         "macro_f1_pooled": trial.user_attrs.get("macro_f1_pooled"),
         "folds": trial.user_attrs.get("folds"),
-        **({"foretold": trial.user_attrs["foretold"]} if "foretold" in trial.user_attrs else {}),
+        **({"expected_score": trial.user_attrs["expected_score"]} if "expected_score" in trial.user_attrs else {}),
     }
 
 

@@ -12,7 +12,7 @@ from docclf.errors import ConfigError, SpaceError
 from docclf.results.team.sources import Source
 from docclf.sweeper.space.grammar import contains, decode, encode, parse_override
 from docclf.sweeper.space.parameters import key_of
-from docclf.sweeper.study.continuing import show_fact
+from docclf.sweeper.study.continuation import show_fact
 
 
 def reference(sources: Sequence[Source]) -> Source:

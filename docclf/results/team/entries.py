@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.results.team.sources import Source
 from docclf.sweeper.study.attributes import DUPLICATE_OF, FINALIST, NOT_COMPARABLE, OWNER, REFERENCE, RETRY_OF
-from docclf.sweeper.study.finals import mark, source_number
+from docclf.sweeper.study.finalists import mark, source_number
 from docclf.sweeper.study.process import host_of
 from docclf.sweeper.study.trials import how_scored
 

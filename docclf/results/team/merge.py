@@ -34,7 +34,7 @@ from docclf.safety.sqlite import Connection
 from docclf.sweeper.space.grammar import encode, to_text, typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
-from docclf.sweeper.study.finals import open_finalists, source_number
+from docclf.sweeper.study.finalists import open_finalists, source_number
 from docclf.sweeper.study.trials import front, is_allowed
 
 # What was typed of the first study, and is another of the merged one

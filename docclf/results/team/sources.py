@@ -29,10 +29,10 @@ from docclf.sweeper.storage.hiding import hide_password
 from docclf.sweeper.storage.names import split_name
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
-from docclf.sweeper.study.finals import scored
+from docclf.sweeper.study.finalists import scored
 from docclf.sweeper.study.trials import counted
 
-# What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.continuing.require_same`.
+# What a study was begun with, and keeps when it goes on, see `docclf.sweeper.study.continuation.require_same`.
 RECORDS = ("space", "objective", "facts", "config")
 
 # What later releases made keys of: a record without them is of a study that did this.

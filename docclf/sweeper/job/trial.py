@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.errors import error_text
 from docclf.sweeper.optuna_private import id_of, note_report, storage_of, with_storage
-from docclf.sweeper.screen.telling import ProgressWriter
+from docclf.sweeper.screen.progress_writer import ProgressWriter
 from docclf.sweeper.study.attributes import (
     ATTEMPT,
     BUDGET,
@@ -56,7 +56,7 @@ class JobTrial:
     ) -> None:
         attributes = trial.user_attrs if trial is not None else {}
         self._trial = trial
-        self._teller = None if trial is None else ProgressWriter(trial.storage, id_of(trial))
+        self._progress = None if trial is None else ProgressWriter(trial.storage, id_of(trial))
         self.folder = folder
         self._reported: set[int] = set()
         self._last_step: int | None = None
@@ -109,7 +109,7 @@ class JobTrial:
         """Number of the trial in the search: that of a finalist is another one than its own; None outside a search."""
         if self._trial is None or not self.is_finalist:
             return self.number
-        from docclf.sweeper.study.finals import source_number
+        from docclf.sweeper.study.finalists import source_number
 
         return source_number(self._trial)
 
@@ -222,8 +222,8 @@ class JobTrial:
 
         It may be called often and costs next to nothing: a text every few seconds is kept, the others are dropped.
         """
-        if self._teller is not None:
-            self._teller.tell(text)
+        if self._progress is not None:
+            self._progress.tell(text)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep a JSON-serialisable fact about the trial in the study."""

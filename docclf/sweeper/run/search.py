@@ -32,7 +32,7 @@ from docclf.sweeper.study.attributes import OVERRIDES, RUNG
 from docclf.sweeper.study.process import EndingSignals, Heartbeat
 from docclf.sweeper.study.record import write_results
 from docclf.sweeper.study.tally import Tally
-from docclf.sweeper.study.trials import BEAT_S, fail_dead
+from docclf.sweeper.study.trials import BEAT_S, fail_stale
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Search:
         self.limits.require_a_success(self.ledger.trials)
 
     def _end(self) -> None:
-        fail_dead(self.study)
+        fail_stale(self.study)
         self.context.clock.tick()
         self._save()
 
@@ -220,7 +220,7 @@ class Search:
             log.info("Waiting for trials of other processes")
         self.is_waiting = True
         time.sleep(_LOOK_S)
-        fail_dead(self.study)
+        fail_stale(self.study)
         self.ledger.refresh()
         return True
 

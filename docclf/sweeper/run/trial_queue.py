@@ -18,7 +18,7 @@ from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BUDGET
 from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.queue import drop_foreign, drop_queued_twice, retry_interrupted
-from docclf.sweeper.study.trials import fail_dead
+from docclf.sweeper.study.trials import fail_stale
 
 
 class TrialQueue:
@@ -41,7 +41,7 @@ class TrialQueue:
 
     def prepare(self) -> None:
         """Fill the queue with what is tried first."""
-        fail_dead(self.study)
+        fail_stale(self.study)
         self.ledger.refresh()
         # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
         if self.ledger.trials and self.ledger.trials[0].state != TrialState.RUNNING:

@@ -15,7 +15,7 @@ from docclf.sweeper.optuna_private import storage_of, study_id_of
 from docclf.sweeper.storage.places import FINALISTS, finalists_name
 from docclf.sweeper.study.attributes import BEAT, FINALIST, OWNER, WANTED
 from docclf.sweeper.study.process import Heartbeat, has_this_name, host_of, is_here, runs_here, this_process
-from docclf.sweeper.study.trials import BEAT_S, DEAD_AFTER_S
+from docclf.sweeper.study.trials import BEAT_S, STALE_AFTER_S
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def other_owner(finalists: optuna.Study) -> str | None:
     owner = attributes.get(OWNER)
     if not owner or owner == this_process():
         return None
-    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < DEAD_AFTER_S
+    alive = runs_here(owner) if is_here(owner) else time.time() - attributes.get(BEAT, 0.0) < STALE_AFTER_S
     return str(owner) if alive else None
 
 

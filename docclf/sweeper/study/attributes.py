@@ -24,7 +24,7 @@ OWNER = "owner"  # the process that launched it, see docclf.sweeper.study.proces
 BEAT = "heartbeat"  # when that process last said that it lives, in seconds since 1970
 ATTEMPT = "attempt"  # how often it was launched before, 0 if missing
 DEADLINE = "deadline"  # when the time budget ends, in seconds since 1970 by the clock as it was when the trial began
-PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.screen.telling
+PROGRESS = "progress"  # what its job is at, in words, see docclf.sweeper.screen.progress_writer
 BUDGET = "budget"  # reports after which it pauses, see docclf.sweeper.strategy.ladder
 PRUNED_AT = "pruned_at_step"  # the step after which the trial was advised to stop
 # Of the study of finalists: the values of FINALIST that the last run asked for; those of all that were scored in the
@@ -97,7 +97,7 @@ def of_their_kind(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_record(text: Any) -> dict[str, Any] | None:
-    """What `docclf.sweeper.study.continuing.require_same` has kept; None of a study of another program.
+    """What `docclf.sweeper.study.continuation.require_same` has kept; None of a study of another program.
 
     >>> read_record('{"data": "a1"}'), read_record("another program's"), read_record(None)
     ({'data': 'a1'}, None, None)

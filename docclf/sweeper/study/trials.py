@@ -31,7 +31,7 @@ from docclf.sweeper.study.process import is_here, runs_here
 log = logging.getLogger(__name__)
 
 BEAT_S = 30.0
-DEAD_AFTER_S = 5 * BEAT_S
+STALE_AFTER_S = 5 * BEAT_S
 
 
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -113,7 +113,7 @@ def how_scored(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get(FINALIST, "")).partition(" ")[2]
 
 
-def fail_dead(study: optuna.Study) -> None:
+def fail_stale(study: optuna.Study) -> None:
     """Fail the trials that a dead process, or this one at its end, left running."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not _is_alive(trial):
@@ -137,7 +137,7 @@ def _is_alive(trial: FrozenTrial) -> bool:
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     silent = time.time() - max(trial.user_attrs.get(BEAT, started), back_since())
     # Without an owner it was asked for at this very moment, or its process died at that.
-    return bool(silent < (1.0 if owner is None else DEAD_AFTER_S))
+    return bool(silent < (1.0 if owner is None else STALE_AFTER_S))
 
 
 def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:

@@ -90,7 +90,7 @@ class FoldAverage(FoldRecorder):
 
     @property
     def _steps_left(self) -> int:
-        return (self.n_runs - self.fold) * self.epochs - self.n_epochs
+        return (self.n_trained_folds - self.fold) * self.epochs - self.n_epochs
 
     def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
         """Count a fold that was trained elsewhere as if it were trained here and now.
@@ -135,7 +135,7 @@ class FoldAverage(FoldRecorder):
         if step not in self.reports:
             self.reports[step] = value
             self.trial.report(value, step)
-            last = self.n_runs * (self.epochs if self.report == "epoch" else 1) - 1
+            last = self.n_trained_folds * (self.epochs if self.report == "epoch" else 1) - 1
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
             if step < last and self.stopped != "timeout":
                 self.stopped = self._advice(may_prune=step >= first)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from docclf.loggers.recording import Call, replay
 from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 
 SCORE = "val/macro_f1"
 
@@ -61,7 +61,7 @@ class FoldRecorder(pl.Callback):
     whatever process.
 
     Args:
-        n_runs: Number of folds that are trained.
+        n_trained_folds: Number of folds that are trained.
         seed: Of each epoch's random numbers, with the epoch.
         keep_weights: Keep the backbone's weights of the best epoch of each candidate.
         tell: Called with what the training is at, in words.
@@ -71,14 +71,14 @@ class FoldRecorder(pl.Callback):
         self,
         fold: int = 0,
         *,
-        n_runs: int,
+        n_trained_folds: int,
         epochs: int,
         seed: int = 42,
         checkpoints: FoldCheckpoints | None = None,
         keep_weights: bool = False,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.fold, self.n_runs, self.epochs, self.seed, self.tell = fold, n_runs, epochs, seed, tell
+        self.fold, self.n_trained_folds, self.epochs, self.seed, self.tell = fold, n_trained_folds, epochs, seed, tell
         self.checkpoints, self.keep_weights = checkpoints, keep_weights
         self.head: NDArray[np.float32] | None = None  # probabilities of the validation pages, where there is a head
         self.clean: NDArray[np.float32] | None = None  # likewise, of the pages as they are
@@ -158,7 +158,9 @@ class FoldRecorder(pl.Callback):
         if steps := trainer.global_step - self._first_step:
             rate = steps / max(time.perf_counter() - self._epoch_started, 1e-9)
             self._pace = f", {rate:.{0 if rate >= 10 else 1}f} steps/s"
-        self.tell(f"fold {self.fold + 1}/{self.n_runs}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}")
+        self.tell(
+            f"fold {self.fold + 1}/{self.n_trained_folds}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}"
+        )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model = cast(PageClassifier, pl_module)  # or one that has the same, see there

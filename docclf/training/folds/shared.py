@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from docclf.loggers.recording import RecordingLogger, replay
 from docclf.training.folds.average import FoldAverage, UnwantedError
+from docclf.training.folds.checkpoints import NoLocksError
 from docclf.training.folds.recorder import FoldRecorder
-from docclf.training.folds.resume import NoLocksError
 from docclf.training.folds.trainer import FoldTrainer
 
 # Seconds between two looks at what another process does.
@@ -98,7 +98,7 @@ class SharedFolds:
             NoLocksError: Nobody can claim a fold.
         """
         assert self._checkpoints is not None
-        for fold in range(first, self._trainer.validation.n_runs):
+        for fold in range(first, self._trainer.validation.n_trained_folds):
             if self._checkpoints.is_finished(fold) or not self._checkpoints.claim(fold):
                 continue
             try:

@@ -17,8 +17,8 @@ from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.head import Head
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import StateIO
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.recorder import AVERAGE, HEAD, NET, FoldRecorder
-from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class FoldTrainer:
     def recorder_options(self) -> dict[str, Any]:
         """Arguments of each `docclf.training.folds.recorder.FoldRecorder`."""
         validation = self.validation
-        told = {"n_runs": validation.n_runs, "epochs": validation.epochs, "seed": validation.seed}
+        told = {"n_trained_folds": validation.n_trained_folds, "epochs": validation.epochs, "seed": validation.seed}
         return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}
 
     def train(self, assignment: NDArray[np.int64], watch: FoldRecorder, logger: Any) -> int:

@@ -29,7 +29,7 @@ from docclf.sweeper import current_trial
 from docclf.train import train
 from docclf.training.crossval import cross_validate_heads
 from docclf.training.folds.recorder import NET
-from docclf.training.keeping import keep_model
+from docclf.training.kept_model import keep_model
 from docclf.training.parts import make_heads
 
 Compose = Callable[..., DictConfig]

@@ -18,7 +18,7 @@ from docclf.data.pages import read_csv
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.crossval import CrossValidation, cross_validate
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation

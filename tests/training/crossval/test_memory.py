@@ -18,9 +18,9 @@ from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
-from docclf.training.keeping import refit_all
+from docclf.training.kept_model import refit_all
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from slowly import slowly
 
-from docclf.training.folds.resume import FoldCheckpoints, drop_worst
+from docclf.training.folds.checkpoints import FoldCheckpoints, drop_worst
 
 
 @pytest.mark.parametrize("pauses", [[2], [1, 3, 7], *slowly([0], [4], [0, 2], list(range(8)))])

@@ -10,7 +10,7 @@ import torch
 from slowly import slowly
 
 from docclf.models.state import load_state, save_state
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 
 ENDS = [(fold, epoch) for fold in range(3) for epoch in range(3)]
 

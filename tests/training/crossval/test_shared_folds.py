@@ -21,8 +21,8 @@ from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import load_state, save_state
 from docclf.training.crossval import cross_validate, help_folds
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.recorder import FoldRecorder
-from docclf.training.folds.resume import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.trainer import make_trainer
 from docclf.training.validation import Validation
@@ -282,6 +282,6 @@ def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, 
     shared.open()
     shared.help(epochs=1)
     state = load_state(shared.resume / "fold_0_epoch.safetensors")["callbacks"][
-        FoldRecorder(n_runs=3, epochs=3).state_key
+        FoldRecorder(n_trained_folds=3, epochs=3).state_key
     ]
     assert len(state["candidates"]["net"]["scores"]) == 1 and len(state["logged"]) > 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from slowly import slowly
 
-from docclf.training.folds.resume import FoldCheckpoints
+from docclf.training.folds.checkpoints import FoldCheckpoints
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError, DataError
 from docclf.results.quality.comparison import compare_runs
 from docclf.train import train
-from docclf.training.distill import learn_from
+from docclf.training.distillation import learn_from
 
 TARGETS = ["0", "7", "10"]
 

@@ -15,7 +15,7 @@ from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
-from docclf.sweeper.study.finals import mark, scored, source_number
+from docclf.sweeper.study.finalists import mark, scored, source_number
 from docclf.sweeper.study.trials import baseline_of, best_trials, loss, seconds_of
 
 log = logging.getLogger(__name__)

@@ -35,10 +35,10 @@ from docclf.sweeper.storage.ownership import (
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
-from docclf.sweeper.study.finals import mark, open_finalists, scored, source_number
+from docclf.sweeper.study.finalists import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, steady_now, this_process
 from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
-from docclf.sweeper.study.trials import best_trials, causes, counted, fail_dead, has_success, how_scored, interrupt
+from docclf.sweeper.study.trials import best_trials, causes, counted, fail_stale, has_success, how_scored, interrupt
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def _score(
 ) -> bool:
     """Run those that are not scored yet, and say who counts; whether any of them came to its end."""
     finalists.set_user_attr(WANTED, list(entrants))
-    fail_dead(finalists)
+    fail_stale(finalists)
     missing = _queue(finalists, entrants, context.directory)
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing

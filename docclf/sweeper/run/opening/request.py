@@ -25,7 +25,7 @@ from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb, read_climb
 from docclf.sweeper.strategy.pruners import make_pruner
 from docclf.sweeper.strategy.rehearsal import rehearse
-from docclf.sweeper.study.known import read_entries, read_study
+from docclf.sweeper.study.starting_points import read_entries, read_study
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from docclf.sweeper.strategy.memory import most_known, remembered
 from docclf.sweeper.strategy.pruners import check_pruner
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
 from docclf.sweeper.study.attributes import ENQUEUED, RUNG
-from docclf.sweeper.study.continuing import Before, require_known_folders, require_same_search
-from docclf.sweeper.study.known import enqueue, fitting_trials
+from docclf.sweeper.study.continuation import Before, require_known_folders, require_same_search
+from docclf.sweeper.study.starting_points import enqueue, fitting_trials
 from docclf.sweeper.study.trials import best_trial
 
 _CONFIG = "multirun.yaml"

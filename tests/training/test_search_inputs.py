@@ -15,8 +15,8 @@ from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError, DataError, MachineError
 from docclf.safety.targets import build
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.study.finals import open_finalists
-from docclf.training.began import away, open_data, require_folds
+from docclf.sweeper.study.finalists import open_finalists
+from docclf.training.search_inputs import away, open_data, require_folds
 
 KEYS = ("validation.folds", "validation.seed", "validation.split_file", "data.near_duplicates")
 

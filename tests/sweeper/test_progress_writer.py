@@ -1,7 +1,6 @@
 """What a job says that it is at: kept now and then, at no cost to the job."""
 
 import threading
-import time
 from typing import Any
 
 import optuna
@@ -9,7 +8,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.screen import telling
+from docclf.sweeper.screen import progress_writer
 
 
 class Storage(InMemoryStorage):
@@ -45,17 +44,17 @@ def trial_in(storage: InMemoryStorage) -> JobTrial:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Of the teller: its first item, in seconds."""
+    """Of the progress writer: its first item, in seconds."""
     now = [1000.0]
-    monkeypatch.setattr(telling.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_writer.time, "monotonic", lambda: now[0])
     return now
 
 
 def tell(trial: JobTrial, text: str) -> None:
     """Tell it and wait until it is written, if it is."""
     trial.tell_progress(text)
-    assert trial._teller is not None and trial._teller._writer is not None
-    trial._teller._writer.join()
+    assert trial._progress is not None and trial._progress._writer is not None
+    trial._progress._writer.join()
 
 
 def test_the_first_text_is_kept_at_once_and_later_ones_now_and_then(clock: list[float]) -> None:
@@ -73,12 +72,12 @@ def test_a_slow_storage_keeps_nobody_waiting_and_is_asked_less_often(clock: list
     trial = trial_in(storage)
     storage.is_free.clear()
     trial.tell_progress("first")
-    assert trial._teller is not None and trial._teller._writer is not None
+    assert trial._progress is not None and trial._progress._writer is not None
     assert not storage.kept, "it is being written still"
     assert storage.is_asked.wait(60)
     clock[0] += 1
     storage.is_free.set()
-    trial._teller._writer.join()
+    trial._progress._writer.join()
     for second in range(1, 202):
         clock[0] = 1000.0 + second
         tell(trial, f"{second}")
@@ -87,16 +86,16 @@ def test_a_slow_storage_keeps_nobody_waiting_and_is_asked_less_often(clock: list
 
 def test_of_a_long_trial_fewer_texts_are_kept(clock: list[float]) -> None:
     trial = trial_in(InMemoryStorage())
-    assert trial._teller is not None
+    assert trial._progress is not None
     for second in range(1200):
         clock[0] = 1000.0 + second
         tell(trial, str(second))
         if second == 60:
-            assert trial._teller._next <= clock[0] + 2
-    assert clock[0] < trial._teller._next <= clock[0] + 10
-    trial._teller._next = 0.0
+            assert trial._progress._next <= clock[0] + 2
+    assert clock[0] < trial._progress._next <= clock[0] + 10
+    trial._progress._next = 0.0
     trial.tell_progress("now")
-    assert trial._teller._next == clock[0] + 10
+    assert trial._progress._next == clock[0] + 10
 
 
 def test_a_storage_that_is_away_harms_nobody(recwarn: pytest.WarningsRecorder) -> None:
@@ -116,12 +115,3 @@ def test_what_is_told_too_late_is_dropped() -> None:
 
 def test_outside_a_search_nothing_happens() -> None:
     JobTrial().tell_progress("alone")
-
-
-def test_telling_costs_next_to_nothing() -> None:
-    trial = trial_in(InMemoryStorage())
-    trial.tell_progress("first")
-    started = time.thread_time()
-    for _ in range(1000):
-        trial.tell_progress("dropped")
-    assert (time.thread_time() - started) / 1000 < 20e-6

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from slowly import slowly
 
 from docclf import CONF_DIR
-from docclf.cli.leaves import EXPORT, PREDICT, TABLES, TRAIN, check_leaves
+from docclf.cli.key_table import EXPORT, PREDICT, TABLES, TRAIN, check_leaves
 from docclf.cli.rules import number, one_of
 from docclf.errors import ConfigError, SpaceError
 from docclf.sweeper.space.checks import check_values

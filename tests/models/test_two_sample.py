@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from docclf.models.frozen.telling import _areas, tell_apart
+from docclf.models.frozen.two_sample import _areas, compare_samples
 
 
 def features(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -12,7 +12,7 @@ def features(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
 
 
 def test_pages_of_one_kind_are_not_told_apart() -> None:
-    told = tell_apart(features(200), features(150, seed=1), np.arange(350))
+    told = compare_samples(features(200), features(150, seed=1), np.arange(350))
     assert told.auc == pytest.approx(0.5, abs=0.08) and told.low < 0.5 < told.high
     assert told.unlike.shape == (150,) and 0 <= told.unlike.min() <= told.unlike.max() <= 1
 
@@ -20,16 +20,16 @@ def test_pages_of_one_kind_are_not_told_apart() -> None:
 def test_other_pages_are_told_apart_the_most_unlike_first() -> None:
     other = features(60, seed=1)
     other[:10] += 1.0
-    told = tell_apart(features(200), other, np.arange(260))
+    told = compare_samples(features(200), other, np.arange(260))
     assert set(np.argsort(-told.unlike)[:10]) == set(range(10))
-    assert tell_apart(features(200), features(60, 0.5, seed=1), np.arange(260)).low > 0.95
+    assert compare_samples(features(200), features(60, 0.5, seed=1), np.arange(260)).low > 0.95
 
 
 def test_copies_of_a_page_do_not_give_it_away() -> None:
     ten = features(10, seed=1)  # each 20 times on one side: known by heart, they would be told apart
     train, test = np.repeat(ten[:5], 20, axis=0), np.repeat(ten[5:], 20, axis=0)
-    apart = tell_apart(train, test, np.arange(200))
-    together = tell_apart(train, test, np.repeat(np.arange(10), 20))
+    apart = compare_samples(train, test, np.arange(200))
+    together = compare_samples(train, test, np.repeat(np.arange(10), 20))
     assert apart.auc == 1.0 and together.auc < 0.8
 
 

@@ -12,7 +12,7 @@ from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.storage.ownership import forget_former, load_finalists
 from docclf.sweeper.storage.places import finalists_name
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, PRUNER
-from docclf.sweeper.study.continuing import CONFIG, FACTS
+from docclf.sweeper.study.continuation import CONFIG, FACTS
 from docclf.sweeper.study.trials import best_trials
 
 

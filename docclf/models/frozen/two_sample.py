@@ -16,7 +16,7 @@ _DRAWS, _LEVEL = 1000, 0.95
 
 
 @dataclass(frozen=True)
-class Telling:
+class TwoSampleTest:
     """How well a classifier tells two sets of pages apart.
 
     Attributes:
@@ -37,7 +37,7 @@ class Telling:
         return {"value": round(self.auc, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
 
 
-def tell_apart(train: NDArray[np.float32], test: NDArray[np.float32], groups: NDArray[np.int64]) -> Telling:
+def compare_samples(train: NDArray[np.float32], test: NDArray[np.float32], groups: NDArray[np.int64]) -> TwoSampleTest:
     """Cross-validate a logistic regression that tells test pages from training pages.
 
     Each page is judged by classifiers that have seen no page of its group, in three splits into five folds. Judgements
@@ -68,7 +68,7 @@ def tell_apart(train: NDArray[np.float32], test: NDArray[np.float32], groups: ND
     drawn = np.random.default_rng(0).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_DRAWS)
     areas = _areas(ranks, labels, np.concatenate([np.ones((1, len(labels))), drawn[:, inverse]]))
     low, high = np.nanquantile(areas[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Telling(float(areas[0]), float(low), float(high), ranks[len(train) :])
+    return TwoSampleTest(float(areas[0]), float(low), float(high), ranks[len(train) :])
 
 
 def _areas(ranks: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
