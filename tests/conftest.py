@@ -23,6 +23,7 @@ collect_ignore = ["sweeper/toy/heavy.py"]  # which tells of its import
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` ignores
 
 Compose = Callable[..., DictConfig]
 

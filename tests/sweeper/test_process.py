@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 
 import optuna
 import pytest
@@ -123,15 +125,13 @@ def test_while_what_a_signal_ended_is_recorded_the_next_ones_raise_nothing() -> 
         assert signals.exit_code == 143
 
 
-def test_a_terminal_that_is_closed_ends_what_runs_unless_somebody_has_it_ignored() -> None:
-    with EndingSignals() as signals, pytest.raises(SystemExit, match="129"):
-        os.kill(os.getpid(), signal.SIGHUP)
-    assert signals.is_received
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize(("handler", "ends"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_terminal_that_is_closed_ends_what_runs_unless_somebody_has_it_ignored(handler: Any, ends: bool) -> None:
+    before = signal.signal(signal.SIGHUP, handler)
     try:
-        with EndingSignals() as signals:
+        with pytest.raises(SystemExit, match="129") if ends else nullcontext(), EndingSignals() as signals:
             os.kill(os.getpid(), signal.SIGHUP)
-        assert not signals.is_received
+        assert signals.is_received == ends
     finally:
         signal.signal(signal.SIGHUP, before)
 
