@@ -311,7 +311,7 @@ def test_without_a_finished_trial_there_is_a_table_and_no_config(
     with caplog.at_level(logging.INFO):
         export(sweep.config, sweep.folder)
     assert (sweep.folder / "trials.csv").is_file() and not (sweep.folder / "best").exists()
-    assert "No trial came to its end" in caplog.text
+    assert "No trial finished" in caplog.text
 
 
 def test_exporting_again_replaces_the_files(compose_config: Compose, cwd: Path, elsewhere: Path) -> None:

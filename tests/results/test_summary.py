@@ -31,7 +31,7 @@ def test_a_trial_that_waits_is_no_cause_of_a_search_without_a_result(tmp_path: P
     study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={"cause": "too large"}))
     study.enqueue_trial({"x": 1.0})
     text = summary(study, tmp_path, ["score"], None, None)
-    assert text.endswith("No trial came to its end:\n  1 x too large")
+    assert text.endswith("No trial finished:\n  1 x too large")
 
 
 def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() -> None:

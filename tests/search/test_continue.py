@@ -72,7 +72,7 @@ def test_a_search_that_is_ended_in_a_fold_prints_the_command_that_goes_on_to_its
     assert "RUNNING" not in search.states
     if ended == [0]:
         assert search.read("1/result.yaml")["state"] == "INTERRUPTED"
-    search.paste(output.partition("Go on with:\n")[2].splitlines()[0].strip(), Path.home())
+    search.paste(output.partition("Continue with:\n")[2].splitlines()[0].strip(), Path.home())
 
     interrupted = [trial.number for trial in search.trials if trial.user_attrs.get("interrupted")]
     assert interrupted == ([1] if ended == [0] else [])
@@ -81,7 +81,7 @@ def test_a_search_that_is_ended_in_a_fold_prints_the_command_that_goes_on_to_its
     assert search.written(*ended) == before
     if interrupted:
         assert search.trials[2].params == search.trials[1].params
-        assert f"goes on from {search.folder / '1' / 'resume'}" in search.log(2)
+        assert f"resumes from {search.folder / '1' / 'resume'}" in search.log(2)
 
 
 @SLOW
@@ -96,7 +96,7 @@ def test_a_search_killed_in_the_second_fold_goes_on_from_there_to_the_same_score
     search.run(*LONG)
     assert search.states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"] and search.written(0) == before
     assert search.trials[2].params == search.trials[1].params
-    assert f"goes on from {search.folder / '1' / 'resume'}" in search.log(2)
+    assert f"resumes from {search.folder / '1' / 'resume'}" in search.log(2)
     assert re.findall(r"fold (\d)/3", search.log(1)) == ["1"] and re.findall(r"fold (\d)/3", search.log(2)) == [
         "2",
         "3",
@@ -119,8 +119,8 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     long = ("validation.folds=3", "validation.epochs=4", "search.n_trials=2", "hydra/sweeper/pruner=none")
     # Which is over before the first epoch is
     output = search.run(*long, "search.timeout=0.1")
-    assert "Stopped by timeout=0.1 seconds of the study; a larger one goes on" in output
-    assert "out of time" in output and "No trial came to its end" in output
+    assert "The time budget ran out (timeout=0.1 s). Raise it to continue" in output
+    assert "out of time" in output and "No trial finished" in output
     (trial,) = search.trials
     assert (trial.state.name, trial.user_attrs["interrupted"]) == ("FAIL", "timeout")
     assert search.read("0/result.yaml")["state"] == "INTERRUPTED"
@@ -130,7 +130,7 @@ def test_a_search_out_of_time_is_a_success_and_the_same_command_ends_it(search: 
     search.run(*long)
     assert search.states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert search.trials[1].params == trial.params
-    assert f"goes on from {search.folder / '0' / 'resume'}" in search.log(1)
+    assert f"resumes from {search.folder / '0' / 'resume'}" in search.log(1)
     assert len(search.trials[1].intermediate_values) == 12
     assert not list(search.folder.glob("*/resume"))
 

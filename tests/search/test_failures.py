@@ -34,6 +34,6 @@ def test_a_loss_that_is_not_finite_fails_its_trial_and_not_the_search(search: An
 @pytest.mark.slow
 def test_a_search_of_which_every_trial_fails_says_why(search: Any) -> None:
     output = search.run("optimizer.lr=1e30", "search.n_trials=2", code=1)
-    assert "No trial came to its end:\n  2 x NonFiniteLossError: " in output
+    assert "No trial finished:\n  2 x NonFiniteLossError: " in output
     assert "All 2 trials failed:\n  2 x NonFiniteLossError: " in output
     assert not (search.folder / "best").exists()

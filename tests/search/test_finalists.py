@@ -256,7 +256,7 @@ def test_a_finalist_that_is_killed_goes_on_from_its_last_epoch_to_the_same_model
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert search.written("finalists/0") == before and models(search) == ["0", "2"]
     assert trials[2].params == trials[1].params and trials[2].user_attrs["retry_of"] == 1
-    assert f"goes on from {epoch.parent}" in (search.folder / "finalists/2/train.log").read_text()
+    assert f"resumes from {epoch.parent}" in (search.folder / "finalists/2/train.log").read_text()
     assert not list(search.folder.rglob("resume"))
 
     undisturbed = make_search(tmp_path / "undisturbed")

@@ -97,7 +97,7 @@ def test_a_worker_killed_in_its_training_is_replaced_and_its_trial_resumed(searc
     assert dead.user_attrs["interrupted"] == "process" and "SIGKILL" in dead.user_attrs["cause"]
     (again,) = [trial for trial in search.trials if trial.user_attrs.get("retry_of") == 0]
     assert again.params == dead.params
-    assert "goes on from" in search.log(again.number)
+    assert "resumes from" in search.log(again.number)
     assert not runs(victims[0])
 
 
@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_no_process_and_no_shared_memory(search: Any) -> None:
         os.kill(pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "Go on with:" in output and "Traceback" not in output
+    assert "Continue with:" in output and "Traceback" not in output
     wait_until(lambda: not any(map(runs, everyone)), 10)
     assert shared_memory(everyone) == []
     assert "RUNNING" not in search.states

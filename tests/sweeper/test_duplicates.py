@@ -71,5 +71,5 @@ def test_duplicates_are_run_where_that_is_asked_for_and_of_an_interval_always(to
 @pytest.mark.slow
 def test_a_finite_space_that_time_alone_limits_is_searched_once(toy: Any) -> None:
     output = toy.run("n_trials=null", "hydra.sweeper.timeout=90", *DISCRETE).output
-    assert "this space holds nothing new" in output
+    assert "the search space is exhausted" in output
     assert len(toy.folders()) == 4 and set(toy.states()) == {"COMPLETE"}

@@ -159,7 +159,7 @@ def test_an_interrupted_rescoring_leaves_the_verdict_of_before_and_is_gone_on_wi
     assert [source_number(t) for t in before] == sorted(sources(again), key=lambda n: again.trials[n].value)
     others = ("hydra.sweeper.finalists.overrides={steps: 5}", "signal=SIGINT", "signal_at=[4, 4]")
     output = again.run(*AGAIN, *others, code=130).output
-    assert "Go on with:" in output
+    assert "Continue with:" in output
     assert [t.state.name for t in finalists(again)][3:] == ["COMPLETE", "FAIL", "WAITING"]
     assert scored(again.study) == before, "one of three says nothing yet"
     again.run(*AGAIN, *others[:1])
@@ -200,7 +200,7 @@ def test_finalists_that_all_fail_are_told_of_and_the_same_command_tries_them_aga
 def test_without_time_for_other_finalists_those_of_before_go_on_to_count(again: Any) -> None:
     before = scored(again.study)
     output = again.run(*AGAIN, "hydra.sweeper.finalists.overrides={steps: 1}", "hydra.sweeper.timeout=0.01").output
-    assert "No finalist came to its end, so what finalists came to before stands" in output
+    assert "No finalist finished, so what finalists came to before stands" in output
     assert [t.state.name for t in finalists(again)][3:] == 3 * ["WAITING"]
     assert scored(again.study) == before and len(before) == 3
 

@@ -30,7 +30,7 @@ def test_an_interrupted_search_prints_the_command_that_finishes_it(signal: str, 
     assert toy.states() == ["COMPLETE", "FAIL"], "no trial is left running"
     files, first = toy.files(0, 1), toy.outcomes()[:2]
 
-    command = output.partition("Go on with:\n")[2].splitlines()[0].strip()
+    command = output.partition("Continue with:\n")[2].splitlines()[0].strip()
     toy.paste(command)
     assert toy.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert (toy.files(0, 1), toy.outcomes()[:2]) == (files, first)
@@ -43,7 +43,7 @@ def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(sig
     output = toy.run("n_trials=4", "signal_at=[1, 1]", f"signal={signal}", "in_finaliser=true", code=code).output
     assert "Exception ignored in" in output
     assert toy.states() == ["COMPLETE", "COMPLETE"]
-    assert "Go on with:\n" in output
+    assert "Continue with:\n" in output
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_signal_whose_exception_is_dropped_ends_the_search_after_the_trial(sig
 )
 def test_ctrl_c_that_becomes_another_error_ends_the_search_all_the_same(how: tuple[str, ...], toy: Any) -> None:
     output = toy.run("n_trials=3", *how, code=130).output
-    assert "Go on with:\n" in output and "AttributeError" not in output
+    assert "Continue with:\n" in output and "AttributeError" not in output
     assert toy.states() == ["COMPLETE", "FAIL"]
     assert toy.trials[1].user_attrs["interrupted"] == "signal"
 

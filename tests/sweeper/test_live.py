@@ -133,7 +133,7 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
         seen.send(signal.SIGTERM)
     lines = seen.end(code)
     assert is_whole(seen)
-    (said,) = [i for i, line in enumerate(lines) if line.endswith("Go on with:")]
+    (said,) = [i for i, line in enumerate(lines) if line.endswith("Continue with:")]
     assert re.fullmatch(r"  cd \S+ && python .*app\.py -m n_trials=9 .*", lines[said + 1])
 
 

@@ -141,7 +141,7 @@ def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
         os.kill(pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
-    assert "Go on with:\n" in output and "Traceback" not in output
+    assert "Continue with:\n" in output and "Traceback" not in output
     wait_until(lambda: not any(map(runs, everyone)), 5)
     assert shared_memory(everyone) == []
     assert toy.states() == ["FAIL", "FAIL"]

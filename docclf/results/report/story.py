@@ -97,7 +97,7 @@ def _without_result(subject: Subject, running: int) -> Headline:
         return Headline(f"Every trial {how}", f"There is no result. {way_out}", "bad")
     if n_failed and not n_pruned:
         return Headline("Every trial failed", "The causes are below.", "bad")
-    return Headline("No trial came to its end", "", "bad")
+    return Headline("No trial finished", "", "bad")
 
 
 def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:

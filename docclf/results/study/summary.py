@@ -67,7 +67,7 @@ def summary(
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         causes = Counter(trial.user_attrs.get(CAUSE, "pruned") for trial in trials if trial.state.is_finished())
-        return "\n".join([*lines, "No trial came to its end:", *(f"  {n} x {cause}" for cause, n in causes.items())])
+        return "\n".join([*lines, "No trial finished:", *(f"  {n} x {cause}" for cause, n in causes.items())])
     if best is None:
         return "\n".join([*lines, "No trial keeps to the constraints; see trials.csv for the nearest."])
     report = [f"report: {folder / 'report.html'}"] if (folder / "report.html").is_file() else []

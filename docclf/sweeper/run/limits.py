@@ -64,8 +64,8 @@ class Limits:
         # One trial begins in any case, so that even a budget that its start has spent says something.
         if trials and (left := self.deadline - steady_now()) <= self.reserve:
             has_finalists = left > 0 and self.settings.finalists.top_k
-            kept = f", of which {format_seconds(left)} are left for the finalists" if has_finalists else ""
-            log.info(f"Stopped by timeout={self.settings.timeout:g} seconds of the study{kept}; a larger one goes on")
+            kept = f"; {format_seconds(left)} is kept for the finalists" if has_finalists else ""
+            log.info(f"The time budget ran out (timeout={self.settings.timeout:g} s{kept}). Raise it to continue")
             return True
         patience = self.settings.stop_when_stagnant
         judged = (t for t in counted(trials) if self.last_rung in (None, t.user_attrs.get(RUNG)))

@@ -97,7 +97,7 @@ class Search:
                     self._end()
                     raise
                 go_on = progress.this_command().go_on
-                log.warning(f"Interrupted; everything that finished is saved. Go on with:\n  {go_on}")
+                log.warning(f"Interrupted. Finished trials are saved. Continue with:\n  {go_on}")
                 with in_a_hurry():
                     # Asked for, so no sign of what kills a process.
                     self.ledger.interrupt("signal", "interrupted by a signal")
@@ -208,7 +208,7 @@ class Search:
     def _is_exhausted(self) -> bool:
         """Whether a search that only time limits draws nothing new any more."""
         if self.n_repeats == _ENOUGH and math.isinf(self.context.total):
-            log.info(f"The last {_ENOUGH} trials were tried before: this space holds nothing new")
+            log.info(f"The last {_ENOUGH} suggestions repeat earlier trials: the search space is exhausted")
             self.n_repeats += 1  # said once
         return self.n_repeats > _ENOUGH and math.isinf(self.context.total)
 

@@ -84,7 +84,7 @@ def await_sign_of_life(finalists: optuna.Study) -> None:
     if not owner or is_here(owner) or not has_this_name(owner):
         return
     if other_owner(finalists) is not None:
-        log.info("Waiting for a sign of life of the process that had the finalists, of a machine of this name")
+        log.info("Waiting for a heartbeat of the process that re-evaluates the finalists, on a machine of this name")
     while other_owner(finalists) == owner and finalists.user_attrs.get(BEAT) == beat:
         time.sleep(_LOOK_S)
 

@@ -70,7 +70,7 @@ class FoldCheckpoints:
                 continue
             if folder != self._own:
                 self._copy_from(folder)
-            log.info(f"  goes on from {folder}")
+            log.info(f"  resumes from {folder}")
             return state
         self.discard()
         return None

@@ -112,7 +112,7 @@ class FoldTrainer:
             except torch.OutOfMemoryError as error:
                 if data.world_size > 1 or not data.halve_batch():  # of several processes, the others would not know
                     raise
-                log.warning(f"  out of memory, again with at most {data.max_batch_size} pages at once: {error}")
+                log.warning(f"  out of memory, retrying with at most {data.max_batch_size} pages at once: {error}")
             # Here, where the exception and what its traceback holds are gone.
             gc.collect()
             if torch.cuda.is_available():

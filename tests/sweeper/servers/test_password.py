@@ -92,7 +92,7 @@ def test_a_printed_command_has_no_password_and_goes_on_with_the_one_in_the_envir
         code=130,
     ).output  # fmt: skip
     assert encoded not in output
-    command = output.partition("Go on with:\n")[2].splitlines()[0].strip()
+    command = output.partition("Continue with:\n")[2].splitlines()[0].strip()
     assert "guard@" in command
     monkeypatch.setenv("DOCCLF_STORAGE_PASSWORD", SECRET)
     toy.paste(command)

@@ -130,7 +130,7 @@ def test_ctrl_c_ends_finalists_whose_server_is_away_and_the_same_command_scores_
     finally:
         server.start()
     assert process.returncode == 130, output
-    assert "Go on with:" in output and is_clean(output)
+    assert "Continue with:" in output and is_clean(output)
     toy.run(*command, slow.replace("20", "0"))
     finalists = trials_of(url, "toy-finalists")
     assert [t.state.name for t in finalists if t.user_attrs["finalist"].endswith("=0")] == 3 * ["COMPLETE"]

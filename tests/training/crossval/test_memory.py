@@ -100,10 +100,10 @@ def test_a_fold_without_memory_is_trained_again_with_halves_until_it_fits(
     # 12 training pages are 2 steps of 6 pages: as a whole, as 2 x 3, as 3 x 2, as 6 x 1
     assert tried[: len(failed)] == [{8: 6, 4: 3, 2: 2}[n] for n in failed]
     assert max(tried[len(failed) :]) <= most
-    assert [record.levelname for record in caplog.records if "out of memory, again" in record.message] == (
+    assert [record.levelname for record in caplog.records if "out of memory, retrying" in record.message] == (
         ["WARNING"] * len(failed)
     )
-    assert f"again with at most {fits} pages at once: CUDA out of memory." in caplog.text
+    assert f"retrying with at most {fits} pages at once: CUDA out of memory." in caplog.text
     assert epochs.steps[-2:] == [4, 4], "2 steps an epoch, as with whole batches"
     assert [step for step, _ in trial.reports] == [0, 1, 2, 3]
 
@@ -135,7 +135,7 @@ def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
         refit_all(FoldTrainer(folds.data, Validation(), model, trainer), 2)
         for model in (hungry(most=4, tried=tried), hungry(most=4, tried=[]))
     )
-    assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("again with at most 4 pages at once") == 1
+    assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("retrying with at most 4 pages at once") == 1
     assert all(torch.equal(found[key], whole[key]) for key in found), "which began with what the first one found out"
 
 
@@ -150,7 +150,7 @@ def test_memory_that_runs_out_in_a_later_epoch_costs_that_epoch_alone_where_chec
         result, epochs = folds.run(
             trial, hungry(most=4, tried=[], from_epoch=1), folds=2, epochs=3, checkpoints=checkpoints
         )
-    assert caplog.text.count("out of memory, again with at most 4 pages") == 1
+    assert caplog.text.count("out of memory, retrying with at most 4 pages") == 1
     assert [step for step, _ in trial.reports] == [0, 1, 2, 3, 4, 5], "no step twice"
     assert epochs.lengths == ([1, 2, 3] if with_checkpoints else [1, 3, 3])
     assert epochs.steps == ([2, 4, 6] if with_checkpoints else [2, 6, 6])

@@ -84,8 +84,8 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
 
 
 def _log_none_ended(*, has_former: bool) -> None:
-    stands = "what finalists came to before stands" if has_former else "the best trial wins by its score in the search"
-    log.info(f"No finalist came to its end, so {stands}")
+    stands = "what finalists came to before stands" if has_former else "the best trial wins by its search score"
+    log.info(f"No finalist finished, so {stands}")
 
 
 def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
@@ -154,7 +154,7 @@ class _FinalistQueue(TrialQueue):
             return len(waiting)
         if waiting and not self.limits.is_reached:
             coming = f"{len(waiting)} finalists" if len(waiting) > 1 else "finalist"
-            log.info(f"Of the time budget too little is left for the {coming} to come")
+            log.info(f"Too little of the time budget is left for the remaining {coming}")
         self.limits.is_reached = True
         return 0
 

@@ -78,7 +78,7 @@ def _require_ranges(settings: Settings) -> None:
     if settings.n_jobs != "auto" and (type(settings.n_jobs) is not int or settings.n_jobs < 1):
         raise ConfigError(f"Expected at least 1 worker, or auto, got n_jobs={settings.n_jobs}.")
     if (top_k := settings.finalists.top_k) < 0:
-        raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 scores none again.")
+        raise ConfigError(f"Expected `finalists.top_k` to be at least 0, got {top_k}. 0 re-evaluates none.")
     for key, (least, most) in _RANGES.items():
         if (value := getattr(settings, key)) is not None and not least <= value <= most:
             upper = "" if math.isinf(most) else f" and at most {most}"
