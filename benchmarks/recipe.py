@@ -29,6 +29,7 @@ HEAD = {
     "320 px": "data.image_size=320",
     "320 px, letterbox": "data.image_size=320 data.fit=letterbox",
     "160 px": "data.image_size=160",
+    "first order alone": "model.head.second_order=false",
     "C 1": "model.head.C=1",
     "C 0.01": "model.head.C=0.01",
     "C 10": "model.head.C=10",

@@ -91,6 +91,7 @@ _MODEL: dict[str, Rule] = {
     "model.head.C": number(1e-9, most=1e9),
     "model.head.sqrt": FLAG,
     "model.head.scales": listed(number(0.01, most=1), "fractions above 0 and up to 1, such as [1.0, 0.7]", least=1),
+    "model.head.second_order": FLAG,
     "model.head.stages": FLAG,
     "model.head.aspect": FLAG,
     "model.head.views": number(0, most=100, whole=True, null=True),

@@ -42,6 +42,7 @@ class HeadDescription:
         stages: Whether it takes features of earlier stages.
         aspect: Whether it takes the pages' aspect ratio.
         sqrt: Whether it takes the signed square roots of the features.
+        second_order: Whether it takes features of second order.
         weights: File of its weights beside `model.yaml`.
         backbone: File of the frozen backbone; None where the features are pixels.
     """
@@ -51,6 +52,7 @@ class HeadDescription:
     stages: bool
     aspect: bool
     sqrt: bool = False
+    second_order: bool = False
     weights: str = "head.safetensors"
     backbone: str | None = "backbone.safetensors"
 

@@ -228,6 +228,7 @@ def _load_head(
 ) -> FrozenHead:
     size, channels = described.image_size, described.channels
     counts = {"has_stages": head.stages, "has_aspect": head.aspect, "has_roots": head.sqrt}
+    counts |= {"has_second_order": head.second_order}
     views = MultiScaleFeatures(backbone, size, head.sides, **counts)
     weights = load_file(folder / head.weights)
     with torch.no_grad():  # only a page shows how many features there are

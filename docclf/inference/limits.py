@@ -79,6 +79,6 @@ def _require_each(what: str, numbers: list[float], is_met: Callable[[float], boo
 def _require_head(head: HeadDescription) -> None:
     _require_sides(head.sides)
     _require_each("a fraction of the head from 0 to 1", [head.fraction], lambda value: 0 <= value <= 1)
-    for name in ("stages", "aspect", "sqrt"):
+    for name in ("stages", "aspect", "sqrt", "second_order"):
         value = getattr(head, name)
         _require(type(value) is bool, f"true or false as `{name}` of the head", value)

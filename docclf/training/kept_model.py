@@ -18,8 +18,9 @@ from docclf.inference.folder import load_ensemble, normalisation_of, save_ensemb
 from docclf.inference.predictor import Predictor
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.metrics.scores import macro_f1
-from docclf.models.frozen.features import PIXELS, PooledStages
+from docclf.models.frozen.features import PIXELS
 from docclf.models.frozen.heads import Heads
+from docclf.models.frozen.pooling import PooledStages
 from docclf.results.provenance import versions
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
@@ -118,6 +119,7 @@ def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
         stages=options.stages,
         aspect=options.aspect,
         sqrt=options.sqrt,
+        second_order=options.second_order,
         backbone=None if backbone.name == PIXELS else "backbone.safetensors",
     )
 

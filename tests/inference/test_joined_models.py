@@ -26,8 +26,9 @@ from docclf.inference.doubt import make_doubt
 from docclf.inference.ensemble import TrialEnsemble
 from docclf.inference.folder import load_ensemble, save_ensemble
 from docclf.metrics.calibration import with_temperature
-from docclf.models.frozen.features import FrozenBackbone, PooledStages
+from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.head import Head
+from docclf.models.frozen.pooling import PooledStages
 from docclf.predict import predict
 
 WEIGHTS = [0.5, 0.3, 0.2]
@@ -43,7 +44,7 @@ def save_head(
     n = net(torch.zeros(1, 3, size, size)).shape[1] * len(sides) + 1
     rng = np.random.default_rng(seed)
     head = Head(rng.normal(0, 0.2, (3, n)).astype(np.float32), np.zeros(3, np.float32))
-    described = HeadDescription(fraction=1.0, sides=sides, stages=True, aspect=True)
+    described = HeadDescription(fraction=1.0, sides=sides, stages=True, aspect=True, second_order=True)
     assert isinstance(net, PooledStages)
     facts = {"mean": net.mean.flatten().tolist(), "std": net.std.flatten().tolist(), "fit": fit, "head": described}
     description = Description("test_resnet", TARGETS, CLASS_NAMES, size, size + 8, 3, temperature=0.5, **facts)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from docclf.models.folding import fold_batch_norm
-from docclf.models.frozen.features import Pixels
+from docclf.models.frozen.pooling import Pixels
 
 
 def with_statistics(net: nn.Module) -> nn.Module:

@@ -76,6 +76,21 @@ def test_square_roots_of_features_keep_their_signs_and_the_aspect_ratio_stays(ma
         np.testing.assert_allclose(view(images, aspects).numpy(), roots.values, atol=1e-4)
 
 
+def test_features_of_second_order_come_behind_those_of_first_as_they_are(make: Callable[..., Heads]) -> None:
+    heads = make(HeadOptions())
+    data, cache = heads.data, heads.cache
+    options = [HeadOptions(scales=[1.0], sqrt=True, second_order=more) for more in (False, True)]
+    first, both = (cache.load(data.train_views, one).values for one in options)
+    n = first.shape[1] - 1
+    assert np.array_equal(both[:, :n], first[:, :n]) and both.shape[1] > first.shape[1]
+    images, aspects = data.train_views(np.arange(24))
+    with torch.inference_mode():
+        np.testing.assert_allclose(both[:, n:-1], cache.net(images).numpy()[:, n:], atol=1e-4)
+        kinds = {"has_stages": True, "has_aspect": True, "has_roots": True, "has_second_order": True}
+        seen = MultiScaleFeatures(cache.net, 64, [64], **kinds)(images, aspects).numpy()
+    np.testing.assert_allclose(seen, both, atol=1e-4)
+
+
 @pytest.mark.parametrize("sqrt", [False, True])
 def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(
     make: Callable[..., Heads], sqrt: bool

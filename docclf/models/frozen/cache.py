@@ -17,12 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
 from docclf.models.folding import fold_batch_norm
-from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, log_aspects
+from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, counted, log_aspects
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
 from docclf.models.memory import be_exact
 
 # Raised when the same pages would give other numbers than before.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,18 @@ class FeatureCache:
         return fold_batch_norm(self.backbone.build().to(self._device), (self.backbone.channels, side, side))
 
     @functools.cached_property
-    def _widths(self) -> tuple[int, int]:
-        """Numbers of the last features and of all features of one view."""
+    def _widths(self) -> tuple[int, int, int]:
+        """Numbers of the last features, of those of first order and of all features of one view."""
 
         def compute() -> list[int]:
             side = self.backbone.image_size
             with torch.inference_mode():
                 found = self.net(torch.zeros(1, self.backbone.channels, side, side, device=self._device))
-            return [int(self.net.n_last), found.shape[1]]  # type: ignore[arg-type]
+            return [int(self.net.n_last), int(self.net.n_first_order), found.shape[1]]  # type: ignore[arg-type]
 
         key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
-        n_last, n = remember(self._places["cache_dir"], f"widths-{key}", compute)
-        return n_last, n
+        n_last, n_first_order, n = remember(self._places["cache_dir"], f"widths-{key}", compute)
+        return n_last, n_first_order, n
 
     def flops(self, side: int) -> int:
         """Floating-point operations of a forward pass for one page of this height and width in pixels."""
@@ -123,18 +123,21 @@ class FeatureCache:
             DataError: The cache cannot be written.
             UnwantedPassError: See `is_wanted`.
         """
-        n_last, n = self._widths
+        n_last, n_first_order, n = self._widths
         sides = self.backbone.sides(options.scales)
         arrays = [self._load(views, side, n) for side in sides]
-        width = n if options.stages else n_last
+        width = counted(n_last, n_first_order, options.stages, options.second_order) or n
         parts: list[NDArray[np.float32]] = [array[:, :width] for array in arrays]
         if options.sqrt:
-            parts = [np.sign(part) * np.sqrt(np.abs(part)) for part in parts]
+            n = n_first_order
+            roots = [np.sign(part[:, :n]) * np.sqrt(np.abs(part[:, :n])) for part in parts]
+            parts = [np.concatenate([root, part[:, n:]], axis=1) for root, part in zip(roots, parts, strict=True)]
         weights = np.ones(width * len(sides), np.float32)
         if options.aspect:
             parts.append(arrays[0][:, -1:])
             weights = np.append(weights, np.float32(ASPECT_WEIGHT))
-        identity = f"{self.backbone.identity} {sides} {options.stages} {options.aspect} {options.sqrt}"
+        kinds = f"{options.stages} {options.second_order} {options.aspect} {options.sqrt}"
+        identity = f"{self.backbone.identity} {sides} {kinds}"
         return Features(np.concatenate(parts, axis=1), weights, n_last, f"{identity} {views.identity}")
 
     def _load(self, views: PageViews, side: int, n: int) -> NDArray[np.float32]:

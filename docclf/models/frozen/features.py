@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from docclf.errors import ConfigError
-from docclf.models.backbone import make_net, normalisation, with_weights
+from docclf.models.backbone import make_net, with_weights
+from docclf.models.frozen.pooling import Pixels, PooledStages, resize_matrix
 from docclf.models.memory import prepare_cpu
 from docclf.models.weights import Weights, find_weights
 
@@ -21,9 +21,7 @@ from docclf.models.weights import Weights, find_weights
 Passes = dict[tuple[int, int], Tensor]
 # A "backbone" that knows nothing: grey pixels.
 PIXELS = "pixels"
-_PIXEL_SIDE = 24
 _STEP = 32  # sides of smaller views are multiples of it, as strides of backbones are
-_MOST_STAGES = 5
 
 
 @dataclass(frozen=True)
@@ -96,72 +94,6 @@ class FrozenBackbone:
         return cfg is not None and bool(cfg.fixed_input_size)
 
 
-class PooledStages(torch.nn.Module):
-    """A timm backbone's last features, and the mean of each of its stages, of the last one the maximum too.
-
-    Args:
-        net: The backbone, without a classifier.
-        channels: Of its input.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: Any, channels: int) -> None:
-        super().__init__()
-        self.net = net
-        self.n_last = 0
-        """How many features the net's own classifier would take: the first ones. Known after the first pass."""
-        for key, values in zip(("mean", "std"), normalisation(net, channels), strict=True):
-            self.register_buffer(key, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features of shape (n, n_features), float32, for images of shape (n, channels, side, side) in [0, 1]."""
-        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        if not hasattr(self.net, "forward_intermediates"):
-            found: Tensor = self.net.forward_head(self.net.forward_features(normalised), pre_logits=True).float()
-            self.n_last = found.shape[1]
-            return found
-        final, stages = self.net.forward_intermediates(normalised, indices=self._stages(), output_fmt="NCHW")
-        last = self.net.forward_head(final, pre_logits=True)
-        if self.n_last != last.shape[1]:  # torch.export warns of what changes in a forward pass
-            self.n_last = last.shape[1]
-        means = [stage.mean(dim=(2, 3)) for stage in stages]
-        return torch.cat([last, *means, stages[-1].amax(dim=(2, 3))], dim=1).float()
-
-    def _stages(self) -> list[int] | None:
-        """All of them, or of many blocks a few at even distances and the last."""
-        n = len(self.net.feature_info)
-        if n <= _MOST_STAGES:
-            return None
-        return sorted({round((i + 1) * n / _MOST_STAGES) - 1 for i in range(_MOST_STAGES)})
-
-
-class Pixels(torch.nn.Module):
-    """Grey pixels of a page, 24 x 24 by area: the features of somebody who knows nothing of pictures.
-
-    Args:
-        image_size: Height and width of the pages in pixels.
-    """
-
-    weights: Tensor
-
-    def __init__(self, image_size: int) -> None:
-        super().__init__()
-        self.register_buffer("weights", resize_matrix(image_size, _PIXEL_SIDE), persistent=False)
-        self.n_last = _PIXEL_SIDE**2
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Grey values of shape (n, 576) in [0, 1] for images of shape (n, channels, side, side) in [0, 1]."""
-        grey = images.mean(dim=1)
-        return (self.weights @ grey @ self.weights.T).flatten(1)
-
-
-def resize_matrix(size: int, smaller: int) -> Tensor:
-    """Matrix of shape (smaller, size) that reduces one side of images with an antialiased linear filter."""
-    return F.interpolate(torch.eye(size)[None, None], (smaller, size), mode="bilinear", antialias=True)[0, 0]
-
-
 class MultiScaleFeatures(torch.nn.Module):
     """Features of pages at several sizes, beside each other, and their aspect ratio.
 
@@ -169,8 +101,9 @@ class MultiScaleFeatures(torch.nn.Module):
         image_size: Height and width of the pages in pixels.
         sides: Of the views, in pixels.
         has_stages: Whether features of earlier stages count.
+        has_second_order: Whether of these the features of second order count, see `PooledStages`.
         has_aspect: Whether the last feature is the logarithm of width over height.
-        has_roots: Whether of the others their signed square roots count.
+        has_roots: Whether of those of first order their signed square roots count.
     """
 
     def __init__(
@@ -181,11 +114,13 @@ class MultiScaleFeatures(torch.nn.Module):
         *,
         has_stages: bool,
         has_aspect: bool,
+        has_second_order: bool = False,
         has_roots: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.sides, self.image_size = backbone, list(sides), image_size
-        self.has_stages, self.has_aspect, self.has_roots = has_stages, has_aspect, has_roots
+        self.has_stages, self.has_second_order = has_stages, has_second_order
+        self.has_aspect, self.has_roots = has_aspect, has_roots
         for side in self.sides:
             self.register_buffer(f"reduce_{side}", resize_matrix(image_size, side), persistent=False)
 
@@ -208,14 +143,23 @@ class MultiScaleFeatures(torch.nn.Module):
         for side in self.sides:
             if (key := (id(self.backbone), side)) not in passes:
                 passes[key] = self.backbone(self.reduced(images, side))
-        parts = [passes[id(self.backbone), side] for side in self.sides]
-        if not self.has_stages:
-            parts = [part[:, : self.backbone.n_last] for part in parts]
+        net: Any = self.backbone
+        width = counted(net.n_last, net.n_first_order, self.has_stages, self.has_second_order)
+        parts = [passes[id(net), side][:, :width] for side in self.sides]
         if self.has_roots:
-            parts = [part.sign() * part.abs().sqrt() for part in parts]
+            n = net.n_first_order
+            roots = [part[:, :n].sign() * part[:, :n].abs().sqrt() for part in parts]
+            parts = [torch.cat([root, part[:, n:]], dim=1) for root, part in zip(roots, parts, strict=True)]
         if self.has_aspect:
             parts.append(log_aspects(aspects)[:, None])
         return torch.cat(parts, dim=1)
+
+
+def counted(n_last: int, n_first_order: int, has_stages: bool, has_second_order: bool) -> int | None:
+    """How many of a backbone's features count, the first ones; None for all."""
+    if not has_stages:
+        return n_last
+    return None if has_second_order else n_first_order
 
 
 def log_aspects(aspects: Tensor) -> Tensor:

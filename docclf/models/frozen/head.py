@@ -35,6 +35,8 @@ class HeadOptions:
         C: Inverse strength of the L2 penalty, above 0, as in scikit-learn's `LogisticRegression`.
         scales: Sides of the views of a page, as fractions of `data.image_size`.
         stages: Whether features of earlier stages of the backbone count.
+        second_order: Whether of the stages it counts how their channels vary and correlate over the page, see
+            `docclf.models.frozen.features.PooledStages`.
         aspect: Whether the aspect ratio of the page counts.
         sqrt: Whether of the features their signed square roots count, which lie more evenly than they do (Perronnin,
             Sanchez and Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010).
@@ -47,6 +49,7 @@ class HeadOptions:
     stages: bool = True
     aspect: bool = True
     sqrt: bool = False  # as configs of before have it
+    second_order: bool = False  # likewise
     views: int | None = None
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ def _bomb(arrays: dict[str, Any]) -> dict[str, Any]:
         (lambda arrays: {**arrays, "novelty.usual": arrays["novelty.usual"][1:]}, "do not go together"),
         (lambda arrays: {**arrays, "novelty.basis": arrays["novelty.basis"][0]}, "ValueError"),
         (lambda arrays: {name: arrays[name] for name in arrays if name != "selective.confidence"}, "TypeError"),
-        (_bomb, "256 MB of numbers"),
+        (_bomb, " MB of numbers"),
         (
             lambda arrays: {
                 name: value[..., 1:] if name.split(".")[1] in ("mean", "factors", "basis") else value
