@@ -95,7 +95,7 @@ def test_a_trial_that_stops_when_time_is_over_does_not_count_and_is_tried_again_
         timeout = 5 * (number + 1)  # of all runs together, the last step of each included
         output = toy.run(*command, f"hydra.sweeper.timeout={timeout}", "seconds=8").output
         assert toy.states() == (number + 1) * ["FAIL"]
-        assert f"trial {number}/2  out of time" in output
+        assert re.search(rf"trial {number}(/2)?  out of time", output)
         assert re.search(rf"The time budget ran out \(timeout={timeout} s.*\). Raise it to continue", output)
         assert "Traceback" not in output
     output = toy.run(*command).output

@@ -17,7 +17,7 @@ SGR = re.compile(rb"\x1b\[([\d;]*)m")
 SAID = (
     r"\[[\d,: -]+\]\[HYDRA\] Study toy: 0 of \d+ trials done, .*",
     r"\[[\d,: -]+\]\[HYDRA\] trial \d+/\d+  x=\S+ n=\d colour=\w+",
-    r"\[[\d,: -]+\]\[HYDRA\] trial \d+/\d+  value -?\d\.\d{3} \(best -?\d\.\d{3}, trial \d+\)  [\d.]+ s"
+    r"\[[\d,: -]+\]\[HYDRA\] trial \d+/\d+  value -?\d\.\d{3,5} \(best -?\d\.\d{3,5}, trial \d+\)  [\d.]+ s"
     r"(, (about [\d.]+ s|a moment) left)?",
     r"\[[\d,: -]+\]\[__main__\]\[INFO\] -   \d+: begin x=\S+",
     "",
