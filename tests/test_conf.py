@@ -182,8 +182,8 @@ def test_drawn_pages_build(compose_config: Compose, tmp_path: Path) -> None:
     ("overrides", "augment", "validation", "size"),
     [
         ([], 0.5, "photo", 96),
-        (["data=folder", "data.root=DIR"], 0, None, 224),
-        (["data=csv", "data.root=DIR", "augment=photo"], 0.5, None, 224),
+        (["data=folder", "data.root=DIR"], 0, None, 320),
+        (["data=csv", "data.root=DIR", "augment=photo"], 0.5, None, 320),
         (["augment=none", "validation=full"], 0, "photo", 96),
         (["data.draw.test_look=none", "data.image_size=64"], 0.5, "none", 64),
         (["validation.augment=null"], 0.5, None, 96),

@@ -69,9 +69,17 @@ _OF_HYDRA = (
 )
 
 
-def _larger(size: int) -> int:
-    """The other image size of the default search: 1.43 times as many pixels a side, in steps of 32."""
-    return 32 * round(size * 10 / 7 / 32)
+_LARGE = 288  # pixels a side
+
+
+def _other_size(size: int) -> int:
+    """The other image size of the default search, in steps of 32 pixels a side: the next smaller of large pages, the
+    next larger of small ones.
+
+    >>> _other_size(320), _other_size(224), _other_size(96)
+    (224, 320, 128)
+    """
+    return 32 * round((size * 0.7 if size >= _LARGE else size / 0.7) / 32)
 
 
 def _other_seed(seed: int) -> int:
@@ -79,7 +87,7 @@ def _other_seed(seed: int) -> int:
     return int(seed) + 1000
 
 
-OmegaConf.register_resolver("docclf.larger", _larger, replace=True)
+OmegaConf.register_resolver("docclf.other_size", _other_size, replace=True)
 OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
 
 
