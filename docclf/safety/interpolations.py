@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Resolvers that neither read the environment nor run anything.
-_RESOLVERS = ("oc.select:", "docclf.other_size:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
+_RESOLVERS = ("oc.select:", "docclf.sizes:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
 _INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
 _OPENING = re.compile(r"(\\*)\$\{")
 _NODE = re.compile(r"\.*[\w.\[\]-]+\}")

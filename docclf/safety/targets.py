@@ -72,14 +72,16 @@ _OF_HYDRA = (
 _LARGE = 288  # pixels a side
 
 
-def _other_size(size: int) -> int:
-    """The other image size of the default search, in steps of 32 pixels a side: the next smaller of large pages, the
-    next larger of small ones.
+def _sizes(size: int) -> str | None:
+    """What the default search tries as the side of a page in pixels: of small pages 1.43 times as many too.
 
-    >>> _other_size(320), _other_size(224), _other_size(96)
-    (224, 320, 128)
+    From 288 on it is not searched: the folds of a few hundred pages cannot tell what is better, and what was chosen by
+    them did worse on other pages than 320.
+
+    >>> _sizes(96), _sizes(320)
+    ('choice(96, 128)', None)
     """
-    return 32 * round((size * 0.7 if size >= _LARGE else size / 0.7) / 32)
+    return None if size >= _LARGE else f"choice({size}, {32 * round(size / 0.7 / 32)})"
 
 
 def _other_seed(seed: int) -> int:
@@ -87,7 +89,7 @@ def _other_seed(seed: int) -> int:
     return int(seed) + 1000
 
 
-OmegaConf.register_resolver("docclf.other_size", _other_size, replace=True)
+OmegaConf.register_resolver("docclf.sizes", _sizes, replace=True)
 OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
 
 
