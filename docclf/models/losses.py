@@ -18,6 +18,7 @@ def weighted_cross_entropy(
         class_weights: Of shape (n_classes,), of mean 1 over the training pages; None weighs all alike.
         label_smoothing: Fraction of a label that is spread over all classes, in [0, 1].
 
+    >>> import torch
     >>> logits, labels = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
     >>> [round(float(weighted_cross_entropy(logits, labels, w, 0.0)), 3) for w in (None, torch.tensor([0.5, 1.5]))]
     [1.127, 1.627]

@@ -80,7 +80,8 @@ class ByHand:
             cfg.data.root, reader=read_csv, augment=BatchAugment(), image_size=64, fit=cfg.data.fit,
             near_duplicates=None, cache_dir=str(cache),
         )  # fmt: skip
-        self.options = HeadOptions(C=cfg.model.head.C, sqrt=cfg.model.head.sqrt)
+        head = cfg.model.head
+        self.options = HeadOptions(C=head.C, sqrt=head.sqrt, second_order=head.second_order)
         self.cache = FeatureCache(
             FrozenBackbone("test_resnet", 64, checkpoint_path=cfg.model.checkpoint_path), **self.data.places
         )
