@@ -209,7 +209,7 @@ def plateau(optimizer, *, total_steps, patience): ...
         ("callbacks.a", {"_target_": "whole.Callback", "patienc": 2}, r"Did you mean callbacks\.a\.patience\?"),
         (
             "callbacks.a",
-            {"_target_": "whole.Calback"},
+            {"_target_": "whole.CallbackX"},
             r"`callbacks\.a\._target_` to name something that can be imported",
         ),
         ("optimizer", {"_target_": "whole.Lion", "lr": 1}, r"`optimizer\.params`, .*\+optimizer\._partial_=true"),
