@@ -38,10 +38,13 @@ def test_second_order_features_are_deviations_and_correlations_over_the_page(nam
             stage = np.cos(np.pi * places * number / channels) @ stage
         pairs = np.triu_indices(stage.shape[1], 1)
         expected = np.stack([np.corrcoef(page)[pairs] for page in stage])
-        steady = (stage.var(axis=2).min(axis=1) > 0.05 * stage.var(axis=2).mean(axis=1)).all()
+        variances = stage.var(axis=2)
+        varies = variances > 0.05 * variances.mean(axis=1, keepdims=True)
+        both = varies[:, pairs[0]] & varies[:, pairs[1]]  # others are drawn towards 0
         part, n = found[:, n : n + len(pairs[0])], n + len(pairs[0])
-        assert np.abs(part).max() <= 1.001
-        np.testing.assert_allclose(part, expected, atol=0.02 if steady else 0.5)
+        assert both.sum() > 100 and np.abs(part).max() <= 1.001
+        np.testing.assert_allclose(part[both], expected[both], atol=0.03)
+        assert (np.abs(part) <= np.abs(expected) + 1e-3)[~both].all()
     assert n == found.shape[1]
 
 
