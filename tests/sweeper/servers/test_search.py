@@ -96,10 +96,8 @@ def test_a_search_waits_for_a_server_that_is_away_and_says_so_once_a_time(server
     assert is_clean(output)
 
 
-def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy: Any) -> None:
-    process = toy.start("n_trials=50", "seconds=0.5", f"hydra.sweeper.storage='{url}'", "hydra.sweeper.n_jobs=2")
-    wait_until(lambda: (toy.folder / "1" / "app.log").exists())
-    everyone = [process.pid, *workers(process.pid)]
+def interrupt_while_away(server: Server, process: Any) -> str:
+    """What a search prints that is ended while its server is stopped, which runs again afterwards."""
     server.stop()
     try:
         time.sleep(3)
@@ -108,6 +106,14 @@ def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy
     finally:
         server.start()
     assert process.returncode == 130, output
+    return str(output)
+
+
+def test_ctrl_c_ends_a_search_whose_server_is_away(server: Server, url: str, toy: Any) -> None:
+    process = toy.start("n_trials=50", "seconds=0.5", f"hydra.sweeper.storage='{url}'", "hydra.sweeper.n_jobs=2")
+    wait_until(lambda: (toy.folder / "1" / "app.log").exists())
+    everyone = [process.pid, *workers(process.pid)]
+    output = interrupt_while_away(server, process)
     assert is_clean(output)
     wait_until(lambda: not any(map(runs, everyone)), 5)
     done = len([trial for trial in trials_of(url) if trial.state.name == "COMPLETE"])
@@ -122,14 +128,7 @@ def test_ctrl_c_ends_finalists_whose_server_is_away_and_the_same_command_scores_
     slow = "hydra.sweeper.finalists.overrides={seconds: 20}"
     process = toy.start(*command, slow)
     wait_until(lambda: (toy.folder / "finalists" / "1" / "app.log").exists())
-    server.stop()
-    try:
-        time.sleep(3)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    finally:
-        server.start()
-    assert process.returncode == 130, output
+    output = interrupt_while_away(server, process)
     assert "Continue with:" in output and is_clean(output)
     toy.run(*command, slow.replace("20", "0"))
     finalists = trials_of(url, "toy-finalists")
