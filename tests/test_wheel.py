@@ -57,7 +57,7 @@ def test_a_source_distribution_has_all_that_its_readme_names_and_links(tmp_path:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_search_says_where_the_python_of_its_commands_is() -> None:
-    command = ["make", "--dry-run", "--old-file=.venv/ready", "search"]
+    command = ["make", "--no-print-directory", "--dry-run", "--old-file=.venv/ready", "search"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     search, said = done.stdout.splitlines()[-2:]
     assert search.startswith(".venv/bin/python -m docclf.train -m ") and ". .venv/bin/activate" in said
