@@ -30,7 +30,7 @@ _OWN = ("hydra.searchpath", "hydra.job.config_name", *_OWN_OF_RUN)
 # Read before Hydra composes: where it finds configs, and what overrides mean.
 _FIRST = {"searchpath": "where Hydra finds configs", "aliases": "what is meant by what is typed"}
 # A search is data; what it calls is asked for by name. Where it is kept and what it starts from is not.
-_PLACES = ("storage", "warm_start_from", "enqueue", "study_name", "_target_")
+_PLACES = ("storage", "warm_start_from", "enqueue", "memory", "study_name", "_target_")
 _NAMES = tuple(
     f"hydra.sweeper.{key}"
     for key in ("preload", "preflight", "custom_search_space", "check", "on_best", "finalists.members")

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from docclf.errors import ConfigError, NotAllowedError, unknown_key
 from docclf.safety.permission import VARIABLE, allowed, is_listed
+from docclf.safety.untrusted import as_texts
 
 # What a storage given as an object may be. Of Optuna's others, that of Redis opens pickles.
 STORAGES = (
@@ -196,6 +197,7 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         return None
     # Plain, so that what is called is what was checked. And of a node, Hydra copies the whole config around it.
     plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    plain = as_texts(plain)  # Hydra would resolve them once more
     names = set()
     for where, target in targets_in(plain, key):
         here = listed.get(where, ()) if isinstance(listed, Mapping) else listed

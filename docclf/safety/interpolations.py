@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Resolvers that neither read the environment nor run anything.
 _RESOLVERS = ("oc.select:", "docclf.sizes:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
 _INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
 _OPENING = re.compile(r"(\\*)\$\{")
 _NODE = re.compile(r"\.*[\w.\[\]-]+\}")
+# What is between the braces of one, and names of keys in it.
+_INNER, _KEY = re.compile(r"\$\{([^{}]*)"), re.compile(r"(\.*)([\w.\[\]-]+)")
+_SELECTS_BY_VALUE = re.compile(r"oc\.select:[^}]*\$\{")
+# Keys and characters that a config may have when it is resolved.
+_MOST = 1_000_000
 
 
 def unsafe_interpolation(text: str) -> str:
@@ -32,3 +38,43 @@ def escape_interpolations(text: str) -> str:
     \\${a} \\${a} \\\\\\${a}
     """
     return _OPENING.sub(lambda found: found[0] if len(found[1]) % 2 else f"{found[1]}\\${{", text)
+
+
+def require_bounded(config: Any) -> None:
+    """Refuse plain values of others by whose interpolations a few lines would stand for millions.
+
+    Raises:
+        ValueError: They do, or go round in a circle.
+    """
+    sizes: dict[tuple[str, ...], int] = {}
+
+    def of_key(path: tuple[str, ...]) -> int:
+        found = config
+        for name in path:
+            number = int(name) if name.isdecimal() else -1
+            if isinstance(found, dict):
+                found = found.get(name, found.get(number))
+            else:
+                found = found[number] if isinstance(found, list) and 0 <= number < len(found) else None
+        if path not in sizes:
+            sizes[path] = _MOST  # until it is known: of a circle
+            sizes[path] = of_value(found, path)
+        return sizes[path]
+
+    def of_value(value: Any, path: tuple[str, ...]) -> int:
+        if isinstance(value, dict | list):
+            children = value.items() if isinstance(value, dict) else enumerate(value)
+            size = sum(1 + of_value(child, (*path, str(key))) for key, child in children)
+        elif isinstance(value, str):
+            size = len(value) + (_MOST if _SELECTS_BY_VALUE.search(value) else 0)
+            for inner in _INNER.findall(value):
+                for dots, name in _KEY.findall(inner.rpartition(":")[2]):
+                    keys = tuple(filter(None, re.split(r"[.\[\]]", name)))
+                    size += of_key((*path[: -len(dots)], *keys) if dots else keys)
+        else:
+            size = 1
+        if size >= _MOST:
+            raise ValueError(f"`{'.'.join(path)}` would be too large when its interpolations are resolved")
+        return size
+
+    of_value(config, ())

@@ -25,7 +25,7 @@ from docclf.safety.untrusted import require_whole
 # Keys that were typed, one a line, for the jobs.
 _TYPED = "DOCCLF_TYPED"
 _MAY_HAVE_SECRETS = re.compile(r"(search|hydra\.sweeper)\.(storage|warm_start_from)\b")
-_STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue")
+_STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue", "search.memory")
 
 
 def note_typed(keys: Iterable[str]) -> None:
@@ -121,7 +121,7 @@ def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> No
         if given(key) is not None and not _is_below(str(given(key))):
             refuse(key, given(key), f"{what}, outside the folder where the command runs")
     for key in _STUDIES:
-        if searches and given(key):
+        if searches and given(key) and not (key == "search.memory" and given(key) in ("auto", "none")):
             refuse(key, given(key), "which study a search writes to or starts from")
 
 

@@ -18,16 +18,26 @@ _FOOTER = 16  # length, checksum and magic
 
 
 class Connection(sqlite3.Connection):
-    """A connection to a file beside which nothing leads elsewhere, for `sqlite3.connect` and Optuna as `factory`.
+    """A connection to a file of tables beside which nothing leads elsewhere, for SQLite and Optuna as `factory`.
 
     Raises:
-        DataError: See `require_own_journal`.
+        DataError: See `require_own_journal`. Or it has views or triggers, which docclf and Optuna make none of: what
+            they do when a table is read or written may never end.
     """
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
         text = os.fsdecode(database)
         require_own_journal(Path(unquote(urlsplit(text).path) if kwargs.get("uri") else text))
         super().__init__(database, *args, **kwargs)
+        with suppress(sqlite3.DatabaseError):  # whoever reads it will say what is wrong
+            found = self.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone()
+            if found is not None:
+                self.close()
+                name = plain(str(found[0]))
+                raise DataError(
+                    f"Expected a file of tables alone in {plain(text)}, got the view or trigger {name}. "
+                    "Ask who made it for a copy as docclf or Optuna wrote it."
+                )
 
 
 def require_own_journal(file: Path) -> None:

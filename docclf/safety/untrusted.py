@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from docclf.errors import DataError, DocclfError
-from docclf.safety.interpolations import escape_interpolations, unsafe_interpolation
+from docclf.safety.interpolations import escape_interpolations, require_bounded, unsafe_interpolation
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,15 @@ def is_inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
+def require_file(path: Path) -> None:
+    """Refuse what is there and is no file: a named pipe would be waited for without end (DataError, or OSError)."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        shown = plain(str(path))
+        raise DataError(f"Expected a file in {shown}, got another thing. Remove it: rm {shlex.quote(shown)}")
+
+
 def require_whole(folder: Path) -> None:
-    """See that no link in the folder of a search leads out of it.
+    """See that no link in the folder of a search leads out of it, and that all else are folders and files.
 
     Models may be elsewhere, and are not followed. What W&B keeps of a search or of a run, in `wandb` in its folder, has
     links of its own, and is not read.
@@ -91,6 +99,8 @@ def require_whole(folder: Path) -> None:
                     f"Expected a folder without links that lead out of it, got {plain(str(path))}. "
                     f"Put what it leads to in its place, or remove it: rm {shlex.quote(plain(str(path)))}"
                 )
+            if name in files and path.exists():
+                require_file(path)
 
 
 def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
@@ -100,6 +110,7 @@ def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
         DataError: It is too large, repeats itself too often, or is no YAML.
         OSError: It cannot be read.
     """
+    require_file(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -118,13 +129,14 @@ def read_config(path: Path) -> DictConfig:
     Interpolations of the environment and the like become the text that they are.
 
     Raises:
-        DataError: See `read_yaml`, or it is no mapping.
+        DataError: See `read_yaml`, or it is no mapping, or one that grows when it is resolved.
         OSError: It cannot be read.
     """
     is_mapping = isinstance(read_yaml(path), dict)
     try:
         found = without_environment(OmegaConf.load(path)) if is_mapping else None
-    except (yaml.YAMLError, ValueError) as error:  # what OmegaConf takes for none
+        require_bounded(found and OmegaConf.to_container(found))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # what OmegaConf takes for none
         raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
     if not isinstance(found, DictConfig):
         raise DataError(f"Expected keys and values in {path}, got something else.")
@@ -138,6 +150,11 @@ def without_environment(config: DictConfig | ListConfig) -> DictConfig | ListCon
 
 def _harmless(value: Any) -> Any:
     return escape_interpolations(value) if isinstance(value, str) and unsafe_interpolation(value) else value
+
+
+def as_texts(value: Any) -> Any:
+    """Plain mappings and lists whose texts a config resolves to themselves."""
+    return change_each(value, lambda child: escape_interpolations(child) if isinstance(child, str) else child)
 
 
 def change_each(value: Any, change: Callable[[Any], Any]) -> Any:

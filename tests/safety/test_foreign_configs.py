@@ -82,6 +82,8 @@ SEARCH = ("-m", "hparams_search=optuna")
             ("search: {storage: 'postgresql://me@host/x'}", "search.storage"),
             ("search: {storage: x.log}", "search.storage"),
             ("search: {warm_start_from: /x}", "search.warm_start_from"),
+            ("search: {memory: /x}", "search.memory"),
+            ("hydra: {sweeper: {memory: /x}}", "hydra.sweeper.memory"),
             ("refit: distill\nteacher: /x", "teacher"),
             ("model: {name: '${oc.env:HOME}'}", "model.name"),
             ("x: oc.env\nmodel: {name: '${${x}:HOME}'}", "model.name"),

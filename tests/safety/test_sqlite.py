@@ -189,3 +189,19 @@ def test_the_cache_of_a_sent_config_has_no_links_out_of_it(name: str, tmp_path: 
     (theirs / "cache" / name).symlink_to(mine)
     with pytest.raises(DataError, match="without links that lead out of it"):
         check_foreign(arguments, "train")
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+        "CREATE TRIGGER t AFTER INSERT ON trials BEGIN DELETE FROM trials; END",
+    ],
+)
+def test_a_file_with_views_or_triggers_is_not_read(evil: str, tmp_path: Path) -> None:
+    tell(new_study(tmp_path), 0.5, folder=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute(evil)
+    for read in (open_study, read_source):
+        with pytest.raises(DataError, match="got the view or trigger"):
+            read(str(tmp_path))

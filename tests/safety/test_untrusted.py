@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from docclf.results.study.replay import from_elsewhere, replayable
 from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_best_so_far
 from docclf.results.team.sources import read_source
-from docclf.safety.untrusted import inside, read_config, require_whole
+from docclf.safety.allow import build
+from docclf.safety.untrusted import inside, read_config, read_yaml, require_whole
 from docclf.training.folds.checkpoints import FoldCheckpoints
 
 OUTSIDE = ["..", "../x", "a/../../x", "/x", "..\\x", "", "\0", "a\0b", None, 3, ["a"], "leads/x", "out"]
@@ -285,6 +287,66 @@ def test_a_storage_that_names_no_place_is_not_made(name: str, tmp_path: Path, mo
     theirs = named(tmp_path / "theirs", {"_target_": f"optuna.storages.{name}"})
     with pytest.raises(ConfigError, match=rf"a place that is kept, got optuna.storages.{name}, which names none"):
         open_study(str(theirs))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"engine_kwargs": {"connect_args": {"hostaddr": "127.0.0.1", "port": "{port}"}}},
+        {"engine_kwargs": "${evil}"},
+        {"url": "", "_args_": ["postgresql+psycopg://${oc.env:MY_TOKEN}@127.0.0.1:{port}/x"]},
+    ],
+)
+def test_no_other_server_is_asked_than_the_one_that_was_named(
+    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql+psycopg://me@localhost:1/x"
+    monkeypatch.setenv("DOCCLF_STORAGE", url)
+    monkeypatch.setenv("DOCCLF_STORAGE_PASSWORD", "s3cret")
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        theirs = named(tmp_path / "theirs", {"_target_": "optuna.storages.RDBStorage", "url": url, **more})
+        path = theirs / "multirun.yaml"
+        evil = yaml.safe_dump({"evil": {"connect_args": {"host": "127.0.0.1", "port": port}}})
+        path.write_text(path.read_text().replace("{port}", port) + evil)
+        with pytest.raises(ConfigError):  # at localhost:1 nobody answers
+            open_study(str(theirs))
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_text_of_others_is_no_interpolation_where_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    assert build({"_target_": "builtins.str", "object": "${oc.env:MY_TOKEN}"}, "x", ["builtins.str"]) == (
+        "${oc.env:MY_TOKEN}"
+    )
+
+
+GROWING = {
+    "a text": ["a0: " + "x" * 100, *(f"a{i}: " + f"${{a{i - 1}}}" * 10 for i in range(1, 9)), "name: ${a8}"],
+    "a mapping": ["k0: {x: 1}", *(f"k{i}: {{x: '${{k{i - 1}}}', y: '${{k{i - 1}}}'}}" for i in range(1, 30))],
+    "by a resolver": ["a0: " + "x" * 100, *(f"a{i}: " + f"${{oc.select:a{i - 1}}}" * 10 for i in range(1, 9))],
+    "by its siblings": ["a:", " b0: " + "x" * 100, *(f" b{i}: " + f"${{.b{i - 1}}}" * 10 for i in range(1, 9))],
+    "a circle": ["a: ${b}", "b: ${a}"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", GROWING.values(), ids=GROWING)
+def test_a_config_that_grows_when_it_is_resolved_is_refused(lines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="too large when its interpolations are resolved"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(new_study(tmp_path), 0.5, folder=tmp_path)
+    os.mkfifo(tmp_path / "0" / ".hydra" / "pipe.yaml")
+    assert report([str(tmp_path)]) == 2
+    assert "Expected a file in" in capsys.readouterr().err
+    with pytest.raises(DataError, match="Expected a file in"):
+        read_yaml(tmp_path / "0" / ".hydra" / "pipe.yaml")
 
 
 def test_a_journal_given_as_an_object_is_read_where_its_file_was_typed(

@@ -60,12 +60,18 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
         rows.append(Row(zip(found, cells + [""] * len(found), strict=False)))
         rows[-1].number = number
         keys = [*columns, *or_else, "target"]
-        if swallowed := [key for key in keys if re.search(rf"[\r\n].*{sign}", rows[-1].get(key, ""), re.DOTALL)]:
+        if swallowed := [key for key in keys if _has_rows(rows[-1].get(key, ""), sign)]:
             raise DataError(
                 f"Expected one {swallowed[0]} in a cell of {path}, got whole rows in that of line {line}. "
                 "Look there for a quotation mark that is not closed."
             )
     return rows
+
+
+def _has_rows(cell: str, sign: str) -> bool:
+    """Whether a sign that parts cells comes after a line break in one."""
+    first = re.search(r"[\r\n]", cell)
+    return first is not None and sign in cell[first.end() :]
 
 
 def renamed(wanted: Sequence[str], found: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError, DataError
 from docclf.safety.sqlite import Connection
-from docclf.safety.untrusted import inside, plain, read_config, read_yaml, require_whole
+from docclf.safety.untrusted import as_texts, inside, plain, read_config, read_yaml, require_whole
 from docclf.sweeper.storage.hiding import hide_password
 from docclf.sweeper.storage.names import split_name
-from docclf.sweeper.storage.passwords import STORAGE, storage_named_by_user
+from docclf.sweeper.storage.passwords import STORAGE, is_typed_object, storage_named_by_user
 from docclf.sweeper.storage.places import (
     choose_study,
     open_storage,
@@ -30,6 +29,7 @@ from docclf.sweeper.storage.places import (
 from docclf.sweeper.study.trials import best_trial
 
 JOURNALS = (".log", ".journal")
+_SERVER = "optuna.storages.GrpcStorageProxy"
 
 
 def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None]:
@@ -115,20 +115,23 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
     beside = folder / "study.db"  # wherever the folder has been moved to
     if config is None or named is None:
         return beside
-    given = storage_named_by_user()
+    given, cwd = storage_named_by_user(), Path(str(config.hydra.runtime.cwd))
     if OmegaConf.is_config(named):
-        places = list(_places_in(OmegaConf.to_container(named), Path(str(config.hydra.runtime.cwd))))
-        if not places:
-            kind = plain(str(named.get("_target_")))
+        whole: Any = OmegaConf.to_container(named, resolve=True)  # so that what is opened is what was looked at
+        kind, place = _place_of(whole, cwd)
+        if not place:
             raise ConfigError(
-                f"Expected the study of {folder} in a place that is kept, got {kind}, which names none. Search "
+                f"Expected the study of {folder} in a place that is kept, got {plain(kind)}, which names none. Search "
                 "again without search.storage, or with a file or URL."
             )
-        if given.issuperset(places):
-            hydra: DictConfig = config.hydra
-            return hydra
-        raise _elsewhere(folder, "\n".join(places))
-    path = Path(str(config.hydra.runtime.cwd), sqlite_path(str(named)))
+        if is_typed_object(whole):
+            return _hydra_of(whole)
+        if kind == _SERVER:
+            if place not in given:
+                raise _elsewhere(folder, place)
+            return _hydra_of({"_target_": kind, "host": whole["host"], "port": whole["port"]})
+        named = place
+    path = Path(cwd, sqlite_path(str(named)))
     if str(named) in given:
         return str(named) if "://" in str(named) else path
     if "://" in str(named).removeprefix("sqlite:///"):
@@ -142,16 +145,21 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
     return inside(folder, found.name)
 
 
-def _places_in(storage: Any, cwd: Path) -> Iterator[str]:
-    """The URLs, servers and files that a storage given as an object names."""
-    if isinstance(storage, dict):
-        if "url" in storage:
-            yield str(storage["url"])
-        if "host" in storage or "port" in storage:
-            yield f"{storage.get('host')}:{storage.get('port')}"
-        yield from (str(cwd / str(storage[key])) for key in ("file_path", "filepath") if key in storage)
-        for child in storage.values():
-            yield from _places_in(child, cwd)
+def _place_of(storage: dict[Any, Any], cwd: Path) -> tuple[str, str]:
+    """What a storage given as an object is, and the URL, server or file that it names; empty where it names none.
+
+    Nothing else of it is gone by: options of a driver name other servers, and read files.
+    """
+    kind, log = str(storage.get("_target_")), storage.get("log_storage")
+    if kind == _SERVER:
+        return kind, f"{storage['host']}:{storage['port']}" if {"host", "port"} <= storage.keys() else ""
+    if isinstance(log, dict):
+        return kind, str(cwd / str(log["file_path"])) if "file_path" in log else ""
+    return kind, str(storage.get("url", ""))
+
+
+def _hydra_of(storage: dict[Any, Any]) -> DictConfig:
+    return OmegaConf.create({"sweeper": {"storage": as_texts(storage)}, "runtime": {"cwd": "."}})
 
 
 def _elsewhere(folder: Path, place: str) -> ConfigError:

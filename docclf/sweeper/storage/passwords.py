@@ -102,7 +102,8 @@ def _note(value: str, cwd: Path) -> None:
 
 def _keep_object(plain: Any) -> None:
     if isinstance(plain, dict) and (hidden := secrets_of(plain)):
-        _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
+        clean = change_each(plain, lambda value: HIDDEN if str(value) in hidden else value)
+        _remember(_object_key(clean), json.dumps(plain))
 
 
 def _require_no_secret(name: str, value: str) -> None:
@@ -188,7 +189,7 @@ def _remember(clean: str, whole: str) -> None:
 def storage_named_by_user() -> set[str]:
     """Storage URLs without their secrets, and paths of files, that were typed or stand in `DOCCLF_STORAGE`."""
     typed = {hide_password(url) for text in sys.argv[1:] for url in _URL.findall(text)}
-    return {*typed, *(url.partition(",")[0] for url in typed), *os.environ.get(STORAGE, "").split("\n")}
+    return {*typed, *(url.partition(",")[0] for url in typed), *os.environ.get(STORAGE, "").split("\n")} - {""}
 
 
 def with_password(url: str) -> str:
@@ -218,12 +219,13 @@ def with_secrets(storage: dict[str, Any]) -> dict[str, Any]:
     return {**found, "url": with_password(url)} if isinstance(url, str) else found
 
 
+def is_typed_object(storage: dict[str, Any]) -> bool:
+    """Whether a storage that is an object was typed with secrets, which `with_secrets` gives back with its own URL."""
+    return _object_key(storage) in _known()
+
+
 def _object_key(plain: Any) -> str:
     return json.dumps({key: value for key, value in plain.items() if key != "url"}, sort_keys=True)
-
-
-def _without(plain: Any, hidden: set[str]) -> Any:
-    return change_each(plain, lambda value: HIDDEN if str(value) in hidden else value)
 
 
 def _values(node: Any) -> Iterator[str]:

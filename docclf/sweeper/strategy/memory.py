@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DataError
-from docclf.safety.untrusted import read_config, read_yaml, reading
+from docclf.safety.untrusted import inside, is_inside, read_config, read_yaml, reading
 from docclf.sweeper.space.grammar import encode
 from docclf.sweeper.space.parameters import Space
 
@@ -76,8 +76,8 @@ def remembered(
 
 
 def _searches(place: Path, own: Path) -> Iterator[Path]:
-    """Folders with an exported winner, the latest first."""
-    found = [path.parent.parent for path in place.glob("*/best/params.yaml")]
+    """Folders with an exported winner, the latest first; none of others by a link."""
+    found = [path.parent.parent for path in place.glob("*/best/params.yaml") if is_inside(path, place)]
     yield from sorted(
         (folder for folder in found if folder.resolve() != own.resolve()),
         key=lambda folder: (folder / "best" / "params.yaml").stat().st_mtime_ns,
@@ -88,7 +88,7 @@ def _searches(place: Path, own: Path) -> Iterator[Path]:
 def _winner(best: Path, config: DictConfig, same: Sequence[str]) -> dict[str, Any]:
     """Values of a winner by key; none where it has another backbone, or its files cannot be read."""
     with suppress(DataError, OSError), reading("a winner", best):
-        its, params = read_config(best / "config.yaml"), read_yaml(best / "params.yaml")
+        its, params = read_config(inside(best, "config.yaml")), read_yaml(best / "params.yaml")
         if isinstance(params, dict) and all(
             OmegaConf.select(its, key) == OmegaConf.select(config, key) for key in same
         ):
