@@ -243,7 +243,8 @@ another key, and `???` must be given. `_target_` and `_partial_`, which say what
 SWEEPER = """\
 The settings of the search, with the defaults of the schema. [hparams_search/optuna](#hparams_searchoptuna) sets most of
 them, and takes the everyday ones from `search.` and `finalists.`"""
-SAMPLERS = "A sampler proposes the values of the next trial. `null`, and `0` for `multivariate`, leave the choice to Optuna."
+SAMPLERS = """\
+A sampler proposes the values of the next trial. `null`, and `0` for `multivariate`, leave the choice to Optuna."""
 PRUNERS = """\
 A pruner stops a bad trial early. Steps are epochs, counted through all folds: 3 folds of 3 epochs make 9 steps. No
 trial is pruned before step `validation.prune_after`."""
