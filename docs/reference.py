@@ -95,7 +95,8 @@ def group_section(group: str) -> Iterator[str]:
         if name.endswith(("._target_", "._partial_")) or not (key.meaning or any(values[name].values())):
             del values[name]
     rows = [[code(name), by_option(its, ["", first, *extended]), keys[name].meaning] for name, its in values.items()]
-    yield from table(["Key", "Value", "Meaning"], rows)
+    if rows:
+        yield from table(["Key", "Value", "Meaning"], rows)
 
 
 def by_option(values: dict[str, str], order: list[str]) -> str:
@@ -159,7 +160,8 @@ def optuna_arguments(option: str, module: Any) -> tuple[str, dict[str, str]]:
 
 def first_sentence(text: str) -> str:
     """Of a docstring in reStructuredText, in Markdown."""
-    text = re.sub(r":\w+:`~?([^`<]+?)(?: <[^`]*)?`", lambda m: f"`{m[1].rpartition('.')[2]}`", " ".join(text.split()))
+    text = re.sub(r"`([^`<]+?) <[^`]*>`__?", r"\1", " ".join(text.split()))  # a link
+    text = re.sub(r":\w+:`~?([^`<]+?)(?: <[^`]*)?`", lambda m: f"`{m[1].rpartition('.')[2]}`", text)
     return re.split(r"(?<=[.!])\s", text.replace("``", "`"), maxsplit=1)[0].partition(" .. ")[0]
 
 
@@ -241,7 +243,8 @@ another key, and `???` must be given. `_target_` and `_partial_`, which say what
 SWEEPER = """\
 The settings of the search, with the defaults of the schema. [hparams_search/optuna](#hparams_searchoptuna) sets most of
 them, and takes the everyday ones from `search.` and `finalists.`"""
-SAMPLERS = "A sampler proposes the values of the next trial. `null` leaves the choice to Optuna."
+SAMPLERS = """\
+A sampler proposes the values of the next trial. `null`, and `0` for `multivariate`, leave the choice to Optuna."""
 PRUNERS = """\
 A pruner stops a bad trial early. Steps are epochs, counted through all folds: 3 folds of 3 epochs make 9 steps. No
 trial is pruned before step `validation.prune_after`."""

@@ -38,11 +38,12 @@ class MotpeSamplerConfig(stock.SamplerConfig):
 class FinalistsConfig:
     """When the trials are done, the best and the baseline run again, in folders below `finalists/`."""
 
-    # so many besides the baseline; 0: none
+    # how many trials are re-evaluated besides the baseline; 0: none
     top_k: int = 0
-    # key to value, which give them a score that they were not chosen by; null leaves a key as it is
+    # key to the value that finalists have instead, so that they get a score that they were not chosen by; null leaves a
+    # key as it is
     overrides: Any = None  # a mapping
-    # one whose mean report falls behind the leader's stops
+    # a finalist whose mean report falls behind the leader's stops
     race: bool = False
     # dotted path of a function(study, folder, config of the sweep) -> numbers of trials that are re-evaluated too, when
     # the finalists are: as members of an ensemble, which cannot win
@@ -59,16 +60,17 @@ class ClimbConfig:
     See `docclf.sweeper.strategy.climb.Climb`.
     """
 
-    # a key of `params`
+    # a key of `params`, by whose values the search climbs
     key: str = ""
-    # its values, cheapest first
+    # the values of that key, cheapest first
     order: list[Any] = field(default_factory=list)
-    # of the trials, and of the time at most, that the first value gets; of the rest the second one, and so on
+    # fraction of the trials, and at most of the time, for the first value; the second one gets this fraction of the
+    # rest, and so on
     fraction: float = 0.5
     # keys whose values in the best trials are taken over; what is not searched is left out
     carry: list[str] = field(default_factory=list)
-    # what did well elsewhere: mappings of keys to values beside those of the config, which the next trials of a value
-    # but the first take after one that has the config's; a quarter of all trials at most
+    # values that did well elsewhere, each a mapping of keys to values. With a value but the first of `order`, the first
+    # trial has the values of the config, the next ones take these; a quarter of all trials at most
     portfolio: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -83,11 +85,11 @@ class SweeperConfig:
     pruner: PrunerConfig = MISSING
 
     # -- the objective: what the task returns, a number, one an objective, or a mapping of names to numbers
-    # its name, or a list of names
+    # name of the objective, or a list of names
     metric: Any = "value"
-    # what lines on the screen call it: name to label
+    # what lines on the screen call an objective: name to label
     labels: dict[str, str] | None = None
-    # minimize, maximize, a list of these, or a mapping of names to these
+    # minimize or maximize; of several objectives a list of these, or a mapping of their names to these
     direction: Any = "minimize"
     # name of a returned metric or of a user attribute of the trial to a bound, such as 60, "<= 60" or ">= 0.5"
     constraints: Any = None  # a mapping; as Any, it can be given whole on the command line without +
@@ -105,7 +107,8 @@ class SweeperConfig:
     # No trial starts when what is left is needed for the finalists, and a task that asks out_of_time() stops then.
     # null: no limit
     timeout: Any = None
-    # ends the search when so many trials brought nothing better. null: never
+    # ends the search after so many trials without a better score. In a search that climbs, the trials of each value of
+    # the climb's key count apart: a value gives way to the next one, and the last one ends the search. null: never
     stop_when_stagnant: int | None = None
 
     # -- what is searched
@@ -135,7 +138,7 @@ class SweeperConfig:
     memory: Any = "none"
     # keys of the config that such a winner must have in common with this search, such as the name of the model
     memory_of: list[str] | None = None
-    # of discrete parameters that were tried already the known result is reused; false runs them again
+    # a trial whose parameters are all discrete and were tried before gets the known result; false runs it again
     skip_duplicates: bool = True
 
     # -- which one wins

@@ -1,4 +1,4 @@
-"""Parts of your own for docclf: a net, a model, a loss, a reader, an augmentation, a callback, a logger, a sampler."""
+"""Parts of your own for docclf: a net, a model, a loss, a reader, an augmentation, a schedule, a callback, ..."""
 
 import json
 from collections.abc import Mapping

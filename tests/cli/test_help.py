@@ -119,7 +119,7 @@ def test_every_key_of_the_help_exists_and_has_the_default_told(
 ) -> None:
     cfg = compose_config(config=HYDRA[command])
     told = rows(pages[command])
-    assert len(told) == {"train": 13, "data": 4, "predict": 11, "export_model": 3}[command]
+    assert len(told) == {"train": 13, "data": 6, "predict": 11, "export_model": 3}[command]
     for key, default in told:
         assert has_key(cfg, key), key
         if default == "???":

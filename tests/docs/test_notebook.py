@@ -46,6 +46,6 @@ def test_the_notebook_searches_looks_and_trains_the_winner(done: Any) -> None:
     for figure in ("plot_optimization_history", "plot_param_importances", "plot_parallel_coordinate"):
         (shown,) = outputs(done, figure)
         assert shown.data["application/vnd.plotly.v1+json"]["data"]
-    assert "'COMPLETE'" in outputs(done, "read_text")[0].data["text/plain"]
+    assert "'COMPLETE'" in outputs(done, "run.result")[0].data["text/plain"]
     assert outputs(done, "Image(run")[0].data["image/png"]
     assert "predicted" in outputs(done, "idxmax")[0].data["text/html"]
