@@ -41,7 +41,6 @@ def trial(overrides: list[str]) -> dict[str, float]:
 
 def bare(overrides: list[str]) -> dict[str, float]:
     """The same folds with nothing around them."""
-    from functools import partial
 
     import numpy as np
     import torch
@@ -54,7 +53,7 @@ def bare(overrides: list[str]) -> dict[str, float]:
     from docclf.data.augment.batch import resize
     from docclf.data.folds import split_pages
     from docclf.data.module import EvenBatches
-    from docclf.models.backbone import make_net, normalisation, with_weights
+    from docclf.models.backbone import normalisation, with_weights
     from docclf.models.tuning import freeze_first
     from docclf.safety.targets import build, whitelist
 
@@ -77,9 +76,9 @@ def bare(overrides: list[str]) -> dict[str, float]:
         train, rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         started = time.perf_counter()
         name, channels = cfg.model.name, cfg.data.channels
-        net = with_weights(
-            partial(make_net, name, n_classes, size, channels),
+        net, _ = with_weights(
             name,
+            (n_classes, size, channels),
             pretrained=cfg.model.pretrained,
             checkpoint_path=cfg.model.checkpoint_path,
         )

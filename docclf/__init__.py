@@ -72,18 +72,13 @@ class CommandModule(ModuleType):
 
 
 _OF_API = ("SearchResult", "TrainedRun", "best_config", "load_study", "read_search", "search")
+_PLACES = {**dict.fromkeys(_OF_API, "docclf.api"), "load_model": "docclf.inference.loaded"}
 
 
 def __getattr__(name: str) -> object:
     """`docclf.search` and its companions, imported when they are first used."""
-    if name in _OF_API:
-        from docclf import api
-
-        return getattr(api, name)
     if name in ("predict", "train"):
         return import_module(f"docclf.{name}")
-    if name == "load_model":
-        from docclf.inference.loaded import load_model
-
-        return load_model
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

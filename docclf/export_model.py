@@ -137,16 +137,13 @@ def _pages_to_check(
 
 def _data_root(run: Path) -> Path:
     """Where the pages of a run are, by its config."""
-    for path in (run / ".hydra" / "config.yaml", run / "config.yaml"):
-        if path.is_file():
-            try:
-                root = Path(str(OmegaConf.select(read_config(path), "data.root", throw_on_missing=True)))
-                began = run / ".hydra" / "hydra.yaml"
-                cwd = OmegaConf.select(read_config(began), "hydra.runtime.cwd") if began.is_file() else None
-                return Path(cwd or ".", root)
-            except OmegaConfBaseException as error:
-                raise DataError(f"Expected a config in {path}, got {type(error).__name__}: {error}") from error
-    raise DataError(f"Expected .hydra/config.yaml or config.yaml in {run}, got neither.")
+    began, path = run / ".hydra" / "hydra.yaml", run / ".hydra" / "config.yaml"
+    try:
+        config = read_config(path if path.is_file() else run / "config.yaml")
+        cwd = OmegaConf.select(read_config(began), "hydra.runtime.cwd") if began.is_file() else None
+        return Path(cwd or ".", str(OmegaConf.select(config, "data.root", throw_on_missing=True)))
+    except (OSError, OmegaConfBaseException) as error:
+        raise DataError(f"Expected the config of a run in {run}, got {type(error).__name__}: {error}") from error
 
 
 def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Tensor]:

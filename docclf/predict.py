@@ -71,8 +71,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     _check(cfg)
     listing = _list_pages(cfg)
     output = folder / str(cfg.output)
-    _spare_sources(output, listing)
-    _spare_others(folder, str(cfg.output))
+    _spare(folder, str(cfg.output), listing)
     with quick_imports():
         from docclf.inference.folder import find_model, load_ensemble
         from docclf.inference.prediction import predict_pages, write_submission
@@ -96,9 +95,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     if cut is not None:
         why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
         _tell_answered(outcome, labels, cut, compared=novelty is not None, why_not=why_not)
-    if cfg.data.multi_page == "first":
-        _tell_multi_page(outcome.multi_page)
-    _tell_problems(outcome, output)
+    _tell_left_out(outcome, output, only_first=cfg.data.multi_page == "first")
     return len(outcome.problems)
 
 
@@ -151,12 +148,6 @@ def _tell_answered(outcome: Outcome, labels: NDArray[np.int64], cut: Cut, *, com
         log.info(f"Pages unlike the training pages are not looked for: {why_not}.")
 
 
-def _tell_multi_page(names: list[str]) -> None:
-    if names:
-        files = f"{len(names)} file{'s' if len(names) > 1 else ''}"
-        log.info(f"Of {files} only the first page is predicted, such as {names[0]}; data.multi_page=all predicts all.")
-
-
 def _check(cfg: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError(f"Expected `{missing[0]}`, got no value. Say run=RUN data.root=DIR.")
@@ -176,19 +167,19 @@ def _submission(output: Path) -> Path:
     return output.with_name("submission.csv" if output.stem == "predictions" else f"{output.stem}_submission.csv")
 
 
-def _spare_sources(output: Path, listing: Listing) -> None:
-    """Refuse to write over the CSV file that names the pages."""
+def _spare(folder: Path, name: str, listing: Listing) -> None:
+    """Refuse to write over the CSV file that names the pages, and over what is no prediction of before.
+
+    A submission is kept by `write_submission`.
+    """
+    output = folder / name
     written = [output, output.with_name(f"{output.stem}_classes.csv")]
     written += [_submission(output)] if listing.columns else []
     if listing.source.resolve() in [path.resolve() for path in written]:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():
         raise ConfigError(f"Expected the name of a file in `output`, got the folder {output}.")
-
-
-def _spare_others(folder: Path, name: str) -> None:
-    """Refuse to write over what is no prediction of before; a submission is kept by `write_submission`."""
-    if found := _others(folder / name):
+    if found := _others(output):
         from docclf.sweeper.space.grammar import typed
 
         free = free_name(Path(name).with_suffix(".csv"), lambda p: (folder / p).exists() or bool(_others(folder / p)))
@@ -228,15 +219,15 @@ def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_n
     log.info(f"More in {output.stem}_classes.csv and {output.stem}_confusion.png")
 
 
-def _tell_problems(outcome: Outcome, output: Path) -> None:
-    n = len(outcome.problems)
-    if not n:
-        return
-    shown = "".join(f"\n  {name}: {' '.join(problem.split())}" for name, problem in outcome.problems[:_MOST])
-    more = f"\n  and {n - _MOST} more" if n > _MOST else ""
-    log.error(
-        f"{n} of {len(outcome.predicted)} pages could not be read; in {output.name} they have no target:{shown}{more}"
-    )
+def _tell_left_out(outcome: Outcome, output: Path, *, only_first: bool) -> None:
+    names, n = outcome.multi_page, len(outcome.problems)
+    if names and only_first:
+        files = f"{len(names)} file{'s' if len(names) > 1 else ''}"
+        log.info(f"Of {files} only the first page is predicted, such as {names[0]}; data.multi_page=all predicts all.")
+    if n:
+        shown = "".join(f"\n  {name}: {' '.join(problem.split())}" for name, problem in outcome.problems[:_MOST])
+        more, total = f"\n  and {n - _MOST} more" if n > _MOST else "", len(outcome.predicted)
+        log.error(f"{n} of {total} pages could not be read; in {output.name} they have no target:{shown}{more}")
 
 
 sys.modules[__name__].__class__ = CommandModule

@@ -59,8 +59,7 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             logging.disable(logging.WARNING)  # the first process tells
         elif hydra_cfg.mode == RunMode.RUN:
             report_path_to_caller(Path(hydra_cfg.runtime.output_dir))
-            folders = foreign_folders(hydra_cfg)
-            check_added(cfg, hydra_cfg.overrides.task, folders)
+            check_added(cfg, hydra_cfg.overrides.task, foreign_folders(hydra_cfg))
             warn_unused(cfg, hydra_cfg.overrides.task)
         return train(cfg, Path(hydra_cfg.runtime.output_dir))
     except Exception as error:

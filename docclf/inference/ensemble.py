@@ -9,17 +9,14 @@ from torch import Tensor
 
 from docclf.inference.description import Description, InputFormat
 from docclf.models.frozen.features import MultiScaleFeatures, Passes
-from docclf.models.frozen.head import Head
 
 
 class FrozenHead(torch.nn.Module):
     """A linear classifier on frozen features of pages."""
 
-    def __init__(self, views: MultiScaleFeatures, head: Head) -> None:
+    def __init__(self, views: MultiScaleFeatures, linear: torch.nn.Linear) -> None:
         super().__init__()
-        self.views = views
-        self.linear = torch.nn.Linear(head.weight.shape[1], len(head.bias))
-        self.linear.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
+        self.views, self.linear = views, linear
 
 
 class FoldEnsemble(torch.nn.Module):
@@ -92,12 +89,6 @@ class TrialEnsemble(torch.nn.Module):
         super().__init__()
         self.parts, self.description = torch.nn.ModuleList(parts), description
         self.eval()
-
-    @property
-    def mean(self) -> Tensor:
-        """Of the first part; it is on the device that computes."""
-        found: Tensor = self.parts[0].mean  # type: ignore[assignment]
-        return found
 
     def forward(self, *inputs: Tensor, calibrated: bool = False) -> Tensor:
         """Class probabilities of shape (n, n_classes); rows sum to 1.

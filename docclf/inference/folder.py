@@ -20,20 +20,14 @@ from torch import Tensor
 
 from docclf.errors import ConfigError, DataError, NotAllowedError
 from docclf.files import link, replacing, why_no_winner
-from docclf.inference.description import (
-    FOLDER,
-    NAME,
-    Description,
-    HeadDescription,
-    read_description,
-    write_description,
-)
+from docclf.inference.description import FOLDER, NAME, Description, HeadDescription, read_description, write_description
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.inference.limits import require_within_limits
 from docclf.models.backbone import make_net, normalisation
 from docclf.models.folding import fold_batch_norm
-from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, load_backbone
-from docclf.models.frozen.head import Head
+from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, make_frozen
+from docclf.models.frozen.head import Head, HeadOptions
+from docclf.models.frozen.pooling import PooledStages
 from docclf.models.memory import be_exact
 from docclf.models.state import write_tensors
 from docclf.safety.permission import allow_options
@@ -155,24 +149,31 @@ def _require_finite(module: torch.nn.Module) -> None:
             raise ValueError(f"expected numbers, got NaN or infinity in {name}")
 
 
-def _require_kinds(module: torch.nn.Module, path: Path) -> None:
-    """Whether numbers with and without fractions are where a module has such: torch would take one for the other."""
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Load weights, if numbers with and without fractions are where a module has such: torch would take one for other.
+
+    Raises:
+        ValueError: They are not.
+        RuntimeError: They have other names or shapes.
+    """
     own = module.state_dict()
     with safe_open(path, "pt") as file:
         for name in own.keys() & file.keys():
             kind = file.get_slice(name).get_dtype()
             if own[name].is_floating_point() != kind.startswith(("F", "BF")):
                 raise ValueError(f"expected {own[name].dtype} for {name} of {path.name}, got {kind}")
+    module.load_state_dict(load_file(path))
 
 
 def _load(
     folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module], passes: Passes
 ) -> FoldEnsemble:
+    sizes = (len(described.targets), described.image_size, described.channels)
     nets = []
     for name in described.members:
-        net = _make_net(described)
-        _require_kinds(net, folder / name)
-        net.load_state_dict(load_file(folder / name))
+        own = described.own
+        net = make_net(described.backbone, *sizes) if own is None else _make_own(own, *sizes).kept
+        _load_weights(net, folder / name)
         nets.append(_folded(net, described))
     if not nets and not described.mixes_head:
         raise ValueError("no members")
@@ -180,17 +181,11 @@ def _load(
         return FoldEnsemble(nets, described)
     key = (described.head.backbone, described.image_size)
     if key not in backbones:
-        file = None if key[0] is None else folder / key[0]
-        backbone = load_backbone(described.backbone, described.image_size, described.channels, file)
-        if file is not None and described.backbone != PIXELS:
-            _require_kinds(backbone.net, file)  # type: ignore[arg-type]
+        backbone = make_frozen(described.backbone, described.image_size, described.channels)
+        if isinstance(backbone, PooledStages):
+            _load_weights(backbone.net, folder / str(described.head.backbone))
         backbones[key] = _folded(backbone, described)
     return FoldEnsemble(nets, described, _load_head(folder, described, described.head, backbones[key], passes))
-
-
-def _make_net(described: Description) -> Any:
-    sizes = (len(described.targets), described.image_size, described.channels)
-    return make_net(described.backbone, *sizes) if described.own is None else _make_own(described.own, *sizes).kept
 
 
 def _make_own(own: Mapping[str, Any], n_classes: int, image_size: int, channels: int) -> Any:
@@ -227,16 +222,10 @@ def _load_head(
     folder: Path, described: Description, head: HeadDescription, backbone: torch.nn.Module, passes: Passes
 ) -> FrozenHead:
     size, channels = described.image_size, described.channels
-    counts = {"has_stages": head.stages, "has_aspect": head.aspect, "has_roots": head.sqrt}
-    counts |= {"has_second_order": head.second_order}
-    views = MultiScaleFeatures(backbone, size, head.sides, **counts)
-    weights = load_file(folder / head.weights)
+    options = HeadOptions(stages=head.stages, aspect=head.aspect, sqrt=head.sqrt, second_order=head.second_order)
+    views = MultiScaleFeatures(backbone, size, head.sides, options)
     with torch.no_grad():  # only a page shows how many features there are
         n_features = views(torch.zeros(1, channels, size, size), torch.ones(1), passes).shape[1]
-    n_classes = len(described.targets)
-    expected, found = [(n_classes, n_features), (n_classes,)], [tuple(weights[key].shape) for key in ("weight", "bias")]
-    if found != expected:
-        raise ValueError(f"expected a head of shapes {expected}, got {found}")
-    loaded = FrozenHead(views, Head(weights["weight"].numpy(), weights["bias"].numpy()))
-    _require_kinds(loaded.linear, folder / head.weights)
+    loaded = FrozenHead(views, torch.nn.Linear(n_features, len(described.targets)))
+    _load_weights(loaded.linear, folder / head.weights)
     return loaded

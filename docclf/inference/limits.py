@@ -27,7 +27,6 @@ def require_within_limits(described: Description) -> None:
     for one in (described, *described.parts):
         _require_classes(one)
         _require_images(one)
-        _require_numbers(one)
         if one.head is not None:
             _require_head(one.head)
         if one.backbone != PIXELS:
@@ -56,18 +55,15 @@ def _require_images(one: Description) -> None:
     is_met = one.channels in (1, 3) and len(one.mean) == len(one.std) == one.channels
     _require(is_met, "1 or 3 channels, with a mean and std of each", one.channels)
     _require(one.fit in _FITS, f"{' or '.join(_FITS)} as fit", one.fit)
+    _require_each("finite numbers as mean", one.mean, lambda _: True)
+    _require_each(f"a std above {_LEAST_DIVISOR}", one.std, lambda std: std > _LEAST_DIVISOR)
+    _require_each(f"a temperature above {_LEAST_DIVISOR}", [one.temperature], lambda value: value > _LEAST_DIVISOR)
+    _require_each("a weight above 0 and up to 1", [one.weight], lambda value: 0 < value <= 1)
 
 
 def _require_sides(sides: list[int]) -> None:
     is_met = 1 <= len(sides) <= _MOST_MEMBERS and all(type(side) is int and 8 <= side <= _MOST_SIDE for side in sides)
     _require(is_met, f"sides of images from 8 to {_MOST_SIDE} pixels", sides)
-
-
-def _require_numbers(one: Description) -> None:
-    _require_each("finite numbers as mean", one.mean, lambda _: True)
-    _require_each(f"a std above {_LEAST_DIVISOR}", one.std, lambda std: std > _LEAST_DIVISOR)
-    _require_each(f"a temperature above {_LEAST_DIVISOR}", [one.temperature], lambda value: value > _LEAST_DIVISOR)
-    _require_each("a weight above 0 and up to 1", [one.weight], lambda value: 0 < value <= 1)
 
 
 def _require_each(what: str, numbers: list[float], is_met: Callable[[float], bool]) -> None:

@@ -146,7 +146,7 @@ class Predictor:
         self, pages: Sequence[NDArray[np.uint8]], aspects: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Probabilities, and frozen features where pages are to be compared by them."""
-        device = self._ensemble.mean.device
+        device = next(self._ensemble.buffers()).device
         decoded = {size: torch.from_numpy(some).to(device) for size, some in zip(self.sizes, pages, strict=True)}
         sides = torch.from_numpy(aspects).to(device)
         seen = see(decoded, sides, self.description)

@@ -161,15 +161,16 @@ def _add(library: Library) -> NDArray[np.int64]:
     return best_counts
 
 
-def estimate(library: Library, *, seed: int = 0) -> Estimate:
+def estimate(library: Library) -> Estimate:
     """Choose in both ways within the library's limit, and tell what the better one is worth.
 
     Several times, the pages are cut into five parts, classes alike and groups whole. For each part the ensemble is
     chosen on the four others, all of it: models, weights and their number. That the better of two ways is taken after
     that makes the score a little optimistic.
     """
-    library, places = _best(library)
-    rng, n = np.random.default_rng(seed), len(library.labels)
+    n_models, kept = len(library.probabilities), np.sort(_order(library.probabilities, library.labels)[:_MOST])
+    library = replace(library, probabilities=library.probabilities[kept], passes=library.passes[kept])
+    rng, n = np.random.default_rng(0), len(library.labels)
     repeats = _times(_REPEATS, n)
     predicted = {name: np.zeros((repeats, n), dtype=np.int64) for name in (*WAYS, "single")}
     for repeat in range(repeats):
@@ -182,18 +183,11 @@ def estimate(library: Library, *, seed: int = 0) -> Estimate:
     n_classes = library.probabilities.shape[2]
     scores = {name: macro_f1_each(library.labels, predicted[name], n_classes).mean() for name in WAYS}
     way = max(scores, key=lambda name: scores[name])
-    weights = np.zeros(places[1])
-    weights[places[0]] = WAYS[way](library)
+    weights = np.zeros(n_models)
+    weights[kept] = WAYS[way](library)
     low, high = interval(library.labels, predicted[way], n_classes, groups=library.groups)
     difference = compare_scores(library.labels, predicted[way], predicted["single"], n_classes, groups=library.groups)
     return Estimate(way, weights, float(scores[way]), low, high, difference)
-
-
-def _best(library: Library) -> tuple[Library, tuple[NDArray[np.int64], int]]:
-    """The best models of a large library, and where they stand among how many."""
-    kept = np.sort(_order(library.probabilities, library.labels)[:_MOST])
-    fewer = replace(library, probabilities=library.probabilities[kept], passes=library.passes[kept])
-    return fewer, (kept, len(library.probabilities))
 
 
 def _cut(library: Library, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.metrics.scores import Indices, class_indices, f1_of_counts, macro_f1, mean_of_classes
+from docclf.metrics.scores import Indices, class_indices, f1_of_counts, macro_f1, macro_f1_each, mean_of_classes
 
 # Numbers of labels that are shuffled at once, see `chance_of_guessing`.
 _AT_ONCE = 2_000_000
@@ -64,7 +65,7 @@ def compare_scores(
     other: Indices,
     n_classes: int,
     *,
-    groups: Indices | None = None,
+    groups: NDArray[Any] | None = None,
     draws: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -82,7 +83,7 @@ def compare_scores(
         labels: True class indices, shape (n,), in [0, n_classes).
         predicted: Predicted class indices, shape (n,), or (repeats, n), of which the mean score counts.
         other: Those it is compared with, likewise.
-        groups: Number of the group of each page, shape (n,); None where each page is one of its own.
+        groups: Name or number of the group of each page, shape (n,); None where each page is one of its own.
         draws: Bootstrap samples.
         level: Of the interval, in (0, 1).
 
@@ -109,10 +110,8 @@ def interval(
     predicted: Indices,
     n_classes: int,
     *,
-    groups: Indices | None = None,
+    groups: NDArray[Any] | None = None,
     draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> tuple[float, float]:
     """Bounds of macro-F1 on other pages, as many of each class. Arguments, errors and limits as for `compare_scores`.
 
@@ -121,7 +120,7 @@ def interval(
     (0.39, 0.57)
     """
     labels, *sets = class_indices(n_classes, labels, *np.atleast_2d(predicted))
-    return _bounds(_resampled(labels, sets, n_classes, groups, draws, seed).mean(axis=0), level)
+    return _bounds(_resampled(labels, sets, n_classes, groups, draws, 0).mean(axis=0), 0.95)
 
 
 def interval_text(low: float, high: float) -> str:
@@ -150,20 +149,12 @@ def chance_of_guessing(
     labels, predicted = class_indices(n_classes, labels, predicted)
     _refuse_none(labels)
     observed = macro_f1(labels, predicted, n_classes)
-    actual, called = (np.bincount(classes, minlength=n_classes) for classes in (labels, predicted))
-    present = np.flatnonzero(called)
-    starts = np.cumsum(called[present]) - called[present]  # of each predicted class, in the order of classes
     ordered, rng, at_least = np.sort(predicted), np.random.default_rng(seed), 0
     for first in range(0, draws, size := max(1, _AT_ONCE // len(labels))):
         n = min(size, draws - first)
-        hits = rng.permuted(np.broadcast_to(labels, (n, len(labels))), axis=1) == ordered
-        true_positives = np.zeros((n_classes, n))
-        true_positives[present] = np.add.reduceat(hits, starts, axis=1, dtype=np.int64).T
-        at_least += int(
-            np.count_nonzero(
-                mean_of_classes(f1_of_counts(true_positives, (actual + called)[:, None])) >= observed - 1e-12
-            )
-        )
+        shuffled = rng.permuted(np.broadcast_to(labels, (n, len(labels))), axis=1)
+        scores = macro_f1_each(ordered, shuffled, n_classes)  # F1 is the same with labels and predictions exchanged
+        at_least += int(np.count_nonzero(scores >= observed - 1e-12))
     return float((1 + at_least) / (1 + draws))
 
 
@@ -181,7 +172,7 @@ def _resampled(
     labels: NDArray[np.int64],
     predictions: list[NDArray[np.int64]],
     n_classes: int,
-    groups: Indices | None,
+    groups: NDArray[Any] | None,
     draws: int,
     seed: int,
 ) -> NDArray[np.float64]:
@@ -192,7 +183,7 @@ def _resampled(
     _refuse_none(labels)
     rng = np.random.default_rng(seed)
     if groups is not None and len(np.unique(groups)) < len(labels):
-        return _resampled_groups(labels, predictions, n_classes, np.asarray(groups), draws, rng)
+        return _resampled_groups(labels, predictions, n_classes, groups, draws, rng)
     shape = (len(predictions), n_classes, draws)
     hits, called = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     actual = np.bincount(labels, minlength=n_classes)
@@ -213,7 +204,7 @@ def _resampled_groups(
     labels: NDArray[np.int64],
     predictions: list[NDArray[np.int64]],
     n_classes: int,
-    groups: NDArray[np.int64],
+    groups: NDArray[Any],
     draws: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:

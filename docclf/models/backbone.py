@@ -57,59 +57,51 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
     Args:
         **options: Further arguments of `timm.create_model`.
     """
-    pretrained_cfg = timm.get_pretrained_cfg(backbone)
-    if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
+    if has_one_size(backbone):
         options["img_size"] = image_size
     return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
 
 
-def make_net_to_train(
+def has_one_size(backbone: str) -> bool:
+    """Whether a timm backbone is built for one size of images."""
+    pretrained_cfg = timm.get_pretrained_cfg(backbone)
+    return pretrained_cfg is not None and bool(pretrained_cfg.fixed_input_size)
+
+
+def with_weights(
     name: str,
     shape: tuple[int, int, int],
-    own: Callable[..., torch.nn.Module] | None,
-    drop_rate: float,
-    pretrained: bool | str,
-    checkpoint_path: str | None,
+    *,
+    own: Callable[..., torch.nn.Module] | None = None,
+    pretrained: bool | str = False,
+    checkpoint_path: str | None = None,
+    **options: Any,
 ) -> tuple[Any, bool]:
-    """The net that a training begins with, and whether its weights are trained ones.
+    """A net with the weights that are asked for, random ones without any, and whether they are trained ones.
 
     Args:
         name: Of a timm model.
         shape: Number of classes, image size and channels.
         own: Makes a net that takes its place, see `make_own_net`; its weights are trained where `pretrained` is True.
-        drop_rate: Dropout before the classifier, in [0, 1).
-        pretrained: See `with_weights`.
-        checkpoint_path: Likewise.
-    """
-    if own is not None:
-        return make_own_net(own, *shape), pretrained is True
-    weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
-    make = partial(make_net, name, *shape, drop_rate=drop_rate)
-    return with_weights(make, name, **weights), find_weights(name, **weights).are_trained
-
-
-def with_weights(
-    make: Callable[..., Any], name: str, *, pretrained: bool | str = False, checkpoint_path: str | None = None
-) -> Any:
-    """A timm backbone with the weights that are asked for; random ones without any.
-
-    Args:
-        make: Makes it, given arguments of `timm.create_model`.
         pretrained: See `docclf.models.weights.find_weights`.
         checkpoint_path: Likewise.
+        **options: Further arguments of `timm.create_model`.
 
     Raises:
         ConfigError: timm has no such model, or the weights cannot be had.
     """
+    if own is not None:
+        return make_own_net(own, *shape), pretrained is True
     require_known(name)
+    make = partial(make_net, name, *shape, **options)
     weights = find_weights(name, pretrained=pretrained, checkpoint_path=checkpoint_path)
     if weights.kind == "file":
-        return _create_from_file(make, name, str(checkpoint_path))
+        return _create_from_file(make, name, str(checkpoint_path)), True
     if weights.kind == "package":
         assert weights.path is not None
         state = read_packaged(weights.path, list(timm.create_model(name).state_dict()))
-        return make(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
-    return _create_from_hub(make, name) if weights.kind == "hub" else make(pretrained=False)
+        return make(pretrained=True, pretrained_cfg_overlay={"state_dict": state}), True
+    return (_create_from_hub(make, name), True) if weights.kind == "hub" else (make(pretrained=False), False)
 
 
 def _create_from_hub(make: Callable[..., Any], name: str) -> Any:

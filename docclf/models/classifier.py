@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from docclf.errors import ConfigError, NonFiniteLossError
-from docclf.models.backbone import make_net_to_train, normalisation
+from docclf.models.backbone import normalisation, with_weights
 from docclf.models.frozen.head import Head, HeadOptions
 from docclf.models.losses import weighted_cross_entropy
 from docclf.models.tuning import (
@@ -96,7 +96,8 @@ class PageClassifier(pl.LightningModule):
         super().__init__()
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
-        self.net, is_trained = make_net_to_train(name, shape, net, drop_rate, pretrained, checkpoint_path)
+        weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
+        self.net, is_trained = with_weights(name, shape, own=net, drop_rate=drop_rate, **weights)
         self.batch_norm = choose_batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
         self.layer_decay = layer_decay if is_trained else 1.0
         keep_depthwise_in_32_bit(self.net)
@@ -106,7 +107,7 @@ class PageClassifier(pl.LightningModule):
         self._keep_constants(channels, class_weights or None)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._outputs: list[list[tuple[Tensor, Tensor]]] = []  # of each loader
-        self.num_classes, self.logits = num_classes, torch.empty(0, num_classes)
+        self.logits = torch.empty(0, num_classes)
         self.clean_logits: Tensor | None = None
 
     def _keep_constants(self, channels: int, class_weights: Any) -> None:
@@ -206,9 +207,6 @@ class PageClassifier(pl.LightningModule):
         if dataloader_idx == len(self._outputs):
             self._outputs.append([])
         self._outputs[dataloader_idx].append((self(images), labels))
-
-    def on_validation_epoch_start(self) -> None:
-        self._outputs.clear()
 
     def on_validation_epoch_end(self) -> None:
         """Score all pages at once; `self.logits` keeps their logits, float32 of shape (n, num_classes), in order.

@@ -51,15 +51,15 @@ def estimate_score(heads: Heads, done: CrossValidation) -> dict[str, float]:
         `macro_f1`, the bounds `low` and `high` of 95 % of such sets of pages, and the `gain` that is in all three.
     """
     pages, labels, rows = heads.data.pages, done.labels, done.scored
-    n_classes, groups = len(pages.class_names), pages.train.groups
+    n_classes = len(pages.class_names)
+    groups = None if pages.train.groups is None else np.array(pages.train.groups)[rows]
     predicted = done.probabilities[rows].argmax(axis=1)
     score = macro_f1(labels[rows], predicted, n_classes)
-    number = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
     gain = heads.gain_of_folds(done.assignment) if len(rows) == len(labels) <= _FEW_PAGES else 0.0
     # Other pages differ as much from all pages as these do: the variances add up.
     low, high = (
         score + np.sqrt(2) * (bound - score) + gain
-        for bound in interval(labels[rows], predicted, n_classes, groups=number)
+        for bound in interval(labels[rows], predicted, n_classes, groups=groups)
     )
     found = {"macro_f1": score + gain, "low": low, "high": high}
     return {**{name: float(min(max(value, 0.0), 1.0)) for name, value in found.items()}, "gain": gain}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
 from docclf.training.folds.average import FoldAverage, FoldScore, Stop, UnwantedError
-from docclf.training.folds.checkpoints import FoldCheckpoints, NoLocksError
+from docclf.training.folds.checkpoints import NoLocksError
 from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.shared import POLL_S, SharedFolds
 from docclf.training.folds.trainer import FoldTrainer
@@ -118,33 +118,34 @@ def cross_validate(
     validation, checkpoints = trainer.validation, trainer.checkpoints
     trainer.data.max_batch_size = validation.max_batch_size
     assignment = trainer.assign()
-    average = FoldAverage(
-        trial, prune_after=validation.prune_after, report=validation.report, **trainer.recorder_options
-    )
-    n_classes = len(trainer.data.pages.class_names)
-    state = _restore(checkpoints, assignment) or _empty_state(assignment, n_classes, trainer.kinds)
+    average = FoldAverage(trial, validation, checkpoints, keep_weights=trainer.keep_weights)
+    state = checkpoints.resume()
+    if state is None or not np.array_equal(state["assignment"], assignment):  # the latter of another split file
+        checkpoints.discard()
+        state = {"folds": {}, "reports": {}, "assignment": assignment, "probabilities": {}, "n_parameters": 0}
+    none_yet = np.full((len(assignment), len(trainer.data.pages.class_names)), np.nan, np.float32)
     average.restore(state)
-    _save(checkpoints, state, average)  # opens the run: helpers wait for this file, see `FoldCheckpoints.is_open`
+    checkpoints.save_run(state)  # opens the run: helpers wait for this file, see `FoldCheckpoints.is_open`
     with SharedFolds(trainer, assignment, is_wanted=lambda: not trial.out_of_time(), is_shared=is_shared) as shared:
         for fold in range(average.fold, validation.n_trained_folds):
             try:
                 state["n_parameters"] = shared.run(average, build_logger)
             except UnwantedError:
                 average.stopped = "timeout"
-            is_finished = average.fold > fold
-            if not is_finished or (average.stopped == "pruned" and validation.report == "epoch"):
+            if average.fold == fold or (average.stopped == "pruned" and validation.report == "epoch"):
                 break
             for kind, candidate in average.candidates.items():
-                state["probabilities"][kind][assignment == fold] = candidate.probabilities
-            _save(checkpoints, state, average)
-            _log_fold(average, validation.n_trained_folds, by_another=fold in shared.by_others)
+                known = state["probabilities"].setdefault(kind, none_yet.copy())
+                known[assignment == fold] = candidate.probabilities
+            checkpoints.save_run({**state, **average.finished()})
+            _log_fold(average, by_another=fold in shared.by_others)
             if average.stopped is not None:
                 break
     return CrossValidation(
         average.folds,
         assignment,
         trainer.data.labels,
-        state["probabilities"][average.kept],
+        state["probabilities"].get(average.kept, none_yet),
         state["n_parameters"],
         stopped=average.stopped,
         kept=average.kept,
@@ -164,10 +165,8 @@ def cross_validate_heads(
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
     folds: list[FoldScore] = []
-    trained = range(validation.n_trained_folds)
-    splits = [(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in trained]
     started = time.perf_counter()
-    for fold, ((_, rows), found) in enumerate(zip(splits, heads.folds(splits), strict=True)):
+    for fold, (rows, found) in enumerate(heads.folds(assignment, validation.n_trained_folds)):
         probabilities[rows] = found.probabilities
         score = macro_f1(labels[rows], found.probabilities.argmax(axis=1), n_classes)
         clean = None if found.clean is None else macro_f1(labels[rows], found.clean.argmax(axis=1), n_classes)
@@ -176,47 +175,24 @@ def cross_validate_heads(
         started = ended
         if validation.report == "fold":
             trial.report(score, fold)
-        log.info(f"{_fold_line(folds[-1], validation.n_trained_folds)}  {folds[-1].seconds:.1f} s")
+        log.info(_fold_line(folds[-1], validation.n_trained_folds))
     return CrossValidation(folds, assignment, labels, probabilities, (heads.n_features + 1) * n_classes, kept=HEAD)
 
 
-def _log_fold(average: FoldAverage, n_trained_folds: int, *, by_another: bool) -> None:
+def _log_fold(average: FoldAverage, *, by_another: bool) -> None:
     """Say how the last fold came out."""
-    score, by = average.folds[-1], ", by another worker" if by_another else ""
     parts = ", ".join(f"{kind} {folds[-1].score:.3f}" for kind, folds in average.by_kind.items())
-    of = f" ({parts})" if len(average.by_kind) > 1 else ""
-    log.info(f"{_fold_line(score, n_trained_folds)}{of}  {score.seconds:.1f} s{by}")
+    of, by = f" ({parts})" if len(average.by_kind) > 1 else "", ", by another worker" if by_another else ""
+    log.info(f"{_fold_line(average.folds[-1], average.validation.n_trained_folds, of)}{by}")
 
 
-def _fold_line(score: FoldScore, n_trained_folds: int) -> str:
+def _fold_line(score: FoldScore, n_trained_folds: int, parts: str = "") -> str:
     """
     >>> _fold_line(FoldScore(0, 0.8, 0, 1.0), 3), _fold_line(FoldScore(0, 0.8, 0, 1.0, clean=0.9), 3)
-    ('  fold 1/3  macro-F1 0.800', '  fold 1/3  macro-F1 0.800, clean 0.900')
+    ('  fold 1/3  macro-F1 0.800  1.0 s', '  fold 1/3  macro-F1 0.800, clean 0.900  1.0 s')
     """
     clean = "" if score.clean is None else f", clean {score.clean:.3f}"
-    return f"  fold {score.fold + 1}/{n_trained_folds}  macro-F1 {score.score:.3f}{clean}"
-
-
-def _restore(checkpoints: FoldCheckpoints | None, assignment: NDArray[np.int64]) -> dict[str, Any] | None:
-    """What an interrupted run of the same folds has kept; None without one."""
-    kept = checkpoints.resume() if checkpoints is not None else None
-    if checkpoints is None or kept is None or np.array_equal(kept["assignment"], assignment):
-        return kept
-    checkpoints.discard()  # of another split file under the same name
-    return None
-
-
-def _save(checkpoints: FoldCheckpoints | None, state: Mapping[str, Any], average: FoldAverage) -> None:
-    """Keep the folds so far for after an interruption, and for who helps."""
-    if checkpoints is not None:
-        checkpoints.save_run({**state, **average.finished()})
-
-
-def _empty_state(assignment: NDArray[np.int64], n_classes: int, kinds: Sequence[str]) -> dict[str, Any]:
-    """What there is before the first fold."""
-    shape = (len(assignment), n_classes)
-    probabilities = {kind: np.full(shape, np.nan, dtype=np.float32) for kind in kinds}
-    return {"folds": {}, "reports": {}, "assignment": assignment, "probabilities": probabilities, "n_parameters": 0}
+    return f"  fold {score.fold + 1}/{n_trained_folds}  macro-F1 {score.score:.3f}{clean}{parts}  {score.seconds:.1f} s"
 
 
 def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
@@ -227,7 +203,6 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
         is_wanted: Whether that one still runs; asked after each epoch.
     """
     checkpoints = trainer.checkpoints
-    assert checkpoints is not None
     trainer.data.max_batch_size = trainer.validation.max_batch_size
     while (opened := checkpoints.read_open_run()) is None:
         if not is_wanted():

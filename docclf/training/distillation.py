@@ -63,18 +63,12 @@ class Teacher:
         rows = np.flatnonzero(~np.isnan(done.probabilities + self.probabilities).any(axis=1))
         n, labels = self.probabilities.shape[1], done.labels[rows]
         student, teacher = (found[rows].argmax(axis=1) for found in (done.probabilities, self.probabilities))
-        numbers = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1][rows]
-        difference = compare_scores(labels, student, teacher, n, groups=numbers)
-        scores = macro_f1(labels, student, n), macro_f1(labels, teacher, n)
-        text = f"distilled: {scores[0]:.3f} over {len(rows)} pages out of fold, its teacher {scores[1]:.3f}"
-        text = f"{text}: {difference}"
-        return {
-            "macro_f1": scores[0],
-            "teacher": scores[1],
-            "run": str(self.folder),
-            "difference": asdict(difference),
-            "text": text,
-        }
+        documents = None if groups is None else np.array(groups)[rows]
+        difference = compare_scores(labels, student, teacher, n, groups=documents)
+        own, its = macro_f1(labels, student, n), macro_f1(labels, teacher, n)
+        text = f"distilled: {own:.3f} over {len(rows)} pages out of fold, its teacher {its:.3f}: {difference}"
+        facts = {"difference": asdict(difference), "text": text}
+        return {"macro_f1": own, "teacher": its, "run": str(self.folder), **facts}
 
 
 def learn_from(folder: Path, data: PageDataModule) -> Teacher:

@@ -52,24 +52,21 @@ def refit_all(folds: FoldTrainer, epochs: int) -> dict[str, Tensor]:
 
 
 def keep_model(
-    data: PageDataModule,
+    heads: Heads,
     done: CrossValidation,
     folder: Path,
     weights: Mapping[str, Mapping[str, Tensor] | Path],
-    *,
-    backbone: str,
-    heads: Heads,
     own: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the folder `model` of a run.
 
     Args:
-        weights: Of each member, see `docclf.inference.folder.save_ensemble`.
-        backbone: Name of the timm model.
         heads: Fit the head, where one is kept: to all training pages, since it is fitted in a second and more pages can
             only help.
+        weights: Of each member, see `docclf.inference.folder.save_ensemble`.
         own: What makes a net that is not timm's, see `docclf.safety.targets.own_model`.
     """
+    data, backbone = heads.data, heads.cache.backbone.name
     pages, images = data.pages, data.dataset.train_images.array
     temperature = fit_temperature(done.probabilities[done.scored], done.labels[done.scored])
     has_novelty = heads.cache.backbone.weights.are_trained  # untrained features do not say what is like what

@@ -48,7 +48,6 @@ class TrainingParts:
         data: All pages.
         heads: Fit heads on frozen features.
         trainer: Trains the folds.
-        checkpoints: What an interruption leaves.
         keeps: `folds`, `all`, `distill` or False: what is kept of a run that is worth it.
         teacher: Whose predictions nets learn, with `distill`.
     """
@@ -60,7 +59,6 @@ class TrainingParts:
     data: PageDataModule
     heads: Heads
     trainer: FoldTrainer
-    checkpoints: FoldCheckpoints
     keeps: str | bool
     teacher: Teacher | None = None
 
@@ -78,9 +76,8 @@ class TrainingParts:
         if done.kept != HEAD and self.keeps != "folds":
             weights = {"all": refit_all(self.trainer, done.epochs)}
         elif done.kept != HEAD:
-            weights = {f"fold_{fold.fold}": self.checkpoints.weights_path(fold.fold, done.kept) for fold in done.folds}
-        own = own_model(self.cfg.model) if weights else None
-        keep_model(self.data, done, self.folder, weights, backbone=self.cfg.model.name, heads=self.heads, own=own)
+            weights = {f"fold_{fold.fold}": self.trainer.checkpoints.path(fold.fold, done.kept) for fold in done.folds}
+        keep_model(self.heads, done, self.folder, weights, own_model(self.cfg.model) if weights else None)
 
 
 def prepare(
@@ -116,20 +113,17 @@ def prepare(
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
     same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
-    checkpoints = _make_checkpoints(cfg, folder, earlier, same)
     trainer = FoldTrainer(
         data,
         validation,
         build_model=lambda: _make_model(cfg, data),
         build_trainer=_trainer_builder(cfg),
-        checkpoints=checkpoints,
+        checkpoints=_make_checkpoints(cfg, folder, earlier, same),
         keep_weights=keeps == "folds",
         heads=heads if heads.cache.backbone.weights.are_trained else None,
         net_alone=teacher is not None,
     )
-    return TrainingParts(
-        cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, checkpoints, keeps, teacher
-    )
+    return TrainingParts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, keeps, teacher)
 
 
 def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,19 +42,6 @@ log = logging.getLogger(__name__)
 _FINALIST_S = 0.006
 
 
-@dataclass
-class _Record:
-    """What a run says of itself: `facts` in `result.yaml`, some of them as attributes of its trial too."""
-
-    facts: dict[str, Any]
-    trial: JobTrial
-
-    def add(self, facts: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
-        self.facts |= facts
-        for name, value in (attributes or {}).items():
-            self.trial.set_user_attr(name, value)
-
-
 def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> float | tuple[float, ...] | None:
     """Measure the floors, train the folds, keep what is worth it, and write `result.yaml` whatever happens.
 
@@ -68,34 +54,35 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
     Raises:
         NonFiniteLossError: The loss became NaN or infinite.
     """
-    record, trial, cache = _describe(parts), parts.trial, parts.heads.cache
+    trial, cache = parts.trial, parts.heads.cache
+    facts = _describe(parts)
     cache.is_wanted = lambda: trial.number == 0 or not trial.out_of_time()  # the first one ends in any case
     try:
-        assignment = _measure_floors(parts, record)
+        assignment = _measure_floors(parts, facts)
         if parts.tune == "head":
             done = cross_validate_heads(parts.heads, parts.trainer.validation, assignment, trial)
         else:
             done = cross_validate(parts.trainer, trial, logger.fold, is_shared=trial.may_be_helped)
-        _record_folds(parts, done, record)
+        _record_folds(parts, done, facts)
         cache.is_wanted = lambda: True  # what is computed is not to be lost
         if done.stopped is not None:
-            record.add({"state": _leave(parts, done.stopped)})
+            facts["state"] = _leave(parts, done.stopped)
             return None
-        found = _conclude(parts, done, record)
+        found = _conclude(parts, done, facts)
         besides = _FINALIST_S * len(parts.data.labels) if parts.tune == "head" else 0.0
         trial.set_user_attr("seconds_again", watch.again + besides)
         return found
     except UnwantedPassError:
         return None
     except Exception as error:
-        record.add({"state": "FAIL", "cause": f"{type(error).__name__}: {error}"})
+        facts |= {"state": "FAIL", "cause": f"{type(error).__name__}: {error}"}
         if isinstance(error, TrainingError):
-            parts.checkpoints.clear()  # another attempt would end the same way
+            parts.trainer.checkpoints.clear()  # another attempt would end the same way
         raise
     finally:
-        record.add({"seconds": watch.seconds})
-        write_result(parts.folder, record.facts)
-        logger.finish(record.facts)
+        facts["seconds"] = watch.seconds
+        write_result(parts.folder, facts)
+        logger.finish(facts)
 
 
 def follow_parts(parts: TrainingParts) -> None:
@@ -107,10 +94,10 @@ def follow_parts(parts: TrainingParts) -> None:
         refit_all(parts.trainer, done.epochs)
 
 
-def _describe(parts: TrainingParts) -> _Record:
-    """What there is to say before anything is trained."""
+def _describe(parts: TrainingParts) -> dict[str, Any]:
+    """What there is to say before anything is trained, in `result.yaml` and some of it as attributes of the trial."""
     data = parts.data.dataset
-    facts = {
+    pages = {
         "fingerprint": data.fingerprint,
         "pages": len(parts.data.labels),
         "dropped": len(data.dropped),
@@ -119,33 +106,43 @@ def _describe(parts: TrainingParts) -> _Record:
         "class_names": data.pages.class_names,
         **({"corrections": data.corrections} if data.corrections else {}),
     }
-    record = _Record({"state": "INTERRUPTED", "params": parts.trial.params, "data": facts}, parts.trial)
-    record.add({"tune": parts.tune}, {"tune": parts.tune})
-    if names := allowed():
-        record.add({"allowed": list(names)})
-    source = parts.heads.cache.backbone.weights.source
-    record.add({"weights": {"name": parts.cfg.model.name, "source": source}}, {"weights": source})
-    record.add({"hardware": _hardware()}, {"hardware": _hardware()})
-    return record
+    source, names = parts.heads.cache.backbone.weights.source, allowed()
+    _mark(parts.trial, {"tune": parts.tune, "weights": source, "hardware": _hardware()})
+    return {
+        "state": "INTERRUPTED",
+        "params": parts.trial.params,
+        "data": pages,
+        "tune": parts.tune,
+        **({"allowed": list(names)} if names else {}),
+        "weights": {"name": parts.cfg.model.name, "source": source},
+        "hardware": _hardware(),
+    }
 
 
-def _measure_floors(parts: TrainingParts, record: _Record) -> NDArray[np.int64]:
+def _mark(trial: JobTrial, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+
+
+def _measure_floors(parts: TrainingParts, facts: dict[str, Any]) -> NDArray[np.int64]:
     """Record the floors, and in a search how test pages differ; the fold of each training page, shape (n,)."""
     trial, assignment = parts.trial, parts.trainer.assign()
     floors = measure_floors(parts.data, assignment, parts.trainer.validation.n_trained_folds, parts.heads.cache)
-    record.add({FLOORS: floors}, {FLOORS: {name: floor["mean"] for name, floor in floors.items()}})
+    facts[FLOORS] = floors
+    trial.set_user_attr(FLOORS, {name: floor["mean"] for name, floor in floors.items()})
     if trial.number is not None and not trial.is_finalist:
         _compare_test_pages(parts)
     return assignment
 
 
-def _record_folds(parts: TrainingParts, done: CrossValidation, record: _Record) -> None:
+def _record_folds(parts: TrainingParts, done: CrossValidation, facts: dict[str, Any]) -> None:
     """Record the folds' scores."""
     folds = {"folds": done.scores, **parts.halved}
     clean = {"folds_clean": done.clean_scores} if done.clean_scores else {}
-    record.add({**folds, "mean": done.mean, "spread": done.spread, **clean}, folds)
+    facts |= {**folds, "mean": done.mean, "spread": done.spread, **clean}
     if done.kept_scores:
-        record.add({"kept": done.kept, "kept_scores": done.kept_scores}, {"kept": done.kept})
+        facts |= {"kept": done.kept, "kept_scores": done.kept_scores}
+    _mark(parts.trial, {**folds, **({"kept": done.kept} if done.kept_scores else {})})
 
 
 def _leave(parts: TrainingParts, stopped: Stop) -> str:
@@ -154,47 +151,44 @@ def _leave(parts: TrainingParts, stopped: Stop) -> str:
         drop_worst(parts.folder.parent, parts.trial.paused, float(parts.cfg.search.keep_gb))
         return "PAUSED"
     if stopped == "pruned":
-        parts.checkpoints.clear()
+        parts.trainer.checkpoints.clear()
         return "PRUNED"
     return "INTERRUPTED"  # by the end of the time
 
 
-def _conclude(parts: TrainingParts, done: CrossValidation, record: _Record) -> float | tuple[float, ...]:
+def _conclude(parts: TrainingParts, done: CrossValidation, facts: dict[str, Any]) -> float | tuple[float, ...]:
     """Write what the folds came to, and keep their model where it is wanted; the objectives."""
     cfg, trial, folder, is_net = parts.cfg, parts.trial, parts.folder, parts.tune != "head"
-    record.add({"metrics": done.metrics}, done.metrics)
+    facts["metrics"] = done.metrics
+    _mark(trial, done.metrics)
     net = parts.heads.cache.flops(parts.data.image_size) if is_net else 0
-    record.add({"passes": {"frozen": parts.heads.passes, "net": net}})
+    facts["passes"] = {"frozen": parts.heads.passes, "net": net}
     is_shown = trial.number is None or trial.is_finalist
-    _write(parts, done, picture=is_shown or is_net)  # a picture takes longer to draw than a head to fit
+    pages = parts.data.pages
+    write_folds(folder, pages.train.ids, done.assignment, pages.train.groups)
+    is_drawn = is_shown or is_net  # a picture takes longer to draw than a head to fit
+    write_predictions(folder, pages, done.assignment, done.probabilities, picture=is_drawn)
+    if (folder / "confusion.png").is_file():
+        trial.attach(folder / "confusion.png")
     objectives = cfg.search.objective
     values = [done.metrics[name] for name in ([objectives] if isinstance(objectives, str) else objectives)]
     is_best = trial.would_be_best(values[0])
     if is_shown:
-        record.add(assess(parts.data, done, folder))
+        facts |= assess(parts.data, done, folder)
     if parts.teacher is not None:
-        record.add({"distilled": parts.teacher.cost(done, parts.data.pages.train.groups)})
+        facts["distilled"] = parts.teacher.cost(done, parts.data.pages.train.groups)
     if is_shown or (is_best and is_net):  # what takes a head longer than to be fitted
-        expected_score = {"expected_score": estimate_score(parts.heads, done)}
-        record.add(expected_score, expected_score)
+        facts["expected_score"] = estimate_score(parts.heads, done)
+        trial.set_user_attr("expected_score", facts["expected_score"])
     if parts.keeps and (is_shown or is_best or cfg.keep_checkpoints == "all"):
         parts.keep(done)
         if trial.number is None:  # test pages must not guide a search
-            record.add({"refit": score_test(parts.data, folder, parts.trainer.build_trainer)})
-    record.add({"state": "COMPLETE"})
-    parts.checkpoints.clear()
+            facts["refit"] = score_test(parts.data, folder, parts.trainer.build_trainer)
+    facts["state"] = "COMPLETE"
+    parts.trainer.checkpoints.clear()
     if trial.number is None:
-        _tell(done, record.facts, folder)
+        _tell(done, facts, folder)
     return values[0] if isinstance(objectives, str) else tuple(values)
-
-
-def _write(parts: TrainingParts, done: CrossValidation, *, picture: bool) -> None:
-    """Write folds and out-of-fold predictions."""
-    pages, folder = parts.data.pages, parts.folder
-    write_folds(folder, pages.train.ids, done.assignment, pages.train.groups)
-    write_predictions(folder, pages, done.assignment, done.probabilities, picture=picture)
-    if (folder / "confusion.png").is_file():
-        parts.trial.attach(folder / "confusion.png")
 
 
 def _compare_test_pages(parts: TrainingParts) -> None:

@@ -90,7 +90,7 @@ def compare_test_pages(
     if validation is not None:
         shown = cache.load(validation, options).values[sample.train]
         area["validation"] = compare_samples(shown, test_features, sample.groups).bounds
-    differences = find_differences(data, sample, cache.folder)
+    differences = find_differences(data, sample, cache.cache_dir)
     facts: dict[str, Any] = {
         "data": identity,
         "training_pages": len(sample.train),

@@ -3,7 +3,6 @@
 import functools
 import logging
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +10,6 @@ import torch
 
 from docclf.data.cache.contents import n_cpus
 from docclf.errors import ConfigError
-from docclf.files import replacing
 from docclf.models.memory import be_exact, prepare_cpu
 
 
@@ -58,15 +56,6 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
         use_distributed_sampler=False,
         **options,
     )
-
-
-def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
-    """Write a trainer's checkpoint as a whole or not at all. All its processes must call this; the first one writes."""
-    if not trainer.is_global_zero:
-        trainer.save_checkpoint(path)
-        return
-    with replacing(path) as partial:
-        trainer.save_checkpoint(partial)
 
 
 def choose_device(accelerator: str = "auto") -> str:

@@ -50,14 +50,14 @@ def change(path: Path, way: Callable[[Tensor], Tensor], *names: str) -> None:
 
 def test_a_head_for_other_classes_is_refused(model: Path) -> None:
     rewrite(model, targets=["0", "7"], class_names=["0", "7"])
-    with pytest.raises(DataError, match=r"expected a head of shapes \[\(2, \d+\), \(2,\)\], got \[\(3, "):
+    with pytest.raises(DataError, match="size mismatch for weight"):
         load_ensemble(model)
 
 
 @pytest.mark.parametrize("facts", [{"aspect": False}, {"stages": False}, {"sides": [32, 32]}])
 def test_a_head_for_other_features_is_refused(facts: dict[str, Any], model: Path) -> None:
     rewrite(model, head=facts)
-    with pytest.raises(DataError, match="expected a head of shapes"):
+    with pytest.raises(DataError, match="size mismatch for "):
         load_ensemble(model)
 
 
@@ -104,7 +104,7 @@ def test_weights_that_are_no_numbers_or_of_another_kind_are_refused(file: str, m
 @pytest.mark.parametrize("names", [["weight"], ["bias"], ["weight", "bias"]])
 def test_a_head_of_one_row_does_not_stand_for_all_classes(names: list[str], model: Path) -> None:
     change(model / "head.safetensors", lambda weights: weights[:1], *names)
-    with pytest.raises(DataError, match="expected a head of shapes"):
+    with pytest.raises(DataError, match="size mismatch for "):
         load_ensemble(model)
 
 

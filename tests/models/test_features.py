@@ -136,12 +136,12 @@ def test_other_kinds_of_backbones_have_features_too(name: str) -> None:
 
 def test_other_weights_are_other_features(open_pages: Open, backbone: FrozenBackbone, tmp_path: Path) -> None:
     data = open_pages()
-    random = [replace(backbone, checkpoint_path=None, pretrained=False, seed=seed) for seed in (0, 1, 0)]
-    caches = [cache_of(data, one) for one in (backbone, *random)]
+    random = replace(backbone, checkpoint_path=None, pretrained=False)
+    caches = [cache_of(data, one) for one in (backbone, random, random)]
     found = [cache.load(data.train_views, ONE) for cache in caches]
-    assert [was_computed(cache) for cache in caches] == [True, True, True, False]
-    assert len({features.identity for features in found}) == 3
-    assert np.array_equal(found[1].values, found[3].values)
+    assert [was_computed(cache) for cache in caches] == [True, True, False]
+    assert len({features.identity for features in found}) == 2
+    assert np.array_equal(found[1].values, found[2].values)
     assert not np.allclose(found[0].values, found[1].values, atol=0.01)
 
 

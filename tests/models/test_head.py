@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from docclf.errors import ConfigError
-from docclf.models.frozen.head import Fits, HeadOptions, fit_head, reduce
+from docclf.models.frozen.head import Fits, fit_head, reduce
 
 Numbers = NDArray[np.float32]
 
@@ -135,17 +134,3 @@ def test_where_all_features_are_always_the_same_classes_are_as_likely_as_they_ar
     head = fit_head(np.full((48, d), 3.0, np.float32), labels, 3, C=0.01)
     found = head.probabilities(np.full((2, d), 3.0, np.float32))
     np.testing.assert_allclose(found, np.tile([1 / 2, 1 / 3, 1 / 6], (2, 1)), atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"C": 0}, r"`model\.head\.C` to be above 0, got 0\."),
-        ({"views": -1}, r"`model\.head\.views` to be at least 0, got -1\."),
-        ({"scales": []}, r"`model\.head\.scales` to be fractions above 0 and up to 1, got \[\]\."),
-        ({"scales": [1.0, 1.5]}, r"up to 1, got \[1\.0, 1\.5\]\."),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        HeadOptions(**options)

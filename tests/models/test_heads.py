@@ -51,7 +51,7 @@ def test_a_fold_s_head_is_fitted_to_its_training_pages_and_all_their_views(
     views = [data.train_views, *(data.augmented_views(seed) for seed in range(1, n_views + 1))]
     found = heads.fold(TRAIN, VALIDATION)
     assert np.array_equal(found.probabilities, by_hand(heads, views, data.validation_views))
-    assert found.start is found.head and heads.n_features == found.head.weight.shape[1]
+    assert heads.n_features == heads.fit(TRAIN).weight.shape[1]
     without = make(HeadOptions(), validation_augment=validation_augment).fold(TRAIN, VALIDATION)
     assert np.array_equal(found.probabilities, without.probabilities) == (n_views == 0)
 
@@ -71,7 +71,7 @@ def test_square_roots_of_features_keep_their_signs_and_the_aspect_ratio_stays(ma
     np.testing.assert_allclose(roots.values[:, :-1], np.sign(values) * np.sqrt(np.abs(values)), rtol=1e-6)
     assert np.array_equal(roots.values[:, -1], plain.values[:, -1])
     images, aspects = heads.data.train_views(np.arange(24))
-    view = MultiScaleFeatures(heads.cache.net, 64, [64, 32], has_stages=True, has_aspect=True, has_roots=True)
+    view = MultiScaleFeatures(heads.cache.net, 64, [64, 32], HeadOptions(sqrt=True))
     with torch.inference_mode():
         np.testing.assert_allclose(view(images, aspects).numpy(), roots.values, atol=1e-4)
 
@@ -86,8 +86,7 @@ def test_features_of_second_order_come_behind_those_of_first_as_they_are(make: C
     images, aspects = data.train_views(np.arange(24))
     with torch.inference_mode():
         np.testing.assert_allclose(both[:, n:-1], cache.net(images).numpy()[:, n:], atol=1e-4)
-        kinds = {"has_stages": True, "has_aspect": True, "has_roots": True, "has_second_order": True}
-        seen = MultiScaleFeatures(cache.net, 64, [64], **kinds)(images, aspects).numpy()
+        seen = MultiScaleFeatures(cache.net, 64, [64], options[1])(images, aspects).numpy()
     np.testing.assert_allclose(seen, both, atol=1e-4)
 
 
@@ -96,7 +95,7 @@ def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(
     make: Callable[..., Heads], sqrt: bool
 ) -> None:
     heads = make(HeadOptions(sqrt=sqrt))
-    start = heads.fold(TRAIN, VALIDATION, is_start=True).start
+    start = heads.fit_start(TRAIN)
     features = heads.cache.load(heads.data.train_views, HeadOptions())
     expected = fit_head(features.values[TRAIN, : features.n_last], heads.data.labels[TRAIN], 3, C=0.01)
     assert start.weight.shape == (3, features.n_last) and heads.n_features > features.n_last

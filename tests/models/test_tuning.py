@@ -18,8 +18,10 @@ from docclf.models.frozen.head import Head
 from docclf.models.schedules import constant
 from docclf.models.state import StateIO
 from docclf.models.tuning import keep_depthwise_in_32_bit
+from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.trainer import make_trainer
+from docclf.training.validation import Validation
 
 # Trainings
 
@@ -44,7 +46,7 @@ Train = Callable[..., tuple[PageClassifier, dict[str, Tensor], Steps]]
 
 
 @pytest.fixture
-def train(open_pages: Callable[..., PageDataModule]) -> Train:
+def train(open_pages: Callable[..., PageDataModule], tmp_path: Path) -> Train:
     """Trains 2 epochs of 2 steps, with validations; gives the model, its weights of before, and its steps."""
 
     def run(
@@ -61,12 +63,14 @@ def train(open_pages: Callable[..., PageDataModule]) -> Train:
         settings: dict[str, Any] = {"optimizer": partial(SGD, lr=0.05), "scheduler": constant, **options}
         model = PageClassifier(name, num_classes=3, image_size=32, **settings)
         before, steps = {key: value.clone() for key, value in model.net.state_dict().items()}, Steps()
+        checkpoints = FoldCheckpoints(tmp_path / "run", "key")
+        recorder = FoldRecorder(Validation(epochs=2), checkpoints)  # which draws for each epoch by itself
         trainer = make_trainer(
             accelerator="cpu",
             precision="32-true",
             max_epochs=epochs,
             logger=False,
-            callbacks=[steps, FoldRecorder(n_trained_folds=1, epochs=2)],  # which draws for each epoch by itself
+            callbacks=[steps, recorder],
             accumulate_grad_batches=accumulate,
             plugins=[StateIO()],
         )

@@ -96,13 +96,12 @@ def test_false_asks_nobody(hub_at: Callable[[str], None], caplog: pytest.LogCapt
 
 LOAD = """
 import json, sys
-from functools import partial
 import torch
 from safetensors.torch import load_file
-from docclf.models.backbone import make_net, with_weights
+from docclf.models.backbone import with_weights
 from docclf.models.weights import find_weights
 found, state = find_weights("test_resnet"), load_file(sys.argv[1])
-net = with_weights(partial(make_net, "test_resnet", 3, 64, 3), "test_resnet", pretrained="auto").state_dict()
+net = with_weights("test_resnet", (3, 64, 3), pretrained="auto")[0].state_dict()
 same = all(torch.equal(net[key], state[key]) for key in state if not key.startswith("fc."))
 print(json.dumps([found.kind, found.source, same]))
 """

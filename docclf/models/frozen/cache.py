@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
 from docclf.models.folding import fold_batch_norm
-from docclf.models.frozen.features import FrozenBackbone, MultiScaleFeatures, counted, log_aspects
+from docclf.models.frozen.features import FrozenBackbone, counted, log_aspects, reduced
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
+from docclf.models.frozen.pooling import resize_matrix
 from docclf.models.memory import be_exact
 
 # Raised when the same pages would give other numbers than before.
@@ -53,10 +54,10 @@ class FeatureCache:
     that was fitted to those errs on pages that are predicted in 32 bit.
 
     Args:
-        cache_dir: Where they are kept, see `docclf.data.cache.store.load_array`.
-        limit_gb: Likewise.
+        limit_gb: See `docclf.data.cache.store.load_array`.
 
     Attributes:
+        cache_dir: Where they are kept; None for the user's cache folder.
         is_wanted: Asked before each batch of a pass; where it says no, the pass ends with `UnwantedPassError`.
     """
 
@@ -69,19 +70,12 @@ class FeatureCache:
         limit_gb: float = 20.0,
     ) -> None:
         be_exact()
-        self.backbone, self._device = backbone, device
-        self._places: dict[str, Any] = {"cache_dir": cache_dir, "limit_gb": limit_gb}
+        self.backbone, self.cache_dir, self._device, self._limit_gb = backbone, cache_dir, device, limit_gb
         self.is_wanted: Callable[[], bool] = lambda: True
-
-    @property
-    def folder(self) -> Path | None:
-        """Where features are kept; None for the user's cache folder."""
-        found: Path | None = self._places["cache_dir"]
-        return found
 
     def of(self, backbone: FrozenBackbone) -> FeatureCache:
         """Features of another backbone, computed and kept in the same way."""
-        return FeatureCache(backbone, device=self._device, **self._places)
+        return FeatureCache(backbone, device=self._device, cache_dir=self.cache_dir, limit_gb=self._limit_gb)
 
     @functools.cached_property
     def net(self) -> torch.nn.Module:
@@ -90,30 +84,36 @@ class FeatureCache:
         return fold_batch_norm(self.backbone.build().to(self._device), (self.backbone.channels, side, side))
 
     @functools.cached_property
-    def _widths(self) -> tuple[int, int, int]:
+    def _widths(self) -> list[int]:
         """Numbers of the last features, of those of first order and of all features of one view."""
 
         def compute() -> list[int]:
-            side = self.backbone.image_size
-            with torch.inference_mode():
-                found = self.net(torch.zeros(1, self.backbone.channels, side, side, device=self._device))
-            return [int(self.net.n_last), int(self.net.n_first_order), found.shape[1]]  # type: ignore[arg-type]
+            n = self._see_blank(self.backbone.image_size).shape[1]
+            return [int(self.net.n_last), int(self.net.n_first_order), n]  # type: ignore[arg-type]
 
-        key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
-        n_last, n_first_order, n = remember(self._places["cache_dir"], f"widths-{key}", compute)
-        return n_last, n_first_order, n
+        found: list[int] = self._remembered("widths", compute)
+        return found
 
     def flops(self, side: int) -> int:
         """Floating-point operations of a forward pass for one page of this height and width in pixels."""
 
         def compute() -> int:
-            images = torch.zeros(1, self.backbone.channels, side, side, device=self._device)
-            with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-                self.net(images)
+            with FlopCounterMode(display=False) as counter:
+                self._see_blank(side)
             return int(counter.get_total_flops())
 
+        return int(self._remembered(f"flops-{side}px", compute))
+
+    def _see_blank(self, side: int) -> torch.Tensor:
+        """Features of a page on which nothing is."""
+        with torch.inference_mode():
+            found: torch.Tensor = self.net(torch.zeros(1, self.backbone.channels, side, side, device=self._device))
+            return found
+
+    def _remembered(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What does not depend on the pages, computed once."""
         key = hashlib.sha256(f"{_VERSION} {self.backbone.identity}".encode()).hexdigest()[:24]
-        return int(remember(self._places["cache_dir"], f"flops-{side}px-{key}", compute))
+        return remember(self.cache_dir, f"{name}-{key}", compute)
 
     def load(self, views: PageViews, options: HeadOptions) -> Features:
         """Features of pages, computed now where they are not known.
@@ -126,7 +126,7 @@ class FeatureCache:
         n_last, n_first_order, n = self._widths
         sides = self.backbone.sides(options.scales)
         arrays = [self._load(views, side, n) for side in sides]
-        width = counted(n_last, n_first_order, options.stages, options.second_order) or n
+        width = counted(n_last, n_first_order, options) or n
         parts: list[NDArray[np.float32]] = [array[:, :width] for array in arrays]
         if options.sqrt:
             n = n_first_order
@@ -144,37 +144,28 @@ class FeatureCache:
         """Features of shape (rows, n + 1) of one size; the last one is the logarithm of the aspect ratio."""
         identity = f"{_VERSION} {self.backbone.identity} {side} {views.identity}"
         name = f"features-v{_VERSION}-{side}px-{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
-        shape = (len(views.images), n + 1)
-        compute = self._compute(views, side)
-        return load_array(name, shape, compute, dtype=np.float32, what=f"Features {side} px", **self._places)
+        weights = resize_matrix(views.image_size, side).to(self._device)
 
-    def _compute(self, views: PageViews, side: int) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
         def compute(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             if not self.is_wanted():
                 raise UnwantedPassError
-            reduce = MultiScaleFeatures(self.net, views.image_size, [side], has_stages=True, has_aspect=False).to(
-                self._device
-            )
             images, aspects = views(rows, self._device)
-            parts = _in_memory(functools.partial(self._features, reduce.reduced, side), images)
-            return np.concatenate([parts, log_aspects(aspects).cpu().numpy()[:, None]], axis=1)
+            return np.concatenate([self._see(images, weights), log_aspects(aspects).cpu().numpy()[:, None]], axis=1)
 
-        return compute
+        places: dict[str, Any] = {"cache_dir": self.cache_dir, "limit_gb": self._limit_gb}
+        shape = (len(views.images), n + 1)
+        return load_array(name, shape, compute, dtype=np.float32, what=f"Features {side} px", **places)
 
-    def _features(self, reduced: Callable[..., Any], side: int, images: Any) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            found: NDArray[np.float32] = self.net(reduced(images, side)).float().cpu().numpy()
-            return found
-
-
-def _in_memory(compute: Callable[[Any], NDArray[np.float32]], images: Any) -> NDArray[np.float32]:
-    """What is computed of images, fewer of them at once where memory runs out."""
-    try:
-        return compute(images)
-    except torch.OutOfMemoryError:
-        if len(images) == 1:
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    half = len(images) // 2
-    return np.concatenate([_in_memory(compute, images[:half]), _in_memory(compute, images[half:])])
+    def _see(self, images: torch.Tensor, weights: torch.Tensor) -> NDArray[np.float32]:
+        """Features of images that are reduced first, of fewer of them at once where memory runs out."""
+        try:
+            with torch.inference_mode():
+                found: NDArray[np.float32] = self.net(reduced(images, weights)).float().cpu().numpy()
+                return found
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(images) // 2
+        return np.concatenate([self._see(images[:half], weights), self._see(images[half:], weights)])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from docclf.errors import ConfigError
-from docclf.models.backbone import make_net, with_weights
+from docclf.models.backbone import has_one_size, make_net, with_weights
+from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.pooling import Pixels, PooledStages, resize_matrix
 from docclf.models.memory import prepare_cpu
 from docclf.models.weights import Weights, find_weights
@@ -34,7 +32,6 @@ class FrozenBackbone:
         channels: 3 for RGB, 1 for grey.
         pretrained: See `docclf.models.weights.find_weights`.
         checkpoint_path: Likewise.
-        seed: Of random weights.
     """
 
     name: str
@@ -42,7 +39,6 @@ class FrozenBackbone:
     channels: int = 3
     pretrained: bool | str = "auto"
     checkpoint_path: str | None = None
-    seed: int = 0
 
     @property
     def weights(self) -> Weights:
@@ -55,7 +51,7 @@ class FrozenBackbone:
     def identity(self) -> str:
         """Says all that features of a page depend on beside the page and the side of its view."""
         weights = self.weights
-        seed = "" if weights.are_trained else f" seed {self.seed}"
+        seed = "" if weights.are_trained else " seed 0"
         return f"{self.name} {self.channels}ch {weights.identity}{seed}"
 
     def build(self) -> torch.nn.Module:
@@ -68,9 +64,9 @@ class FrozenBackbone:
         if self.name == PIXELS:
             return Pixels(self.image_size)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            make = partial(make_net, self.name, 0, self.image_size, self.channels)
-            net = with_weights(make, self.name, pretrained=self.pretrained, checkpoint_path=self.checkpoint_path)
+            torch.manual_seed(0)
+            weights: dict[str, Any] = {"pretrained": self.pretrained, "checkpoint_path": self.checkpoint_path}
+            net, _ = with_weights(self.name, (0, self.image_size, self.channels), **weights)
         return _frozen(net, self.channels)
 
     def sides(self, scales: Sequence[float]) -> list[int]:
@@ -81,17 +77,7 @@ class FrozenBackbone:
         """
         found = [min(self.image_size, max(_STEP, _STEP * round(self.image_size * scale / _STEP))) for scale in scales]
         found = [self.image_size if scale == 1 else side for scale, side in zip(scales, found, strict=True)]
-        return [self.image_size] if self.has_one_size else list(dict.fromkeys(found))
-
-    @property
-    def has_one_size(self) -> bool:
-        """Whether it was built for one size of images."""
-        import timm
-
-        if self.name == PIXELS:
-            return True
-        cfg = timm.get_pretrained_cfg(self.name)
-        return cfg is not None and bool(cfg.fixed_input_size)
+        return [self.image_size] if self.name == PIXELS or has_one_size(self.name) else list(dict.fromkeys(found))
 
 
 class MultiScaleFeatures(torch.nn.Module):
@@ -100,36 +86,14 @@ class MultiScaleFeatures(torch.nn.Module):
     Args:
         image_size: Height and width of the pages in pixels.
         sides: Of the views, in pixels.
-        has_stages: Whether features of earlier stages count.
-        has_second_order: Whether of these the features of second order count, see `PooledStages`.
-        has_aspect: Whether the last feature is the logarithm of width over height.
-        has_roots: Whether of those of first order their signed square roots count.
+        options: Which of the features count; if the aspect ratio does, its logarithm is the last one.
     """
 
-    def __init__(
-        self,
-        backbone: torch.nn.Module,
-        image_size: int,
-        sides: Sequence[int],
-        *,
-        has_stages: bool,
-        has_aspect: bool,
-        has_second_order: bool = False,
-        has_roots: bool = False,
-    ) -> None:
+    def __init__(self, backbone: torch.nn.Module, image_size: int, sides: Sequence[int], options: HeadOptions) -> None:
         super().__init__()
-        self.backbone, self.sides, self.image_size = backbone, list(sides), image_size
-        self.has_stages, self.has_second_order = has_stages, has_second_order
-        self.has_aspect, self.has_roots = has_aspect, has_roots
+        self.backbone, self.sides, self.options = backbone, list(sides), options
         for side in self.sides:
             self.register_buffer(f"reduce_{side}", resize_matrix(image_size, side), persistent=False)
-
-    def reduced(self, images: Tensor, side: int) -> Tensor:
-        """Images of shape (n, channels, image_size, image_size) at another side."""
-        if side == self.image_size:
-            return images
-        weights = getattr(self, f"reduce_{side}")
-        return torch.matmul(torch.matmul(weights, images), weights.T)
 
     def forward(self, images: Tensor, aspects: Tensor, passes: Passes | None = None) -> Tensor:
         """Features of shape (n, n_features).
@@ -142,24 +106,29 @@ class MultiScaleFeatures(torch.nn.Module):
         passes = {} if passes is None else passes
         for side in self.sides:
             if (key := (id(self.backbone), side)) not in passes:
-                passes[key] = self.backbone(self.reduced(images, side))
+                passes[key] = self.backbone(reduced(images, getattr(self, f"reduce_{side}")))
         net: Any = self.backbone
-        width = counted(net.n_last, net.n_first_order, self.has_stages, self.has_second_order)
+        width = counted(net.n_last, net.n_first_order, self.options)
         parts = [passes[id(net), side][:, :width] for side in self.sides]
-        if self.has_roots:
+        if self.options.sqrt:
             n = net.n_first_order
             roots = [part[:, :n].sign() * part[:, :n].abs().sqrt() for part in parts]
             parts = [torch.cat([root, part[:, n:]], dim=1) for root, part in zip(roots, parts, strict=True)]
-        if self.has_aspect:
+        if self.options.aspect:
             parts.append(log_aspects(aspects)[:, None])
         return torch.cat(parts, dim=1)
 
 
-def counted(n_last: int, n_first_order: int, has_stages: bool, has_second_order: bool) -> int | None:
+def reduced(images: Tensor, weights: Tensor) -> Tensor:
+    """Square images at another side, by the matrix of `docclf.models.frozen.pooling.resize_matrix` for it."""
+    return images if len(weights) == images.shape[-1] else torch.matmul(torch.matmul(weights, images), weights.T)
+
+
+def counted(n_last: int, n_first_order: int, options: HeadOptions) -> int | None:
     """How many of a backbone's features count, the first ones; None for all."""
-    if not has_stages:
+    if not options.stages:
         return n_last
-    return None if has_second_order else n_first_order
+    return None if options.second_order else n_first_order
 
 
 def log_aspects(aspects: Tensor) -> Tensor:
@@ -167,17 +136,9 @@ def log_aspects(aspects: Tensor) -> Tensor:
     return aspects.float().clamp(0.05, 20.0).log()  # both floats, or torch.onnx finds no operation
 
 
-def load_backbone(name: str, image_size: int, channels: int, file: Path | None) -> torch.nn.Module:
-    """A frozen backbone from a file of weights, as a model's folder has it; `pixels` needs none."""
-    if name == PIXELS:
-        return Pixels(image_size)
-    from safetensors.torch import load_file
-
-    if file is None:
-        raise ConfigError(f"Expected a file of weights for {name}, got none.")
-    net = make_net(name, 0, image_size, channels)
-    net.load_state_dict(load_file(file))
-    return _frozen(net, channels)
+def make_frozen(name: str, image_size: int, channels: int) -> Pixels | PooledStages:
+    """A frozen backbone without the weights that it has in a model's folder; `pixels` needs none."""
+    return Pixels(image_size) if name == PIXELS else _frozen(make_net(name, 0, image_size, channels), channels)
 
 
 def _frozen(net: Any, channels: int) -> PooledStages:

@@ -70,29 +70,17 @@ def _measure(data: PageDataModule, assignment: NDArray[np.int64], n_folds: int, 
     rows = np.arange(len(assignment))
     if len(rows) > _MOST_PAGES:
         rows = np.sort(np.random.default_rng(0).permutation(len(rows))[:_MOST_PAGES])
-    scored = [_score(data, assignment, rows, n_folds, cache, strength) for strength in _STRENGTHS]
+    # Without other views it would not know what augmented pages look like.
+    kinds: dict[str, Any] = {"stages": False, "aspect": False, "views": 0 if data.validation_augment is None else 1}
+    heads = [Heads(data, cache, HeadOptions(C=strength, scales=(1.0,), **kinds)) for strength in _STRENGTHS]
+    scored = [_score(one, assignment, n_folds, rows) for one in heads]
     best = max(scored, key=lambda found: float(found["mean"]))
     sampled = {"pages": len(rows)} if len(rows) < len(assignment) else {}
     return {**best, "seconds": round(time.perf_counter() - started, 2), **sampled}
 
 
-def _score(
-    data: PageDataModule,
-    assignment: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    n_folds: int,
-    cache: FeatureCache,
-    strength: float,
-) -> dict[str, Any]:
-    views = 0 if data.validation_augment is None else 1  # without, it would not know what augmented pages look like
-    heads = Heads(data, cache, HeadOptions(C=strength, scales=(1.0,), stages=False, aspect=False, views=views))
-    n_classes = len(data.pages.class_names)
-    scores, labels, predicted = [], [], []
-    splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
-    for (_, validation), fold in zip(splits, heads.folds(splits), strict=True):
-        found = fold.probabilities.argmax(axis=1)
-        scores.append(macro_f1(data.labels[validation], found, n_classes))
-        labels.append(data.labels[validation])
-        predicted.append(found)
-    pooled = macro_f1(np.concatenate(labels), np.concatenate(predicted), n_classes)
+def _score(heads: Heads, assignment: NDArray[np.int64], n_folds: int, rows: NDArray[np.int64]) -> dict[str, Any]:
+    predicted, n_classes = heads.predict(assignment, n_folds, rows), len(heads.data.pages.class_names)
+    parts = [predicted >= 0, *((predicted >= 0) & (assignment == fold) for fold in range(n_folds))]
+    pooled, *scores = (macro_f1(heads.data.labels[part], predicted[part], n_classes) for part in parts)
     return {"mean": float(np.mean(scores)), "folds": scores, "pooled": pooled}

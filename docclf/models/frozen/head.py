@@ -7,15 +7,10 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from docclf.errors import ConfigError
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
 
 # The aspect ratio is one number among thousands that are punished alike: so much larger, it counts.
 ASPECT_WEIGHT = 20.0
@@ -51,15 +46,6 @@ class HeadOptions:
     sqrt: bool = False  # as configs of before have it
     second_order: bool = False  # likewise
     views: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.C > 0:
-            raise ConfigError(f"Expected `model.head.C` to be above 0, got {self.C}.")
-        if self.views is not None and self.views < 0:
-            raise ConfigError(f"Expected `model.head.views` to be at least 0, got {self.views}.")
-        if not len(self.scales) or not all(0 < scale <= 1 for scale in self.scales):
-            shown = ", ".join(map(str, self.scales))
-            raise ConfigError(f"Expected `model.head.scales` to be fractions above 0 and up to 1, got [{shown}].")
 
 
 @dataclass(frozen=True)
@@ -153,7 +139,7 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
 
 
 @functools.cache
-def _thread_pools() -> ThreadpoolController:
+def _thread_pools() -> Any:
     import sklearn.linear_model  # noqa: F401  # whose libraries are looked for, which takes milliseconds
     from threadpoolctl import ThreadpoolController
 
@@ -200,10 +186,7 @@ def fit_head(
         bias[present] = 0.0
     else:
         weights, known = None if class_weights is None else class_weights[labels], {} if known is None else known
-
-        def fit(C: float, start: _Fit | None = None) -> _Fit:  # noqa: N803
-            return _fit(reduced.coordinates, labels, weights, C, start)
-
+        fit = functools.partial(_fit, reduced.coordinates, labels, weights)
         with one_thread():
             decade = math.log10(C)
             below, above = math.floor(decade), math.ceil(decade)
@@ -227,7 +210,7 @@ def _fit(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64] | None,
     C: float,  # noqa: N803
-    start: _Fit | None,
+    start: _Fit | None = None,
 ) -> _Fit:
     """Coefficients and intercepts as scikit-learn gives them, from a start or from zero."""
     from sklearn.linear_model import LogisticRegression

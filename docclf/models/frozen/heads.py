@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,18 +31,14 @@ _remembered: OrderedDict[str, tuple[Reduced, Fits]] = OrderedDict()
 
 @dataclass(frozen=True)
 class HeadFold:
-    """A head of one fold.
+    """What the head of one fold predicts.
 
     Attributes:
-        head: Fitted to the training pages.
         probabilities: Of the validation pages, float32 of shape (n, n_classes).
-        start: Fitted to the last features alone, as a net's classifier starts.
-        clean: Probabilities of the validation pages as they are, where those are scored besides; else None.
+        clean: Of the validation pages as they are, where those are scored besides; else None.
     """
 
-    head: Head
     probabilities: NDArray[np.float32]
-    start: Head
     clean: NDArray[np.float32] | None = None
 
 
@@ -78,21 +74,28 @@ class Heads:
         """How many numbers a head takes."""
         return int(self._train[0].values.shape[1])
 
-    def folds(self, splits: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Iterator[HeadFold]:
-        """Fit the heads of several folds at once, a thread each.
+    def folds(
+        self, assignment: NDArray[np.int64], n_folds: int, among: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], HeadFold]]:
+        """Fit the heads of the first folds, several at once, a thread each.
 
         Args:
-            splits: Of each fold the indices of the pages to fit to, and of those to predict.
+            assignment: Fold of each training page, shape (n,).
+            among: Indices of the pages that count; None for all.
+
+        Yields:
+            Of each fold the indices of its validation pages, and what its head predicts.
         """
         _ = self._train, self._validation  # read once, before the threads
-        remaining, n = list(splits), n_cpus()
-        while some := remaining[:n]:
-            del remaining[:n]
+        rows = np.arange(len(assignment)) if among is None else among
+        splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
+        n = n_cpus()
+        for some in (splits[start : start + n] for start in range(0, n_folds, n)):
             for train, _ in some:
                 self._reduced(train)  # which takes all threads
             with one_thread(), ThreadPoolExecutor(n, initializer=one_thread) as pool:
                 found = list(pool.map(lambda split: self.fold(*split), some))
-            yield from found
+            yield from zip((validation for _, validation in some), found, strict=True)
 
     @property
     def passes(self) -> dict[str, int]:
@@ -102,26 +105,29 @@ class Heads:
         sides = backbone.sides(self.options.scales)
         return {f"{backbone.identity} {seen} at {side}": self.cache.flops(side) for side in sides}
 
-    def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64], *, is_start: bool = False) -> HeadFold:
+    def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64]) -> HeadFold:
         """Fit the head of a fold.
 
         Args:
             train: Indices of the pages to fit to.
             validation: Indices of the pages to predict.
-            is_start: Whether a net is to start from it; without, `start` is the head itself.
         """
         head = self.fit(train)
         probabilities = head.probabilities(self._validation.values[validation])
         clean = head.probabilities(self._train[0].values[validation]) if self.data.is_robust else None
-        return HeadFold(head, probabilities, self.fit_start(train) if is_start else head, clean)
+        return HeadFold(probabilities, clean)
 
-    def score(self, assignment: NDArray[np.int64]) -> float:
-        """Macro-F1 of all out-of-fold predictions, given the fold of each page, shape (n,)."""
-        folds = np.unique(assignment)
-        splits = [(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)) for fold in folds]
-        predicted = np.empty(len(assignment), dtype=np.int64)
-        for (_, rows), fold in zip(splits, self.folds(splits), strict=True):
+    def predict(
+        self, assignment: NDArray[np.int64], n_folds: int, among: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Class of each page out of fold, shape (n,); -1 where there is none. Arguments as for `folds`."""
+        predicted = np.full(len(assignment), -1)
+        for rows, fold in self.folds(assignment, n_folds, among):
             predicted[rows] = fold.probabilities.argmax(axis=1)
+        return predicted
+
+    def _score(self, assignment: NDArray[np.int64]) -> float:
+        predicted = self.predict(assignment, int(assignment.max()) + 1)
         return macro_f1(self.data.labels, predicted, len(self.data.pages.class_names))
 
     def gain_of_folds(self, assignment: NDArray[np.int64]) -> float:
@@ -137,23 +143,20 @@ class Heads:
         for more in range(2 * n, n, -1):
             with suppress(DataError):
                 folds = assign_folds(self.data.labels, n_folds=more, **options)
-                return max(heads.score(folds) - heads.score(assignment), 0.0)
+                return max(heads._score(folds) - heads._score(assignment), 0.0)
         return 0.0
-
-    def fit(self, rows: NDArray[np.int64]) -> Head:
-        """A head for some training pages."""
-        return self._fit(rows)
 
     def fit_start(self, rows: NDArray[np.int64]) -> Head:
         """A head on the backbone's last features alone, at the full size."""
-        return self._fit(rows, self._train[0].n_last)
+        return self.fit(rows, self._train[0].n_last)
 
     def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
         """What tells pages that are unlike the training pages, see `docclf.models.frozen.novelty.fit_novelty`."""
         train = np.concatenate([features.values for features in self._train])
         return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
-    def _fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
+    def fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
+        """A head for some training pages, on all features or the first ones."""
         labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
         reduced, known = self._reduced(rows, n_features)
         features = reduced.coordinates if reduced.pivots is None else self._values(rows, n_features)

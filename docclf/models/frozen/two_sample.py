@@ -61,9 +61,8 @@ def compare_samples(train: NDArray[np.float32], test: NDArray[np.float32], group
             as_is = Reduced(seen[rows], None, zeros, ones)
             head = fit_head(seen[rows], labels[rows], 2, C=_C, reduced=as_is)
             found = seen[held_out] @ (head.weight[1] - head.weight[0])
-            ranks[held_out] += (
-                (rankdata(found) - 0.5) / len(found) / _REPEATS
-            )  # the middle of each one's place in [0, 1]
+            # The middle of each one's place in [0, 1]
+            ranks[held_out] += (rankdata(found) - 0.5) / len(found) / _REPEATS
     n_groups, inverse = len(np.unique(groups)), np.unique(groups, return_inverse=True)[1]
     drawn = np.random.default_rng(0).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_DRAWS)
     areas = _areas(ranks, labels, np.concatenate([np.ones((1, len(labels))), drawn[:, inverse]]))

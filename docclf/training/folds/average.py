@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 
-from docclf.training.folds.recorder import HEAD, NET, Candidate, FoldRecorder
+from docclf.training.folds.checkpoints import FoldCheckpoints
+from docclf.training.folds.recorder import NET, Candidate, FoldRecorder
+from docclf.training.validation import Validation
 
 if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial
@@ -48,17 +50,16 @@ class FoldAverage(FoldRecorder):
 
     One instance serves all folds of a configuration in turn.
 
-    Args:
-        prune_after: Epochs before the first advice is asked.
-        report: `epoch` reports after every epoch the mean of the finished folds' scores and the best so far of this
-            fold, at step `fold * epochs + epoch`; `fold` reports each fold's own score at step `fold`, for pruners that
-            compare step by step (Wilcoxon).
-        **training: See `docclf.training.folds.recorder.FoldRecorder`.
+    With `validation.report=epoch` it reports after every epoch the mean of the finished folds' scores and the best so
+    far of this fold, at step `fold * epochs + epoch`; with `fold` each fold's own score at step `fold`, for pruners
+    that compare step by step (Wilcoxon).
     """
 
-    def __init__(self, trial: JobTrial, *, prune_after: int = 1, report: str = "epoch", **training: Any) -> None:
-        super().__init__(tell=trial.tell_progress, **training)
-        self.trial, self.prune_after, self.report = trial, prune_after, report
+    def __init__(
+        self, trial: JobTrial, validation: Validation, checkpoints: FoldCheckpoints, *, keep_weights: bool = False
+    ) -> None:
+        super().__init__(validation, checkpoints, keep_weights=keep_weights, tell=trial.tell_progress)
+        self.trial, self.report = trial, validation.report
         self.by_kind: dict[str, list[FoldScore]] = {}
         """Finished folds of each candidate, see `docclf.training.folds.recorder.Candidate`."""
         self.reports: dict[int, float] = {}
@@ -74,7 +75,7 @@ class FoldAverage(FoldRecorder):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
-        self._report_epoch()
+        self._report_epoch(self.n_epochs)
         if self.stopped != "pruned" and self._steps_left > _GRACE and self.trial.out_of_time():
             self.stopped = "timeout"
         trainer.should_stop = self.stopped is not None
@@ -90,7 +91,7 @@ class FoldAverage(FoldRecorder):
 
     @property
     def _steps_left(self) -> int:
-        return (self.n_trained_folds - self.fold) * self.epochs - self.n_epochs
+        return (self.validation.n_trained_folds - self.fold) * self.epochs - self.n_epochs
 
     def take(self, candidates: dict[str, dict[str, Any]], seconds: float) -> None:
         """Count a fold that was trained elsewhere as if it were trained here and now.
@@ -101,21 +102,15 @@ class FoldAverage(FoldRecorder):
             candidates: What it may keep, see `docclf.training.folds.recorder.FoldRecorder.state_dict`.
         """
         self.reset()
-        found = {kind: Candidate(**one) for kind, one in candidates.items()}
-        self.candidates = {
-            kind: Candidate(one.scores if kind == HEAD else [], clean=one.clean) for kind, one in found.items()
-        }
-        n_epochs = len(found[NET].scores)
-        for epoch in range(n_epochs):
-            for kind in found.keys() - {HEAD}:
-                self.candidates[kind].scores.append(found[kind].scores[epoch])
-            self._report_epoch()
-            if self.stopped is not None:
-                break
-        if self.stopped == "paused" and self.n_epochs < n_epochs:
+        self.candidates = {kind: Candidate(**one) for kind, one in candidates.items()}
+        n_epochs = 0
+        while n_epochs < self.n_epochs and self.stopped is None:
+            n_epochs += 1
+            self._report_epoch(n_epochs)
+        if self.stopped == "paused" and n_epochs < self.n_epochs:
             return
-        for kind, one in found.items():
-            self.candidates[kind].probabilities = one.probabilities
+        for one in self.candidates.values():
+            del one.scores[n_epochs:]  # which it would not have had here
         self._finish(seconds)
 
     def _finish(self, seconds: float) -> None:
@@ -124,20 +119,19 @@ class FoldAverage(FoldRecorder):
             self.by_kind.setdefault(kind, []).append(found)
         self.fold += 1
         if self.report == "fold":
-            self._report(self.folds[-1].score, self.fold - 1, first=(self.prune_after - 1) // self.epochs)
+            self._report(self.folds[-1].score, self.fold - 1, first=(self.validation.prune_after - 1) // self.epochs)
 
-    def _report_epoch(self) -> None:
+    def _report_epoch(self, n_epochs: int) -> None:
         if self.report == "epoch":
-            step = self.fold * self.epochs + self.n_epochs - 1
-            self._report(self._mean_until(self.n_epochs), step, first=self.prune_after - 1)
+            step = self.fold * self.epochs + n_epochs - 1
+            self._report(self._mean_until(n_epochs), step, first=self.validation.prune_after - 1)
 
     def _report(self, value: float, step: int, first: int) -> None:
         if step not in self.reports:
             self.reports[step] = value
             self.trial.report(value, step)
-            last = self.n_trained_folds * (self.epochs if self.report == "epoch" else 1) - 1
             # A trial that is out of time goes on another time, and one that is done has nothing left to save.
-            if step < last and self.stopped != "timeout":
+            if step < self.validation.n_reports - 1 and self.stopped != "timeout":
                 self.stopped = self._advice(may_prune=step >= first)
 
     def _advice(self, *, may_prune: bool) -> Stop | None:

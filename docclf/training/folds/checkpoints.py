@@ -14,12 +14,12 @@ from filelock import FileLock, Timeout
 
 from docclf.files import replacing
 from docclf.models.state import SUFFIX, load_state, save_state
-from docclf.results.folders import symbolic_links
-from docclf.training.trainer import save_checkpoint
+from docclf.results.folders import replacing_folder, symbolic_links
 
 log = logging.getLogger(__name__)
 
-_FOLDS, _PARTIAL = f"folds{SUFFIX}", ".resume.partial"
+_FOLDS = f"folds{SUFFIX}"
+_EPOCH, _DONE = "epoch", "done"  # of a fold: its last epoch, and what another process has finished
 
 
 class NoLocksError(Exception):
@@ -53,26 +53,19 @@ class FoldCheckpoints:
 
     def __init__(self, folder: Path, key: str, earlier: Sequence[Path] = ()) -> None:
         self.key = key
-        self._folders = [path / "resume" for path in (folder, *earlier)]
+        self._own, *self._earlier = (path / "resume" for path in (folder, *earlier))
         self._claims: dict[int, FileLock] = {}
-
-    @property
-    def _own(self) -> Path:
-        return self._folders[0]
 
     # -- the run
 
     def resume(self) -> dict[str, Any] | None:
         """What was kept of the finished folds, by this run or the latest earlier one; None without any of use."""
-        for folder in self._folders:
-            state = self._load(folder / _FOLDS, "starting over")
-            if state is None:
-                continue
-            if folder != self._own:
-                self._copy_from(folder)
-            log.info(f"  resumes from {folder}")
-            return state
-        self.discard()
+        for folder in (self._own, *self._earlier):
+            if (state := self._load(folder / _FOLDS, "starting over")) is not None:
+                if folder != self._own:
+                    self._copy_from(folder)
+                log.info(f"  resumes from {folder}")
+                return state
         return None
 
     def discard(self) -> None:
@@ -81,12 +74,10 @@ class FoldCheckpoints:
 
     def _copy_from(self, folder: Path) -> None:
         """Copy another run's folder, which is there as a whole or not at all: others look into it."""
-        partial = self._own.with_name(_PARTIAL)
-        for path in (partial, self._own):
-            shutil.rmtree(path, ignore_errors=True)
-        locks = shutil.ignore_patterns("*.lock")
-        shutil.copytree(folder, partial, ignore=lambda at, names: locks(at, names) | symbolic_links(at, names))
-        partial.rename(self._own)
+        with replacing_folder(self._own.absolute()) as partial:
+            shutil.copytree(folder, partial, ignore=symbolic_links, dirs_exist_ok=True)
+            for lock in partial.glob("*.lock"):
+                lock.unlink()
 
     def read_open_run(self) -> dict[str, Any] | None:
         """What the process that opened this run has kept of its finished folds; None before it has opened it."""
@@ -102,52 +93,54 @@ class FoldCheckpoints:
         with replacing(self._own / _FOLDS) as partial:
             save_state(partial, {**state, "key": self.key})
         for fold in range(max(map(len, state["folds"].values()), default=0)):
-            for path in (self._checkpoint(fold), self._finished(fold)):
-                path.unlink(missing_ok=True)
+            for what in (_EPOCH, _DONE):
+                self.path(fold, what).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove everything: the run came to its end."""
-        for folder in (*self._folders, self._own.with_name(_PARTIAL)):
+        for folder in (self._own, *self._earlier):
             shutil.rmtree(folder, ignore_errors=True)
 
     # -- one fold
 
-    def weights_path(self, fold: int, kind: str) -> Path:
-        """Where the weights of a finished fold's candidate are kept, by those who need them."""
-        return self._own / f"fold_{fold}_{kind}.safetensors"
+    def path(self, fold: int, what: str) -> Path:
+        """Where something of a fold is kept: of a finished one the weights of a candidate, by those who need them."""
+        return self._own / f"fold_{fold}_{what}{SUFFIX}"
 
     def save_epoch(self, fold: int, trainer: pl.Trainer) -> None:
         """Keep the model, optimizer and callbacks of a fold under way, if they are of a kind that can be."""
         try:
-            save_checkpoint(trainer, self._checkpoint(fold))
+            if trainer.is_global_zero:
+                with replacing(self.path(fold, _EPOCH)) as partial:
+                    trainer.save_checkpoint(partial)
+            else:  # which writes nothing; all processes must call it
+                trainer.save_checkpoint(self.path(fold, _EPOCH))
         except TypeError as error:  # of a user's own parts
             log.warning(f"Could not save this epoch. After an interruption the fold would start again: {error}")
         self._drop_if_ended()
 
     def epoch_path(self, fold: int) -> Path | None:
         """Checkpoint of a fold's last epoch; None before there is one."""
-        path = self._checkpoint(fold)
-        if not path.is_file():
-            return None
+        path = self.path(fold, _EPOCH)
         if _read(path, "going on from the finished folds") is None:
-            path.unlink()
+            path.unlink(missing_ok=True)
             return None
         return path
 
     def save_fold(self, fold: int, done: dict[str, Any]) -> None:
         """Keep a finished fold for the process that opened the run."""
-        with replacing(self._finished(fold)) as partial:
+        with replacing(self.path(fold, _DONE)) as partial:
             save_state(partial, {**done, "key": self.key})
-        self._checkpoint(fold).unlink(missing_ok=True)
+        self.path(fold, _EPOCH).unlink(missing_ok=True)
         self._drop_if_ended()
 
     def is_finished(self, fold: int) -> bool:
         """Whether another process has finished a fold."""
-        return self._finished(fold).is_file()
+        return self.path(fold, _DONE).is_file()
 
     def load_fold(self, fold: int) -> dict[str, Any] | None:
         """A fold that another process has finished; None if there is none."""
-        return self._load(self._finished(fold), "training the fold again")
+        return self._load(self.path(fold, _DONE), "training the fold again")
 
     def claim(self, fold: int) -> bool:
         """Whether a fold is this process's to train, from now until it ends or releases it.
@@ -177,12 +170,6 @@ class FoldCheckpoints:
         """Remove what was written after the process that opened the run had come to its end."""
         if not self.is_open:
             self.discard()
-
-    def _checkpoint(self, fold: int) -> Path:
-        return self._own / f"fold_{fold}_epoch{SUFFIX}"
-
-    def _finished(self, fold: int) -> Path:
-        return self._own / f"fold_{fold}_done{SUFFIX}"
 
     def _load(self, path: Path, otherwise: str) -> dict[str, Any] | None:
         """A file of this run; None if it is missing, damaged or of another run."""

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from docclf.loggers.recording import Call, replay
 from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
+from docclf.models.frozen.heads import HeadFold
 from docclf.training.folds.checkpoints import FoldCheckpoints
+from docclf.training.validation import Validation
 
 SCORE = "val/macro_f1"
 
@@ -61,47 +62,41 @@ class FoldRecorder(pl.Callback):
     whatever process.
 
     Args:
-        n_trained_folds: Number of folds that are trained.
-        seed: Of each epoch's random numbers, with the epoch.
+        checkpoints: Keep the last epoch, from which a fold that was interrupted goes on.
         keep_weights: Keep the backbone's weights of the best epoch of each candidate.
         tell: Called with what the training is at, in words.
     """
 
     def __init__(
         self,
-        fold: int = 0,
+        validation: Validation,
+        checkpoints: FoldCheckpoints,
         *,
-        n_trained_folds: int,
-        epochs: int,
-        seed: int = 42,
-        checkpoints: FoldCheckpoints | None = None,
+        fold: int = 0,
         keep_weights: bool = False,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.fold, self.n_trained_folds, self.epochs, self.seed, self.tell = fold, n_trained_folds, epochs, seed, tell
-        self.checkpoints, self.keep_weights = checkpoints, keep_weights
-        self.head: NDArray[np.float32] | None = None  # probabilities of the validation pages, where there is a head
-        self.clean: NDArray[np.float32] | None = None  # likewise, of the pages as they are
+        self.validation, self.epochs, self.checkpoints = validation, validation.epochs, checkpoints
+        self.fold, self.keep_weights, self.tell = fold, keep_weights, tell
+        self.head: HeadFold | None = None
         self.labels = np.empty(0, np.int64)  # of the validation pages
         self.reset()
 
-    def follow(
-        self, labels: NDArray[np.int64], head: NDArray[np.float32] | None, clean: NDArray[np.float32] | None = None
-    ) -> None:
+    def follow(self, labels: NDArray[np.int64], head: HeadFold | None) -> None:
         """Be told of the next fold.
 
         Args:
             labels: Class of each validation page, shape (n,).
-            head: Probabilities of its head, shape (n, n_classes); None where there is none.
-            clean: Likewise, of the pages as they are; None where that is not scored.
+            head: What its head predicts; None where there is none.
         """
-        self.labels, self.head, self.clean = labels, head, clean
+        self.labels, self.head = labels, head
 
     def reset(self) -> None:
         """Forget what was trained."""
         self.candidates = {NET: Candidate()}
         if self.head is not None:
-            head = Candidate([self._score(self.head)], self.head, clean=self._clean_scores(self.clean))
+            shares = self.head.probabilities
+            head = Candidate([self._score(shares)], shares, clean=self._clean_scores(self.head.clean))
             self.candidates = {HEAD: head, AVERAGE: Candidate(), NET: Candidate()}
         self._logged_before: list[Call] = []  # by another process, which did not come to its end
         self._seconds_before, self._started = 0.0, time.perf_counter()
@@ -127,14 +122,9 @@ class FoldRecorder(pl.Callback):
         """How long it has been trained, validations included."""
         return self._seconds_before + time.perf_counter() - self._started
 
-    @property
-    def last_epoch(self) -> Path | None:
-        """Path of the checkpoint of the last epoch; None before there is one."""
-        return self.checkpoints.epoch_path(self.fold) if self.checkpoints is not None else None
-
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Of several processes, all go by what the first one sees: a rounding error must not part their ways.
-        self.head, self.clean = trainer.strategy.broadcast((self.head, self.clean))
+        self.head = trainer.strategy.broadcast(self.head)
         self.reset()  # before Lightning loads the state of a checkpoint, if there is one
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -144,7 +134,7 @@ class FoldRecorder(pl.Callback):
         # By epoch, so that one that follows an interruption draws what it would have drawn. The loader's iterator draws
         # a seed too, mostly after this hook, but before it in a training's first epoch: from a generator of its own.
         trainer.train_dataloader.generator = torch.Generator()  # type: ignore[union-attr]
-        seed = self.seed + 1_000_003 * trainer.current_epoch
+        seed = self.validation.seed + 1_000_003 * trainer.current_epoch
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # timm's mixup draws from it
         self._epoch_started, self._first_step = time.perf_counter(), trainer.global_step
@@ -158,9 +148,8 @@ class FoldRecorder(pl.Callback):
         if steps := trainer.global_step - self._first_step:
             rate = steps / max(time.perf_counter() - self._epoch_started, 1e-9)
             self._pace = f", {rate:.{0 if rate >= 10 else 1}f} steps/s"
-        self.tell(
-            f"fold {self.fold + 1}/{self.n_trained_folds}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}"
-        )
+        fold = f"fold {self.fold + 1}/{self.validation.n_trained_folds}"
+        self.tell(f"{fold}, epoch {trainer.current_epoch + 1}/{self.epochs}{self._pace}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model = cast(PageClassifier, pl_module)  # or one that has the same, see there
@@ -171,9 +160,9 @@ class FoldRecorder(pl.Callback):
         self._offer(NET, score, probabilities, model)
         self.candidates[NET].clean += self._clean_scores(clean)
         if self.head is not None:
-            mean = (self.head + probabilities) / 2
+            mean = (self.head.probabilities + probabilities) / 2
             self._offer(AVERAGE, self._score(mean), mean, model)
-            both = None if clean is None or self.clean is None else (self.clean + clean) / 2
+            both = None if clean is None or self.head.clean is None else (self.head.clean + clean) / 2
             self.candidates[AVERAGE].clean += self._clean_scores(both)
 
     def _offer(self, kind: str, score: float, probabilities: NDArray[np.float32], module: PageClassifier) -> None:
@@ -185,15 +174,12 @@ class FoldRecorder(pl.Callback):
         candidate.scores.append(score)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.checkpoints is not None:
-            self.checkpoints.save_epoch(self.fold, trainer)
+        self.checkpoints.save_epoch(self.fold, trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"candidates": {kind: vars(one) for kind, one in self.candidates.items()}, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.candidates = {kind: Candidate(**one) for kind, one in state_dict["candidates"].items()}
-        for candidate in self.candidates.values():
-            candidate.scores, candidate.clean = list(candidate.scores), list(candidate.clean)
         self._seconds_before = state_dict["seconds"]
         self._logged_before = state_dict.get("logged", [])

@@ -48,8 +48,7 @@ class SharedFolds:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._checkpoints is not None:
-            self._checkpoints.release()
+        self._checkpoints.release()
 
     def run(self, average: FoldAverage, build_logger: Callable[[int], Any]) -> int:
         """Train the next fold of an average, or let it count the fold as another process trained it.
@@ -68,7 +67,7 @@ class SharedFolds:
         fold = average.fold
         if self._is_shared:
             self._claim(fold, average.tell)
-        done = self._checkpoints.load_fold(fold) if self._checkpoints is not None else None
+        done = self._checkpoints.load_fold(fold)
         loggers = build_logger(fold)
         if done is None:
             return self._trainer.train(self._assignment, average, loggers)
@@ -81,7 +80,7 @@ class SharedFolds:
     def _claim(self, fold: int, tell: Callable[[str], None]) -> None:
         """Wait until no other process trains a fold, and train later ones meanwhile."""
         with suppress(NoLocksError):  # without locks on files no other process can have it
-            while self._checkpoints is not None and not self._checkpoints.claim(fold):
+            while not self._checkpoints.claim(fold):
                 if not self._is_wanted():
                     raise UnwantedError
                 if not self.help(fold + 1, tell):
@@ -97,7 +96,6 @@ class SharedFolds:
             UnwantedError: The run came to its end, or is not wanted any more.
             NoLocksError: Nobody can claim a fold.
         """
-        assert self._checkpoints is not None
         for fold in range(first, self._trainer.validation.n_trained_folds):
             if self._checkpoints.is_finished(fold) or not self._checkpoints.claim(fold):
                 continue
@@ -110,10 +108,10 @@ class SharedFolds:
         return False
 
     def _train(self, fold: int, tell: Callable[[str], None]) -> None:
-        assert self._checkpoints is not None
-        recorder = RecordingLogger()
-        watch = _HelpedFold(recorder, self._is_wanted, fold, tell=tell, **self._trainer.recorder_options)
-        n_parameters = self._trainer.train(self._assignment, watch, recorder)
+        trainer, recorder = self._trainer, RecordingLogger()
+        options: dict[str, Any] = {"fold": fold, "keep_weights": trainer.keep_weights, "tell": tell}
+        watch = _HelpedFold(recorder, self._is_wanted, trainer.validation, trainer.checkpoints, **options)
+        n_parameters = trainer.train(self._assignment, watch, recorder)
         own = {"n_parameters": n_parameters, "logged": recorder.calls}
         self._trained.add(fold)
         candidates = {kind: {**vars(one), "weights": {}} for kind, one in watch.candidates.items()}
@@ -123,8 +121,10 @@ class SharedFolds:
 class _HelpedFold(FoldRecorder):
     """Stops when the process that opened the run has come to its end, or the fold is not wanted for another reason."""
 
-    def __init__(self, recorder: RecordingLogger, is_wanted: Callable[[], bool], fold: int, **training: Any) -> None:
-        super().__init__(fold, **training)
+    def __init__(
+        self, recorder: RecordingLogger, is_wanted: Callable[[], bool], *training: Any, **options: Any
+    ) -> None:
+        super().__init__(*training, **options)
         self._recorder, self._is_wanted = recorder, is_wanted
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
@@ -138,7 +138,7 @@ class _HelpedFold(FoldRecorder):
             raise UnwantedError
 
     def _stop_if_ended(self) -> None:
-        if self.checkpoints is not None and not self.checkpoints.is_open:
+        if not self.checkpoints.is_open:
             raise UnwantedError
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from docclf.models.frozen.head import Head
 from docclf.models.frozen.heads import Heads
 from docclf.models.state import StateIO
 from docclf.training.folds.checkpoints import FoldCheckpoints
-from docclf.training.folds.recorder import AVERAGE, HEAD, NET, FoldRecorder
+from docclf.training.folds.recorder import FoldRecorder
 from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class FoldTrainer:
         validation: The folds and epochs.
         build_model: Makes a fresh model.
         build_trainer: Makes a Lightning trainer from further arguments.
-        checkpoints: Keeps what is done; without, an interruption loses it.
-        keep_weights: Leave each fold's backbone at `checkpoints.weights_path(fold, kind)`, as it was in the best epoch
+        checkpoints: Keeps what is done for after an interruption.
+        keep_weights: Leave each fold's backbone at `checkpoints.path(fold, kind)`, as it was in the best epoch
             of each candidate.
         heads: Heads on frozen features, from which nets start; None for a random classifier.
         net_alone: Score and keep the net whatever its head scores, which has not learnt what the net has.
@@ -44,26 +44,14 @@ class FoldTrainer:
     validation: Validation
     build_model: Callable[[], PageClassifier]
     build_trainer: Callable[..., pl.Trainer]
-    checkpoints: FoldCheckpoints | None = None
+    checkpoints: FoldCheckpoints
     keep_weights: bool = False
     heads: Heads | None = None
     net_alone: bool = False
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What a fold may keep, see `docclf.training.folds.recorder.Candidate`."""
-        return (NET,) if self.heads is None or self.net_alone else (HEAD, AVERAGE, NET)
-
     def assign(self) -> NDArray[np.int64]:
         """Fold of each training page, see `docclf.training.validation.Validation.assign`."""
         return self.validation.assign(self.data.dataset, self.data.rare_classes)
-
-    @property
-    def recorder_options(self) -> dict[str, Any]:
-        """Arguments of each `docclf.training.folds.recorder.FoldRecorder`."""
-        validation = self.validation
-        told = {"n_trained_folds": validation.n_trained_folds, "epochs": validation.epochs, "seed": validation.seed}
-        return told | {"checkpoints": self.checkpoints, "keep_weights": self.keep_weights}
 
     def train(self, assignment: NDArray[np.int64], watch: FoldRecorder, logger: Any) -> int:
         """Train and validate one fold.
@@ -82,15 +70,13 @@ class FoldTrainer:
         fold = watch.fold
         train, validation = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
         self.data.use_split(train, validation)
-        head = self.heads.fold(train, validation, is_start=True) if self.heads is not None else None
-        seen = (None, None) if head is None or self.net_alone else (head.probabilities, head.clean)
-        watch.follow(self.data.labels[validation], *seen)
-        start = None if head is None else head.start
+        head = None if self.heads is None or self.net_alone else self.heads.fold(train, validation)
+        watch.follow(self.data.labels[validation], head)
+        start = None if self.heads is None else self.heads.fit_start(train)
         model = self.fit(self.validation.epochs, watch=watch, start=start, logger=logger)
-        if self.keep_weights and self.checkpoints is not None:
-            for kind, candidate in watch.candidates.items():
-                if candidate.weights:
-                    save_weights(self.checkpoints.weights_path(fold, kind), candidate.weights)
+        for kind, candidate in watch.candidates.items():
+            if candidate.weights:
+                save_weights(self.checkpoints.path(fold, kind), candidate.weights)
         return sum(parameter.numel() for parameter in model.net.parameters())  # without those of a moving average
 
     def fit(
@@ -132,5 +118,6 @@ class FoldTrainer:
             plugins=[StateIO()],
             **options,
         )
-        trainer.fit(model, datamodule=self.data, ckpt_path=None if watch is None else watch.last_epoch)
+        last_epoch = None if watch is None else self.checkpoints.epoch_path(watch.fold)
+        trainer.fit(model, datamodule=self.data, ckpt_path=last_epoch)
         return model

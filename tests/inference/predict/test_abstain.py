@@ -122,8 +122,7 @@ def test_a_model_of_nets_alone_knows_what_it_has_seen(
     net = make_net(cfg.model.name, 3, 32, 3)
     with torch.no_grad():
         net.get_classifier().weight.normal_(std=0.1)
-    options: dict[str, Any] = {"backbone": cfg.model.name, "heads": heads}
-    keep_model(data, replace(done, kept=NET), tmp_path, {"fold_0": net.state_dict()}, **options)
+    keep_model(heads, replace(done, kept=NET), tmp_path, {"fold_0": net.state_dict()})
     ensemble = load_ensemble(tmp_path / "model")
     images, aspects = views_of_test_pages(data)(np.arange(9))
     assert not ensemble.description.takes_aspects

@@ -99,11 +99,13 @@ class Folds:
 
     Args:
         root: Folder of the pages.
+        new_folder: Makes a folder for a run that is given none.
     """
 
     Recorder = Recorder
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_folder: Callable[[], Path]) -> None:
+        self.new_folder = new_folder
         # Turns, so that random numbers matter
         self.data = PageDataModule(
             str(root), reader=read_csv, augment=BatchAugment(degrees=5), batch_size=8, image_size=32
@@ -131,7 +133,11 @@ class Folds:
             return make_trainer(accelerator="cpu", precision="32-true", callbacks=[*callbacks, *more], **options)
 
         trainer = FoldTrainer(
-            self.data, Validation(**validation), build_model or self.model, build_trainer, checkpoints=checkpoints
+            self.data,
+            Validation(**validation),
+            build_model or self.model,
+            build_trainer,
+            checkpoints=checkpoints or FoldCheckpoints(self.new_folder(), "key"),
         )
         return cross_validate(trainer, trial, lambda fold: False), epochs
 
@@ -146,8 +152,8 @@ class Folds:
 
 
 @pytest.fixture
-def folds(pages_root: Path) -> Folds:
-    return Folds(pages_root)
+def folds(pages_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Folds:
+    return Folds(pages_root, lambda: tmp_path_factory.mktemp("run"))
 
 
 class Slow:

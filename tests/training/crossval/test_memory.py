@@ -39,7 +39,8 @@ def train_once(folds: Any, max_batch_size: int | None) -> tuple[dict[str, Tensor
     # would hide a wrong scale of them.
     build = functools.partial(folds.model, "test_convnext", functools.partial(SGD, lr=0.1))
     build_trainer = functools.partial(make_trainer, accelerator="cpu", precision="32-true")
-    trained = FoldTrainer(data, Validation(), build, build_trainer).fit(2, logger=False, limit_val_batches=0)
+    trainer = FoldTrainer(data, Validation(), build, build_trainer, FoldCheckpoints(folds.new_folder(), "key"))
+    trained = trainer.fit(2, logger=False, limit_val_batches=0)
     return {key: value.clone() for key, value in trained.net.state_dict().items()}, trained.global_step
 
 
@@ -127,12 +128,12 @@ def test_where_one_page_is_too_much_the_error_is_the_model_s_own(folds: Any) -> 
 
 @pytest.mark.slow
 def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
-    folds: Any, caplog: pytest.LogCaptureFixture
+    folds: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried: list[int] = []
     trainer = functools.partial(make_trainer, accelerator="cpu")
     found, whole = (
-        refit_all(FoldTrainer(folds.data, Validation(), model, trainer), 2)
+        refit_all(FoldTrainer(folds.data, Validation(), model, trainer, FoldCheckpoints(tmp_path, "key")), 2)
         for model in (hungry(most=4, tried=tried), hungry(most=4, tried=[]))
     )
     assert tried[0] == 8 and max(tried[1:]) == 4 and caplog.text.count("retrying with at most 4 pages at once") == 1
@@ -140,21 +141,15 @@ def test_a_model_of_all_pages_is_trained_in_the_memory_that_there_is(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("with_checkpoints", [True, *slowly(False)])
-def test_memory_that_runs_out_in_a_later_epoch_costs_that_epoch_alone_where_checkpoints_are_kept(
-    folds: Any, with_checkpoints: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_memory_that_runs_out_in_a_later_epoch_costs_that_epoch_alone(
+    folds: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    checkpoints = FoldCheckpoints(tmp_path, "key") if with_checkpoints else None
     trial = folds.Recorder()
     with caplog.at_level(logging.WARNING):
-        result, epochs = folds.run(
-            trial, hungry(most=4, tried=[], from_epoch=1), folds=2, epochs=3, checkpoints=checkpoints
-        )
+        result, epochs = folds.run(trial, hungry(most=4, tried=[], from_epoch=1), folds=2, epochs=3)
     assert caplog.text.count("out of memory, retrying with at most 4 pages") == 1
     assert [step for step, _ in trial.reports] == [0, 1, 2, 3, 4, 5], "no step twice"
-    assert epochs.lengths == ([1, 2, 3] if with_checkpoints else [1, 3, 3])
-    assert epochs.steps == ([2, 4, 6] if with_checkpoints else [2, 6, 6])
+    assert (epochs.lengths, epochs.steps) == ([1, 2, 3], [2, 4, 6])
     assert len(result.folds) == 2 and not np.isnan(result.probabilities).any()
-    if with_checkpoints:
-        whole, _ = folds.run(folds.Recorder(), hungry(most=8, tried=[]), folds=2, epochs=3)
-        assert np.allclose(result.probabilities, whole.probabilities, atol=1e-3)
+    whole, _ = folds.run(folds.Recorder(), hungry(most=8, tried=[]), folds=2, epochs=3)
+    assert np.allclose(result.probabilities, whole.probabilities, atol=1e-3)

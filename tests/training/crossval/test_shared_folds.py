@@ -228,7 +228,7 @@ def test_loggers_are_told_what_a_helper_trained(shared: Shared, slow: Any, tmp_p
     def logger(folder: str) -> Callable[[int], Any]:
         return lambda fold: [CSVLogger(tmp_path / folder, name="", version=f"fold_{fold}")]
 
-    alone = FoldTrainer(slow.folds.data, Validation(), slow.model, shared.trainer().build_trainer)
+    alone = replace(shared.trainer(), checkpoints=FoldCheckpoints(tmp_path / "alone", "key"))
     cross_validate(alone, slow.folds.Recorder(), logger("alone"))
     shared.open()
     shared.help(epochs=4)  # of the second fold, one
@@ -265,7 +265,9 @@ def test_folds_that_start_from_heads_come_to_the_same_whoever_trains_them(
         return replace(shared.trainer(callback), heads=heads)
 
     alone, trial = slow.folds.Recorder(), slow.folds.Recorder()
-    expected = cross_validate(replace(with_heads(), checkpoints=None), alone, lambda fold: False)
+    expected = cross_validate(
+        replace(with_heads(), checkpoints=FoldCheckpoints(tmp_path / "alone", "key")), alone, lambda fold: False
+    )
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         cross_validate(with_heads(_BreakOff()), slow.folds.Recorder(), lambda fold: False)
@@ -282,6 +284,6 @@ def test_a_checkpoint_says_the_same_of_a_fold_whoever_trains_it(shared: Shared, 
     shared.open()
     shared.help(epochs=1)
     state = load_state(shared.resume / "fold_0_epoch.safetensors")["callbacks"][
-        FoldRecorder(n_trained_folds=3, epochs=3).state_key
+        FoldRecorder(Validation(), FoldCheckpoints(shared.folder, "key")).state_key
     ]
     assert len(state["candidates"]["net"]["scores"]) == 1 and len(state["logged"]) > 0
