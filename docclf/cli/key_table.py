@@ -87,7 +87,7 @@ _MODEL: dict[str, Rule] = {
     "model.name": text("a model of timm"),
     "model.tune": one_of("head", "last", "all"),
     "model.pretrained": one_of("auto", True, False),
-    "model.checkpoint_path": _PATH,  # see docclf.cli.preflight.require_checkpoint
+    "model.checkpoint_path": file("a file of weights"),
     "model.head.C": number(1e-9, most=1e9),
     "model.head.sqrt": FLAG,
     "model.head.scales": listed(number(0.01, most=1), "fractions above 0 and up to 1, such as [1.0, 0.7]", least=1),

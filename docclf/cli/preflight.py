@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,7 @@ from docclf.cli.combinations import check_combinations, tell_unread
 from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
 from docclf.cli.key_table import check_leaves
-from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
-from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.permission import allowed
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FEW_STEPS = 20  # of a training's optimizer
 _SUBDIR = "${hydra.job.num}"
 
 
@@ -49,20 +45,6 @@ def require_root(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
 
 
-def require_checkpoint(cfg: DictConfig) -> None:
-    """See that the weights to start from are there, if there shall be any.
-
-    Raises:
-        ConfigError: They are not.
-    """
-    path = OmegaConf.select(cfg, "model.checkpoint_path", default=None)
-    if path is not None and not Path(str(path)).is_file():
-        raise ConfigError(
-            f"Expected a file of weights at `model.checkpoint_path`, got {path or 'nothing'}, which is no file. "
-            "Without one say model.checkpoint_path=null."
-        )
-
-
 def check_config(cfg: DictConfig) -> None:
     """Refuse what no option of a group could check, before anything is loaded.
 
@@ -73,7 +55,6 @@ def check_config(cfg: DictConfig) -> None:
     check_targets(cfg)
     check_trainer(cfg)
     require_root(cfg)
-    require_checkpoint(cfg)
     check_leaves(cfg)
     check_combinations(cfg)
     check_loggers(cfg.get("logger"))
@@ -137,17 +118,13 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"n_folds": cfg.validation.folds}
     options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
     data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
-    pages = data.pages
     validation: Validation = build(cfg.validation, "validation")
     rare = OmegaConf.select(cfg, "data.rare_classes", default="raise")
     assignment = validation.assign(data, rare)
     if finalist is not None:
         _check_folds(finalist, data, assignment, rare)
-    tell_seed(cfg)
     log_duplicates(data)
     log_differences(cfg, data, options.cache_dir)
-    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
-        log_few_steps(cfg, len(pages.train))
     return _facts_of(data, validation, assignment, rare)
 
 
@@ -214,15 +191,3 @@ def log_duplicates(data: DataSet) -> None:
             "; test scores are optimistic" if data.pages.test is not None and data.pages.test.labels is not None else ""
         )
         log.warning(f"Test pages that are near-duplicates of training pages: {across}{effect}")
-
-
-def log_few_steps(cfg: DictConfig, n_pages: int) -> None:
-    """Tell of trainings that are hardly any, as with few pages, large batches and few epochs."""
-    n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
-    trained = n_pages - n_pages // n_folds
-    if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
-        log.info(
-            f"A training makes only {count_of(steps, 'step')}: {count_of(trained, 'page')} in batches of {batch_size}, "
-            f"{count_of(epochs, 'epoch')}. "
-            "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
-        )
