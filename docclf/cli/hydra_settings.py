@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -88,9 +87,6 @@ def settle_flags() -> Any:
     if given.multirun and (given.cfg or given.info):
         _show_search(given)
         given = read_arguments(sys.argv[1:])
-    for name, value in (("--resolve", ""), ("--package", f" {given.package}")):
-        if getattr(given, name[2:]) and not given.cfg:
-            raise ConfigError(f"Expected --cfg with {name}, got it alone. Say --cfg job {name}{value}")
     if given.cfg == "hydra" and given.resolve:  # which names keys of the job
         raise ConfigError("Expected --cfg all or --cfg job with --resolve, got --cfg hydra. Say --cfg all --resolve")
     if given.hydra_help and (own := [text for text in given.overrides if not text.lstrip("+~").startswith("hydra")]):
@@ -98,9 +94,6 @@ def settle_flags() -> Any:
     actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(given, name)]
     if len(actions) > 1:
         raise ConfigError(f"Expected one of {' and '.join(actions)}, got both. Leave out {actions[0]}")
-    asked = [text for text in given.overrides if re.fullmatch(r"(install|uninstall|query)=(bash|fish|zsh)", text)]
-    if given.shell_completion and len(asked) != 1:
-        raise ConfigError("Expected a shell: bash, fish or zsh. Say --shell-completion install=bash")
     return given
 
 
@@ -202,24 +195,6 @@ def require_resolvable(config: DictConfig) -> None:
         if sweeper["_target_"] == OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
-        if isinstance(error, InterpolationValidationError):
-            raise ConfigError(
-                f"Expected `{_misfit(sweeper, 'hydra.sweeper')}` to refer to a value of its kind, got another: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-        if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
+        is_wrong = isinstance(error, InterpolationKeyError | InterpolationValidationError)
+        if is_wrong or "Environment variable" in str(error):
             raise
-
-
-def _misfit(node: DictConfig, key: str) -> str:
-    """The first key below a node whose interpolation comes to a value of another kind; empty without one."""
-    for name in map(str, node):
-        try:
-            child = node[name]
-        except InterpolationValidationError:
-            return f"{key}.{name}"
-        except OmegaConfBaseException:  # has no value
-            continue
-        if isinstance(child, DictConfig) and (found := _misfit(child, f"{key}.{name}")):
-            return found
-    return ""

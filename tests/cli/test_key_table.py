@@ -194,12 +194,6 @@ def test_a_command_says_so_before_it_does_anything(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_setting_of_the_sweeper_that_refers_to_a_value_of_another_kind_is_named(search: Any) -> None:
-    for key in ("enqueue", "climb.order"):
-        output = search("train", "-m", "hparams_search=optuna", f"hydra.sweeper.{key}='${{seed}}'")
-        assert f"Expected `hydra.sweeper.{key}` to refer to a value of its kind, got another: " in output
-
-
 @pytest.fixture
 def search(tmp_path: Path) -> Callable[..., str]:
     """Runs a command that is refused, and gives what it says."""
