@@ -118,7 +118,7 @@ def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> No
     if root is not None and not Path(str(root)).exists() and given("data.draw") is not None:
         below["data.root"] = "where pages are drawn"
     for key, what in below.items():
-        if given(key) is not None and not _is_below(str(given(key))):
+        if given(key) is not None and not Path(str(given(key))).resolve().is_relative_to(Path.cwd().resolve()):
             refuse(key, given(key), f"{what}, outside the folder where the command runs")
     for key in _STUDIES:
         if searches and given(key):
@@ -143,7 +143,3 @@ def refuse(key: str, value: Any, what: str) -> None:
         f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {shown}. If you want that, "
         f"type it: {key}=... on the command line, or allow it there: {VARIABLE}={key}"
     )
-
-
-def _is_below(path: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path.cwd().resolve())
