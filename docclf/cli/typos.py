@@ -29,7 +29,6 @@ from docclf.cli.hydra_settings import (
     require_plugins,
     require_resolvable,
     require_search,
-    require_usable,
     settle_flags,
     stay_here,
 )
@@ -129,7 +128,6 @@ def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: st
     check_leaves(config, TABLES[config_name])
     require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
     require_plugins(config)
-    require_usable(config)
     place = "sweep.dir" if searches else "run.dir"
     require_writable(config, place)
     check_folder(config.hydra, place)
