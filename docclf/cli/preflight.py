@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.dataset import DataSet
+    from docclf.data.dataset import DataSet, DecodeOptions
     from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,25 @@ def require_root(cfg: DictConfig) -> None:
         raise ConfigError("Expected `data.root`, the folder of the pages, got no value. Say data.root=DIR.")
     if isinstance(root, int | float):
         raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
+
+
+def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
+    """The data set of a config, whose pages are drawn before where they are to be, and how it is decoded.
+
+    Args:
+        others: Keys of `data` that have another value.
+
+    Raises:
+        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
+    """
+    from docclf.data.dataset import DECODING, make_options, open_data_set
+
+    root = Path(cfg.data.root)
+    if draw := build(cfg.data.draw, "data.draw"):
+        draw(root)
+    given = {key: cfg.data[key] for key in ("image_size", "margin", *DECODING) if key in cfg.data}
+    options = make_options(**given | others, n_folds=cfg.validation.folds)
+    return open_data_set(root, build(cfg.data.reader, "data.reader"), options), options
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -97,7 +116,6 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
         reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.training.shift import log_differences
 
     require_folders(cfg)
@@ -112,12 +130,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
             "folds that they were chosen by, finalists would score as before. "
             f"Say finalists.seed={cfg.validation.seed + 1}."
         )
-    root = Path(cfg.data.root)
-    if draw := build(cfg.data.draw, "data.draw"):
-        draw(root)
-    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"n_folds": cfg.validation.folds}
-    options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
-    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
+    data, options = open_pages(cfg)
     validation: Validation = build(cfg.validation, "validation")
     rare = OmegaConf.select(cfg, "data.rare_classes", default="raise")
     assignment = validation.assign(data, rare)
