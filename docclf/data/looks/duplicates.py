@@ -71,7 +71,7 @@ def known_pairs(
     digests: Sequence[str],
     max_bits: int,
     cache_dir: Path | None,
-    labels: NDArray[np.int64] | None = None,
+    labels: NDArray[np.int64],
 ) -> list[tuple[int, int]]:
     """As `similar_pairs`, from the cache where they were looked for before.
 
@@ -80,7 +80,6 @@ def known_pairs(
         cache_dir: Of decoded pages; None for the user's cache folder.
         labels: See `similar_pairs`.
     """
-    labels = np.zeros(len(hashes), np.int64) if labels is None else labels
     first = _representatives(hashes, labels)
     depends = f"{labels.tolist()}" if (first != np.arange(len(first))).any() else ""  # of all pairs, not on labels
     seen = hashlib.sha256(f"{DECODER} {max_bits} {' '.join(digests)}{depends}".encode()).hexdigest()[:24]
