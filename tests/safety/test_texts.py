@@ -14,7 +14,7 @@ from small_models import save_model
 
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
-from docclf.data.reading.tables import candidates
+from docclf.data.reading.tables import PageFinder
 from docclf.errors import DataError
 from docclf.models.state import save_state
 from docclf.report import read_thumbnail
@@ -108,10 +108,15 @@ def test_messages_are_escaped_for_who_reads_them_on_a_terminal() -> None:
     assert done.stdout.startswith("a \\x1b[2J\n") and "\x1b" not in done.stdout
 
 
-@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "..\\x.png"])
+@pytest.mark.parametrize("name", ["../x.png", "{}/x.png", "a/../../x.png", "..\\x.png", "train/../../x"])
 def test_lists_of_pages_name_none_outside_of_their_folder(name: str, tmp_path: Path) -> None:
-    assert candidates(tmp_path, ["train"], name) == []
-    assert candidates(tmp_path, ["train"], "a..b/x.png")
+    inside = tmp_path / "pages" / "train" / "a..b" / "x.png"
+    inside.parent.mkdir(parents=True)
+    for path in (inside, tmp_path / "x.png"):
+        path.write_bytes(b"")
+    finder = PageFinder(tmp_path / "pages", ["train"])
+    assert finder.find(name.format(tmp_path)) is None
+    assert finder.find("a..b/x.png") == inside
 
 
 @pytest.mark.slow
