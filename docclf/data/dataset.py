@@ -21,7 +21,7 @@ from docclf.data.cache.options import DECODING, DecodeOptions, make_options
 from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
-from docclf.data.page_set import Pages, PageSet, require_page_set, without_classes
+from docclf.data.page_set import Pages, PageSet, of_classes, require_page_set
 from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import warn_once
@@ -148,7 +148,7 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
             f"Expected at least 2 classes with {n_folds} pages each, got fewer: data.rare_classes=drop would leave out "
             f"{names}. Add pages, or use fewer folds."
         )
-    parts = [without_classes(part, list(rare), n) for part in (train, test) if part is not None]
+    parts = [of_classes(part, kept) for part in (train, test) if part is not None]
     warn_once(f"Left out the classes with fewer pages than validation.folds={n_folds}, in the test too: {names}.")
     rows = np.concatenate([parts[0][1], *(len(train) + part for _, part in parts[1:])])
     place = {int(row): i for i, row in enumerate(rows)}
@@ -180,7 +180,8 @@ def _decode_splits(
     files = [(split, *expand(split, options.multi_page)) for split in splits]
     if options.exclude is not None:
         seen = [problem.page for problem in problems]
-        seen += [name for given, found, _ in files for part in (given, found) for name in _names(root, part)]
+        for part in (part for given, found, _ in files for part in (given, found)):
+            seen += [*part.ids, *(_place(root, part, i) for i in range(len(part)))]
         excluded = excluded.among(seen)
         if unknown := excluded.unknown(seen):
             warn_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
@@ -206,10 +207,6 @@ def _decode_splits(
         problems += [Problem(_place(root, kept, i), text, "decoding") for i, text in sorted(found.problems.items())]
         decoded.append((kept, found))
     return decoded, [problem for problem in problems if not excluded.covers(problem)], excluded
-
-
-def _names(root: Path, pages: Pages) -> list[str]:
-    return [*pages.ids, *(_place(root, pages, i) for i in range(len(pages)))]
 
 
 def _place(root: Path, pages: Pages, index: int) -> str:
