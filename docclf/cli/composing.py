@@ -1,7 +1,5 @@
 """A command's config, composed apart from the command: to look at what a folder of configs does to it."""
 
-from __future__ import annotations
-
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence

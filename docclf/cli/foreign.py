@@ -4,8 +4,6 @@ Such a folder may be somebody else's. Its configs say how a model is trained and
 which files are written and whom a command talks to stays with docclf's own conf/ and with what is typed.
 """
 
-from __future__ import annotations
-
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Flags and settings of Hydra that are looked at before it acts on them, since it would end in a traceback."""
 
-from __future__ import annotations
-
 import sys
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What every key of conf/ may be: one table a command. Looked at before anything starts; imports nothing heavy."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Arguments of Lightning's trainer. Loads Lightning only where there are more of them than conf/ has."""
 
-from __future__ import annotations
-
 import inspect
 import os
 

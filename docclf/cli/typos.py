@@ -1,7 +1,5 @@
 """What a mistyped override was meant to be, said after Hydra's own message."""
 
-from __future__ import annotations
-
 import functools
 import re
 import sys

@@ -4,8 +4,6 @@ python -m docclf.data data=csv data.root=DIR        what there is, what is wrong
                                                     training pages, and a picture of each class
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

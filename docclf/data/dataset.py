@@ -1,7 +1,5 @@
 """A data set as it is trained on: read, checked page by page, decoded, and its like pages found."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

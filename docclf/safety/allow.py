@@ -1,7 +1,5 @@
 """Which dotted names of a config may be imported and called: those that the program lists, and the keyboard's."""
 
-from __future__ import annotations
-
 import inspect
 import pkgutil
 import re

@@ -1,7 +1,5 @@
 """What Python callers give: paths, and lists of texts."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath

@@ -1,7 +1,5 @@
 """Cells of CSV files that no spreadsheet program takes for a formula."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ A search, or a sweep over options, gives jobs values that the command's own conf
 interpolations too. So what counts is the config that a job has in the end.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

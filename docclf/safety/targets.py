@@ -1,7 +1,5 @@
 """What a config may call, and where: these names alone, unless `--allow` or `DOCCLF_ALLOW` names more."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf

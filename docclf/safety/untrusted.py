@@ -1,7 +1,5 @@
 """What comes out of somebody else's files: names as paths, YAML within limits, texts to show."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

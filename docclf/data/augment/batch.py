@@ -1,7 +1,5 @@
 """Augmentation of whole batches, on the device that trains."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from functools import partial

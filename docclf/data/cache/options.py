@@ -1,7 +1,5 @@
 """How files become pages: what the config says of that."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Pages that are the same page twice: scanned again, saved again, cut or lit a little differently."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

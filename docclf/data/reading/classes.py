@@ -1,7 +1,5 @@
 """The classes that folders and CSV files name, and targets that are no labels."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Pages of fewer bits than their files have room for, such as scans of 12 bits in files of 16."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The pages of a folder or a CSV file in the order in which they are predicted, with what is known of their classes."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
