@@ -269,10 +269,6 @@ ROWS = ("0.png,a", "1.png,b", "2.png,a", "3.png,b")
             ("0.png,a, paid", *ROWS[1:]),
             "Expected 2 cells in each row of {path}, got 3 in line 3: 0.png,a,paid. Put quo",
         ),
-        (
-            ("0.png;a", *ROWS[1:]),
-            "Expected ',' between the cells of {path}, as in its header, got ';' in line 3. Write",
-        ),
     ],
 )
 def test_a_row_that_swallows_or_loses_text_is_refused_with_its_line(

@@ -40,10 +40,7 @@ def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, lis
 
 def tell_joined(where: Path, names: Iterable[str]) -> None:
     """Warn of names that are one in another spelling."""
-    forms: dict[str, set[str]] = {}
-    for name in names:
-        forms.setdefault(normal(name), set()).add(name)
-    if twice := [name for name, written in forms.items() if len(written) > 1]:
+    if twice := [name for name, written in _spellings(names).items() if len(written) > 1]:
         warn_once(
             f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
             f"and are taken for one class each: {some(twice)}."
@@ -112,10 +109,16 @@ def written_of(given: Sequence[str]) -> dict[str, str]:
     >>> written_of(["a", " b"]), written_of(["a", "a "])
     ({'b': ' b'}, {})
     """
+    forms = _spellings(given).items()
+    return {name: written.pop() for name, written in forms if len(written) == 1 and written != {name}}
+
+
+def _spellings(names: Iterable[str]) -> dict[str, set[str]]:
+    """Normal form to all that is written for it."""
     forms: dict[str, set[str]] = {}
-    for name in given:
+    for name in names:
         forms.setdefault(normal(name), set()).add(name)
-    return {name: written.pop() for name, written in forms.items() if len(written) == 1 and written != {name}}
+    return forms
 
 
 def _named(path: Path) -> dict[str, str]:

@@ -56,7 +56,11 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
         )
     rows = []
     for number, line, cells in records:
-        _check(path, line, cells, found, sign)
+        if any(cells[len(found) :]):
+            raise DataError(
+                f"Expected {len(found)} cells in each row of {path}, got {len(cells)} in line {line}: "
+                f"{sign.join(cells)[:80]}. Put quotation marks around a cell that holds {sign!r}."
+            )
         rows.append(Row(zip(found, cells + [""] * len(found), strict=False)))
         rows[-1].number = number
         keys = [*columns, *or_else, "target"]
@@ -100,21 +104,6 @@ def _records(path: Path, text: str, sign: str) -> Iterator[tuple[int, int, list[
             f"Expected {path} as CSV, got {error} in the row that begins in line {line}. "
             "Look there for a quotation mark that is not closed, or not doubled in a quoted cell."
         ) from error
-
-
-def _check(path: Path, line: int, cells: Sequence[str], header: Sequence[str], sign: str) -> None:
-    """Refuse a row with cells that no column names, and one with another sign between its cells."""
-    if any(cells[len(header) :]):
-        raise DataError(
-            f"Expected {len(header)} cells in each row of {path}, got {len(cells)} in line {line}: "
-            f"{sign.join(cells)[:80]}. Put quotation marks around a cell that holds {sign!r}."
-        )
-    others = [other for other in _DELIMITERS if cells[0].count(other) == len(header) - 1 > 0]
-    if len(cells) == 1 and others:
-        raise DataError(
-            f"Expected {sign!r} between the cells of {path}, as in its header, got {others[0]!r} in line {line}. "
-            "Write one of them in all lines."
-        )
 
 
 def delimiter_of(path: Path, columns: Sequence[str]) -> str:
@@ -221,12 +210,10 @@ class PageFinder:
 
 
 def _loose(name: str) -> str:
-    """What names have in common that differ in an image's suffix, leading zeros, blanks or case alone.
+    """What names of pages have in common that differ in an image's suffix, leading zeros, or what `near` leaves out.
 
     >>> _loose("Page 007.PNG") == _loose("page_7"), _loose("1.0") == _loose("1.jpg"), _loose("70") == _loose("7")
     (True, True, False)
     """
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 as it is written: a name may end with a blank
-    stem = stem if suffix.lower() in IMAGE_SUFFIXES else re.sub(r"\.0+$", "", name)
-    stem = re.sub(r"(?<![0-9])0+(?=[0-9])", "", normal(stem).casefold())
-    return re.sub(r"[\s_-]+", "", stem)
+    return near(re.sub(r"(?<![0-9])0+(?=[0-9])", "", stem if suffix.lower() in IMAGE_SUFFIXES else name))
