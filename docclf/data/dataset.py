@@ -120,9 +120,8 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
-    kept = None if test is None else test.pages
+    kept, test_images = (test.pages, test.images) if test is not None else (None, None)
     checked = replace(pages, train=train, test=kept, problems=[], listed=pages.with_pages)
-    test_images = None if test is None else test.images
     data = DataSet(checked, usable[0].images, test_images, problems, pairs, digests, corrections)
     return drop_rare_classes(data, options.n_folds) if options.rare_classes == "drop" else data
 
@@ -173,8 +172,7 @@ def _decode_splits(
 ) -> tuple[list[tuple[Pages, DecodedPages]], list[Problem], Exclusions]:
     """Training pages and test pages without those to leave out, decoded; what cannot be used; what is left out."""
     problems = [Problem.of(text) for text in pages.problems]
-    splits = [split for split in (pages.train, pages.test) if split is not None]
-    splits = [split for split in splits if split is pages.train or len(split)]  # no test page may be usable
+    splits = [pages.train, *([pages.test] if pages.test else [])]  # no test page may be usable
     files = [(split, *expand(split, options.multi_page)) for split in splits]
     if options.exclude is not None:
         seen = [problem.page for problem in problems]
@@ -228,7 +226,5 @@ class _Split:
 def _usable(pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()) -> _Split:
     """Leave out the pages that could not be decoded, and others."""
     rows = [i for i in range(len(pages)) if i not in decoded.problems and i not in left_out]
-    if len(rows) == len(pages):
-        return _Split(pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes)
     images, digests = PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
     return _Split(pages.take(rows), images, digests, decoded.hashes[rows])

@@ -23,21 +23,18 @@ class PageArray:
         rows: Sequence[int] | NDArray[np.int64] | None = None,
         aspects: NDArray[np.float32] | None = None,
     ) -> None:
-        self.array, self.rows = array, None if rows is None else np.asarray(rows, dtype=np.int64)
-        self._aspects = np.ones(len(array), np.float32) if aspects is None else aspects
+        self.array, self._every = array, np.ones(len(array), np.float32) if aspects is None else aspects
+        self._rows = np.arange(len(array)) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.aspects = self._every[self._rows]
+        """Width of each page over its height, shape (n,)."""
 
     def __len__(self) -> int:
-        return len(self.array) if self.rows is None else len(self.rows)
+        return len(self._rows)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """A copy of some pages, shape (len(rows), size, size, channels)."""
-        return self.array[rows if self.rows is None else self.rows[rows]]
-
-    @property
-    def aspects(self) -> NDArray[np.float32]:
-        """Width of each page over its height, shape (n,)."""
-        return self._aspects if self.rows is None else self._aspects[self.rows]
+        return self.array[self._rows[rows]]
 
     def take(self, rows: NDArray[np.int64]) -> PageArray:
         """Some of the pages, in a new order."""
-        return PageArray(self.array, rows if self.rows is None else self.rows[rows], self._aspects)
+        return PageArray(self.array, self._rows[rows], self._every)
