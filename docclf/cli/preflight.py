@@ -118,7 +118,12 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
     """
     from docclf.training.shift import log_differences
 
-    require_folders(cfg)
+    hydra: Any = OmegaConf.to_container(cfg.hydra.sweep, resolve=False) if "hydra" in cfg else {}
+    if (subdir := hydra.get("subdir", _SUBDIR)) != _SUBDIR:
+        raise ConfigError(
+            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
+            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
+        )
     check_job(cfg)
     check_config(cfg)
     require_one_device(cfg)
@@ -154,21 +159,6 @@ def _facts_of(data: DataSet, validation: Validation, assignment: NDArray[np.int6
     before = {"data": data.fingerprint_of_rows, "folds": by_rows.fingerprint(data, by_rows.assign(data, rare))}
     facts |= {"data": data.fingerprint}
     return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
-
-
-def require_folders(cfg: DictConfig) -> None:
-    """See that folders of trials are called by their numbers, by which export, report and a team's merge find them.
-
-    Raises:
-        ConfigError: They are not.
-    """
-    hydra = cfg.get("hydra")
-    found: Any = OmegaConf.to_container(hydra.sweep, resolve=False) if hydra is not None else {}
-    if (subdir := found.get("subdir", _SUBDIR)) != _SUBDIR:
-        raise ConfigError(
-            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
-            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
-        )
 
 
 def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64], rare_classes: str) -> None:
