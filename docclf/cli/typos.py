@@ -33,7 +33,7 @@ from docclf.cli.hydra_settings import (
 from docclf.cli.key_table import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
-from docclf.safety.places import check_folder, require_writable
+from docclf.safety.places import require_folder
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
@@ -126,9 +126,7 @@ def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: st
     check_leaves(config, TABLES[config_name])
     require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
     require_plugins(config)
-    place = "sweep.dir" if searches else "run.dir"
-    require_writable(config, place)
-    check_folder(config.hydra, place)
+    require_folder(config.hydra, "sweep.dir" if searches else "run.dir")
     if searches:
         require_search(config, overrides, config_name)
         require_resolvable(config)

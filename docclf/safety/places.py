@@ -8,7 +8,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,23 @@ def typed_keys() -> list[str]:
     return os.environ.get(_TYPED, "").split("\n")
 
 
-def require_writable(config: DictConfig, key: str) -> None:
-    """See that the folder of a run or of a sweep can be made: Hydra would end in a traceback.
+def require_folder(hydra: Any, key: str) -> None:
+    """See that the folder of a run or of a sweep can be made, where Hydra would end in a traceback, and has no way out.
+
+    Hydra writes to it, and a run that goes on reads it too. The folder where the command runs, and those above it, are
+    the user's own.
 
     Args:
-        key: What names it, `run.dir` or `sweep.dir`.
+        hydra: The part of the config that is Hydra's.
+        key: What names the folder, `run.dir` or `sweep.dir`.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It cannot be made.
+        DataError: A link leads out of it.
     """
     try:
-        folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
-    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later
+        folder = Path(str(OmegaConf.select(hydra, key))).absolute()
+    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later: typed, or docclf's own
         return
     # Path.exists raises where a folder may not be looked into, or a name is too long.
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
@@ -58,24 +62,8 @@ def require_writable(config: DictConfig, key: str) -> None:
             f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
             f"Say hydra.{key}=DIR, a folder elsewhere."
         ) from error
-
-
-def check_folder(hydra: Any, key: str) -> None:
-    """Refuse a folder that Hydra would write to, and of a run that goes on also read, where a link leads out of it.
-
-    The folder where the command runs, and those above it, are the user's own.
-
-    Args:
-        hydra: The part of the config that is Hydra's.
-        key: What names the folder, `run.dir` or `sweep.dir`.
-
-    Raises:
-        DataError: One does.
-    """
-    with suppress(OmegaConfBaseException):  # what Hydra fills in later is typed, or docclf's own
-        folder = Path(str(OmegaConf.select(hydra, key))).absolute()
-        if not Path.cwd().is_relative_to(folder):
-            require_whole(folder)
+    if not Path.cwd().is_relative_to(folder):
+        require_whole(folder)
 
 
 def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> None:

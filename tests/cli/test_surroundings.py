@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from slowly import slowly
 
 from docclf.cli.console import settle_in
-from docclf.safety.places import require_writable
+from docclf.safety.places import require_folder
 
 STRANGER = 54321  # a user without a name, as containers have
 
@@ -110,7 +110,7 @@ def test_a_place_that_cannot_be_written_to_is_told_of(name: str, tmp_path: Path)
 
 
 def test_a_place_that_hydra_fills_in_later_is_not_looked_at() -> None:
-    require_writable(OmegaConf.create({"hydra": {"run": {"dir": "outputs/${hydra:job.name}"}}}), "run.dir")
+    require_folder(OmegaConf.create({"run": {"dir": "outputs/${hydra:job.name}"}}), "run.dir")
 
 
 def test_a_variable_for_jobs_that_is_not_set_is_told_of(tmp_path: Path) -> None:
