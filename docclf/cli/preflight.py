@@ -59,8 +59,9 @@ def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):
         draw(root)
-    given = {key: cfg.data[key] for key in ("image_size", "margin", *DECODING) if key in cfg.data}
-    options = make_options(**given | others, n_folds=cfg.validation.folds)
+    given = {key: cfg.data[key] for key in DECODING if key in cfg.data}
+    given |= {"image_size": cfg.data.image_size, "margin": cfg.data.margin, "n_folds": cfg.validation.folds}
+    options = make_options(**given | others)
     return open_data_set(root, build(cfg.data.reader, "data.reader"), options), options
 
 
