@@ -27,11 +27,7 @@ _FRACTION = number(0, most=1)
 _AMOUNT = number(0, most=10)
 _PATH = text("a path, or null", null=True)
 _ANY_PATH = text("a path, or null", null=True, numbers=True)
-_FOLDER = text(
-    "the name of a folder, without / and other than . and ..",
-    numbers=True,
-    fits=is_folder_name,
-)
+_FOLDER = text("the name of a folder, without / and other than . and ..", numbers=True, fits=is_folder_name)
 _BOUND = re.compile(r"\s*([<>]=)?\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.array import PageArray
-from docclf.data.cache.decoded import DecodedPages, load_pages
+from docclf.data.cache.decoded import DecodedPages, PageArray, load_pages
 from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options

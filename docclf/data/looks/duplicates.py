@@ -65,11 +65,7 @@ def _pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, int]]:
 
 
 def known_pairs(
-    hashes: NDArray[np.int8],
-    digests: Sequence[str],
-    max_bits: int,
-    cache_dir: Path | None,
-    labels: NDArray[np.int64],
+    hashes: NDArray[np.int8], digests: Sequence[str], max_bits: int, cache_dir: Path | None, labels: NDArray[np.int64]
 ) -> list[tuple[int, int]]:
     """As `similar_pairs`, from the cache where they were looked for before.
 
