@@ -132,26 +132,20 @@ def require_plugins(config: DictConfig) -> None:
 
 
 def require_search(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
-    """See that -m has something to do: without a search and without values to go through, it would train one run.
+    """See that -m has something to do, and that its settings name keys that there are, of the kind wanted.
+
+    Without a search and without values to go through, it would train one run; Hydra would end in a traceback.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError, OmegaConfBaseException: It has not, or they do not, or one has no value.
     """
-    is_sweep = any(override.is_sweep_override() for override in parsed(overrides)) or config.hydra.sweeper.get("params")
-    if config_name == "train" and not is_sweep and config.hydra.sweeper["_target_"] == _HYDRAS:
+    sweeper = config.hydra.sweeper
+    is_sweep = any(override.is_sweep_override() for override in parsed(overrides)) or sweeper.get("params")
+    if config_name == "train" and not is_sweep and sweeper["_target_"] == _HYDRAS:
         raise ConfigError(
             "Expected a search with -m, or values to go through as in seed=1,2, got neither. "
             "Say python -m docclf.train -m hparams_search=optuna"
         )
-
-
-def require_resolvable(config: DictConfig) -> None:
-    """See that the settings of a search name keys that there are, of the kind wanted; Hydra would end in a traceback.
-
-    Raises:
-        ConfigError, OmegaConfBaseException: They do not, or one has no value.
-    """
-    sweeper = config.hydra.sweeper
     try:
         OmegaConf.to_container(sweeper, resolve=True)
         if sweeper["_target_"] == OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):

@@ -21,15 +21,7 @@ from docclf import CONF_DIR, __version__
 from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign, is_search
-from docclf.cli.hydra_settings import (
-    OURS,
-    fill_in_home,
-    require_plugins,
-    require_resolvable,
-    require_search,
-    settle_flags,
-    stay_here,
-)
+from docclf.cli.hydra_settings import OURS, fill_in_home, require_plugins, require_search, settle_flags, stay_here
 from docclf.cli.key_table import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
@@ -106,13 +98,7 @@ def _check(config_name: str) -> None:
             cause = f"{error.__cause__}\n" if isinstance(error.__cause__, OmegaConfBaseException) else ""
             sys.stderr.write(f"{plain(str(error))}\n{plain(cause)}")
             raise SystemExit(1) from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        AssertionError,
-        RecursionError,
-        OSError,
-    ) as error:  # of a file that Hydra takes
+    except (yaml.YAMLError, ValueError, AssertionError, RecursionError, OSError) as error:  # of a file that Hydra takes
         where = given.config_dir or CONF_DIR
         raise SystemExit(
             plain(f"ConfigError: Expected configs in {where}, got other files: {error or type(error).__name__}")
@@ -129,7 +115,6 @@ def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: st
     require_folder(config.hydra, "sweep.dir" if searches else "run.dir")
     if searches:
         require_search(config, overrides, config_name)
-        require_resolvable(config)
 
 
 def grammar_hint(override: str, first: str = "data.root") -> str:

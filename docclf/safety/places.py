@@ -7,7 +7,7 @@ interpolations too. So what counts is the config that a job has in the end.
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,8 @@ from docclf.errors import ConfigError
 from docclf.safety.permission import VARIABLE, allowed, is_listed
 from docclf.safety.untrusted import require_whole
 
-# Keys that were typed, one a line, for the jobs.
-_TYPED = "DOCCLF_TYPED"
 _MAY_HAVE_SECRETS = re.compile(r"(search|hydra\.sweeper)\.(storage|warm_start_from)\b")
 _STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue")
-
-
-def note_typed(keys: Iterable[str]) -> None:
-    """Let the jobs know which keys were typed."""
-    os.environ[_TYPED] = "\n".join(keys)
-
-
-def typed_keys() -> list[str]:
-    """Keys that were typed for the command whose job this is."""
-    return os.environ.get(_TYPED, "").split("\n")
 
 
 def require_folder(hydra: Any, key: str) -> None:
