@@ -22,7 +22,7 @@ from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.combinations import warn_unused
 from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
-from docclf.cli.preflight import check_added, check_config, log_duplicates, log_few_steps
+from docclf.cli.preflight import check_added, check_config, log_duplicates
 from docclf.cli.trainer_arguments import process_rank, require_one_device
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError, InputError, MachineError
@@ -135,8 +135,6 @@ def train(cfg: DictConfig, folder: Path) -> float | tuple[float, ...] | None:
         return None
     if parts.trial.number is None:  # a search has told
         log_duplicates(parts.data.dataset)
-        if parts.tune != "head":
-            log_few_steps(cfg, len(parts.data.labels))
     return run_parts(parts, _make_logger(cfg, folder, parts.trial), watch)
 
 

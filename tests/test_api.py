@@ -94,7 +94,7 @@ def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: docclf.train("data=folder"), r"`overrides` to be a list .*Say overrides=\['data=folder'\]"),
+        (lambda: docclf.train("data=folder"), r"`overrides` to be a list .*Say overrides=\['data=csv', 'data"),
         (lambda: docclf.search([1]), "`overrides` to be a list of texts, got \\[1\\]"),
         (lambda: docclf.predict("run", "pages", "output=a.csv"), "`overrides` to be a list"),
         (lambda: docclf.train(allow="mine.*"), "`allow` to be a list"),
@@ -103,7 +103,7 @@ def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: 
         (lambda: docclf.search(None), r"`overrides` to be a list of texts, got None\. Say overrides=\['data=csv'"),
         (lambda: docclf.search([], cwd=None), r"`cwd` to be a path, got None\. Say cwd='\.'"),
         (lambda: docclf.train([], cwd=3), "`cwd` to be a path, got 3"),
-        (lambda: docclf.train({"data": "csv"}), r"got {'data': 'csv'}\. Say overrides=\['data=csv'\]"),
+        (lambda: docclf.train({"data": "csv"}), r"got {'data': 'csv'}\. Say overrides=\['data=csv', 'data"),
         (lambda: docclf.train([Path("x")]), r"got \[PosixPath\('x'\)\]\. Say overrides=\['data=csv', 'data"),
         (lambda: docclf.train(b"x"), r"list of texts, got b'x'\. Say overrides=\['data=csv'"),
         (lambda: docclf.train(iter([1])), r"list of texts, got \[1\]"),

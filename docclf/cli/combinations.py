@@ -1,7 +1,5 @@
 """Rules between keys: values that are right alone, and not beside each other; and keys that change nothing."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Any

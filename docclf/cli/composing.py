@@ -1,7 +1,5 @@
 """A command's config, composed apart from the command: to look at what a folder of configs does to it."""
 
-from __future__ import annotations
-
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -64,7 +62,8 @@ class Composer:
 
     def in_primary(self, key: str) -> Any:
         """What the config that the command begins with says of a key of Hydra, where it is a foreign one; else None."""
-        source = next((one for one in _sources() if one.is_config(self.name)), None)
+        sources: list[ConfigSource] = GlobalHydra.instance().config_loader().get_sources()
+        source = next((one for one in sources if one.is_config(self.name)), None)
         if source is None or source.scheme() != "file" or Path(source.path).resolve() == CONF_DIR.resolve():
             return None
         return OmegaConf.select(source.load_config(self.name).config, key)
@@ -155,11 +154,6 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         OverrideParseException: Hydra will say so too.
     """
     found: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
-    return found
-
-
-def _sources() -> list[ConfigSource]:
-    found: list[ConfigSource] = GlobalHydra.instance().config_loader().get_sources()
     return found
 
 

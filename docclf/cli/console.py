@@ -1,7 +1,5 @@
 """What commands share: their end by Ctrl-C and, of those without a config, their parser, streams, exit status."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import select

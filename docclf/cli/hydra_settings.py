@@ -1,9 +1,5 @@
 """Flags and settings of Hydra that are looked at before it acts on them, since it would end in a traceback."""
 
-from __future__ import annotations
-
-import logging
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -25,8 +21,6 @@ from docclf.sweeper.hydra_private import read_arguments
 
 OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-# Of which Hydra takes one.
-_ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
 
 
 def fill_in_home(text: str) -> str:
@@ -47,34 +41,6 @@ def fill_in_home(text: str) -> str:
     return f"{key}='{quoted}'"
 
 
-def require_usable(config: DictConfig) -> None:
-    """See that Hydra can set a run up as its settings say; it would end in a traceback.
-
-    Raises:
-        ConfigError: It cannot.
-    """
-    hydra = config.hydra
-    if not (isinstance(hydra.verbose, bool | str) or OmegaConf.is_list(hydra.verbose)):
-        raise ConfigError(
-            f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say hydra.verbose=true"
-        )
-    is_known = not OmegaConf.is_missing(hydra.job, "name") and not OmegaConf.is_interpolation(hydra.job, "name")
-    if is_known and len(Path(hydra.job.name).parts) != 1:
-        raise ConfigError(
-            f"Expected the name of a file in `hydra.job.name`, got {hydra.job.name}. Say hydra.job.name=train"
-        )
-    names = logging.getLevelNamesMapping()
-    for key in ("hydra_logging", "job_logging"):
-        settings: Any = {} if OmegaConf.is_missing(hydra, key) else hydra[key]
-        root = settings.get("root", "none")  # null leaves logging as it is
-        is_usable = OmegaConf.is_dict(root) and root.get("level", "INFO") in {*names, *names.values()}
-        if root is not None and not is_usable:
-            raise ConfigError(
-                f"Expected `hydra.{key}` to have a `root` with a level of {', '.join(names)}, got "
-                f"{root}. Say hydra/{key}=default"
-            )
-
-
 def settle_flags() -> Any:
     """Read the command line, in which -m is left out where a search is only shown.
 
@@ -88,19 +54,8 @@ def settle_flags() -> Any:
     if given.multirun and (given.cfg or given.info):
         _show_search(given)
         given = read_arguments(sys.argv[1:])
-    for name, value in (("--resolve", ""), ("--package", f" {given.package}")):
-        if getattr(given, name[2:]) and not given.cfg:
-            raise ConfigError(f"Expected --cfg with {name}, got it alone. Say --cfg job {name}{value}")
     if given.cfg == "hydra" and given.resolve:  # which names keys of the job
         raise ConfigError("Expected --cfg all or --cfg job with --resolve, got --cfg hydra. Say --cfg all --resolve")
-    if given.hydra_help and (own := [text for text in given.overrides if not text.lstrip("+~").startswith("hydra")]):
-        raise ConfigError(f"Expected --hydra-help alone, got {own[0]} besides. For help with that say --help")
-    actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(given, name)]
-    if len(actions) > 1:
-        raise ConfigError(f"Expected one of {' and '.join(actions)}, got both. Leave out {actions[0]}")
-    asked = [text for text in given.overrides if re.fullmatch(r"(install|uninstall|query)=(bash|fish|zsh)", text)]
-    if given.shell_completion and len(asked) != 1:
-        raise ConfigError("Expected a shell: bash, fish or zsh. Say --shell-completion install=bash")
     return given
 
 
@@ -177,49 +132,25 @@ def require_plugins(config: DictConfig) -> None:
 
 
 def require_search(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
-    """See that -m has something to do: without a search and without values to go through, it would train one run.
+    """See that -m has something to do, and that its settings name keys that there are, of the kind wanted.
+
+    Without a search and without values to go through, it would train one run; Hydra would end in a traceback.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError, OmegaConfBaseException: It has not, or they do not, or one has no value.
     """
-    is_sweep = any(override.is_sweep_override() for override in parsed(overrides)) or config.hydra.sweeper.get("params")
-    if config_name == "train" and not is_sweep and config.hydra.sweeper["_target_"] == _HYDRAS:
+    sweeper = config.hydra.sweeper
+    is_sweep = any(override.is_sweep_override() for override in parsed(overrides)) or sweeper.get("params")
+    if config_name == "train" and not is_sweep and sweeper["_target_"] == _HYDRAS:
         raise ConfigError(
             "Expected a search with -m, or values to go through as in seed=1,2, got neither. "
             "Say python -m docclf.train -m hparams_search=optuna"
         )
-
-
-def require_resolvable(config: DictConfig) -> None:
-    """See that the settings of a search name keys that there are, of the kind wanted; Hydra would end in a traceback.
-
-    Raises:
-        ConfigError, OmegaConfBaseException: They do not, or one has no value.
-    """
-    sweeper = config.hydra.sweeper
     try:
         OmegaConf.to_container(sweeper, resolve=True)
         if sweeper["_target_"] == OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
-        if isinstance(error, InterpolationValidationError):
-            raise ConfigError(
-                f"Expected `{_misfit(sweeper, 'hydra.sweeper')}` to refer to a value of its kind, got another: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-        if isinstance(error, InterpolationKeyError) or "Environment variable" in str(error):
+        is_wrong = isinstance(error, InterpolationKeyError | InterpolationValidationError)
+        if is_wrong or "Environment variable" in str(error):
             raise
-
-
-def _misfit(node: DictConfig, key: str) -> str:
-    """The first key below a node whose interpolation comes to a value of another kind; empty without one."""
-    for name in map(str, node):
-        try:
-            child = node[name]
-        except InterpolationValidationError:
-            return f"{key}.{name}"
-        except OmegaConfBaseException:  # has no value
-            continue
-        if isinstance(child, DictConfig) and (found := _misfit(child, f"{key}.{name}")):
-            return found
-    return ""

@@ -1,7 +1,5 @@
 """What every key of conf/ may be: one table a command. Looked at before anything starts; imports nothing heavy."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,10 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, unknown_key
 from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
-from docclf.sweeper.space.keys import nearest
 from docclf.training.validation import SCORES
 
 KEEP = ("winner", "finalists", "all", "none")
@@ -30,11 +27,7 @@ _FRACTION = number(0, most=1)
 _AMOUNT = number(0, most=10)
 _PATH = text("a path, or null", null=True)
 _ANY_PATH = text("a path, or null", null=True, numbers=True)
-_FOLDER = text(
-    "the name of a folder, without / and other than . and ..",
-    numbers=True,
-    fits=is_folder_name,
-)
+_FOLDER = text("the name of a folder, without / and other than . and ..", numbers=True, fits=is_folder_name)
 _BOUND = re.compile(r"\s*([<>]=)?\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 
 
@@ -87,7 +80,7 @@ _MODEL: dict[str, Rule] = {
     "model.name": text("a model of timm"),
     "model.tune": one_of("head", "last", "all"),
     "model.pretrained": one_of("auto", True, False),
-    "model.checkpoint_path": _PATH,  # see docclf.cli.preflight.require_checkpoint
+    "model.checkpoint_path": file("a file of weights"),
     "model.head.C": number(1e-9, most=1e9),
     "model.head.sqrt": FLAG,
     "model.head.scales": listed(number(0.01, most=1), "fractions above 0 and up to 1, such as [1.0, 0.7]", least=1),
@@ -218,10 +211,6 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
             got = "null" if value is None else "nothing" if value == "" else plain(str(value))
             way_out = _WAYS_OUT.get(f"{key}={got}", "Leave it out for the default.")
             raise ConfigError(f"Expected `{key}` to be {expected}, got {got}. {way_out}")
-    for group in map(str, cfg):
-        partial = OmegaConf.select(cfg, f"{group}._partial_", default=False)
-        if FLAG(partial):
-            raise ConfigError(f"Expected `{group}._partial_` to be true or false, got {plain(str(partial))}.")
 
 
 def require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
@@ -231,9 +220,7 @@ def require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
         ConfigError: There is one.
     """
     for room in ("search", "finalists", "results"):
-        keys = [key for key in known if key.startswith(f"{room}.")]
-        for key in (f"{room}.{name}" for name in config.get(room) or ()):
-            if key not in keys:
-                near = nearest(key, keys, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"Leave it out: there are {', '.join(keys)}."
-                raise ConfigError(f"Expected keys that `{room}` has, got `{key}`. {hint}")
+        names = [key.removeprefix(f"{room}.") for key in known if key.startswith(f"{room}.")]
+        for name in map(str, config.get(room) or ()):
+            if name not in names:
+                raise unknown_key("keys", room, name, names)

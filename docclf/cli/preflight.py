@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,7 @@ from docclf.cli.combinations import check_combinations, tell_unread
 from docclf.cli.composing import foreign_folders
 from docclf.cli.foreign import check_job
 from docclf.cli.key_table import check_leaves
-from docclf.cli.members import tell_seed
 from docclf.cli.trainer_arguments import check_trainer, require_one_device
-from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, InputError
 from docclf.loggers.choice import check_loggers
 from docclf.safety.permission import allowed
@@ -27,12 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.dataset import DataSet
+    from docclf.data.dataset import DataSet, DecodeOptions
     from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
-_FEW_STEPS = 20  # of a training's optimizer
 _SUBDIR = "${hydra.job.num}"
 
 
@@ -49,18 +45,24 @@ def require_root(cfg: DictConfig) -> None:
         raise ConfigError(f"Expected `data.root` to be a path, got the number {root}. Say data.root=./{root}.")
 
 
-def require_checkpoint(cfg: DictConfig) -> None:
-    """See that the weights to start from are there, if there shall be any.
+def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
+    """The data set of a config, whose pages are drawn before where they are to be, and how it is decoded.
+
+    Args:
+        others: Keys of `data` that have another value.
 
     Raises:
-        ConfigError: They are not.
+        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
-    path = OmegaConf.select(cfg, "model.checkpoint_path", default=None)
-    if path is not None and not Path(str(path)).is_file():
-        raise ConfigError(
-            f"Expected a file of weights at `model.checkpoint_path`, got {path or 'nothing'}, which is no file. "
-            "Without one say model.checkpoint_path=null."
-        )
+    from docclf.data.dataset import DECODING, make_options, open_data_set
+
+    root = Path(cfg.data.root)
+    if draw := build(cfg.data.draw, "data.draw"):
+        draw(root)
+    given = {key: cfg.data[key] for key in DECODING if key in cfg.data}
+    given |= {"image_size": cfg.data.image_size, "margin": cfg.data.margin, "n_folds": cfg.validation.folds}
+    options = make_options(**given | others)
+    return open_data_set(root, build(cfg.data.reader, "data.reader"), options), options
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -73,7 +75,6 @@ def check_config(cfg: DictConfig) -> None:
     check_targets(cfg)
     check_trainer(cfg)
     require_root(cfg)
-    require_checkpoint(cfg)
     check_leaves(cfg)
     check_combinations(cfg)
     check_loggers(cfg.get("logger"))
@@ -116,10 +117,14 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
         reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.training.shift import log_differences
 
-    require_folders(cfg)
+    hydra: Any = OmegaConf.to_container(cfg.hydra.sweep, resolve=False) if "hydra" in cfg else {}
+    if (subdir := hydra.get("subdir", _SUBDIR)) != _SUBDIR:
+        raise ConfigError(
+            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
+            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
+        )
     check_job(cfg)
     check_config(cfg)
     require_one_device(cfg)
@@ -131,23 +136,14 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
             "folds that they were chosen by, finalists would score as before. "
             f"Say finalists.seed={cfg.validation.seed + 1}."
         )
-    root = Path(cfg.data.root)
-    if draw := build(cfg.data.draw, "data.draw"):
-        draw(root)
-    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"n_folds": cfg.validation.folds}
-    options = make_options(cfg.data.image_size, cfg.data.margin, **decoding)
-    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
-    pages = data.pages
+    data, options = open_pages(cfg)
     validation: Validation = build(cfg.validation, "validation")
     rare = OmegaConf.select(cfg, "data.rare_classes", default="raise")
     assignment = validation.assign(data, rare)
     if finalist is not None:
         _check_folds(finalist, data, assignment, rare)
-    tell_seed(cfg)
     log_duplicates(data)
     log_differences(cfg, data, options.cache_dir)
-    if OmegaConf.select(cfg, "model.tune", default="all") != "head":
-        log_few_steps(cfg, len(pages.train))
     return _facts_of(data, validation, assignment, rare)
 
 
@@ -164,21 +160,6 @@ def _facts_of(data: DataSet, validation: Validation, assignment: NDArray[np.int6
     before = {"data": data.fingerprint_of_rows, "folds": by_rows.fingerprint(data, by_rows.assign(data, rare))}
     facts |= {"data": data.fingerprint}
     return facts | {"before": {"facts": before, "overrides": ["++validation.order=rows"], "names": FORMER}}
-
-
-def require_folders(cfg: DictConfig) -> None:
-    """See that folders of trials are called by their numbers, by which export, report and a team's merge find them.
-
-    Raises:
-        ConfigError: They are not.
-    """
-    hydra = cfg.get("hydra")
-    found: Any = OmegaConf.to_container(hydra.sweep, resolve=False) if hydra is not None else {}
-    if (subdir := found.get("subdir", _SUBDIR)) != _SUBDIR:
-        raise ConfigError(
-            f"Expected `hydra.sweep.subdir` to be {_SUBDIR}, by which the files of a trial are found, got {subdir}. "
-            "Leave it out; study_name=NAME or hydra.sweep.dir=FOLDER say where a search goes."
-        )
 
 
 def _check_folds(finalist: DictConfig, data: DataSet, assignment: NDArray[np.int64], rare_classes: str) -> None:
@@ -214,15 +195,3 @@ def log_duplicates(data: DataSet) -> None:
             "; test scores are optimistic" if data.pages.test is not None and data.pages.test.labels is not None else ""
         )
         log.warning(f"Test pages that are near-duplicates of training pages: {across}{effect}")
-
-
-def log_few_steps(cfg: DictConfig, n_pages: int) -> None:
-    """Tell of trainings that are hardly any, as with few pages, large batches and few epochs."""
-    n_folds, epochs, batch_size = cfg.validation.folds, cfg.validation.epochs, cfg.data.batch_size
-    trained = n_pages - n_pages // n_folds
-    if (steps := epochs * math.ceil(trained / batch_size)) < _FEW_STEPS:
-        log.info(
-            f"A training makes only {count_of(steps, 'step')}: {count_of(trained, 'page')} in batches of {batch_size}, "
-            f"{count_of(epochs, 'epoch')}. "
-            "Smaller batches or more epochs may score far better: data.batch_size, validation.epochs"
-        )

@@ -1,7 +1,5 @@
 """Kinds of values that a key of a config may have: each says what was expected of a value that it does not take."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a mistyped override was meant to be, said after Hydra's own message."""
 
-from __future__ import annotations
-
 import functools
 import re
 import sys
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
@@ -24,20 +21,11 @@ from docclf import CONF_DIR, __version__
 from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign, is_search
-from docclf.cli.hydra_settings import (
-    OURS,
-    fill_in_home,
-    require_plugins,
-    require_resolvable,
-    require_search,
-    require_usable,
-    settle_flags,
-    stay_here,
-)
+from docclf.cli.hydra_settings import OURS, fill_in_home, require_plugins, require_search, settle_flags, stay_here
 from docclf.cli.key_table import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
-from docclf.safety.places import check_folder, require_writable
+from docclf.safety.places import require_folder
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
 from docclf.sweeper.space.keys import has_key, leaves, nearest
@@ -110,13 +98,7 @@ def _check(config_name: str) -> None:
             cause = f"{error.__cause__}\n" if isinstance(error.__cause__, OmegaConfBaseException) else ""
             sys.stderr.write(f"{plain(str(error))}\n{plain(cause)}")
             raise SystemExit(1) from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        AssertionError,
-        RecursionError,
-        OSError,
-    ) as error:  # of a file that Hydra takes
+    except (yaml.YAMLError, ValueError, AssertionError, RecursionError, OSError) as error:  # of a file that Hydra takes
         where = given.config_dir or CONF_DIR
         raise SystemExit(
             plain(f"ConfigError: Expected configs in {where}, got other files: {error or type(error).__name__}")
@@ -130,13 +112,9 @@ def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: st
     check_leaves(config, TABLES[config_name])
     require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
     require_plugins(config)
-    require_usable(config)
-    place = "sweep.dir" if searches else "run.dir"
-    require_writable(config, place)
-    check_folder(config.hydra, place)
+    require_folder(config.hydra, "sweep.dir" if searches else "run.dir")
     if searches:
         require_search(config, overrides, config_name)
-        require_resolvable(config)
 
 
 def grammar_hint(override: str, first: str = "data.root") -> str:
@@ -182,19 +160,14 @@ def suggestions(config_name: str, arguments: Namespace) -> list[str]:
                 for (override, options), found in zip(given, wrong, strict=True)
                 if options and not found and not override.is_sweep_override()
             ]
-            config = _compose(name, [*path, *chosen], path)
+            try:
+                config = composer.compose([*path, *chosen])
+            except Exception:  # one has no place in it: Hydra's own, OmegaConf's, or a ValueError
+                config = composer.compose(path)
     except Exception:  # something else is wrong besides, of which Hydra has told
         return []
     texts = [*chain(*wrong), *(_nearest_key(override, config) for override, options in given if not options)]
     return list(dict.fromkeys(text for text in texts if text))
-
-
-def _compose(config_name: str, overrides: list[str], fewest: list[str]) -> DictConfig:
-    """The config with the options that were chosen; without them where one has no place in it."""
-    try:
-        return compose(config_name, overrides, return_hydra_config=True)
-    except Exception:  # Hydra's own, OmegaConf's, or a ValueError
-        return compose(config_name, fewest, return_hydra_config=True)
 
 
 def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
@@ -213,16 +186,6 @@ def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
     return found
 
 
-def _of_sweeper(name: str, config: DictConfig) -> str:
-    """The option or setting of the sweeper that has a name which `search` has not; empty without one."""
-    if (group := f"hydra/sweeper/{name}") in config.hydra.runtime.choices:
-        return f"{group}=NAME"
-    found = [
-        key for key in leaves(config.hydra, "hydra.") if key.startswith("hydra.sweeper.") and key.endswith(f".{name}")
-    ]
-    return min(found, key=lambda key: ("sampler" not in key, len(key)), default="")
-
-
 def _nearest_key(override: Override, config: DictConfig) -> str:
     """The key that was meant; empty where the config has the given one, or none that is near."""
     key = override.key_or_group
@@ -231,15 +194,10 @@ def _nearest_key(override: Override, config: DictConfig) -> str:
     choices = config.hydra.runtime.choices
     if key in choices or has_key(config, key):
         return ""
-    if key.startswith("search.") and (meant := _of_sweeper(key.rpartition(".")[2], config)):
-        return meant
-    known = leaves(config.hydra, "hydra.") if key.startswith("hydra.") else leaves(config)
+    of_hydra = [*leaves(config.hydra, "hydra.")]
+    known = of_hydra if key.startswith("hydra.") else [*leaves(config), *map(str, choices)]
     group, _, name = key.rpartition(".")
-    if group in ("hydra.sweeper.pruner", "hydra.sweeper.sampler"):  # each option has keys of its own
-        own = [other.rpartition(".")[2] for other in known if other.startswith(f"{group}.")]
-        own = [other for other in own if other != "_target_"]
-        return " or ".join(f"{group}.{other}" for other in get_close_matches(name, own, n=1) or own)
-    if group and has_key(config, group):  # there, or what is called the same elsewhere
-        known = [other for other in known if other.startswith(f"{group}.") or other.endswith(f".{name}")]
-        return next(iter(nearest(key, known, n=1)), "")
-    return next(iter(nearest(key, [*known, *map(str, choices)], n=1)), "")
+    if group and has_key(config, group):  # what is called the same elsewhere, such as below hydra.sweeper, or is there
+        same = [one for one in (*known, *of_hydra) if one.endswith(f".{name}")]
+        known = same or [one for one in known if one.startswith(f"{group}.")]
+    return next(iter(nearest(key, known, n=1)), "")

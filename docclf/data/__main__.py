@@ -4,11 +4,8 @@ python -m docclf.data data=csv data.root=DIR        what there is, what is wrong
                                                     training pages, and a picture of each class
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,15 +14,12 @@ from omegaconf import DictConfig
 from docclf import CONF_DIR
 from docclf.cli.foreign import check_job
 from docclf.cli.key_table import check_leaves
-from docclf.cli.preflight import require_root
+from docclf.cli.preflight import open_pages, require_root
 from docclf.cli.typos import answer_typos
 from docclf.data.reading.names import count_of
 from docclf.errors import DocclfError
 from docclf.safety.faults import told
 from docclf.safety.targets import build, whitelist
-
-if TYPE_CHECKING:
-    from docclf.data.reading.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +52,6 @@ def look(cfg: DictConfig, folder: Path) -> None:
         ConfigError, DataError: There is no data set, or none that can be split into folds.
         SystemExit: Some pages cannot be used.
     """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
     from docclf.data.looks.overview import describe, examples
     from docclf.data.looks.shift import take_sample
     from docclf.results.pictures import write_examples
@@ -67,14 +60,8 @@ def look(cfg: DictConfig, folder: Path) -> None:
 
     require_root(cfg)
     check_leaves(cfg)
-    root = Path(cfg.data.root)
-    if draw := build(cfg.data.draw, "data.draw"):
-        draw(root)
-    decoding = {key: cfg.data[key] for key in DECODING if key in cfg.data} | {"on_error": "drop"}
-    decoding["n_folds"] = cfg.validation.folds
-    size = (_SIZE, 1.0) if cfg.data.image_size < _SIZE else (cfg.data.image_size, cfg.data.margin)
-    options = make_options(*size, **decoding)
-    data = open_data_set(root, build(cfg.data.reader, "data.reader"), options)
+    larger = {"image_size": _SIZE, "margin": 1.0} if cfg.data.image_size < _SIZE else {}
+    data, options = open_pages(cfg, on_error="drop", **larger)
     log.info(describe(data))
     write_examples(folder / "examples.png", examples(data))
     log.info(f"Examples of every class: {folder / 'examples.png'}")
@@ -88,19 +75,15 @@ def look(cfg: DictConfig, folder: Path) -> None:
         if (folder / PICTURE).is_file():
             log.info(f"The test pages that are most unlike: {folder / PICTURE}")
     if data.dropped:
-        _list_problems(folder / "problems.csv", data.dropped)
+        from docclf.data.reading.problems import write_problems
+        from docclf.sweeper.space.grammar import typed
+
+        write_problems(path := folder / "problems.csv", data.dropped)
+        n, way_out = count_of(len(data.dropped), "page"), typed("data.exclude", str(path))
+        log.info(f"List of {n} that cannot be used: {path}; {way_out} leaves them out")
     build(cfg.validation, "validation").assign(data, options.rare_classes)  # refuses what a training would refuse
     if data.dropped:
         raise SystemExit(1)
-
-
-def _list_problems(path: Path, problems: list[Problem]) -> None:
-    from docclf.data.reading.problems import write_problems
-    from docclf.sweeper.space.grammar import typed
-
-    write_problems(path, problems)
-    way_out = typed("data.exclude", str(path))
-    log.info(f"List of {count_of(len(problems), 'page')} that cannot be used: {path}; {way_out} leaves them out")
 
 
 if __name__ == "__main__":

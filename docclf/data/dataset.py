@@ -1,7 +1,5 @@
 """A data set as it is trained on: read, checked page by page, decoded, and its like pages found."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
@@ -13,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.array import PageArray
-from docclf.data.cache.decoded import DecodedPages, load_pages
+from docclf.data.cache.decoded import DecodedPages, PageArray, load_pages
 from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
 from docclf.data.cache.options import DECODING, DecodeOptions, make_options
 from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
-from docclf.data.page_set import Pages, PageSet, require_page_set, without_classes
+from docclf.data.page_set import Pages, PageSet, of_classes, require_page_set
 from docclf.data.pages import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import warn_once
@@ -122,9 +119,8 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
         inside = [(a, b) for a, b in pairs if b < len(train)]
         if inside:
             train = replace(train, groups=merge_groups(len(train), train.groups, inside))
-    kept = None if test is None else test.pages
+    kept, test_images = (test.pages, test.images) if test is not None else (None, None)
     checked = replace(pages, train=train, test=kept, problems=[], listed=pages.with_pages)
-    test_images = None if test is None else test.images
     data = DataSet(checked, usable[0].images, test_images, problems, pairs, digests, corrections)
     return drop_rare_classes(data, options.n_folds) if options.rare_classes == "drop" else data
 
@@ -148,7 +144,7 @@ def drop_rare_classes(data: DataSet, n_folds: int) -> DataSet:
             f"Expected at least 2 classes with {n_folds} pages each, got fewer: data.rare_classes=drop would leave out "
             f"{names}. Add pages, or use fewer folds."
         )
-    parts = [without_classes(part, list(rare), n) for part in (train, test) if part is not None]
+    parts = [of_classes(part, kept) for part in (train, test) if part is not None]
     warn_once(f"Left out the classes with fewer pages than validation.folds={n_folds}, in the test too: {names}.")
     rows = np.concatenate([parts[0][1], *(len(train) + part for _, part in parts[1:])])
     place = {int(row): i for i, row in enumerate(rows)}
@@ -175,12 +171,12 @@ def _decode_splits(
 ) -> tuple[list[tuple[Pages, DecodedPages]], list[Problem], Exclusions]:
     """Training pages and test pages without those to leave out, decoded; what cannot be used; what is left out."""
     problems = [Problem.of(text) for text in pages.problems]
-    splits = [split for split in (pages.train, pages.test) if split is not None]
-    splits = [split for split in splits if split is pages.train or len(split)]  # no test page may be usable
+    splits = [pages.train, *([pages.test] if pages.test else [])]  # no test page may be usable
     files = [(split, *expand(split, options.multi_page)) for split in splits]
     if options.exclude is not None:
         seen = [problem.page for problem in problems]
-        seen += [name for given, found, _ in files for part in (given, found) for name in _names(root, part)]
+        for part in (part for given, found, _ in files for part in (given, found)):
+            seen += [*part.ids, *(_place(root, part, i) for i in range(len(part)))]
         excluded = excluded.among(seen)
         if unknown := excluded.unknown(seen):
             warn_once(f"{options.exclude}, in data.exclude, names pages that are not in the data set: {some(unknown)}.")
@@ -208,10 +204,6 @@ def _decode_splits(
     return decoded, [problem for problem in problems if not excluded.covers(problem)], excluded
 
 
-def _names(root: Path, pages: Pages) -> list[str]:
-    return [*pages.ids, *(_place(root, pages, i) for i in range(len(pages)))]
-
-
 def _place(root: Path, pages: Pages, index: int) -> str:
     """The file of a page below the root, with its number where it is one of several."""
     path, number = pages.paths[index], pages.numbers[index] if pages.numbers else 0
@@ -233,7 +225,5 @@ class _Split:
 def _usable(pages: Pages, decoded: DecodedPages, left_out: frozenset[int] = frozenset()) -> _Split:
     """Leave out the pages that could not be decoded, and others."""
     rows = [i for i in range(len(pages)) if i not in decoded.problems and i not in left_out]
-    if len(rows) == len(pages):
-        return _Split(pages, PageArray(decoded.images, None, decoded.aspects), decoded.digests, decoded.hashes)
     images, digests = PageArray(decoded.images, rows, decoded.aspects), [decoded.digests[i] for i in rows]
     return _Split(pages.take(rows), images, digests, decoded.hashes[rows])

@@ -170,7 +170,8 @@ def assign_folds(
     [1, 0, 0, 1]
     """
     alone = np.zeros(len(labels), np.bool_) if rare != "train" else in_training_only(labels, groups, n_folds)
-    if scarce := rare_classes(labels[~alone], _taken(groups, ~alone), n_folds, len(class_names)):
+    kept = None if groups is None else tuple(group for group, is_out in zip(groups, alone, strict=True) if not is_out)
+    if scarce := rare_classes(labels[~alone], kept, n_folds, len(class_names)):
         what = "pages" if groups is None else "groups (near-duplicates are one)"
         apart = "" if groups is None else " With data.near_duplicates=null, near-duplicates are pages of their own."
         fewer = "" if min(scarce.values()) < 2 else "use fewer folds, "
@@ -186,12 +187,8 @@ def assign_folds(
             "would be nothing to tell apart. Add pages, or use fewer folds."
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
-    folds[~alone] = _assign(tuple(labels[~alone].tolist()), _taken(groups, ~alone), n_folds, seed)
+    folds[~alone] = _assign(tuple(labels[~alone].tolist()), kept, n_folds, seed)
     return folds
-
-
-def _taken(groups: Sequence[str] | None, rows: NDArray[np.bool_]) -> tuple[str, ...] | None:
-    return None if groups is None else tuple(group for group, row in zip(groups, rows, strict=True) if row)
 
 
 @lru_cache(maxsize=8)  # every trial of a search asks for the same

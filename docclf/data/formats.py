@@ -123,21 +123,19 @@ def read_with_aspect(
     Raises:
         Exception: The file is missing, empty, truncated, too large or not an image; the decoders have many kinds.
     """
-    name = content.name if isinstance(content, Path) else ""
-    image, aspect = _decode(content.read_bytes() if isinstance(content, Path) else content, page, size, name)
-    return _reduce(image, size, channels, name), aspect
+    image, aspect = _decode(content.read_bytes() if isinstance(content, Path) else content, page, size)
+    return _reduce(image, size, channels), aspect
 
 
 def read_with_grey(
     path: Path, size: int, *, page: int = 0, channels: int = 3
 ) -> tuple[NDArray[np.uint8], float, NDArray[np.uint8]]:
     """As `read_with_aspect`, and the page in grey, of shape (256, 256), whatever size is asked for."""
-    content, name = path.read_bytes(), path.name
-    image, aspect = _decode(content, page, size, name)
+    content = path.read_bytes()
+    image, aspect = _decode(content, page, size)
     is_reduced = _is_pdf(content) or _size(content, size) != _size(content, GREY_SIDE)
-    whole = _decode(content, page, GREY_SIDE, name)[0] if is_reduced else image
-    grey = _reduce(whole, GREY_SIDE, 1, name)[..., 0]
-    return _reduce(image, size, channels, name), aspect, grey
+    whole = _decode(content, page, GREY_SIDE)[0] if is_reduced else image
+    return _reduce(image, size, channels), aspect, _reduce(whole, GREY_SIDE, 1)[..., 0]
 
 
 def _size(content: bytes, size: int) -> tuple[int, int]:
@@ -146,19 +144,19 @@ def _size(content: bytes, size: int) -> tuple[int, int]:
     return (size, size) if isinstance(image, Jpeg2KImageFile) else image.size
 
 
-def _decode(content: bytes, page: int, size: int, name: str) -> tuple[Image.Image, float]:
+def _decode(content: bytes, page: int, size: int) -> tuple[Image.Image, float]:
     if not content:
         raise ValueError("the file is empty")
-    return _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size, name)
+    return _render(content, page, size) if _is_pdf(content) else _open(slim(content), page, size)
 
 
-def _reduce(image: Image.Image, size: int, channels: int, name: str) -> NDArray[np.uint8]:
+def _reduce(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
     def reduced(image: Image.Image) -> NDArray[np.uint8]:
         image = image.convert("RGB" if channels == 3 else "L")
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
     found = reduced(image)
-    if found.max() < _FEW and (brighter := brightened(image, name)) is not image:
+    if found.max() < _FEW and (brighter := brightened(image)) is not image:
         found = reduced(brighter)
     return found.reshape(size, size, channels)
 
@@ -188,7 +186,7 @@ def _heif() -> tuple[str]:
     return ("HEIF",)
 
 
-def _open(content: bytes, page: int, size: int, name: str) -> tuple[Image.Image, float]:
+def _open(content: bytes, page: int, size: int) -> tuple[Image.Image, float]:
     def turned_to() -> Image.Image:
         image = _identify(content)
         if page:
@@ -202,9 +200,9 @@ def _open(content: bytes, page: int, size: int, name: str) -> tuple[Image.Image,
     image.draft("RGB", (size, size))
     image.load()
     if has_range(image):
-        image = upright(Image.fromarray(deep_grey(image, name)), image)
+        image = upright(Image.fromarray(deep_grey(image)), image)
     else:
-        image = upright(deepened(image, turned_to, name) if deep else whiter(image), image)
+        image = upright(deepened(image, turned_to) if deep else whiter(image), image)
     image = on_white(image)
     image = image.convert("RGB") if image.mode in ("LAB", "HSV") else image  # of which Pillow makes no grey
     return image, image.width / image.height * of_pixels

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,21 +57,17 @@ class Pages:
         )
 
 
-def without_classes(pages: Pages, dropped: Sequence[int], n_classes: int) -> tuple[Pages, NDArray[np.int64]]:
-    """The pages of all classes but some, with labels that count the remaining ones, and the indices of these pages.
+def of_classes(pages: Pages, kept: Sequence[int]) -> tuple[Pages, NDArray[np.int64]]:
+    """The pages of some classes, with labels that count these alone, and the indices of these pages.
 
     Args:
         pages: With labels; without, all of them stay.
-        dropped: Indices of classes.
-        n_classes: Their number, with these.
+        kept: Indices of classes, in order.
     """
     if pages.labels is None:
         return pages, np.arange(len(pages))
-    rows = np.flatnonzero(~np.isin(pages.labels, list(dropped)))
-    kept = np.setdiff1d(np.arange(n_classes), list(dropped))
-    found = pages.take(rows.tolist())
-    assert found.labels is not None
-    return Pages(found.ids, found.paths, np.searchsorted(kept, found.labels), found.groups, found.numbers), rows
+    rows = np.flatnonzero(np.isin(pages.labels, kept))
+    return replace(pages.take(rows.tolist()), labels=np.searchsorted(kept, pages.labels[rows])), rows
 
 
 @dataclass(frozen=True)
@@ -137,18 +133,13 @@ def require_page_set(found: object) -> PageSet:
             "docs/extending.md has an example."
         )
     for pages in (found.train, found.test):
-        if pages is not None:
-            _check_ids(pages.ids)
+        ids: Sequence[object] = pages.ids if pages is not None else ()
+        counts = Counter(map(repr, ids))
+        for name in ids:  # by which tables tell pages apart
+            if not isinstance(name, str) or not name or counts[repr(name)] > 1:
+                how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
+                raise DataError(
+                    f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
+                    "Say path.relative_to(root).as_posix()"
+                )
     return found
-
-
-def _check_ids(ids: Sequence[object]) -> None:
-    """See that tables can tell pages apart."""
-    counts = Counter(map(repr, ids))
-    for name in ids:
-        if not isinstance(name, str) or not name or counts[repr(name)] > 1:
-            how = f" {counts[repr(name)]} times" if counts[repr(name)] > 1 else ""
-            raise DataError(
-                f"Expected ids of pages to be texts that each page has alone, got {name!r}{how}. "
-                "Say path.relative_to(root).as_posix()"
-            )

@@ -19,9 +19,7 @@ from docclf.data.reading.classes import (
 from docclf.data.reading.folders import (
     class_folders,
     files_of_classes,
-    is_utf_8,
     no_folder,
-    readable,
     split_folder,
     tell_beside,
     tell_loose,
@@ -30,7 +28,7 @@ from docclf.data.reading.folders import (
 from docclf.data.reading.names import count_of, nearest, normal
 from docclf.data.reading.problems import Problem
 from docclf.data.reading.tables import PageFinder, Row, read_table, renamed
-from docclf.errors import DataError
+from docclf.errors import DataError, safe_text
 
 __all__ = ["PageSet", "Pages", "read_csv", "read_folder"]
 
@@ -95,12 +93,12 @@ def _pages_of_files(root: Path, classes: Sequence[Sequence[Path]]) -> tuple[Page
     for label, files in enumerate(classes):
         for path in files:
             page = path.relative_to(root).as_posix()
-            if is_utf_8(page):
+            if safe_text(page) == page:
                 ids.append(page)
                 paths.append(path)
                 labels.append(label)
             else:
-                problems.append(Problem(readable(page), "the name is not UTF-8, rename it", "listing"))
+                problems.append(Problem(safe_text(page), "the name is not UTF-8, rename it", "listing"))
     return Pages(ids, paths, np.asarray(labels, dtype=np.int64)), problems
 
 
@@ -115,13 +113,14 @@ def read_csv(root: Path) -> PageSet:
         DataError: A file or a column is missing, or there are fewer than 2 classes.
     """
     rows = read_rows(root / "train.csv", ("ID", "target"))
-    classes = read_classes(root, rows)
-    train, problems = _pages_of_rows(root, "train.csv", rows, classes.targets)
-    test, more = _read_test_rows(root, classes.targets)
+    names = read_classes(root, rows)
+    targets = [*names]
+    train, problems = _pages_of_rows(root, "train.csv", rows, targets)
+    test, more = _read_test_rows(root, targets)
     given = {normal(row["target"]) for row in rows}
-    listed = frozenset(label for label, target in enumerate(classes.targets) if target in given)
-    written = classes.written
-    return PageSet(classes.targets, classes.names, train, test, problems + more, written, listed, answers=written)
+    listed = frozenset(label for label, target in enumerate(targets) if target in given)
+    written = written_of([row["target"] for row in rows])
+    return PageSet(targets, [*names.values()], train, test, problems + more, written, listed, answers=written)
 
 
 def _read_test_rows(root: Path, targets: Sequence[str]) -> tuple[Pages | None, list[Problem]]:

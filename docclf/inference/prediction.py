@@ -16,7 +16,7 @@ from docclf.data.reading.stream import Batch, read_batches
 from docclf.files import replacing, set_aside
 from docclf.inference.columns import class_columns
 from docclf.inference.predictor import Answers, Predictor
-from docclf.safety.cells import CsvWriter
+from docclf.safety.cells import write_csv
 
 log = logging.getLogger(__name__)
 
@@ -70,21 +70,19 @@ def predict_pages(
         *(read_batches(pages, batch_size, size=size, channels=described.channels) for size in predictor.sizes),
         strict=True,
     )
-    with (
-        replacing(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-        quiet_decoders(),
-        tqdm(desc="Predicting", total=len(pages), unit="page", disable=None, leave=False) as progress,
-    ):
-        writer = CsvWriter(file)
-        writer.writerow(["ID", "target", "confidence", *doubts, *class_columns(described.class_names), "problem"])
+    header = ["ID", "target", "confidence", *doubts, *class_columns(described.class_names), "problem"]
+
+    def predicted() -> Iterator[list[str]]:
         start = 0
         for batch, *others in batches:
             answers = predictor([batch.images, *(other.images for other in others)], batch.aspects)
-            writer.writerows(_rows(batch, answers, described.targets, least))
+            yield from _rows(batch, answers, described.targets, least)
             _note(outcome, start, batch, answers)
             start += len(batch.pages)
             progress.update(len(batch.pages))
+
+    with quiet_decoders(), tqdm(desc="Predicting", total=n, unit="page", disable=None, leave=False) as progress:
+        write_csv(path, header, predicted())
     return outcome
 
 

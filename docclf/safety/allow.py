@@ -1,13 +1,11 @@
 """Which dotted names of a config may be imported and called: those that the program lists, and the keyboard's."""
 
-from __future__ import annotations
-
 import inspect
 import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -115,25 +113,42 @@ def targets_in(value: Any, key: str) -> Iterator[tuple[str, Any]]:
             yield from targets_in(child, f"{key}.{i}")
 
 
-def check_calls(value: Any, key: str) -> None:
+def check_calls(
+    value: Any,
+    key: str,
+    given: Mapping[str, Collection[str]] | None = None,
+    called: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
     """See that what a plain value of a config names, and may call, is there and takes the arguments beside it.
 
     Args:
         key: Where it stands in the config.
+        given: Names of the arguments that docclf adds, by key; None does not look whether any is lacking.
+        called: Those that it calls a part of `_partial_` with, besides the first one; nothing is lacking in others.
 
     Raises:
-        ConfigError: It is not, or does not.
+        ConfigError: It is not, or does not, or lacks an argument that it needs.
     """
     if not isinstance(value, Mapping):
         return
     for name, child in value.items():
-        check_calls(child, f"{key}.{name}")
+        check_calls(child, f"{key}.{name}", given if value.get("_recursive_", True) else None, called)
     if "_target_" not in value:
         return
     known = _parameters(value["_target_"], key)
     wrong = [name for name in value if name not in (*known, "_target_", *_FLAGS)]
     if wrong and not any(parameter.kind == parameter.VAR_KEYWORD for parameter in known.values()) and known:
         raise unknown_key(f"arguments of {value['_target_']}", key, wrong[0], known)
+    is_partial = value.get("_partial_", False)
+    if given is None or value.get("_args_") or (is_partial and key not in called):
+        return
+    there = {*value, *called[key], next(iter(known), "")} if is_partial else {*value, *given.get(key, ())}
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and parameter.kind in kinds and name not in there:
+            more = "" if is_partial else f", or +{key}._partial_=true where docclf gives it"
+            needs = f"`{key}.{name}`, which {value['_target_']} needs"
+            raise ConfigError(f"Expected {needs}, got no value. Say +{key}.{name}=VALUE{more}.")
 
 
 def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:
@@ -147,37 +162,6 @@ def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:
         ) from error
     except (TypeError, ValueError):  # not to be called, or without a signature
         return {}
-
-
-def require_whole(
-    value: Any, key: str, given: Mapping[str, Collection[str]], called: Mapping[str, Collection[str]]
-) -> None:
-    """See that what a plain value of a config names has all arguments that it needs.
-
-    Args:
-        key: Where it stands in the config.
-        given: Names of the arguments that docclf adds, by key.
-        called: Those that it calls a part of `_partial_` with, besides the first one; others are not looked at.
-
-    Raises:
-        ConfigError: It lacks one.
-    """
-    if not isinstance(value, Mapping):
-        return
-    if value.get("_recursive_", True):
-        for name, child in value.items():
-            require_whole(child, f"{key}.{name}", given, called)
-    is_partial = value.get("_partial_", False)
-    if "_target_" not in value or value.get("_args_") or (is_partial and key not in called):
-        return
-    known = _parameters(value["_target_"], key)
-    there = {*value, *called[key], next(iter(known), "")} if is_partial else {*value, *given.get(key, ())}
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    for name, parameter in known.items():
-        if parameter.default is parameter.empty and parameter.kind in kinds and name not in there:
-            more = "" if is_partial else f", or +{key}._partial_=true where docclf gives it"
-            needs = f"`{key}.{name}`, which {value['_target_']} needs"
-            raise ConfigError(f"Expected {needs}, got no value. Say +{key}.{name}=VALUE{more}.")
 
 
 def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
@@ -203,8 +187,7 @@ def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collect
         here = listed.get(where, ()) if isinstance(listed, Mapping) else listed
         require_allowed(target, here, f"{where}._target_")
         names.add(target)
-    check_calls(plain, key)
-    require_whole(plain, key, {key: given}, {})
+    check_calls(plain, key, {key: given})
     names.update(allowed())  # where a function returns what is callable, Hydra looks at the name of its class, too
     try:
         return instantiate(plain, _execution_whitelist_=execution_whitelist(sorted(names), reset=True), **given)

@@ -1,7 +1,5 @@
 """What Python callers give: paths, and lists of texts."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
@@ -37,10 +35,5 @@ def texts_of(name: str, given: Any) -> list[str]:
     found = [*given] if is_list else []
     if is_list and all(isinstance(text, str) and "\0" not in text for text in found):
         return found
-    say = _TEXTS[name]
-    if isinstance(given, str):
-        say = [given]
-    elif isinstance(given, Mapping):
-        say = [f"{key}={value}" for key, value in given.items()]
-    shown = reprlib.repr(found if is_list else given)
-    raise ConfigError(f"Expected `{name}` to be a list of texts, got {shown}. Say {name}={say}")
+    got = reprlib.repr(found if is_list else given)
+    raise ConfigError(f"Expected `{name}` to be a list of texts, got {got}. Say {name}={_TEXTS[name]}")

@@ -1,7 +1,5 @@
 """Cells of CSV files that no spreadsheet program takes for a formula."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterable
@@ -31,34 +29,14 @@ def uncell(text: str) -> str:
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
-class CsvWriter:
-    """Writes rows of cells that no spreadsheet computes; what reads them back applies `uncell`.
+def write_csv(path: Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file that appears whole, of cells that no spreadsheet computes: what reads them applies `uncell`.
 
     With the environment variable `DOCCLF_EXCEL`, a byte order mark comes first, by which Excel knows UTF-8.
-
-    Args:
-        file: Empty, opened with `newline=""`.
     """
-
-    def __init__(self, file: Any) -> None:
-        if os.environ.get("DOCCLF_EXCEL"):
-            file.write("\ufeff")
-        self._writer = csv.writer(file)
-
-    def writerow(self, row: Iterable[Any]) -> None:
-        """Write one row, its texts safe for spreadsheets."""
-        self._writer.writerow([cell(value) for value in row])
-
-    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
-        """Write several rows, as `writerow` does."""
-        for row in rows:
-            self.writerow(row)
-
-
-def write_csv(path: Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV file that appears whole, see `CsvWriter`."""
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        CsvWriter(file).writerows(chain([header], rows))
+    encoding = "utf-8-sig" if os.environ.get("DOCCLF_EXCEL") else "utf-8"
+    with replacing(path) as partial, partial.open("w", newline="", encoding=encoding) as file:
+        csv.writer(file).writerows([cell(value) for value in row] for row in chain([header], rows))
 
 
 def _is_number(text: str) -> bool:

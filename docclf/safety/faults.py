@@ -1,7 +1,5 @@
 """Faults of the machine: what no other hyper-parameters would have mended."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

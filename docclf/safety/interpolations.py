@@ -1,7 +1,5 @@
 """Interpolations in texts of others: which would tell of this machine, and texts in which none is left."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the user allows a config to call: `--allow` on the command line, and DOCCLF_ALLOW."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -4,14 +4,10 @@ A search, or a sweep over options, gives jobs values that the command's own conf
 interpolations too. So what counts is the config that a job has in the end.
 """
 
-from __future__ import annotations
-
-import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +18,31 @@ from docclf.errors import ConfigError
 from docclf.safety.permission import VARIABLE, allowed, is_listed
 from docclf.safety.untrusted import require_whole
 
-# Keys that were typed, one a line, for the jobs.
-_TYPED = "DOCCLF_TYPED"
 _MAY_HAVE_SECRETS = re.compile(r"(search|hydra\.sweeper)\.(storage|warm_start_from)\b")
 _STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue", "search.memory")
 
 
-def note_typed(keys: Iterable[str]) -> None:
-    """Let the jobs know which keys were typed."""
-    os.environ[_TYPED] = "\n".join(keys)
+def require_folder(hydra: Any, key: str) -> None:
+    """See that the folder of a run or of a sweep can be made, where Hydra would end in a traceback, and has no way out.
 
-
-def typed_keys() -> list[str]:
-    """Keys that were typed for the command whose job this is."""
-    return os.environ.get(_TYPED, "").split("\n")
-
-
-def require_writable(config: DictConfig, key: str) -> None:
-    """See that the folder of a run or of a sweep can be made: Hydra would end in a traceback.
+    Hydra writes to it, and a run that goes on reads it too. The folder where the command runs, and those above it, are
+    the user's own.
 
     Args:
-        key: What names it, `run.dir` or `sweep.dir`.
+        hydra: The part of the config that is Hydra's.
+        key: What names the folder, `run.dir` or `sweep.dir`.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It cannot be made.
+        DataError: A link leads out of it.
     """
     try:
-        folder = Path(str(OmegaConf.select(config.hydra, key))).absolute()
-    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later
+        folder = Path(str(OmegaConf.select(hydra, key))).absolute()
+    except OmegaConfBaseException:  # ${hydra:job.name} and the like, which Hydra fills in later: typed, or docclf's own
         return
     # Path.exists raises where a folder may not be looked into, or a name is too long.
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     try:
-        longest = os.pathconf(place, "PC_NAME_MAX")
-        if any(len(os.fsencode(name)) > longest for name in folder.relative_to(place).parts):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4096))
     except OSError as error:
@@ -64,24 +50,8 @@ def require_writable(config: DictConfig, key: str) -> None:
             f"Expected a place for the results that can be written to, got {place}: {error.strerror}. "
             f"Say hydra.{key}=DIR, a folder elsewhere."
         ) from error
-
-
-def check_folder(hydra: Any, key: str) -> None:
-    """Refuse a folder that Hydra would write to, and of a run that goes on also read, where a link leads out of it.
-
-    The folder where the command runs, and those above it, are the user's own.
-
-    Args:
-        hydra: The part of the config that is Hydra's.
-        key: What names the folder, `run.dir` or `sweep.dir`.
-
-    Raises:
-        DataError: One does.
-    """
-    with suppress(OmegaConfBaseException):  # what Hydra fills in later is typed, or docclf's own
-        folder = Path(str(OmegaConf.select(hydra, key))).absolute()
-        if not Path.cwd().is_relative_to(folder):
-            require_whole(folder)
+    if not Path.cwd().is_relative_to(folder):
+        require_whole(folder)
 
 
 def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> None:
@@ -118,7 +88,7 @@ def check_places(cfg: DictConfig, typed: Sequence[str], *, searches: bool) -> No
     if root is not None and not Path(str(root)).exists() and given("data.draw") is not None:
         below["data.root"] = "where pages are drawn"
     for key, what in below.items():
-        if given(key) is not None and not _is_below(str(given(key))):
+        if given(key) is not None and not Path(str(given(key))).resolve().is_relative_to(Path.cwd().resolve()):
             refuse(key, given(key), f"{what}, outside the folder where the command runs")
     for key in _STUDIES:
         if searches and given(key) and not (key == "search.memory" and given(key) in ("auto", "none")):
@@ -143,7 +113,3 @@ def refuse(key: str, value: Any, what: str) -> None:
         f"Expected the folder of configs to leave `{key}` alone, which decides {what}; got {shown}. If you want that, "
         f"type it: {key}=... on the command line, or allow it there: {VARIABLE}={key}"
     )
-
-
-def _is_below(path: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path.cwd().resolve())

@@ -1,7 +1,5 @@
 """What a config may call, and where: these names alone, unless `--allow` or `DOCCLF_ALLOW` names more."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -84,13 +82,9 @@ def _sizes(size: int) -> str | None:
     return None if size >= _LARGE else f"choice({size}, {32 * round(size / 0.7 / 32)})"
 
 
-def _other_seed(seed: int) -> int:
-    """The seed of finalists, whose folds must be other ones."""
-    return int(seed) + 1000
-
-
 OmegaConf.register_resolver("docclf.sizes", _sizes, replace=True)
-OmegaConf.register_resolver("docclf.other_seed", _other_seed, replace=True)
+# The seed of finalists, whose folds must be other ones.
+OmegaConf.register_resolver("docclf.other_seed", lambda seed: int(seed) + 1000, replace=True)
 
 
 def whitelist() -> tuple[str, ...]:
@@ -142,9 +136,7 @@ def check_parts(cfg: DictConfig, *, whole: bool = True) -> None:
         node = OmegaConf.select(cfg, key)
         if OmegaConf.is_dict(node) and "." not in key:
             plain = _today(OmegaConf.to_container(node, resolve=True))
-            allow.check_calls(plain, key)
-            if whole:
-                allow.require_whole(plain, key, _ADDED, _CALLED_WITH)
+            allow.check_calls(plain, key, _ADDED if whole else None, _CALLED_WITH)
 
 
 def build(node: Any, key: str, **given: Any) -> Any:

@@ -1,7 +1,5 @@
 """What comes out of somebody else's files: names as paths, YAML within limits, texts to show."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -145,11 +143,11 @@ def read_config(path: Path) -> DictConfig:
 
 def without_environment(config: DictConfig | ListConfig) -> DictConfig | ListConfig:
     """A copy of a config in which interpolations of the environment and the like are the text that they are."""
-    return OmegaConf.create(change_each(OmegaConf.to_container(config), _harmless))  # type: ignore[no-any-return]
 
+    def harmless(value: Any) -> Any:
+        return escape_interpolations(value) if isinstance(value, str) and unsafe_interpolation(value) else value
 
-def _harmless(value: Any) -> Any:
-    return escape_interpolations(value) if isinstance(value, str) and unsafe_interpolation(value) else value
+    return OmegaConf.create(change_each(OmegaConf.to_container(config), harmless))  # type: ignore[no-any-return]
 
 
 def as_texts(value: Any) -> Any:

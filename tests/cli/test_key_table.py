@@ -101,7 +101,6 @@ def test_the_table_names_no_key_that_conf_has_not(compose_config: Compose) -> No
             ("model.head.scales=[2]", "`model.head.scales` to be fractions above 0 and up to 1"),
             ("model.class_weights=1", "`model.class_weights` to be true or false, got 1."),
             ("optimizer.lr=[1]", "`optimizer.lr` to be a number, got [1]."),
-            ("optimizer._partial_=maybe", "`optimizer._partial_` to be true or false, got maybe."),
             ("trainer.precision=8", "`trainer.precision` to be one of auto, 64-true"),
             ("validation.augment=rain", "`validation.augment` to be one of null, augraphy"),
             ("model.tune=none", "`model.tune` to be one of head, last, all, got none."),
@@ -192,12 +191,6 @@ def test_a_command_says_so_before_it_does_anything(
     output = search(command, override)
     assert f"Error: Expected {message}" in output
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_setting_of_the_sweeper_that_refers_to_a_value_of_another_kind_is_named(search: Any) -> None:
-    for key in ("enqueue", "climb.order"):
-        output = search("train", "-m", "hparams_search=optuna", f"hydra.sweeper.{key}='${{seed}}'")
-        assert f"Expected `hydra.sweeper.{key}` to refer to a value of its kind, got another: " in output
 
 
 @pytest.fixture

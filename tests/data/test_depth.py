@@ -1,7 +1,6 @@
-"""Scans of fewer bits than their files have room for are as bright as they are, and a message says so."""
+"""Scans of fewer bits than their files have room for are as bright as they are."""
 
 import io
-import logging
 import struct
 import zlib
 from pathlib import Path
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.formats import read_page
-from docclf.data.reading import depth
 
 RAMP = np.tile(np.linspace(0, 255, 64).astype(np.int64), (64, 1))
 
@@ -183,22 +181,6 @@ def test_a_dark_photo_is_left_alone() -> None:
     file = io.BytesIO()
     Image.fromarray((RAMP // 8).astype(np.uint8)).save(file, "PNG")
     assert read_page(file.getvalue(), 64).max() == 31
-
-
-def test_a_message_says_once_which_bits_were_found(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(depth, "_told", set())
-    caplog.set_level(logging.INFO)
-    (tmp_path / "scan.png").write_bytes(png(RAMP * 16))
-    for _ in range(2):
-        read_page(tmp_path / "scan.png", 16)
-    (message,) = caplog.messages
-    assert "12 bits in files of 16" in message and "scan.png" in message
-    caplog.clear()
-    (tmp_path / "whole.png").write_bytes(png(RAMP * 257))
-    read_page(tmp_path / "whole.png", 16)
-    assert not caplog.messages
 
 
 @pytest.mark.parametrize("bits", [10, 12])

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 from slowly import slowly
 
 from docclf.data.cache.decoded import load_pages
-from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hashes
+from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hash
 from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
 from docclf.data.folds import assign_folds
 from docclf.data.looks import duplicates
@@ -193,7 +193,7 @@ def test_groups_are_merged_through_chains_and_with_the_user_s(
 
 def test_a_hash_is_written_and_read(synthetic: list[Image.Image]) -> None:
     pages = np.stack([kept(page) for page in synthetic[:5]])
-    found = read_hashes(write_hashes(list(pages[..., 0])))
+    found = read_hashes([write_hash(page) for page in pages[..., 0]])
     assert np.array_equal(found, perceptual_hashes(thumbnails(PageArray(pages))))
 
 

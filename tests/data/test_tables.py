@@ -101,8 +101,8 @@ def test_targets_of_equal_value_are_in_one_order_however_meta_csv_has_them(root:
 @pytest.mark.parametrize(
     ("meta", "message"),
     [
-        (("0,a", "1,b"), "got 0: meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files"),
-        (("00,a", "1,b"), "got 1: meta.csv has no 01, but 1. Leading zeros were lost"),
+        (("0,a", "1,b"), "got 0: meta.csv has no 00, 01, but 0, 1. Write targets alike"),
+        (("00,a", "1,b"), "got 1: meta.csv has no 01, but 1. Write targets alike"),
         (("letter,a", "memo,b"), "got 0: meta.csv has no 00, 01, but letter, memo. Write targets alike in both"),
         (("00,a",), "got 1: meta.csv has no 01, but no other. Write targets alike in both"),
     ],
@@ -168,7 +168,7 @@ def test_an_id_without_its_suffix_is_the_only_file_that_is_called_so(named: Path
             ", but several that differ in their suffix, twice.jpg, twice.png: keep one, or give the ID its suffix",
         ),
         ("notes", ""),
-        ("x.jpg", ""),
+        ("x.jpg", ", but one such as x.png: write IDs as the files are called"),
         ("sub/y", ""),
         ("SUB/y.v2", ", but one such as y.v2.JPG: write IDs as the files are called"),
     ],
@@ -243,7 +243,7 @@ def test_an_id_that_nearly_is_a_file_is_a_problem_that_names_it(root: Path, name
     assert list_pages(root / "train.csv").pages[2].problem.endswith(hint)
 
 
-@pytest.mark.parametrize("name", ["70.png", "7.jpg", "../7.png", "/7.png", "7a.png", "sub/7.png", "8.png", "twice.png"])
+@pytest.mark.parametrize("name", ["70.png", "../7.png", "/7.png", "7a.png", "sub/7.png", "8.png", "twice.png"])
 def test_an_id_that_may_mean_several_files_or_none_gets_no_hint(root: Path, name: str) -> None:
     (root / "train" / "sub").mkdir(parents=True)
     for file in ("7.png", "Twice.png", "TWICE.png"):
@@ -268,10 +268,6 @@ ROWS = ("0.png,a", "1.png,b", "2.png,a", "3.png,b")
         (
             ("0.png,a, paid", *ROWS[1:]),
             "Expected 2 cells in each row of {path}, got 3 in line 3: 0.png,a,paid. Put quo",
-        ),
-        (
-            ("0.png;a", *ROWS[1:]),
-            "Expected ',' between the cells of {path}, as in its header, got ';' in line 3. Write",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign, check_job
 from docclf.cli.preflight import check_drawn, preflight
 from docclf.errors import ConfigError
-from docclf.safety.places import check_folder
+from docclf.safety.places import require_folder
 
 SEARCH = "hydra: {sweeper: {baseline: false, climb: null, conditional: [], params: {data.image_size: null, %s}}}"
 
@@ -168,4 +168,4 @@ def test_hydra_writes_through_no_link_of_a_folder_that_was_sent(link: str, given
 @pytest.mark.parametrize("place", [".", "..", "new", "${hydra:job.name}"])
 def test_links_beside_what_a_command_writes_are_the_users_own(place: str, tmp_path: Path) -> None:
     (tmp_path / "work" / "pages").symlink_to(tmp_path / "elsewhere")
-    check_folder(OmegaConf.create({"run": {"dir": place}}), "run.dir")
+    require_folder(OmegaConf.create({"run": {"dir": place}}), "run.dir")

@@ -14,12 +14,12 @@ from small_models import save_model
 
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
-from docclf.data.reading.tables import candidates
+from docclf.data.reading.tables import PageFinder
 from docclf.errors import DataError
 from docclf.models.state import save_state
 from docclf.report import read_thumbnail
 from docclf.results.reading import read_predictions
-from docclf.safety.cells import CsvWriter, cell
+from docclf.safety.cells import cell, write_csv
 from docclf.safety.untrusted import plain, read_config, read_yaml
 
 # Pages
@@ -86,15 +86,12 @@ def test_a_spreadsheet_gets_no_formula(text: str) -> None:
 
 def test_tables_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     names = ["=1+1.png", "'=2.png", "@x", "-1", "plain", "+a", "''=3"]
-    with (tmp_path / "oof.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = CsvWriter(file)
-        writer.writerow(["ID", "target", "=class", "other"])
-        writer.writerows([name, "=class", "0.500000", "0.500000"] for name in names)
+    rows = ([name, "=class", "0.500000", "0.500000"] for name in names)
+    write_csv(tmp_path / "oof.csv", ["ID", "target", "=class", "other"], rows)
     assert not re.search(r"(^|,)[=@+]", (tmp_path / "oof.csv").read_text(encoding="utf-8"), re.M)
     found = read_predictions(tmp_path / "oof.csv")
     assert found.ids == names and set(found.targets) == {"=class"} and found.class_names == ["=class", "other"]
-    with (tmp_path / "folds.csv").open("w", newline="", encoding="utf-8") as file:
-        CsvWriter(file).writerows([["ID", "fold"], *([name, i % 2] for i, name in enumerate(names))])
+    write_csv(tmp_path / "folds.csv", ["ID", "fold"], ([name, i % 2] for i, name in enumerate(names)))
     assert read_folds(tmp_path / "folds.csv", names, 2).tolist() == [i % 2 for i in range(len(names))]
 
 
@@ -108,10 +105,15 @@ def test_messages_are_escaped_for_who_reads_them_on_a_terminal() -> None:
     assert done.stdout.startswith("a \\x1b[2J\n") and "\x1b" not in done.stdout
 
 
-@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "..\\x.png"])
+@pytest.mark.parametrize("name", ["../x.png", "{}/x.png", "a/../../x.png", "..\\x.png", "train/../../x"])
 def test_lists_of_pages_name_none_outside_of_their_folder(name: str, tmp_path: Path) -> None:
-    assert candidates(tmp_path, ["train"], name) == []
-    assert candidates(tmp_path, ["train"], "a..b/x.png")
+    inside = tmp_path / "pages" / "train" / "a..b" / "x.png"
+    inside.parent.mkdir(parents=True)
+    for path in (inside, tmp_path / "x.png"):
+        path.write_bytes(b"")
+    finder = PageFinder(tmp_path / "pages", ["train"])
+    assert finder.find(name.format(tmp_path)) is None
+    assert finder.find("a..b/x.png") == inside
 
 
 @pytest.mark.slow

@@ -155,19 +155,10 @@ def test_a_mistake_is_named_by_a_single_run_too(mistake: str, broken: Path, sear
         ("validation.max_batch_size=half", "`validation.max_batch_size` to be a whole number, got half."),
         (
             "model.checkpoint_path=none.pth",
-            "a file of weights at `model.checkpoint_path`, got none.pth, which is no file. "
-            "Without one say model.checkpoint_path=null.",
+            "`model.checkpoint_path` to be a file of weights, or null for none, got none.pth.",
         ),
-        (
-            "model.checkpoint_path=3",
-            "a file of weights at `model.checkpoint_path`, got 3, which is no file. "
-            "Without one say model.checkpoint_path=null.",
-        ),
-        (
-            "model.checkpoint_path=",
-            "a file of weights at `model.checkpoint_path`, got nothing, which is no file. "
-            "Without one say model.checkpoint_path=null.",
-        ),
+        ("model.checkpoint_path=3", "`model.checkpoint_path` to be a file of weights, or null for none, got 3."),
+        ("model.checkpoint_path=", "`model.checkpoint_path` to be a file of weights, or null for none, got nothing."),
         ("data.root=2024", "`data.root` to be a path, got the number 2024. Say data.root=./2024."),
         ("data.root=", "`data.root`, the folder of the pages, got no value. Say data.root=DIR."),
         ("data=folder", "`data.root`, the folder of the pages, got no value. Say data.root=DIR."),

@@ -1,7 +1,5 @@
 """Pages worn by the library Augraphy, page by page on the CPU: rich, and slow."""
 
-from __future__ import annotations
-
 import functools
 import random
 from typing import Any

@@ -1,11 +1,8 @@
 """Augmentation of whole batches, on the device that trains."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +10,6 @@ from torch import Tensor
 
 from docclf.data.augment import wear
 from docclf.data.augment.warp import random_warps, warp
-from docclf.errors import ConfigError
 
 
 def resize(pages: Tensor, size: int, aspects: Tensor | None = None) -> Tensor:
@@ -41,15 +37,10 @@ def _interpolate(pages: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _letterbox(page: Tensor, size: int, aspect: float) -> Tensor:
     """One page of shape (height, width, channels) on white, shape (1, channels, size, size)."""
-    height, width = (max(1, round(size * share)) for share in _shares(aspect))
+    height, width = (max(1, round(size * min(1.0, share))) for share in (1 / aspect, aspect))
     left, top = (size - width) // 2, (size - height) // 2
     sides = (left, size - width - left, top, size - height - top)
     return F.pad(_interpolate(page[None], (height, width)), sides, value=1.0)
-
-
-def _shares(aspect: float) -> tuple[float, float]:
-    """Height and width of a page in its letterbox, each in (0, 1]."""
-    return min(1.0, 1 / aspect), min(1.0, aspect)
 
 
 def _effects(most: Mapping[str, float]) -> list[Callable[[Tensor], Tensor]]:
@@ -81,9 +72,6 @@ class BatchAugment:
         brightness, contrast: See `docclf.data.augment.wear.relight`.
         shading, shadow, fading, blur, noise, jpeg, creases, stains, erasing: See `docclf.data.augment.wear`.
         mixup, cutmix: Beta distribution's parameter of timm's `Mixup`; one of the two is drawn for each batch.
-
-    Raises:
-        ConfigError: A value below 0.
     """
 
     def __init__(
@@ -110,8 +98,6 @@ class BatchAugment:
         cutmix: float = 0.0,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        if wrong := [key for key, value in given.items() if value < 0]:
-            raise ConfigError(f"Expected `augment.{wrong[0]}` to be at least 0, got {given[wrong[0]]}.")
         self.identity = f"{type(self).__name__} {sorted(given.items())}"
         """Says all that the changes depend on, but for random numbers."""
         most = {key: strength * value for key, value in given.items()}
@@ -119,10 +105,6 @@ class BatchAugment:
         self._geometry = {key: min(most[key], limit) for key, limit in largest.items()}
         self._effects = _effects(most)
         self._mixing = {"mixup_alpha": mixup, "cutmix_alpha": cutmix}
-
-    def __call__(self, pages: Tensor, size: int) -> Tensor:
-        """The images of `view`, squeezed."""
-        return self.view(pages, size)[0]
 
     def view(
         self, pages: Tensor, size: int, aspects: Tensor | None = None, *, letterbox: bool = False
@@ -164,15 +146,12 @@ class BatchAugment:
         even = len(images) // 2 * 2  # timm pairs the first with the last, the second with the last but one
         if not any(self._mixing.values()) or not even:
             return images, labels
-        images[:even], mixed = _mixer(n_classes, **self._mixing)(images[:even], labels[:even])
+        from timm.data.mixup import Mixup
+
+        mixer = Mixup(**self._mixing, label_smoothing=0.0, num_classes=n_classes)  # type: ignore[no-untyped-call]
+        images[:even], mixed = mixer(images[:even], labels[:even])
         rest = F.one_hot(labels[even:], n_classes).to(mixed.dtype)
         return images, torch.cat([mixed, rest])
-
-
-def _mixer(n_classes: int, **alphas: float) -> Any:
-    from timm.data.mixup import Mixup
-
-    return Mixup(**alphas, label_smoothing=0.0, num_classes=n_classes)  # type: ignore[no-untyped-call]
 
 
 def _to_page(matrices: Tensor, aspects: Tensor) -> Tensor:

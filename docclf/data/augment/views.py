@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,13 @@ class PageViews:
             Images, float32 of shape (n, channels, image_size, image_size) in about [0, 1], and the aspect ratios, width
             over height, of shape (n,).
         """
-        return self._view(rows, device, self.image_size)
-
-    def _view(self, rows: NDArray[np.int64], device: torch.device | str, size: int) -> tuple[Tensor, Tensor]:
         pages = torch.from_numpy(self.images[rows]).to(device)
         aspects = torch.from_numpy(self.images.aspects[rows]).to(device)
         if self.augment is None:
-            return resize(pages, size, aspects if self.letterbox else None), aspects
+            return resize(pages, self.image_size, aspects if self.letterbox else None), aspects
         with torch.random.fork_rng(devices=[pages.device] if pages.device.type == "cuda" else []):
             torch.manual_seed(1_000_003 * self.seed + int(rows[0]))
-            return self.augment.view(pages, size, aspects, letterbox=self.letterbox)
+            return self.augment.view(pages, self.image_size, aspects, letterbox=self.letterbox)
 
     def kept(self, cache_dir: Path | None, limit_gb: float) -> PageViews:
         """The same views, drawn once and kept in the cache, the same in every epoch, trial, fold and process.
@@ -80,7 +77,8 @@ class PageViews:
         """
         if self.augment is None:
             return self
-        name = f"views-v{_VERSION}-{self.image_size}px-{hashlib.sha256(self.identity.encode()).hexdigest()[:24]}"
+        digest = digest_of([self.identity])
+        name = f"views-v{_VERSION}-{self.image_size}px-{digest}"
         n, channels = len(self.images), self.images.array.shape[3]
 
         def draw(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -93,11 +91,10 @@ class PageViews:
         aspects = load_array(
             name.replace("views", "aspects", 1),
             (n,),
-            lambda rows: self._view(rows, "cpu", _SMALL)[1].numpy(),
+            lambda rows: replace(self, image_size=_SMALL)(rows)[1].numpy(),
             dtype=np.float32,
             **places,
         )
-        digest = hashlib.sha256(self.identity.encode()).hexdigest()[:24]
         return PageViews(PageArray(images, None, np.asarray(aspects)), digest, self.image_size)
 
 

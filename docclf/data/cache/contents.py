@@ -21,24 +21,21 @@ log = logging.getLogger(__name__)
 _UNREADABLE = "unreadable"
 
 
-def content_digests(paths: Sequence[Path], folder: Path) -> list[str]:
-    """A hash of what each file holds, kept in `contents.db`, which is begun anew if it is damaged."""
+def content_digests(paths: Sequence[Path], folder: Path, *, is_locked: bool = False) -> list[str]:
+    """A hash of what each file holds, kept in `contents.db`, which is begun anew if it is damaged.
+
+    Args:
+        is_locked: Whether this process is the one that may begin it anew.
+    """
     database = folder / "contents.db"
     try:
         return _look_up(paths, database)
     except sqlite3.OperationalError:  # it cannot be written
         raise
-    except sqlite3.DatabaseError:
-        with lock(folder / "contents.lock"):
-            return _look_up_anew(paths, database)
-
-
-def _look_up_anew(paths: Sequence[Path], database: Path) -> list[str]:
-    try:
-        return _look_up(paths, database)  # another process may have begun it anew since
-    except sqlite3.OperationalError:
-        raise
     except sqlite3.DatabaseError as error:
+        if not is_locked:
+            with lock(folder / "contents.lock"):  # another process may have begun it anew meanwhile
+                return content_digests(paths, folder, is_locked=True)
         log.warning(f"The cache {database} is damaged, reading all files again: {error}")
         database.unlink(missing_ok=True)
         return _look_up(paths, database)

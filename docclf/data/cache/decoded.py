@@ -3,10 +3,9 @@
 import errno
 import functools
 import hashlib
-import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,46 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from docclf.data.cache.contents import content_digests, n_cpus, with_progress
-from docclf.data.cache.hashing import read_hashes, write_hashes
+from docclf.data.cache.hashing import HASH_BITS, read_hashes, write_hash
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
-from docclf.data.formats import DECODER, GREY_SIDE, has_more_pages, quiet_decoders, read_with_grey
+from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_grey
 from docclf.data.reading.problems import reason
 
-_BLOCK = 256  # pages of 64 kB
+_HASH_OF_BLANK = "0" * (HASH_BITS // 4)
 _LEAST_ASPECT = 1e-4  # of a page of 1 x 25,000 pixels, 0.00004 is kept as 0
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+
+
+class PageArray:
+    """Decoded pages without those that cannot be used, still in the memory-mapped array.
+
+    Args:
+        array: uint8 of shape (m, size, size, channels).
+        rows: Which of them, in order; None for all.
+        aspects: Width of each of the m pages over its height, shape (m,); None for 1.
+    """
+
+    def __init__(
+        self,
+        array: NDArray[np.uint8],
+        rows: Sequence[int] | NDArray[np.int64] | None = None,
+        aspects: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.array, self._every = array, np.ones(len(array), np.float32) if aspects is None else aspects
+        self._rows = np.arange(len(array)) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.aspects = self._every[self._rows]
+        """Width of each page over its height, shape (n,)."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """A copy of some pages, shape (len(rows), size, size, channels)."""
+        return self.array[self._rows[rows]]
+
+    def take(self, rows: NDArray[np.int64]) -> "PageArray":
+        """Some of the pages, in a new order."""
+        return PageArray(self.array, self._rows[rows], self._every)
 
 
 @dataclass(frozen=True)
@@ -115,14 +146,15 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
         reserve(partial, shape)
         images: Any = np.load(partial, mmap_mode="r+")
 
-        def decode(index: int) -> NDArray[np.uint8]:
+        def decode(index: int) -> str:
+            """Decode a page into its place; its hash."""
             try:
                 page = numbers[index] if numbers else 0
                 images[index], aspect, grey = read_with_grey(paths[index], shape[1], page=page, channels=shape[3])
                 aspects[index] = round(aspect, 4)
                 if numbers is None and has_more_pages(paths[index]):  # the file has just been read
                     several.append(index)
-                return grey
+                return write_hash(grey)
             except Exception as error:  # decoders of damaged files raise almost anything
                 problems[index] = reason(error)
                 if isinstance(error, Image.DecompressionBombError):
@@ -130,22 +162,13 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 # Of the machine and not of the file: tried again the next time.
                 if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) in _PASSING:
                     passing.append(index)
-                return np.zeros((GREY_SIDE, GREY_SIDE), np.uint8)
+                return _HASH_OF_BLANK
 
         # Pillow decodes and resizes without holding the interpreter's lock.
         with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
-            decoded = with_progress(pool.map(decode, range(len(paths))), "Decoding pages", len(paths))
-            hashes = _hashes(decoded)
+            hashes = list(with_progress(pool.map(decode, range(len(paths))), "Decoding pages", len(paths)))
         images.flush()
         said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects, "hashes": hashes}
         finish(target, partial, shape, **said, **({"most_pixels": Image.MAX_IMAGE_PIXELS} if too_large else {}))
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _hashes(pages: Iterable[NDArray[np.uint8]]) -> list[str]:
-    """Of grey pages, some at a time."""
-    remaining, hashes = iter(pages), list[str]()
-    while some := list(itertools.islice(remaining, _BLOCK)):
-        hashes += write_hashes(some)
-    return hashes

@@ -1,7 +1,5 @@
 """A data set by what its pages hold, whatever files are called and in which order they are listed."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 

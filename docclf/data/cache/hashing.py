@@ -59,10 +59,9 @@ def perceptual_hashes(pages: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.where(low > np.median(low, axis=1, keepdims=True), 1, -1).astype(np.int8)
 
 
-def write_hashes(pages: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """The hashes of grey pages of shape (height, width), at least one, as hexadecimal digits."""
-    signs = perceptual_hashes(shrink(np.stack(pages)[..., None]))
-    return [row.tobytes().hex() for row in np.packbits(signs > 0, axis=1)]
+def write_hash(page: NDArray[np.uint8]) -> str:
+    """The hash of a grey page of shape (height, width), as hexadecimal digits."""
+    return np.packbits(perceptual_hashes(shrink(page[None, ..., None])) > 0).tobytes().hex()
 
 
 def read_hashes(texts: Sequence[str]) -> NDArray[np.int8]:

@@ -1,7 +1,5 @@
 """How files become pages: what the config says of that."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -47,32 +45,21 @@ class DecodeOptions:
 
 # Its fields that are keys of the config.
 DECODING = tuple(field.name for field in fields(DecodeOptions) if field.name not in ("size", "n_folds"))
+_PATHS = ("cache_dir", "corrections", "exclude")
 
 
-def make_options(
-    image_size: int,
-    margin: float,
-    *,
-    cache_dir: str | Path | None = None,
-    corrections: str | Path | None = None,
-    exclude: str | Path | None = None,
-    **others: Any,
-) -> DecodeOptions:
+def make_options(image_size: int, margin: float, **decoding: Any) -> DecodeOptions:
     """How pages are decoded for a training size.
 
     Args:
         image_size: Height and width in pixels that the model sees.
         margin: Pages are kept this much larger.
-        cache_dir: See `DecodeOptions`.
-        corrections: Likewise.
-        exclude: Likewise.
-        **others: Likewise.
+        **decoding: See `DecodeOptions`; paths may be texts.
 
     Raises:
         ConfigError: There is no such option.
     """
-    if wrong := [name for name in others if name not in (*DECODING, "n_folds")]:
+    if wrong := [name for name in decoding if name not in (*DECODING, "n_folds")]:
         raise unknown_key("known keys", "data", wrong[0], DECODING)
-    paths = {"cache_dir": cache_dir, "corrections": corrections, "exclude": exclude}
-    others |= {key: Path(str(path)) if path is not None else None for key, path in paths.items()}
-    return DecodeOptions(cache_size(image_size, margin), **others)
+    paths = {key: Path(str(decoding[key])) for key in _PATHS if decoding.get(key) is not None}
+    return DecodeOptions(cache_size(image_size, margin), **decoding | paths)

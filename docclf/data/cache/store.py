@@ -192,35 +192,27 @@ def load_array(
         DataError: The cache cannot be written.
     """
     folder = cache_dir or default_cache_dir()
-    target = folder / f"{name}.npy"
+    target, partial, progress = (folder / f"{name}.npy{end}" for end in ("", ".partial", ".partial-done"))
+
+    def make() -> None:
+        done = 0
+        with suppress(OSError, ValueError):
+            done = int(progress.read_text()) if np.load(partial, mmap_mode="r").shape == shape else 0
+        if not done:
+            reserve(partial, shape, dtype)
+        values = np.load(partial, mmap_mode="r+")
+        starts = range(done, len(values), _AT_ONCE)
+        for start in with_progress(starts, what, len(starts), unit="batch"):
+            rows = np.arange(start, min(start + _AT_ONCE, len(values)))
+            values[rows] = compute(rows)
+            values.flush()
+            progress.write_text(str(start + len(rows)))
+        finish(target, partial, shape)
+        progress.unlink(missing_ok=True)
+
     with writable(folder, math.prod(shape) * np.dtype(dtype).itemsize):
         folder.mkdir(parents=True, exist_ok=True)
-        make = functools.partial(_compute, target, shape, compute, dtype, what)
         return open_array(target, shape, make, limit_gb=limit_gb)[0]
-
-
-def _compute(
-    target: Path,
-    shape: tuple[int, ...],
-    compute: Callable[[NDArray[np.int64]], NDArray[Any]],
-    dtype: type[np.generic],
-    what: str,
-) -> None:
-    partial, progress = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.partial-done")
-    done = 0
-    with suppress(OSError, ValueError):
-        done = int(progress.read_text()) if np.load(partial, mmap_mode="r").shape == shape else 0
-    if not done:
-        reserve(partial, shape, dtype)
-    values = np.load(partial, mmap_mode="r+")
-    starts = range(done, len(values), _AT_ONCE)
-    for start in with_progress(starts, what, len(starts), unit="batch"):
-        rows = np.arange(start, min(start + _AT_ONCE, len(values)))
-        values[rows] = compute(rows)
-        values.flush()
-        progress.write_text(str(start + len(rows)))
-    finish(target, partial, shape)
-    progress.unlink(missing_ok=True)
 
 
 def finish(target: Path, partial: Path, shape: tuple[int, ...], **more: Any) -> None:

@@ -1,7 +1,5 @@
 """Pages that are the same page twice: scanned again, saved again, cut or lit a little differently."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,11 +65,7 @@ def _pairs(hashes: NDArray[np.int8], max_bits: int) -> list[tuple[int, int]]:
 
 
 def known_pairs(
-    hashes: NDArray[np.int8],
-    digests: Sequence[str],
-    max_bits: int,
-    cache_dir: Path | None,
-    labels: NDArray[np.int64] | None = None,
+    hashes: NDArray[np.int8], digests: Sequence[str], max_bits: int, cache_dir: Path | None, labels: NDArray[np.int64]
 ) -> list[tuple[int, int]]:
     """As `similar_pairs`, from the cache where they were looked for before.
 
@@ -80,7 +74,6 @@ def known_pairs(
         cache_dir: Of decoded pages; None for the user's cache folder.
         labels: See `similar_pairs`.
     """
-    labels = np.zeros(len(hashes), np.int64) if labels is None else labels
     first = _representatives(hashes, labels)
     depends = f"{labels.tolist()}" if (first != np.arange(len(first))).any() else ""  # of all pairs, not on labels
     seen = hashlib.sha256(f"{DECODER} {max_bits} {' '.join(digests)}{depends}".encode()).hexdigest()[:24]

@@ -1,7 +1,5 @@
 """A data set in words, and pages of it to look at."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """In what test pages differ from training pages: position, sharpness, light, noise, size and shape."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

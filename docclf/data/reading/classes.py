@@ -1,11 +1,8 @@
 """The classes that folders and CSV files name, and targets that are no labels."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,21 +15,6 @@ SAMPLE = "sample_submission.csv"
 _NO_LABELS = frozenset({"", "?", "??", "-", "-1", "nan", "na", "n/a", "none", "null", "unknown", "tbd", "todo"})
 
 _OFTEN_CLASSES = frozenset({"-1", "none", "unknown"})  # of training pages
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of a data set of CSV files.
-
-    Attributes:
-        targets: What the user writes for each class, in normal form, in the order of the class indices.
-        names: What each class is called.
-        written: Target to what the files say, where that is another text.
-    """
-
-    targets: list[str]
-    names: list[str]
-    written: dict[str, str]
 
 
 def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
@@ -58,10 +40,7 @@ def join_folders(root: Path, folders: Mapping[str, list[Path]]) -> dict[str, lis
 
 def tell_joined(where: Path, names: Iterable[str]) -> None:
     """Warn of names that are one in another spelling."""
-    forms: dict[str, set[str]] = {}
-    for name in names:
-        forms.setdefault(normal(name), set()).add(name)
-    if twice := [name for name, written in forms.items() if len(written) > 1]:
+    if twice := [name for name, written in _spellings(names).items() if len(written) > 1]:
         warn_once(
             f"{where} has names that differ in the composition of letters, in blanks or in signs that cannot be seen, "
             f"and are taken for one class each: {some(twice)}."
@@ -94,8 +73,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
-    """The classes of `meta.csv`, or else of the rows of `train.csv`.
+def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Targets in normal form to what they are called: of `meta.csv`, or else of the rows of `train.csv`; in order.
 
     Raises:
         DataError: There are fewer than 2, or `meta.csv` names one twice or with nothing.
@@ -121,8 +100,7 @@ def read_classes(root: Path, rows: Sequence[Mapping[str, str]]) -> Classes:
         )
     if unused := sorted(names.keys() - used, key=_in_order):
         warn_once(f"{root / 'meta.csv'} has classes of which train.csv has no page: {some(unused)}.")
-    targets = sorted(names, key=_in_order)
-    return Classes(targets, [names[target] for target in targets], written_of(given))
+    return {target: names[target] for target in sorted(names, key=_in_order)}
 
 
 def written_of(given: Sequence[str]) -> dict[str, str]:
@@ -131,10 +109,16 @@ def written_of(given: Sequence[str]) -> dict[str, str]:
     >>> written_of(["a", " b"]), written_of(["a", "a "])
     ({'b': ' b'}, {})
     """
+    forms = _spellings(given).items()
+    return {name: written.pop() for name, written in forms if len(written) == 1 and written != {name}}
+
+
+def _spellings(names: Iterable[str]) -> dict[str, set[str]]:
+    """Normal form to all that is written for it."""
     forms: dict[str, set[str]] = {}
-    for name in given:
+    for name in names:
         forms.setdefault(normal(name), set()).add(name)
-    return {name: written.pop() for name, written in forms.items() if len(written) == 1 and written != {name}}
+    return forms
 
 
 def _named(path: Path) -> dict[str, str]:
@@ -152,17 +136,15 @@ def _named(path: Path) -> dict[str, str]:
 
 
 def _unlike(used: set[str], named: set[str]) -> str:
-    """What train.csv and meta.csv do not have in common, and why; empty where meta.csv names all targets.
+    """What train.csv and meta.csv do not have in common; empty where meta.csv names all targets.
 
     >>> _unlike({"00", "01"}, {"0", "1"})
-    ': meta.csv has no 00, 01, but 0, 1. Leading zeros were lost in one of the two files; write targets alike in both'
+    ': meta.csv has no 00, 01, but 0, 1. Write targets alike in both'
     """
     strange, unused = sorted(used - named, key=_in_order), sorted(named - used, key=_in_order)
     if not strange:
         return ""
-    zeros = {target.lstrip("0") for target in strange} & {target.lstrip("0") for target in unused}
-    why = "Leading zeros were lost in one of the two files; write" if zeros else "Write"
-    return f": meta.csv has no {some(strange)}, but {some(unused) or 'no other'}. {why} targets alike in both"
+    return f": meta.csv has no {some(strange)}, but {some(unused) or 'no other'}. Write targets alike in both"
 
 
 def _in_order(target: str) -> tuple[int, Decimal, str]:

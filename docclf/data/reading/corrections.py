@@ -1,11 +1,9 @@
 """Labels that a person has corrected: which pages get another label, and which are left out."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from docclf.data.page_set import Pages
 from docclf.data.reading.names import normal, some
@@ -74,43 +72,29 @@ def correct(
     assert pages.labels is not None
     corrections = {page: one for page, one in read_corrections(path).items() if not is_excluded(page)}
     rows = dict(zip(corrections, match_pages(corrections, pages.ids), strict=True))
-    given = [targets[label] for label in pages.labels.tolist()]
-    _check(corrections, rows, given, targets, path)
-    index = {target: label for label, target in enumerate(targets)}
-    labels = pages.labels.copy()
-    left_out = set()
-    counts = {"relabelled": 0, "dropped": 0, "kept": 0}
-    for page, one in corrections.items():
-        row = rows[page]
-        if not one.new:
-            left_out.add(row)
-        labels[row] = index.get(one.new, labels[row])
-        counts["dropped" if not one.new else "kept" if one.new == one.old else "relabelled"] += 1
-    return replace(pages, labels=np.asarray(labels, dtype=np.int64)), frozenset(left_out), counts
-
-
-def _check(
-    corrections: Mapping[str, Correction],
-    rows: Mapping[str, int],
-    given: Sequence[str],
-    targets: Sequence[str],
-    path: Path,
-) -> None:
     if unknown := [page for page, row in rows.items() if row < 0]:
         raise DataError(
             f"Expected IDs of training pages in {path}, got {some(unknown)}, which are not in the data set. "
             "Remove these rows, or name the file of this data set in data.corrections."
         )
-    label_of = {page: given[row] for page, row in rows.items()}
-    if others := [
-        f"{page} ({one.old}, not {label_of[page]})" for page, one in corrections.items() if one.old != label_of[page]
-    ]:
+    given = {page: targets[pages.labels[row]] for page, row in rows.items()}
+    decisions = corrections.items()
+    if others := [f"{page} ({one.old}, not {given[page]})" for page, one in decisions if one.old != given[page]]:
         raise DataError(
             f"Expected in the column old of {path} the label that the data set gives to the page, got another one for "
             f"{some(others)}. If the labels were changed since, remove these rows."
         )
-    if strange := [f"{one.new} for {page}" for page, one in corrections.items() if one.new not in {*targets, ""}]:
+    if strange := [f"{one.new} for {page}" for page, one in decisions if one.new not in {*targets, ""}]:
         raise DataError(
             f"Expected targets out of {', '.join(targets)} in the column new of {path}, or nothing to leave a page "
             f"out, got {some(strange)}. Write one of them."
         )
+    labels, left_out = pages.labels.copy(), set()
+    counts = {"relabelled": 0, "dropped": 0, "kept": 0}
+    for page, one in decisions:
+        if one.new:
+            labels[rows[page]] = targets.index(one.new)
+        else:
+            left_out.add(rows[page])
+        counts["dropped" if not one.new else "kept" if one.new == one.old else "relabelled"] += 1
+    return replace(pages, labels=labels), frozenset(left_out), counts

@@ -1,8 +1,5 @@
 """Pages of fewer bits than their files have room for, such as scans of 12 bits in files of 16."""
 
-from __future__ import annotations
-
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,17 +11,14 @@ from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-log = logging.getLogger(__name__)
-
 # What scanners and programs write. Above 8, Pillow gives 16 bits, or the upper 8 of 16.
 _BITS = (1, 2, 4, 8, 10, 12, 14, 16)
 _DARK = 64  # of 256: brighter pages have the bits of their file
 _LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # begins with its size and bits
-_told: set[tuple[int, int]] = set()
 
 
-def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
+def deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     """Grey values of a loaded image that `has_range`; 0 is black."""
     values, tags = np.asarray(image), image.tag_v2 if isinstance(image, TiffImageFile) else {}
     is_signed = tags.get(SAMPLEFORMAT) == (2,)
@@ -33,7 +27,7 @@ def deep_grey(image: Image.Image, name: str = "") -> NDArray[np.uint8]:
     elif tags and image.mode == "I" and not is_signed:  # of 32 bits, which Pillow takes for signed
         values = values.view(np.uint32)
     has_sign_bit = is_signed and tags.get(BITSPERSAMPLE, (16,))[0] <= 16  # among those that are looked at
-    grey = to_8_bits(values, name, 8 * min(values.itemsize, 2) - has_sign_bit)
+    grey = to_8_bits(values, 8 * min(values.itemsize, 2) - has_sign_bit)
     hidden = image.info.get("transparency")  # of a PNG file, the value of transparent pixels
     if isinstance(hidden, int) and (seen := values != hidden).any():
         grey = np.where(seen, grey, np.uint8(255))
@@ -47,18 +41,17 @@ def has_range(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def to_8_bits(values: NDArray[Any], name: str = "", room: int = 16) -> NDArray[np.uint8]:
+def to_8_bits(values: NDArray[Any], room: int = 16) -> NDArray[np.uint8]:
     """Grey values of more than 8 bits, scaled by the bits that they have.
 
     Args:
         values: Integers, or numbers of any range: beyond 16 bits, and of fractions, the largest one is white, but for a
             few, such as dead pixels of a camera. Where numbers are negative, the least one is black, but for a few.
-        name: Of the file, for a message.
         room: Bits that the file has for a value that is not beyond 16 bits.
     """
     least = _bottom(values)
     if values.dtype.kind in "iu" and values.max(initial=0) <= 0xFFFF and not least:
-        return _scaled(values.clip(0).astype(np.uint16), room, name)
+        return _scaled(values.clip(0).astype(np.uint16), room)
     with np.errstate(all="ignore"):  # what a damaged file may hold
         finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0).clip(least) - least
         return ((finite / (_top(finite) or 1.0)).clip(0, 1) * 255).astype(np.uint8)
@@ -81,33 +74,23 @@ def _bottom(values: NDArray[Any]) -> float:
     return min(0.0, float(np.quantile(some, 0.001, method="higher")))
 
 
-def _scaled(values: NDArray[Any], room: int, name: str) -> NDArray[np.uint8]:
+def _scaled(values: NDArray[Any], room: int = 16) -> NDArray[np.uint8]:
     top = int(_top(values))
     bits = min(room, next(bits for bits in _BITS if top < 1 << bits))
-    if bits < room and values.any():
-        _tell(bits, room, name)
     within = values.clip(0, (1 << bits) - 1)
     if bits > 8:
         return (within >> (bits - 8)).astype(np.uint8)
     return (within * (255 // ((1 << bits) - 1))).astype(np.uint8)
 
 
-def _tell(bits: int, room: int, name: str) -> None:
-    if (bits, room) not in _told:  # once a process
-        _told.add((bits, room))
-        log.info(
-            f"Pages of {bits} bits in files of {room}, such as {name or 'the first'}, are taken for what they are."
-        )
-
-
-def brightened(image: Image.Image, name: str = "") -> Image.Image:
+def brightened(image: Image.Image) -> Image.Image:
     """A page of 8 bits whose values are those of 1, 2 or 4 bits, as masks of 0 and 1 are, in full range."""
     if image.mode not in ("L", "RGB"):
         return image
     values = np.asarray(image)
     if values.max() >= 1 << 4 or values.min() == values.max():  # one dark colour is what it is
         return image
-    return Image.fromarray(_scaled(values, 8, name))
+    return Image.fromarray(_scaled(values, 8))
 
 
 def mended(image: Image.Image) -> Image.Image:
@@ -137,12 +120,11 @@ def _raw_mode(tile: Any) -> str:
     return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
 
 
-def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = "") -> Image.Image:
+def deepened(image: Image.Image, reopen: Callable[[], Image.Image]) -> Image.Image:
     """A page of 16 bits a colour that has fewer, scaled by these; others are as they are.
 
     Args:
         image: As Pillow has loaded it.
-        name: Of the file, for a message.
 
     Raises:
         ValueError: It may have been read wrongly.
@@ -154,29 +136,25 @@ def deepened(image: Image.Image, reopen: Callable[[], Image.Image], name: str = 
     colours = 3 if image.mode == "RGBA" else None
     if _top(np.asarray(image)[..., :colours]) >= _DARK:
         return image
-    again = reopen()
+    values: NDArray[Any] = np.asarray(image).astype(np.uint16)
+    scaled, again = _stretched, reopen()
     with suppress(ValueError, LookupError):  # the lower 8 bits cannot be had
         is_grey = _raw_mode(again.tile[0]).startswith("LA")  # type: ignore[attr-defined]
         again.tile = [_lower(tile) for tile in again.tile]  # type: ignore[attr-defined]
         again.load()
-        low, high = (np.asarray(part).astype(np.uint16) for part in (again, image))
-        values = high << 8 | low
+        low = np.asarray(again).astype(np.uint16)
+        values, scaled = values << 8 | low, _scaled
         if is_grey:
             grey, alpha = low[..., 0] << 8 | low[..., 1], low[..., 2] << 8 | low[..., 3]
             values = np.dstack([grey, grey, grey, alpha])
-        parts = [values] if colours is None else [values[..., :3], values[..., 3:]]
-        return Image.fromarray(np.dstack([_scaled(part, 16, name) for part in parts]), image.mode)
-    values = np.asarray(image).astype(np.uint16)
     parts = [values] if colours is None else [values[..., :3], values[..., 3:]]
-    return Image.fromarray(np.dstack([_stretched(part, name) for part in parts]), image.mode)
+    return Image.fromarray(np.dstack([scaled(part) for part in parts]), image.mode)
 
 
-def _stretched(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     """The upper 8 bits of 16, rounded, scaled by the bits that they have; without the lower ones in few steps."""
     top = _top(values)
     bits = next((bits for bits in _BITS if bits >= 8 and top <= 1 << (bits - 8)), 16)
-    if bits < 16:
-        _tell(bits, 16, name)
     return (values << (16 - bits)).clip(0, 255).astype(np.uint8)
 
 

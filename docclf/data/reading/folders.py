@@ -13,7 +13,7 @@ from pathlib import Path
 
 from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.names import count_of, some
-from docclf.errors import DataError
+from docclf.errors import DataError, safe_text
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,16 @@ def _is_system(folder: str) -> bool:
     return _SYSTEM_FOLDER.fullmatch(folder) is not None
 
 
-def tell_system(root: Path, folders: Sequence[Path]) -> None:
-    """Say which folders of a system are not looked at; the hidden ones need no word."""
-    names = Counter(readable(folder.name) for folder in folders if not folder.name.startswith((".", "__")))
-    if names:
+def tell_left_out(root: Path, found: Found) -> None:
+    """Warn of files in formats that are not read, and of folders of a system; the hidden ones need no word."""
+    if files := found.unread:
+        suffixes = sorted({safe_text(path.suffix.lower()) or "no suffix" for path in files})
+        shown = ", ".join(suffixes[:_MOST]) + (", ..." if len(suffixes) > _MOST else "")
+        warn_once(
+            f"Left out {count_of(len(files), 'file')} of {root} in formats that are not read ({shown}), the first is "
+            f"{safe_text(files[0])}. Convert them to one of {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    if names := Counter(safe_text(path.name) for path in found.system if not path.name.startswith((".", "__"))):
         shown = ", ".join(f"{name}{f' ({n} times)' if n > 1 else ''}" for name, n in names.most_common(_MOST))
         warn_once(
             f"Not looked at in {root}, since systems call folders of their own so: {shown}. Rename what holds pages."
@@ -98,24 +104,23 @@ def files_of_classes(root: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     Raises:
         DataError: The name of a folder is not UTF-8, or it is a link that leads nowhere.
     """
-    system = sorted(path for path in root.iterdir() if _is_system(path.name) and path.is_dir())
+    left_out = Found(system=sorted(path for path in root.iterdir() if _is_system(path.name) and path.is_dir()))
     entries = _entries(root)
     if lost := [path for path in entries if _is_lost(path)]:
         raise DataError(
             f"Expected class folders in {root} that are there, got {lost[0]}, a link to {lost[0].readlink()}, which is "
             f"not. Mount that, or remove the link: rm {shlex.quote(str(lost[0]))}"
         )
-    pages, unread = dict[str, list[Path]](), list[Path]()
+    pages = dict[str, list[Path]]()
     for folder in entries:
         if folder.is_dir():
-            if not is_utf_8(folder.name):
+            if safe_text(folder.name) != folder.name:
                 raise DataError(f"Expected class folders with names in UTF-8, got {str(folder)!a}. Rename it.")
             found = find_files(folder)
             pages[folder.name] = found.pages
-            unread += found.unread
-            system += found.system
-    tell_unread(root, unread)
-    tell_system(root, system)
+            left_out.unread += found.unread
+            left_out.system += found.system
+    tell_left_out(root, left_out)
     return pages, [path for path in entries if is_page_file(path)]
 
 
@@ -158,36 +163,11 @@ def no_folder(root: Path) -> str:
     return f"{what}. Say where the pages are: data.root=DIR."
 
 
-def is_utf_8(name: str) -> bool:
-    """Whether a name can be written as UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def readable(name: str | Path) -> str:
-    """A name in characters that can be written, whatever its bytes are."""
-    return str(name).encode(errors="backslashreplace").decode()
-
-
-def tell_unread(root: Path, files: Sequence[Path]) -> None:
-    """Warn of files in formats that are not read."""
-    if files:
-        suffixes = sorted({readable(path.suffix.lower()) or "no suffix" for path in files})
-        shown = ", ".join(suffixes[:_MOST]) + (", ..." if len(suffixes) > _MOST else "")
-        warn_once(
-            f"Left out {count_of(len(files), 'file')} of {root} in formats that are not read ({shown}), the first is "
-            f"{readable(files[0])}. Convert them to one of {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-
-
 def tell_loose(root: Path, files: Sequence[Path]) -> None:
     """Warn of pages beside class folders."""
     if files:
         warn_once(
-            f"Left out {count_of(len(files), 'file')} in {root} itself, the first is {readable(files[0].name)}: "
+            f"Left out {count_of(len(files), 'file')} in {root} itself, the first is {safe_text(files[0].name)}: "
             "pages of a class lie in its folder."
         )
 
@@ -201,7 +181,7 @@ def split_folder(root: Path, name: str) -> Path | None:
 def tell_beside(train: Path, test: Path | None) -> None:
     """Warn of pages beside the folders of training and test pages."""
     others = [path for path in _entries(train.parent) if path not in (train, test)]
-    if names := [readable(path.name) for path in others if _is_lost(path) or any(map(is_page_file, _below(path)))]:
+    if names := [safe_text(path.name) for path in others if _is_lost(path) or any(map(is_page_file, _below(path)))]:
         warn_once(
             f"Not read beside {train}: {some(names)}. docclf reads train and test alone, and makes its own folds of "
             "the pages in train; move the pages there."

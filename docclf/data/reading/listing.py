@@ -1,24 +1,20 @@
 """The pages of a folder or a CSV file in the order in which they are predicted, with what is known of their classes."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus, with_progress
-from docclf.data.formats import IMAGE_SUFFIXES, count_pages, is_page_file, quiet_decoders
+from docclf.data.formats import IMAGE_SUFFIXES, is_page_file
 from docclf.data.reading.classes import SAMPLE, is_no_label, why_no_labels
-from docclf.data.reading.folders import find_files, is_utf_8, readable, tell_system, tell_unread
+from docclf.data.reading.folders import find_files, tell_left_out
+from docclf.data.reading.multi_page import count_each
 from docclf.data.reading.names import count_of, nearest, normal, some
-from docclf.data.reading.problems import reason
 from docclf.data.reading.tables import PageFinder, delimiter_of, read_table
-from docclf.errors import ConfigError, DataError
+from docclf.errors import ConfigError, DataError, safe_text
 
 log = logging.getLogger(__name__)
 
@@ -159,16 +155,15 @@ def _of_folder(root: Path) -> Listing:
     if root.is_file():
         return Listing([_page_of_file(root, root)], root)
     found = find_files(root)
-    tell_unread(root, found.unread)
-    tell_system(root, found.system)
+    tell_left_out(root, found)
     return Listing([_page_of_file(root, path) for path in found.pages], root)
 
 
 def _page_of_file(root: Path, path: Path) -> ListedPage:
     parts = path.relative_to(root).parts if path != root else (path.name,)
     name = "/".join(parts)
-    if not is_utf_8(name):
-        return ListedPage(readable(name), path, problem="the name is not UTF-8, rename it")
+    if safe_text(name) != name:
+        return ListedPage(safe_text(name), path, problem="the name is not UTF-8, rename it")
     folders = parts[1:-1] if parts[0].lower() == _TEST else parts[:-1]
     return ListedPage(name, path, label=folders[0] if folders else "")
 
@@ -200,19 +195,11 @@ def _pages_of_rows(root: Path, source: Path, rows: Iterable[dict[str, str]]) -> 
 
 def _expand(pages: Sequence[ListedPage]) -> list[ListedPage]:
     """An entry for every page of a file."""
-
-    def count(page: ListedPage) -> int | str:
-        try:
-            return count_pages(page.path) if page.path and not page.problem else 1
-        except Exception as error:  # decoders of damaged files raise almost anything
-            return reason(error)
-
-    with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
-        counts = list(with_progress(pool.map(count, pages), "Counting pages", len(pages)))
     expanded = []
+    counts = count_each([None if page.problem else page.path for page in pages])
     for page, n in zip(pages, counts, strict=True):
-        if isinstance(n, str) or n < 1:
-            expanded.append(replace(page, problem=n if isinstance(n, str) else "the file has no pages"))
+        if isinstance(n, str):
+            expanded.append(replace(page, problem=n))
         elif n == 1:
             expanded.append(page)
         else:

@@ -1,7 +1,5 @@
 """What image files say beside their pixels: how a camera was held, and much that no one needs here."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 

@@ -1,10 +1,27 @@
 """Files that hold several pages."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
+from docclf.data.cache.contents import n_cpus, with_progress
 from docclf.data.formats import count_pages, quiet_decoders
 from docclf.data.page_set import Pages
 from docclf.data.reading.problems import reason
+
+
+def count_each(paths: Sequence[Path | None]) -> list[int | str]:
+    """How many pages each file has, or why that is not known; 1 where there is no file."""
+
+    def count(path: Path | None) -> int | str:
+        try:
+            return (count_pages(path) or "the file has no pages") if path is not None else 1
+        except Exception as error:  # decoders of damaged files raise almost anything
+            return reason(error)
+
+    with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
+        return list(with_progress(pool.map(count, paths), "Counting pages", len(paths)))
 
 
 def expand(pages: Pages, multi_page: str) -> tuple[Pages, dict[int, str]]:
@@ -19,18 +36,13 @@ def expand(pages: Pages, multi_page: str) -> tuple[Pages, dict[int, str]]:
     """
     if multi_page == "first":
         return pages, {}
-    counts, problems = list[int](), dict[int, str]()
-    for index, path in enumerate(pages.paths):
-        try:
-            with quiet_decoders():
-                counts.append(count_pages(path))
-        except Exception as error:  # decoders of damaged files raise almost anything
-            counts.append(0)
-            problems[index] = reason(error)
+    counts = count_each(pages.paths)
     if all(count == 1 for count in counts):
-        return pages, problems
-    rows = [i for i, count in enumerate(counts) for _ in range(count)]
-    numbers = [number for count in counts for number in range(count)]
-    several = pages.take(rows)
-    ids = [f"{name}#{n + 1}" if counts[i] > 1 else name for i, n, name in zip(rows, numbers, several.ids, strict=True)]
+        return pages, {}
+    rows = [(i, number) for i, n in enumerate(counts) if isinstance(n, int) for number in range(n)]
+    several = pages.take([i for i, _ in rows])
+    named = zip(several.ids, rows, strict=True)
+    ids = [name if counts[i] == 1 else f"{name}#{number + 1}" for name, (i, number) in named]
+    numbers = [number for _, number in rows]
+    problems = {i: n for i, n in enumerate(counts) if isinstance(n, str)}
     return replace(several, ids=ids, groups=several.groups or several.ids, numbers=numbers), problems

@@ -1,7 +1,5 @@
 """One form for a name that is written in several ways, and names that are nearly equal."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Pages decoded in threads, a few batches ahead of who takes them: nothing is kept, however many there are."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

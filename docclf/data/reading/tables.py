@@ -56,7 +56,11 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
         )
     rows = []
     for number, line, cells in records:
-        _check(path, line, cells, found, sign)
+        if any(cells[len(found) :]):
+            raise DataError(
+                f"Expected {len(found)} cells in each row of {path}, got {len(cells)} in line {line}: "
+                f"{sign.join(cells)[:80]}. Put quotation marks around a cell that holds {sign!r}."
+            )
         rows.append(Row(zip(found, cells + [""] * len(found), strict=False)))
         rows[-1].number = number
         keys = [*columns, *or_else, "target"]
@@ -108,21 +112,6 @@ def _records(path: Path, text: str, sign: str) -> Iterator[tuple[int, int, list[
         ) from error
 
 
-def _check(path: Path, line: int, cells: Sequence[str], header: Sequence[str], sign: str) -> None:
-    """Refuse a row with cells that no column names, and one with another sign between its cells."""
-    if any(cells[len(header) :]):
-        raise DataError(
-            f"Expected {len(header)} cells in each row of {path}, got {len(cells)} in line {line}: "
-            f"{sign.join(cells)[:80]}. Put quotation marks around a cell that holds {sign!r}."
-        )
-    others = [other for other in _DELIMITERS if cells[0].count(other) == len(header) - 1 > 0]
-    if len(cells) == 1 and others:
-        raise DataError(
-            f"Expected {sign!r} between the cells of {path}, as in its header, got {others[0]!r} in line {line}. "
-            "Write one of them in all lines."
-        )
-
-
 def delimiter_of(path: Path, columns: Sequence[str]) -> str:
     """The sign between the columns of a CSV file, see `read_table`."""
     return _delimiter(_text(path), columns)
@@ -152,7 +141,8 @@ class PageFinder:
     """
 
     def __init__(self, root: Path, splits: Sequence[str]) -> None:
-        self.root, self.splits = root, splits
+        self.root = root
+        self._bases = [*(root / split for split in splits), root]
         self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
@@ -169,32 +159,42 @@ class PageFinder:
 
     def missing(self, name: str) -> str:
         """Why an ID has no file, with those that it may mean: of several suffixes, or nearly called so."""
-        reason = f"no such file in {', '.join(str(self.root / split) for split in self.splits)} or {self.root}"
+        *first, last = map(str, self._bases)
+        reason = f"no such file in {', '.join(first)} or {last}"
         if Path(name).is_absolute():
             return f"{reason}, where absolute paths are not followed: write it as a path below {self.root}"
         if len(several := self._by_stem(name)) > 1:
             files = some(path.name for path in several)
             return f"{reason}, but several that differ in their suffix, {files}: keep one, or give the ID its suffix"
-        bases = self._bases() if self._places(name) else []
+        bases = self._bases if self._places(name) else []
         meant = list(dict.fromkeys(file for base in bases for file in self._nearly(base, name)))
         if len(meant) != 1:
             return reason
         return f"{reason}, but one such as {meant[0].name}: write IDs as the files are called"
 
-    def _bases(self) -> list[Path]:
-        return [*(self.root / split for split in self.splits), self.root]
-
     def _by_stem(self, name: str) -> list[Path]:
         """Page files that are called as an ID but for their suffix, of the first folder that has any."""
         wanted = composed(PureWindowsPath(name).as_posix())
-        for base in self._bases() if self._places(name) else ():
+        for base in self._bases if self._places(name) else ():
             named = {path: path.relative_to(base).with_suffix("").as_posix() for path in self._nearly(base, name)}
             if found := [path for path, stem in named.items() if composed(stem) == wanted]:
                 return found
         return []
 
     def _places(self, name: str) -> list[Path]:
-        return candidates(self.root, self.splits, name)
+        r"""Where a page may be: in each folder of `splits`, and in the root itself after them.
+
+        Nowhere for a name that leads out of the folder. macOS writes a syllable of Hangul as several characters (NFD),
+        others as one (NFC), and Windows writes \ for /.
+        """
+        if Path(name).is_absolute() or ".." in re.split(r"[/\\]", name):  # the list may be somebody else's
+            return []
+        spelled = [
+            form
+            for text in (name, name.replace("\\", "/"))
+            for form in (text, normalize("NFC", text), normalize("NFD", text))
+        ]
+        return [folder / form for folder in self._bases for form in dict.fromkeys(spelled)]
 
     def _nearly(self, base: Path, name: str) -> list[Path]:
         """Page files below a folder that differ from an ID in their suffix, leading zeros, blanks or case alone."""
@@ -203,7 +203,7 @@ class PageFinder:
         for part in folders:
             found = [path for folder in found for path in self._entries(folder).get(_loose(part), ())]
         files = [path for folder in found for path in self._entries(folder).get(_loose(last), ())]
-        return [path for path in files if _suffix(last) in ("", _suffix(path.name)) and is_page_file(path)]
+        return [path for path in files if is_page_file(path)]
 
     def _entries(self, folder: Path) -> dict[str, list[Path]]:
         """What a folder holds, by names without what may differ; read once, there may be many such IDs."""
@@ -215,35 +215,11 @@ class PageFinder:
         return self._listed[folder]
 
 
-def _suffix(name: str) -> str:
-    """The kind of image that a name says, if any."""
-    suffix = Path(name).suffix.lower()
-    return {".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix) if suffix in IMAGE_SUFFIXES else ""
-
-
 def _loose(name: str) -> str:
-    """What names have in common that differ in an image's suffix, leading zeros, blanks or case alone.
+    """What names of pages have in common that differ in an image's suffix, leading zeros, or what `near` leaves out.
 
     >>> _loose("Page 007.PNG") == _loose("page_7"), _loose("1.0") == _loose("1.jpg"), _loose("70") == _loose("7")
     (True, True, False)
     """
-    stem = name[: -len(Path(name).suffix)] if _suffix(name) else re.sub(r"\.0+$", "", name)
-    stem = re.sub(r"(?<![0-9])0+(?=[0-9])", "", normal(stem).casefold())
-    return re.sub(r"[\s_-]+", "", stem)
-
-
-def candidates(root: Path, splits: Sequence[str], name: str) -> list[Path]:
-    r"""Where a page may be: in each of these folders below the root, and in the root itself after them.
-
-    Nowhere for a name that leads out of the folder. macOS writes a syllable of Hangul as several characters (NFD),
-    others as one (NFC), and Windows writes \ for /.
-    """
-    if Path(name).is_absolute() or ".." in re.split(r"[/\\]", name):  # the list may be somebody else's
-        return []
-    spelled = [
-        form
-        for text in (name, name.replace("\\", "/"))
-        for form in (text, normalize("NFC", text), normalize("NFD", text))
-    ]
-    folders = [*(root / split for split in splits), root]
-    return [folder / form for folder in folders for form in dict.fromkeys(spelled)]
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 as it is written: a name may end with a blank
+    return near(re.sub(r"(?<![0-9])0+(?=[0-9])", "", stem if suffix.lower() in IMAGE_SUFFIXES else name))
