@@ -62,8 +62,7 @@ class Composer:
 
     def in_primary(self, key: str) -> Any:
         """What the config that the command begins with says of a key of Hydra, where it is a foreign one; else None."""
-        sources: list[ConfigSource] = GlobalHydra.instance().config_loader().get_sources()
-        source = next((one for one in sources if one.is_config(self.name)), None)
+        source = next((one for one in _sources() if one.is_config(self.name)), None)
         if source is None or source.scheme() != "file" or Path(source.path).resolve() == CONF_DIR.resolve():
             return None
         return OmegaConf.select(source.load_config(self.name).config, key)
@@ -154,6 +153,11 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         OverrideParseException: Hydra will say so too.
     """
     found: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
+    return found
+
+
+def _sources() -> list[ConfigSource]:
+    found: list[ConfigSource] = GlobalHydra.instance().config_loader().get_sources()
     return found
 
 

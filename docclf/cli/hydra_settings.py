@@ -1,5 +1,6 @@
 """Flags and settings of Hydra that are looked at before it acts on them, since it would end in a traceback."""
 
+import logging
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from docclf.sweeper.hydra_private import read_arguments
 
 OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+# Of which Hydra takes one.
+_ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
 
 
 def fill_in_home(text: str) -> str:
@@ -41,6 +44,34 @@ def fill_in_home(text: str) -> str:
     return f"{key}='{quoted}'"
 
 
+def require_usable(config: DictConfig) -> None:
+    """See that Hydra can set a run up as its settings say; it would end in a traceback.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    hydra = config.hydra
+    if not (isinstance(hydra.verbose, bool | str) or OmegaConf.is_list(hydra.verbose)):
+        raise ConfigError(
+            f"Expected true, false or loggers in `hydra.verbose`, got {hydra.verbose}. Say hydra.verbose=true"
+        )
+    is_known = not OmegaConf.is_missing(hydra.job, "name") and not OmegaConf.is_interpolation(hydra.job, "name")
+    if is_known and len(Path(hydra.job.name).parts) != 1:
+        raise ConfigError(
+            f"Expected the name of a file in `hydra.job.name`, got {hydra.job.name}. Say hydra.job.name=train"
+        )
+    names = logging.getLevelNamesMapping()
+    for key in ("hydra_logging", "job_logging"):
+        settings: Any = {} if OmegaConf.is_missing(hydra, key) else hydra[key]
+        root = settings.get("root", "none")  # null leaves logging as it is
+        is_usable = OmegaConf.is_dict(root) and root.get("level", "INFO") in {*names, *names.values()}
+        if root is not None and not is_usable:
+            raise ConfigError(
+                f"Expected `hydra.{key}` to have a `root` with a level of {', '.join(names)}, got "
+                f"{root}. Say hydra/{key}=default"
+            )
+
+
 def settle_flags() -> Any:
     """Read the command line, in which -m is left out where a search is only shown.
 
@@ -56,6 +87,11 @@ def settle_flags() -> Any:
         given = read_arguments(sys.argv[1:])
     if given.cfg == "hydra" and given.resolve:  # which names keys of the job
         raise ConfigError("Expected --cfg all or --cfg job with --resolve, got --cfg hydra. Say --cfg all --resolve")
+    if given.hydra_help and (own := [text for text in given.overrides if not text.lstrip("+~").startswith("hydra")]):
+        raise ConfigError(f"Expected --hydra-help alone, got {own[0]} besides. For help with that say --help")
+    actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(given, name)]
+    if len(actions) > 1:
+        raise ConfigError(f"Expected one of {' and '.join(actions)}, got both. Leave out {actions[0]}")
     return given
 
 

@@ -8,9 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
-from docclf.errors import ConfigError, unknown_key
+from docclf.errors import ConfigError
 from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
+from docclf.sweeper.space.keys import nearest
 from docclf.training.validation import SCORES
 
 KEEP = ("winner", "finalists", "all", "none")
@@ -211,6 +212,10 @@ def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
             got = "null" if value is None else "nothing" if value == "" else plain(str(value))
             way_out = _WAYS_OUT.get(f"{key}={got}", "Leave it out for the default.")
             raise ConfigError(f"Expected `{key}` to be {expected}, got {got}. {way_out}")
+    for group in map(str, cfg):
+        partial = OmegaConf.select(cfg, f"{group}._partial_", default=False)
+        if FLAG(partial):
+            raise ConfigError(f"Expected `{group}._partial_` to be true or false, got {plain(str(partial))}.")
 
 
 def require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
@@ -220,7 +225,9 @@ def require_known_keys(config: DictConfig, known: Iterable[str]) -> None:
         ConfigError: There is one.
     """
     for room in ("search", "finalists", "results"):
-        names = [key.removeprefix(f"{room}.") for key in known if key.startswith(f"{room}.")]
-        for name in map(str, config.get(room) or ()):
-            if name not in names:
-                raise unknown_key("keys", room, name, names)
+        keys = [key for key in known if key.startswith(f"{room}.")]
+        for key in (f"{room}.{name}" for name in config.get(room) or ()):
+            if key not in keys:
+                near = nearest(key, keys, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"Leave it out: there are {', '.join(keys)}."
+                raise ConfigError(f"Expected keys that `{room}` has, got `{key}`. {hint}")

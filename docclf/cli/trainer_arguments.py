@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,12 +53,7 @@ def check_trainer(cfg: DictConfig) -> None:
     for name in map(str, found):
         if name in OWNED and not (name == "profiler" and OmegaConf.is_dict(found[name])):
             raise ConfigError(f"Expected no `trainer.{name}`, which docclf sets, got {found[name]}. {OWNED[name]}.")
-    if more := [name for name in map(str, found) if name not in (*_GIVEN, "profiler")]:
-        from pytorch_lightning import Trainer
-
-        known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
-        if unknown := [name for name in more if name not in known]:
-            raise unknown_key("arguments of Lightning's trainer", "trainer", unknown[0], known)
+    _check_names([name for name in map(str, found) if name not in _GIVEN])
     if (asked := str(found.get("accelerator", "auto"))) not in ("auto", "cpu"):
         from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 
@@ -68,6 +64,17 @@ def check_trainer(cfg: DictConfig) -> None:
                 f"Expected `trainer.accelerator` to be one that this machine has ({', '.join(['cpu', *there])}), "
                 f"got {asked}. Say trainer.accelerator=auto."
             )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        return
+    from pytorch_lightning import Trainer
+
+    known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
+    for name in names:
+        if name not in known and name != "profiler":
+            raise unknown_key("arguments of Lightning's trainer", "trainer", name, known)
 
 
 def require_one_device(cfg: DictConfig) -> None:

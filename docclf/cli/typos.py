@@ -21,7 +21,15 @@ from docclf import CONF_DIR, __version__
 from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign, is_search
-from docclf.cli.hydra_settings import OURS, fill_in_home, require_plugins, require_search, settle_flags, stay_here
+from docclf.cli.hydra_settings import (
+    OURS,
+    fill_in_home,
+    require_plugins,
+    require_search,
+    require_usable,
+    settle_flags,
+    stay_here,
+)
 from docclf.cli.key_table import TABLES, check_leaves, require_known_keys
 from docclf.errors import DocclfError
 from docclf.safety.permission import take_allowed
@@ -112,6 +120,7 @@ def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: st
     check_leaves(config, TABLES[config_name])
     require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
     require_plugins(config)
+    require_usable(config)
     require_folder(config.hydra, "sweep.dir" if searches else "run.dir")
     if searches:
         require_search(config, overrides, config_name)

@@ -101,6 +101,7 @@ def test_the_table_names_no_key_that_conf_has_not(compose_config: Compose) -> No
             ("model.head.scales=[2]", "`model.head.scales` to be fractions above 0 and up to 1"),
             ("model.class_weights=1", "`model.class_weights` to be true or false, got 1."),
             ("optimizer.lr=[1]", "`optimizer.lr` to be a number, got [1]."),
+            ("optimizer._partial_=maybe", "`optimizer._partial_` to be true or false, got maybe."),
             ("trainer.precision=8", "`trainer.precision` to be one of auto, 64-true"),
             ("validation.augment=rain", "`validation.augment` to be one of null, augraphy"),
             ("model.tune=none", "`model.tune` to be one of head, last, all, got none."),

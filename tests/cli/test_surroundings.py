@@ -113,12 +113,24 @@ def test_a_place_that_hydra_fills_in_later_is_not_looked_at() -> None:
     require_folder(OmegaConf.create({"run": {"dir": "outputs/${hydra:job.name}"}}), "run.dir")
 
 
-def test_a_variable_for_jobs_that_is_not_set_is_told_of(tmp_path: Path) -> None:
-    given = ["data=folder", f"data.root={tmp_path}", "hydra.job.env_copy=[NO_SUCH]"]
-    command = [sys.executable, "-m", "docclf.data", *given]
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("hydra.job.env_copy=[NO_SUCH]", "got NO_SUCH, which is not set. Say export NO_SUCH=VALUE"),
+        *slowly(
+            ("hydra.job.name=x/y", "Expected the name of a file in `hydra.job.name`, got x/y"),
+            ("hydra.verbose=5", "Expected true, false or loggers in `hydra.verbose`, got 5"),
+            ("~hydra/job_logging", "Expected `hydra.job_logging` to have a `root`"),
+            ("~hydra/hydra_logging", "Expected `hydra.hydra_logging` to have a `root`"),
+            ("hydra.job_logging.root=DEBUG", "got DEBUG. Say hydra/job_logging=default"),
+            ("hydra.job_logging.root.level=LOUD", "got {'level': 'LOUD', "),
+        ),
+    ],
+)
+def test_settings_that_hydra_cannot_use_are_told_of(given: str, expected: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "docclf.data", "data=folder", f"data.root={tmp_path}", given]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "got NO_SUCH, which is not set. Say export NO_SUCH=VALUE" in done.stderr
+    assert done.returncode == 1 and expected in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["data data=folder data.root=.", "compare a b"])

@@ -183,13 +183,15 @@ def test_a_setting_of_the_sweeper_is_named_by_where_it_is(typed: str, meant: str
     ("arguments", "told"),
     [
         (["--cfg", "hydra", "--resolve"], "Say --cfg all --resolve"),
+        (["-m", "-sc", "install=bash"], "got both. Leave out --multirun"),
+        (["--hydra-help", "data=folder"], "got data=folder besides. For help with that say --help"),
         (["-m", "hparams_search=optuna,head", "--cfg", "job"], "Say hparams_search=optuna"),
         (["-m", "hparams_search=glob(*)", "--info"], "Say hparams_search=NAME"),
         (["hparams_search=null"], "or say for example hparams_search=augmentation"),
         (["logger=null"], "or say for example logger=none"),
         (["model=[5]"], "got [5]. Leave it out for the default, or say for example model=convnext_tiny"),
         (["+search.n_trial=1"], "Did you mean search.n_trials?"),
-        (["++results.x=1"], "got x. Leave out results.x."),
+        (["++results.x=1"], "Leave it out: there are results.pickle."),
     ],
 )
 def test_what_hydra_would_not_tell_is_told_in_a_sentence(
