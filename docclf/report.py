@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name
-from docclf.safety.untrusted import is_inside, reading
+from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.hiding import hide_password
 
 if TYPE_CHECKING:
-    import numpy as np
     import optuna
-    from numpy.typing import NDArray
     from omegaconf import DictConfig
 
     from docclf.sweeper.screen.progress import TypedCommand
@@ -68,7 +66,6 @@ def _report(options: argparse.Namespace) -> Path:
             folder,
             objectives=_objectives(config) if config is not None else None,
             command=_command(study, folder, config) if folder is not None and config is not None else None,
-            read_page=read_thumbnail,
             pages=options.pages,
             output=options.output,
         )
@@ -86,29 +83,6 @@ def _spare(output: Path) -> None:
         f"Expected a new file or an earlier report in --output, got {output}, which is {got}. "
         f"Say --output {shlex.quote(str(other))}"
     )
-
-
-def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
-    """A page of a data set in small.
-
-    Args:
-        root: `data.root`.
-        page: ID of the page.
-        side: Height and width in pixels.
-
-    Returns:
-        uint8 of shape (side, side, 3).
-
-    Raises:
-        Exception: It is not there, or cannot be read.
-    """
-    from docclf.data.formats import read_page
-    from docclf.data.reading.listing import find_page
-
-    path, number = find_page(root, page)
-    if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file
-        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
-    return read_page(path, side, page=number)
 
 
 def _objectives(config: DictConfig) -> list[str] | None:

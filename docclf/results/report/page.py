@@ -29,7 +29,7 @@ from docclf.results.report.predictions import most_confused, pages_root, read_pr
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
-from docclf.results.report.thumbnails import PageReader, Thumbnails
+from docclf.results.report.thumbnails import Thumbnails
 from docclf.results.report.trial_page import write_trial_pages
 from docclf.safety.untrusted import change_each, plain
 from docclf.sweeper.screen.progress import TypedCommand
@@ -47,7 +47,6 @@ def write_report(
     *,
     objectives: Sequence[str] | None = None,
     command: TypedCommand | None = None,
-    read_page: PageReader | None = None,
     pages: Path | None = None,
     output: Path | None = None,
 ) -> Path:
@@ -58,9 +57,9 @@ def write_report(
         folder: Of the search; None without one.
         objectives: What each objective is called; None for what the study says.
         command: Of the search; None where it is not known.
-        read_page: Reads pages for small pictures; None for a report without.
-        pages: Folder of the pages; None for those that lie in the search's folder itself. What the folder says of
-            them is not followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
+        pages: Folder of the pages, for small pictures; None for those that lie in the search's folder itself. What the
+            folder says of them is not followed: it may be somebody else's, and name a folder of pictures that are not
+            to be shown.
         output: File to write; None for `report.html` in the folder.
     """
     subject = read_subject(study, folder, objectives)
@@ -68,7 +67,7 @@ def write_report(
     environment = _environment()
     written = write_trial_pages(subject, environment, target)
     links, finals = ({number: _address(path, target.parent) for number, path in each.items()} for each in written)
-    figures, sections = _sections(subject, read_page, pages)
+    figures, sections = _sections(subject, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
     board = subject.folder / "leaderboard.csv" if subject.folder else None
     text = environment.get_template("report.html.j2").render(
@@ -89,9 +88,7 @@ def write_report(
     return target
 
 
-def _sections(
-    subject: Subject, read_page: PageReader | None, pages: Path | None
-) -> tuple[dict[str, Figure], dict[str, Any]]:
+def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], dict[str, Any]]:
     """All pictures by key, and for each section which of them, and what else it needs."""
     several = range(len(subject.directions))
     found = [importances(subject, i) for i in several]
@@ -106,8 +103,7 @@ def _sections(
     winner, baseline = read_predicted(subject)
     sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
     if winner is not None:
-        root = pages or _own_pages(subject, pages_root(winner.run))
-        thumbnails = Thumbnails(read_page, root)
+        thumbnails = Thumbnails(pages or _own_pages(subject, pages_root(winner.run)))
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
         of_classes, of_pages = class_scores(winner, baseline), coverage(winner, baseline)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from results.report.studies import NAME, new_study, trial
 
-from docclf.report import main, read_thumbnail
+from docclf.report import main
+from docclf.results.report.thumbnails import read_thumbnail
 from docclf.sweeper.space.grammar import encode, read_override, to_text
 
 
