@@ -17,7 +17,7 @@ from docclf.safety.untrusted import one_line
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, NOT_COMPARABLE, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.study.finalists import source_number
 
-ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
+_ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
 
 
 def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
     facts = [training_facts(trial.user_attrs) for trial in subject.trials]
     told = [key for key in (TUNE, KEPT) if any(key in its for its in facts)]
     columns += [(key, "text") for key in told]
-    origins = origins_of(subject)
-    columns += [(key, "text") for key in ORIGIN if origins]
+    origins = _origins_of(subject)
+    columns += [(key, "text") for key in _ORIGIN if origins]
     columns += [("seconds", "number"), ("remark", "text")]
     rows = []
     for trial, its in zip(subject.trials, facts, strict=True):
@@ -52,20 +52,20 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         row.append(" ".join(f"{fold:.3f}" for fold in _folds(trial)))
         row += [_cell(trial.params[name]) if name in trial.params else None for name in names]
         row += [its.get(key) for key in told]
-        row += [origins[trial.number].get(key, "") for key in ORIGIN if origins]
+        row += [origins[trial.number].get(key, "") for key in _ORIGIN if origins]
         row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, one_line(_remark(trial))]
         rows.append(row)
     shown_columns = [{"name": cut(name, 60), "kind": kind} for name, kind in columns]
     return {"columns": shown_columns, "rows": rows, "links": {str(n): link for n, link in links.items()}}
 
 
-def origins_of(subject: Subject) -> dict[int, dict[str, str]]:
+def _origins_of(subject: Subject) -> dict[int, dict[str, str]]:
     """Number of each trial to who of a team ran it, and where; empty of a study that was not merged."""
     found = {trial.number: trial.user_attrs.get(MERGED_FROM) for trial in subject.trials}
     if not any(isinstance(origin, dict) for origin in found.values()):
         return {}
     return {
-        number: {key: cut(str(origin[key]), 60) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
+        number: {key: cut(str(origin[key]), 60) for key in _ORIGIN if key in origin} if isinstance(origin, dict) else {}
         for number, origin in found.items()
     }
 

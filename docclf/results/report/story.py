@@ -14,15 +14,14 @@ from docclf.results.floors import NAMES
 from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
 from docclf.results.report.figures.workers import most_at_once
-from docclf.results.report.rows import ORIGIN, origins_of
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import TypedCommand, format_seconds
-from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, MEMBER, REFERENCE
+from docclf.sweeper.study.attributes import BUDGET, CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finalists import source_number
-from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
+from docclf.sweeper.study.trials import best_trials, front_of, loss
 
 
 @dataclass(frozen=True)
@@ -128,13 +127,11 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),
-        "team": _team(subject, links),
         "front": _front(subject, links),
         "causes": Counter(one_line(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
     }
 
 
-_TEAM = 10  # rows of the leaderboard
 _ROLES = {**NAMES, MEMBER: "of the ensemble"}
 
 
@@ -185,35 +182,6 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
         return []
     base = subject.baseline.params if subject.baseline is not None else {}
     return [(name, base.get(name), value) for name, value in subject.chosen.params.items()]
-
-
-def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
-    """The best trials of a merged study and whose they are; empty of any other.
-
-    Those come first that were re-evaluated, where that decides; those that cannot be compared, or
-    share another's result, are left out.
-    """
-    origins = origins_of(subject)
-    if not origins or len(subject.directions) > 1:
-        return []
-    own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
-    again = {source_number(t): t.value for t in own}
-    scored = [t for t in subject.complete if DUPLICATE_OF not in t.user_attrs]
-    decides = again if subject.verdict is not None else {}
-    values = {t.number: decides.get(t.number, t.value) or 0.0 for t in subject.complete}
-    scores = {number: (number not in decides, loss(value, subject.directions[0])) for number, value in values.items()}
-    best = sorted(filter(may_win, scored), key=lambda t: scores[t.number])[:_TEAM]
-    return [
-        {
-            "number": t.number,
-            "link": links.get(t.number, ""),
-            "value": t.value,
-            "again": again.get(t.number),
-            **dict.fromkeys(ORIGIN, ""),
-            **origins[t.number],
-        }
-        for t in best
-    ]
 
 
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:

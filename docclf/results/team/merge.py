@@ -57,7 +57,7 @@ def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, repl
         Lines for the screen: the studies, the leaderboard, the best and what to do next.
 
     Raises:
-        ConfigError: A study cannot be read or has no finished trial, is given twice, or `out` is taken.
+        ConfigError: A study cannot be read or has no finished trial, or `out` is taken.
         SpaceError: The studies do not belong together.
         OSError: The folder cannot be written.
     """
