@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,12 @@ class Run:
     def n_folds(self) -> int:
         """How many folds there are; -1 is that of pages in training only."""
         return len(set(self.folds.values()) - {"-1"})
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Class index of each page that was predicted out of fold, shape (n,); -1 where its target is no class."""
+        index = {target: i for i, target in enumerate(self.classes)}
+        return np.array([index.get(target, -1) for target in self.predictions.targets], dtype=np.int64)
 
     @property
     def classes(self) -> dict[str, str]:

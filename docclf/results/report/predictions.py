@@ -28,15 +28,11 @@ class Predicted:
 
     Attributes:
         who: What the report calls the run, such as `trial 19`.
-        run: Where they are from.
-        labels: Class index of each page that has a known one, shape (n,).
-        rows: Places of these pages in the run's predictions, shape (n,).
+        run: Where they are from; the class of every page is known.
     """
 
     who: str
     run: Run
-    labels: NDArray[np.int64]
-    rows: NDArray[np.int64]
 
     @property
     def names(self) -> list[str]:
@@ -44,14 +40,19 @@ class Predicted:
         return self.run.predictions.class_names
 
     @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class index of each page, shape (n,)."""
+        return self.run.labels
+
+    @property
     def probabilities(self) -> NDArray[np.float64]:
         """Shape (n, n_classes)."""
-        return self.run.predictions.probabilities[self.rows]
+        return self.run.predictions.probabilities
 
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Class index predicted for each page, shape (n,)."""
-        return self.run.predictions.predicted[self.rows]
+        return self.run.predictions.predicted
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -96,10 +97,7 @@ def _read(who: str, folder: Path | None) -> Predicted | None:
     except DataError as error:
         log.warning(f"The report is without what {who} predicted: {error}")
         return None
-    index = {target: i for i, target in enumerate(run.classes)}
-    labels = np.array([index.get(target, -1) for target in run.predictions.targets], dtype=np.int64)
-    rows = np.flatnonzero(labels >= 0)
-    return Predicted(who, run, labels[rows], rows) if len(rows) else None
+    return Predicted(who, run) if (run.labels >= 0).all() else None
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
                 int(wrong[true, other]),
                 float(wrong[true, other] / counts[true].sum()),
                 int(before[true, other]) if before is not None else None,
-                [winner.run.predictions.ids[winner.rows[row]] for row in rows[:4]],
+                [winner.run.predictions.ids[row] for row in rows[:4]],
             )
         )
     return found

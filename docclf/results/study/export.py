@@ -192,7 +192,7 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
 def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool) -> None:
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
-    from docclf.results.study.winner import is_judged, must_stay, place_best_so_far
+    from docclf.results.study.winner import is_judged, must_stay, place_run
     from docclf.sweeper.study.trials import best_trial, folder_number
 
     trials = study.get_trials(deepcopy=False)
@@ -207,7 +207,7 @@ def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fi
     lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
     if len(study.directions) == 1:
         losers = (loser for loser in _losers(study, folder, config) if loser != run)
-        place_best_so_far(folder, run, unjudged(best, trials, floors), losers)
+        place_run(folder, run, unjudged(best, trials, floors), losers)
     write_trial_config(study, best, run, folder / "best", config, lines)
 
 
