@@ -41,8 +41,8 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
     facts = [training_facts(trial.user_attrs) for trial in subject.trials]
     told = [key for key in (TUNE, KEPT) if any(key in its for its in facts)]
     columns += [(key, "text") for key in told]
-    origins = _origins_of(subject)
-    columns += [(key, "text") for key in _ORIGIN if origins]
+    is_merged = any(isinstance(trial.user_attrs.get(MERGED_FROM), dict) for trial in subject.trials)
+    columns += [(key, "text") for key in _ORIGIN if is_merged]
     columns += [("seconds", "number"), ("remark", "text")]
     rows = []
     for trial, its in zip(subject.trials, facts, strict=True):
@@ -52,22 +52,13 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
         row.append(" ".join(f"{fold:.3f}" for fold in _folds(trial)))
         row += [_cell(trial.params[name]) if name in trial.params else None for name in names]
         row += [its.get(key) for key in told]
-        row += [origins[trial.number].get(key, "") for key in _ORIGIN if origins]
+        origin = trial.user_attrs.get(MERGED_FROM)
+        known = origin if isinstance(origin, dict) else {}
+        row += [cut(str(known.get(key, "")), 60) for key in _ORIGIN if is_merged]
         row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, one_line(_remark(trial))]
         rows.append(row)
     shown_columns = [{"name": cut(name, 60), "kind": kind} for name, kind in columns]
     return {"columns": shown_columns, "rows": rows, "links": {str(n): link for n, link in links.items()}}
-
-
-def _origins_of(subject: Subject) -> dict[int, dict[str, str]]:
-    """Number of each trial to who of a team ran it, and where; empty of a study that was not merged."""
-    found = {trial.number: trial.user_attrs.get(MERGED_FROM) for trial in subject.trials}
-    if not any(isinstance(origin, dict) for origin in found.values()):
-        return {}
-    return {
-        number: {key: cut(str(origin[key]), 60) for key in _ORIGIN if key in origin} if isinstance(origin, dict) else {}
-        for number, origin in found.items()
-    }
 
 
 def _kind(subject: Subject, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,34 +46,32 @@ def write_trial_pages(
     if subject.folder is None:
         return {}, {}
     template = environment.get_template("trial.html.j2")
-    up = _report_beside(subject.folder, home)
+    report = home if home.parent == subject.folder else subject.folder / "report.html"
+    has_report = report == home or report.is_file()
     pages: dict[int, Path] = {}
     finals: dict[int, Path] = {}
-    tried: list[OSError | None] = []
-    for trial in subject.trials:
-        folder = subject.folder_of(trial)
-        if folder is None or trial.state == TrialState.WAITING:
+    lost: list[OSError] = []
+    made = [(t, subject.folder_of(t), pages, f"Trial {t.number}") for t in subject.trials]
+    made += [(f, subject.folder / FINALISTS / str(f.number), finals, _title(f)) for f in subject.finalists]
+    for trial, folder, found, title in made:
+        if folder is None or not folder.is_dir() or trial.state == TrialState.WAITING:
             continue
-        pages[trial.number] = folder / PAGE
         if DUPLICATE_OF not in trial.user_attrs:
-            facts = _facts(subject, trial, folder, f"Trial {trial.number}", up and f"../{up}")
-            tried.append(_write(folder / PAGE, template.render(facts)))
-    for finalist in subject.finalists:
-        folder = subject.folder / FINALISTS / str(finalist.number)
-        if folder.is_dir():
-            finals[finalist.number] = folder / PAGE
-            facts = _facts(subject, finalist, folder, _title(finalist), up and f"../../{up}")
-            tried.append(_write(folder / PAGE, template.render(facts)))
-    if lost := [error for error in tried if error is not None]:
+            up = address(report, folder) if has_report else ""
+            try:
+                _write(folder / PAGE, template.render(_facts(subject, trial, folder, title, up)))
+            except OSError as error:
+                lost.append(error)
+        if (folder / PAGE).is_file():
+            found[trial.number] = folder / PAGE
+    if lost:
         log.warning(f"{len(lost)} pages of trials could not be written: {lost[0]}")
-    return _there(pages), _there(finals)
+    return pages, finals
 
 
-def _report_beside(folder: Path, home: Path) -> str:
-    """Name of the report in a search's folder; empty where there is none."""
-    if home.parent == folder and not (folder / "report.html").is_file():
-        return quote(home.name)
-    return "report.html" if (folder / "report.html").is_file() else ""
+def address(path: Path, start: Path) -> str:
+    """Address of a file as a page in the folder `start` links to it."""
+    return quote(Path(os.path.relpath(path, start)).as_posix())
 
 
 def _title(finalist: FrozenTrial) -> str:
@@ -82,21 +80,12 @@ def _title(finalist: FrozenTrial) -> str:
     return f"Trial {source_number(finalist)}, re-evaluated"
 
 
-def _there(pages: Mapping[int, Path]) -> dict[int, Path]:
-    return {number: page for number, page in pages.items() if page.is_file()}
-
-
-def _write(path: Path, text: str) -> OSError | None:
-    """Write a page; the error, if it cannot be written."""
+def _write(path: Path, text: str) -> None:
     content = text.encode("utf-8", "replace")
-    try:
-        if path.is_file() and path.read_bytes() == content:
-            return None  # replacing a file makes the disk write at once, thousands of times
-        with replacing(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        return error
-    return None
+    if path.is_file() and path.read_bytes() == content:
+        return  # replacing a file makes the disk write at once, thousands of times
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def _facts(subject: Subject, trial: FrozenTrial, folder: Path, title: str, up: str) -> dict[str, Any]:

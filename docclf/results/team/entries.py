@@ -72,8 +72,8 @@ class Joined:
         sources: The studies, in the order given.
         entries: By study, then by number.
         by_study: Who and study to all that ran there, a repeated baseline too.
-        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study; None where
-            it is not in that.
+        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study; None
+            where it is not in that.
         notes: What is worth knowing, a sentence each.
     """
 

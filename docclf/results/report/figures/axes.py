@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from docclf.results.report.figures.figure import cut, label
+from docclf.results.report.figures.figure import brief, cut, label
 from docclf.sweeper.space.grammar import to_text
 
 _FEW_WHOLE = 10  # from the lowest to the highest; beyond, Plotly's own ticks are integers
@@ -47,6 +47,11 @@ class ParameterAxis:
         """A place from 0 to 1 between the lowest and the highest."""
         low, high, place = (math.log(x) if self.log else x for x in (self.low, self.high, place))
         return 0.5 if high == low else (place - low) / (high - low)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Its first and its last value as texts."""
+        return (self.choices[0], self.choices[-1]) if self.choices else (brief(self.low), brief(self.high))
 
     @property
     def layout(self) -> dict[str, Any]:

@@ -38,6 +38,21 @@ class Figure:
     height: int = 340
 
 
+def points(
+    x: Sequence[Any],
+    y: Sequence[Any],
+    text: Sequence[str],
+    name: str,
+    colour: str,
+    symbol: str = "circle",
+    size: int = 7,
+) -> dict[str, Any]:
+    """A trace of points, each with a text that it says when it is pointed at; large ones have a line around them."""
+    line = {"color": "--surface", "width": 1.5 if size > 10 else 0}
+    marker = {"size": size, "color": colour, "symbol": symbol, **({} if symbol == "circle-open" else {"line": line})}
+    return {"x": x, "y": y, "mode": "markers", "name": name, "text": text, "hoverinfo": "text", "marker": marker}
+
+
 def label(text: Any) -> str:
     """A name as Plotly shows it, which reads a few HTML elements in texts.
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.report.figures.axes import ParameterAxis, axis_of, names_of
 from docclf.results.report.figures.course import hover
-from docclf.results.report.figures.figure import Figure, brief, cut, label, score, thinned
+from docclf.results.report.figures.figure import Figure, brief, cut, label, points, score, thinned
 from docclf.results.report.subject import Subject, last_value
 
 _POINTS = 400
@@ -53,9 +53,8 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
     return Figure(
         key=f"slice-{i}",
         title=axis.name,
-        description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, from "
-        f"{axis.choices[0] if axis.choices else brief(axis.low)} to "
-        f"{axis.choices[-1] if axis.choices else brief(axis.high)}.",
+        description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, "
+        f"from {' to '.join(axis.ends)}.",
         caption=f"{n_without:,} of {len(scored):,} trials do not have it." if n_without else "",
         data=[trace for trace in data if trace["x"]],
         layout={
@@ -76,10 +75,7 @@ def _scatter(
         places = [place + 0.3 * ((t.number * 0.618) % 1 - 0.5) for place, t in zip(places, trials, strict=True)]
     values = [last_value(t) for t in trials]
     text = [f"{name}, {hover(t, value)}" for t, value in zip(trials, values, strict=True)]
-    line = {"color": "--surface", "width": 1.5 if size > 8 else 0.5} if symbol != "circle-open" else {}
-    marker = {"size": size, "color": colour, "symbol": symbol, "line": line}
-    style = {"mode": "markers", "name": name, "marker": marker, "text": text, "hoverinfo": "text"}
-    return {"x": places, "y": values, **style}
+    return points(places, values, text, name, colour, symbol, size)
 
 
 def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
@@ -158,9 +154,7 @@ def _lines(
 
 
 def _end_labels(axes: Sequence[ParameterAxis], ends: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
-    bounds = [
-        (axis.choices[0], axis.choices[-1]) if axis.choices else (brief(axis.low), brief(axis.high)) for axis in axes
-    ]
+    bounds = [axis.ends for axis in axes]
     bounds += [(score(low), score(high)) for low, high in ends]
     return [
         {

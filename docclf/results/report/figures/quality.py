@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.metrics.calibration import Reliability, Selective, accuracy_over_coverage, reliability, with_temperature
-from docclf.results.report.figures.figure import Figure, cut, label
+from docclf.results.report.figures.figure import Figure, cut, label, points
 from docclf.results.report.predictions import Predicted
 
 _CLASSES = 40
@@ -30,8 +30,8 @@ def class_scores(winner: Predicted, baseline: Predicted | None) -> Figure:
         y = [place for k in places for place in (k, k, None)]
         line = {"color": "--line", "width": 3}
         data.append({"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip", "showlegend": False})
-        data.append(_dots([_number(theirs[i]) for i in order], places, texts, "baseline", "--orange", "diamond"))
-    data.append(_dots([_number(mine[i]) for i in order], places, texts, winner.who, "--blue", "circle"))
+        data.append(points([_number(theirs[i]) for i in order], places, texts, "baseline", "--orange", "diamond", 10))
+    data.append(points([_number(mine[i]) for i in order], places, texts, winner.who, "--blue", size=10))
     left_out = len(winner.names) - len(order)
     return Figure(
         key="classes",
@@ -55,11 +55,6 @@ def _gain(name: str, mine: float, theirs: float) -> str:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
-
-
-def _dots(x: list[float | None], y: list[int], text: list[str], name: str, colour: str, symbol: str) -> dict[str, Any]:
-    marker = {"size": 10, "color": colour, "symbol": symbol}
-    return {"x": x, "y": y, "mode": "markers", "name": name, "text": text, "hoverinfo": "text", "marker": marker}
 
 
 def confusion(who: Predicted, key: str) -> Figure:
