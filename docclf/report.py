@@ -19,10 +19,7 @@ from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.hiding import hide_password
 
 if TYPE_CHECKING:
-    import optuna
     from omegaconf import DictConfig
-
-    from docclf.sweeper.screen.progress import TypedCommand
 
 _DESCRIPTION = """\
 Write report.html: what a search came to, how it went, which parameters matter, what the winner gets
@@ -65,7 +62,6 @@ def _report(options: argparse.Namespace) -> Path:
             study,
             folder,
             objectives=_objectives(config) if config is not None else None,
-            command=_command(study, folder, config) if folder is not None and config is not None else None,
             pages=options.pages,
             output=options.output,
         )
@@ -96,30 +92,6 @@ def _objectives(config: DictConfig) -> list[str] | None:
         return label(read_objectives(sweeper.metric, sweeper.direction)[0], sweeper.get("labels"))
     except (OmegaConfBaseException, DocclfError):  # another sweeper's
         return None
-
-
-def _command(study: optuna.Study, folder: Path, config: DictConfig) -> TypedCommand | None:
-    """The command of a search of docclf, to be typed here; None of another application, or where it would not be whole.
-
-    Python starts what lies in the folder where it is typed, so that is never one that the search's folder names.
-    """
-    from omegaconf import OmegaConf
-
-    from docclf.results.study.replay import from_elsewhere, retyped
-    from docclf.results.study.summary import larger_limits
-    from docclf.sweeper.screen.progress import TypedCommand
-    from docclf.sweeper.space.grammar import encode, to_text
-
-    if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
-        return None
-    if (given := retyped(config)) is None:
-        return None
-    more, cwd = larger_limits(study, config), Path(str(config.hydra.runtime.cwd))
-    if cwd != Path.cwd():
-        given = from_elsewhere(given, cwd)
-    if folder.absolute() != Path.cwd() / "multirun" / study.study_name:
-        more = [f"hydra.sweep.dir={to_text(encode(str(folder.absolute())))}", *more]
-    return TypedCommand(str(Path.cwd()), ["-m", "docclf.train", "-m", *given], more)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import optuna
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from docclf.files import replacing
 from docclf.results.quality.shift import picture_address, read_shift, shift_lines
@@ -24,15 +23,13 @@ from docclf.results.report.figures.figure import Figure, brief, cut, score
 from docclf.results.report.figures.importance import importance_figure, importances
 from docclf.results.report.figures.parameters import ordered, parallel, slices
 from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
-from docclf.results.report.figures.workers import timeline
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.thumbnails import Thumbnails
-from docclf.results.report.trial_page import write_trial_pages
+from docclf.results.report.trial_page import address, write_trial_pages
 from docclf.safety.untrusted import change_each, plain
-from docclf.sweeper.screen.progress import TypedCommand
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +43,7 @@ def write_report(
     folder: Path | None,
     *,
     objectives: Sequence[str] | None = None,
-    command: TypedCommand | None = None,
+    command: str | None = None,
     pages: Path | None = None,
     output: Path | None = None,
 ) -> Path:
@@ -56,7 +53,7 @@ def write_report(
         study: Finished, running, or of another program.
         folder: Of the search; None without one.
         objectives: What each objective is called; None for what the study says.
-        command: Of the search; None where it is not known.
+        command: That searches on; None where it is not known.
         pages: Folder of the pages, for small pictures; None for those that lie in the search's folder itself. What the
             folder says of them is not followed: it may be somebody else's, and name a folder of pictures that are not
             to be shown.
@@ -66,7 +63,7 @@ def write_report(
     target = (output or (folder if folder is not None else Path()) / NAME).absolute()
     environment = _environment()
     written = write_trial_pages(subject, environment, target)
-    links, finals = ({number: _address(path, target.parent) for number, path in each.items()} for each in written)
+    links, finals = ({number: address(path, target.parent) for number, path in each.items()} for each in written)
     figures, sections = _sections(subject, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
     board = subject.folder / "leaderboard.csv" if subject.folder else None
@@ -79,9 +76,9 @@ def write_report(
         figures=figures,
         specifications=_script([{key: getattr(figure, key) for key in _SPECIFIED} for figure in figures.values()]),
         trials=_script(table_of_trials(subject, links)),
-        plotly=Markup(_plotly() if figures else ""),
-        csv=_address(table, target.parent) if table is not None and table.is_file() else "",
-        leaderboard=_address(board, target.parent) if board is not None and board.is_file() else "",
+        plotly=Markup(get_plotlyjs() if figures else ""),
+        csv=address(table, target.parent) if table is not None and table.is_file() else "",
+        leaderboard=address(board, target.parent) if board is not None and board.is_file() else "",
     )
     with replacing(target) as partial:
         partial.write_bytes(text.encode("utf-8", "replace"))
@@ -94,7 +91,7 @@ def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], 
     found = [importances(subject, i) for i in several]
     names = ordered(subject, list(found[0].shares))
     groups: dict[str, Sequence[Figure | None]] = {
-        "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)],
+        "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject)],
         "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
         "wide": [parallel(subject, names)],
         "slices": slices(subject, names),
@@ -151,13 +148,6 @@ def _shown(value: Any) -> Any:
     return plain(value) if is_foreign else value
 
 
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    code: str = get_plotlyjs()
-    return code
-
-
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("docclf.results.report"),
@@ -175,8 +165,3 @@ def _environment() -> Environment:
 def _source(name: str) -> Markup:
     """Text of a file beside the templates, as it is."""
     return Markup(resources.files("docclf.results.report").joinpath("templates", name).read_text(encoding="utf-8"))
-
-
-def _address(path: Path, start: Path) -> str:
-    """Address of a file as a page in the folder `start` links to it."""
-    return quote(Path(os.path.relpath(path, start)).as_posix())

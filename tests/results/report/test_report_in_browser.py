@@ -14,7 +14,6 @@ import pytest
 from results.report.studies import new_study, trial
 
 from docclf.results.report.page import write_report
-from docclf.sweeper.screen.progress import TypedCommand
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = "playwright" if importlib.util.find_spec("playwright") is None else "chromium" if not CHROMIUM else ""
@@ -68,7 +67,7 @@ class Visit:
 def report(search: tuple[optuna.Study, Path]) -> Path:
     study, folder = search
     pages = folder.parents[1] / "pages"
-    return write_report(study, folder, pages=pages, command=TypedCommand("here", ["go_on"]))
+    return write_report(study, folder, pages=pages, command="cd here && python go_on")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -21,7 +21,6 @@ from slowly import slowly
 
 from docclf.results.report.page import write_report
 from docclf.results.report.thumbnails import Thumbnails
-from docclf.sweeper.screen.progress import TypedCommand
 
 
 def written(study: optuna.Study, folder: Path) -> str:
@@ -79,9 +78,9 @@ def test_a_study_of_every_kind_has_a_report_with_its_headline_and_all_its_trials
 @pytest.mark.parametrize(
     ("kind", "shown", "not_shown"),
     [
-        ("one trial", {"history-0", "timeline", "pruning"}, {"importance-0", "parallel"}),
+        ("one trial", {"history-0", "pruning"}, {"importance-0", "parallel"}),
         ("all pruned", {"history-0", "pruning", "slice-0"}, {"importance-0", "parallel"}),
-        ("all failed", {"timeline"}, {"history-0", "pruning", "slice-0"}),
+        ("all failed", set(), {"history-0", "pruning", "slice-0"}),
         ("running", {"history-0", "importance-0", "parallel", "slice-2"}, {"front-0-1"}),
         ("two objectives", {"front-0-1", "history-1", "importance-1", "parallel"}, {"pruning"}),
     ],
@@ -110,17 +109,6 @@ def test_values_that_are_not_finite_are_gaps_in_pictures_and_words_in_the_table(
     assert table["rows"][5][2] == [None, "inf"] and table["rows"][7][2] == [None, "-inf"]
     history = figures(text)["history-0"]["data"]
     assert None not in [y for trace in history for y in trace["y"]]
-
-
-def test_each_worker_is_a_row_and_trials_at_once_never_share_one(tmp_path: Path) -> None:
-    trials = [trial(i) for i in range(6)]
-    for made in trials:
-        made.set_user_attr("owner", "gpu-box:5:1")
-        made.datetime_start = trials[0].datetime_start  # all at once
-    trials[5].datetime_start = trials[0].datetime_complete
-    layout = figures(written(new_study(trials), tmp_path))["timeline"]
-    assert layout["layout"]["yaxis"]["ticktext"] == [f"gpu-box · {i + 1}" for i in range(5)]
-    assert layout["data"][0]["y"] == [0, 1, 2, 3, 4, 0], "the last one follows the first"
 
 
 def test_processes_one_after_the_other_are_one_worker_at_once(tmp_path: Path) -> None:
@@ -199,7 +187,7 @@ def test_parameters_that_heads_do_not_have_are_judged_by_the_trials_that_have_th
 def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[optuna.Study, Path]) -> None:
     study, folder = search
     (folder / "best").mkdir()
-    text = write_report(study, folder, command=TypedCommand("here", ["go_on"])).read_text(encoding="utf-8")
+    text = write_report(study, folder, command="cd here && python go_on").read_text(encoding="utf-8")
     screen = " ".join(first_screen(text).split())
     assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
     assert "95 % interval +0." in screen
@@ -257,7 +245,7 @@ def test_long_names_are_cut_and_none_turns_what_stands_beside_it(letter: str, tm
 
 
 def test_a_command_is_never_cut(tmp_path: Path) -> None:
-    command = TypedCommand("here", [f"key={'x' * 5000}"])
+    command = f"key={'x' * 5000}"
     text = write_report(new_study([trial(0)]), tmp_path, command=command).read_text(encoding="utf-8")
     assert text.count("x" * 5000) == 2, "to read and to copy"
 
