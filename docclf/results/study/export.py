@@ -92,6 +92,7 @@ def export(config: DictConfig, folder: Path) -> None:
 
 
 def _export(study: optuna.Study, config: DictConfig, folder: Path) -> None:
+    from docclf.results.study.ensemble import export_ensemble
     from docclf.results.study.files import write_trials
     from docclf.results.study.judging import judge_finalists
     from docclf.results.study.summary import larger_limits, summary
@@ -106,7 +107,11 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path) -> None:
     )
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     if verdict is not None:
-        verdict = _with_ensemble(study, folder, verdict, config)
+        try:
+            verdict = export_ensemble(study, folder, verdict, config)
+        except Exception:  # the winner is exported all the same
+            log.exception("Could not choose an ensemble of trials.")
+            verdict = replace(verdict, ensemble={})
         _export_winner(study, verdict, folder, config)
     else:
         export_best(study, folder, config, is_final=True)
@@ -115,9 +120,14 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path) -> None:
     command = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
+        from docclf.results.report.page import write_report
+
         root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
-        _write_report(study, folder, objectives=labels, command=command, pages=pages)
+        try:
+            write_report(study, folder, objectives=labels, command=command, pages=pages)
+        except Exception:  # what it shows is exported already
+            log.exception("Could not write report.html; python -m docclf.report tries again.")
     log.info(summary(study, folder, labels, command, verdict))
 
 
@@ -134,16 +144,6 @@ def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None
             run = folder / str(folder_number(trial))
             lines = training_lines(trial.user_attrs, floors_of(trial, run))
             write_trial_config(study, trial, run, folder / "best" / name, config, lines)
-
-
-def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
-    from docclf.results.study.ensemble import export_ensemble
-
-    try:
-        return export_ensemble(study, folder, verdict, config)
-    except Exception:  # the winner is exported all the same
-        log.exception("Could not choose an ensemble of trials.")
-        return replace(verdict, ensemble={})
 
 
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
@@ -185,30 +185,26 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
         config: The composed config of the sweep, `hydra` included.
         is_final: Whether nobody scores finalists any more.
     """
-    with lock(folder / _LOCK):
-        _export_best(study, folder, config, is_final=is_final)
-
-
-def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool) -> None:
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
     from docclf.results.study.winner import is_judged, must_stay, place_run
     from docclf.sweeper.study.trials import best_trial, folder_number
 
-    trials = study.get_trials(deepcopy=False)
-    best = best_trial(trials, study.directions[0])
-    if best is None or (not is_final and is_judged(folder / "best")):
-        return
-    run = folder / str(folder_number(best))
-    if must_stay(folder / "best", run, _keep(config)):
-        log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
-        return
-    warning, floors = warning_of(study, folder, None)
-    lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
-    if len(study.directions) == 1:
-        losers = (loser for loser in _losers(study, folder, config) if loser != run)
-        place_run(folder, run, unjudged(best, trials, floors), losers)
-    write_trial_config(study, best, run, folder / "best", config, lines)
+    with lock(folder / _LOCK):
+        trials = study.get_trials(deepcopy=False)
+        best = best_trial(trials, study.directions[0])
+        if best is None or (not is_final and is_judged(folder / "best")):
+            return
+        run = folder / str(folder_number(best))
+        if must_stay(folder / "best", run, _keep(config)):
+            log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
+            return
+        warning, floors = warning_of(study, folder, None)
+        lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
+        if len(study.directions) == 1:
+            losers = (loser for loser in _losers(study, folder, config) if loser != run)
+            place_run(folder, run, unjudged(best, trials, floors).to_dict(), losers)
+        write_trial_config(study, best, run, folder / "best", config, lines)
 
 
 def _keep(config: DictConfig) -> str:
@@ -220,13 +216,3 @@ def _losers(study: optuna.Study, folder: Path, config: DictConfig) -> list[Path]
     if _keep(config) == "all":
         return []
     return [folder / str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-
-
-def _write_report(study: optuna.Study, folder: Path, **facts: Any) -> None:
-    """Write the report; `facts` are further arguments of `write_report`."""
-    from docclf.results.report.page import write_report
-
-    try:
-        write_report(study, folder, **facts)
-    except Exception:  # what it shows is exported already
-        log.exception("Could not write report.html; python -m docclf.report tries again.")
