@@ -21,7 +21,7 @@ from docclf.metrics.resampling import interval_text
 from docclf.metrics.scores import macro_f1
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import versions
-from docclf.results.quality.calibration import write_calibration
+from docclf.results.quality.evaluation import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
 from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
