@@ -18,7 +18,7 @@ from docclf.data.reading.tables import candidates
 from docclf.errors import DataError
 from docclf.models.state import save_state
 from docclf.results.reading import read_predictions
-from docclf.results.report.thumbnails import read_thumbnail
+from docclf.results.report.page import read_thumbnail
 from docclf.safety.cells import CsvWriter, cell
 from docclf.safety.untrusted import plain, read_config, read_yaml
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import math
@@ -11,11 +13,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from docclf.data.formats import read_page
+from docclf.data.reading.listing import find_page
 from docclf.files import replacing
 from docclf.results.quality.shift import picture_address, read_shift, shift_lines
 from docclf.results.report.figures.course import fronts, history, pruning
@@ -27,14 +34,15 @@ from docclf.results.report.predictions import most_confused, pages_root, read_pr
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
-from docclf.results.report.thumbnails import Thumbnails
 from docclf.results.report.trial_page import address, write_trial_pages
-from docclf.safety.untrusted import change_each, plain
+from docclf.safety.untrusted import change_each, is_inside, plain
 
 log = logging.getLogger(__name__)
 
 NAME = "report.html"
 _SUSPECTS = 12
+_SIDE, _QUALITY = 168, 60  # of small pictures of pages
+_BUDGET = 1_000_000  # bytes of all of them
 _SPECIFIED = ("key", "data", "layout", "height")  # of a figure, for the browser
 
 
@@ -165,3 +173,55 @@ def _environment() -> Environment:
 def _source(name: str) -> Markup:
     """Text of a file beside the templates, as it is."""
     return Markup(resources.files("docclf.results.report").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+class Thumbnails:
+    """JPEG pictures as data URIs, up to about a megabyte in all.
+
+    Args:
+        root: Folder of the pages; None for no pictures.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._known: dict[str, str] = {}
+        self._left = _BUDGET
+
+    def __call__(self, page: str) -> str:
+        """The picture of a page; empty where there is none."""
+        if page not in self._known:
+            self._known[page] = self._draw(page)
+            self._left -= len(self._known[page])
+        return self._known[page]
+
+    def _draw(self, page: str) -> str:
+        if self._root is None or self._left <= 0:
+            return ""
+        try:
+            pixels = read_thumbnail(self._root, page, _SIDE)
+        except Exception as error:  # moved or changed since; the decoders have many kinds
+            log.debug(f"No picture of {page}: {type(error).__name__}: {error}")
+            return ""
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=_QUALITY, optimize=True)
+        return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
+    """A page of a data set in small.
+
+    Args:
+        root: `data.root`.
+        page: ID of the page.
+        side: Height and width in pixels.
+
+    Returns:
+        uint8 of shape (side, side, 3).
+
+    Raises:
+        Exception: It is not there, or cannot be read.
+    """
+    path, number = find_page(root, page)
+    if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file
+        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
+    return read_page(path, side, page=number)

@@ -29,30 +29,18 @@ class Predicted:
     Attributes:
         who: What the report calls the run, such as `trial 19`.
         run: Where they are from; the class of every page is known.
+        names: Of the classes.
+        labels: Class index of each page, shape (n,).
+        probabilities: Shape (n, n_classes).
+        predicted: Class index predicted for each page, shape (n,).
     """
 
     who: str
     run: Run
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the classes."""
-        return self.run.predictions.class_names
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class index of each page, shape (n,)."""
-        return self.run.labels
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Shape (n, n_classes)."""
-        return self.run.predictions.probabilities
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Class index predicted for each page, shape (n,)."""
-        return self.run.predictions.predicted
+    names: list[str]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    predicted: NDArray[np.int64]
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -97,7 +85,10 @@ def _read(who: str, folder: Path | None) -> Predicted | None:
     except DataError as error:
         log.warning(f"The report is without what {who} predicted: {error}")
         return None
-    return Predicted(who, run) if (run.labels >= 0).all() else None
+    if (run.labels < 0).any():
+        return None
+    found = run.predictions
+    return Predicted(who, run, found.class_names, run.labels, found.probabilities, found.predicted)
 
 
 @dataclass(frozen=True)

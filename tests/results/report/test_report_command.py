@@ -8,7 +8,7 @@ import yaml
 from results.report.studies import NAME, new_study, trial
 
 from docclf.report import main
-from docclf.results.report.thumbnails import read_thumbnail
+from docclf.results.report.page import read_thumbnail
 
 
 def test_it_reports_a_search_from_its_folder(

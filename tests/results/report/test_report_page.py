@@ -19,8 +19,7 @@ from PIL import Image
 from results.report.studies import KINDS, NAME, conditional, new_study, trial, tuned
 from slowly import slowly
 
-from docclf.results.report.page import write_report
-from docclf.results.report.thumbnails import Thumbnails
+from docclf.results.report.page import Thumbnails, write_report
 
 
 def written(study: optuna.Study, folder: Path) -> str:

@@ -8,15 +8,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from docclf.results.facts import FLOORS, KEPT, TUNE, WEIGHTS, macro_f1_of, result_of
-from docclf.results.floors import NAMES, classifier, read_floors
-from docclf.results.provenance import training_facts
+from docclf.results.facts import FLOORS, is_score, macro_f1_of, result_of
+from docclf.results.floors import NAMES, read_floors
+from docclf.results.provenance import training_lines
 from docclf.results.report.subject import Subject
 from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import one_line
-
-# Facts about a training, and what they are called.
-_TRAINING = {TUNE: "trained", KEPT: "kept", WEIGHTS: "weights"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,7 @@ def climb(subject: Subject) -> list[Step]:
 
 
 def _trained(trial: FrozenTrial) -> str:
-    facts: dict[str, Any] = training_facts(trial.user_attrs)
-    return ", ".join(f"{_TRAINING[key]}: {facts[key]}" for key in (TUNE, KEPT) if key in facts)
+    return training_lines(trial.user_attrs, {}).get("trained", "")
 
 
 def _test_score(subject: Subject) -> float | None:
@@ -89,18 +85,12 @@ def training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[s
     Returns:
         What a fact is about, and the fact.
     """
-    known = training_facts({**trial.user_attrs, **result})
-    rows = [(word, str(known[key])) for key, word in _TRAINING.items() if key in known]
+    known = {**trial.user_attrs, **result}
+    rows = [*training_lines(known, read_floors(known.get(FLOORS))).items()]
     scores = result.get("kept_scores")
     if isinstance(scores, dict):
-        texts = (
-            f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if isinstance(score, int | float)
-        )
+        texts = (f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if is_score(score))
         rows.append(("scores of what could be kept", ", ".join(texts)))
-    for name, floor in read_floors(result.get(FLOORS) or trial.user_attrs.get(FLOORS)).items():
-        sampled = f", on {floor['pages']:,} of the pages" if "pages" in floor else ""
-        what = one_line(floor.get("what", classifier(name)))
-        rows.append((f"floor: {NAMES[name]}", f"{floor['mean']:.3f} ({what}{sampled})"))
     if result.get("max_batch_size"):
         n = result.get("halved")
         halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""

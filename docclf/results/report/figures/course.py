@@ -9,8 +9,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.report.figures.axes import whole_ticks
-from docclf.results.report.figures.figure import Figure, label, points, score, thinned
+from docclf.results.report.figures.figure import Figure, label, points, score, thinned, whole_ticks
 from docclf.results.report.subject import WORDS, Subject, last_value
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.study.trials import front_of, loss, may_win

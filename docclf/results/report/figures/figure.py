@@ -12,6 +12,8 @@ from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import format_score
 from docclf.sweeper.space.grammar import to_text
 
+_FEW_WHOLE = 10  # from the lowest to the highest; beyond, Plotly's own ticks are integers
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -102,3 +104,12 @@ def thinned(n: int, limit: int, keep: Sequence[int] = ()) -> list[int]:
     if n <= limit:
         return list(range(n))
     return sorted({*(i * n // limit for i in range(limit)), *keep})
+
+
+def whole_ticks(low: float, high: float) -> dict[str, Any]:
+    """Layout of an axis of integers: few of them, and Plotly would put a tick at 0.5.
+
+    >>> whole_ticks(0, 2), whole_ticks(0, 100)
+    ({'dtick': 1, 'range': [-0.5, 2.5]}, {})
+    """
+    return {"dtick": 1, "range": [low - 0.5, high + 0.5]} if high - low <= _FEW_WHOLE else {}

@@ -12,7 +12,7 @@ from docclf.results.report.figures.figure import Figure, cut, label, points
 from docclf.results.report.predictions import Predicted
 
 _CLASSES = 40
-_MATRIX = 80
+_MATRIX, _MATRIX_WITH_COUNTS = 80, 25
 _ACCURACIES = (0.95, 0.99)
 
 
@@ -78,7 +78,6 @@ def confusion(who: Predicted, key: str) -> Figure:
         layout={
             "xaxis": ticked | {"tickangle": -45},
             "yaxis": ticked | {"autorange": "reversed"},
-            "annotations": _cells(drawn, shares) if len(kept) <= 25 else [],
         },
         height=min(220 + 24 * len(kept), 900),
     )
@@ -94,6 +93,9 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "y": list(n),
         "hovertext": [[f"{names[r]}<br>taken for {names[c]}: {counts[r, c]}" for c in n] for r in n],
         "hoverinfo": "text",
+        "text": [[str(count or "") for count in row] for row in counts.tolist()],
+        "texttemplate": "%{text}" if len(names) <= _MATRIX_WITH_COUNTS else "",
+        "textfont": {"size": 10},
         "colorscale": [[0, "--matrix-0"], [1, "--matrix-1"]],
         "zmin": 0,
         "zmax": 1,
@@ -101,19 +103,6 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "xgap": 1,
         "ygap": 1,
     }
-
-
-def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[str, Any]]:
-    return [
-        {
-            "x": int(column),
-            "y": int(row),
-            "text": str(counts[row, column]),
-            "showarrow": False,
-            "font": {"size": 10, "color": "--on-matrix" if shares[row, column] > 0.5 else "--text"},
-        }
-        for row, column in zip(*np.nonzero(counts), strict=True)
-    ]
 
 
 def calibration(winner: Predicted) -> Figure:
