@@ -62,9 +62,8 @@ def write_report(
         folder: Of the search; None without one.
         objectives: What each objective is called; None for what the study says.
         command: That searches on; None where it is not known.
-        pages: Folder of the pages, for small pictures; None for those that lie in the search's folder itself. What the
-            folder says of them is not followed: it may be somebody else's, and name a folder of pictures that are not
-            to be shown.
+        pages: Folder of the pages, for small pictures; None for none. What the search's folder says of them is not
+            followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
         output: File to write; None for `report.html` in the folder.
     """
     subject = read_subject(study, folder, objectives)
@@ -108,7 +107,9 @@ def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], 
     winner, baseline = read_predicted(subject)
     sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
     if winner is not None:
-        thumbnails = Thumbnails(pages or _own_pages(subject, pages_root(winner.run)))
+        if pages is None and (root := pages_root(winner.run)) is not None:
+            log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")
+        thumbnails = Thumbnails(pages)
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
         of_classes, of_pages = class_scores(winner, baseline), coverage(winner, baseline)
@@ -124,14 +125,6 @@ def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], 
     sections["unlike"] = picture_address(subject.folder) if shift else ""
     sections |= {key: [figure.key for figure in group if figure is not None] for key, group in groups.items()}
     return {figure.key: figure for group in groups.values() for figure in group if figure is not None}, sections
-
-
-def _own_pages(subject: Subject, root: Path | None) -> Path | None:
-    """The folder of pages that a run names, if it lies in that of the search; None, with a hint, if it does not."""
-    if root is None or subject.folder is None or root.is_relative_to(subject.folder.resolve()):
-        return root if subject.folder is not None else None
-    log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")
-    return None
 
 
 def _script(value: Any) -> Markup:
