@@ -79,7 +79,7 @@ def test_searches_of_other_facts_need_anyway(toys: list[Toy], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "."], "ConfigError: Expected a search's folder, a study.db or a storage URL, got nowhere"),
+        (["nowhere", "."], "ConfigError: Expected a search's folder, a study.db or a storage URL such as "),
         *slowly(
             (["."], "ConfigError: Expected at least two studies to merge, got 1."),
             ([".", ".", "--out="], "ConfigError: Expected the name of a new folder in --out, got ''. Say --out team."),

@@ -116,7 +116,7 @@ def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], 
         groups["quality"] = [of_classes, *matrices, calibration(winner), of_pages]
         pairs, labels = most_confused(winner, baseline), suspected(winner)
         sections |= {
-            "pairs": [(pair, [(page, thumbnails(page)) for page in pair.pages]) for pair in pairs],
+            "pairs": [(pair, [(page, thumbnails(page)) for page in pair["pages"]]) for pair in pairs],
             "labels": [(label, thumbnails(label.page)) for label in labels[:_SUSPECTS]],
             "n_labels": len(labels),
         }

@@ -73,8 +73,8 @@ def find_study(place: str) -> Place:
         where = storage_of(folder, config)
         if isinstance(where, Path) and not where.is_file():
             raise ConfigError(
-                f"Expected study.db for the search in {folder}, got no such file. Copy it into that folder, or name "
-                "the study by its storage URL, as in sqlite:///study.db#NAME."
+                f"Expected {where.name} for the search in {folder}, got no such file. Copy it into that folder, or "
+                "name the study by its storage URL, as in sqlite:///study.db#NAME."
             )
         return Place(place, where, "", folder, config)
     url, name = (place, "") if folder.exists() else split_name(place)
