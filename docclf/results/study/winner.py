@@ -5,10 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from docclf.files import link, replacing
-from docclf.results.facts import result_of
+from docclf.results.facts import result_of, write_facts
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.quality.shift import read_shift
 from docclf.results.study.verdict import ENSEMBLE, Verdict
@@ -86,6 +84,8 @@ def place_run(
 def _put(source: Path, folder: Path) -> None:
     """Link a file or a folder into another folder, where it takes the place of what has its name."""
     target = folder / source.name
+    if target.is_symlink() or target.is_dir() != source.is_dir():
+        _remove(target)
     if source.is_dir():
         with replacing_folder(target.absolute()) as partial:
             link_folder(source, partial)
@@ -98,8 +98,7 @@ def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
     """Write `verdict.yaml` into `best/`, with what is known of the test pages."""
     if found := read_shift(best.parent):
         facts = {**facts, "test_pages": {key: found[key] for key in ("auc", "differences", "answer")}}
-    with replacing(best / _VERDICT) as partial:
-        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(best / _VERDICT, facts)
 
 
 def _exported(facts: Mapping[str, Any]) -> str | None:
