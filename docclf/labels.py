@@ -63,7 +63,6 @@ def _review(options: argparse.Namespace) -> str:
     root = _root(options, found)
     decisions = Decisions(file, options.who or _user())
     decisions.read()  # what is wrong with it is said before the page is open
-    decisions.require_writable()
     steps = next_steps(found, root, file)
     try:
         server = ReviewServer(beside(suspects), found.classes, decisions, root, next_steps=steps, port=options.port)

@@ -15,16 +15,11 @@ from typing import TYPE_CHECKING
 from docclf.cli.console import make_parser, run
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name
-from docclf.safety.untrusted import is_inside, reading
+from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.hiding import hide_password
 
 if TYPE_CHECKING:
-    import numpy as np
-    import optuna
-    from numpy.typing import NDArray
     from omegaconf import DictConfig
-
-    from docclf.sweeper.screen.progress import TypedCommand
 
 _DESCRIPTION = """\
 Write report.html: what a search came to, how it went, which parameters matter, what the winner gets
@@ -67,8 +62,6 @@ def _report(options: argparse.Namespace) -> Path:
             study,
             folder,
             objectives=_objectives(config) if config is not None else None,
-            command=_command(study, folder, config) if folder is not None and config is not None else None,
-            read_page=read_thumbnail,
             pages=options.pages,
             output=options.output,
         )
@@ -88,29 +81,6 @@ def _spare(output: Path) -> None:
     )
 
 
-def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
-    """A page of a data set in small.
-
-    Args:
-        root: `data.root`.
-        page: ID of the page.
-        side: Height and width in pixels.
-
-    Returns:
-        uint8 of shape (side, side, 3).
-
-    Raises:
-        Exception: It is not there, or cannot be read.
-    """
-    from docclf.data.formats import read_page
-    from docclf.data.reading.listing import find_page
-
-    path, number = find_page(root, page)
-    if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file
-        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
-    return read_page(path, side, page=number)
-
-
 def _objectives(config: DictConfig) -> list[str] | None:
     """What each objective of a sweep is called."""
     from omegaconf.errors import OmegaConfBaseException
@@ -122,30 +92,6 @@ def _objectives(config: DictConfig) -> list[str] | None:
         return label(read_objectives(sweeper.metric, sweeper.direction)[0], sweeper.get("labels"))
     except (OmegaConfBaseException, DocclfError):  # another sweeper's
         return None
-
-
-def _command(study: optuna.Study, folder: Path, config: DictConfig) -> TypedCommand | None:
-    """The command of a search of docclf, to be typed here; None of another application, or where it would not be whole.
-
-    Python starts what lies in the folder where it is typed, so that is never one that the search's folder names.
-    """
-    from omegaconf import OmegaConf
-
-    from docclf.results.study.replay import from_elsewhere, retyped
-    from docclf.results.study.summary import larger_limits
-    from docclf.sweeper.screen.progress import TypedCommand
-    from docclf.sweeper.space.grammar import encode, to_text
-
-    if not str(OmegaConf.select(config, "hydra.sweeper.preflight")).startswith("docclf."):
-        return None
-    if (given := retyped(config)) is None:
-        return None
-    more, cwd = larger_limits(study, config), Path(str(config.hydra.runtime.cwd))
-    if cwd != Path.cwd():
-        given = from_elsewhere(given, cwd)
-    if folder.absolute() != Path.cwd() / "multirun" / study.study_name:
-        more = [f"hydra.sweep.dir={to_text(encode(str(folder.absolute())))}", *more]
-    return TypedCommand(str(Path.cwd()), ["-m", "docclf.train", "-m", *given], more)
 
 
 def _parser() -> argparse.ArgumentParser:

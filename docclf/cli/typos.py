@@ -44,6 +44,19 @@ Command = Callable[..., Any]
 _CALLS = "choice|range|interval|glob|sort|shuffle|tag|int|float|str|bool|json_str|extend_list"
 # Config of a command to the key of its first path, where that is not the one of pages.
 _FIRST = {"predict": "run", "export_model": "run"}
+# What other tools call a key, where no word of it is the same.
+_ELSEWHERE = {
+    **dict.fromkeys(("arch", "architecture", "backbone", "model_name"), "model.name"),
+    **dict.fromkeys(("freeze", "freeze_backbone", "finetune"), "model.tune"),
+    **dict.fromkeys(("data_dir", "data_path", "dataset", "root_dir", "train_dir"), "data.root"),
+    **dict.fromkeys(("k_folds", "n_folds", "n_splits", "num_folds"), "validation.folds"),
+    **dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "n_epochs", "num_epochs"), "validation.epochs"),
+    **dict.fromkeys(("gpus", "n_jobs", "num_gpus"), "search.workers"),
+    **dict.fromkeys(("early_stopping", "early_stopping_patience", "patience"), "search.stop_when_stagnant"),
+    "accumulate_grad_batches": "validation.max_batch_size",
+    "num_workers": "data.cache_gb, by which decoded pages stay in memory",
+    "path": "data.root",
+}
 _IS_NO_TEXT = re.compile(rf"""({_CALLS})\(|[\[{{]|.*['"]""")
 
 
@@ -190,6 +203,8 @@ def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
         if value is None or all(part in options for part in several):
             continue
         near = [next(iter(get_close_matches(part, options, n=1, cutoff=0.5)), "") for part in several]
+        if override.key_or_group == "model" and re.fullmatch(r"[a-z][\w.-]*", several[0]):
+            found.append(f"model.name={several[0]}, a backbone of timm,")
         meant = f"[{','.join(near)}]" if isinstance(value, list) else near[0]
         found.append(f"{override.get_key_element()}={meant}" if all(near) else "")
     return found
@@ -203,6 +218,8 @@ def _nearest_key(override: Override, config: DictConfig) -> str:
     choices = config.hydra.runtime.choices
     if key in choices or has_key(config, key):
         return ""
+    if not key.startswith("hydra.") and (meant := _ELSEWHERE.get(key.rpartition(".")[2].lower())):
+        return meant
     of_hydra = [*leaves(config.hydra, "hydra.")]
     known = of_hydra if key.startswith("hydra.") else [*leaves(config), *map(str, choices)]
     group, _, name = key.rpartition(".")

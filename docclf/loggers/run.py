@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial
 
 log = logging.getLogger(__name__)
+
+Call = tuple[dict[str, float], int | None]  # metrics and their step
 
 
 @dataclass(frozen=True)
@@ -158,3 +160,35 @@ class HarmlessLogger(Logger):
 
     def finalize(self, status: str) -> None:
         self._do(lambda: self._logger.finalize(status))
+
+
+class RecordingLogger(Logger):
+    """Keeps all metrics, in `calls`, for the loggers of another process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+
+    @property
+    def name(self) -> str:
+        return "recording"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.calls.append((dict(metrics), step))
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run's config is kept beside the metrics."""
+
+
+def replay(calls: Sequence[Call], loggers: Iterable[Logger], *, is_whole: bool = True) -> None:
+    """Log what was recorded; `is_whole` says whether the training ended with that."""
+    for logger in loggers:
+        for metrics, step in calls:
+            logger.log_metrics(metrics, step)
+        if is_whole:
+            logger.save()
+            logger.finalize("success")

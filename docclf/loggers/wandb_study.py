@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import shutil
 import warnings
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas
 import wandb
 from omegaconf import DictConfig, OmegaConf
 
@@ -92,13 +92,16 @@ def _write(run: wandb.Run, subject: Subject, folder: Path) -> None:
     for row in rows[there:]:
         run.log(row)
     shares = _importances(subject)
-    last: dict[str, Any] = {"trials": _table(folder / "trials.csv")}
+    last: dict[str, Any] = {}
+    if (path := folder / "trials.csv").is_file():
+        trials = pandas.read_csv(path, keep_default_na=False, na_values=[""])  # which nothing else stands for
+        last["trials"] = wandb.Table(dataframe=trials, allow_mixed_types=True)
     if shares:
         table = wandb.Table(columns=["parameter", "importance"], data=[list(item) for item in shares.items()])
         last["importance"] = wandb.plot.bar(table, "parameter", "importance", title="Importance of parameters")
     run.summary.update({"n_logged": len(rows), **_outcome(subject)})
     run.summary.update({f"importance/{name}": share for name, share in shares.items()})
-    run.log({key: value for key, value in last.items() if value is not None}, commit=False)
+    run.log(last, commit=False)
     for kind, names in _ARTIFACTS.items():
         _log_files(run, kind, folder, names)
 
@@ -163,28 +166,6 @@ def _outcome(subject: Subject) -> dict[str, Any]:
         facts |= {"verdict": str(subject.verdict), "beats_baseline": subject.verdict.beats}
         facts["exported"] = subject.verdict.exported_as
     return facts
-
-
-def _table(path: Path) -> wandb.Table | None:
-    if not path.is_file():
-        return None
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header, *rows = csv.reader(file)
-    cells = [[_cell(text) for text in row] for row in rows]
-    return wandb.Table(columns=list(header), data=cells, allow_mixed_types=True)
-
-
-def _cell(text: str) -> Any:
-    """
-    >>> _cell("3"), _cell("0.5"), _cell("cosine"), _cell("")
-    (3, 0.5, 'cosine', None)
-    """
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
 
 
 def _log_files(run: wandb.Run, kind: str, folder: Path, names: Sequence[str]) -> None:

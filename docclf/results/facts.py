@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from docclf.errors import DataError
+from docclf.files import replacing
 from docclf.metrics.resampling import interval_text
 from docclf.safety.untrusted import read_yaml
 
@@ -26,6 +29,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise DataError(f"Expected keys and values in {path}, got something else.")
     return result
+
+
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write keys and values into a file that `read_facts` reads."""
+    with replacing(path) as partial:
+        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def result_of(run: Path | None, name: str = "result.yaml") -> dict[str, Any]:

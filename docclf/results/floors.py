@@ -123,16 +123,16 @@ def _sampled(floor: Floor, text: str) -> str:
     return text.format(f"{floor['pages']:,}") if "pages" in floor else ""
 
 
-def remedies(name: str, tune: str | None) -> str:
-    """What to change where a score is below a floor.
+def remedies(floors: Mapping[str, Floor], tune: str | None) -> str:
+    """What to change where a score is below the highest floor.
 
     Args:
         tune: What was trained: `head`, `last` or `all`; None where that is not known.
 
-    >>> remedies("features", "all")
+    >>> remedies({"features": {"mean": 0.9}}, "all")
     'Try model.tune=head, more epochs (validation.epochs), or larger pages (data.image_size)'
     """
-    if name == "pixels":
+    if best_floor(floors) == "pixels":
         return (
             "It learns less than a thumbnail shows: check the pages (python -m docclf.data), then try a lower learning "
             "rate (optimizer.lr), more epochs (validation.epochs) or trained weights (model.pretrained=auto)"
@@ -164,5 +164,5 @@ def floor_lines(floors: Mapping[str, Any], score: float, *, tune: str | None = N
     name = best_floor(found)
     if name is None:
         return []
-    below = f"{below_text('this run', score, found)}. {remedies(name, tune)}." if is_below(score, found) else None
+    below = f"{below_text('this run', score, found)}. {remedies(found, tune)}." if is_below(score, found) else None
     return [*([below] if below else []), f"floors (same folds): {floors_text(found)}"]

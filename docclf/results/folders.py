@@ -29,7 +29,7 @@ def replacing_folder(out: Path) -> Iterator[Path]:
 
 def link_folder(source: Path, target: Path) -> None:
     """Copy a folder without its symbolic links; its files are linked where the disk allows it."""
-    shutil.copytree(source, target, copy_function=link, ignore=symbolic_links)
+    shutil.copytree(source, target, copy_function=link, ignore=symbolic_links, dirs_exist_ok=True)
 
 
 def symbolic_links(folder: str, names: Iterable[str]) -> set[str]:

@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 import logging
-import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rich.cells import cell_len
+from rich.text import Text
 
 from docclf.files import replacing
 from docclf.metrics.calibration import Reliability
@@ -92,7 +93,7 @@ def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Se
     counts = np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shown = [shorten(name, _WIDEST) for name in names]
-    room = max(0, *(sum(_widths(name)) - 12 for name in shown))
+    room = max(0, *(cell_len(name) - 12 for name in shown))
     side = min(3 + 0.4 * n + 0.1 * room, 30)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -169,10 +170,6 @@ def _resized(page: NDArray[np.uint8], side: int) -> Image.Image:
     return picture.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _widths(text: str) -> list[int]:
-    return [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text]
-
-
 def shorten_start(text: str, columns: int) -> str:
     """The end of a text that takes at most so many columns; a syllable of Hangul or a Han character takes two.
 
@@ -181,11 +178,7 @@ def shorten_start(text: str, columns: int) -> str:
     >>> shorten_start("영수증/계약서.png", 12), shorten_start("영수증.png", 12)
     ('…/계약서.png', '영수증.png')
     """
-    widths = _widths(text)
-    if sum(widths) <= columns:
-        return text
-    kept = np.cumsum(widths[::-1]) < columns  # one is for the ellipsis
-    return f"…{text[len(text) - int(kept.sum()) :]}"
+    return shorten(text[::-1], columns)[::-1]
 
 
 def shorten(name: str, columns: int) -> str:
@@ -194,7 +187,9 @@ def shorten(name: str, columns: int) -> str:
     >>> shorten("letter of intent", 9), shorten("근로계약서", 7), shorten("bill\\nof lading", 20)
     ('letter o…', '근로계…', 'bill of lading')
     """
-    return shorten_start(one_line(name)[::-1], columns)[::-1]
+    text = Text(one_line(name))
+    text.truncate(columns, overflow="ellipsis")
+    return text.plain
 
 
 @harmless

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,12 @@ class Run:
     def n_folds(self) -> int:
         """How many folds there are; -1 is that of pages in training only."""
         return len(set(self.folds.values()) - {"-1"})
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Class index of each page that was predicted out of fold, shape (n,); -1 where its target is no class."""
+        index = {target: i for i, target in enumerate(self.classes)}
+        return np.array([index.get(target, -1) for target in self.predictions.targets], dtype=np.int64)
 
     @property
     def classes(self) -> dict[str, str]:
@@ -217,24 +224,20 @@ def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
     if path is None:
         return {}, {}
     config = read_config(path)
-    written = flat(OmegaConf.to_container(config), _as_text)
+    written = _flat(OmegaConf.to_container(config))
     try:
-        return written, flat(OmegaConf.to_container(config, resolve=True), _as_text)
+        return written, _flat(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException:  # something that only Hydra can resolve
         return written, written
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def flat(value: Any, text: Callable[[Any], str], key: str = "") -> dict[str, str]:
+def _flat(value: Any, key: str = "") -> dict[str, str]:
     """Values of a config as texts, each key with all keys above it.
 
-    >>> flat({"model": {"name": "resnet18", "drop_rate": 0.1}, "seed": None}, str)
-    {'model.name': 'resnet18', 'model.drop_rate': '0.1', 'seed': 'None'}
+    >>> _flat({"model": {"name": "resnet18", "drop_rate": 0.1}, "seed": None})
+    {'model.name': 'resnet18', 'model.drop_rate': '0.1', 'seed': 'null'}
     """
     if isinstance(value, dict) and value:
-        items = [flat(inner, text, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
+        items = [_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()]
         return {name: shown for item in items for name, shown in item.items()}
-    return {key: text(value)}
+    return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from docclf.files import replacing
 from docclf.inference.columns import class_columns
+from docclf.results.facts import write_facts
 from docclf.results.pictures import write_confusion
 from docclf.safety.cells import write_csv
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.yaml`: parameters, fold scores, mean, spread, seconds, state and what else the run knows."""
-    with replacing(folder / "result.yaml") as partial:
-        partial.write_text(yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(folder / "result.yaml", result)
 
 
 def write_folds(

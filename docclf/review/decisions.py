@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from docclf.data.reading.corrections import COLUMNS, Correction, read_corrections
 from docclf.data.reading.tables import read_table
@@ -45,22 +44,6 @@ class Decisions:
                 f"got {', '.join(own)} too. Say --file {shlex.quote(f'{self.path.stem}_reviewed.csv')}"
             )
         return found
-
-    def require_writable(self) -> None:
-        """See that decisions can be written, and leave nothing behind.
-
-        Raises:
-            DataError: They cannot.
-        """
-        try:
-            folder = next(one for one in self.path.parents if one.exists())
-            with NamedTemporaryFile(prefix=f".{self.path.name}.partial-", dir=folder):
-                pass
-        except OSError as error:
-            raise DataError(
-                f"Expected a file that decisions can be written to, got {self.path}: {error.strerror}. "
-                "Say --file corrections.csv, or another in a folder that is yours."
-            ) from error
 
     def decide(self, page: str, given: str, new: str | None) -> Correction | None:
         """Write a decision; it is on disk when this returns.

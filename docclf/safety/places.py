@@ -4,6 +4,7 @@ A search, or a sweep over options, gives jobs values that the command's own conf
 interpolations too. So what counts is the config that a job has in the end.
 """
 
+import errno
 import os
 import re
 import tempfile
@@ -43,6 +44,9 @@ def require_folder(hydra: Any, key: str) -> None:
     # Path.exists raises where a folder may not be looked into, or a name is too long.
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     try:
+        longest = os.pathconf(place, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in folder.relative_to(place).parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4096))
     except OSError as error:

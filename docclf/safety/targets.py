@@ -63,7 +63,6 @@ _OF_HYDRA = (
     "docclf.cli.preflight.preflight",
     "docclf.cli.preflight.check_drawn",
     "docclf.training.crossval",
-    "docclf.report.read_thumbnail",
 )
 
 

@@ -9,7 +9,7 @@ from docclf.data.module import PageDataModule
 from docclf.metrics.resampling import interval
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
-from docclf.results.quality.calibration import write_calibration
+from docclf.results.quality.evaluation import write_calibration
 from docclf.results.quality.labels import write_label_issues
 from docclf.training.crossval import CrossValidation
 
@@ -24,7 +24,7 @@ def assess(data: PageDataModule, done: CrossValidation, folder: Path) -> dict[st
         folder: Gets `reliability.png`, `label_issues.csv` and `label_issues.png`.
 
     Returns:
-        `calibration`, see `docclf.results.quality.calibration.write_calibration`, and the number of `label_issues`.
+        `calibration`, see `docclf.results.quality.evaluation.write_calibration`, and the number of `label_issues`.
     """
     pages, rows = data.pages, done.scored
     calibration = write_calibration(folder, done.labels[rows], done.probabilities[rows], done.assignment[rows])

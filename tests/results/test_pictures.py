@@ -188,10 +188,10 @@ def test_captions_keep_the_start_of_names_and_the_end_of_files(length: int, tmp_
         ("abcd", 4, "abcd"),
         ("abcde", 4, "…cde"),
         ("가나", 4, "가나"),
-        ("가나다", 4, "…다"),
+        ("가나다", 4, "… 다"),
         ("가나다", 5, "…나다"),
-        ("a가나다", 6, "…나다"),
-        ("ab/가 나", 5, "… 나"),
+        ("a가나다", 6, "… 나다"),
+        ("ab/가 나", 5, "…  나"),
     ],
 )
 def test_a_shortened_text_fits_and_keeps_its_end(text: str, columns: int, expected: str) -> None:

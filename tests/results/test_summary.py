@@ -1,16 +1,13 @@
 """The last lines of a search."""
 
 import re
-import shlex
 from pathlib import Path
 
 import optuna
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import TrialState
 
-from docclf.results.study.summary import steps_up, summary
-from docclf.sweeper.screen.progress import TypedCommand
+from docclf.results.study.summary import summary
 
 
 @pytest.mark.parametrize(("first", "order"), [("minimize", ["0", "2", "1"]), ("maximize", ["1", "2", "0"])])
@@ -32,24 +29,6 @@ def test_a_trial_that_waits_is_no_cause_of_a_search_without_a_result(tmp_path: P
     study.enqueue_trial({"x": 1.0})
     text = summary(study, tmp_path, ["score"], None, None)
     assert text.endswith("No trial finished:\n  1 x too large")
-
-
-def test_another_search_that_is_advised_has_the_limits_and_a_name_of_this_one() -> None:
-    study = optuna.create_study(study_name="첫 번째 (1)")
-    study.set_user_attr("config", '{"data.image_size": 64}')
-    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"tune": "last"}))
-    limits = ["search.n_trials=null", "search.timeout=20s"]
-    arguments = ["-m", "docclf.train", "-m", "data.root=a b", "model.tune=last", *limits, "study_name=x"]
-    command = TypedCommand("/실험 (b)", arguments, ["search.timeout=40"])
-    check, head, larger = steps_up(study, study.trials[0], {"pixels": {"mean": 0.9}}, command).values()
-    assert check == "cd '/실험 (b)' && python -m docclf.data 'data.root=a b'"
-    for text, name in ((head, "첫 번째 (1)-head"), (larger, "첫 번째 (1)-96")):
-        typed = shlex.split(text.partition(" && ")[2])
-        assert [t for t in typed if t.startswith("search.")] == ["search.n_trials=null", "search.timeout=20s"]
-        values = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(typed[4:])}
-        assert values["study_name"] == name
-        assert values["model.tune"] == ("head" if text is head else "last")
-    assert command.go_on.endswith("study_name=x search.timeout=40") and "20s" not in command.go_on
 
 
 def test_a_small_objective_is_told_with_its_digits(tmp_path: Path) -> None:

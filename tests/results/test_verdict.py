@@ -197,7 +197,7 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
 
 @pytest.mark.parametrize(("measured", "said"), [(0.4, 0.4), (float("nan"), None)])
 def test_another_objective_is_not_called_macro_f1(measured: float, said: float | None) -> None:
-    found = unjudged(create_trial(value=12.5, user_attrs={"macro_f1": measured}), [], {})["winner"]
+    found = unjudged(create_trial(value=12.5, user_attrs={"macro_f1": measured}), [], {}).to_dict()["winner"]
     assert (found["value"], found["macro_f1"]) == (12.5, said)
 
 

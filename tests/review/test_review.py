@@ -264,28 +264,6 @@ def test_what_cannot_be_reviewed_is_told(place: Path, capsys: pytest.CaptureFixt
     assert "No label of" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("file", ["/proc/x.csv", "/proc/new/x.csv", "page.png/x.csv", f"{'x' * 240}.csv"])
-def test_a_file_that_cannot_be_written_is_told_before_the_page_opens(
-    file: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (place / "page.png").touch()
-    monkeypatch.chdir(place)
-    before = sorted(place.rglob("*"))
-    assert main(["run", "--no-browser", "--port", "99999", "--file", file]) == 2
-    said = capsys.readouterr().err
-    assert f"Expected a file that decisions can be written to, got {place / file}: " in said
-    assert "Say --file corrections.csv" in said and sorted(place.rglob("*")) == before
-
-
-def test_a_file_that_can_be_written_is_not_there_before_the_first_decision(tmp_path: Path) -> None:
-    one = Decisions(tmp_path / "new" / "corrections.csv", "ann")
-    one.require_writable()
-    assert not [*tmp_path.iterdir()]
-    one.decide("a.png", "0", "1")
-    one.require_writable()
-    assert [row["ID"] for row in rows(one.path)] == ["a.png"]
-
-
 def test_a_page_of_a_folder_that_begins_with_a_blank_is_decided_once(tmp_path: Path) -> None:
     page, decisions = " invoice/1.png", Decisions(tmp_path / "corrections.csv", "ann")
     for new in ("1", "", "2"):

@@ -46,7 +46,6 @@ SEARCH = ("-m", "hparams_search=optuna")
         ("hydra: {sweep: {subdir: ../../x}}", "hydra.sweep.subdir"),
         ("hydra: {output_subdir: ../../x}", "hydra.output_subdir"),
         ("hydra: {callbacks: {x: {_target_: mine.Turned}}}", "hydra.callbacks.x"),
-        ("hydra: {callbacks: {export: {read_page: mine.Turned}}}", "hydra.callbacks.export.read_page"),
         *slowly(
             ("hydra: {launcher: {_target_: mine.Turned}}", "hydra.launcher._target_"),
             ("hydra: {job: {env_set: {LD_PRELOAD: /x}}}", "hydra.job.env_set"),

@@ -17,8 +17,8 @@ from docclf.data.formats import count_pages, has_more_pages
 from docclf.data.reading.tables import PageFinder
 from docclf.errors import DataError
 from docclf.models.state import save_state
-from docclf.report import read_thumbnail
 from docclf.results.reading import read_predictions
+from docclf.results.report.page import read_thumbnail
 from docclf.safety.cells import cell, write_csv
 from docclf.safety.untrusted import plain, read_config, read_yaml
 

@@ -23,9 +23,8 @@ from docclf.models.state import save_state
 from docclf.report import main as report
 from docclf.results.folders import link_folder
 from docclf.results.reading import baseline_run, read_run
-from docclf.results.study.replay import from_elsewhere, replayable
 from docclf.results.study.studies import open_study
-from docclf.results.study.winner import place_best_so_far
+from docclf.results.study.winner import place_run
 from docclf.results.team.sources import read_source
 from docclf.safety.allow import build
 from docclf.safety.untrusted import inside, read_config, read_yaml, require_whole
@@ -175,7 +174,7 @@ def test_a_verdict_removes_nothing_outside_of_best(name: str, tmp_path: Path) ->
     (tmp_path / "search" / "study.db").touch()
     (best / "verdict.yaml").write_text(yaml.safe_dump({"files": [name]}))
     with pytest.raises(DataError, match="leads elsewhere"):
-        place_best_so_far(best.parent, best.parent / "0", {"winner": {"folder": "0"}})
+        place_run(best.parent, best.parent / "0", {"winner": {"folder": "0"}})
     assert (tmp_path / "search" / "study.db").is_file() and (best / "verdict.yaml").is_file()
 
 
@@ -386,34 +385,3 @@ def test_a_config_in_a_folder_does_not_read_the_environment(tmp_path: Path, monk
     config = read_config(path)
     assert [config.a, config.b, config.e] == ["${oc.env:MY_SECRET}", "${oc.env:MY_SECRET}", 1e-3]
     assert not any("s3cret" in str(config[key]) for key in config)
-    theirs = named(tmp_path / "theirs", None, overrides={"task": ["data.root=${oc.env:MY_SECRET}"]})
-    config = read_config(theirs / "multirun.yaml")
-    assert replayable(config.hydra.overrides.task) == ["data.root=${oc.env:MY_SECRET}"]
-
-
-def test_paths_of_a_search_elsewhere_are_whole_in_a_command_that_is_typed_here(tmp_path: Path) -> None:
-    (tmp_path / "my pages").mkdir()
-    (tmp_path / "b").mkdir()
-    overrides = ["data.root='../my pages'", "data.exclude=none.csv", "data=csv", "model.name=a/b"]
-    whole = from_elsewhere(overrides, tmp_path / "b")
-    assert whole[0].replace("'", "") == f"data.root={tmp_path / 'my pages'}" and whole[1:] == overrides[1:]
-    assert from_elsewhere(whole, tmp_path) == whole
-
-
-@pytest.mark.parametrize(
-    "override",
-    ["hydra.run.dir=/x", "hydra/launcher=x", "+hydra.callbacks.x._target_=y", "augment._target_=x", "--config-dir=x",
-     "++model={_target_:x}", "data.cache_dir=/x", "search.storage=x", "hydra.sweeper.preflight=x", "hydra/sweeper=x",
-     "hydra.sweeper.storage=x", "hydra.searchpath=[x]", "hydra.sweep.dir=/x", "search={storage: 'sqlite:////x.db'}",
-     "trainer={default_root_dir: /x}", "data={cache_dir: /x}", "hydra={sweeper: {storage: x}}", "output=/x",
-     "hydra.sweeper.memory=/x", "hydra.sweeper={memory: /x}", "teacher=/x", "search@hydra.run={dir: /x}", "seed=1\nx=2",
-     " seed=1", "\tseed=1", "study_name=${oc.env:HOME}", "logger.wandb.entity=x", "callbacks.x.dirpath=/x", "-m",
-     "augment=[{_target_: x}]", "hydra.sweeper.finalists.references={x: {hydra.run.dir: /x}}",
-     "search={warm_start_from: x}", "~hydra.job", "seed=\u202e1", "seed=("],
-)  # fmt: skip
-def test_a_command_that_is_printed_has_nothing_of_a_folder_that_acts(override: str) -> None:
-    kept = ["optimizer.lr=1", "hydra/sweeper/pruner=none", "hydra.sweeper.params.x=1", "hparams_search=optuna"]
-    kept += ["model.drop_rate=interval(0,0.5)", "logger=[csv,wandb]", "data.root='실험 (1)/pages'", "~model.loss"]
-    kept += ["hydra.sweeper.finalists.references=null"]
-    kept += ["+experiment=mine", "trainer={precision: 32-true}", "search.constraints={train_seconds: 60}"]
-    assert replayable([override, *kept]) == kept

@@ -194,10 +194,8 @@ def _tell_corrected(runs: Sequence[Run]) -> list[str]:
 
 
 def _describe_run(run: Run) -> str:
-    classes = run.classes
-    labels = _labels(run.predictions, classes, {target: i for i, target in enumerate(classes)})
-    known = labels >= 0
-    pooled = f"pooled {macro_f1(labels[known], run.predictions.predicted[known], len(classes)):.3f}"
+    known = run.labels >= 0
+    pooled = f"pooled {macro_f1(run.labels[known], run.predictions.predicted[known], len(run.classes)):.3f}"
     given = run.result.get("folds")
     folds = [score for score in given if isinstance(score, float)] if isinstance(given, list) else []
     spread = f", spread {np.std(folds, ddof=1):.3f}" if len(folds) > 1 else ""

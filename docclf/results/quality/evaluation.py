@@ -1,4 +1,4 @@
-"""How good predictions of labelled pages are: in a few lines, as a table and as a picture."""
+"""How good predictions of labelled pages are, and how far their confidence can be believed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.metrics.calibration import calibration_error
+from docclf.metrics.calibration import calibration_error, fit_temperature, reliability, with_temperature
 from docclf.metrics.resampling import interval, interval_text
 from docclf.metrics.scores import f1_per_class, macro_f1
-from docclf.results.pictures import write_confusion
+from docclf.results.pictures import write_confusion, write_reliability
 from docclf.results.quality.comparison import number, table
 from docclf.safety.cells import write_csv
 
@@ -69,3 +69,28 @@ def _per_class(
         precision, recall = hits / called, hits / actual
     scores = (precision.tolist(), recall.tolist(), f1_per_class(labels, predicted, n).tolist())
     return list(zip(class_names, *scores, actual.tolist(), strict=True))
+
+
+def write_calibration(
+    folder: Path, labels: NDArray[np.int64], probabilities: NDArray[np.float32], folds: NDArray[np.int64]
+) -> dict[str, float]:
+    """Fit a temperature to out-of-fold probabilities, and draw `reliability.png`.
+
+    Args:
+        labels: Class index of each page, shape (n,).
+        probabilities: Out-of-fold, shape (n, n_classes).
+        folds: The fold that each page belongs to, shape (n,).
+
+    Returns:
+        `temperature`, fitted to all pages, and the expected calibration error `error_before` and `error_after`, the
+        latter with each fold at the temperature of the others; of a single fold, at its own.
+    """
+    calibrated = probabilities.copy()
+    for fold in np.unique(folds):
+        mine = folds == fold
+        others = ~mine if not mine.all() else mine
+        calibrated[mine] = with_temperature(probabilities[mine], fit_temperature(probabilities[others], labels[others]))
+    before, after = calibration_error(probabilities, labels), calibration_error(calibrated, labels)
+    bins = (reliability(probabilities, labels), reliability(calibrated, labels))
+    write_reliability(folder / "reliability.png", *bins, errors=(before, after))
+    return {"temperature": fit_temperature(probabilities, labels), "error_before": before, "error_after": after}

@@ -102,14 +102,13 @@ def suspects_of(run: Run) -> list[Suspect]:
     if (run.folder / NAME).is_file():
         return read_label_issues(run.folder)
     predictions, targets = run.predictions, list(run.classes)
-    index = {target: label for label, target in enumerate(targets)}
-    if strange := [target for target in predictions.targets if target not in index]:
+    if (run.labels < 0).any():
+        strange = predictions.targets[run.labels.argmin()]
         raise DataError(
             f"Expected {NAME} in {run.folder}, or a result.yaml that names the targets of oof.csv, got neither: "
-            f"{strange[0]} is none. Train again with refit=all, which writes {NAME}."
+            f"{strange} is none. Train again with refit=all, which writes {NAME}."
         )
-    labels = np.array([index[target] for target in predictions.targets], dtype=np.int64)
-    rows, scores = find_wrong_labels(labels, predictions.probabilities)
+    rows, scores = find_wrong_labels(run.labels, predictions.probabilities)
     found = zip(rows.tolist(), scores.tolist(), strict=True)
     return [
         Suspect(predictions.ids[row], predictions.targets[row], targets[predictions.predicted[row]], round(score, 6))

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from docclf.errors import DataError
-from docclf.files import replacing
+from docclf.results.facts import write_facts
 from docclf.safety.untrusted import one_line, read_yaml
 
 NAME, PICTURE = "test_pages.yaml", "test_pages.png"
@@ -34,8 +33,7 @@ def write_shift(
     (folder / PICTURE).unlink(missing_ok=True)
     if len(pages):
         write_captioned(folder / PICTURE, pages, [(caption,) for caption in captions])
-    with replacing(folder / NAME) as partial:
-        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(folder / NAME, facts)
 
 
 def read_shift(folder: Path | None) -> dict[str, Any]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import math
-import os
 import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+import numpy as np
 import optuna
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+from plotly.offline import get_plotlyjs
 
+from docclf.data.formats import read_page
+from docclf.data.reading.listing import find_page
 from docclf.files import replacing
 from docclf.results.quality.shift import picture_address, read_shift, shift_lines
 from docclf.results.report.figures.course import fronts, history, pruning
@@ -24,20 +30,19 @@ from docclf.results.report.figures.figure import Figure, brief, cut, score
 from docclf.results.report.figures.importance import importance_figure, importances
 from docclf.results.report.figures.parameters import ordered, parallel, slices
 from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
-from docclf.results.report.figures.workers import timeline
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
 from docclf.results.report.rows import table_of_trials
 from docclf.results.report.story import headline, next_steps, tell
 from docclf.results.report.subject import Subject, read_subject
-from docclf.results.report.thumbnails import PageReader, Thumbnails
-from docclf.results.report.trial_page import write_trial_pages
-from docclf.safety.untrusted import change_each, plain
-from docclf.sweeper.screen.progress import TypedCommand
+from docclf.results.report.trial_page import address, write_trial_pages
+from docclf.safety.untrusted import change_each, is_inside, plain
 
 log = logging.getLogger(__name__)
 
 NAME = "report.html"
 _SUSPECTS = 12
+_SIDE, _QUALITY = 168, 60  # of small pictures of pages
+_BUDGET = 1_000_000  # bytes of all of them
 _SPECIFIED = ("key", "data", "layout", "height")  # of a figure, for the browser
 
 
@@ -46,8 +51,7 @@ def write_report(
     folder: Path | None,
     *,
     objectives: Sequence[str] | None = None,
-    command: TypedCommand | None = None,
-    read_page: PageReader | None = None,
+    command: str | None = None,
     pages: Path | None = None,
     output: Path | None = None,
 ) -> Path:
@@ -57,18 +61,17 @@ def write_report(
         study: Finished, running, or of another program.
         folder: Of the search; None without one.
         objectives: What each objective is called; None for what the study says.
-        command: Of the search; None where it is not known.
-        read_page: Reads pages for small pictures; None for a report without.
-        pages: Folder of the pages; None for those that lie in the search's folder itself. What the folder says of
-            them is not followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
+        command: That searches on; None where it is not known.
+        pages: Folder of the pages, for small pictures; None for none. What the search's folder says of them is not
+            followed: it may be somebody else's, and name a folder of pictures that are not to be shown.
         output: File to write; None for `report.html` in the folder.
     """
     subject = read_subject(study, folder, objectives)
     target = (output or (folder if folder is not None else Path()) / NAME).absolute()
     environment = _environment()
     written = write_trial_pages(subject, environment, target)
-    links, finals = ({number: _address(path, target.parent) for number, path in each.items()} for each in written)
-    figures, sections = _sections(subject, read_page, pages)
+    links, finals = ({number: address(path, target.parent) for number, path in each.items()} for each in written)
+    figures, sections = _sections(subject, pages)
     table = subject.folder / "trials.csv" if subject.folder else None
     board = subject.folder / "leaderboard.csv" if subject.folder else None
     text = environment.get_template("report.html.j2").render(
@@ -80,24 +83,22 @@ def write_report(
         figures=figures,
         specifications=_script([{key: getattr(figure, key) for key in _SPECIFIED} for figure in figures.values()]),
         trials=_script(table_of_trials(subject, links)),
-        plotly=Markup(_plotly() if figures else ""),
-        csv=_address(table, target.parent) if table is not None and table.is_file() else "",
-        leaderboard=_address(board, target.parent) if board is not None and board.is_file() else "",
+        plotly=Markup(get_plotlyjs() if figures else ""),
+        csv=address(table, target.parent) if table is not None and table.is_file() else "",
+        leaderboard=address(board, target.parent) if board is not None and board.is_file() else "",
     )
     with replacing(target) as partial:
         partial.write_bytes(text.encode("utf-8", "replace"))
     return target
 
 
-def _sections(
-    subject: Subject, read_page: PageReader | None, pages: Path | None
-) -> tuple[dict[str, Figure], dict[str, Any]]:
+def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], dict[str, Any]]:
     """All pictures by key, and for each section which of them, and what else it needs."""
     several = range(len(subject.directions))
     found = [importances(subject, i) for i in several]
     names = ordered(subject, list(found[0].shares))
     groups: dict[str, Sequence[Figure | None]] = {
-        "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject), timeline(subject)],
+        "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject)],
         "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
         "wide": [parallel(subject, names)],
         "slices": slices(subject, names),
@@ -106,15 +107,16 @@ def _sections(
     winner, baseline = read_predicted(subject)
     sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
     if winner is not None:
-        root = pages or _own_pages(subject, pages_root(winner.run))
-        thumbnails = Thumbnails(read_page, root)
+        if pages is None and (root := pages_root(winner.run)) is not None:
+            log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")
+        thumbnails = Thumbnails(pages)
         matrices = [confusion(winner, "confusion-winner")]
         matrices += [confusion(baseline, "confusion-baseline")] if baseline is not None else []
         of_classes, of_pages = class_scores(winner, baseline), coverage(winner, baseline)
         groups["quality"] = [of_classes, *matrices, calibration(winner), of_pages]
         pairs, labels = most_confused(winner, baseline), suspected(winner)
         sections |= {
-            "pairs": [(pair, [(page, thumbnails(page)) for page in pair.pages]) for pair in pairs],
+            "pairs": [(pair, [(page, thumbnails(page)) for page in pair["pages"]]) for pair in pairs],
             "labels": [(label, thumbnails(label.page)) for label in labels[:_SUSPECTS]],
             "n_labels": len(labels),
         }
@@ -123,14 +125,6 @@ def _sections(
     sections["unlike"] = picture_address(subject.folder) if shift else ""
     sections |= {key: [figure.key for figure in group if figure is not None] for key, group in groups.items()}
     return {figure.key: figure for group in groups.values() for figure in group if figure is not None}, sections
-
-
-def _own_pages(subject: Subject, root: Path | None) -> Path | None:
-    """The folder of pages that a run names, if it lies in that of the search; None, with a hint, if it does not."""
-    if root is None or subject.folder is None or root.is_relative_to(subject.folder.resolve()):
-        return root if subject.folder is not None else None
-    log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")
-    return None
 
 
 def _script(value: Any) -> Markup:
@@ -155,13 +149,6 @@ def _shown(value: Any) -> Any:
     return plain(value) if is_foreign else value
 
 
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    code: str = get_plotlyjs()
-    return code
-
-
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("docclf.results.report"),
@@ -181,6 +168,53 @@ def _source(name: str) -> Markup:
     return Markup(resources.files("docclf.results.report").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
-def _address(path: Path, start: Path) -> str:
-    """Address of a file as a page in the folder `start` links to it."""
-    return quote(Path(os.path.relpath(path, start)).as_posix())
+class Thumbnails:
+    """JPEG pictures as data URIs, up to about a megabyte in all.
+
+    Args:
+        root: Folder of the pages; None for no pictures.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._known: dict[str, str] = {}
+        self._left = _BUDGET
+
+    def __call__(self, page: str) -> str:
+        """The picture of a page; empty where there is none."""
+        if page not in self._known:
+            self._known[page] = self._draw(page)
+            self._left -= len(self._known[page])
+        return self._known[page]
+
+    def _draw(self, page: str) -> str:
+        if self._root is None or self._left <= 0:
+            return ""
+        try:
+            pixels = read_thumbnail(self._root, page, _SIDE)
+        except Exception as error:  # moved or changed since; the decoders have many kinds
+            log.debug(f"No picture of {page}: {type(error).__name__}: {error}")
+            return ""
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=_QUALITY, optimize=True)
+        return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def read_thumbnail(root: Path, page: str, side: int) -> NDArray[np.uint8]:
+    """A page of a data set in small.
+
+    Args:
+        root: `data.root`.
+        page: ID of the page.
+        side: Height and width in pixels.
+
+    Returns:
+        uint8 of shape (side, side, 3).
+
+    Raises:
+        Exception: It is not there, or cannot be read.
+    """
+    path, number = find_page(root, page)
+    if not (path.is_file() and is_inside(path, root)):  # an ID may come from somebody else's file
+        raise FileNotFoundError(f"Expected the page {page} below {root}, got no such file.")
+    return read_page(path, side, page=number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,30 +29,19 @@ class Predicted:
 
     Attributes:
         who: What the report calls the run, such as `trial 19`.
-        run: Where they are from.
-        labels: Class index of each page that has a known one, shape (n,).
-        rows: Places of these pages in the run's predictions, shape (n,).
+        run: Where they are from; the class of every page is known.
+        names: Of the classes.
+        labels: Class index of each page, shape (n,).
+        probabilities: Shape (n, n_classes).
+        predicted: Class index predicted for each page, shape (n,).
     """
 
     who: str
     run: Run
+    names: list[str]
     labels: NDArray[np.int64]
-    rows: NDArray[np.int64]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the classes."""
-        return self.run.predictions.class_names
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Shape (n, n_classes)."""
-        return self.run.predictions.probabilities[self.rows]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Class index predicted for each page, shape (n,)."""
-        return self.run.predictions.predicted[self.rows]
+    probabilities: NDArray[np.float64]
+    predicted: NDArray[np.int64]
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -96,35 +86,20 @@ def _read(who: str, folder: Path | None) -> Predicted | None:
     except DataError as error:
         log.warning(f"The report is without what {who} predicted: {error}")
         return None
-    index = {target: i for i, target in enumerate(run.classes)}
-    labels = np.array([index.get(target, -1) for target in run.predictions.targets], dtype=np.int64)
-    rows = np.flatnonzero(labels >= 0)
-    return Predicted(who, run, labels[rows], rows) if len(rows) else None
+    if (run.labels < 0).any():
+        return None
+    found = run.predictions
+    return Predicted(who, run, found.class_names, run.labels, found.probabilities, found.predicted)
 
 
-@dataclass(frozen=True)
-class Confused:
-    """Pages of one class that are taken for another.
+def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6) -> list[dict[str, Any]]:
+    """The pairs of classes with the most mistakes, the most first.
 
-    Attributes:
-        true: Name of their class.
-        predicted: Name of the class that they are taken for.
-        count: How many.
-        share: Of the pages of their class, in [0, 1].
-        before: How many the baseline took so; None without one.
-        pages: IDs, the most confident mistake first.
+    Returns:
+        Of each the names of the `true` class and of the `predicted` one, how many pages that are (`count`), their
+        `share` of the class, in [0, 1], how many the baseline took so (`before`, None without one), and IDs of `pages`,
+        the most confident mistake first.
     """
-
-    true: str
-    predicted: str
-    count: int
-    share: float
-    before: int | None
-    pages: list[str]
-
-
-def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6) -> list[Confused]:
-    """The pairs of classes with the most mistakes, the most first."""
     counts = winner.counts
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
@@ -137,14 +112,14 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
         rows = np.flatnonzero((winner.labels == true) & (winner.predicted == other))
         rows = rows[np.argsort(-winner.probabilities[rows, other], kind="stable")]
         found.append(
-            Confused(
-                winner.names[true],
-                winner.names[other],
-                int(wrong[true, other]),
-                float(wrong[true, other] / counts[true].sum()),
-                int(before[true, other]) if before is not None else None,
-                [winner.run.predictions.ids[winner.rows[row]] for row in rows[:4]],
-            )
+            {
+                "true": winner.names[true],
+                "predicted": winner.names[other],
+                "count": int(wrong[true, other]),
+                "share": float(wrong[true, other] / counts[true].sum()),
+                "before": int(before[true, other]) if before is not None else None,
+                "pages": [winner.run.predictions.ids[row] for row in rows[:4]],
+            }
         )
     return found
 

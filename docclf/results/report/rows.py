@@ -9,15 +9,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.facts import KEPT, TUNE
 from docclf.results.provenance import training_facts
-from docclf.results.report.figures.axes import names_of
 from docclf.results.report.figures.figure import brief, cut
+from docclf.results.report.figures.parameters import names_of
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.team.entries import MERGED_FROM
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, NOT_COMPARABLE, REFERENCE, RETRY_OF, ROLE
 from docclf.sweeper.study.finalists import source_number
+from docclf.sweeper.study.trials import seconds_of
 
-ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
+_ORIGIN = ("who", "host", "study")  # of a merged study, what is shown of where a trial comes from
 
 
 def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any]:
@@ -29,45 +30,35 @@ def table_of_trials(subject: Subject, links: Mapping[int, str]) -> dict[str, Any
     Args:
         links: Trial number to the address of its page.
     """
-    names = names_of(subject.trials)
+    trials = subject.trials
     again = {
         source_number(t): t.value
         for t in subject.finalists
         if t.state == TrialState.COMPLETE and REFERENCE not in t.user_attrs
     }
-    columns = [("trial", "link"), ("state", "text"), *((name, "number") for name in subject.objectives)]
-    columns += [("rescored", "number")] if again else []
-    columns += [("folds", "text"), *((name, _kind(subject, name)) for name in names)]
-    facts = [training_facts(trial.user_attrs) for trial in subject.trials]
-    told = [key for key in (TUNE, KEPT) if any(key in its for its in facts)]
-    columns += [(key, "text") for key in told]
-    origins = origins_of(subject)
-    columns += [(key, "text") for key in ORIGIN if origins]
-    columns += [("seconds", "number"), ("remark", "text")]
-    rows = []
-    for trial, its in zip(subject.trials, facts, strict=True):
-        values = trial.values or [None] * len(subject.objectives)
-        row: list[Any] = [trial.number, state_of(trial), *map(_measured, values)]
-        row += [_measured(again.get(trial.number))] if again else []
-        row.append(" ".join(f"{fold:.3f}" for fold in _folds(trial)))
-        row += [_cell(trial.params[name]) if name in trial.params else None for name in names]
-        row += [its.get(key) for key in told]
-        row += [origins[trial.number].get(key, "") for key in ORIGIN if origins]
-        row += [round(trial.duration.total_seconds(), 1) if trial.duration else None, one_line(_remark(trial))]
-        rows.append(row)
-    shown_columns = [{"name": cut(name, 60), "kind": kind} for name, kind in columns]
+    facts = [training_facts(trial.user_attrs) for trial in trials]
+    origins = [o if isinstance(o := trial.user_attrs.get(MERGED_FROM), dict) else {} for trial in trials]
+    columns: list[tuple[str, str, list[Any]]] = [("trial", "link", [trial.number for trial in trials])]
+    columns.append(("state", "text", [state_of(trial) for trial in trials]))
+    for i, name in enumerate(subject.objectives):
+        columns.append((name, "number", [_measured(trial.values[i] if trial.values else None) for trial in trials]))
+    if again:
+        columns.append(("rescored", "number", [_measured(again.get(trial.number)) for trial in trials]))
+    columns.append(("folds", "text", [" ".join(f"{fold:.3f}" for fold in _folds(trial)) for trial in trials]))
+    for name in names_of(trials):
+        columns.append(
+            (name, _kind(subject, name), [_cell(t.params[name]) if name in t.params else None for t in trials])
+        )
+    for key in (TUNE, KEPT):
+        if any(key in its for its in facts):
+            columns.append((key, "text", [its.get(key) for its in facts]))
+    if any(origins):
+        columns += [(key, "text", [cut(str(o.get(key, "")), 60) for o in origins]) for key in _ORIGIN]
+    columns.append(("seconds", "number", [round(seconds_of(t), 1) if t.duration else None for t in trials]))
+    columns.append(("remark", "text", [one_line(_remark(trial)) for trial in trials]))
+    shown_columns = [{"name": cut(name, 60), "kind": kind} for name, kind, _ in columns]
+    rows = [list(row) for row in zip(*(cells for _, _, cells in columns), strict=True)]
     return {"columns": shown_columns, "rows": rows, "links": {str(n): link for n, link in links.items()}}
-
-
-def origins_of(subject: Subject) -> dict[int, dict[str, str]]:
-    """Number of each trial to who of a team ran it, and where; empty of a study that was not merged."""
-    found = {trial.number: trial.user_attrs.get(MERGED_FROM) for trial in subject.trials}
-    if not any(isinstance(origin, dict) for origin in found.values()):
-        return {}
-    return {
-        number: {key: cut(str(origin[key]), 60) for key in ORIGIN if key in origin} if isinstance(origin, dict) else {}
-        for number, origin in found.items()
-    }
 
 
 def _kind(subject: Subject, name: str) -> str:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.metrics.resampling import Difference
-from docclf.results.floors import NAMES
+from docclf.results.facts import TUNE
+from docclf.results.floors import NAMES, remedies
 from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
-from docclf.results.report.figures.workers import most_at_once
-from docclf.results.report.rows import ORIGIN, origins_of
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
-from docclf.results.study.summary import steps_up
 from docclf.safety.untrusted import one_line
-from docclf.sweeper.screen.progress import TypedCommand, format_seconds
-from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, MEMBER, REFERENCE
+from docclf.sweeper.screen.progress import format_seconds
+from docclf.sweeper.study.attributes import BUDGET, CAUSE, INTERRUPTED, MEMBER, REFERENCE
 from docclf.sweeper.study.finalists import source_number
-from docclf.sweeper.study.trials import best_trials, front_of, loss, may_win
+from docclf.sweeper.study.trials import best_trials, front_of, loss
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Headline:
 def headline(subject: Subject) -> Headline:
     """What a search came to, in a sentence; that it is below a floor comes before everything else."""
     found = _headline(subject)
-    if not subject.warning:
+    if not subject.warning or subject.chosen is None:
         return found
     text, _, exported = subject.warning.removesuffix(".").rpartition(". ")
-    return Headline(text, f"{exported}. {found.text}. {found.detail}".strip(), "below")
+    advice = remedies(subject.floors, subject.chosen.user_attrs.get(TUNE))
+    return Headline(text, f"{exported}. {advice}. {found.text}. {found.detail}".strip(), "below")
 
 
 def _headline(subject: Subject) -> Headline:
@@ -113,14 +114,13 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
     busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.all_finalists))
     starts = [t.datetime_start for t in subject.trials if t.datetime_start]
     ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.all_finalists) if t.datetime_start]
-    workers = most_at_once(subject)
     failed = [t for t in subject.trials if t.state == TrialState.FAIL]
     return {
         "counts": counts,
         "n": sum(n for n, _ in counts),
         "busy": format_seconds(busy),
         "elapsed": format_seconds((max(ends) - min(starts)).total_seconds()) if starts else "",
-        "workers": workers,
+        "workers": _most_at_once(subject),
         "started": f"{min(starts):%Y-%m-%d %H:%M}" if starts else "",
         "written": f"{subject.now:%Y-%m-%d %H:%M}",
         "is_running": subject.count(TrialState.RUNNING) > 0,
@@ -128,14 +128,23 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),
-        "team": _team(subject, links),
         "front": _front(subject, links),
         "causes": Counter(one_line(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
     }
 
 
-_TEAM = 10  # rows of the leaderboard
+_MOMENT = timedelta(milliseconds=500)  # after which the trial before one is told, too
 _ROLES = {**NAMES, MEMBER: "of the ensemble"}
+
+
+def _most_at_once(subject: Subject) -> int:
+    """The largest number of trials that ran at the same time."""
+    steps = []
+    for trial in subject.trials:
+        if trial.datetime_start is not None:
+            begin = trial.datetime_start + _MOMENT
+            steps += [(begin, 1), (max(trial.datetime_complete or subject.now, begin), -1)]
+    return max(accumulate(step for _, step in sorted(steps)), default=0)
 
 
 def _seconds(subject: Subject, trial: FrozenTrial) -> float:
@@ -187,35 +196,6 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
     return [(name, base.get(name), value) for name, value in subject.chosen.params.items()]
 
 
-def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, Any]]:
-    """The best trials of a merged study and whose they are; empty of any other.
-
-    Those come first that were re-evaluated, where that decides; those that cannot be compared, or
-    share another's result, are left out.
-    """
-    origins = origins_of(subject)
-    if not origins or len(subject.directions) > 1:
-        return []
-    own = (t for t in subject.finalists if t.value is not None and REFERENCE not in t.user_attrs)
-    again = {source_number(t): t.value for t in own}
-    scored = [t for t in subject.complete if DUPLICATE_OF not in t.user_attrs]
-    decides = again if subject.verdict is not None else {}
-    values = {t.number: decides.get(t.number, t.value) or 0.0 for t in subject.complete}
-    scores = {number: (number not in decides, loss(value, subject.directions[0])) for number, value in values.items()}
-    best = sorted(filter(may_win, scored), key=lambda t: scores[t.number])[:_TEAM]
-    return [
-        {
-            "number": t.number,
-            "link": links.get(t.number, ""),
-            "value": t.value,
-            "again": again.get(t.number),
-            **dict.fromkeys(ORIGIN, ""),
-            **origins[t.number],
-        }
-        for t in best
-    ]
-
-
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:
     if len(subject.directions) < 2 or not subject.complete:
         return []
@@ -223,11 +203,9 @@ def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, l
     return [(t.number, links.get(t.number, ""), list(t.values)) for t in best]
 
 
-def next_steps(subject: Subject, command: TypedCommand | None) -> list[tuple[str, str]]:
+def next_steps(subject: Subject, command: str | None) -> list[tuple[str, str]]:
     """What one does next, each with its command, as the search says at its end."""
     if subject.folder is None or not (subject.folder / "best").is_dir():
-        return [("Search on from here", command.go_on)] if command is not None else []
+        return [("Search on from here", command)] if command is not None else []
     steps = shared_steps(subject.folder, len(subject.objectives), command, subject.verdict)
-    if subject.warning and subject.chosen is not None:
-        steps = {**steps_up(subject.study, subject.chosen, subject.floors, command), **steps}
     return [(_sentence(what), line) for what, line in steps.items()]

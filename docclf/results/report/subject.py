@@ -97,15 +97,11 @@ class Subject:
     def _floors(self) -> tuple[str, Mapping[str, Floor]]:
         return warning_of(self.study, self.folder, self.verdict)
 
-    @cached_property
-    def baseline_config(self) -> Mapping[str, str]:
-        """Key to value as text, as a search of docclf keeps it; empty for another program's study."""
-        return read_record(self.study.user_attrs.get("config")) or {}
-
     @property
     def epochs(self) -> int | None:
         """Steps a fold that trials report; None where that is not known."""
-        text = str(self.baseline_config.get("validation.epochs", ""))
+        config = read_record(self.study.user_attrs.get("config")) or {}  # of a search of docclf
+        text = str(config.get("validation.epochs", ""))
         return int(text) if text.isdecimal() and int(text) > 0 else None
 
     def count(self, state: TrialState) -> int:
@@ -130,13 +126,22 @@ def read_subject(study: optuna.Study, folder: Path | None = None, objectives: Se
         n = len(study.directions)
         objectives = known if len(known) == n else ["value"] if n == 1 else [f"value {i + 1}" for i in range(n)]
     is_single = len(study.directions) == 1
-    finalists, current = _finalists(study) if is_single else ([], None)
+    # What counts now: all before the first rescoring has ended, else those that are named, and those that run.
+    study_of_finalists = load_finalists(study) if is_single else None
+    every = study_of_finalists.get_trials(deepcopy=False) if study_of_finalists is not None else []
+    finalists = [trial for trial in every if FINALIST in trial.user_attrs]
+    current = study_of_finalists.user_attrs.get(CURRENT) if study_of_finalists is not None else None
     return Subject(
         study=study,
         folder=folder.absolute() if folder else None,
         objectives=[cut(str(name), 60) for name in objectives],
         trials=trials,
-        finalists=[trial for trial in finalists if _counts(trial, current)],
+        finalists=[
+            trial
+            for trial in finalists
+            if not trial.user_attrs.get(INTERRUPTED)
+            and (current is None or trial.user_attrs[FINALIST] in current or not trial.state.is_finished())
+        ],
         all_finalists=finalists,
         verdict=judge_finalists(study, folder) if is_single and folder else None,
         now=datetime.now(),
@@ -156,18 +161,3 @@ def last_value(trial: FrozenTrial, objective: int = 0) -> float | None:
     else:
         return None
     return value if math.isfinite(value) else None
-
-
-def _finalists(study: optuna.Study) -> tuple[list[FrozenTrial], Sequence[str] | None]:
-    """All trials of the finalists' study, and what is in its `CURRENT`; None before that is set."""
-    if (finals := load_finalists(study)) is None:
-        return [], None
-    trials = finals.get_trials(deepcopy=False)
-    return [trial for trial in trials if FINALIST in trial.user_attrs], finals.user_attrs.get(CURRENT)
-
-
-def _counts(finalist: FrozenTrial, current: Sequence[str] | None) -> bool:
-    if finalist.user_attrs.get(INTERRUPTED):
-        return False
-    is_of_before = current is not None and finalist.user_attrs[FINALIST] not in current
-    return not (is_of_before and finalist.state.is_finished())

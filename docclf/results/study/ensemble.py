@@ -21,7 +21,7 @@ from docclf.metrics.resampling import interval_text
 from docclf.metrics.scores import macro_f1
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.provenance import versions
-from docclf.results.quality.calibration import write_calibration
+from docclf.results.quality.evaluation import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
 from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
@@ -72,25 +72,22 @@ def export_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config:
     choice = choose_ensemble(study, folder, verdict, config)
     if not choice:
         return replace(verdict, ensemble={})
-    if isinstance(choice, str):
-        return replace(verdict, ensemble=_facts(None, f"no ensemble: {choice}"))
-    if choice.why_not:
-        return replace(verdict, ensemble=_facts(choice, f"no ensemble: {choice.why_not}"))
+    chosen = choice if isinstance(choice, Choice) else None
     rescored = rescored_runs(study, folder)
     try:
-        why_not = _write_run(choice, rescored, verdict, folder / FINALISTS)
+        why_not = chosen.why_not or _write_run(chosen, rescored, verdict, folder / FINALISTS) if chosen else choice
     except (DataError, OSError) as error:
         why_not = f"its files cannot be joined: {error}"
-    if why_not:
-        return replace(verdict, ensemble=_facts(choice, f"no ensemble: {why_not}"))
-    found = choice.estimate
+    if chosen is None or why_not:
+        return replace(verdict, ensemble=_facts(chosen, f"no ensemble: {why_not}"))
+    found = chosen.estimate
     text = (
-        f"exported is the mean of {len(choice.weights)} trials: {found.score:.3f} on pages that did not choose them "
+        f"exported is the mean of {len(chosen.weights)} trials: {found.score:.3f} on pages that did not choose them "
         f"({interval_text(found.low, found.high)}), {found.difference} over one trial, at "
-        f"{choice.cost:.1f} times the operations of trial {verdict.number}"
+        f"{chosen.cost:.1f} times the operations of trial {verdict.number}"
     )
-    runs = [f"{FINALISTS}/{rescored[number].name}" for number in choice.weights]
-    return replace(verdict, ensemble={**_facts(choice, text), "exported": True, "folders": runs})
+    runs = [f"{FINALISTS}/{rescored[number].name}" for number in chosen.weights]
+    return replace(verdict, ensemble={**_facts(chosen, text), "exported": True, "folders": runs})
 
 
 def _facts(choice: Choice | None, text: str) -> dict[str, Any]:
@@ -126,19 +123,16 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
         return "its trials were not re-evaluated on the same pages"
     weights = list(choice.weights.values())
     mean = np.tensordot(weights, np.stack([one.probabilities for one in read]), axes=1)
-    index = {target: i for i, target in enumerate(run.classes)}
-    labels, folds = np.array([index[target] for target in theirs.targets]), theirs.folds
+    labels, folds, n = run.labels, theirs.folds, len(run.classes)
     assert folds is not None
-    n = len(index)
     pooled, alone = (macro_f1(labels, found.argmax(axis=1), n) for found in (mean, theirs.probabilities))
     if pooled < alone and choice.asked == "auto":
         return f"re-evaluated it has {pooled:.3f} over all pages, the winner {alone:.3f}"
     scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
     with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:
         _link_pages(of_winner, partial)
-        pages = SimpleNamespace(
-            targets=list(index), class_names=theirs.class_names, train=SimpleNamespace(ids=theirs.ids, labels=labels)
-        )
+        train = SimpleNamespace(ids=theirs.ids, labels=labels)
+        pages = SimpleNamespace(targets=list(run.classes), class_names=theirs.class_names, train=train)
         write_predictions(partial, pages, folds, mean)  # type: ignore[arg-type]
         calibration = write_calibration(partial, labels, mean, folds)  # type: ignore[arg-type]
         number = {page: i for i, page in enumerate(theirs.ids)}

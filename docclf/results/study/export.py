@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError, InputError
@@ -19,7 +18,6 @@ from docclf.files import lock
 from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
-from docclf.safety.allow import require_allowed
 from docclf.safety.faults import fault_of
 from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.patience import in_a_hurry
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What may read pages for the report.
-_READS_PAGES = ("docclf.report.read_thumbnail",)
 # Beside `best/`, which one process writes at a time: several may search in one folder.
 _LOCK = ".best.lock"
 
@@ -40,14 +36,7 @@ _LOCK = ".best.lock"
 class ExportBest(Callback):
     """Exports the best trial at the end of a search, also of one that was interrupted. Where it fails, so does the
     command.
-
-    Args:
-        read_page: Dotted path of a function that reads a page for the report, see `docclf.results.report.page`; None
-            for a report without pages.
     """
-
-    def __init__(self, read_page: str | None = None) -> None:
-        self.read_page = read_page
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = search_folder(config)
@@ -56,7 +45,7 @@ class ExportBest(Callback):
         is_ending = sys.exception() is not None  # the search was not successful anyway
         try:
             with reading("a study", folder), in_a_hurry() if is_ending else nullcontext():
-                export(config, folder, self.read_page)
+                export(config, folder)
         except Exception as error:  # Hydra would reduce it to a warning, and end well
             told = fault_of(error) or error
             is_known = isinstance(told, DocclfError | OSError)
@@ -80,12 +69,11 @@ def search_folder(config: DictConfig) -> Path | None:
     return folder if (folder / "multirun.yaml").is_file() else None
 
 
-def export(config: DictConfig, folder: Path, read_page: str | None = None) -> None:
+def export(config: DictConfig, folder: Path) -> None:
     """Write the results of a study into its folder, and say what came out and what to do next.
 
     Args:
         config: The composed config of the sweep, `hydra` included.
-        read_page: See `ExportBest`.
     """
     import optuna
 
@@ -97,13 +85,14 @@ def export(config: DictConfig, folder: Path, read_page: str | None = None) -> No
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):
         return
     with keeping(study):
-        _export(study, config, folder, read_page)
+        _export(study, config, folder)
         release(study)
     if OmegaConf.select(config, "results.pickle") is True:
         write_pickle(folder / "study.pkl", study)
 
 
-def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: str | None) -> None:
+def _export(study: optuna.Study, config: DictConfig, folder: Path) -> None:
+    from docclf.results.study.ensemble import export_ensemble
     from docclf.results.study.files import write_trials
     from docclf.results.study.judging import judge_finalists
     from docclf.results.study.summary import larger_limits, summary
@@ -118,7 +107,11 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: st
     )
     write_trials(folder / "trials.csv", trials, objectives, scored(study) if verdict else ())
     if verdict is not None:
-        verdict = _with_ensemble(study, folder, verdict, config)
+        try:
+            verdict = export_ensemble(study, folder, verdict, config)
+        except Exception:  # the winner is exported all the same
+            log.exception("Could not choose an ensemble of trials.")
+            verdict = replace(verdict, ensemble={})
         _export_winner(study, verdict, folder, config)
     else:
         export_best(study, folder, config, is_final=True)
@@ -127,9 +120,14 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path, read_page: st
     command = this_command(*larger_limits(study, config))
     labels = label(objectives, config.hydra.sweeper.labels)
     if OmegaConf.select(config, "report"):
+        from docclf.results.report.page import write_report
+
         root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
-        _write_report(study, folder, read_page, objectives=labels, command=command, pages=pages)
+        try:
+            write_report(study, folder, objectives=labels, command=command, pages=pages)
+        except Exception:  # what it shows is exported already
+            log.exception("Could not write report.html; python -m docclf.report tries again.")
     log.info(summary(study, folder, labels, command, verdict))
 
 
@@ -146,16 +144,6 @@ def _export_front(study: optuna.Study, folder: Path, config: DictConfig) -> None
             run = folder / str(folder_number(trial))
             lines = training_lines(trial.user_attrs, floors_of(trial, run))
             write_trial_config(study, trial, run, folder / "best" / name, config, lines)
-
-
-def _with_ensemble(study: optuna.Study, folder: Path, verdict: Verdict, config: DictConfig) -> Verdict:
-    from docclf.results.study.ensemble import export_ensemble
-
-    try:
-        return export_ensemble(study, folder, verdict, config)
-    except Exception:  # the winner is exported all the same
-        log.exception("Could not choose an ensemble of trials.")
-        return replace(verdict, ensemble={})
 
 
 def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: DictConfig) -> None:
@@ -197,30 +185,26 @@ def export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_fin
         config: The composed config of the sweep, `hydra` included.
         is_final: Whether nobody scores finalists any more.
     """
-    with lock(folder / _LOCK):
-        _export_best(study, folder, config, is_final=is_final)
-
-
-def _export_best(study: optuna.Study, folder: Path, config: DictConfig, *, is_final: bool) -> None:
     from docclf.results.study.summary import warning_of
     from docclf.results.study.verdict import unjudged
-    from docclf.results.study.winner import is_judged, must_stay, place_best_so_far
+    from docclf.results.study.winner import is_judged, must_stay, place_run
     from docclf.sweeper.study.trials import best_trial, folder_number
 
-    trials = study.get_trials(deepcopy=False)
-    best = best_trial(trials, study.directions[0])
-    if best is None or (not is_final and is_judged(folder / "best")):
-        return
-    run = folder / str(folder_number(best))
-    if must_stay(folder / "best", run, _keep(config)):
-        log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
-        return
-    warning, floors = warning_of(study, folder, None)
-    lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
-    if len(study.directions) == 1:
-        losers = (loser for loser in _losers(study, folder, config) if loser != run)
-        place_best_so_far(folder, run, unjudged(best, trials, floors), losers)
-    write_trial_config(study, best, run, folder / "best", config, lines)
+    with lock(folder / _LOCK):
+        trials = study.get_trials(deepcopy=False)
+        best = best_trial(trials, study.directions[0])
+        if best is None or (not is_final and is_judged(folder / "best")):
+            return
+        run = folder / str(folder_number(best))
+        if must_stay(folder / "best", run, _keep(config)):
+            log.info(f"best/ keeps the winner of the finalists: the run of trial {best.number} has no model any more")
+            return
+        warning, floors = warning_of(study, folder, None)
+        lines = ({"warning": warning} if warning else {}) | training_lines(best.user_attrs, floors)
+        if len(study.directions) == 1:
+            losers = (loser for loser in _losers(study, folder, config) if loser != run)
+            place_run(folder, run, unjudged(best, trials, floors).to_dict(), losers)
+        write_trial_config(study, best, run, folder / "best", config, lines)
 
 
 def _keep(config: DictConfig) -> str:
@@ -232,16 +216,3 @@ def _losers(study: optuna.Study, folder: Path, config: DictConfig) -> list[Path]
     if _keep(config) == "all":
         return []
     return [folder / str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-
-
-def _write_report(study: optuna.Study, folder: Path, read_page: str | None, **facts: Any) -> None:
-    """Write the report; `facts` are further arguments of `write_report`."""
-    from docclf.results.report.page import write_report
-
-    try:
-        if read_page is not None:
-            require_allowed(read_page, _READS_PAGES, "hydra.callbacks.export.read_page")
-        read = get_method(read_page) if read_page else None
-        write_report(study, folder, read_page=read, **facts)
-    except Exception:  # what it shows is exported already
-        log.exception("Could not write report.html; python -m docclf.report tries again.")

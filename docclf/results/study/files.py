@@ -56,29 +56,23 @@ def write_trials(
     trained = [training_facts(trial.user_attrs) for trial in trials]
     facts = list({key: None for row in trained for key in row})
     again = {source_number(t): t.values[0] for t in finalists if REFERENCE not in t.user_attrs}
-    rung = ["rung"] if any(RUNG in trial.user_attrs for trial in trials) else []
-    marked = ["comparable"] if any(NOT_COMPARABLE in trial.user_attrs for trial in trials) else []
-    values = ["value"] if len(objectives) == 1 else list(objectives)
-    known = ["number", *rung, "state", *values, "rescored", *keys, "folds", *metrics, *facts]
-    cells = (
-        [
-            trial.number,
-            *(trial.user_attrs.get(RUNG, "") for _ in rung),
-            trial.state.name,
-            *(trial.values or [""] * len(values)),
-            again.get(trial.number, ""),
-            *(row.get(key, "") for key in keys),
-            " ".join(f"{score:.6f}" for score in trial.user_attrs.get("folds", [])),
-            *(trial.user_attrs.get(key, "") for key in metrics),
-            *(its.get(key, "") for key in facts),
-            f"{trial.duration.total_seconds():.1f}" if trial.duration else "",
-            trial.user_attrs.get(CAUSE, ""),
-            folder_number(trial),
-            *("no" if NOT_COMPARABLE in trial.user_attrs else "yes" for _ in marked),
-        ]
-        for trial, row, its in zip(trials, rows, trained, strict=True)
-    )
-    write_csv(path, [*known, "seconds", "cause", "folder", *marked], cells)
+    columns: list[tuple[str, Sequence[Any]]] = [("number", [trial.number for trial in trials])]
+    if any(RUNG in trial.user_attrs for trial in trials):
+        columns.append(("rung", [trial.user_attrs.get(RUNG, "") for trial in trials]))
+    columns.append(("state", [trial.state.name for trial in trials]))
+    for i, name in enumerate(objectives if len(objectives) > 1 else ["value"]):
+        columns.append((name, [trial.values[i] if trial.values else "" for trial in trials]))
+    columns.append(("rescored", [again.get(trial.number, "") for trial in trials]))
+    columns += [(key, [row.get(key, "") for row in rows]) for key in keys]
+    columns.append(("folds", [" ".join(f"{fold:.6f}" for fold in t.user_attrs.get("folds", [])) for t in trials]))
+    columns += [(key, [trial.user_attrs.get(key, "") for trial in trials]) for key in metrics]
+    columns += [(key, [its.get(key, "") for its in trained]) for key in facts]
+    columns.append(("seconds", [f"{t.duration.total_seconds():.1f}" if t.duration else "" for t in trials]))
+    columns.append(("cause", [trial.user_attrs.get(CAUSE, "") for trial in trials]))
+    columns.append(("folder", [folder_number(trial) for trial in trials]))
+    if any(NOT_COMPARABLE in trial.user_attrs for trial in trials):
+        columns.append(("comparable", ["no" if NOT_COMPARABLE in t.user_attrs else "yes" for t in trials]))
+    write_csv(path, [name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True))
 
 
 def _is_metric(key: str, value: Any) -> bool:

@@ -14,8 +14,12 @@ from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores
 from docclf.results.facts import macro_f1_of, result_of
 from docclf.results.floors import NAMES, Floor, floors_of
+from docclf.results.reading import read_run
 from docclf.results.study.verdict import ENSEMBLE, Verdict
-from docclf.sweeper.study.attributes import REFERENCE
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import REFERENCE, ROLE
+from docclf.sweeper.study.finalists import scored, source_number
+from docclf.sweeper.study.trials import folder_number
 
 if TYPE_CHECKING:
     import optuna
@@ -26,11 +30,6 @@ log = logging.getLogger(__name__)
 
 def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     """Compare the finalists of a search; None where none of them came to its end."""
-    from docclf.sweeper.storage.places import FINALISTS
-    from docclf.sweeper.study.attributes import ROLE
-    from docclf.sweeper.study.finalists import scored, source_number
-    from docclf.sweeper.study.trials import folder_number
-
     trials, finalists = search.get_trials(deepcopy=False), scored(search)
     searched = [f for f in finalists if REFERENCE not in f.user_attrs]
     # The baseline may not keep to the constraints, and then cannot win.
@@ -51,7 +50,7 @@ def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
         guessing=None,
         is_elsewhere=not _have_same_folds(run, folder / str(folder_number(trials[number]))),
         floors=_floors(winner, searched, references, folder / FINALISTS),
-        reference=next((f for f in better if _can_be_exported(f, folder / FINALISTS)), None),
+        reference=next(better, None),
         ensemble=_told_ensemble(folder / "best", number),
     )
     if baseline is None or winner.number == baseline.number:
@@ -91,13 +90,6 @@ def _told_ensemble(best: Path, winner: int) -> dict[str, Any]:
     return found if facts.get("trial") == winner and isinstance(found, dict) else {}
 
 
-def _can_be_exported(finalist: FrozenTrial, runs: Path) -> bool:
-    """Whether its config is here, or can be composed."""
-    from docclf.sweeper.study.attributes import OVERRIDES
-
-    return OVERRIDES in finalist.user_attrs or (runs / str(finalist.number) / ".hydra" / "config.yaml").is_file()
-
-
 def _have_same_folds(finalist: Path, trial: Path) -> bool:
     """Whether a finalist had the folds of its trial, as with `validation.split_file`."""
     ours, theirs = finalist / "folds.csv", trial / "folds.csv"
@@ -112,8 +104,6 @@ def _compare(winner: Path, baseline: Path, n_compared: int) -> tuple[Difference 
             luck: that none of equal ones seems to beat the baseline in more than 5 % of searches, the interval has the
             level 1 - 0.1 / n_compared, at least 0.95 (Bonferroni's correction, of its lower bound alone).
     """
-    from docclf.results.reading import read_run
-
     try:
         run, other = read_run(winner), read_run(baseline)
     except DataError as error:  # removed, or damaged
@@ -122,11 +112,8 @@ def _compare(winner: Path, baseline: Path, n_compared: int) -> tuple[Difference 
     ours, theirs = run.predictions, other.predictions
     if ours.ids != theirs.ids or ours.class_names != theirs.class_names:
         return None, None
-    index = {target: i for i, target in enumerate(run.classes)}
-    labels = np.array([index[target] for target in ours.targets])
-    predicted, beaten = (found.probabilities.argmax(axis=1) for found in (ours, theirs))
-    n = len(index)
-    difference = compare_scores(labels, predicted, beaten, n, groups=ours.groups, level=_level(n_compared))
+    labels, predicted, n = run.labels, ours.predicted, len(run.classes)
+    difference = compare_scores(labels, predicted, theirs.predicted, n, groups=ours.groups, level=_level(n_compared))
     # Pages of one group are right or wrong together, so that one of each is what can be shuffled.
     rows = slice(None) if ours.groups is None else np.unique(ours.groups, return_index=True)[1]
     return difference, chance_of_guessing(labels[rows], predicted[rows], n)

@@ -137,9 +137,8 @@ def _library(candidates: Sequence[_Candidate], run: Path) -> Library:
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate.passes))
     costs = {name: cost for candidate in candidates for name, cost in candidate.passes.items()}
     first = read_run(run)
-    index = {target: i for i, target in enumerate(first.classes)}
     return Library(
-        labels=np.array([index[target] for target in first.predictions.targets]),
+        labels=first.labels,
         probabilities=np.stack([c.predictions.probabilities for c in candidates]).astype(np.float32),
         passes=np.array([[name in c.passes for name in names] for c in candidates]).reshape(len(candidates), -1),
         costs=np.array([costs[name] for name in names], dtype=np.float64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,65 @@ JOURNALS = (".log", ".journal")
 _SERVER = "optuna.storages.GrpcStorageProxy"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a study is.
+
+    Attributes:
+        text: What the user calls it, without a password.
+        where: A file, a storage URL, or the `hydra` node of a config whose storage is an object.
+        name: Of the study; empty where it is not named.
+        folder: The search's folder; None of a study that was named by its storage.
+        config: The config of the sweep; None where the folder does not hold it.
+    """
+
+    text: str
+    where: Path | str | DictConfig
+    name: str = ""
+    folder: Path | None = None
+    config: DictConfig | None = None
+
+    def choose(self, storage: BaseStorage) -> optuna.Study:
+        """The study that is meant, of those in its storage."""
+        likely = str(study_name(self.config.hydra)) if self.config is not None else ""
+        return choose_study(storage, self.text, self.name, likely)
+
+
+def find_study(place: str) -> Place:
+    """Where a study is that is named by a search's folder, a folder with a study.db, a file or a storage URL.
+
+    Args:
+        place: With `#NAME` behind it where a file or a database holds several studies.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    folder = Path(place)
+    if folder.is_dir():
+        require_whole(folder)
+        config = read_sweep_config(folder)
+        where = storage_of(folder, config)
+        if isinstance(where, Path) and not where.is_file():
+            raise ConfigError(
+                f"Expected {where.name} for the search in {folder}, got no such file. Copy it into that folder, or "
+                "name the study by its storage URL, as in sqlite:///study.db#NAME."
+            )
+        return Place(place, where, "", folder, config)
+    url, name = (place, "") if folder.exists() else split_name(place)
+    path = url if "://" in url.removeprefix("sqlite:///") else sqlite_path(url)
+    if isinstance(path, Path) and not path.is_file():
+        raise ConfigError(
+            f"Expected a search's folder, a study.db or a storage URL such as sqlite:///study.db#NAME, got {place}: no "
+            "such file."
+        )
+    return Place(hide_password(place), path, name)
+
+
 def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None]:
     """Open a study to look at it; nothing is changed, and others may be writing to it.
 
     Args:
-        place: A search's folder, a folder with a study.db, or a storage URL, with `#NAME` where it holds several.
+        place: See `find_study`.
 
     Returns:
         The study, its folder where it has one, and the config of its sweep where the folder holds it.
@@ -44,19 +99,15 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
     Raises:
         ConfigError: There is no such study.
     """
-    folder, (url, name) = Path(place), split_name(place)
-    if folder.is_dir():
-        require_whole(folder)
-        config = read_sweep_config(folder)
-        storage = _storage_of(folder, config)
-        name = str(study_name(config.hydra)) if config is not None else ""
-        return choose_study(storage, place, likely=name), folder, config
-    if "://" not in url and not Path(url).is_file():
-        raise ConfigError(
-            f"Expected a search's folder or a storage URL such as sqlite:///study.db#NAME, got {place}: no such folder."
-        )
-    storage = _sqlite(sqlite_path(url)) if url.startswith("sqlite:///") else open_storage(url)
-    return choose_study(storage, hide_password(place), name), None, None
+    found = find_study(place)
+    is_sqlite = isinstance(found.where, Path) and found.where.suffix not in JOURNALS
+    storage = _sqlite(found.where) if is_sqlite else open_place(found.where)  # type: ignore[arg-type]
+    return found.choose(storage), found.folder, found.config
+
+
+def open_place(where: Path | str | DictConfig) -> BaseStorage:
+    """The storage of a `Place`."""
+    return study_storage(where) if isinstance(where, DictConfig) else open_storage(str(where))
 
 
 def best_value(study: optuna.Study) -> float:
@@ -87,15 +138,6 @@ def read_sweep_config(folder: Path) -> DictConfig | None:
         raise ConfigError(f"Expected the config of a search in {path}, got something else: {error}") from error
     is_ours = config is not None and OmegaConf.select(config, "hydra.sweep.dir") is not None
     return config if is_ours else None
-
-
-def _storage_of(folder: Path, config: DictConfig | None) -> BaseStorage:
-    where = storage_of(folder, config)
-    if isinstance(where, DictConfig):
-        return study_storage(where)
-    if isinstance(where, Path):
-        return _sqlite(where) if where.suffix not in JOURNALS else open_storage(str(where))
-    return open_storage(where)
 
 
 def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConfig:
@@ -133,7 +175,7 @@ def storage_of(folder: Path, config: DictConfig | None) -> Path | str | DictConf
         named = place
     path = Path(cwd, sqlite_path(str(named)))
     if str(named) in given:
-        return str(named) if "://" in str(named) else path
+        return str(named) if "://" in str(named).removeprefix("sqlite:///") else path
     if "://" in str(named).removeprefix("sqlite:///"):
         raise _elsewhere(folder, str(named))
     if str(path) in given and path.is_file():
@@ -173,8 +215,6 @@ def _elsewhere(folder: Path, place: str) -> ConfigError:
 
 def _sqlite(path: Path) -> BaseStorage:
     """A storage that is only read: unlike `open_storage` this neither makes the file nor changes its settings."""
-    if not path.is_file():
-        raise ConfigError(f"Expected an Optuna study in {path}, got no such file. Name the folder of a search.")
     url = sqlite_url(path.absolute())
     try:
         return shared(RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60, "factory": Connection}}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.facts import TUNE, expected_score_text, macro_f1_of
-from docclf.results.floors import NAMES, Floor, best_floor, floors_of, floors_text, search_warning
+from docclf.results.floors import NAMES, Floor, floors_of, floors_text, remedies, search_warning
 from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.permission import allow_options
 from docclf.sweeper.run.clock import seconds_spent
-from docclf.sweeper.screen.progress import TypedCommand, format_score
+from docclf.sweeper.screen.progress import format_score
 from docclf.sweeper.space.duration import read_timeout
-from docclf.sweeper.space.grammar import encode, to_text, typed
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, read_record
+from docclf.sweeper.space.grammar import typed
+from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import baseline_of, best_trial, best_trials, counted, folder_number, front_of
 
@@ -46,13 +45,13 @@ def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
 
 
 def summary(
-    study: optuna.Study, folder: Path, objectives: Sequence[str], command: TypedCommand | None, verdict: Verdict | None
+    study: optuna.Study, folder: Path, objectives: Sequence[str], command: str | None, verdict: Verdict | None
 ) -> str:
     """The best parameters, the gain over the baseline, and the commands for what one does next.
 
     Args:
         study: With one objective or several.
-        command: Of the search; None where it is not known.
+        command: That searches on; None where it is not known.
         verdict: On the finalists; None where none was re-evaluated.
     """
     trials = study.get_trials(deepcopy=False)
@@ -74,8 +73,10 @@ def summary(
     if len(objectives) > 1:
         front = _front(study, objectives)
         return "\n".join([*lines, *front, *report, *_what_next(next_steps(folder, len(objectives), command))])
-    lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     chosen = best if verdict is None else trials[verdict.number]
+    if warning:
+        lines.insert(2, f"{remedies(floors, chosen.user_attrs.get(TUNE))}.")
+    lines.append(f"best {objectives[0]} {_score(best)}, trial {best.number}")
     if verdict is None:
         lines += [*_floors(floors), *_gain(trials, best, objectives[0])]
     else:
@@ -85,10 +86,7 @@ def summary(
     if (found := read_shift(folder)) and is_unlike(found):
         lines += shift_lines(found)
     lines += report
-    steps = next_steps(folder, len(objectives), command, verdict)
-    if warning:
-        steps = {**steps_up(study, chosen, floors, command), **steps}
-    return "\n".join([*lines, *_what_next(steps)])
+    return "\n".join([*lines, *_what_next(next_steps(folder, len(objectives), command, verdict))])
 
 
 def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None) -> tuple[str, Mapping[str, Floor]]:
@@ -108,46 +106,12 @@ def warning_of(study: optuna.Study, folder: Path | None, verdict: Verdict | None
     return search_warning(best.number, macro_f1_of(best), floors, is_replaced=False), floors
 
 
-def steps_up(
-    study: optuna.Study, best: FrozenTrial, floors: Mapping[str, Floor], command: TypedCommand | None
-) -> dict[str, str]:
-    """What one does to get above the floors, each with its command.
-
-    Args:
-        study: One whose best trial is below a floor.
-        floors: On its folds.
-        command: Of the search; None where it is not known.
-    """
-    if command is None:
-        return {}
-    steps = {}
-    if best_floor(floors) == "pixels":
-        data = [text for text in command.arguments if text.startswith(("data=", "data."))]
-        check = TypedCommand(command.cwd, ["-m", "docclf.data", *data]).go_on
-        steps["it learns less than a thumbnail shows: check the pages"] = check
-    if best.user_attrs.get(TUNE) != "head":
-        head = command.changed(_named(f"{study.study_name}-head"), "hparams_search=head", "model.tune=head")
-        steps["search the head on frozen features, which takes minutes"] = head
-    size = (read_record(study.user_attrs.get("config")) or {}).get("data.image_size", "")
-    if str(size).isdecimal():
-        larger = 32 * math.ceil(1.5 * int(size) / 32)
-        name = _named(f"{study.study_name}-{larger}")
-        steps["search on larger pages"] = command.changed(name, f"data.image_size={larger}")
-    return steps
-
-
-def _named(study_name: str) -> str:
-    return f"study_name={to_text(encode(study_name))}"
-
-
-def next_steps(
-    folder: Path, n_objectives: int, command: TypedCommand | None, verdict: Verdict | None = None
-) -> dict[str, str]:
+def next_steps(folder: Path, n_objectives: int, command: str | None, verdict: Verdict | None = None) -> dict[str, str]:
     """What one does after a search, each with its command.
 
     Args:
         folder: The search's folder, the winner exported.
-        command: Of the search; None where it is not known.
+        command: That searches on; None where it is not known.
         verdict: On the finalists; None where none was re-evaluated.
     """
     who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
@@ -159,7 +123,7 @@ def next_steps(
     steps = {
         f"train {who}; scored on test pages that have labels": train.format(where),
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
-        **({"search on from here": command.go_on} if command is not None else {}),
+        **({"search on from here": command} if command is not None else {}),
     }
     if verdict is not None and verdict.exported_as == ENSEMBLE:
         distill = f"{train.format(where)} refit=distill {typed('teacher', str(folder))} model.tune=last"

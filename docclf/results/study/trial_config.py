@@ -45,7 +45,6 @@ def write_trial_config(
         facts: What more the headers say, by what it is about.
     """
     from docclf.sweeper.study.attributes import FINALIST
-    from docclf.sweeper.study.record import plain_params
 
     if FINALIST in trial.user_attrs:  # a reference
         source = _reference_config(trial, run.parents[1], config)
@@ -58,7 +57,14 @@ def write_trial_config(
     header = header_of(study, trial, {"study": number}, facts or {}, train)
     # Hydra names the last group first; an experiment can only override groups that stand before it.
     write_config(target / "config.yaml", source, cwd, list(reversed(groups)), header)
-    with replacing(target / "params.yaml") as partial:
+    write_params(target / "params.yaml", trial, header)
+
+
+def write_params(path: Path, trial: FrozenTrial, header: str) -> None:
+    """Write the parameters of a trial below a header."""
+    from docclf.sweeper.study.record import plain_params
+
+    with replacing(path) as partial:
         partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
 
 

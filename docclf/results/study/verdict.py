@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from docclf.metrics.resampling import Difference
 from docclf.results.facts import is_score, macro_f1_of
 from docclf.results.floors import Floor, is_below, search_warning
+from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import REFERENCE
+from docclf.sweeper.study.trials import baseline_of, folder_number
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -36,6 +38,7 @@ class Verdict:
         reference: The floor that was run as a finalist and scores better than the winner, whose place it takes in
             `best/`; None without one.
         ensemble: What `verdict.yaml` says of the mean of several trials; empty where none was asked for.
+        is_final: Whether winner and baseline are finalists, and not trials of the search, see `unjudged`.
     """
 
     winner: FrozenTrial
@@ -47,6 +50,7 @@ class Verdict:
     floors: Mapping[str, Floor] = field(default_factory=dict)
     reference: FrozenTrial | None = None
     ensemble: Mapping[str, Any] = field(default_factory=dict)
+    is_final: bool = True
 
     @property
     def exported(self) -> FrozenTrial:
@@ -79,6 +83,8 @@ class Verdict:
     @property
     def how(self) -> str:
         """What was done to the finalists."""
+        if not self.is_final:
+            return "not re-evaluated"
         return f"re-evaluated on {'other' if self.is_elsewhere else 'the same'} folds"
 
     @property
@@ -116,6 +122,8 @@ class Verdict:
         return f"the difference {self.difference} may be chance"
 
     def __str__(self) -> str:
+        if not self.is_final:
+            return f"trial {self.number} is the best by the scores of the search, on the folds that it was chosen by"
         return f"{self.claim} ({self.reason})" if self.beats else f"{self.claim}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,10 +135,13 @@ class Verdict:
             "exported": self.exported_as,
             "trial": self.number,
             "how": self.how,
-            "is_final": True,
+            "is_final": self.is_final,
         }
         roles = {"winner": self.winner, "baseline": self.baseline, "reference": self.reference}
-        facts |= {role: _scores(trial, f"finalists/{trial.number}") for role, trial in roles.items() if trial}
+        for role, trial in roles.items():
+            if trial is not None:
+                folder = f"{FINALISTS}/{trial.number}" if self.is_final else str(folder_number(trial))
+                facts[role] = _scores(trial, folder)
         facts["floors"] = dict(self.floors)
         if self.ensemble:
             facts[ENSEMBLE] = dict(self.ensemble)
@@ -158,24 +169,11 @@ def _scores(trial: FrozenTrial, folder: str) -> dict[str, Any]:
     }
 
 
-def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[str, Floor]) -> dict[str, Any]:
-    """For `verdict.yaml` of a search without finalists: the floors, and no claim about the baseline.
+def unjudged(best: FrozenTrial, trials: Sequence[FrozenTrial], floors: Mapping[str, Floor]) -> Verdict:
+    """Of a search without finalists: the floors, and no claim about the baseline.
 
     Args:
         best: The best trial by the search's own scores.
         floors: On the best trial's folds.
     """
-    from docclf.sweeper.study.trials import baseline_of, folder_number
-
-    roles = {"winner": best, "baseline": baseline_of(trials)}
-    return {
-        "verdict": f"trial {best.number} is the best by the scores of the search, on the folds that it was chosen by",
-        "beats_baseline": False,
-        "below_floor": is_below(macro_f1_of(best), floors),
-        "exported": "winner",
-        "trial": best.number,
-        "how": "not re-evaluated",
-        "is_final": False,
-        **{role: _scores(trial, str(folder_number(trial))) for role, trial in roles.items() if trial},
-        "floors": dict(floors),
-    }
+    return Verdict(best, best.number, baseline_of(trials), None, None, floors=floors, is_final=False)

@@ -5,11 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from docclf.files import link, replacing
-from docclf.results.facts import result_of
-from docclf.results.folders import link_folder
+from docclf.results.facts import result_of, write_facts
+from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.quality.shift import read_shift
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.untrusted import inside
@@ -24,26 +22,19 @@ def place_winner(
 ) -> None:
     """Put the run of the winner beside its exported config, and remove the models that are not to stay.
 
-    Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
-    another one wins, and what else is in the folder is left alone.
-
     Args:
         keep: Whose folds' models stay among the finalists: `winner`, `finalists`, `all` or `none`.
         alike: Numbers of the finalists that were scored as the winner was. A winner among others keeps its model, as
             it wins again where those are asked for again.
         losers: Runs of trials whose models go.
     """
-    best, winner = folder / "best", folder / FINALISTS / verdict.run
     members = (Path(name).name for name in verdict.ensemble.get("folders", ()))
     needed = {verdict.run, str(verdict.exported.number), *members}
     beaten = {str(number) for number in alike} - needed
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
         if keep == "none" or (keep == "winner" and model.parent.name in beaten):
             _remove(model)
-    facts, found = verdict.to_dict(), [path.name for path in winner.glob("*") if not path.is_symlink()]
-    kept = [name for name in _only_here(best, facts, found) if (name, keep) != (_MODEL, "none")]
-    _export(best, winner, facts, found, kept)
-    _drop_models(losers)
+    place_run(folder, folder / FINALISTS / verdict.run, verdict.to_dict(), losers, with_model=keep != "none")
 
 
 def is_judged(best: Path) -> bool:
@@ -63,68 +54,51 @@ def must_stay(best: Path, run: Path, keep: str) -> bool:
     return keep != "none" and is_judged(best) and (best / _MODEL).is_dir() and not (run / _MODEL).is_dir()
 
 
-def place_best_so_far(folder: Path, run: Path, facts: Mapping[str, Any], losers: Iterable[Path] = ()) -> None:
-    """Put the run of the best trial so far beside its exported config.
+def place_run(
+    folder: Path, run: Path, facts: Mapping[str, Any], losers: Iterable[Path] = (), *, with_model: bool = True
+) -> None:
+    """Put a run beside its exported config.
+
+    Files are linked where the disk allows it, so a model takes its room once. `verdict.yaml` names them: they go when
+    another run takes their place, and what else is in the folder is left alone. Whoever predicts with `best/` meanwhile
+    finds a model there at any moment.
 
     Args:
         facts: For `verdict.yaml`.
         losers: Runs of trials whose models go.
+        with_model: Whether a model stays that `best/` alone still has.
     """
     best, found = folder / "best", [path.name for path in run.glob("*") if not path.is_symlink()]
-    _export(best, run, facts, found, _only_here(best, facts, found))
-    _drop_models(losers)
-
-
-def _export(best: Path, run: Path, facts: Mapping[str, Any], found: list[str], kept: list[str]) -> None:
-    """Put what was found in a run into `best/`, where what is kept of the former one stays and the rest goes.
-
-    Whoever predicts with `best/` meanwhile finds a model there at any moment.
-    """
-    former = [name for name in _read(best).get("files", []) if name not in (*found, *kept)]
-    gone = [inside(best, name, is_plain=True) for name in former]
+    before = _read(best)
+    others = {name: inside(best, name, is_plain=True) for name in before.get("files", []) if name not in found}
+    # Of this same run, what its folder has not was removed there, or is on another machine.
+    is_same = _exported(before) == _exported(facts)
+    kept = [name for name in others if is_same and (name != _MODEL or with_model)]
     for name in found:
         _put(run / name, best)
     write_verdict(best, {**facts, "files": sorted([*found, *kept])})
-    for path in gone:
+    for path in (*(path for name, path in others.items() if name not in kept), *(loser / _MODEL for loser in losers)):
         _remove(path)
-
-
-def _only_here(best: Path, facts: Mapping[str, Any], found: list[str]) -> list[str]:
-    """What `best/` has of this same run, and its folder has not: that was removed, or is on another machine."""
-    former = _read(best)
-    return [n for n in former.get("files", []) if n not in found] if _exported(former) == _exported(facts) else []
-
-
-def _drop_models(runs: Iterable[Path]) -> None:
-    for run in runs:
-        _remove(run / _MODEL)
 
 
 def _put(source: Path, folder: Path) -> None:
     """Link a file or a folder into another folder, where it takes the place of what has its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target, partial = folder / source.name, folder / f".{source.name}.partial"
-    _remove(partial)
-    if not source.is_dir():
-        link(source, partial)
-        partial.replace(target)
-        partial.unlink(missing_ok=True)  # which stays where both are links to one file
+    target = folder / source.name
+    if target.is_symlink() or target.is_dir() != source.is_dir():
+        _remove(target)
+    if source.is_dir():
+        with replacing_folder(target.absolute()) as partial:
+            link_folder(source, partial)
         return
-    link_folder(source, partial)
-    former = folder / f".{source.name}.former"
-    _remove(former)
-    if target.exists():
-        target.rename(former)
-    partial.rename(target)
-    _remove(former)
+    with replacing(target) as partial:
+        link(source, partial)
 
 
 def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
     """Write `verdict.yaml` into `best/`, with what is known of the test pages."""
     if found := read_shift(best.parent):
         facts = {**facts, "test_pages": {key: found[key] for key in ("auc", "differences", "answer")}}
-    with replacing(best / _VERDICT) as partial:
-        partial.write_text(yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(best / _VERDICT, facts)
 
 
 def _exported(facts: Mapping[str, Any]) -> str | None:

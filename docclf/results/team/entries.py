@@ -72,14 +72,15 @@ class Joined:
         sources: The studies, in the order given.
         entries: By study, then by number.
         by_study: Who and study to all that ran there, a repeated baseline too.
-        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study.
+        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study; None
+            where it is not in that.
         notes: What is worth knowing, a sentence each.
     """
 
     sources: Sequence[Source]
     entries: Sequence[Entry]
     by_study: Mapping[tuple[str, str], Sequence[FrozenTrial]]
-    numbers: Mapping[tuple[int, int], int]
+    numbers: Mapping[tuple[int, int], int | None]
     notes: Sequence[str]
 
     def copies(self) -> list[FrozenTrial]:

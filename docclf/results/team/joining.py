@@ -2,82 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from docclf.errors import ConfigError
 from docclf.results.team.agreement import Frame, reference, score_differences
 from docclf.results.team.entries import MERGED_FROM, Entry, Joined, Origin, host
 from docclf.results.team.sources import Source
-from docclf.sweeper.study.attributes import ENQUEUED, NOT_COMPARABLE, ROLE
+from docclf.sweeper.study.attributes import NOT_COMPARABLE
+from docclf.sweeper.study.trials import baseline_of
 
 
 def join(sources: Sequence[Source]) -> Joined:
     """Put the trials of several studies in one order: that of the studies, then by number.
 
     A trial that several of the studies have, as when one of them is a merge of others, counts once, and so does the
-    baseline where it has the same parameters.
-
-    Raises:
-        ConfigError: The trials of one study are all in another one too: it is the same, or an older copy.
+    baseline that came to its end, where it has the same parameters.
     """
     first = reference(sources)
     frame = Frame(first)
     everything = [(place, trial) for place, source in enumerate(sources) for trial in source.trials]
-    _refuse_twice(sources)
     comparable = [not score_differences(first, source) for source in sources]
     origins = _origins(sources)
-    alike = [(i, t) for i, t in everything if comparable[i] and NOT_COMPARABLE not in t.user_attrs]
-    comparing = {(i, t.number) for i, t in alike}
-    baselines = _kept_baselines(alike)
+    fresh = itertools.count()
 
     entries: list[Entry] = []
     by_study: dict[tuple[str, str], list[FrozenTrial]] = {}
-    numbers: dict[tuple[int, int], int] = {}
-    seen: dict[str, tuple[int, int]] = {}
-    aliases: dict[tuple[int, int], tuple[int, int]] = {}
+    numbers: dict[tuple[int, int], int | None] = {}
+    seen: dict[str, int | None] = {}
+    baselines: dict[str, int | None] = {}
     notes: dict[str, None] = {}
     for place, trial in everything:
         here, identity = (place, trial.number), _identity(trial)
-        kept = baselines.get(here, here)
         if identity in seen:
-            aliases[here] = seen[identity]
+            numbers[here] = seen[identity]
             continue
-        seen[identity] = here
-        origin = origins[here]
+        origin, params = origins[here], repr(sorted(trial.params.items()))
         by_study.setdefault((origin.who, origin.study), []).append(trial)
-        if kept != here:
-            aliases[here] = kept
+        is_comparable = comparable[place] and NOT_COMPARABLE not in trial.user_attrs
+        is_baseline = is_comparable and baseline_of([trial]) is not None
+        if is_baseline and params in baselines:
+            numbers[here] = seen[identity] = baselines[params]
             notes[f"{sources[place].label}: its baseline is that of another study, and counts once"] = None
             continue
         drawn = frame.fit(trial, sources[place])
-        number = None if drawn is None else len(numbers)
-        entries.append(Entry(sources[place], trial, origin, here in comparing, number, drawn))
-        if number is not None:
-            numbers[here] = number
-    numbers |= _numbers_of_aliases(aliases, numbers)
+        numbers[here] = seen[identity] = number = None if drawn is None else next(fresh)
+        entries.append(Entry(sources[place], trial, origin, is_comparable, number, drawn))
+        if is_baseline:
+            baselines[params] = number
     if repeated := len(everything) - len(seen):
         notes[f"{repeated} trials are in several of the studies, and count once"] = None
     return Joined(sources, entries, by_study, numbers, [*notes, *_notes(sources, entries, first)])
 
 
-def _numbers_of_aliases(
-    aliases: Mapping[tuple[int, int], tuple[int, int]], numbers: Mapping[tuple[int, int], int]
-) -> dict[tuple[int, int], int]:
-    """Numbers of the trials that others stand for, which may themselves be stood for."""
-    found = {}
-    for alias, here in aliases.items():
-        while here in aliases:
-            here = aliases[here]
-        if here in numbers:
-            found[alias] = numbers[here]
-    return found
-
-
 def _notes(sources: Sequence[Source], entries: Sequence[Entry], first: Source) -> list[str]:
     notes = []
-    begun: dict[str | None, Source] = {}
     for source in sources:
         mine = [entry for entry in entries if entry.source is source]
         if source.left_out:
@@ -91,36 +71,7 @@ def _notes(sources: Sequence[Source], entries: Sequence[Entry], first: Source) -
         if lines := score_differences(first, source):
             what = "; ".join(lines)
             notes.append(f"{source.label}: scores cannot be compared with those of {first.label}, marked * ({what})")
-        start = _start(source)
-        if start in begun and start is not None:
-            notes.append(
-                f"{source.label}: begins with the parameters of {begun[start].label}, as searches of one seed do. Give "
-                "each its own search.seed, so that they do not try the same"
-            )
-        begun.setdefault(start, source)
     return notes
-
-
-def _start(source: Source) -> str | None:
-    """The first parameters that the sampler chose."""
-    chosen = (t for t in source.trials if not {ROLE, ENQUEUED, MERGED_FROM} & t.user_attrs.keys())
-    return next((_params(trial) for trial in chosen), None)
-
-
-def _params(trial: FrozenTrial) -> str:
-    return repr(sorted(trial.params.items()))
-
-
-def _refuse_twice(sources: Sequence[Source]) -> None:
-    identities = [{_identity(trial) for trial in source.trials} for source in sources]
-    for j, mine in enumerate(identities):
-        for i, others in enumerate(identities):
-            if i != j and mine <= others and (mine < others or i < j):
-                what = "is the same study" if mine == others else "has all its trials, and more"
-                raise ConfigError(
-                    f"Expected each study once, got {sources[j].label}, and {sources[i].label}, which {what}. "
-                    "Leave the former out."
-                )
 
 
 def _identity(trial: FrozenTrial) -> str:
@@ -148,16 +99,3 @@ def _origins(sources: Sequence[Source]) -> dict[tuple[int, int], Origin]:
             if isinstance(known, dict) and known.keys() == vars(own).keys():
                 found[place, trial.number] = Origin(**known)
     return found
-
-
-def _kept_baselines(trials: Sequence[tuple[int, FrozenTrial]]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Baselines that repeat another one, to that one: the first of these parameters that came to its end, if any."""
-    groups: dict[str, list[tuple[int, FrozenTrial]]] = {}
-    for place, trial in trials:
-        if trial.user_attrs.get(ROLE) == "baseline":
-            groups.setdefault(_params(trial), []).append((place, trial))
-    repeats: dict[tuple[int, int], tuple[int, int]] = {}
-    for group in groups.values():
-        kept = next((pair for pair in group if pair[1].state == TrialState.COMPLETE), group[0])
-        repeats |= {(place, trial.number): (kept[0], kept[1].number) for place, trial in group if trial is not kept[1]}
-    return repeats

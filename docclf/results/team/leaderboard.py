@@ -11,12 +11,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.facts import TUNE
-from docclf.results.provenance import training_facts
 from docclf.results.quality.comparison import number, table
 from docclf.results.team.entries import Entry
 from docclf.safety.cells import write_csv
 from docclf.sweeper.screen.progress import format_seconds
-from docclf.sweeper.study.trials import loss
+from docclf.sweeper.study.trials import loss, seconds_of
 
 _MOST = 10  # rows on the screen
 _NOTHING = "-"
@@ -28,11 +27,6 @@ def hardware(trial: FrozenTrial) -> str:
     if isinstance(known, Mapping):
         known = ", ".join(f"{value} cores" if key == "cores" else str(value) for key, value in known.items())
     return str(known or "")
-
-
-def tune(trial: FrozenTrial) -> str:
-    """What a trial trained: `head`, `last` or `all`; empty of an earlier release."""
-    return str(training_facts(trial.user_attrs).get(TUNE, ""))
 
 
 def ranked(rows: Sequence[Entry], directions: Sequence[StudyDirection], *, by_rescored: bool) -> list[Entry]:
@@ -51,7 +45,7 @@ def ranked(rows: Sequence[Entry], directions: Sequence[StudyDirection], *, by_re
 
 def hours(trials: Sequence[FrozenTrial]) -> float:
     """How long trials ran, in hours, one after the other."""
-    return sum(t.duration.total_seconds() for t in trials if t.duration) / 3600
+    return sum(map(seconds_of, trials)) / 3600
 
 
 def write_leaderboard(
@@ -79,7 +73,7 @@ def write_leaderboard(
             "" if row.rescored is None else row.rescored.values[0],
             "" if row.rescored is None else number(spread(row.rescored), ".6f", ""),
             " ".join(f"{score:.6f}" for score in row.trial.user_attrs.get("folds", [])),
-            tune(row.trial),
+            row.trial.user_attrs.get(TUNE, ""),
             hardware(row.trial),
             f"{hours([row.trial]):.4f}",
             f"{study_hours.get((row.origin.who, row.origin.study), 0.0):.4f}",
@@ -97,7 +91,7 @@ def show_leaderboard(
     header = ["", "who", "study", "trial", *objectives, "spread"]
     columns = {
         "rescored": [_score(row.rescored) if row.rescored else _NOTHING for row in rows],
-        "tune": [tune(row.trial) or _NOTHING for row in rows],
+        "tune": [str(row.trial.user_attrs.get(TUNE, _NOTHING)) for row in rows],
         "hardware": [hardware(row.trial) or _NOTHING for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if any(cell != _NOTHING for cell in cells)}

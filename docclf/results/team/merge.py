@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
@@ -19,7 +18,6 @@ from docclf.files import link
 from docclf.results.folders import link_folder, replacing_folder
 from docclf.results.study.files import write_trials
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.replay import from_elsewhere, given_overrides, retyped
 from docclf.results.study.verdict import Verdict
 from docclf.results.study.winner import place_winner
 from docclf.results.team import leaderboard
@@ -29,16 +27,12 @@ from docclf.results.team.joining import join
 from docclf.results.team.record import require_free, write_record
 from docclf.results.team.sources import RECORDS, read_source
 from docclf.results.team.team_config import export_team_best
-from docclf.safety.interpolations import escape_interpolations
 from docclf.safety.sqlite import Connection
-from docclf.sweeper.space.grammar import encode, to_text, typed
+from docclf.sweeper.space.grammar import to_text, typed
 from docclf.sweeper.storage.places import ARTIFACTS, FINALISTS, sqlite_url
 from docclf.sweeper.study.attributes import CURRENT, DUPLICATE_OF, FINALIST, REFERENCE
 from docclf.sweeper.study.finalists import open_finalists, source_number
 from docclf.sweeper.study.trials import front, is_allowed
-
-# What was typed of the first study, and is another of the merged one
-_OF_THE_FIRST = ("study_name=", "search.n_trials=", "search.storage=", "hydra.sweep.dir=")
 
 
 def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, replace: bool = False) -> str:
@@ -57,7 +51,7 @@ def merge_studies(given: Sequence[str], out: Path, *, anyway: bool = False, repl
         Lines for the screen: the studies, the leaderboard, the best and what to do next.
 
     Raises:
-        ConfigError: A study cannot be read or has no finished trial, is given twice, or `out` is taken.
+        ConfigError: A study cannot be read or has no finished trial, or `out` is taken.
         SpaceError: The studies do not belong together.
         OSError: The folder cannot be written.
     """
@@ -203,29 +197,23 @@ class _Merge:
         OmegaConf.set_struct(config, False)
         places: dict[str, Any] = {"hydra.sweeper.storage": None, "hydra.sweeper.study_name": self.out.name}
         places |= {"hydra.sweep.dir": str(self.out), "hydra.runtime.cwd": str(Path.cwd())}
-        given = [text for text in given_overrides(config, "task") if not text.startswith(_OF_THE_FIRST)]
-        if (cwd := Path(str(config.hydra.runtime.cwd))) != Path.cwd():
-            given = from_elsewhere(given, cwd)
         places |= {"study_name": self.out.name} if "study_name" in config else {}
         if "study_name" in config and OmegaConf.select(config, "search") is not None:
             total = None if config.search.n_trials is None else n + int(config.search.n_trials)
             places |= {"search.storage": None, "hydra.sweeper.n_trials": total}
-            given += [f"study_name={to_text(encode(self.out.name))}", f"search.n_trials={to_text(total)}"]
-        places["hydra.overrides.task"] = list(map(escape_interpolations, given))
         for key, value in places.items():
             OmegaConf.update(config, key, value)
         OmegaConf.save(config, self.partial / "multirun.yaml")
         return config
 
     def _go_on(self, config: DictConfig | None) -> list[str]:
-        """The command that searches on, that of the first study under the new name."""
+        """How one searches on: as the first study was searched, under the new name."""
         if config is None or "study_name" not in config or "search" not in config:
             return []
-        if (given := retyped(config)) is None:
-            return []
         here = [] if self.out.parent == Path.cwd() / "multirun" else [typed("hydra.sweep.dir", str(self.out))]
-        command = [*map(shlex.quote, given), *here]
-        return ["  # search on from here", f"  python -m docclf.train -m {' '.join(command)}"]
+        given = [typed("study_name", self.out.name), *here, f"search.n_trials={to_text(config.hydra.sweeper.n_trials)}"]
+        what = f"  # search on from here; the dots are what {self.first.label} was searched with"
+        return [what, f"  python -m docclf.train -m ... {' '.join(given)}"]
 
 
 def _new_storage(path: Path) -> RDBStorage:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
 from docclf.errors import ConfigError
+from docclf.results.facts import write_facts
 from docclf.results.provenance import git_commit, versions
 from docclf.results.team.entries import MERGED_FROM
 from docclf.results.team.sources import Source, read_source, split_source
@@ -34,7 +33,7 @@ def write_record(folder: Path, sources: Sequence[Source], notes: Sequence[str], 
         "versions": versions(),
         "commit": git_commit(),
     }
-    (folder / _RECORD).write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(folder / _RECORD, facts)
 
 
 def require_free(out: Path, given: Sequence[str], *, replace: bool) -> None:

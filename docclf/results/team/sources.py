@@ -22,12 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
-from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
+from docclf.results.study.studies import JOURNALS, Place, find_study, open_place
 from docclf.safety.sqlite import Connection, require_own_journal
-from docclf.safety.untrusted import require_whole
-from docclf.sweeper.storage.hiding import hide_password
-from docclf.sweeper.storage.names import split_name
-from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
+from docclf.sweeper.storage.places import open_storage, sqlite_url
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finalists import scored
 from docclf.sweeper.study.trials import counted
@@ -96,43 +93,38 @@ def read_source(given: str) -> Source:
     Raises:
         ConfigError: There is no such study, or it cannot be read.
     """
-    who, place, name = split_source(given)
-    text = hide_password(place) + (f"#{name}" if name else "")
-    folder = Path(place) if Path(place).is_dir() else None
-    if folder is not None:
-        require_whole(folder)
-    config = read_sweep_config(folder) if folder else None
+    who, place = split_source(given)
+    found = find_study(place)
     with tempfile.TemporaryDirectory(prefix="docclf-merge-") as scratch:
         try:
-            storage = _open(place, folder, config, Path(scratch))
-            study = choose_study(storage, text, name or "", likely=str(study_name(config.hydra)) if config else "")
-            return _read(study, text=text, who=who, folder=folder, config=config)
+            is_file = isinstance(found.where, Path)
+            storage = _open_copy(found.where, Path(scratch)) if is_file else open_place(found.where)  # type: ignore[arg-type]
+            return _read(found.choose(storage), found, who)
         except (RuntimeError, OSError, sqlite3.Error, SQLAlchemyError, OmegaConfBaseException) as error:
-            raise ConfigError(f"Could not read a study from {text}: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"Could not read a study from {found.text}: {type(error).__name__}: {error}") from error
 
 
-def split_source(given: str) -> tuple[str | None, str, str | None]:
-    """Who, where and which study.
+def split_source(given: str) -> tuple[str | None, str]:
+    """Who, and which study.
 
     >>> split_source("alice=multirun/a"), split_source("postgresql://me@host/db?sslmode=require#a")
-    (('alice', 'multirun/a', None), (None, 'postgresql://me@host/db?sslmode=require', 'a'))
+    (('alice', 'multirun/a'), (None, 'postgresql://me@host/db?sslmode=require#a'))
     """
-    who = None
     if not Path(given).exists() and (named := re.match(r"([^/\\:#?=]+)=(.+)", given)):
-        who, given = named[1], named[2]
-    if Path(given).exists():
-        return who, given, None
-    place, name = split_name(given)
-    return who, place, name or None
+        return named[1], named[2]
+    return None, given
 
 
-def _read(study: optuna.Study, **known: Any) -> Source:
+def _read(study: optuna.Study, place: Place, who: str | None) -> Source:
     everything = study.get_trials(deepcopy=False)
     trials = counted(everything)
     interrupted = sum(bool(t.user_attrs.get(INTERRUPTED)) for t in everything if t.state.is_finished())
     others = Counter(t.state.name.lower() for t in everything if t.state in (TrialState.RUNNING, TrialState.WAITING))
     return Source(
-        **known,
+        text=place.text,
+        who=who,
+        folder=place.folder,
+        config=place.config,
         name=study.study_name,
         directions=study.directions,
         records={key: record for key in RECORDS if (record := read_record(study.user_attrs.get(key))) is not None},
@@ -140,29 +132,6 @@ def _read(study: optuna.Study, **known: Any) -> Source:
         left_out={**others, **({"interrupted": interrupted} if interrupted else {})},
         finalists=scored(study) if len(study.directions) == 1 else [],
     )
-
-
-def _open(place: str, folder: Path | None, config: DictConfig | None, scratch: Path) -> BaseStorage:
-    """The storage of a study; of a file, that of its copy."""
-    where = place if folder is None else storage_of(folder, config)
-    if isinstance(where, DictConfig):
-        return study_storage(where)
-    path = _file(where) if isinstance(where, str) else where
-    if path is None:
-        return open_storage(str(where))
-    if not path.is_file() and folder is None:
-        raise ConfigError(f"Expected a search's folder, a study.db or a storage URL, got {path}: no such file.")
-    if isinstance(where, Path) and not path.is_file():
-        raise ConfigError(
-            f"Expected study.db for the search in {folder}, got no such file. Copy it into that folder, or name the "
-            "study by its storage URL, as in sqlite:///study.db#NAME."
-        )
-    return _open_copy(path, scratch)
-
-
-def _file(place: str) -> Path | None:
-    """The file that a path or URL names; None of a database server."""
-    return None if "://" in place.removeprefix("sqlite:///") else sqlite_path(place)
 
 
 def _open_copy(path: Path, scratch: Path) -> BaseStorage:

@@ -17,13 +17,12 @@ from docclf.results.facts import FLOORS
 from docclf.results.floors import classifier, floors_text, read_floors
 from docclf.results.provenance import header_of, training_lines
 from docclf.results.study.export import ExportBest
-from docclf.results.study.trial_config import write_config
+from docclf.results.study.trial_config import write_config, write_params
 from docclf.results.study.verdict import Verdict
 from docclf.results.team.entries import Entry
 from docclf.safety.untrusted import read_config
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import folder_number
 
 # The callback by which docclf's own searches are known.
@@ -108,8 +107,7 @@ def _export(
     is_ours = source is not None and OmegaConf.select(source[1], "callbacks.export._target_") == _EXPORT
     train = f"python -m docclf.train --config-dir {shlex.quote(str(shown))} --config-name config" if is_ours else ""
     header = _header(study, entry, trial, verdict, train)
-    with replacing(folder / "params.yaml") as partial:
-        partial.write_text(header + OmegaConf.to_yaml(OmegaConf.create(plain_params(trial))), encoding="utf-8")
+    write_params(folder / "params.yaml", trial, header)
     if source is None:
         return ""
     config, hydra = source

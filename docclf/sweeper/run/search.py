@@ -96,7 +96,7 @@ class Search:
                         self.ledger.interrupt("search", "interrupted: the search ended")
                     self._end()
                     raise
-                go_on = progress.this_command().go_on
+                go_on = progress.this_command()
                 log.warning(f"Interrupted. Finished trials are saved. Continue with:\n  {go_on}")
                 with in_a_hurry():
                     # Asked for, so no sign of what kills a process.

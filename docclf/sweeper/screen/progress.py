@@ -4,7 +4,6 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -122,40 +121,25 @@ def format_left(seconds: float) -> str:
     return f"about {format_seconds(seconds)} left" if seconds > 1 else "a moment left"
 
 
-@dataclass(frozen=True)
-class TypedCommand:
-    """The command of a search, to be copied.
+def retyped(cwd: str, arguments: Sequence[str], *overrides: str) -> str:
+    """A command of a search, to be copied, with some overrides, each as `key=value`, replaced or added.
 
-    Attributes:
+    Args:
         cwd: Folder that it was typed in.
         arguments: Without Python's name.
-        more: Overrides with which it goes on from its end.
+
+    >>> print(retyped("/my pages", ["-m", "docclf.train", "-m", "data=csv", "seed=1"], "seed=2"))
+    cd '/my pages' && python -m docclf.train -m data=csv seed=2
+    >>> print(retyped("/", ["app.py", "hydra.sweeper.n_trials=1"], "search.n_trials=2"))
+    cd / && python app.py search.n_trials=2
     """
-
-    cwd: str
-    arguments: Sequence[str]
-    more: Sequence[str] = ()
-
-    def changed(self, *overrides: str) -> str:
-        """It with some overrides, each as `key=value`, replaced or added.
-
-        >>> print(TypedCommand("/my pages", ["-m", "docclf.train", "-m", "data=csv", "seed=1"]).changed("seed=2"))
-        cd '/my pages' && python -m docclf.train -m data=csv seed=2
-        >>> print(TypedCommand("/", ["app.py", "hydra.sweeper.n_trials=1"]).changed("search.n_trials=2"))
-        cd / && python app.py search.n_trials=2
-        """
-        given = [f"{override.partition('=')[0]}=" for override in overrides]
-        # `search.KEY` is what `hydra.sweeper.KEY` has where that is not typed
-        keys = (*given, *(f"hydra.sweeper.{key[7:]}" for key in given if key.startswith("search.")))
-        kept = [text for text in self.arguments if not (keys and text.startswith(keys))]
-        return f"cd {shlex.quote(self.cwd)} && {shlex.join(['python', *kept, *overrides])}"
-
-    @property
-    def go_on(self) -> str:
-        """The command that searches on."""
-        return self.changed(*self.more)
+    given = [f"{override.partition('=')[0]}=" for override in overrides]
+    # `search.KEY` is what `hydra.sweeper.KEY` has where that is not typed
+    keys = (*given, *(f"hydra.sweeper.{key[7:]}" for key in given if key.startswith("search.")))
+    kept = [text for text in arguments if not (keys and text.startswith(keys))]
+    return f"cd {shlex.quote(cwd)} && {shlex.join(['python', *kept, *overrides])}"
 
 
-def this_command(*more: str) -> TypedCommand:
+def this_command(*more: str) -> str:
     """The command that runs now, without secrets; `more` are overrides with which it goes on from its end."""
-    return TypedCommand(str(Path.cwd()), [hide_secrets(argument) for argument in sys.orig_argv[1:]], more)
+    return retyped(str(Path.cwd()), [hide_secrets(argument) for argument in sys.orig_argv[1:]], *more)

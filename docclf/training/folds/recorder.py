@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from docclf.loggers.recording import Call, replay
+from docclf.loggers.run import Call, replay
 from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.heads import HeadFold

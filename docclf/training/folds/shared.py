@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
-from docclf.loggers.recording import RecordingLogger, replay
+from docclf.loggers.run import RecordingLogger, replay
 from docclf.training.folds.average import FoldAverage, UnwantedError
 from docclf.training.folds.checkpoints import NoLocksError
 from docclf.training.folds.recorder import FoldRecorder

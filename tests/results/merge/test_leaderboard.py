@@ -11,7 +11,6 @@ from optuna.trial import TrialState
 
 from docclf.errors import SpaceError
 from docclf.results.report.story import headline
-from docclf.results.report.story import tell as tell_subject
 from docclf.results.report.subject import read_subject
 from docclf.results.study.judging import judge_finalists
 
@@ -161,7 +160,6 @@ def test_where_some_were_not_scored_again_alike_the_search_decides(
         assert [row["rescored"] for row in csv.DictReader(file)][:3] == ["0.1", "", "0.45"]
     subject = read_subject(load(tmp_path / "team"), tmp_path / "team")
     assert headline(subject).text == "Trial 3 is the best: macro_f1 0.900", "as best/ has it"
-    assert [row["number"] for row in tell_subject(subject, {}, {})["team"]][:2] == [3, 4]
 
 
 def test_of_several_objectives_the_front_is_exported(tmp_path: Path) -> None:
@@ -194,12 +192,3 @@ def test_a_team_without_a_score_is_told_so(tmp_path: Path) -> None:
     text = merge(tmp_path / "a", tmp_path / "b", out=tmp_path / "team")
     assert "No trial was scored that keeps to the constraints." in text
     assert board(tmp_path / "team") == [] and not (tmp_path / "team" / "best").exists()
-
-
-def test_searches_that_begin_alike_are_told_to_take_other_seeds(tmp_path: Path) -> None:
-    studies = [new_study(tmp_path / name) for name in "abc"]
-    for study, lr in zip(studies, (0.01, 0.02, 0.01), strict=True):
-        tell(study, 0.1, params={"optimizer.lr": lr, "data.batch_size": 16}, host=str(lr))
-    text = merge(*(tmp_path / name for name in "abc"), out=tmp_path / "team")
-    assert f"{tmp_path / 'c'}: begins with the parameters of {tmp_path / 'a'}" in text
-    assert text.count("search.seed") == 1

@@ -54,7 +54,7 @@ def test_trials_come_in_the_order_of_the_studies_and_the_baseline_once(make: Mak
 
 
 @pytest.mark.slow
-def test_of_two_baselines_the_one_that_came_to_its_end_stays_and_others_stay_both(tmp_path: Path) -> None:
+def test_a_baseline_that_failed_stands_for_no_other(tmp_path: Path) -> None:
     base = {"optimizer.lr": 1e-3, "data.batch_size": 32}
     failed, done, other = (new_study(tmp_path / name) for name in "abc")
     tell(failed, state=TrialState.FAIL, params=base, role="baseline")
@@ -62,7 +62,7 @@ def test_of_two_baselines_the_one_that_came_to_its_end_stays_and_others_stay_bot
     tell(done, 0.1, host="hostb", params=base, role="baseline")
     tell(other, 0.1, host="hostc", params=base | {"data.batch_size": 16}, role="baseline")
     merge(*(tmp_path / name for name in "abc"), out=tmp_path / "team")
-    assert origins(tmp_path / "team") == [("hosta", 1), ("hostb", 0), ("hostc", 0)]
+    assert origins(tmp_path / "team") == [("hosta", 0), ("hosta", 1), ("hostb", 0), ("hostc", 0)]
 
 
 def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -> None:
@@ -74,9 +74,7 @@ def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -
     assert "folders" not in text, "duplicates have none"
     merged = load(tmp_path / "team").trials
     assert origins(tmp_path / "team")[3:] == [("hostb", 1), ("hosta", 2), ("hosta", 3)]
-    report = write_report(load(tmp_path / "team"), tmp_path / "team").read_text(encoding="utf-8")
-    team = report.partition('id="team"')[2].partition("</table>")[0]
-    assert team.count('<tr><th scope="row">') == len(board(tmp_path / "team")) == 4, "a result stands there once"
+    assert len(board(tmp_path / "team")) == 4, "a result stands there once"
     assert [t.user_attrs.get("duplicate_of") for t in merged[3:]] == [None, 3, 0], "of the baseline, the one that stays"
     assert all("retry_of" not in t.user_attrs for t in merged)
     assert {path.name for path in (tmp_path / "team").iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}
@@ -85,10 +83,7 @@ def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -
 def test_the_report_says_who_found_what_and_where(make: Make, tmp_path: Path) -> None:
     merge(f"지민={make('a', 0.3)}", make("b", 0.5, 0.4), out=tmp_path / "team")
     text = write_report(load(tmp_path / "team"), tmp_path / "team").read_text(encoding="utf-8")
-    rows = re.findall(r"<tr>(.*?)</tr>", text.partition('id="team"')[2].partition("</table>")[0], re.DOTALL)[1:]
-    cells = [re.findall(r"<t[hd][^>]*>(?:<a[^>]*>)?([^<]*)", row) for row in rows]
-    assert cells[0][:5] == ["2", "hostb", "hostb", "search", "0.500"]
-    assert "지민" in [row[1] for row in cells] and 'href="leaderboard.csv"' in text
+    assert 'href="leaderboard.csv"' in text
     table = json.loads(re.findall(r'id="rows">(.*?)</script>', text)[0])
     who = [column["name"] for column in table["columns"]].index("who")
     assert {row[who] for row in table["rows"]} == {"지민", "hostb"}
@@ -111,6 +106,13 @@ def test_trials_that_run_wait_or_were_cut_off_are_left_out_and_told(make: Make, 
     text = merge(a, make("b", 0.5), out=tmp_path / "team")
     assert f"{a}: 1 running, 1 waiting, 1 interrupted trials are left out." in text
     assert len(load(tmp_path / "team").trials) == 3
+
+
+def test_a_study_that_is_given_twice_counts_once(make: Make, tmp_path: Path) -> None:
+    a = make("a", 0.3)
+    text = merge(a, a, out=tmp_path / "team")
+    assert origins(tmp_path / "team") == [("hosta", 0), ("hosta", 1)]
+    assert "2 trials are in several of the studies, and count once." in text
 
 
 def test_a_merge_can_be_merged_again_and_nothing_counts_twice(make: Make, tmp_path: Path) -> None:

@@ -30,8 +30,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_run(here, root, right=0.5, seed=made.number)
         else:
             write_config(here, lr=5e-3)
-        (here / "fold_0").mkdir()
-        (here / "fold_0" / "metrics.csv").write_text("epoch,train/loss,val/macro_f1\n0,2.0,\n0,,0.2\n1,,0.4\n2,,0.5\n")
         (here / "train.log").write_text("the log <of> the trial")
     best = study.best_trial
     finals = [

@@ -146,13 +146,12 @@ def write_run(folder: Path, root: Path, *, right: float, seed: int) -> None:
     write_confusion(folder / "confusion.png", labels, predicted, CLASSES)
 
 
-def write_config(folder: Path, lr: float, more: int = 0) -> None:
-    """A config, with so many keys more, as a whole one has."""
+def write_config(folder: Path, lr: float) -> None:
+    """A config."""
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     config: dict[str, dict[str, object]] = {
         "data": {"root": "pages"},
         "optimizer": {"lr": lr, "betas": [0.9, 0.99]},
         "search": {"n_trials": lr},
     }
-    config["more"] = {f"key_{i}": i for i in range(more)}
     (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))

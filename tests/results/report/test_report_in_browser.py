@@ -13,9 +13,7 @@ import optuna
 import pytest
 from results.report.studies import new_study, trial
 
-from docclf.report import read_thumbnail
 from docclf.results.report.page import write_report
-from docclf.sweeper.screen.progress import TypedCommand
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = "playwright" if importlib.util.find_spec("playwright") is None else "chromium" if not CHROMIUM else ""
@@ -69,7 +67,7 @@ class Visit:
 def report(search: tuple[optuna.Study, Path]) -> Path:
     study, folder = search
     pages = folder.parents[1] / "pages"
-    return write_report(study, folder, read_page=read_thumbnail, pages=pages, command=TypedCommand("here", ["go_on"]))
+    return write_report(study, folder, pages=pages, command="cd here && python go_on")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -3,74 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from docclf.results.facts import FLOORS, KEPT, TUNE, WEIGHTS, macro_f1_of, result_of
-from docclf.results.floors import NAMES, classifier, read_floors
-from docclf.results.provenance import training_facts
+from docclf.results.facts import FLOORS, is_score, macro_f1_of, result_of
+from docclf.results.floors import NAMES, read_floors
+from docclf.results.provenance import training_lines
 from docclf.results.report.subject import Subject
 from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import one_line
 
-# Facts about a training, and what they are called.
-_TRAINING = {TUNE: "trained", KEPT: "kept", WEIGHTS: "weights"}
 
+def _step(name: str, detail: str, score: float, kind: str, is_exported: bool = False) -> dict[str, Any]:
+    """A classifier on the way up: what it is called and is, its macro-F1, and whether it is what `best/` has.
 
-@dataclass(frozen=True)
-class Step:
-    """A classifier on the way up.
-
-    Attributes:
-        name: What it is called.
-        detail: What it is; may be empty.
-        score: Its macro-F1.
+    Args:
         kind: `floor`, `baseline`, `winner` or `test`.
-        is_exported: Whether it is what `best/` has.
     """
-
-    name: str
-    detail: str
-    score: float
-    kind: str
-    is_exported: bool = False
-
-    @property
-    def width(self) -> float:
-        """Of its bar, in percent of the length for a macro-F1 of 1."""
-        return round(100 * min(max(self.score, 0.0), 1.0), 1)
+    return {"name": name, "detail": detail, "score": score, "kind": kind, "is_exported": is_exported}
 
 
-def climb(subject: Subject) -> list[Step]:
+def climb(subject: Subject) -> list[dict[str, Any]]:
     """Floors, baseline, winner, and where it was measured the score on the test pages; empty without floors."""
     if not subject.floors or subject.chosen is None:
         return []
     verdict = subject.verdict
     replaced = verdict.exported_as if verdict is not None else "winner"
     steps = [
-        Step(NAMES[name], one_line(floor.get("what", "")), floor["mean"], "floor", is_exported=name == replaced)
+        _step(NAMES[name], one_line(floor.get("what", "")), floor["mean"], "floor", is_exported=name == replaced)
         for name, floor in subject.floors.items()
     ]
     winner = verdict.winner if verdict is not None else subject.chosen
     baseline = verdict.baseline if verdict is not None else subject.baseline
     if baseline is not None and baseline.number != winner.number:
-        steps.append(Step("baseline", _trained(baseline), macro_f1_of(baseline), "baseline"))
+        steps.append(_step("baseline", _trained(baseline), macro_f1_of(baseline), "baseline"))
     name = f"{'winner' if verdict is not None else 'best'}, trial {subject.chosen.number}"
     is_exported = replaced == "winner" and verdict is not None
-    steps.append(Step(name, _trained(winner), macro_f1_of(winner), "winner", is_exported))
+    steps.append(_step(name, _trained(winner), macro_f1_of(winner), "winner", is_exported))
     if verdict is not None and replaced == ENSEMBLE:
         told = verdict.ensemble
         name, detail = f"mean of {len(told['trials'])} trials", "on pages that did not choose them"
-        steps.append(Step(name, detail, float(told["macro_f1"]), "winner", is_exported=True))
+        steps.append(_step(name, detail, float(told["macro_f1"]), "winner", is_exported=True))
     test = _test_score(subject)
-    return steps if test is None else [*steps, Step("test pages", "of what is exported", test, "test")]
+    return steps if test is None else [*steps, _step("test pages", "of what is exported", test, "test")]
 
 
 def _trained(trial: FrozenTrial) -> str:
-    facts: dict[str, Any] = training_facts(trial.user_attrs)
-    return ", ".join(f"{_TRAINING[key]}: {facts[key]}" for key in (TUNE, KEPT) if key in facts)
+    return training_lines(trial.user_attrs, {}).get("trained", "")
 
 
 def _test_score(subject: Subject) -> float | None:
@@ -89,18 +69,12 @@ def training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[s
     Returns:
         What a fact is about, and the fact.
     """
-    known = training_facts({**trial.user_attrs, **result})
-    rows = [(word, str(known[key])) for key, word in _TRAINING.items() if key in known]
+    known = {**trial.user_attrs, **result}
+    rows = [*training_lines(known, read_floors(known.get(FLOORS))).items()]
     scores = result.get("kept_scores")
     if isinstance(scores, dict):
-        texts = (
-            f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if isinstance(score, int | float)
-        )
+        texts = (f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if is_score(score))
         rows.append(("scores of what could be kept", ", ".join(texts)))
-    for name, floor in read_floors(result.get(FLOORS) or trial.user_attrs.get(FLOORS)).items():
-        sampled = f", on {floor['pages']:,} of the pages" if "pages" in floor else ""
-        what = one_line(floor.get("what", classifier(name)))
-        rows.append((f"floor: {NAMES[name]}", f"{floor['mean']:.3f} ({what}{sampled})"))
     if result.get("max_batch_size"):
         n = result.get("halved")
         halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""

@@ -9,9 +9,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.report.figures.axes import whole_ticks
-from docclf.results.report.figures.figure import Figure, label, score, thinned
-from docclf.results.report.figures.workers import COLOURS
+from docclf.results.report.figures.figure import Figure, label, points, score, thinned, whole_ticks
 from docclf.results.report.subject import WORDS, Subject, last_value
 from docclf.sweeper.screen.progress import format_params
 from docclf.sweeper.study.trials import front_of, loss, may_win
@@ -40,17 +38,18 @@ def history(subject: Subject, objective: int) -> Figure | None:
         line = {"color": "--blue", "width": 2, "shape": "hv"}
         data.append({"x": x, "y": y, "mode": "lines", "line": line, "name": "best so far", "hoverinfo": "skip"})
     kept = {number for number, _ in steps}
-    for state in (TrialState.COMPLETE, TrialState.PRUNED):
+    for state, colour, symbol in (
+        (TrialState.COMPLETE, "--blue", "circle"),
+        (TrialState.PRUNED, "--quiet", "circle-open"),
+    ):
         trials = [t for t in scored if t.state == state]
         keep = [i for i, t in enumerate(trials) if t.number in kept]
         trials = [trials[i] for i in thinned(len(trials), _POINTS, keep)]
         if trials:
-            is_hollow = state == TrialState.PRUNED
-            data.append(_points(trials, objective, WORDS[state], COLOURS[state], is_hollow=is_hollow))
+            data.append(_points(trials, objective, WORDS[state], colour, symbol))
     base = subject.baseline
     if base is not None and last_value(base, objective) is not None:
-        mark = {"symbol": "diamond", "size": 11, "color": "--orange", "line": {"width": 1.5, "color": "--surface"}}
-        data.append(_points([base], objective, "baseline", "--orange") | {"marker": mark})
+        data.append(_points([base], objective, "baseline", "--orange", "diamond", 11))
     end = f"best {score(steps[-1][1])} in trial {steps[-1][0]}" if steps else "none has finished"
     more = "The lower the better. " if direction == StudyDirection.MINIMIZE else ""
     return Figure(
@@ -77,18 +76,11 @@ def _best_so_far(complete: Sequence[FrozenTrial], objective: int, direction: Stu
 
 
 def _points(
-    trials: Sequence[FrozenTrial], objective: int, name: str, colour: str, *, is_hollow: bool = False
+    trials: Sequence[FrozenTrial], objective: int, name: str, colour: str, symbol: str = "circle", size: int = 7
 ) -> dict[str, Any]:
     values = [last_value(t, objective) for t in trials]
-    return {
-        "x": [t.number for t in trials],
-        "y": values,
-        "mode": "markers",
-        "name": name,
-        "marker": {"size": 7, "color": colour, "symbol": "circle-open" if is_hollow else "circle"},
-        "text": [hover(t, value) for t, value in zip(trials, values, strict=True)],
-        "hoverinfo": "text",
-    }
+    text = [hover(t, value) for t, value in zip(trials, values, strict=True)]
+    return points([t.number for t in trials], values, text, name, colour, symbol, size)
 
 
 def _thinning(n: int, limit: int) -> str:
@@ -166,7 +158,10 @@ def _front(subject: Subject, a: int, b: int) -> Figure:
     rest = [t for t in subject.comparable if t.state == TrialState.COMPLETE and t.number not in on_front]
     rest = [rest[i] for i in thinned(len(rest), _POINTS)]
     names = [subject.objectives[i] for i in (a, b)]
-    data = [_pairs(trials, a, b) | style for trials, style in ((rest, _REST), (best, _BEST)) if trials]
+    drawn = [(rest, "other trials", "--quiet", 7), (best, "Pareto front", "--blue", 10)]
+    data = [_pairs(trials, a, b, name, colour, size) for trials, name, colour, size in drawn if trials]
+    if best:
+        data[-1] |= {"mode": "lines+markers", "line": {"color": "--blue", "width": 1, "dash": "dot"}}
     wish = ["down" if subject.directions[i] == StudyDirection.MINIMIZE else "up" for i in (a, b)]
     return Figure(
         key=f"front-{a}-{b}",
@@ -179,15 +174,6 @@ def _front(subject: Subject, a: int, b: int) -> Figure:
     )
 
 
-_REST: dict[str, Any] = {"mode": "markers", "name": "other trials", "marker": {"size": 7, "color": "--quiet"}}
-_BEST: dict[str, Any] = {
-    "mode": "lines+markers",
-    "name": "Pareto front",
-    "marker": {"size": 10, "color": "--blue"},
-    "line": {"color": "--blue", "width": 1, "dash": "dot"},
-}
-
-
-def _pairs(trials: Sequence[FrozenTrial], a: int, b: int) -> dict[str, Any]:
+def _pairs(trials: Sequence[FrozenTrial], a: int, b: int, name: str, colour: str, size: int) -> dict[str, Any]:
     text = [f"{hover(t)}<br>{score(t.values[a])}, {score(t.values[b])}" for t in trials]
-    return {"x": [t.values[a] for t in trials], "y": [t.values[b] for t in trials], "text": text, "hoverinfo": "text"}
+    return points([t.values[a] for t in trials], [t.values[b] for t in trials], text, name, colour, size=size)

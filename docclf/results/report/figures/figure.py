@@ -12,6 +12,8 @@ from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import format_score
 from docclf.sweeper.space.grammar import to_text
 
+_FEW_WHOLE = 10  # from the lowest to the highest; beyond, Plotly's own ticks are integers
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -36,6 +38,21 @@ class Figure:
     data: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
     height: int = 340
+
+
+def points(
+    x: Sequence[Any],
+    y: Sequence[Any],
+    text: Sequence[str],
+    name: str,
+    colour: str,
+    symbol: str = "circle",
+    size: int = 7,
+) -> dict[str, Any]:
+    """A trace of points, each with a text that it says when it is pointed at; large ones have a line around them."""
+    line = {"color": "--surface", "width": 1.5 if size > 10 else 0}
+    marker = {"size": size, "color": colour, "symbol": symbol, **({} if symbol == "circle-open" else {"line": line})}
+    return {"x": x, "y": y, "mode": "markers", "name": name, "text": text, "hoverinfo": "text", "marker": marker}
 
 
 def label(text: Any) -> str:
@@ -87,3 +104,12 @@ def thinned(n: int, limit: int, keep: Sequence[int] = ()) -> list[int]:
     if n <= limit:
         return list(range(n))
     return sorted({*(i * n // limit for i in range(limit)), *keep})
+
+
+def whole_ticks(low: float, high: float) -> dict[str, Any]:
+    """Layout of an axis of integers: few of them, and Plotly would put a tick at 0.5.
+
+    >>> whole_ticks(0, 2), whole_ticks(0, 100)
+    ({'dtick': 1, 'range': [-0.5, 2.5]}, {})
+    """
+    return {"dtick": 1, "range": [low - 0.5, high + 0.5]} if high - low <= _FEW_WHOLE else {}

@@ -3,22 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.report.figures.axes import ParameterAxis, axis_of, names_of
 from docclf.results.report.figures.course import hover
-from docclf.results.report.figures.figure import Figure, brief, cut, label, score, thinned
+from docclf.results.report.figures.figure import Figure, brief, cut, label, points, thinned, whole_ticks
 from docclf.results.report.subject import Subject, last_value
+from docclf.sweeper.space.grammar import to_text
 
 _POINTS = 400
 _LINES = 300
 _PARAMETERS = 12
 _FEW = 8  # trials that have no quarters yet
 _NOT_THERE = -0.2  # height of a line where its trial does not have the parameter, in shares of an axis
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the values of a parameter, or of an objective, stand.
+
+    Attributes:
+        name: Of the parameter, in the study, or of the objective.
+        places: Number of each trial that has it to its place: the number, or the index of the choice.
+        choices: In order, as texts; None for numbers.
+        log: Whether numbers are searched on a logarithmic scale.
+        is_whole: Whether its numbers are integers.
+    """
+
+    name: str
+    places: Mapping[int, float]
+    choices: Sequence[str] | None = None
+    log: bool = False
+    is_whole: bool = False
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """Places of its lowest and its highest value."""
+        if self.choices is not None:
+            return 0.0, len(self.choices) - 1.0
+        return min(self.places.values(), default=0.0), max(self.places.values(), default=0.0)
+
+    def share(self, trial: FrozenTrial) -> float:
+        """A trial's place, from 0 to 1 between the lowest and the highest; below where it has none."""
+        if trial.number not in self.places:
+            return _NOT_THERE
+        low, high, place = (math.log(x) if self.log else x for x in (*self.bounds, self.places[trial.number]))
+        return 0.5 if high == low else (place - low) / (high - low)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Its first and its last value as texts."""
+        low, high = map(brief, self.bounds)
+        return (self.choices[0], self.choices[-1]) if self.choices else (low, high)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Plotly's layout of the axis."""
+        title = {"text": label(cut(self.name, 44))}
+        if self.choices is not None:
+            ticks = [label(cut(choice, 16)) for choice in self.choices]
+            n = len(ticks)
+            return {"title": title, "tickvals": list(range(n)), "ticktext": ticks, "range": [-0.5, n - 0.5]}
+        layout = {"title": title, "exponentformat": "e"}  # as configs have it, not 10μ
+        low, high = self.bounds
+        if self.log and high > 9 * low:
+            return layout | {"type": "log", "dtick": 1}
+        return layout | (whole_ticks(low, high) if self.is_whole else {})
 
 
 def ordered(subject: Subject, shares: Sequence[str]) -> list[str]:
@@ -36,9 +92,9 @@ def slices(subject: Subject, names: Sequence[str]) -> list[Figure]:
     return [_slice(subject, i, axis_of(name, subject.trials), scored) for i, name in enumerate(names)]
 
 
-def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[FrozenTrial]) -> Figure:
+def _slice(subject: Subject, i: int, axis: Axis, scored: Sequence[FrozenTrial]) -> Figure:
     base, chosen = subject.baseline, subject.chosen
-    having = [t for t in scored if axis.name in t.params]
+    having = [t for t in scored if t.number in axis.places]
     kept = [having[k] for k in thinned(len(having), _POINTS)]
     n_without = len(scored) - len(having)
     special = {"baseline": (base, "diamond", "--orange"), "best": (chosen, "star", "--red")}
@@ -46,16 +102,15 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
         _scatter([t for t in kept if t.state == TrialState.PRUNED], axis, "pruned", "--quiet", "circle-open", 7),
         _scatter([t for t in kept if t.state == TrialState.COMPLETE], axis, "complete", "--blue", "circle", 8),
         *(
-            _scatter([t] if t is not None and axis.name in t.params else [], axis, word, colour, symbol, 13)
+            _scatter([t] if t is not None and t.number in axis.places else [], axis, word, colour, symbol, 13)
             for word, (t, symbol, colour) in special.items()
         ),
     ]
     return Figure(
         key=f"slice-{i}",
         title=axis.name,
-        description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, from "
-        f"{axis.choices[0] if axis.choices else brief(axis.low)} to "
-        f"{axis.choices[-1] if axis.choices else brief(axis.high)}.",
+        description=f"{subject.objectives[0]} of {len(having)} trials against {axis.name}, "
+        f"from {' to '.join(axis.ends)}.",
         caption=f"{n_without:,} of {len(scored):,} trials do not have it." if n_without else "",
         data=[trace for trace in data if trace["x"]],
         layout={
@@ -69,17 +124,14 @@ def _slice(subject: Subject, i: int, axis: ParameterAxis, scored: Sequence[Froze
 
 
 def _scatter(
-    trials: Sequence[FrozenTrial], axis: ParameterAxis, name: str, colour: str, symbol: str, size: int
+    trials: Sequence[FrozenTrial], axis: Axis, name: str, colour: str, symbol: str, size: int
 ) -> dict[str, Any]:
-    places = [axis.place(t) for t in trials]
+    places = [axis.places[t.number] for t in trials]
     if axis.choices is not None:  # side by side where they would cover each other
         places = [place + 0.3 * ((t.number * 0.618) % 1 - 0.5) for place, t in zip(places, trials, strict=True)]
     values = [last_value(t) for t in trials]
     text = [f"{name}, {hover(t, value)}" for t, value in zip(trials, values, strict=True)]
-    line = {"color": "--surface", "width": 1.5 if size > 8 else 0.5} if symbol != "circle-open" else {}
-    marker = {"size": size, "color": colour, "symbol": symbol, "line": line}
-    style = {"mode": "markers", "name": name, "marker": marker, "text": text, "hoverinfo": "text"}
-    return {"x": places, "y": values, **style}
+    return points(places, values, text, name, colour, symbol, size)
 
 
 def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
@@ -91,30 +143,27 @@ def parallel(subject: Subject, names: Sequence[str]) -> Figure | None:
     ranked = sorted(complete, key=lambda t: sign * t.values[0])
     ranked = [ranked[i] for i in thinned(len(ranked), _LINES, range(len(ranked) - 20, len(ranked)))]
     axes = [axis_of(name, complete) for name in names if any(name in t.params for t in complete)]
-    ends = [_ends([t.values[i] for t in complete]) for i in range(len(subject.objectives))]
-    data = [_lines(some, axes, ends, rank, word) for rank, word, some in _ranks(ranked)]
-    names_shown = [label(cut(text, 18)) for text in (*(axis.name for axis in axes), *subject.objectives)]
-    n = len(names_shown)
-    missing = any(axis.name not in t.params for t in ranked for axis in axes)
-    line = {"color": "--line", "width": 1}
+    for i, name in enumerate(subject.objectives):
+        axes.append(Axis(name, {t.number: t.values[i] for t in complete if math.isfinite(t.values[i])}))
+    n = len(axes)
+    missing = any(t.number not in axis.places for t in ranked for axis in axes)
     return Figure(
         key="parallel",
         title="Good trials and bad ones",
         description=f"{len(ranked)} finished trials as lines through {n} axes: {', '.join(names)} and the score.",
         caption="Each line is a finished trial; where the strong lines run together, a parameter is settled."
-        + (" A line passes below the axes of parameters that its trial does not have." if missing else ""),
-        data=data,
+        + (" A line passes below the axes of what its trial does not have." if missing else ""),
+        data=[_lines(some, axes, rank, word) for rank, word, some in _ranks(ranked)],
         layout={
             "xaxis": {
                 "tickvals": list(range(n)),
-                "ticktext": names_shown,
+                "ticktext": [label(cut(axis.name, 18)) for axis in axes],
                 "ticklabeloverflow": "allow",
                 "range": [-0.35, n - 0.65],
-                "gridcolor": "rgba(0,0,0,0)",
+                "gridcolor": "--line",
             },
             "yaxis": {"visible": False, "range": [_NOT_THERE - 0.06 if missing else -0.12, 1.12]},
-            "shapes": [{"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": line} for i in range(n)],
-            "annotations": _end_labels(axes, ends),
+            "annotations": _end_labels(axes),
         },
         height=420,
     )
@@ -128,40 +177,20 @@ def _ranks(ranked: Sequence[FrozenTrial]) -> list[tuple[int, str, Sequence[Froze
     return [(i, word, ranked[i * n // 4 : (i + 1) * n // 4]) for i, word in enumerate(words)]
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    finite = [value for value in values if math.isfinite(value)]
-    return (min(finite), max(finite)) if finite else (0.0, 0.0)
-
-
-def _lines(
-    trials: Sequence[FrozenTrial],
-    axes: Sequence[ParameterAxis],
-    ends: Sequence[tuple[float, float]],
-    rank: int,
-    word: str,
-) -> dict[str, Any]:
+def _lines(trials: Sequence[FrozenTrial], axes: Sequence[Axis], rank: int, word: str) -> dict[str, Any]:
     x: list[int | None] = []
     y: list[float | None] = []
     text: list[str] = []
     for trial in trials:
-        shares: list[float | None] = [
-            axis.share(axis.place(trial)) if axis.name in trial.params else _NOT_THERE for axis in axes
-        ]
-        for value, (low, high) in zip(trial.values, ends, strict=True):
-            shares.append(None if not math.isfinite(value) else 0.5 if low == high else (value - low) / (high - low))
-        x += [*range(len(shares)), None]
-        y += [*shares, None]
-        text += [hover(trial, trial.values[0])] * len(shares) + [""]
+        x += [*range(len(axes)), None]
+        y += [*(axis.share(trial) for axis in axes), None]
+        text += [hover(trial, trial.values[0])] * len(axes) + [""]
     style: dict[str, Any] = {"mode": "lines", "line": {"color": f"--rank-{rank}", "width": (1, 1, 1.5, 2.5)[rank]}}
     style["opacity"] = 0.55 if len(trials) > 20 else 1
     return {"x": x, "y": y, "text": text, "hoverinfo": "text", "name": word, "connectgaps": False, **style}
 
 
-def _end_labels(axes: Sequence[ParameterAxis], ends: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
-    bounds = [
-        (axis.choices[0], axis.choices[-1]) if axis.choices else (brief(axis.low), brief(axis.high)) for axis in axes
-    ]
-    bounds += [(score(low), score(high)) for low, high in ends]
+def _end_labels(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     return [
         {
             "x": i,
@@ -171,6 +200,24 @@ def _end_labels(axes: Sequence[ParameterAxis], ends: Sequence[tuple[float, float
             "yanchor": "top" if y == 0 else "bottom",
             "font": {"size": 11, "color": "--muted"},
         }
-        for i, texts in enumerate(bounds)
-        for y, text in enumerate(texts)
+        for i, axis in enumerate(axes)
+        for y, text in enumerate(axis.ends)
     ]
+
+
+def axis_of(name: str, trials: Sequence[FrozenTrial]) -> Axis:
+    """The axis for all values, at least one, that trials have of a parameter; trials without it do not matter."""
+    having = {trial.number: trial.params[name] for trial in trials if name in trial.params}
+    distribution = next(trial.distributions[name] for trial in trials if name in trial.params)
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        places = {number: float(value) for number, value in having.items()}
+        is_log, is_whole = distribution.log and min(places.values()) > 0, isinstance(distribution, IntDistribution)
+        return Axis(name, places, log=is_log, is_whole=is_whole)
+    assert isinstance(distribution, CategoricalDistribution)
+    choices = list(dict.fromkeys(map(to_text, [*distribution.choices, *having.values()])))
+    return Axis(name, {number: choices.index(to_text(value)) for number, value in having.items()}, choices)
+
+
+def names_of(trials: Sequence[FrozenTrial]) -> list[str]:
+    """Parameters in the order in which they appear."""
+    return list({name: None for trial in trials for name in trial.params})

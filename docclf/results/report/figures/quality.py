@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docclf.metrics.calibration import Reliability, Selective, accuracy_over_coverage, reliability, with_temperature
-from docclf.results.report.figures.figure import Figure, cut, label
+from docclf.results.report.figures.figure import Figure, cut, label, points
 from docclf.results.report.predictions import Predicted
 
 _CLASSES = 40
-_MATRIX = 80
+_MATRIX, _MATRIX_WITH_COUNTS = 80, 25
 _ACCURACIES = (0.95, 0.99)
 
 
@@ -30,8 +30,8 @@ def class_scores(winner: Predicted, baseline: Predicted | None) -> Figure:
         y = [place for k in places for place in (k, k, None)]
         line = {"color": "--line", "width": 3}
         data.append({"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip", "showlegend": False})
-        data.append(_dots([_number(theirs[i]) for i in order], places, texts, "baseline", "--orange", "diamond"))
-    data.append(_dots([_number(mine[i]) for i in order], places, texts, winner.who, "--blue", "circle"))
+        data.append(points([_number(theirs[i]) for i in order], places, texts, "baseline", "--orange", "diamond", 10))
+    data.append(points([_number(mine[i]) for i in order], places, texts, winner.who, "--blue", size=10))
     left_out = len(winner.names) - len(order)
     return Figure(
         key="classes",
@@ -57,11 +57,6 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
 
 
-def _dots(x: list[float | None], y: list[int], text: list[str], name: str, colour: str, symbol: str) -> dict[str, Any]:
-    marker = {"size": 10, "color": colour, "symbol": symbol}
-    return {"x": x, "y": y, "mode": "markers", "name": name, "text": text, "hoverinfo": "text", "marker": marker}
-
-
 def confusion(who: Predicted, key: str) -> Figure:
     """Confusion matrix, shaded by the fraction of its row; of very many classes, those with most mistakes."""
     counts = who.counts
@@ -83,7 +78,6 @@ def confusion(who: Predicted, key: str) -> Figure:
         layout={
             "xaxis": ticked | {"tickangle": -45},
             "yaxis": ticked | {"autorange": "reversed"},
-            "annotations": _cells(drawn, shares) if len(kept) <= 25 else [],
         },
         height=min(220 + 24 * len(kept), 900),
     )
@@ -99,6 +93,9 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "y": list(n),
         "hovertext": [[f"{names[r]}<br>taken for {names[c]}: {counts[r, c]}" for c in n] for r in n],
         "hoverinfo": "text",
+        "text": [[str(count or "") for count in row] for row in counts.tolist()],
+        "texttemplate": "%{text}" if len(names) <= _MATRIX_WITH_COUNTS else "",
+        "textfont": {"size": 10},
         "colorscale": [[0, "--matrix-0"], [1, "--matrix-1"]],
         "zmin": 0,
         "zmax": 1,
@@ -106,19 +103,6 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "xgap": 1,
         "ygap": 1,
     }
-
-
-def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[str, Any]]:
-    return [
-        {
-            "x": int(column),
-            "y": int(row),
-            "text": str(counts[row, column]),
-            "showarrow": False,
-            "font": {"size": 10, "color": "--on-matrix" if shares[row, column] > 0.5 else "--text"},
-        }
-        for row, column in zip(*np.nonzero(counts), strict=True)
-    ]
 
 
 def calibration(winner: Predicted) -> Figure:
