@@ -57,6 +57,9 @@ _ELSEWHERE = {
     "num_workers": "data.cache_gb, by which decoded pages stay in memory",
     "path": "data.root",
 }
+_TIMM = (
+    "(resnet|resnext|res2net|regnet|vit|deit|swin|convnext|efficientnet|tf_|mobilenetv|densenet|eva|beit|maxvit|vgg)"
+)
 _IS_NO_TEXT = re.compile(rf"""({_CALLS})\(|[\[{{]|.*['"]""")
 
 
@@ -203,9 +206,9 @@ def _wrong_options(override: Override, options: Sequence[str]) -> list[str]:
         if value is None or all(part in options for part in several):
             continue
         near = [next(iter(get_close_matches(part, options, n=1, cutoff=0.5)), "") for part in several]
-        if override.key_or_group == "model" and re.fullmatch(r"[a-z][\w.-]*", several[0]):
-            found.append(f"model.name={several[0]}, a backbone of timm,")
         meant = f"[{','.join(near)}]" if isinstance(value, list) else near[0]
+        if override.key_or_group == "model" and re.match(_TIMM, several[0]):
+            found.append(f"model.name={several[0]}, if that is a backbone of timm")
         found.append(f"{override.get_key_element()}={meant}" if all(near) else "")
     return found
 
