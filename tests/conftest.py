@@ -13,9 +13,10 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import execution_whitelist
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from parsed_once import load_config
 from PIL import Image, ImageDraw
+from tiny import TRAINING
 
 import docclf
 from docclf.safety.targets import whitelist
@@ -31,23 +32,6 @@ Compose = Callable[..., DictConfig]
 CLASSES = {"0": "invoice", "7": "계약서", "10": "letter of intent"}
 PAGES_PER_CLASS = 8
 TEST_PAGES_PER_CLASS = 3
-
-# One training of a fold takes about a quarter of a second.
-TINY = (
-    "data=csv",
-    "data.near_duplicates=null",  # as they would be: 8 pages of a few lines
-    "augment=none",
-    "model.name=test_resnet",
-    "model.tune=all",
-    "model.pretrained=false",
-    "model.label_smoothing=0.0",
-    "optimizer.lr=1e-3",
-    "trainer.precision=32-true",  # or numbers would depend on how they are computed
-    "data.image_size=32",
-    "data.batch_size=8",
-    "validation.epochs=1",
-    "logger=none",
-)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -123,14 +107,17 @@ def compose_with(
     GlobalHydra.instance().clear()
     is_ours = folder == docclf.CONF_DIR and not any("searchpath" in text for text in overrides)
     act = _compose_once if is_ours else _compose_once.__wrapped__
-    composed: DictConfig = pickle.loads(act(overrides, config, hydra, folder))
+    composed: DictConfig = pickle.loads(act(overrides, config, folder))
+    if not hydra:  # as `compose` does
+        with open_dict(composed):
+            del composed["hydra"]
     return composed
 
 
 @cache
-def _compose_once(overrides: tuple[str, ...], config: str, hydra: bool, folder: Path) -> bytes:
+def _compose_once(overrides: tuple[str, ...], config: str, folder: Path) -> bytes:
     with initialize_config_dir(str(folder)):
-        return pickle.dumps(compose(config, overrides=list(overrides), return_hydra_config=hydra))
+        return pickle.dumps(compose(config, overrides=list(overrides), return_hydra_config=True))
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +128,7 @@ def compose_config() -> Compose:
 
 @pytest.fixture(scope="session")
 def tiny_config(pages_root: Path) -> DictConfig:
-    return compose_with(*TINY, f"data.root='{pages_root}'")
+    return compose_with(*TRAINING, f"data.root='{pages_root}'")
 
 
 @pytest.fixture(scope="session")
