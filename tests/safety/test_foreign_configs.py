@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import python
 from hydra._internal.utils import get_args
 from omegaconf import OmegaConf
 from slowly import slowly
@@ -240,16 +239,16 @@ def test_keys_may_be_allowed_where_the_command_is_typed(tmp_path: Path, monkeypa
 def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, seen: Path, pages_root: Path) -> None:
     module = "from docclf.data.augment.batch import BatchAugment\nclass Mine(BatchAugment): pass\n"
     (seen.parent / "mine.py").write_text(module)
-    command = ["docclf.train", "-m", "hparams_search=head", "search.n_trials=2", "report=false"]
+    command = [sys.executable, "-m", "docclf.train", "-m", "hparams_search=head", "search.n_trials=2", "report=false"]
     command += [f"hydra/launcher={launcher}", "augment._target_=mine.Mine", "data=csv", f"data.root='{pages_root}'"]
     command += ["model.name=test_resnet", "data.image_size=32", "search.workers=2", "finalists.top_k=0", "logger=none"]
     path = os.pathsep.join([str(seen.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     environment = {**os.environ, "PYTHONPATH": path}
-    status, output = python(*command, cwd=seen.parent, env=environment, warn=False)
-    assert status and "--allow mine.Mine" in output
+    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode and "--allow mine.Mine" in done.stdout + done.stderr
     environment["DOCCLF_ALLOW"] = "mine.*"
-    status, output = python(*command, cwd=seen.parent, env=environment, warn=False)
-    assert status == 0, output
+    done = subprocess.run(command, cwd=seen.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     folder = seen.parent / "multirun" / "search"
     assert OmegaConf.load(folder / "1" / "result.yaml").allowed == ["mine.*"]
     assert "DOCCLF_ALLOW=mine.*" in (folder / "best" / "config.yaml").read_text(encoding="utf-8")
