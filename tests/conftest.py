@@ -1,8 +1,9 @@
 """A small data set that can be learnt, the composed config, and an environment that leaves the user's alone."""
 
-import copy
+import pickle
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
-from hydra.plugins.config_source import ConfigResult
 from hydra.utils import execution_whitelist
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
+from parsed_once import load_config
 from PIL import Image, ImageDraw
+from tiny import TRAINING
 
 import docclf
 from docclf.safety.targets import whitelist
@@ -30,23 +32,6 @@ Compose = Callable[..., DictConfig]
 CLASSES = {"0": "invoice", "7": "계약서", "10": "letter of intent"}
 PAGES_PER_CLASS = 8
 TEST_PAGES_PER_CLASS = 3
-
-# One training of a fold takes about a quarter of a second.
-TINY = (
-    "data=csv",
-    "data.near_duplicates=null",  # as they would be: 8 pages of a few lines
-    "augment=none",
-    "model.name=test_resnet",
-    "model.tune=all",
-    "model.pretrained=false",
-    "model.label_smoothing=0.0",
-    "optimizer.lr=1e-3",
-    "trainer.precision=32-true",  # or numbers would depend on how they are computed
-    "data.image_size=32",
-    "data.batch_size=8",
-    "validation.epochs=1",
-    "logger=none",
-)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,18 +54,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def conf_is_parsed_once() -> Iterator[None]:
-    """Each composed config is of some thirty files of conf/. They don't change: what Hydra reads of them is copied."""
-    read, known = FileConfigSource.load_config, dict[tuple[str, str], ConfigResult]()
-
-    def load(source: FileConfigSource, config_path: str) -> ConfigResult:
-        if not Path(source.path).is_relative_to(docclf.CONF_DIR):
-            return read(source, config_path)
-        if (source.path, config_path) not in known:
-            known[source.path, config_path] = read(source, config_path)
-        return copy.deepcopy(known[source.path, config_path])
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load)
+        patch.setattr(FileConfigSource, "load_config", load_config)
         yield
 
 
@@ -128,10 +103,21 @@ def draw_page(layout: int, random: np.random.Generator) -> Image.Image:
 def compose_with(
     *overrides: str, config: str = "train", hydra: bool = False, folder: Path = docclf.CONF_DIR
 ) -> DictConfig:
-    """Compose as the command line does."""
+    """Compose as the command line does; from conf/ alone each config once, of which every caller has a copy."""
     GlobalHydra.instance().clear()
+    is_ours = folder == docclf.CONF_DIR and not any("searchpath" in text for text in overrides)
+    act = _compose_once if is_ours else _compose_once.__wrapped__
+    composed: DictConfig = pickle.loads(act(overrides, config, folder))
+    if not hydra:  # as `compose` does
+        with open_dict(composed):
+            del composed["hydra"]
+    return composed
+
+
+@cache
+def _compose_once(overrides: tuple[str, ...], config: str, folder: Path) -> bytes:
     with initialize_config_dir(str(folder)):
-        return compose(config, overrides=list(overrides), return_hydra_config=hydra)
+        return pickle.dumps(compose(config, overrides=list(overrides), return_hydra_config=True))
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +128,7 @@ def compose_config() -> Compose:
 
 @pytest.fixture(scope="session")
 def tiny_config(pages_root: Path) -> DictConfig:
-    return compose_with(*TINY, f"data.root='{pages_root}'")
+    return compose_with(*TRAINING, f"data.root='{pages_root}'")
 
 
 @pytest.fixture(scope="session")

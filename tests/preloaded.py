@@ -10,8 +10,10 @@ import pkgutil
 
 import optuna
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
 from optuna.storages import RDBStorage
+from parsed_once import load_config
 
 import docclf
 
@@ -62,6 +64,7 @@ def compose_a_config() -> None:
     GlobalHydra.instance().clear()
 
 
+FileConfigSource.load_config = load_config  # type: ignore[method-assign]
 for name in (*LATE, *OURS):
     importlib.import_module(name)
 keep_a_study()

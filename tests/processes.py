@@ -53,7 +53,7 @@ def wait_until(ready: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 def cpu_seconds() -> float:

@@ -10,17 +10,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 from slowly import slowly
+from tiny import SEARCH
 
 import docclf
 from docclf.api import _chooses_search
 from docclf.errors import ConfigError, DataError, DocclfError, SearchError, TrainingError
 
-SMALL = (
-    "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
-    "model.pretrained=false", "model.label_smoothing=0.0", "data.image_size=32",
-    "data.batch_size=16", "validation.epochs=1", "validation.folds=2", "logger=none", "finalists.top_k=1",
-    "hydra/sweeper/pruner=none", "hydra.sweeper.finalists.references=null",
-)  # fmt: skip
+SMALL = (*SEARCH, "finalists.top_k=1", "hydra/sweeper/pruner=none", "hydra.sweeper.finalists.references=null")
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +79,6 @@ def test_a_configuration_is_trained_and_predicts(pages_root: Path, tmp_path: Pat
         assert file.readline().startswith("ID,target,")
 
 
-@pytest.mark.slow
-def test_a_training_or_prediction_that_fails_raises_what_it_printed(pages_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"docclf\.train ended with exit code 1:(.|\n)*data\.rot"):
-        docclf.train(["data.rot=x"], cwd=tmp_path)
-    with pytest.raises(DataError, match=r"docclf\.predict ended with exit code 1:(.|\n)*Expected"):
-        docclf.predict(tmp_path / "none", pages_root, cwd=tmp_path)
-
-
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -128,13 +116,13 @@ def test_what_a_command_prints_is_read_whatever_the_terminal_speaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, encoding: str
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
-    with pytest.raises(DataError, match="모델 없음"):
+    with pytest.raises(DataError, match=r"docclf\.predict ended with exit code 1:(.|\n)*모델 없음"):
         docclf.predict(tmp_path, tmp_path / "모델 없음", cwd=tmp_path)
     assert "모델 없음" in capsys.readouterr().out
 
 
-def test_overrides_may_come_one_by_one(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"data\.rot"):
+def test_overrides_may_come_one_by_one_and_a_training_that_fails_raises_what_it_printed(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"docclf\.train ended with exit code 1:(.|\n)*data\.rot"):
         docclf.train((text for text in ["data.rot=x"]), cwd=tmp_path)
 
 
@@ -168,41 +156,22 @@ def test_whether_a_config_chooses_the_search(given: list[str], expected: bool, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["--config-dir=conf", "hydra.searchpath=[file://conf]"])
-def test_an_experiment_chooses_the_search(where: str, pages_root: Path, tmp_path: Path) -> None:
+def test_an_experiment_chooses_the_search_and_its_folder(pages_root: Path, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
-    text = "# @package _global_\ndefaults: [{override /hparams_search: head}]\nsearch: {n_trials: 1}\n"
+    text = "# @package _global_\ndefaults: [{override /hparams_search: head}]\nstudy_name: wide\n"
     (tmp_path / "conf" / "experiment" / "heads.yaml").write_text(text)
     tiny = [text for text in SMALL if not text.startswith(("model.tune", "validation.epochs", "data.batch"))]
-    given = [*tiny, f"data.root='{pages_root}'", "experiment=heads", where, "finalists.top_k=0"]
-    config = OmegaConf.load(docclf.search(given, cwd=tmp_path).folder / "multirun.yaml")
-    assert config.hydra.runtime.choices.hparams_search == "head"
+    given = [*tiny, f"data.root='{pages_root}'", "--config-dir=conf", "experiment=heads", "finalists.top_k=0"]
+    given += ["search.n_trials=1", "hydra.sweep.dir='found/${study_name}'"]
+    found = docclf.search(given, cwd=tmp_path)
+    assert found.folder == tmp_path / "found" / "wide" and found.config_path.is_file()
+    assert OmegaConf.load(found.folder / "multirun.yaml").hydra.runtime.choices.hparams_search == "head"
+    assert len(found.study.trials) == 1
 
 
 def test_a_name_that_is_not_there_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'serach'"):
         docclf.serach  # type: ignore[attr-defined]  # noqa: B018
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("given", "folder"),
-    [
-        (("experiment=wide",), "multirun/wide"),  # which an option says
-        (("hydra.sweep.dir='found/${study_name}'", "study_name=other"), "found/other"),
-        (("study_name=first", "++study_name=last"), "multirun/last"),
-    ],
-)
-def test_the_folder_is_the_one_that_the_search_had(
-    given: tuple[str, ...], folder: str, pages_root: Path, tmp_path: Path
-) -> None:
-    option = tmp_path / "mine" / "experiment" / "wide.yaml"
-    option.parent.mkdir(parents=True)
-    option.write_text("# @package _global_\nstudy_name: wide\nsearch:\n  n_trials: 1\n")
-    common = ["--config-dir=mine", *SMALL, "finalists.top_k=0", "report=false", f"data.root='{pages_root}'"]
-    found = docclf.search([*common, "search.n_trials=1", *given], cwd=tmp_path)
-    assert found.folder == tmp_path / folder
-    assert len(found.study.trials) == 1 and found.config_path.is_file()
 
 
 def test_a_command_that_trains_nothing_is_told_of(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FOLDERS = sorted({folder for path in FILES for folder in path.relative_to(PACKAG
 MODULES = [path.relative_to(PACKAGE).with_suffix("").as_posix() for path in FILES if path.suffix == ".py"]
 
 
+@cache
 def parse(module: str) -> ast.Module:
     return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
 
@@ -34,15 +36,14 @@ def test_files_are_short() -> None:
 _LONGEST = 40  # lines of a function without its docstring
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_functions_are_short(module: str) -> None:
-    for node in ast.walk(parse(module)):
+def test_functions_are_short() -> None:
+    for module, node in ((name, node) for name in MODULES for node in ast.walk(parse(name))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             has_docstring = ast.get_docstring(node) is not None
             first = node.body[0]
             of_docstring = int(first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
             n = int(node.end_lineno or 0) - node.lineno + 1 - of_docstring
-            assert n <= _LONGEST, f"{node.name} has {n} lines: give its steps names"
+            assert n <= _LONGEST, f"{node.name} of {module} has {n} lines: give its steps names"
 
 
 # Folders
@@ -53,14 +54,14 @@ TOP = {"__init__.py", "api.py", "errors.py", "files.py", "py.typed"}
 TOP |= {f"{name}.py" for name in ("train", "predict", "report", "merge", "compare", "export_model", "labels")}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_a_folder_can_be_seen_at_a_glance(folder: Path) -> None:
-    parts = [path.relative_to(PACKAGE / folder).parts for path in FILES if path.is_relative_to(PACKAGE / folder)]
-    folders, files = {first for first, *more in parts if more}, {first for first, *more in parts if not more}
-    if folder == Path():
-        assert len(folders) <= MOST_ENTRIES and files == TOP, "a new file belongs in one of the rooms"
-    else:
-        assert len(folders | files) <= MOST_ENTRIES, "merge two modules, or make a folder of some"
+def test_a_folder_can_be_seen_at_a_glance() -> None:
+    for folder in FOLDERS:
+        parts = [path.relative_to(PACKAGE / folder).parts for path in FILES if path.is_relative_to(PACKAGE / folder)]
+        folders, files = {first for first, *more in parts if more}, {first for first, *more in parts if not more}
+        if folder == Path():
+            assert len(folders) <= MOST_ENTRIES and files == TOP, "a new file belongs in one of the rooms"
+        else:
+            assert len(folders | files) <= MOST_ENTRIES, f"merge two modules of {folder}, or make a folder of some"
 
 
 # Docstrings
@@ -78,13 +79,13 @@ def undocumented(tree: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[
                 yield from undocumented(node, f"{prefix}{node.name}.")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_public_has_a_docstring_or_overrides_what_has_one(module: str) -> None:
-    missing = list(undocumented(parse(module)))
-    if any("." in name for name in missing):  # a method, of which a base class may say what it does
-        found = importlib.import_module(f"docclf.{module.replace('/', '.')}")
-        missing = [name for name in missing if "." not in name or not inspect.getdoc(attrgetter(name)(found))]
-    assert not missing, "say what it does, for those who call it"
+def test_what_is_public_has_a_docstring_or_overrides_what_has_one() -> None:
+    for module in MODULES:
+        missing = list(undocumented(parse(module)))
+        if any("." in name for name in missing):  # a method, of which a base class may say what it does
+            found = importlib.import_module(f"docclf.{module.replace('/', '.')}")
+            missing = [name for name in missing if "." not in name or not inspect.getdoc(attrgetter(name)(found))]
+        assert not missing, f"say in {module} what it does, for those who call it"
 
 
 def test_what_has_no_docstring_is_seen() -> None:
@@ -124,10 +125,9 @@ def private_names(tree: ast.AST) -> list[str]:
     return [name for name in found if re.match("_[a-zA-Z]", name)]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_private_names_of_other_packages_stand_in_the_modules_for_them_alone(module: str) -> None:
-    found = private_names(parse(module))
-    assert not found or module in PRIVATE, "take a public name, or give it a function there, with the reason"
+def test_private_names_of_other_packages_stand_in_the_modules_for_them_alone() -> None:
+    found = {module: names for module in MODULES if (names := private_names(parse(module)))}
+    assert found.keys() <= PRIVATE, "take a public name, or give it a function there, with the reason"
 
 
 @pytest.mark.parametrize(

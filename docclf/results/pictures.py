@@ -29,6 +29,7 @@ _DPI = 100
 _WIDEST = 30  # columns of a name
 _MOST_NAMED, _MOST_COUNTS = 200, 3000  # names and counts in a confusion matrix: more take long
 _ROWS, _MOST_PICTURED = 50, 500  # classes below one another, and in all, of a picture of examples
+_MARGINS = {"left": 0.13, "right": 0.965, "top": 0.98, "bottom": 0.085, "hspace": 0.07}
 _P = ParamSpec("_P")
 
 
@@ -205,8 +206,8 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
         after: Bins of the calibrated ones, which may be more or fewer.
         errors: Expected calibration error before and after, in [0, 1], for the legend.
     """
-    figure = Figure(figsize=(5, 6), layout="constrained")
-    curve, shares = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    figure = Figure(figsize=(5, 6))  # of fixed margins, as its texts are: to find them takes as long as to draw
+    curve, shares = figure.subplots(2, sharex=True, height_ratios=(4, 1), gridspec_kw=_MARGINS)
     curve.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="perfect calibration")
     drawn = (("before calibration", before, errors[0], "C1", -1), ("after calibration", after, errors[1], "C0", 0))
     for name, bins, error, colour, side in drawn:

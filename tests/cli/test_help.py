@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from processes import cpu_seconds
+from slowly import slowly
 
 import docclf
 from docclf.results.study.trial_config import write_config
@@ -89,7 +90,7 @@ def variants(overrides: Sequence[str]) -> Iterator[list[str]]:
         ]
 
 
-@pytest.mark.parametrize("command", [*HYDRA, *ARGPARSE])
+@pytest.mark.parametrize("command", ["train", "compare", *slowly(*[*HYDRA, *ARGPARSE][1:4], *ARGPARSE[1:])])
 def test_version_is_that_of_docclf(command: str, tmp_path: Path) -> None:
     name = f"docclf.{command}"
     done = subprocess.run(
@@ -215,9 +216,9 @@ def test_an_exported_config_has_the_help_of_the_training(
 
 
 def test_help_comes_at_once(tmp_path: Path) -> None:
-    seconds = []
-    for _ in range(3):
-        before = cpu_seconds()  # the machine may be busy
+    def seconds() -> float:
+        before = cpu_seconds()
         shown("train", cwd=tmp_path)
-        seconds.append(cpu_seconds() - before)
-    assert min(seconds) < 1.5, "slow processors included: torch alone takes longer"
+        return cpu_seconds() - before
+
+    assert any(seconds() < 1.5 for _ in range(3)), "slow and busy processors included: torch alone takes longer"

@@ -1,11 +1,11 @@
 """A mistyped key or option is answered with the nearest one, after Hydra's own message."""
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import python
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from slowly import slowly
@@ -102,11 +102,10 @@ def test_another_command_has_its_own_keys() -> None:
 
 
 def run(*arguments: str, cwd: Path) -> tuple[int, list[str]]:
-    """Exit status and the lines of the error stream."""
-    command = [sys.executable, "-W", "error", "-m", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
-    assert done.stdout == "" and list(cwd.iterdir()) == []
-    return done.returncode, done.stderr.splitlines()
+    """Exit status and the lines that are printed."""
+    status, output = python(*arguments, cwd=cwd)
+    assert list(cwd.iterdir()) == []
+    return status, output.splitlines()
 
 
 @pytest.mark.parametrize(

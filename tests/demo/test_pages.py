@@ -61,7 +61,8 @@ def test_pages_of_a_class_differ_and_none_is_empty(root: Path) -> None:
         assert min(np.abs(first - other).mean() for other in others) > 2, target
 
 
-def test_pages_are_jpeg_and_png_in_colour_and_grey_upright_and_on_their_side(root: Path) -> None:
+def test_pages_are_jpeg_and_png_in_colour_and_grey_upright_and_on_their_side(tmp_path: Path) -> None:
+    draw_pages(root := tmp_path / "pages", workers=1, pages_per_class=3, test_pages_per_class=1)
     formats, modes, sizes = zip(*map(looks, (root / "train").iterdir()), strict=True)
     assert set(formats) == {"JPEG", "PNG"} and set(modes) == {"L", "RGB"}
     assert {width > height for width, height in sizes} == {True, False}

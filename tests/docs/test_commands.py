@@ -51,7 +51,7 @@ PROGRAMS = {
 NO_OVERRIDES = {"key=null,1"}
 TYPED_AFTER = ("train -m hparams_search=optuna", "predict run=RUN data.root=DIR", "train", "export_model run=RUN")
 
-FIRST_READ = [ROOT / name for name in ("README.md", "README.ko.md", "docs/tutorial.md")]
+FIRST_READ = [ROOT / name for name in ("README.md", "docs/tutorial.md")]
 
 
 def named(page: Path) -> str:

@@ -1,15 +1,20 @@
 """The commands of each document run as they are printed, one after the other, in a folder with an awkward name."""
 
+import json
 import os
 import re
 import shlex
 import shutil
+import socketserver
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from documents import FOLDER, PAGES, ROOT, Block, blocks
+from forked import python
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +26,26 @@ TYPED = [page for page in PAGES if any(block.language == "bash" for block in blo
 TYPED.remove(ROOT / "README.ko.md")  # has the blocks of README.md
 
 
+class Command(socketserver.StreamRequestHandler):
+    """A command of docclf that is run in a fork; the answer is its exit status and what it prints."""
+
+    def handle(self) -> None:
+        words, cwd, environment = json.loads(self.rfile.readline())
+        answer = python(*words, cwd=Path(cwd), env=environment, warn=False)
+        self.wfile.write(json.dumps(answer).encode())
+
+
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where `python` is tests/docs/tiny_python.py."""
     folder = tmp_path_factory.mktemp("bin")
-    tiny = Path(__file__).with_name("tiny_python.py")
-    (folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} {shlex.quote(str(tiny))} "$@"\n')
-    (folder / "python").chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    with socketserver.ThreadingUnixStreamServer(str(folder / "server"), Command) as server:
+        threading.Thread(target=server.serve_forever).start()
+        command = shlex.join([sys.executable, str(Path(__file__).with_name("tiny_python.py")), str(folder / "server")])
+        (folder / "python").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (folder / "python").chmod(0o755)
+        yield f"{folder}{os.pathsep}{os.environ['PATH']}"
+        server.shutdown()
 
 
 def bash(script: str, cwd: Path, path: str) -> None:

@@ -1,14 +1,13 @@
 """Stands for `python` where documented commands are run: docclf trains so small that a search ends in seconds.
 
-What is typed stays, but for numbers that cost time. `python -m docclf.labels` gets one decision and its Ctrl-C.
+What is typed stays, but for numbers that cost time. `python -m docclf.labels` gets one decision and its Ctrl-C; other
+commands of docclf are run by the tests, in forks in which all is imported, see tests/docs/test_runs.py.
 """
 
+import json
 import os
-import re
-import signal
-import subprocess
+import socket
 import sys
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ SMALL = {
     "data.image_size": "32",
     "validation.folds": "2",
     "validation.epochs": "1",
-    "search.n_trials": "4",
+    "search.n_trials": "3",
     "finalists.top_k": "1",
 }
 LADDER = {"validation.epochs": "2"}  # its trials pause after the first
@@ -50,14 +49,32 @@ def tiny(words: Sequence[str]) -> list[str]:
     return [*kept, *(f"{key}={value}" for key, value in more.items())]
 
 
-def main(words: list[str]) -> None:
-    if words[:2] != ["-m", "docclf.labels"]:
-        os.execv(sys.executable, [sys.executable, *tiny(words)])
+def main(server: str, words: list[str]) -> None:
+    if words[:2] == ["-m", "docclf.labels"]:
+        decide(words)
+    if words[:1] != ["-m"] or not words[1].startswith("docclf."):
+        os.execv(sys.executable, [sys.executable, *words])
+    with socket.socket(socket.AF_UNIX) as tests:
+        tests.connect(server)
+        tests.sendall(json.dumps([tiny(words)[1:], str(Path.cwd()), dict(os.environ)]).encode() + b"\n")
+        with tests.makefile(encoding="utf-8") as answer:
+            status, output = json.load(answer)
+    sys.stdout.write(output)
+    raise SystemExit(status)
+
+
+def decide(words: Sequence[str]) -> None:
+    """Review labels: the first page is dropped, as by a key in the browser."""
+    import re
+    import signal
+    import subprocess
+    import urllib.request
+
     with subprocess.Popen([sys.executable, *words, "--no-browser"], stdout=subprocess.PIPE, text=True) as page:
         assert page.stdout is not None
         for line in page.stdout:
             sys.stdout.write(line)
-            if address := re.search(r"http://\S+", line):  # the first page is dropped, as by a key in the browser
+            if address := re.search(r"http://\S+", line):
                 body, kind = b'{"number": 0, "new": ""}', {"Content-Type": "application/json"}
                 urllib.request.urlopen(urllib.request.Request(f"{address[0]}decide", body, kind)).close()
                 page.send_signal(signal.SIGINT)
@@ -68,4 +85,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

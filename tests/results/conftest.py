@@ -155,3 +155,19 @@ def make_finals(tmp_path: Path) -> Callable[..., Finals]:
 def answers() -> Callable[..., NDArray[np.int64]]:
     """Predictions for 60 pages of which so many are right: `answers(50, seed=0)`."""
     return right
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory far from the search's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    folder = tmp_path / "내 프로젝트"
+    folder.mkdir()
+    return folder

@@ -236,7 +236,7 @@ def test_keys_may_be_allowed_where_the_command_is_typed(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
 def test_what_is_allowed_is_so_in_workers_and_jobs_and_recorded(launcher: str, seen: Path, pages_root: Path) -> None:
     module = "from docclf.data.augment.batch import BatchAugment\nclass Mine(BatchAugment): pass\n"
     (seen.parent / "mine.py").write_text(module)

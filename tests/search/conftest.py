@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,8 @@ import optuna
 import pytest
 import yaml
 from forked import python
-
-TINY = (
-    "data=csv",
-    "data.near_duplicates=null",  # as they would be: 8 pages of a few lines
-    "augment=none",
-    "model.name=test_resnet",
-    "model.tune=all",
-    "model.pretrained=false",
-    "model.label_smoothing=0.0",
-    "data.image_size=32",
-    "data.batch_size=16",
-    "validation.epochs=1",
-    "validation.folds=2",
-    "logger=none",
-    "finalists.top_k=0",
-    "report=false",
-)
+from processes import wait_until
+from tiny import SEARCH
 
 
 class Search:
@@ -46,11 +30,11 @@ class Search:
         self.cwd, self.pages, self.name = cwd, f"data.root='{pages}'", name
         self.folder = cwd / "multirun" / name
 
-    def start(self, *overrides: str, tiny: Sequence[str] = TINY) -> subprocess.Popen[str]:
+    def start(self, *overrides: str, tiny: Sequence[str] = SEARCH) -> subprocess.Popen[str]:
         """Start a search of 4 tiny trials by `hparams_search=optuna`, but for what the overrides say."""
         return self.start_python("-m", *self._arguments(*overrides, tiny=tiny))
 
-    def _arguments(self, *overrides: str, tiny: Sequence[str] = TINY) -> list[str]:
+    def _arguments(self, *overrides: str, tiny: Sequence[str] = SEARCH) -> list[str]:
         option = [] if any(text.startswith("hparams_search=") for text in overrides) else ["hparams_search=optuna"]
         given = [self.pages, "search.n_trials=4", f"study_name='{self.name}'"]
         given.append("hydra.sweeper.finalists.references=null")  # grey pixels tell these pages apart
@@ -67,13 +51,13 @@ class Search:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, *overrides: str, code: int = 0, tiny: Sequence[str] = TINY) -> str:
+    def run(self, *overrides: str, code: int = 0, tiny: Sequence[str] = SEARCH) -> str:
         """What a search prints that must end with this exit code, and without a traceback."""
         return self._run(*self._arguments(*overrides, tiny=tiny), code=code)
 
     def train(self, *overrides: str, code: int = 0) -> str:
         """What a single run prints."""
-        return self._run("docclf.train", *TINY, *overrides, code=code)
+        return self._run("docclf.train", *SEARCH, *overrides, code=code)
 
     def _run(self, *arguments: str, code: int) -> str:
         self.cwd.mkdir(parents=True, exist_ok=True)
@@ -82,14 +66,16 @@ class Search:
         assert "Traceback" not in output
         return output
 
+    def start_until(self, ready: Callable[[], bool], *overrides: str) -> subprocess.Popen[str]:
+        """Start a search, which must still run when something holds that is waited for."""
+        process = self.start(*overrides)
+        wait_until(lambda: process.poll() is not None or ready(), 300)
+        assert process.poll() is None, process.communicate()[0]
+        return process
+
     def kill_when(self, ready: Callable[[], bool], *overrides: str, sent: signal.Signals = signal.SIGKILL) -> str:
         """Start a search and end it by a signal as soon as something holds; what it printed."""
-        process = self.start(*overrides)
-        deadline = time.monotonic() + 120
-        while not ready():
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        process = self.start_until(ready, *overrides)
         process.send_signal(sent)
         output, _ = process.communicate(timeout=120)
         assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[sent], output
@@ -153,8 +139,8 @@ def search(make_search: Callable[..., Search], tmp_path: Path) -> Search:
     return make_search(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def searched(make_search: Callable[..., Search], tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, str]:
-    """A search of four trials, and what it printed."""
+    """A search of four trials, to be read, and what it printed."""
     search = make_search(tmp_path_factory.mktemp("a search"))
     return search, search.run()

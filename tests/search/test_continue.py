@@ -1,6 +1,7 @@
 """The same command goes on with a study, after its end, after a signal, a kill or the end of its time."""
 
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,37 +13,41 @@ Searched = tuple[Any, str]
 SLOW = pytest.mark.slow
 
 
-def test_the_same_command_again_runs_nothing_new(searched: Searched) -> None:
-    search, _ = searched
-    before = search.written(0, 1, 2, 3)
-    output = search.run()
+@pytest.fixture(scope="module")
+def done(searched: Searched, make_search: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy of a search, to go on with."""
+    shutil.copytree(searched[0].cwd, cwd := tmp_path_factory.mktemp("done") / "here", symlinks=True)
+    return make_search(cwd)
+
+
+def test_the_same_command_again_runs_nothing_new(done: Any) -> None:
+    before = done.written(0, 1, 2, 3)
+    output = done.run()
     assert "4 of 4 trials done" in output
     assert "What next:" in output
     assert "fold 1/2" not in output
-    assert search.written(0, 1, 2, 3) == before
-    assert len(search.trials) == 4
+    assert done.written(0, 1, 2, 3) == before
+    assert len(done.trials) == 4
 
 
 @pytest.mark.slow
-def test_a_study_is_not_continued_on_other_pages_or_folds(searched: Searched) -> None:
-    search, _ = searched
-    before = search.written(0, 1, 2, 3)
-    output = search.run("search.n_trials=5", "validation.folds=3", code=1)
+def test_a_study_is_not_continued_on_other_pages_or_folds(done: Any) -> None:
+    before = done.written(0, 1, 2, 3)
+    output = done.run("search.n_trials=5", "validation.folds=3", code=1)
     assert "Expected the config of study `search` as it was begun" in output and "validation.folds: 2, now 3" in output
     assert "study_name=NEW_NAME" in output
-    assert search.written(0, 1, 2, 3) == before
+    assert done.written(0, 1, 2, 3) == before
 
 
-def test_a_study_is_not_continued_with_another_config_but_with_another_logger(searched: Searched) -> None:
-    search, _ = searched
-    output = search.run("model.label_smoothing=0.1", code=1)
+def test_a_study_is_not_continued_with_another_config_but_with_another_logger(done: Any) -> None:
+    output = done.run("model.label_smoothing=0.1", code=1)
     assert "model.label_smoothing: 0.0, now 0.1" in output
     assert "study_name=NEW_NAME" in output
     assert "What next:" not in output, "a command with what is refused would be among it"
-    assert "4 of 4 trials done" in search.run("logger=csv")
+    assert "4 of 4 trials done" in done.run("logger=csv")
 
 
-def test_a_study_of_an_earlier_release_goes_on_with_its_folds(search: Any) -> None:
+def test_a_study_of_an_earlier_release_goes_on_with_its_folds(search: Any, searched: Searched) -> None:
     heads = ("model.tune=head", "hydra/sweeper/pruner=none", "search.ensemble=false")
     search.run("search.n_trials=1", *heads, "validation.order=rows")  # as that release had no other
     facts, folds = search.study.user_attrs["facts"], (search.folder / "0" / "folds.csv").read_bytes()
@@ -50,8 +55,7 @@ def test_a_study_of_an_earlier_release_goes_on_with_its_folds(search: Any) -> No
     assert search.study.user_attrs["facts"] == facts
     assert (search.folder / "1" / "folds.csv").read_bytes() == folds
     assert search.read("1/.hydra/config.yaml")["validation"]["order"] == "rows"
-    new = type(search)(search.cwd / "new", search.pages.partition("=")[2].strip("'"), "new")
-    new.run("search.n_trials=1", *heads)
+    new, _ = searched
     assert (new.folder / "0" / "folds.csv").read_bytes() != folds and new.study.user_attrs["facts"] != facts
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from tiny import ANY_FOLDS
 
 from docclf.inference.folder import find_model, load_ensemble
 
@@ -167,8 +168,7 @@ def test_finalists_that_need_more_pages_than_there_are_are_refused_before_the_fi
     shutil.copytree(pages_root, few := tmp_path / "few")
     rows = (few / "train.csv").read_text(encoding="utf-8").splitlines()
     (few / "train.csv").write_text("\n".join(rows[:-4]), encoding="utf-8")
-    tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
-    output = search.run(*AGAIN, f"data.root='{few}'", "finalists.validation=full", code=1, tiny=tiny)
+    output = search.run(*AGAIN, f"data.root='{few}'", "finalists.validation=full", code=1, tiny=ANY_FOLDS)
     assert "at least 5 pages of every class" in output and "This concerns the finalists only" in output
     assert "finalists.validation=null scores them" in output
     assert not (search.folder / "0").exists()
@@ -180,12 +180,13 @@ def test_a_split_that_is_given_is_that_of_the_finalists_too_and_is_called_so(
 ) -> None:
     split = rescored[0].folder / "0" / "folds.csv"
     search = make_search(tmp_path)
-    output = search.run(*AGAIN, f"validation.split_file='{split}'")
+    output = search.run(*AGAIN, f"validation.split_file='{split}'", "search.n_trials=2")
     assert "Finalists will have the folds of the trials, as `validation.split_file` says" in output
     assert "re-evaluated on the same folds" in output and "on other folds" not in output
     assert search.read("best/verdict.yaml")["how"] == "re-evaluated on the same folds"
     assert (search.folder / "finalists" / "0" / "folds.csv").read_bytes() == split.read_bytes()
-    assert finalists(search)[0].value != search.trials[0].value, "by another seed"
+    again = finalists(search)[0]
+    assert again.value != search.trials[source(again)].value, "by another seed"
 
 
 # Going on
@@ -290,7 +291,7 @@ def test_among_labels_that_mean_nothing_nothing_beats_the_baseline(
     with (root / "train.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([["ID", "target"], *([r["ID"], t] for r, t in zip(rows, targets, strict=True))])
-    output = search.run(*AGAIN, f"data.root='{root}'", "search.n_trials=6", "keep_checkpoints=none")
+    output = search.run(*AGAIN, f"data.root='{root}'", "keep_checkpoints=none")
     assert "does not beat the baseline" in output
     assert search.read("best/verdict.yaml")["beats_baseline"] is False
     assert in_best(search) == sorted([*RUN, *OWN]) and models(search) == []
@@ -298,9 +299,8 @@ def test_among_labels_that_mean_nothing_nothing_beats_the_baseline(
 
 @SLOW
 def test_finalists_run_on_another_launcher_two_at_a_time_and_on_the_validation_asked_for(search: Any) -> None:
-    tiny = [text for text in search_tiny() if not text.startswith("validation.folds")]
     more = ("hydra/launcher=joblib", "search.workers=2", "validation=holdout", "finalists.validation=full")
-    search.run(*AGAIN, *more, "keep_checkpoints=finalists", tiny=tiny)
+    search.run(*AGAIN, *more, "keep_checkpoints=finalists", tiny=ANY_FOLDS)
     assert [len(trial.user_attrs["folds"]) for trial in search.trials] == 4 * [1]
     trials = finalists(search)
     assert [source(trial) for trial in trials] == in_turn(search)
@@ -309,13 +309,3 @@ def test_finalists_run_on_another_launcher_two_at_a_time_and_on_the_validation_a
     assert models(search) == [str(trial.number) for trial in complete]
     assert in_best(search) == WITH_MODEL and not list(search.folder.rglob("resume"))
     assert len(load_ensemble(find_model(search.folder)).nets) == 5
-
-
-def search_tiny() -> tuple[str, ...]:
-    """As in conftest.py, which cannot be imported."""
-    return (
-        "data=csv", "data.near_duplicates=null", "augment=none", "model.name=test_resnet", "model.tune=all",
-        "model.pretrained=false", "model.label_smoothing=0.0", "data.image_size=32",
-        "data.batch_size=16", "validation.epochs=1", "logger=none",
-        "hydra.sweeper.finalists.references=null",
-    )  # fmt: skip

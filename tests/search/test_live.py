@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 from terminals import OnTerminal
+from tiny import SEARCH
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("helpers", [0, 1])
 def test_a_search_by_two_workers_shows_what_each_of_them_trains(search: Any, pages_root: Path, helpers: int) -> None:
     tiny = (
-        "data=csv", f"data.root='{pages_root}'", "data.near_duplicates=null", "augment=none", "data.image_size=64",
-        "model.name=test_resnet", "model.tune=all", "model.pretrained=false", "model.label_smoothing=0.0",
-        "data.batch_size=4", "validation.epochs=60", "validation.folds=2", "logger=none",
-        "report=false", "finalists.top_k=1", "search.n_trials=2", "search.workers=2", "study_name='영수증'",
+        *SEARCH, f"data.root='{pages_root}'", "data.image_size=64", "data.batch_size=4", "validation.epochs=60",
+        "finalists.top_k=1", "search.n_trials=2", "search.workers=2", "study_name='영수증'",
         f"hydra.sweeper.helpers={helpers}",
     )  # fmt: skip
     command = [sys.executable, "-W", "error", "-m", "docclf.train", "-m", "hparams_search=optuna", *tiny]

@@ -3,14 +3,14 @@
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
+from tiny import SEARCH
 
-from tests.search.conftest import TINY, Search, finish
+from tests.search.conftest import Search, finish
 
 
 @pytest.fixture
@@ -27,14 +27,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def counted(search: Search) -> list[str]:
     return [trial.state.name for trial in search.trials if not trial.user_attrs.get("interrupted")]
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not ready():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def fill(disk: Path) -> Path:
@@ -55,8 +47,7 @@ def test_a_full_disk_ends_the_search_and_the_same_command_goes_on(
     make_search: Callable[..., Search], small_disk: Path
 ) -> None:
     search = make_search(small_disk)
-    process = search.start()
-    wait_until((search.folder / "0" / "oof.csv").is_file, process)
+    process = search.start_until((search.folder / "0" / "oof.csv").is_file)
     ballast = fill(small_disk)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output
@@ -73,8 +64,7 @@ def test_a_full_disk_ends_the_search_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("drop", [False, True])
-@pytest.mark.parametrize("what", ["everything", "one page"])
+@pytest.mark.parametrize(("what", "drop"), [("everything", False), ("one page", True)])
 def test_pages_that_are_away_count_no_trial(
     search: Search, pages_root: Path, tmp_path: Path, drop: bool, what: str
 ) -> None:
@@ -83,8 +73,7 @@ def test_pages_that_are_away_count_no_trial(
     gone = pages if what == "everything" else sorted((pages / "train").iterdir())[0]
     search.pages = f"data.root='{pages}'"
     command = ["data.on_error=drop"] if drop else []
-    process = search.start(*command)
-    wait_until((search.folder / "0" / "result.yaml").is_file, process)
+    process = search.start_until((search.folder / "0" / "result.yaml").is_file, *command)
     gone.rename(away)
     output = finish(process, code=1)
     assert "when they are back" in output
@@ -97,16 +86,12 @@ def test_pages_that_are_away_count_no_trial(
 
 
 @pytest.mark.slow
-def test_a_split_that_is_away_counts_no_trial(
-    search: Search, make_search: Callable[..., Search], tmp_path: Path
-) -> None:
-    first = make_search(tmp_path / "first")
-    first.run("search.n_trials=1")
+def test_a_split_that_is_away_counts_no_trial(search: Search, tmp_path: Path) -> None:
+    search.train(search.pages, "hydra.run.dir=first")
     split = tmp_path / "split.csv"
-    shutil.copy(first.folder / "0" / "folds.csv", split)
+    shutil.copy(search.cwd / "first" / "folds.csv", split)
     command = [f"validation.split_file='{split}'"]
-    process = search.start(*command)
-    wait_until((search.folder / "0" / "result.yaml").is_file, process)
+    process = search.start_until((search.folder / "0" / "result.yaml").is_file, *command)
     split.rename(tmp_path / "away.csv")
     output = finish(process, code=1)
     assert "`validation.split_file` was there when the search began" in output and "Traceback" not in output
@@ -122,8 +107,7 @@ def test_pages_that_are_away_count_no_finalist(search: Search, pages_root: Path,
     shutil.copytree(pages_root, pages)
     search.pages = f"data.root='{pages}'"
     command = ["finalists.top_k=2", "search.n_trials=3", "hydra/sweeper/pruner=none"]
-    process = search.start(*command)
-    wait_until((search.folder / "finalists" / "0" / "result.yaml").is_file, process)
+    process = search.start_until((search.folder / "finalists" / "0" / "result.yaml").is_file, *command)
     pages.rename(away)
     output = finish(process, code=1)
     assert "when they are back" in output and "Traceback" not in output
@@ -138,7 +122,7 @@ def test_pages_that_are_away_count_no_finalist(search: Search, pages_root: Path,
 def test_a_run_alone_says_in_a_line_what_the_machine_refuses(pages_root: Path, tmp_path: Path) -> None:
     code = "import resource, sys, docclf.train, docclf.training.crossval\n"
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\ndocclf.train.main()"
-    command = [sys.executable, "-c", code, *TINY, f"data.root='{pages_root}'", "refit=folds"]
+    command = [sys.executable, "-c", code, *SEARCH, f"data.root='{pages_root}'", "refit=folds"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr

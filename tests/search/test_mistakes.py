@@ -12,6 +12,7 @@ import torch
 from forked import python
 from omegaconf import DictConfig
 from PIL import Image
+from slowly import slowly
 
 from docclf.cli.preflight import check_config, preflight
 from docclf.errors import ConfigError
@@ -164,7 +165,7 @@ def test_a_mistake_is_named_by_a_single_run_too(mistake: str, broken: Path, sear
         ("data=folder", "`data.root`, the folder of the pages, got no value. Say data.root=DIR."),
     ],
 )
-@pytest.mark.parametrize("check", [check_config, preflight])
+@pytest.mark.parametrize("check", [check_config, *slowly(preflight)])
 def test_a_value_that_cannot_be_is_refused_before_anything_is_loaded(
     check: Callable[[DictConfig], object], override: str, message: str, compose_config: Callable[..., DictConfig]
 ) -> None:

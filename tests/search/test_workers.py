@@ -28,14 +28,14 @@ def memory(pid: int) -> float:
 def shared(make_search: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
     """A search by two workers, and what it printed."""
     search = make_search(tmp_path_factory.mktemp("two workers"))
-    return search, search.run("search.workers=2", "search.n_trials=6", "finalists.top_k=1")
+    return search, search.run("search.workers=2", "finalists.top_k=1")
 
 
 def test_two_workers_leave_what_one_leaves(shared: tuple[Any, str]) -> None:
     search, _ = shared
-    assert len(search.trials) == 6
+    assert len(search.trials) == 4
     assert set(search.states) <= {"COMPLETE", "PRUNED"}
-    assert [int(row["number"]) for row in search.table] == list(range(6))
+    assert [int(row["number"]) for row in search.table] == list(range(4))
     for trial in search.trials:
         result = search.read(f"{trial.number}/result.yaml")
         assert result["state"] == trial.state.name
@@ -48,7 +48,7 @@ def test_one_log_holds_the_lines_of_all_workers_each_with_its_trial(shared: tupl
     log = (search.folder / "train.log").read_text(encoding="utf-8")
     for text in (log, output):
         for trial in search.trials:
-            assert f"trial {trial.number}/6" in text
+            assert f"trial {trial.number}/4" in text
             if trial.state.name == "COMPLETE":
                 assert re.search(rf"\b{trial.number}: fold 1/2", text), f"no line of trial {trial.number}"
     assert "Traceback" not in log
@@ -85,14 +85,14 @@ def test_a_trial_depends_on_its_parameters_and_not_on_its_worker(shared: tuple[A
 
 
 def test_a_worker_killed_in_its_training_is_replaced_and_its_trial_resumed(search: Any) -> None:
-    process = search.start("search.workers=2", "search.n_trials=4", "validation.epochs=8", "hydra/sweeper/pruner=none")
+    process = search.start("search.workers=2", "search.n_trials=2", "validation.epochs=8", "hydra/sweeper/pruner=none")
     wait_until(lambda: process.poll() is not None or "fold 1" in search.log(0), 120)
     victims = [pid for pid in workers(process.pid) if holds(pid, search.folder / "0" / "train.log")]
     assert len(victims) == 1, process.communicate()[0] if process.poll() is not None else victims
     os.kill(victims[0], signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert search.states.count("COMPLETE") == 4 and len(search.trials) == 5
+    assert search.states.count("COMPLETE") == 2 and len(search.trials) == 3
     dead = search.trials[0]
     assert dead.user_attrs["interrupted"] == "process" and "SIGKILL" in dead.user_attrs["cause"]
     (again,) = [trial for trial in search.trials if trial.user_attrs.get("retry_of") == 0]
@@ -121,9 +121,9 @@ def test_ctrl_c_leaves_no_process_and_no_shared_memory(search: Any) -> None:
     assert "RUNNING" not in search.states
 
 
-def test_a_worker_does_not_grow_over_100_trials(search: Any) -> None:
+def test_a_worker_does_not_grow_from_trial_to_trial(search: Any) -> None:
     process = search.start(
-        "search.workers=2", "search.n_trials=200", "search.timeout=null", "hydra/sweeper/sampler=random",
+        "search.workers=2", "search.n_trials=80", "search.timeout=null", "hydra/sweeper/sampler=random",
         "data.batch_size=16", "validation.folds=2",
     )  # fmt: skip
     sizes: dict[int, list[float]] = {}
@@ -140,8 +140,8 @@ def test_a_worker_does_not_grow_over_100_trials(search: Any) -> None:
     assert process.returncode == 0, output
     assert len(sizes) == 2, "a worker was replaced"
     for grown in sizes.values():
-        warm = max(grown[len(grown) // 10 : len(grown) // 5])  # after some 10 trials of its own
-        assert grown[-1] - warm < 100, grown
+        warm = max(grown[len(grown) // 4 : len(grown) // 3])  # after some 10 trials of its own
+        assert grown[-1] - warm < 40, grown  # in some 25 trials more
 
 
 # Hydra's launchers
@@ -152,16 +152,16 @@ def test_a_launcher_runs_trials_that_are_pruned_and_fail_and_go_on_as_here(launc
     options = [f"hydra/launcher={launcher}", "search.workers=2", "validation.epochs=3", "validation.folds=2"]
     if launcher == "ray":
         options += ["+hydra.launcher.ray.init.num_cpus=2", "+hydra.launcher.ray.init.include_dashboard=false"]
-    output = search.run(*options, "search.n_trials=8", "hydra.sweeper.pruner.n_startup_trials=2")
-    assert len(search.trials) == 8
+    output = search.run(*options, "search.n_trials=6", "hydra.sweeper.pruner.n_startup_trials=2")
+    assert len(search.trials) == 6
     assert set(search.states) == {"COMPLETE", "PRUNED"}
     for trial in search.trials:
         assert search.read(f"{trial.number}/result.yaml")["state"] == trial.state.name
         assert trial.intermediate_values
     assert "Traceback" not in output
-    before = search.written(*range(8))
-    search.run(*options, "search.n_trials=9")
-    assert len(search.trials) == 9
-    assert search.written(*range(8)) == before
-    spans = sorted((t.datetime_start, t.datetime_complete) for t in search.trials[:8])
-    assert sum(b[0] < a[1] for a, b in pairwise(spans)) >= 4, "two at a time, without a barrier"
+    before = search.written(*range(6))
+    search.run(*options, "search.n_trials=7")
+    assert len(search.trials) == 7
+    assert search.written(*range(6)) == before
+    spans = sorted((t.datetime_start, t.datetime_complete) for t in search.trials[:6])
+    assert sum(b[0] < a[1] for a, b in pairwise(spans)) >= 3, "two at a time, without a barrier"

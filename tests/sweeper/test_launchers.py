@@ -22,8 +22,7 @@ def test_a_launcher_runs_a_trial_in_each_of_its_workers(launcher: str, toy: Any)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("launcher", "n_jobs"), [("joblib", 1), ("submitit_local", 2)])
 def test_ctrl_c_stops_the_jobs_of_a_launcher(launcher: str, n_jobs: int, toy: Any) -> None:
     process = toy.start(f"hydra/launcher={launcher}", "n_trials=4", f"hydra.sweeper.n_jobs={n_jobs}", "seconds=120")
     log = toy.folder / "0" / "app.log"

@@ -29,24 +29,41 @@ def start(toy: Any, *overrides: str, **terminal: Any) -> OnTerminal:
     return OnTerminal([sys.executable, "-W", "error", str(APP), "-m", *overrides], toy.cwd, **terminal)
 
 
+def shown(seen: OnTerminal, *patterns: str) -> str:
+    """The first screen with all of some patterns; empty if there is none."""
+    texts = ("\n".join(frame) for frame in seen.frames)
+    return next((text for text in texts if all(re.search(pattern, text, re.MULTILINE) for pattern in patterns)), "")
+
+
+def end_when(toy: Any, seen: OnTerminal, *patterns: str) -> str:
+    """That screen, for which a trial waits by `await_at=[[NUMBER, seen]]`; then read to the end."""
+    assert seen.read(lambda: shown(seen, *patterns)), seen.lines
+    (toy.cwd / "seen").touch()
+    seen.end()
+    return shown(seen, *patterns)
+
+
 def is_whole(seen: OnTerminal) -> bool:
     """Whether nothing of the display is left on a terminal: no frame, no colour, and the cursor is to be seen."""
     frame = [line for line in seen.all_lines if re.match("(done|scores|best|time) {2}", line) or "━" in line]
     return not frame and not seen.screen.cursor.hidden and seen.screen.cursor.attrs.fg == "default"
 
 
+SHOWN = ("1 complete  0 pruned  1 failed", r"^trial 2     begins  \d:\d\d  x=")
+
+
 @pytest.fixture(scope="module")
 def watched(new_toy: Callable[[], Any]) -> OnTerminal:
     """A search of three trials by one worker, as it was to be seen."""
-    seen = start(new_toy(), "n_trials=3", "seconds=2", "raise_at=[0]")
-    seen.end()
+    toy = new_toy()
+    seen = start(toy, "n_trials=3", "seconds=0.1", "raise_at=[0]", "await_at=[[2, seen]]")
+    end_when(toy, seen, *SHOWN)
     return seen
 
 
 def test_it_shows_counts_the_running_trial_the_best_and_the_scores(watched: OnTerminal) -> None:
-    text = "\n".join(watched.saw("1 complete  0 pruned  1 failed", "trial 2     runs"))  # its parameters are drawn
+    text = shown(watched, *SHOWN)
     assert re.search(r"^toy +━+─+  2/3$", text, re.MULTILINE)
-    assert re.search(r"^trial 2 .* \d:\d\d  x=", text, re.MULTILINE)
     assert re.search(r"^best +value -?\d\.\d{3}  trial 1  x=", text, re.MULTILINE)
     assert re.search(r"^scores +×▄  -?\d\.\d{3}$", text, re.MULTILINE)
     assert re.search(r"^time +\d:\d\d  (about [\d.]+ s|a moment) left$", text, re.MULTILINE)
@@ -67,7 +84,7 @@ def test_lines_push_it_down_and_it_is_never_there_twice(watched: OnTerminal) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("preload", ["null", "[json]"], ids=["started for a trial", "started before the display"])
 def test_lines_of_two_workers_are_not_torn(toy: Any, preload: str) -> None:
-    command = ("n_trials=4", "seconds=2", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
+    command = ("n_trials=4", "seconds=1", "hydra.sweeper.n_jobs=2", f"hydra.sweeper.preload={preload}")
     seen = start(toy, *command, columns=300, rows=12, environment={"DOCCLF_ALLOW": "json"})
     lines = seen.end()
     assert [line for line in lines if not any(re.fullmatch(said, line) for said in SAID)] == []
@@ -78,9 +95,8 @@ def test_lines_of_two_workers_are_not_torn(toy: Any, preload: str) -> None:
 
 @pytest.mark.slow
 def test_pruned_trials_are_told_apart(toy: Any) -> None:
-    seen = start(toy, "n_trials=3", "seconds=1", "prune_at=[0]")
-    seen.end()
-    assert seen.saw("1 complete  1 pruned  0 failed", "scores      ·▄")
+    seen = start(toy, "n_trials=3", "prune_at=[0]", "await_at=[[2, seen]]")
+    assert end_when(toy, seen, "1 complete  1 pruned  0 failed", "scores      ·▄")
 
 
 @pytest.mark.slow
@@ -90,9 +106,9 @@ def test_a_narrow_terminal_a_name_in_hangul_and_no_color(toy: Any, watched: OnTe
         return {code for code in codes if code and int(code) >= 30}
 
     folder = "hydra.sweep.dir='multirun/거래명세서와영수증의분류를위한탐색'"
-    seen = start(toy, "n_trials=2", "seconds=2", folder, columns=40, rows=12, environment={"NO_COLOR": "1"})
-    seen.end()
-    frame = seen.saw("1 complete", "trial 1 ")
+    held = "await_at=[[1, seen]]"
+    seen = start(toy, "n_trials=2", held, folder, columns=40, rows=12, environment={"NO_COLOR": "1"})
+    frame = end_when(toy, seen, "1 complete", "^trial 1 ").splitlines()
     assert any(re.match("거래명세서와영수.*… ━+─+ +1/2$", line) for line in frame), frame
     assert any(line.startswith("time    ") for line in frame)
     assert is_whole(seen)
@@ -122,7 +138,7 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
     how: str, code: int, n_jobs: int, toy: Any
 ) -> None:
     held = "await_at=[[1, never]]"
-    seen = start(toy, "n_trials=9", "seconds=2", held, f"hydra.sweeper.n_jobs={n_jobs}", columns=200)
+    seen = start(toy, "n_trials=9", "seconds=0.5", held, f"hydra.sweeper.n_jobs={n_jobs}", columns=200)
     begun = r"\[__main__\]\[INFO\] - .*begin x="
     assert seen.read(lambda: seen.saw("1 complete") and len(re.findall(begun, "\n".join(seen.all_lines))) > 1), (
         seen.lines

@@ -86,7 +86,10 @@ def test_a_password_with_an_at_is_refused_and_never_shown_as_the_host(url: str) 
 
 
 @pytest.mark.parametrize("password", ["se#cret", "#", *slowly("s#e@cret", "se@c#ret")])
-def test_a_password_with_the_sign_of_a_name_is_no_name_and_never_shown(password: str, tmp_path: Path) -> None:
+def test_a_password_with_the_sign_of_a_name_is_no_name_and_never_shown(
+    password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docclf.sweeper.storage.places.time.sleep", lambda seconds: None)  # between its attempts
     given = f"postgresql://me:{password}@localhost:1/db"
     assert split_name(f"{given}#x") == (given, "x")
     for opened in (open_study, read_source, partial(read_study, cwd=tmp_path)):

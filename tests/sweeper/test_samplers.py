@@ -129,17 +129,7 @@ def test_an_option_of_tpe_that_is_given_is_kept(multivariate: bool, compose_conf
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("sampler", "pruner"),
-    [
-        ("tpe", "successive_halving"),
-        pytest.param("random", "hyperband", marks=pytest.mark.slow),
-        pytest.param("gp", "percentile", marks=pytest.mark.slow),
-        pytest.param("nsgaii", "none", marks=pytest.mark.slow),
-        pytest.param("nsgaiii", "patient", marks=pytest.mark.slow),
-        pytest.param("qmc", "wilcoxon", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "successive_halving"), ("gp", "percentile")])
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_search_is_that_of_plain_optuna(sampler: str, pruner: str, toy: Any) -> None:
     toy.run(f"hydra/sweeper/sampler={sampler}", f"hydra/sweeper/pruner={pruner}", "n_trials=14")

@@ -141,8 +141,8 @@ def test_a_damaged_study_db_is_told_without_a_traceback(toy: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["null", "shared.log"])
-def test_8_processes_that_create_one_study_at_once_share_it(storage: str, toy: Any) -> None:
-    total, processes = 24, 8
+def test_processes_that_create_one_study_at_once_share_it(storage: str, toy: Any) -> None:
+    total, processes = 12, 4
     command = (
         f"n_trials={total}",
         "hydra.sweeper.baseline=true",

@@ -19,41 +19,32 @@ def shared(new_toy: Any) -> Any:
     """A search by two workers, of which the second trial takes until the last but one has begun."""
     toy = new_toy()
     toy.result = toy.run(
-        "n_trials=8", "hydra.sweeper.n_jobs=2", "seconds=0.1", "hydra.sweeper.baseline=true",
-        "await_at=[[1, multirun/toy/6/app.log]]",
+        "n_trials=5", "hydra.sweeper.n_jobs=2", "seconds=0.1", "hydra.sweeper.baseline=true",
+        "await_at=[[1, multirun/toy/3/app.log]]",
     )  # fmt: skip
     return toy
 
 
 def test_workers_share_the_total_and_no_trial_runs_twice(shared: Any) -> None:
-    assert shared.states() == 8 * ["COMPLETE"]
-    assert shared.folders() == list(range(8))
+    assert shared.states() == 5 * ["COMPLETE"]
+    assert shared.folders() == list(range(5))
     for trial in shared.trials:
         text = (shared.folder / str(trial.number) / "app.log").read_text()
         assert re.findall("begin x=(.*)", text) == [str(trial.params["x"])]
         assert len(trial.intermediate_values) == 3
-    assert [t.user_attrs.get("role") for t in shared.trials] == ["baseline"] + 7 * [None]
+    assert [t.user_attrs.get("role") for t in shared.trials] == ["baseline"] + 4 * [None]
 
 
 def test_workers_run_at_the_same_time_and_none_waits_for_the_other(shared: Any) -> None:
     waiting = shared.trials[1]
     meanwhile = {t.number for t in shared.trials if t.datetime_start < waiting.datetime_complete}
-    assert meanwhile >= set(range(7)), "the other worker ran them, one after another"
+    assert meanwhile >= set(range(4)), "the other worker ran them, one after another"
 
 
 def test_every_line_on_the_screen_says_which_trial_it_is_of(shared: Any) -> None:
     lines = [line for line in shared.result.output.splitlines() if "begin x=" in line]
     xs = [re.search(r"  (\d+): begin x=(\S+)$", line).groups() for line in lines]  # type: ignore[union-attr]
     assert sorted(xs) == sorted((str(t.number), str(t.params["x"])) for t in shared.trials)
-
-
-@pytest.mark.slow
-def test_a_slow_trial_keeps_nobody_waiting(toy: Any) -> None:
-    """One trial of 3 s beside many short ones: with a barrier they would come in pairs."""
-    toy.run("n_trials=12", "hydra.sweeper.n_jobs=2", "slow_at=[1]", "seconds=0.3")
-    slow = toy.trials[1]
-    meanwhile = [t for t in toy.trials if slow.datetime_start < t.datetime_start < slow.datetime_complete]
-    assert len(meanwhile) >= 4
 
 
 @pytest.mark.slow
@@ -66,7 +57,7 @@ def test_a_worker_that_grows_is_not_replaced(toy: Any) -> None:
 
 def test_a_killed_worker_is_replaced_and_its_trial_tried_again(toy: Any) -> None:
     output = toy.run(
-        "n_trials=6", "hydra.sweeper.n_jobs=2", "hydra.sweeper.baseline=true", "signal_at=[0, 1]", "seconds=0.3"
+        "n_trials=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.baseline=true", "signal_at=[0, 1]", "seconds=0.1"
     ).output
     dead = toy.trials[0]
     assert (dead.state.name, dead.user_attrs["interrupted"]) == ("FAIL", "process")
@@ -74,9 +65,9 @@ def test_a_killed_worker_is_replaced_and_its_trial_tried_again(toy: Any) -> None
     (again,) = [trial for trial in toy.trials if trial.user_attrs.get("retry_of") == 0]
     assert (again.params, again.state.name) == (BASELINE, "COMPLETE")
     assert again.user_attrs["role"] == "baseline"
-    assert [trial.state.name for trial in toy.counted()] == 6 * ["COMPLETE"]
-    assert len(toy.trials) == 7
-    assert "trial 5/6  " in output and "trial 6  " in output and "trial 6/6" not in output
+    assert [trial.state.name for trial in toy.counted()] == 4 * ["COMPLETE"]
+    assert len(toy.trials) == 5
+    assert "trial 3/4  " in output and "trial 4  " in output and "trial 4/4" not in output
     assert "Traceback" not in output
 
 
@@ -153,7 +144,7 @@ def test_a_signal_to_all_ends_search_and_workers_and_leaves_nothing_behind(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0.3, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0])
+@pytest.mark.parametrize("after", [0.3, 1.5, 2.5, 4.0])
 def test_ctrl_c_at_any_moment_leaves_nothing_behind(after: float, toy: Any) -> None:
     process = toy.start("n_trials=50", "hydra.sweeper.n_jobs=2", "seconds=0.3")
     time.sleep(after)

@@ -40,11 +40,10 @@ def study_storage(hydra: DictConfig) -> BaseStorage:
         ConfigError: The storage cannot be opened.
     """
     storage = hydra.sweeper.storage
-    cwd = Path(hydra.runtime.cwd)
     if OmegaConf.is_config(storage):
         return _open_object(OmegaConf.to_yaml(storage, resolve=True), os.getpid())
     in_folder = sqlite_url(sweep_dir(hydra) / "study.db")
-    return open_storage(in_folder if storage is None else _absolute(str(storage), cwd))
+    return open_storage(in_folder if storage is None else _absolute(str(storage), Path(hydra.runtime.cwd)))
 
 
 def require_study_file(hydra: DictConfig) -> None:
@@ -229,10 +228,11 @@ def shared(storage: BaseStorage) -> BaseStorage:
 
 def _created(open_it: Any, what: str) -> BaseStorage:
     """Open a storage whose tables another process may be making at this moment."""
+    from sqlalchemy.exc import ArgumentError
+
     for attempt in range(5):
         try:
-            storage: BaseStorage = open_it()
-            return storage
+            return open_it()  # type: ignore[no-any-return]
         except ConfigError:
             raise
         except Exception as error:  # each database has its own
@@ -241,7 +241,7 @@ def _created(open_it: Any, what: str) -> BaseStorage:
                     f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
                     f"'psycopg[binary]'; for MySQL pip install PyMySQL and say mysql+pymysql://... {error}"
                 ) from error
-            if attempt == 4:
+            if attempt == 4 or isinstance(error, ArgumentError):  # of a URL, which no pause mends
                 message = hide_secrets(f"{type(error).__name__}: {error}")
                 if os.environ.get(VARIABLE):
                     message += f" ({VARIABLE} is sent to servers alone that were typed, or that {STORAGE}=URL names.)"

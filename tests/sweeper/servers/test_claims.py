@@ -142,7 +142,7 @@ for i in range(rounds):
 def test_a_fresh_study_is_opened_by_8_processes_at_the_same_instant(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    rounds = 50 if kind in ("sqlite", "journal") else 10
+    rounds = 12 if kind in ("sqlite", "journal") else 5
     pattern = {"sqlite": f"sqlite:///{tmp_path}/ROUND.db", "journal": f"{tmp_path}/ROUND.log"}.get(kind)
     if pattern is None:
         server = request.getfixturevalue(kind)

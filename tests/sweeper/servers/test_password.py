@@ -51,8 +51,10 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
+@pytest.mark.parametrize(
+    ("form", "launcher"),
+    [*((form, "basic") for form in FORMS), ("url", "submitit_local"), ("engine", "submitit_local")],
+)
 def test_the_password_of_a_storage_is_in_no_file_and_in_no_line(
     form: str, launcher: str, guarded: str, toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

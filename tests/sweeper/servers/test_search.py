@@ -21,23 +21,23 @@ pytestmark = pytest.mark.slow
 
 def test_processes_and_workers_that_begin_at_once_share_one_study(url: str, toy: Any) -> None:
     command = (
-        "n_trials=24", "hydra.sweeper.baseline=true", "hydra.sweeper.enqueue=[{x:0.25,n:2,colour:blue}]",
+        "n_trials=12", "hydra.sweeper.baseline=true", "hydra.sweeper.enqueue=[{x:0.25,n:2,colour:blue}]",
         "hydra.sweeper.preflight=hooks.gather", "limit=4", f"hydra.sweeper.storage='{url}'", "hydra.sweeper.n_jobs=2",
     )  # fmt: skip
     started = [toy.start(*command) for _ in range(4)]
     outputs = [process.communicate(timeout=240)[0] for process in started]
     assert [process.returncode for process in started] == 4 * [0], "\n".join(outputs)
     trials = trials_of(url)
-    require_exactly(24, trials, toy.folder)
+    require_exactly(12, trials, toy.folder)
     assert [t.number for t in trials if t.user_attrs.get("role") == "baseline"] == [0]
     assert len([t for t in trials if "enqueued" in t.user_attrs]) == 1
     assert len({t.user_attrs["owner"] for t in trials}) > 1
 
 
-def test_300_trials_by_8_workers_that_are_killed_on_a_server_that_goes_away(server: Server, url: str, toy: Any) -> None:
+def test_150_trials_by_8_workers_that_are_killed_on_a_server_that_goes_away(server: Server, url: str, toy: Any) -> None:
     """Of eight processes three are killed, and a worker of one; the server restarts six times, twice as in a crash."""
     rng = random.Random(3)
-    command = ("n_trials=300", "hydra.sweeper.baseline=true", "seconds=0.3", f"hydra.sweeper.storage='{url}'")
+    command = ("n_trials=150", "hydra.sweeper.baseline=true", "seconds=0.3", f"hydra.sweeper.storage='{url}'")
     logs = [(toy.cwd / f"{i}.txt").open("w") for i in range(8)]
     started: list[subprocess.Popen[str]] = []
     for i, log in enumerate(logs):
@@ -58,7 +58,7 @@ def test_300_trials_by_8_workers_that_are_killed_on_a_server_that_goes_away(serv
     wait_until(lambda: all(log.closed for log in logs), 10)
     texts = [(toy.cwd / f"{i}.txt").read_text() for i in range(8)]
     assert codes == 5 * [0] + 3 * [-signal.SIGKILL], "\n".join(text[-2000:] for text in texts)
-    require_exactly(300, trials_of(url), toy.folder)
+    require_exactly(150, trials_of(url), toy.folder)
     assert any("The database is away" in text for text in texts), "the server was stopped too late"
     assert [text for text in texts if not is_clean(text)] == []
 

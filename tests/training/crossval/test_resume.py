@@ -42,7 +42,7 @@ class Break(pl.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("fold", "epoch"), [*ENDS[::4], *slowly(*(end for end in ENDS if end not in ENDS[::4]))])
+@pytest.mark.parametrize(("fold", "epoch"), [*ENDS[::8], *slowly(*(end for end in ENDS if end not in ENDS[::8]))])
 def test_an_interruption_at_a_report_costs_that_epoch_alone(slow: Any, tmp_path: Path, fold: int, epoch: int) -> None:
     step = 3 * fold + epoch
     slow.break_off(slow.folds.Recorder(break_at=step), FoldCheckpoints(tmp_path / "0", "key"))
