@@ -23,19 +23,22 @@ from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.claims import claim_lock
-from docclf.sweeper.storage.ownership import (
+from docclf.sweeper.storage.patience import in_a_hurry
+from docclf.sweeper.storage.places import FINALISTS
+from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
+from docclf.sweeper.study.finalists import (
     await_sign_of_life,
     elsewhere,
     is_scored_here,
     keeping,
+    mark,
+    open_finalists,
     other_owner,
     own,
     release,
+    scored,
+    source_number,
 )
-from docclf.sweeper.storage.patience import in_a_hurry
-from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
-from docclf.sweeper.study.finalists import mark, open_finalists, scored, source_number
 from docclf.sweeper.study.process import host_of, steady_now, this_process
 from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
 from docclf.sweeper.study.trials import best_trials, causes, counted, fail_stale, has_success, how_scored, interrupt
