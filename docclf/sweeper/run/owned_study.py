@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.strategy.climb import Climb
-from docclf.sweeper.strategy.views import ComparableView, RungView
+from docclf.sweeper.strategy.views import ComparableView
 from docclf.sweeper.study.attributes import BEAT, DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
 from docclf.sweeper.study.process import steady_now, this_process
 from docclf.sweeper.study.trials import interrupt
@@ -106,8 +106,7 @@ class OwnedStudy(optuna.Study):
             self.on_first()
         if self.climb is not None:
             self._place(trial_id, self.climb, spent)
-        else:
-            self._storage = ComparableView(self._full_storage)  # type: ignore[assignment]
+        self._storage = ComparableView(self._full_storage, self.rung)  # type: ignore[assignment]
         return trial_id
 
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
@@ -118,4 +117,3 @@ class OwnedStudy(optuna.Study):
         for key, value in attributes.items():
             self._full_storage.set_trial_user_attr(trial_id, key, value)
         self.rung = attributes[RUNG]
-        self._storage = RungView(self._full_storage, attributes[RUNG])  # type: ignore[assignment]
