@@ -208,7 +208,7 @@ class Settings(SweeperConfig):
     """What a sweep was asked for, checked by `docclf.sweeper.run.opening.settings.check_settings`: plain values."""
 
     sampler: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
-    pruner: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+    pruner: dict[str, Any] = field(default_factory=dict)
     n_trials: float = math.inf  # type: ignore[assignment]  # infinite for null
     timeout: float | None = None  # in seconds
 

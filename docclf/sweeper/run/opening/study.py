@@ -102,7 +102,7 @@ def open_study(
         preload()
     facts = dict(preflight(*asked.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
-    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
+    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps") or 0)
     study, asked, n_before = _open(settings, config, asked, directory, facts, before)
     known, entries = _lessons(settings, asked, study, directory, n_before)
     climb = asked.climb
