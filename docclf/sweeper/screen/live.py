@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of, study_id_of
 from docclf.sweeper.screen.plan import Plan
 from docclf.sweeper.screen.terminal import Terminal, is_terminal
-from docclf.sweeper.study.attributes import OWNER, PROGRESS
-from docclf.sweeper.study.process import host_of
-from docclf.sweeper.study.tally import Tally, seconds_run
-
-if TYPE_CHECKING:
-    from docclf.sweeper.screen.frame import Running, ScreenState
+from docclf.sweeper.study.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +53,9 @@ class Live:
         self.study, self.plan, self.noun, self.labels = study, plan, noun, labels
         self.deadline, self.describe, self.helpers = deadline, describe, helpers
         self.tally = Tally(study.directions)
-        self._is_ascending = study.directions[0] == StudyDirection.MAXIMIZE
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
         self._storage = getattr(storage_of(study), "inner", storage_of(study))
-        self._started = time.time()
+        self.started = time.time()
         self._is_due, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._stack = ExitStack()
@@ -109,45 +100,5 @@ class Live:
 
         self.tally.update(self._storage.get_all_trials(study_id_of(self.study), deepcopy=False))
         size = self._screen.size
-        lines = compose(self.view(), size.columns, size.lines)
+        lines = compose(self, size.columns, size.lines)
         self._screen.draw(render(lines, self._screen.encoding))
-
-    def view(self) -> ScreenState:
-        """What is to be seen of the tally."""
-        from docclf.sweeper.screen.frame import ScreenState
-
-        tally, now = self.tally, time.time()
-        bests = [trial for trial in tally.best if trial is not None]
-        return ScreenState(
-            name=self.study.study_name,
-            total=self.plan.total,
-            complete=tally.complete,
-            pruned=tally.pruned,
-            failed=tally.failed,
-            running=[self._running(trial, now) for trial in tally.running],
-            best=[
-                (label, trial.values[i], f"{self.noun} {trial.number}")
-                for i, (label, trial) in enumerate(zip(self.labels, bests, strict=False))
-            ],
-            params=self.describe(bests[0]) if len(bests) == 1 else "",
-            scores=[(state.name, value) for state, value in tally.scores],
-            is_ascending=self._is_ascending,
-            seconds=now - self._started,
-            left=tally.seconds_left(self.plan, self.deadline),
-            n_finalists=self.plan.n_finalists,
-        )
-
-    def _running(self, trial: FrozenTrial, now: float) -> Running:
-        from docclf.sweeper.screen.frame import Running
-
-        host = host_of(str(trial.user_attrs.get(OWNER, "")))
-        at = str(trial.user_attrs.get(PROGRESS, "begins" if not trial.intermediate_values else "runs"))
-        if n_helpers := self.helpers.get(trial.number):
-            at += f" +{n_helpers} worker" + "s" * (n_helpers > 1)
-        return Running(
-            label=f"{self.noun} {trial.number}",
-            at=at if host in ("", socket.gethostname()) else f"{at}, on {host}",
-            value=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
-            seconds=seconds_run(trial, now),
-            params=self.describe(trial),
-        )
