@@ -184,10 +184,11 @@ def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
 # A display of a study in memory, and what is left of it.
 ALONE = """
 import math, optuna, os, sys, threading, time
-from docclf.sweeper.screen.plan import Plan
+from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.screen.live import Live
+from docclf.sweeper.screen.terminal import Terminal
 study = optuna.create_study(study_name="alone")
-with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described"):
+with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described", {}, Terminal(sys.stdout)):
     study.tell(study.ask(), 0.5)
     time.sleep(2)
     study.ask()

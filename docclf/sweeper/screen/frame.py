@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _BLOCKS = "▁▂▃▄▅▆▇█"
 # Of a trial without a score: state to sign and style
 _SIGNS = {"PRUNED": ("·", "yellow"), "FAIL": ("×", "red")}
-# Where the screen cannot show these letters
-_PLAIN = str.maketrans("━─·×…–" + _BLOCKS, "=-.x~-" + "_..--~^^")
 # Cells of the labels: those of "finalist 3", so that the rest stays where it is from trial to trial
 _LABEL = 10
 _NARROW = 60
@@ -175,21 +173,12 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def render(lines: Sequence[Text], encoding: str) -> list[Line]:
+def render(lines: Sequence[Text]) -> list[Line]:
     """Lines with the escape codes that the terminal knows; without colours where NO_COLOR is set."""
     console = Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=10_000)
     rendered = []
     for line in lines:
         with console.capture() as capture:
             console.print(line, end="", soft_wrap=True)
-        text = capture.get()
-        rendered.append(Line(text if _can_show(encoding) else text.translate(_PLAIN), line.cell_len))
+        rendered.append(Line(capture.get(), line.cell_len))
     return rendered
-
-
-def _can_show(encoding: str) -> bool:
-    try:
-        (_BLOCKS + "━─·×").encode(encoding)
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return True

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from types import MappingProxyType
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of, study_id_of
-from docclf.sweeper.screen.plan import Plan
-from docclf.sweeper.screen.terminal import Terminal, is_terminal
+from docclf.sweeper.screen.forecast import Plan
+from docclf.sweeper.screen.terminal import Terminal
 from docclf.sweeper.study.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -28,7 +26,7 @@ _HURRY = 0.2
 
 
 class Live:
-    """While entered, and where standard output is a terminal, shows what a study holds, looked at about once a second.
+    """While entered, shows what a study holds on a terminal, looked at about once a second.
 
     All of it comes from the storage, so trials of other processes and machines are there too.
 
@@ -38,6 +36,7 @@ class Live:
         labels: What the objectives are called.
         describe: Says of a trial what it tries.
         helpers: Number of a trial to how many workers help it.
+        screen: None where standard output is no terminal, and nothing is shown.
     """
 
     def __init__(
@@ -48,10 +47,11 @@ class Live:
         noun: str,
         labels: Sequence[str],
         describe: Callable[[FrozenTrial], str],
-        helpers: Mapping[int, int] = MappingProxyType({}),
+        helpers: Mapping[int, int],
+        screen: Terminal | None,
     ) -> None:
         self.study, self.plan, self.noun, self.labels = study, plan, noun, labels
-        self.deadline, self.describe, self.helpers = deadline, describe, helpers
+        self.deadline, self.describe, self.helpers, self._screen = deadline, describe, helpers, screen
         self.tally = Tally(study.directions)
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
         self._storage = getattr(storage_of(study), "inner", storage_of(study))
@@ -61,8 +61,8 @@ class Live:
         self._stack = ExitStack()
 
     def __enter__(self) -> None:
-        if is_terminal(sys.stdout):
-            self._screen = self._stack.enter_context(Terminal(sys.stdout))
+        if self._screen is not None:
+            self._stack.enter_context(self._screen)
             self._stack.callback(self._stop)
             self._thread.start()
 
@@ -98,7 +98,8 @@ class Live:
     def _look(self) -> None:
         from docclf.sweeper.screen.frame import compose, render
 
+        assert self._screen is not None, "else it is not entered"
         self.tally.update(self._storage.get_all_trials(study_id_of(self.study), deepcopy=False))
         size = self._screen.size
         lines = compose(self, size.columns, size.lines)
-        self._screen.draw(render(lines, self._screen.encoding))
+        self._screen.draw(render(lines))
