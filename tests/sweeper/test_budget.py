@@ -15,11 +15,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.run.clock import Clock, seconds_spent
 from docclf.sweeper.run.finalists.entrants import Entrant
-from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.run.limits import Clock, Limits, seconds_spent
 from docclf.sweeper.run.owned_study import OwnedStudy
-from docclf.sweeper.screen.plan import Plan
+from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finalists import scored

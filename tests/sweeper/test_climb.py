@@ -10,8 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.owned_study import OwnedStudy
-from docclf.sweeper.screen.forecast import seconds_left
-from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.screen.forecast import Cost, Plan, seconds_left
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb
 from docclf.sweeper.strategy.views import ComparableView
