@@ -10,7 +10,6 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.space.finalists import encoded, finalists_overrides
 from docclf.sweeper.space.parameters import key_of
@@ -51,13 +50,13 @@ class Entrant:
         return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
 
 
-def best_reference(settings: Settings, context: SearchContext) -> dict[str, Entrant]:
+def best_reference(context: SearchContext) -> dict[str, Entrant]:
     """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
 
     Its draws are those of the winner as far as its overrides leave them: a floor depends on the model and the page's
     size. What the overrides set that is not in the space, the job gets besides.
     """
-    asked, study = settings.finalists, context.study
+    asked, study = context.settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
     allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
     winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
@@ -75,8 +74,9 @@ def best_reference(settings: Settings, context: SearchContext) -> dict[str, Entr
     return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
 
 
-def members_of(asked: FinalistsConfig, context: SearchContext) -> dict[str, Entrant]:
+def members_of(context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
+    asked = context.settings.finalists
     try:
         if (members := context.load_members()) is None:
             return {}

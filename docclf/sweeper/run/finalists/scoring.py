@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SearchError
 from docclf.safety.untrusted import reading
-from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose_finalists, members_of
 from docclf.sweeper.run.opening.study import SearchContext
@@ -46,15 +45,14 @@ from docclf.sweeper.study.trials import best_trials, causes, counted, fail_stale
 log = logging.getLogger(__name__)
 
 
-def run_finalists(settings: Settings, context: SearchContext, workers: Workers) -> None:
+def run_finalists(context: SearchContext, workers: Workers) -> None:
     """Score the finalists of a search that has ended, as far as they are not scored yet.
 
     Raises:
         SearchError: All of them failed.
         SystemExit: A signal ended it; everything that finished is saved.
     """
-    asked = settings.finalists
-    study = context.study
+    asked, study = context.settings.finalists, context.study
     if not asked.top_k or len(study.directions) > 1:
         return
     trials = study.get_trials(deepcopy=False)
@@ -73,22 +71,19 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
         return
     try:
         with keeping(study):
-            if not _score(entrants, settings, context, workers, finalists):
-                _log_none_ended(has_former=bool(scored(study)))
+            if not _score(entrants, context, workers, finalists):
+                former = "what finalists came to before stands"
+                stands = former if scored(study) else "the best trial wins by its search score"
+                log.info(f"No finalist finished, so {stands}")
                 return
-            if reference := best_reference(settings, context):
-                _score({**entrants, **reference}, settings, context, workers, finalists)
-            if members := members_of(asked, context):
-                _score({**entrants, **reference, **members}, settings, context, workers, finalists)
+            for choose in (best_reference, members_of):
+                if more := choose(context):
+                    entrants |= more
+                    _score(entrants, context, workers, finalists)
     except BaseException:
         with in_a_hurry():
             release(study)
         raise
-
-
-def _log_none_ended(*, has_former: bool) -> None:
-    stands = "what finalists came to before stands" if has_former else "the best trial wins by its search score"
-    log.info(f"No finalist finished, so {stands}")
 
 
 def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
@@ -108,13 +103,7 @@ def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: P
     return True
 
 
-def _score(
-    entrants: Mapping[str, Entrant],
-    settings: Settings,
-    context: SearchContext,
-    workers: Workers,
-    finalists: optuna.Study,
-) -> bool:
+def _score(entrants: Mapping[str, Entrant], context: SearchContext, workers: Workers, finalists: optuna.Study) -> bool:
     """Run those that are not scored yet, and say who counts; whether any of them came to its end."""
     finalists.set_user_attr(WANTED, list(entrants))
     fail_stale(finalists)
@@ -122,11 +111,12 @@ def _score(
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
         asked = replace(context.asked, first=None, entries={}, climb=None)
-        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None)
-        _Final(settings, again, workers).run()
+        # Nothing is exported meanwhile: who wins is said when all are scored.
+        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None, on_best=None)
+        _Final(again, workers).run()
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
-    way = " ".join(finalists_overrides(settings.finalists))
+    way = " ".join(finalists_overrides(context.settings.finalists))
     alike = [t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way]
     has_any = any(t.state == TrialState.COMPLETE for t in alike)
     if has_any:  # without one, those that were scored otherwise go on to count
@@ -150,8 +140,8 @@ class _FinalistQueue(TrialQueue):
     def n_left(self) -> int:
         """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
         retry_interrupted(self.study)
-        self.ledger.refresh()
-        waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
+        self.refresh()
+        waiting = [trial for trial in self.trials if trial.state == TrialState.WAITING]
         needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
         if steady_now() + needed <= self.limits.stops_at:
             return len(waiting)
@@ -168,16 +158,17 @@ class _Final(Search):
     noun = "finalist"
     queue_class = _FinalistQueue
 
-    def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
+    def __init__(self, context: SearchContext, workers: Workers) -> None:
+        settings = context.settings
         pruner: Any = {"_target_": "Race" if settings.finalists.race else "NopPruner"}
         alone = replace(settings, pruner=pruner, finalists=replace(settings.finalists, top_k=0))
         unlimited: dict[str, Any] = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
         # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__(replace(alone, **unlimited, constraints=None), context, workers)
+        super().__init__(replace(context, settings=replace(alone, **unlimited, constraints=None)), workers)
         self.asked = finalists_overrides(settings.finalists)
 
     def _prepare(self) -> None:
-        self.ledger.refresh()
+        self.queue.refresh()
 
     def _announce(self) -> None:
         log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
@@ -188,7 +179,7 @@ class _Final(Search):
     def _require_a_success(self) -> None:
         """Raise SearchError where all that were asked for failed."""
         wanted = self.study.user_attrs[WANTED]
-        asked = (trial for trial in self.ledger.trials if trial.user_attrs.get(FINALIST) in wanted)
+        asked = (trial for trial in self.queue.trials if trial.user_attrs.get(FINALIST) in wanted)
         last = list({trial.user_attrs[FINALIST]: trial for trial in asked}.values())
         failed = [trial for trial in counted(last) if trial.state == TrialState.FAIL]
         if failed and not has_success(last):
@@ -197,9 +188,6 @@ class _Final(Search):
                 "the cause and give the same command again, which tries them again, or do without them: "
                 "hydra.sweeper.finalists.top_k=0"
             )
-
-    def _on_best(self) -> None:
-        """Nothing: who wins is said when all are scored."""
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
