@@ -134,25 +134,6 @@ def test_every_choice_and_both_ends_of_every_range_are_composed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "when", "varies"),
-    [
-        ({}, {"model": "mobilenet"}, True),
-        ({}, {"model": ["swin_tiny", "vit"]}, False),
-        ({"model": "vit"}, {"model": "vit"}, True),
-        ({"model": "choice(vit, swin_tiny)"}, {"model": "vit"}, True),
-        ({"data.batch_size": "choice(16)"}, {"model": "vit"}, False),
-    ],
-)
-def test_what_no_trial_can_have_does_not_vary(
-    params: dict[str, Any], when: dict[str, Any], varies: bool, config: DictConfig
-) -> None:
-    config.hydra.runtime.choices.model = params.get("model", "mobilenet")
-    space = parse_space(params, [], [{"when": when, "params": {"optimizer.lr": "interval(0, 1)"}}])
-    constants = {} if "model" in space.keys else values_of(["model"], config)
-    assert replace(space, constants=constants).varies is varies
-
-
-@pytest.mark.parametrize(
     ("broken", "named"),
     [("model=y", "`model=y`"), ("b=3.0", "`b=3.0`"), ("c=5", "`model=y, c=5`"), ("seed=1", "seed=1")],
 )

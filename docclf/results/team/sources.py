@@ -25,8 +25,7 @@ from docclf.errors import ConfigError
 from docclf.results.study.studies import JOURNALS, read_sweep_config, storage_of
 from docclf.safety.sqlite import Connection, require_own_journal
 from docclf.safety.untrusted import require_whole
-from docclf.sweeper.storage.hiding import hide_password
-from docclf.sweeper.storage.names import split_name
+from docclf.sweeper.storage.hiding import hide_password, split_name
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_path, sqlite_url, study_name, study_storage
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finalists import scored

@@ -102,7 +102,8 @@ def _note(value: str, cwd: Path) -> None:
 
 def _keep_object(plain: Any) -> None:
     if isinstance(plain, dict) and (hidden := secrets_of(plain)):
-        _remember(_object_key(_without(plain, hidden)), json.dumps(plain))
+        clean = change_each(plain, lambda value: HIDDEN if str(value) in hidden else value)
+        _remember(_object_key(clean), json.dumps(plain))
 
 
 def _require_no_secret(name: str, value: str) -> None:
@@ -220,10 +221,6 @@ def with_secrets(storage: dict[str, Any]) -> dict[str, Any]:
 
 def _object_key(plain: Any) -> str:
     return json.dumps({key: value for key, value in plain.items() if key != "url"}, sort_keys=True)
-
-
-def _without(plain: Any, hidden: set[str]) -> Any:
-    return change_each(plain, lambda value: HIDDEN if str(value) in hidden else value)
 
 
 def _values(node: Any) -> Iterator[str]:

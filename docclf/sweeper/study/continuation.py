@@ -26,17 +26,11 @@ CONFIG = "config"  # attribute of a study: what all its trials have in common
 
 @dataclass(frozen=True)
 class Before:
-    """What an earlier release of the application did otherwise, so that its studies go on as they began.
+    """What an earlier release of the application did otherwise, so that its studies go on as they began."""
 
-    Attributes:
-        facts: Those of a preflight that it gave other values.
-        overrides: With which jobs do now what they did then.
-        names: Values of its config that are called otherwise now.
-    """
-
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Sequence[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # those of a preflight that it gave other values
+    overrides: Sequence[str] = ()  # with which jobs do now what they did then
+    names: Mapping[str, str] = field(default_factory=dict)  # values of its config that are called otherwise now
 
     def fits(self, study: optuna.Study, facts: Mapping[str, Any]) -> bool:
         """Whether a study was begun by that release."""
