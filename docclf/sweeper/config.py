@@ -33,6 +33,7 @@ class MotpeSamplerConfig(stock.SamplerConfig):
 
 
 _MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1}
+_HALVING = {"min_resource": 1, "reduction_factor": 3, "bootstrap_count": 0}
 _PRUNERS: dict[str, dict[str, Any]] = {
     # every trial runs to its end
     "none": {"_target_": "optuna.pruners.NopPruner"},
@@ -43,26 +44,13 @@ _PRUNERS: dict[str, dict[str, Any]] = {
     # asynchronous successive halving: one of `reduction_factor` trials goes on at each rung
     "successive_halving": {
         "_target_": "optuna.pruners.SuccessiveHalvingPruner",
-        "min_resource": 1,
-        "reduction_factor": 3,
+        **_HALVING,
         "min_early_stopping_rate": 0,
-        "bootstrap_count": 0,
     },
     # successive halving at several degrees of haste; `max_resource` is the number of steps of a whole trial
-    "hyperband": {
-        "_target_": "optuna.pruners.HyperbandPruner",
-        "min_resource": 1,
-        "max_resource": "auto",
-        "reduction_factor": 3,
-        "bootstrap_count": 0,
-    },
+    "hyperband": {"_target_": "optuna.pruners.HyperbandPruner", **_HALVING, "max_resource": "auto"},
     # stops a trial that has not improved for `patience` steps; with `wrapped_pruner`, only if that agrees
-    "patient": {
-        "_target_": "optuna.pruners.PatientPruner",
-        "wrapped_pruner": None,
-        "patience": 3,
-        "min_delta": 0.0,
-    },
+    "patient": {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": None, "patience": 3, "min_delta": 0.0},
     # signed-rank test against the best trial, step by step; at p = 0.1 it cannot stop a trial before step 4
     "wilcoxon": {"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1, "n_startup_steps": 2},
 }

@@ -92,14 +92,11 @@ class Limits:
                 "more with hydra.sweeper.max_failure_rate."
             )
 
-    def require_a_success(self, trials: Sequence[FrozenTrial]) -> None:
+    def require_a_success(self, trials: Sequence[FrozenTrial], noun: str, way_out: str) -> None:
         """Raise SearchError where all trials failed."""
         failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
         if failed and not has_success(trials):
-            raise SearchError(
-                f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: fix the cause, "
-                f"and give the command again with a larger n_trials, or another study."
-            )
+            raise SearchError(f"All {len(failed)} {noun}s failed:{causes(failed)}\n{way_out}")
 
 
 class Clock:

@@ -112,14 +112,16 @@ class Search:
         raise fault
 
     def _prepare(self) -> None:
-        """Fill the queue with what is tried first."""
-        self.queue.prepare()
+        """Look at what earlier runs have left."""
+        fail_stale(self.study)
+        self.queue.refresh()
         self._keep_time()
         if self.tally.best[0] is not None:  # a run that was killed may not have come to its export
             self._on_best()
 
     def _require_a_success(self) -> None:
-        self.limits.require_a_success(self.queue.trials)
+        way_out = "fix the cause, and give the command again with a larger n_trials, or another study."
+        self.limits.require_a_success(self.queue.trials, self.noun, f"They are not tried again: {way_out}")
 
     def _end(self) -> None:
         fail_stale(self.study)

@@ -21,7 +21,7 @@ from docclf.sweeper.study.attributes import BEAT, BUDGET, ROLE
 from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.queue import drop_foreign, drop_queued_twice, retry_interrupted
 from docclf.sweeper.study.starting_points import enqueue
-from docclf.sweeper.study.trials import counted, fail_stale, interrupt
+from docclf.sweeper.study.trials import counted, interrupt
 
 
 class TrialQueue:
@@ -70,11 +70,6 @@ class TrialQueue:
         """
         for trial_id in list(self.running.values()):
             interrupt(self.study, trial_id, why, cause)
-
-    def prepare(self) -> None:
-        """Look at what an earlier run has left."""
-        fail_stale(self.study)
-        self.refresh()
 
     def next(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DataError
 from docclf.sweeper.optuna_private import storage_of, study_id_of
+from docclf.sweeper.storage.claims import claim_lock
 from docclf.sweeper.storage.places import FINALISTS, finalists_name
 from docclf.sweeper.study.attributes import BEAT, CURRENT, FINALIST, OWNER, PRUNER, WANTED
 from docclf.sweeper.study.continuation import CONFIG, FACTS
@@ -123,6 +124,27 @@ def own(finalists: optuna.Study, owner: str) -> None:
     """Say who scores the finalists: what `docclf.sweeper.study.process.this_process` returned; empty for nobody."""
     finalists.set_user_attr(BEAT, time.time())
     finalists.set_user_attr(OWNER, owner)
+
+
+def take(finalists: optuna.Study, names: Collection[str], directory: Path) -> bool:
+    """Make this process the one that scores the finalists; False, with a line, where another one does or has.
+
+    Args:
+        names: Values of `FINALIST`.
+    """
+    await_sign_of_life(finalists)
+    with claim_lock(storage_of(finalists), finalists.study_name):
+        if (owner := other_owner(finalists)) is not None:
+            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
+            return False
+        if (host := elsewhere(finalists, names, directory)) is not None:
+            log.info(
+                f"The finalists were scored on {host}, where the winner is exported. "
+                "With other overrides, such as another seed, they are scored here."
+            )
+            return False
+        own(finalists, this_process())
+    return True
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,6 @@ from docclf.sweeper.study.attributes import (
     ROLE,
 )
 from docclf.sweeper.study.process import is_here, runs_here
-
-log = logging.getLogger(__name__)
 
 BEAT_S = 30.0
 STALE_AFTER_S = 5 * BEAT_S

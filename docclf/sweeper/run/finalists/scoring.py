@@ -11,7 +11,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import SearchError
 from docclf.safety.untrusted import reading
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose_finalists, members_of
@@ -21,26 +20,22 @@ from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
 from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
 from docclf.sweeper.space.grammar import draw
-from docclf.sweeper.storage.claims import claim_lock
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
 from docclf.sweeper.study.finalists import (
-    await_sign_of_life,
-    elsewhere,
     is_scored_here,
     keeping,
     mark,
     open_finalists,
-    other_owner,
-    own,
     release,
     scored,
     source_number,
+    take,
 )
-from docclf.sweeper.study.process import host_of, steady_now, this_process
+from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
-from docclf.sweeper.study.trials import best_trials, causes, counted, fail_stale, has_success, how_scored, interrupt
+from docclf.sweeper.study.trials import best_trials, counted, fail_stale, how_scored, interrupt
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +62,7 @@ def run_finalists(context: SearchContext, workers: Workers) -> None:
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
     entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
-    if not _take(finalists, entrants, context.directory):
+    if not take(finalists, entrants, context.directory):
         return
     try:
         with keeping(study):
@@ -84,23 +79,6 @@ def run_finalists(context: SearchContext, workers: Workers) -> None:
         with in_a_hurry():
             release(study)
         raise
-
-
-def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
-    """Make this process the one that scores the finalists; False, with a line, where another one does or has."""
-    await_sign_of_life(finalists)
-    with claim_lock(storage_of(finalists), finalists.study_name):
-        if (owner := other_owner(finalists)) is not None:
-            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
-            return False
-        if (host := elsewhere(finalists, entrants, directory)) is not None:
-            log.info(
-                f"The finalists were scored on {host}, where the winner is exported. "
-                "With other overrides, such as another seed, they are scored here."
-            )
-            return False
-        own(finalists, this_process())
-    return True
 
 
 def _score(entrants: Mapping[str, Entrant], context: SearchContext, workers: Workers, finalists: optuna.Study) -> bool:
@@ -180,14 +158,12 @@ class _Final(Search):
         """Raise SearchError where all that were asked for failed."""
         wanted = self.study.user_attrs[WANTED]
         asked = (trial for trial in self.queue.trials if trial.user_attrs.get(FINALIST) in wanted)
-        last = list({trial.user_attrs[FINALIST]: trial for trial in asked}.values())
-        failed = [trial for trial in counted(last) if trial.state == TrialState.FAIL]
-        if failed and not has_success(last):
-            raise SearchError(
-                f"All {len(failed)} finalists failed:{causes(failed)}\nTheir logs are in the folder {FINALISTS}. Fix "
-                "the cause and give the same command again, which tries them again, or do without them: "
-                "hydra.sweeper.finalists.top_k=0"
-            )
+        last = {trial.user_attrs[FINALIST]: trial for trial in asked}
+        way_out = (
+            f"Their logs are in the folder {FINALISTS}. Fix the cause and give the same command again, which tries "
+            "them again, or do without them: hydra.sweeper.finalists.top_k=0"
+        )
+        self.limits.require_a_success(list(last.values()), self.noun, way_out)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
