@@ -84,10 +84,9 @@ def drop_queued_twice(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Non
     """
     seen = set()
     for trial in trials:
-        # A retry keeps the entry of what it tries again.
-        mark = next(
-            ((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED, ROLE) if key in trial.user_attrs), None
-        )
+        keys = (RETRY_OF, ENQUEUED) if FINALIST in trial.user_attrs else (RETRY_OF, ENQUEUED, ROLE)
+        known = [(key, trial.user_attrs[key]) for key in keys if key in trial.user_attrs]
+        mark = next(iter(known), None)  # a retry keeps the entry of what it tries again
         if mark in seen and trial.state == TrialState.WAITING:
             interrupt(study, id_of(trial), "unwanted", "queued twice")
         if mark is not None:
