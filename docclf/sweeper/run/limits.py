@@ -32,9 +32,6 @@ class Limits:
         settings: Of the sweep, `timeout` in seconds.
         deadline: When the time budget ends, by `steady_now`; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
-
-    Attributes:
-        reserve: Seconds of the time budget that are kept for the finalists.
     """
 
     def __init__(
@@ -45,7 +42,8 @@ class Limits:
         last_rung: str | None = None,
     ) -> None:
         self.settings, self.directions, self.last_rung = settings, directions, last_rung
-        self.deadline, self.reserve = deadline, 0.0
+        self.deadline = deadline
+        self.reserve = 0.0  # seconds of the time budget that are kept for the finalists
         self.is_reached = False
 
     @property
@@ -106,14 +104,12 @@ class Clock:
         study: Has the same of earlier runs, and of other processes.
         started: When this run began, in seconds since 1970.
         timeout: The budget in seconds; None for no end.
-
-    Attributes:
-        deadline: When the budget ends, by `steady_now`; infinite for never.
     """
 
     def __init__(self, study: optuna.Study, started: float, timeout: float | None) -> None:
         self._study, self._started = study, started
         self._key = f"{RUN}{this_process()}"
+        # When the budget ends, by `steady_now`; infinite for never.
         self.deadline = started + timeout - seconds_spent(study, started) if timeout is not None else math.inf
 
     def tick(self) -> None:

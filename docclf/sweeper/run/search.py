@@ -61,8 +61,7 @@ class Search:
         self.is_waiting = False
         self.n_repeats = 0  # trials in a row that were tried before
         self.helpers = Helpers(self.settings.helpers if workers.has_processes else 0, self.noun)
-        watched = (self.study, self.plan, self.limits.deadline, self.noun, context.labels)
-        self.live = Live(*watched, self._describe, self.helpers.running, workers.screen)
+        self.live = Live(self, workers.screen)
 
     def run(self) -> None:
         """Search until no trial or no time is left.
@@ -143,7 +142,8 @@ class Search:
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         return self.context.asked.space.overrides(trial.params, self.queue.drawn_by_hook)
 
-    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+    def describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        """What a trial tries."""
         rung, climb = trial.user_attrs.get(RUNG), self.settings.climb
         if rung is None or not climb:
             return progress.format_params(trial.params)
@@ -188,7 +188,7 @@ class Search:
         while not self._is_exhausted() and (trial := self.queue.next()) is not None:
             self.signals.raise_dropped()
             of = progress.of(self.context.total, trial.number)
-            log.info(f"{self.noun} {trial.number}{of}  {self._describe(trial)}".rstrip())
+            log.info(f"{self.noun} {trial.number}{of}  {self.describe(trial)}".rstrip())
             self.n_repeats += 1
             if not self.endings.reuse(trial):
                 self.n_repeats = 0

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-
-import optuna
-from optuna.trial import FrozenTrial
+from typing import TYPE_CHECKING
 
 from docclf.sweeper.optuna_private import storage_of, study_id_of
-from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.screen.terminal import Terminal
 from docclf.sweeper.study.tally import Tally
+
+if TYPE_CHECKING:
+    from docclf.sweeper.run.search import Search
 
 log = logging.getLogger(__name__)
 
@@ -31,30 +30,17 @@ class Live:
     All of it comes from the storage, so trials of other processes and machines are there too.
 
     Args:
-        deadline: When the search's time is over, by `steady_now`; infinite for never.
-        noun: What a trial is called.
-        labels: What the objectives are called.
-        describe: Says of a trial what it tries.
-        helpers: Number of a trial to how many workers help it.
+        search: What is shown.
         screen: None where standard output is no terminal, and nothing is shown.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        plan: Plan,
-        deadline: float,
-        noun: str,
-        labels: Sequence[str],
-        describe: Callable[[FrozenTrial], str],
-        helpers: Mapping[int, int],
-        screen: Terminal | None,
-    ) -> None:
-        self.study, self.plan, self.noun, self.labels = study, plan, noun, labels
-        self.deadline, self.describe, self.helpers, self._screen = deadline, describe, helpers, screen
-        self.tally = Tally(study.directions)
+    def __init__(self, search: Search, screen: Terminal | None) -> None:
+        self.study, self.plan, self.noun, self._screen = search.study, search.plan, search.noun, screen
+        self.labels, self.describe = search.context.labels, search.describe
+        self.deadline, self.helpers = search.limits.deadline, search.helpers.running
+        self.tally = Tally(self.study.directions)
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
-        self._storage = getattr(storage_of(study), "inner", storage_of(study))
+        self._storage = getattr(storage_of(self.study), "inner", storage_of(self.study))
         self.started = time.time()
         self._is_due, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -40,14 +40,14 @@ class Entrant:
     attributes: Mapping[str, Any]
 
     @classmethod
-    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Entrant:
+    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial], **more: Any) -> Entrant:
         """The one that re-evaluates a trial of a study."""
         kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
         seconds = seconds_of(trial)
         if trial.number == 0:  # which computed what others find computed
             alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
             seconds = min([seconds, *(seconds_of(t) for t in alike if t.state == TrialState.COMPLETE)])
-        return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
+        return cls(trial.params, {**kept, EXPECTED: trial.user_attrs.get(AGAIN, seconds), **more})
 
 
 def best_reference(context: SearchContext) -> dict[str, Entrant]:
@@ -84,11 +84,11 @@ def members_of(context: SearchContext) -> dict[str, Entrant]:
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked.members}")
         return {}
-    found, trials = {}, context.study.get_trials(deepcopy=False)
-    for trial in (trials[number] for number in numbers):
-        entrant = Entrant.of(trial, trials)
-        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
-        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
+    trials = context.study.get_trials(deepcopy=False)
+    found = {
+        mark(number, finalists_overrides(asked), MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER})
+        for number in numbers
+    }
     if found:
         log.info(
             f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"

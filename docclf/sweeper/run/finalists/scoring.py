@@ -171,10 +171,11 @@ class _Final(Search):
         own = apart([*super()._overrides(trial), *self.asked], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
-    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+    def describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        """Whom it re-evaluates, and what that tried."""
         if (name := trial.user_attrs.get(REFERENCE)) not in (None, MEMBER):
-            return f"reference {name}: {super()._describe(trial)}"
-        return f"trial {source_number(trial)}: {super()._describe(trial)}"
+            return f"reference {name}: {super().describe(trial)}"
+        return f"trial {source_number(trial)}: {super().describe(trial)}"
 
 
 def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> int:
