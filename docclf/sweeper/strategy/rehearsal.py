@@ -57,7 +57,7 @@ def _require_works(group: str, option: Mapping[str, Any], work: Callable[[Mappin
     for key, value in option.items():
         if key.startswith("n_") and isinstance(value, int) and value < 0:
             raise ConfigError(f"Expected `hydra.sweeper.{group}.{key}` to be at least 0, got {value}. Leave it out.")
-    soon = {key: min(value, _AT_MOST.get(key, value)) if _is_count(value) else value for key, value in option.items()}
+    soon = {k: min(value, _AT_MOST.get(k, value)) if type(value) is int else value for k, value in option.items()}
     if (error := _failure(work, soon)) is None:
         return
     if isinstance(error, DocclfError):
@@ -76,10 +76,6 @@ def _require_works(group: str, option: Mapping[str, Any], work: Callable[[Mappin
         f"Expected a {group} that works with this search space, got {str(option['_target_']).rpartition('.')[2]}: "
         f"{reason}. Say hydra/sweeper/{group}={_WAYS_OUT[group]}."
     ) from error
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _failure(work: Callable[[Mapping[str, Any]], None], option: Mapping[str, Any]) -> Exception | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -151,6 +151,14 @@ def read_objectives(metric: Any, direction: Any) -> tuple[list[str], list[Any]]:
             f"for {', '.join(names)}."
         )
     return names, directions
+
+
+def label(objectives: Sequence[str], labels: Mapping[str, str] | None) -> list[str]:
+    """
+    >>> label(["macro_f1", "seconds"], {"macro_f1": "macro-F1"})
+    ['macro-F1', 'seconds']
+    """
+    return [(labels or {}).get(name, name) for name in objectives]
 
 
 def to_plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.limits import Clock
 from docclf.sweeper.run.opening.request import Request, named_functions, read_request
+from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.checks import values_of
 from docclf.sweeper.space.grammar import extremes, to_text
 from docclf.sweeper.storage.places import study_name, study_storage, sweep_dir
@@ -96,7 +97,7 @@ def open_study(
         asked=replace(asked, entries=entries, source=None),
         config=config,
         directory=directory,
-        labels=[(settings.labels or {}).get(name, name) for name in asked.objectives],
+        labels=label(asked.objectives, settings.labels),
         total=_total(settings.n_trials, study, climb, entries, has_baseline=asked.first is not None),
         clock=Clock(study, started, settings.timeout),
         hook=hook,
