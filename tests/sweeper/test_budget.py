@@ -213,6 +213,13 @@ def test_a_clock_that_is_set_neither_gives_nor_takes_time(set_by: float, monkeyp
     assert JobTrial(asked_until(study, limits.stops_at - 60)).out_of_time()
 
 
+def test_time_in_which_several_runs_were_under_way_counts_once() -> None:
+    study = optuna.create_study()
+    for name, run in (("a", [0, 10]), ("b", [5, 20]), ("c", [30, 100])):
+        study.set_user_attr(f"run {name}", run)
+    assert seconds_spent(study, until=40) == 30.0
+
+
 def asked_until(study: optuna.Study, deadline: float) -> optuna.Trial:
     """A trial of a search that stops then."""
     owned = OwnedStudy(study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import optuna
 from optuna.study import StudyDirection
@@ -118,21 +118,12 @@ class Clock:
 
 
 def seconds_spent(study: optuna.Study, until: float = math.inf) -> float:
-    """What a study has taken of its time budget; what lies after `until`, in seconds since 1970, does not count."""
-    told = (value for key, value in study.user_attrs.items() if key.startswith(RUN))
-    return seconds_covered((tuple(value) for value in told if is_run(value)), until)
-
-
-def seconds_covered(runs: Iterable[tuple[float, ...]], until: float) -> float:
-    """Seconds in which at least one of some runs was under way.
+    """What a study has taken of its time budget: seconds in which at least one of its runs was under way.
 
     Args:
-        runs: Begin and end of each, in any order.
-        until: What lies after it does not count.
-
-    >>> seconds_covered([(0, 10), (5, 20), (30, 100)], until=40)
-    30.0
+        until: What lies after it, in seconds since 1970, does not count.
     """
+    runs = [tuple(value) for key, value in study.user_attrs.items() if key.startswith(RUN) and is_run(value)]
     total, reached = 0.0, -math.inf
     for begin, end in sorted(runs):
         end = min(end, until)
