@@ -32,11 +32,7 @@ class TrialQueue:
         self.study, self.space = context.study, context.asked.space
         self.trials: list[FrozenTrial] = []  # all, in the order of their numbers, as at the last `refresh`
         self.running: dict[int, int] = {}  # number of each trial that this process runs to its id in the storage
-        self.owned = OwnedStudy(
-            context.study,
-            known=context.known,
-            climb=context.asked.climb,
-        )
+        self.owned = OwnedStudy(context.study, known=context.known, climb=context.asked.climb)
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
         self._is_begun = False  # whether what is tried first is queued: with the claim, since two would queue it twice
         self.drawn_by_hook: set[str] = set()  # names of parameters that the space has not

@@ -140,9 +140,9 @@ class _Final(Search):
         settings = context.settings
         pruner: Any = {"_target_": "Race" if settings.finalists.race else "NopPruner"}
         alone = replace(settings, pruner=pruner, finalists=replace(settings.finalists, top_k=0))
-        unlimited: dict[str, Any] = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__(replace(context, settings=replace(alone, **unlimited, constraints=None)), workers)
+        alone.stop_when_stagnant, alone.skip_duplicates, alone.max_failure_rate = None, False, 1.0
+        alone.constraints = None  # who was allowed by them is so here, where another validation may take longer
+        super().__init__(replace(context, settings=alone), workers)
         self.asked = finalists_overrides(settings.finalists)
 
     def _prepare(self) -> None:
