@@ -85,12 +85,12 @@ def require_same_search(
     Raises:
         SpaceError: It is another search.
     """
-    fixed = _fixed(space, config) if settings.may_change is None else {}
-    constants = _constants(space, compose, settings.may_change) if settings.may_change is not None else {}
+    free = settings.may_change
+    common = _fixed(space, config) if free is None else _constants(space, compose, free)
     records = {
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
-        CONFIG: ("the config", {**fixed, **constants}),  # before the facts, since it names keys
+        CONFIG: ("the config", common),  # before the facts, since it names keys
         FACTS: ("the data and the validation", facts),
     }
     for key, (what, values) in records.items():

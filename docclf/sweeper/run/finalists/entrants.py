@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.run.opening.study import SearchContext
-from docclf.sweeper.space.finalists import encoded, finalists_overrides
+from docclf.sweeper.space.finalists import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finalists import mark, scored, source_number
@@ -71,7 +71,7 @@ def best_reference(context: SearchContext) -> dict[str, Entrant]:
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
     values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
     params = context.asked.space.fitting(values)
-    return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
+    return {mark(base.number, to_overrides(asked.overrides), name): Entrant(params, {REFERENCE: name})}
 
 
 def members_of(context: SearchContext) -> dict[str, Entrant]:
@@ -86,7 +86,7 @@ def members_of(context: SearchContext) -> dict[str, Entrant]:
         return {}
     trials = context.study.get_trials(deepcopy=False)
     found = {
-        mark(number, finalists_overrides(asked), MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER})
+        mark(number, to_overrides(asked.overrides), MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER})
         for number in numbers
     }
     if found:

@@ -18,7 +18,7 @@ from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
-from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
+from docclf.sweeper.space.finalists import apart, to_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
@@ -57,7 +57,7 @@ def run_finalists(context: SearchContext, workers: Workers) -> None:
     with reading("a study", context.directory):
         finalists = open_finalists(study, asked.race)
         scored(study)
-    overrides = finalists_overrides(asked)
+    overrides = to_overrides(asked.overrides)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
@@ -94,7 +94,7 @@ def _score(entrants: Mapping[str, Entrant], context: SearchContext, workers: Wor
         _Final(again, workers).run()
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
-    way = " ".join(finalists_overrides(context.settings.finalists))
+    way = " ".join(to_overrides(context.settings.finalists.overrides))
     alike = [t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way]
     has_any = any(t.state == TrialState.COMPLETE for t in alike)
     if has_any:  # without one, those that were scored otherwise go on to count
@@ -143,7 +143,7 @@ class _Final(Search):
         alone.stop_when_stagnant, alone.skip_duplicates, alone.max_failure_rate = None, False, 1.0
         alone.constraints = None  # who was allowed by them is so here, where another validation may take longer
         super().__init__(replace(context, settings=alone), workers)
-        self.asked = finalists_overrides(settings.finalists)
+        self.asked = to_overrides(settings.finalists.overrides)
 
     def _prepare(self) -> None:
         self.queue.refresh()
@@ -167,7 +167,7 @@ class _Final(Search):
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
-        given = reference_overrides(self.settings.finalists, name) if name not in (None, MEMBER) else []
+        given = to_overrides(self.settings.finalists.references[name]) if name not in (None, MEMBER) else []
         own = apart([*super()._overrides(trial), *self.asked], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
