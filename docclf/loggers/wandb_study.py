@@ -20,8 +20,8 @@ from docclf.results.report.figures.importance import importances
 from docclf.results.report.subject import Subject, read_subject
 from docclf.results.study.studies import open_study
 from docclf.sweeper.space.grammar import to_text
-from docclf.sweeper.storage.ownership import is_for_another
 from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED
+from docclf.sweeper.study.finalists import is_for_another
 from docclf.sweeper.study.record import plain_params
 from docclf.sweeper.study.trials import loss, may_win
 

@@ -11,8 +11,6 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper import config as stock
 from omegaconf import MISSING
 
-from docclf.sweeper.strategy.pruner_options import PRUNERS, PrunerConfig
-
 
 @dataclass
 class TPESamplerConfig(stock.TPESamplerConfig):
@@ -32,6 +30,30 @@ class MotpeSamplerConfig(stock.SamplerConfig):
 
     _target_: str = "hydra_plugins.hydra_optuna_sweeper.config.raise_motpe_removed"
     seed: int | None = None
+
+
+_MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1}
+_HALVING = {"min_resource": 1, "reduction_factor": 3, "bootstrap_count": 0}
+_PRUNERS: dict[str, dict[str, Any]] = {
+    # every trial runs to its end
+    "none": {"_target_": "optuna.pruners.NopPruner"},
+    # stops a trial whose best report so far is worse than the median of the others at the same step
+    "median": {"_target_": "optuna.pruners.MedianPruner", **_MEDIAN},
+    # as median, but keeps the best `percentile` percent at each step
+    "percentile": {"_target_": "optuna.pruners.PercentilePruner", **_MEDIAN, "percentile": 25.0},
+    # asynchronous successive halving: one of `reduction_factor` trials goes on at each rung
+    "successive_halving": {
+        "_target_": "optuna.pruners.SuccessiveHalvingPruner",
+        **_HALVING,
+        "min_early_stopping_rate": 0,
+    },
+    # successive halving at several degrees of haste; `max_resource` is the number of steps of a whole trial
+    "hyperband": {"_target_": "optuna.pruners.HyperbandPruner", **_HALVING, "max_resource": "auto"},
+    # stops a trial that has not improved for `patience` steps; with `wrapped_pruner`, only if that agrees
+    "patient": {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": None, "patience": 3, "min_delta": 0.0},
+    # signed-rank test against the best trial, step by step; at p = 0.1 it cannot stop a trial before step 4
+    "wilcoxon": {"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1, "n_startup_steps": 2},
+}
 
 
 @dataclass
@@ -82,7 +104,7 @@ class SweeperConfig:
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "none"}])
 
     sampler: stock.SamplerConfig = MISSING
-    pruner: PrunerConfig = MISSING
+    pruner: Any = MISSING
 
     # -- the objective: what the task returns, a number, one an objective, or a mapping of names to numbers
     # name of the objective, or a list of names
@@ -177,7 +199,7 @@ class Settings(SweeperConfig):
     """What a sweep was asked for, checked by `docclf.sweeper.run.opening.settings.check_settings`: plain values."""
 
     sampler: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
-    pruner: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+    pruner: dict[str, Any] = field(default_factory=dict)
     n_trials: float = math.inf  # type: ignore[assignment]  # infinite for null
     timeout: float | None = None  # in seconds
 
@@ -187,5 +209,5 @@ _store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider=
 # These replace the stock options, which are imported above and so stored first.
 _store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
 _store.store(group="hydra/sweeper/sampler", name="motpe", node=MotpeSamplerConfig, provider="docclf", replace=True)
-for _name, _node in PRUNERS.items():
+for _name, _node in _PRUNERS.items():
     _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

@@ -85,8 +85,8 @@ class DocclfSweeper(Sweeper):
                 preload = partial(workers.preload, settings.preload or [], settings.n_trials)
                 report_path_to_caller(sweep_dir(self.config.hydra))
                 opened = open_study(settings, self.config, self.hydra_context, arguments, self.started, preload)
-                Search(settings, opened, workers).run()
-                run_finalists(settings, opened, workers)
+                Search(opened, workers).run()
+                run_finalists(opened, workers)
         except DocclfError as error:
             raise SweepError(plain(str(error))) from error
         except Exception as error:

@@ -20,10 +20,9 @@ from sqlalchemy.exc import OperationalError
 
 from docclf.files import lock
 from docclf.results.study.export import ExportBest, export, export_best
-from docclf.sweeper.storage import ownership, patience, places
-from docclf.sweeper.storage.ownership import load_finalists, own
+from docclf.sweeper.storage import patience, places
 from docclf.sweeper.storage.shared import SharedStorage
-from docclf.sweeper.study.finalists import mark, open_finalists
+from docclf.sweeper.study.finalists import load_finalists, mark, open_finalists, own
 from docclf.sweeper.study.process import this_process
 
 
@@ -156,7 +155,7 @@ def test_who_has_the_finalists_says_that_it_lives_until_the_export_has_ended(
 ) -> None:
     sweep = Sweep(cwd, compose_config, "finalists.top_k=1")
     rescore(sweep)
-    monkeypatch.setattr(ownership, "BEAT_S", 0.05)
+    monkeypatch.setattr("docclf.sweeper.study.finalists.BEAT_S", 0.05)
     finalists = load_finalists(sweep.study)
     assert finalists is not None
     waiting = AwaitBeat(finalists)

@@ -24,7 +24,7 @@ def test_a_search_by_two_workers_shows_what_each_of_them_trains(search: Any, pag
     at = r"fold \d/2, epoch \d+/60, [\d.]+ steps/s" + r" \+1 worker" * helpers
     frames = [frame for frame in seen.frames if sum(re.search(at, line) is not None for line in frame) == 2 - helpers]
     assert frames, "a line for each worker, or one that says that both are at it"
-    shown = rf"trial \d +{at} +[01]\.\d{{3}}  \d:\d\d  fit=\w+ lr="
+    shown = rf"trial \d +{at} +[01]\.\d{{3}}  \d:\d\d  (\w+=\w+ )?lr="
     assert any(re.match(shown, line) for frame in frames for line in frame)
     assert seen.saw("best        macro-F1 ", "trial ") and seen.saw("영수증-finalists ━", "finalist 1  ")
     assert (

@@ -15,11 +15,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.run.clock import Clock, seconds_spent
 from docclf.sweeper.run.finalists.entrants import Entrant
-from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.run.limits import Clock, Limits, seconds_spent
 from docclf.sweeper.run.owned_study import OwnedStudy
-from docclf.sweeper.screen.plan import Plan
+from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.finalists import scored
@@ -212,6 +211,13 @@ def test_a_clock_that_is_set_neither_gives_nor_takes_time(set_by: float, monkeyp
     late = JobTrial(asked_until(study, limits.stops_at))
     assert not late.out_of_time() and late.is_wanted()
     assert JobTrial(asked_until(study, limits.stops_at - 60)).out_of_time()
+
+
+def test_time_in_which_several_runs_were_under_way_counts_once() -> None:
+    study = optuna.create_study()
+    for name, run in (("a", [0, 10]), ("b", [5, 20]), ("c", [30, 100])):
+        study.set_user_attr(f"run {name}", run)
+    assert seconds_spent(study, until=40) == 30.0
 
 
 def asked_until(study: optuna.Study, deadline: float) -> optuna.Trial:

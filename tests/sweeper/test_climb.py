@@ -10,11 +10,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.owned_study import OwnedStudy
-from docclf.sweeper.screen.forecast import seconds_left
-from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.screen.forecast import Cost, Plan, seconds_left
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb
-from docclf.sweeper.strategy.views import RungView
+from docclf.sweeper.strategy.views import ComparableView
 
 SPACE = parse_space(
     {"tune": "choice(head, last, all)", "size": "choice(1, 2, 3, 4)", "name": "choice(a, b)"},
@@ -184,7 +183,7 @@ def test_hyperband_s_brackets_are_of_one_rung() -> None:
     pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
     study = optuna.create_study(pruner=pruner)
     study.add_trials([done("head"), done("last")] * 20)
-    study._storage = RungView(study._storage, "last")  # type: ignore[assignment]
+    study._storage = ComparableView(study._storage, "last")  # type: ignore[assignment]
     view = optuna.pruners._filter_study(study, study.get_trials()[0])
     assert {t.params["tune"] for t in view.get_trials()} == {"last"}
 

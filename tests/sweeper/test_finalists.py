@@ -11,8 +11,7 @@ import pytest
 from slowly import slowly
 from toy_finalists import AGAIN, finalists
 
-from docclf.sweeper.storage.ownership import is_for_another
-from docclf.sweeper.study.finalists import scored, source_number
+from docclf.sweeper.study.finalists import is_for_another, scored, source_number
 
 
 def sources(toy: Any) -> list[int]:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from docclf.sweeper.config import FinalistsConfig, Settings
-from docclf.sweeper.screen.forecast import seconds_left
-from docclf.sweeper.screen.plan import Cost, Plan, make_plan
+from docclf.sweeper.screen.forecast import Cost, Plan, make_plan, seconds_left
 
 # Searches of 20 trials of 3 folds and 3 epochs on 2 cores that nothing else used: seconds of each trial and how many
 # values it reported, then the seconds of its finalists. Pruned trials made 3 of 9 reports, now and then 6.
@@ -155,7 +154,6 @@ def test_duplicates_cost_nothing_and_are_expected_to_come_again() -> None:
     [
         ({"_target_": "optuna.pruners.NopPruner"}, 1.0, 0),
         ({"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5}, 0.5, 5),
-        ({"_target_": "optuna.pruners.HyperbandPruner", "min_resource": 1}, 0.3, 0),
         ({"_target_": "docclf.sweeper.race.Race"}, 0.0, 2),
         ({"_target_": "somebody.elses.Pruner"}, 0.5, 0),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from docclf.sweeper.run.workers.helpers import Helpers, Job
+from docclf.sweeper.run.workers.pool import Helpers, Job
 
 
 def jobs(text: str) -> list[Job]:

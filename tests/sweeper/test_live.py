@@ -200,10 +200,16 @@ def test_trials_of_another_process_are_shown_too(toy: Any) -> None:
 # A display of a study in memory, and what is left of it.
 ALONE = """
 import math, optuna, os, sys, threading, time
-from docclf.sweeper.screen.plan import Plan
+from types import SimpleNamespace
+from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.screen.live import Live
+from docclf.sweeper.screen.terminal import Terminal
 study = optuna.create_study(study_name="alone")
-with Live(study, Plan(3), math.inf, "trial", ["loss"], lambda trial: "described"):
+search = SimpleNamespace(
+    study=study, plan=Plan(3), noun="trial", context=SimpleNamespace(labels=["loss"]),
+    describe=lambda trial: "described", limits=SimpleNamespace(deadline=math.inf), helpers=SimpleNamespace(running={}),
+)
+with Live(search, Terminal(sys.stdout)):
     study.tell(study.ask(), 0.5)
     time.sleep(2)
     study.ask()

@@ -16,8 +16,7 @@ from sqlalchemy import make_url
 from docclf.errors import ConfigError, DocclfError
 from docclf.results.study.studies import open_study
 from docclf.results.team.sources import read_source
-from docclf.sweeper.storage.hiding import hide_password, hide_secrets, passwords_of
-from docclf.sweeper.storage.names import split_name
+from docclf.sweeper.storage.hiding import hide_password, hide_secrets, passwords_of, split_name
 from docclf.sweeper.storage.passwords import (
     STORAGE,
     VARIABLE,

@@ -15,10 +15,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.run.owned_study import OwnedStudy
-from docclf.sweeper.storage import ownership
-from docclf.sweeper.storage.ownership import await_sign_of_life, other_owner, own
-from docclf.sweeper.study import process
+from docclf.sweeper.study import finalists, process, trials
 from docclf.sweeper.study.attributes import BEAT, INTERRUPTED, OWNER
+from docclf.sweeper.study.finalists import await_sign_of_life, other_owner, own
 from docclf.sweeper.study.process import (
     EndingSignals,
     has_this_name,
@@ -176,8 +175,8 @@ def owned_by(owner: str, silent: float) -> optuna.Study:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "STALE_AFTER_S", 2.0)
-    monkeypatch.setattr(ownership, "_LOOK_S", 0.02)
+    monkeypatch.setattr(trials, "STALE_AFTER_S", 2.0)
+    monkeypatch.setattr(finalists, "_LOOK_S", 0.02)
 
 
 def test_finalists_of_a_container_that_ended_are_taken_over(contained: str, quick: None) -> None:
@@ -198,5 +197,5 @@ def test_finalists_of_a_container_that_lives_are_left_to_it(contained: str, quic
 
 @pytest.mark.parametrize("owner", ["elsewhere:1:2", "", None])
 def test_nobody_waits_for_another_machine_or_for_nobody(owner: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docclf.sweeper.storage.ownership.time.sleep", lambda _: pytest.fail("it waits"))
+    monkeypatch.setattr("docclf.sweeper.study.finalists.time.sleep", lambda _: pytest.fail("it waits"))
     await_sign_of_life(owned_by(owner, 0.0) if owner is not None else optuna.create_study())

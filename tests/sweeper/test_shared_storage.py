@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from docclf.errors import DataError
-from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.run.limits import seconds_spent
 from docclf.sweeper.storage.places import open_storage
 from docclf.sweeper.study.attributes import (
     AGAIN,

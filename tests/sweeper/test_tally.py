@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.screen.forecast import Cost, Plan
 from docclf.sweeper.study.tally import Tally
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE

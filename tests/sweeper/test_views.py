@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from docclf.sweeper.job.trial import JobTrial
 from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.study.attributes import NOT_COMPARABLE
-from docclf.sweeper.study.duplicates import find_twin
+from docclf.sweeper.study.outcome import find_twin
 
 SPACE = {"n": IntDistribution(0, 9)}
 

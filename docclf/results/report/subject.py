@@ -18,8 +18,8 @@ from docclf.results.report.figures.figure import cut
 from docclf.results.study.judging import judge_finalists
 from docclf.results.study.summary import warning_of
 from docclf.results.study.verdict import Verdict
-from docclf.sweeper.storage.ownership import load_finalists
 from docclf.sweeper.study.attributes import CURRENT, FINALIST, INTERRUPTED, NOT_COMPARABLE, read_record
+from docclf.sweeper.study.finalists import load_finalists
 from docclf.sweeper.study.trials import baseline_of, best_trial, folder_number
 
 # State of a trial to what the report calls it.

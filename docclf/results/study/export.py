@@ -78,8 +78,8 @@ def export(config: DictConfig, folder: Path) -> None:
     import optuna
 
     from docclf.results.study.files import write_pickle
-    from docclf.sweeper.storage.ownership import is_for_another, keeping, release
     from docclf.sweeper.storage.places import study_name, study_storage
+    from docclf.sweeper.study.finalists import is_for_another, keeping, release
 
     study = optuna.load_study(study_name=study_name(config.hydra), storage=study_storage(config.hydra))
     if is_for_another(study, folder if config.hydra.sweeper.finalists.top_k else None):

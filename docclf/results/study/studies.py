@@ -15,8 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from docclf.errors import ConfigError, DataError
 from docclf.safety.sqlite import Connection
 from docclf.safety.untrusted import as_texts, inside, plain, read_config, read_yaml, require_whole
-from docclf.sweeper.storage.hiding import hide_password
-from docclf.sweeper.storage.names import split_name
+from docclf.sweeper.storage.hiding import hide_password, split_name
 from docclf.sweeper.storage.passwords import STORAGE, is_typed_object, storage_named_by_user
 from docclf.sweeper.storage.places import (
     choose_study,

@@ -16,7 +16,7 @@ from docclf.results.floors import NAMES, Floor, floors_of, floors_text, remedies
 from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.safety.permission import allow_options
-from docclf.sweeper.run.clock import seconds_spent
+from docclf.sweeper.run.limits import seconds_spent
 from docclf.sweeper.screen.progress import format_score
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.grammar import typed

@@ -197,11 +197,11 @@ class JobTrial:
         assert self._trial is not None
         if self.is_finalist:
             return self._trial.should_prune()
-        from docclf.sweeper.strategy.views import ComparableView, RungView
+        from docclf.sweeper.strategy.views import ComparableView
 
-        trial, rung = copy.copy(self._trial), self._trial.user_attrs.get(RUNG)
-        whole = storage_of(trial.study)
-        trial.study = with_storage(trial.study, ComparableView(whole) if rung is None else RungView(whole, rung))
+        trial = copy.copy(self._trial)
+        shown = ComparableView(storage_of(trial.study), trial.user_attrs.get(RUNG))
+        trial.study = with_storage(trial.study, shown)
         return trial.should_prune()
 
     def out_of_time(self) -> bool:

@@ -14,16 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import InputError, error_text, safe_text
 from docclf.safety.faults import fault_of
-from docclf.sweeper.config import Settings
 from docclf.sweeper.job.task import TaskEndedError
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.ledger import Ledger
-from docclf.sweeper.run.limits import Limits
-from docclf.sweeper.run.opening.study import SearchContext
+from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.launchers import death
 from docclf.sweeper.study.attributes import ATTEMPT, RETRY_OF
-from docclf.sweeper.study.duplicates import find_twin, take_over
-from docclf.sweeper.study.outcome import Outcome, outcome_of, tell, violations
+from docclf.sweeper.study.outcome import Outcome, find_twin, outcome_of, take_over, tell, violations
 from docclf.sweeper.study.process import EndingSignals
 from docclf.sweeper.study.queue import died_before
 from docclf.sweeper.study.trials import has_success
@@ -35,28 +31,21 @@ class Endings:
     """Judges jobs and tells the study.
 
     Args:
+        queue: Has the trials.
         signals: Those that may be what a job failed of.
         noun: What a trial is called.
         on_told: Called with the number of each trial that the study was told of.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        context: SearchContext,
-        ledger: Ledger,
-        limits: Limits,
-        signals: EndingSignals,
-        noun: str,
-        on_told: Callable[[int], None],
-    ) -> None:
-        self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
-        self.study, self.signals, self.noun, self.on_told = context.study, signals, noun, on_told
+    def __init__(self, queue: TrialQueue, signals: EndingSignals, noun: str, on_told: Callable[[int], None]) -> None:
+        self.queue, self.signals, self.noun, self.on_told = queue, signals, noun, on_told
+        self.context, self.study, self.limits = queue.context, queue.study, queue.limits
+        self.settings = queue.context.settings
 
     def reuse(self, trial: optuna.Trial) -> bool:
         """Whether an earlier trial had the same parameters, whose result is told then."""
         is_new = RETRY_OF not in trial.user_attrs
-        twin = find_twin(trial, self.ledger.trials) if is_new and self.settings.skip_duplicates else None
+        twin = find_twin(trial, self.queue.trials) if is_new and self.settings.skip_duplicates else None
         if twin is None:
             return False
         outcome = take_over(trial, twin)
@@ -71,7 +60,7 @@ class Endings:
         except SystemExit as error:  # of a task in this process
             self.signals.raise_dropped()  # which raise it too
             self._tell(trial, stored, Outcome(TrialState.FAIL, cause=safe_text(TaskEndedError.by(error))))
-            self.limits.require_few_failures(self.ledger.trials)
+            self.limits.require_few_failures(self.queue.trials)
             return False
         except Exception as error:
             if (cause := death(error)) is None:
@@ -94,7 +83,7 @@ class Endings:
             if (fault := fault_of(outcome.error, self.context.directory)) is not None:
                 raise fault
         raised = outcome.error
-        is_hopeless = isinstance(raised, InputError) and not has_success(self.ledger.trials)
+        is_hopeless = isinstance(raised, InputError) and not has_success(self.queue.trials)
         if is_hopeless:
             # What is put right is no part of the trial: it does not count, and the same command tries it again.
             outcome = Outcome(TrialState.FAIL, cause=outcome.cause, interrupted="input")
@@ -102,7 +91,7 @@ class Endings:
         if is_hopeless:
             raise raised
         if outcome.state == TrialState.FAIL:
-            self.limits.require_few_failures(self.ledger.trials)
+            self.limits.require_few_failures(self.queue.trials)
         return False
 
     def _constrain(self, trial: optuna.Trial, stored: FrozenTrial, job: JobReturn) -> Outcome | None:
@@ -118,16 +107,16 @@ class Endings:
 
     def _bury(self, trial: optuna.Trial, stored: FrozenTrial, cause: str) -> None:
         """End a trial whose worker died: it is tried again, and then it has failed."""
-        again = not died_before(stored, self.ledger.trials)
+        again = not died_before(stored, self.queue.trials)
         self._tell(trial, stored, Outcome(TrialState.FAIL, cause=cause, interrupted="process" if again else None))
         if not again:
-            self.limits.require_few_failures(self.ledger.trials)
+            self.limits.require_few_failures(self.queue.trials)
 
     def _tell(self, trial: optuna.Trial, stored: FrozenTrial, outcome: Outcome) -> None:
-        self.ledger.running.pop(trial.number)
+        self.queue.running.pop(trial.number)
         try:
             tell(self.study, stored, outcome)
         except UpdateFinishedTrialError:  # another process took this one for dead
             log.warning(f"trial {trial.number} was ended by another process meanwhile; its local result is discarded")
-        self.ledger.refresh()
+        self.queue.refresh()
         self.on_told(trial.number)

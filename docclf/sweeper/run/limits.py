@@ -1,4 +1,4 @@
-"""What ends a search before its total: time, stagnation, failures."""
+"""What ends a search before its total: time, which all runs of a study share, stagnation, failures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import logging
 import math
 from collections.abc import Sequence
 
+import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import SearchError
 from docclf.sweeper.config import Settings
 from docclf.sweeper.screen.progress import format_seconds
-from docclf.sweeper.study.attributes import RUNG
-from docclf.sweeper.study.process import steady_now
+from docclf.sweeper.study.attributes import RUN, RUNG, is_run
+from docclf.sweeper.study.process import steady_now, this_process
 from docclf.sweeper.study.trials import causes, counted, has_success, last_improvement
 
 log = logging.getLogger(__name__)
 
 # A failure rate says little about fewer trials.
 _FAILURES_JUDGED_AFTER = 5
+# Seconds between two entries in the study: so much is not counted of a run that is killed.
+TICK_S = 1.0
 
 
 class Limits:
@@ -29,9 +32,6 @@ class Limits:
         settings: Of the sweep, `timeout` in seconds.
         deadline: When the time budget ends, by `steady_now`; infinite for never.
         last_rung: Of a search that climbs, where alone it can stagnate; see `docclf.sweeper.strategy.climb`.
-
-    Attributes:
-        reserve: Seconds of the time budget that are kept for the finalists.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class Limits:
         last_rung: str | None = None,
     ) -> None:
         self.settings, self.directions, self.last_rung = settings, directions, last_rung
-        self.deadline, self.reserve = deadline, 0.0
+        self.deadline = deadline
+        self.reserve = 0.0  # seconds of the time budget that are kept for the finalists
         self.is_reached = False
 
     @property
@@ -89,11 +90,43 @@ class Limits:
                 "more with hydra.sweeper.max_failure_rate."
             )
 
-    def require_a_success(self, trials: Sequence[FrozenTrial]) -> None:
+    def require_a_success(self, trials: Sequence[FrozenTrial], noun: str, way_out: str) -> None:
         """Raise SearchError where all trials failed."""
         failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
         if failed and not has_success(trials):
-            raise SearchError(
-                f"All {len(failed)} trials failed:{causes(failed)}\nThey are not tried again: fix the cause, "
-                f"and give the command again with a larger n_trials, or another study."
-            )
+            raise SearchError(f"All {len(failed)} {noun}s failed:{causes(failed)}\n{way_out}")
+
+
+class Clock:
+    """Writes into a study when this run began and that it still runs, and knows when the budget is spent.
+
+    Args:
+        study: Has the same of earlier runs, and of other processes.
+        started: When this run began, in seconds since 1970.
+        timeout: The budget in seconds; None for no end.
+    """
+
+    def __init__(self, study: optuna.Study, started: float, timeout: float | None) -> None:
+        self._study, self._started = study, started
+        self._key = f"{RUN}{this_process()}"
+        # When the budget ends, by `steady_now`; infinite for never.
+        self.deadline = started + timeout - seconds_spent(study, started) if timeout is not None else math.inf
+
+    def tick(self) -> None:
+        """Say that this run has come to here."""
+        self._study.set_user_attr(self._key, [self._started, steady_now()])
+
+
+def seconds_spent(study: optuna.Study, until: float = math.inf) -> float:
+    """What a study has taken of its time budget: seconds in which at least one of its runs was under way.
+
+    Args:
+        until: What lies after it, in seconds since 1970, does not count.
+    """
+    runs = [tuple(value) for key, value in study.user_attrs.items() if key.startswith(RUN) and is_run(value)]
+    total, reached = 0.0, -math.inf
+    for begin, end in sorted(runs):
+        end = min(end, until)
+        total += max(end - max(begin, reached), 0.0)
+        reached = max(reached, end)
+    return total

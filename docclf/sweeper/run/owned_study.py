@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial
 
 from docclf.sweeper.optuna_private import storage_of
 from docclf.sweeper.strategy.climb import Climb
-from docclf.sweeper.strategy.views import ComparableView, RungView
-from docclf.sweeper.study.attributes import BEAT, DEADLINE, ENQUEUED, OWNER, ROLE, RUNG
+from docclf.sweeper.strategy.views import ComparableView
+from docclf.sweeper.study.attributes import BEAT, DEADLINE, OWNER, RUNG
 from docclf.sweeper.study.process import steady_now, this_process
 from docclf.sweeper.study.trials import interrupt
 
@@ -28,37 +28,17 @@ class OwnedStudy(optuna.Study):
     Args:
         study: Where results are told, its sampler set.
         known: Other studies' trials for the sampler, whose parameters fit the space, with negative numbers.
-        baseline: Parameters of trial 0; None for those of the first entry, or else to let the sampler choose.
-        entries: Text to parameters of what is tried next.
-        on_first: Called when trial 0 is this process's: of however many that open a study at once, one gets it.
         climb: Says which rung a trial is on. Then the sampler sees the trials of that rung alone.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        *,
-        known: Sequence[FrozenTrial] = (),
-        baseline: Mapping[str, Any] | None = None,
-        entries: Mapping[str, Mapping[str, Any]] | None = None,
-        on_first: Callable[[], None] = lambda: None,
-        climb: Climb | None = None,
-    ) -> None:
+    def __init__(self, study: optuna.Study, *, known: Sequence[FrozenTrial] = (), climb: Climb | None = None) -> None:
         super().__init__(study.study_name, storage_of(study), study.sampler, study.pruner)
-        self._is_new = not self._storage.get_all_trials(self._study_id, deepcopy=False)
         self._taken: int | None = None
         self._full_storage: Any = self._storage
         self.climb = climb
-        self.rung: str | None = None
-        """Of the trial that was taken last."""
-        self.known, self.on_first = list(known), on_first
-        self.deadline = math.inf
-        """When a trial is asked to stop, by `steady_now`; infinite for never."""
-        self.first: tuple[str, str, Mapping[str, Any]] | None = next(
-            ((ENQUEUED, text, params) for text, params in (entries or {}).items()), None
-        )
-        if baseline is not None:
-            self.first = (ROLE, "baseline", baseline)
+        self.rung: str | None = None  # of the trial that was taken last
+        self.known = list(known)
+        self.deadline = math.inf  # when a trial is asked to stop, by `steady_now`; infinite for never
 
     def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
@@ -74,22 +54,8 @@ class OwnedStudy(optuna.Study):
         Returns:
             Its id in the storage.
         """
-        self._taken = self._take(spent)
-        return self._taken
-
-    def give_back(self, trial_id: int) -> None:
-        """Fail a trial that was taken while another process may have taken the last one."""
-        self._taken = None
-        interrupt(self, trial_id, "claim", "the database was away while it was begun")
-
-    def _pop_waiting_trial_id(self) -> int | None:
-        trial_id, self._taken = self._taken, None
-        return self._take() if trial_id is None else trial_id
-
-    def _take(self, spent: float = 0.0) -> int:
         self._storage = self._full_storage
         trial_id = super()._pop_waiting_trial_id()
-        queued = trial_id is not None
         if trial_id is None:
             trial_id = self._storage.create_new_trial(self._study_id)
         self._storage.set_trial_user_attr(trial_id, BEAT, time.time())  # first: elsewhere the owner is judged by it
@@ -97,17 +63,19 @@ class OwnedStudy(optuna.Study):
         if math.isfinite(self.deadline):
             left = self.deadline - steady_now()
             self._storage.set_trial_user_attr(trial_id, DEADLINE, time.time() + left)
-        new, self._is_new = self._is_new, False
-        if new and not queued and self._storage.get_trial_number_from_id(trial_id) == 0:
-            if self.first is not None:
-                attribute, value, params = self.first
-                self._storage.set_trial_system_attr(trial_id, "fixed_params", dict(params))
-                self._storage.set_trial_user_attr(trial_id, attribute, value)
-            self.on_first()
         if self.climb is not None:
             self._place(trial_id, self.climb, spent)
-        else:
-            self._storage = ComparableView(self._full_storage)  # type: ignore[assignment]
+        self._storage = ComparableView(self._full_storage, self.rung)  # type: ignore[assignment]
+        self._taken = trial_id
+        return trial_id
+
+    def give_back(self, trial_id: int) -> None:
+        """Fail a trial that was taken while another process may have taken the last one."""
+        self._taken = None
+        interrupt(self, trial_id, "claim", "the database was away while it was begun")
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        trial_id, self._taken = self.take() if self._taken is None else self._taken, None
         return trial_id
 
     def _place(self, trial_id: int, climb: Climb, spent: float) -> None:
@@ -118,4 +86,3 @@ class OwnedStudy(optuna.Study):
         for key, value in attributes.items():
             self._full_storage.set_trial_user_attr(trial_id, key, value)
         self.rung = attributes[RUNG]
-        self._storage = RungView(self._full_storage, attributes[RUNG])  # type: ignore[assignment]

@@ -15,18 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DocclfError, MachineError, error_text
 from docclf.safety.faults import fault_of
-from docclf.sweeper.config import Settings
-from docclf.sweeper.run.clock import TICK_S
 from docclf.sweeper.run.endings import Endings
-from docclf.sweeper.run.ledger import Ledger
-from docclf.sweeper.run.limits import Limits
+from docclf.sweeper.run.limits import TICK_S, Limits
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.trial_queue import TrialQueue
-from docclf.sweeper.run.workers.helpers import Helpers, Job
-from docclf.sweeper.run.workers.pool import Workers
+from docclf.sweeper.run.workers.pool import Helpers, Job, Workers
 from docclf.sweeper.screen import progress
+from docclf.sweeper.screen.forecast import make_plan
 from docclf.sweeper.screen.live import Live
-from docclf.sweeper.screen.plan import make_plan
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.study.attributes import OVERRIDES, RUNG
 from docclf.sweeper.study.process import EndingSignals, Heartbeat
@@ -50,25 +46,22 @@ class Search:
     noun = "trial"
     queue_class: type[TrialQueue] = TrialQueue
 
-    def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
-        self.settings, self.context, self.workers = settings, context, workers
+    def __init__(self, context: SearchContext, workers: Workers) -> None:
+        self.settings, self.context, self.workers = context.settings, context, workers
         self.study = context.study
         climb = context.asked.climb
         last_rung = climb.rungs[-1] if climb is not None else None
-        self.limits = Limits(settings, context.study.directions, context.clock.deadline, last_rung)
-        self.ledger = Ledger(context.study)
-        self.queue = self.queue_class(settings, context, self.ledger, self.limits)
+        self.limits = Limits(self.settings, context.study.directions, context.clock.deadline, last_rung)
+        self.queue = self.queue_class(context, self.limits)
         self.signals = EndingSignals()
-        self.endings = Endings(settings, context, self.ledger, self.limits, self.signals, self.noun, self._report)
+        self.endings = Endings(self.queue, self.signals, self.noun, self._report)
         is_single = len(context.study.directions) == 1
-        self.plan = make_plan(settings, context.total, workers.n, is_single=is_single, climb=climb)
+        self.plan = make_plan(self.settings, context.total, workers.n, is_single=is_single, climb=climb)
         self.tally = Tally(context.study.directions)
         self.is_waiting = False
         self.n_repeats = 0  # trials in a row that were tried before
-        self.helpers = Helpers(settings.helpers if workers.has_processes else 0, self.noun)
-        self.live = Live(
-            self.study, self.plan, self.limits.deadline, self.noun, context.labels, self._describe, self.helpers.running
-        )
+        self.helpers = Helpers(self.settings.helpers if workers.has_processes else 0, self.noun)
+        self.live = Live(self, workers.screen)
 
     def run(self) -> None:
         """Search until no trial or no time is left.
@@ -82,7 +75,7 @@ class Search:
         self._prepare()
         self._announce()
         clock = Heartbeat(self.context.clock.tick, TICK_S)
-        with self.signals as signals, Heartbeat(self._beat, BEAT_S), clock, self.live:
+        with self.signals as signals, Heartbeat(self.queue.beat, BEAT_S), clock, self.live:
             try:
                 self._run_trials()
             except BaseException as error:
@@ -93,14 +86,14 @@ class Search:
                     if (fault := fault_of(error, self.context.directory)) is not None:
                         self._give_up(fault)
                     if isinstance(error, DocclfError):  # of one trial: the others were well
-                        self.ledger.interrupt("search", "interrupted: the search ended")
+                        self.queue.interrupt("search", "interrupted: the search ended")
                     self._end()
                     raise
                 go_on = progress.this_command()
                 log.warning(f"Interrupted. Finished trials are saved. Continue with:\n  {go_on}")
                 with in_a_hurry():
                     # Asked for, so no sign of what kills a process.
-                    self.ledger.interrupt("signal", "interrupted by a signal")
+                    self.queue.interrupt("signal", "interrupted by a signal")
                     self._end()
                 raise SystemExit(signals.exit_code) from None
             self._end()
@@ -110,7 +103,7 @@ class Search:
         """End the search with a fault of the machine, which may keep that from being recorded."""
         try:
             with in_a_hurry():
-                self.ledger.interrupt("machine", str(fault))
+                self.queue.interrupt("machine", str(fault))
                 self._end()
         except Exception as error:
             lost = "Running trials could not be recorded as interrupted; the same command again retries them"
@@ -118,22 +111,21 @@ class Search:
         raise fault
 
     def _prepare(self) -> None:
-        """Fill the queue with what is tried first."""
-        self.queue.prepare()
+        """Look at what earlier runs have left."""
+        fail_stale(self.study)
+        self.queue.refresh()
         self._keep_time()
         if self.tally.best[0] is not None:  # a run that was killed may not have come to its export
             self._on_best()
 
     def _require_a_success(self) -> None:
-        self.limits.require_a_success(self.ledger.trials)
+        way_out = "fix the cause, and give the command again with a larger n_trials, or another study."
+        self.limits.require_a_success(self.queue.trials, self.noun, f"They are not tried again: {way_out}")
 
     def _end(self) -> None:
         fail_stale(self.study)
         self.context.clock.tick()
         self._save()
-
-    def _beat(self) -> None:
-        self.ledger.beat()
 
     def _on_best(self) -> None:
         """Have what is exported of the best trial so far brought up to date; where that fails, the end does it."""
@@ -150,7 +142,8 @@ class Search:
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         return self.context.asked.space.overrides(trial.params, self.queue.drawn_by_hook)
 
-    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+    def describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        """What a trial tries."""
         rung, climb = trial.user_attrs.get(RUNG), self.settings.climb
         if rung is None or not climb:
             return progress.format_params(trial.params)
@@ -159,7 +152,7 @@ class Search:
     def _announce(self) -> None:
         total = f" of {self.context.total}" if math.isfinite(self.context.total) else ""
         log.info(
-            f"Study {self.study.study_name}: {len(self.ledger.counted)}{total} trials done, "
+            f"Study {self.study.study_name}: {self.queue.n_counted}{total} trials done, "
             f"{type(self.study.sampler).__name__}, {type(self.study.pruner).__name__}, "
             f"results in {self.context.directory}"
         )
@@ -182,20 +175,20 @@ class Search:
 
     def _keep_time(self) -> None:
         """Keep as much time as the finalists, and what is written after them, are expected to take."""
-        self.tally.update(self.ledger.trials)
+        self.tally.update(self.queue.trials)
         closing = min(_CLOSING_S, _CLOSING * (self.settings.timeout or 0.0))
         self.limits.reserve = self.tally.finalists_seconds(self.plan) + closing
 
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
         """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; or None."""
-        complete = (t for t in self.ledger.trials if t.state == TrialState.COMPLETE)
+        complete = (t for t in self.queue.trials if t.state == TrialState.COMPLETE)
         n_complete = sum(t.user_attrs.get(RUNG) == self.queue.owned.rung for t in complete)
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while not self._is_exhausted() and (trial := self.queue.next()) is not None:
             self.signals.raise_dropped()
             of = progress.of(self.context.total, trial.number)
-            log.info(f"{self.noun} {trial.number}{of}  {self._describe(trial)}".rstrip())
+            log.info(f"{self.noun} {trial.number}{of}  {self.describe(trial)}".rstrip())
             self.n_repeats += 1
             if not self.endings.reuse(trial):
                 self.n_repeats = 0
@@ -214,14 +207,14 @@ class Search:
 
     def _wait_for_others(self) -> bool:
         """Wait a little where trials of other processes are still running, which may fail; False if there are none."""
-        if not self.ledger.n_running or self.limits.is_over(self.ledger.trials):
+        if not self.queue.n_running or self.limits.is_over(self.queue.trials):
             return False
         if not self.is_waiting:
             log.info("Waiting for trials of other processes")
         self.is_waiting = True
         time.sleep(_LOOK_S)
         fail_stale(self.study)
-        self.ledger.refresh()
+        self.queue.refresh()
         return True
 
     def _report(self, number: int) -> None:
@@ -231,9 +224,8 @@ class Search:
         if self.tally.best != former:
             self._on_best()
         line = progress.end_line(
-            self.ledger.trials[number],
-            self.ledger.trials,
-            directions=self.study.directions,
+            self.queue.trials[number],
+            self.tally.best[0] if len(self.tally.best) == 1 else None,
             total=self.context.total,
             noun=self.noun,
             objectives=self.context.labels,

@@ -1,61 +1,82 @@
-"""The next trial of a search: what is queued, what was interrupted, or what the sampler draws."""
+"""The trials of a search, and which is next: what is queued, what was interrupted, or what the sampler draws."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import optuna
-from optuna.trial import TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DocclfError, SearchError, error_text
 from docclf.safety.faults import fault_of
-from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
-from docclf.sweeper.run.ledger import Ledger
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
-from docclf.sweeper.study.attributes import BUDGET
+from docclf.sweeper.study.attributes import BEAT, BUDGET, ROLE
 from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.queue import drop_foreign, drop_queued_twice, retry_interrupted
-from docclf.sweeper.study.trials import fail_stale
+from docclf.sweeper.study.starting_points import enqueue
+from docclf.sweeper.study.trials import counted, interrupt
 
 
 class TrialQueue:
     """Gives one trial after the other, each to one process of however many search a study."""
 
-    def __init__(self, settings: Settings, context: SearchContext, ledger: Ledger, limits: Limits) -> None:
-        self.settings, self.context, self.ledger, self.limits = settings, context, ledger, limits
+    def __init__(self, context: SearchContext, limits: Limits) -> None:
+        self.context, self.limits = context, limits
         self.study, self.space = context.study, context.asked.space
-        self.owned = OwnedStudy(
-            context.study,
-            known=context.known,
-            baseline=context.asked.first,
-            entries=context.asked.entries,
-            on_first=context.queue_entries,
-            climb=context.asked.climb,
-        )
+        self.trials: list[FrozenTrial] = []  # all, in the order of their numbers, as at the last `refresh`
+        self.running: dict[int, int] = {}  # number of each trial that this process runs to its id in the storage
+        self.owned = OwnedStudy(context.study, known=context.known, climb=context.asked.climb)
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
-        self.drawn_by_hook: set[str] = set()
-        """Names of parameters that the space has not."""
+        self._is_begun = False  # whether what is tried first is queued: with the claim, since two would queue it twice
+        self.drawn_by_hook: set[str] = set()  # names of parameters that the space has not
 
-    def prepare(self) -> None:
-        """Fill the queue with what is tried first."""
-        fail_stale(self.study)
-        self.ledger.refresh()
-        # Of a new study, whoever gets trial 0 does this: two at once would queue every entry twice.
-        if self.ledger.trials and self.ledger.trials[0].state != TrialState.RUNNING:
-            self.context.queue_entries()
-        self.ledger.refresh()
+    def refresh(self) -> None:
+        """Look at the study again."""
+        self.trials = self.study.get_trials(deepcopy=False)
+
+    @property
+    def n_counted(self) -> int:
+        """Trials that count towards the total."""
+        return len(counted(self.trials))
+
+    @property
+    def n_running(self) -> int:
+        """Trials that run, of other processes too."""
+        return sum(trial.state == TrialState.RUNNING for trial in self.trials)
+
+    def beat(self) -> None:
+        """Say in the storage that the trials of this process live."""
+        for trial_id in list(self.running.values()):
+            with suppress(UpdateFinishedTrialError):
+                storage_of(self.study).set_trial_user_attr(trial_id, BEAT, time.time())
+
+    def interrupt(self, why: str, cause: str) -> None:
+        """Fail the trials of this process, whose parameters shall be tried again.
+
+        Args:
+            why: See `docclf.sweeper.study.attributes.INTERRUPTED`.
+            cause: In words.
+        """
+        for trial_id in list(self.running.values()):
+            interrupt(self.study, trial_id, why, cause)
 
     def next(self) -> optuna.Trial | None:
         """The next trial, if one is left that no process runs; None otherwise."""
-        while self.n_left() > 0 and not self.limits.is_over(self.ledger.trials):
+        while self.n_left() > 0 and not self.limits.is_over(self.trials):
             trial_id = trial = None
             try:
                 with claim_lock(storage_of(self.study), self.study.study_name):
-                    self.ledger.refresh()
-                    if self.n_left() <= 0 or self._is_kept():
+                    self.refresh()
+                    ladder, n_left = self.context.ladder, self.n_left()
+                    # Of a ladder, the trials that are left may be kept for others.
+                    if n_left <= 0 or (ladder is not None and ladder.is_waiting(self.trials, n_left)):
                         return None
                     trial_id = self._take()
                     if isinstance(self.owned.sampler, IN_TURN):
@@ -63,31 +84,32 @@ class TrialQueue:
             except ClaimLostError:
                 if trial_id is not None:
                     self.owned.give_back(trial_id)
-                    self.ledger.running = {n: id_ for n, id_ in self.ledger.running.items() if id_ != trial_id}
-                self.ledger.refresh()
+                    self.running = {n: id_ for n, id_ in self.running.items() if id_ != trial_id}
+                self.refresh()
             else:
                 return trial or self._ask()
         return None
 
     def n_left(self) -> float:
         """Trials that are still to be started, by this process or another one."""
-        return self.context.total - len(self.ledger.counted) - self.ledger.n_running
-
-    def _is_kept(self) -> bool:
-        """Whether the trials that are left are not for now."""
-        ladder = self.context.ladder
-        return ladder is not None and ladder.is_waiting(self.ledger.trials, self.n_left())
+        return self.context.total - self.n_counted - self.n_running
 
     def _take(self) -> int:
         """Take a trial, whose parameters `_ask` then draws; its id in the storage."""
-        trials = self.ledger.trials
+        if not self._is_begun:
+            self._is_begun = True
+            asked = self.context.asked
+            if not self.trials and asked.first is not None:
+                self.study.enqueue_trial(asked.first, user_attrs={ROLE: "baseline"})
+            enqueue(self.study, asked.entries)
+            self.refresh()
         # What was interrupted goes first: of it, a new trial would take the place.
-        retry_interrupted(self.study, self.context.asked.first, trials)
-        drop_queued_twice(self.study, trials)
-        drop_foreign(self.study, trials)
+        retry_interrupted(self.study, self.trials)
+        drop_queued_twice(self.study, self.trials)
+        drop_foreign(self.study, self.trials)
         if self.context.ladder is not None:
             seconds_left = self.limits.stops_at - steady_now()
-            self.context.ladder.prepare(self.study, trials, self.n_left(), seconds_left)
+            self.context.ladder.prepare(self.study, self.trials, self.n_left(), seconds_left)
         self.owned.deadline = self.limits.stops_at
         trial_id = self.owned.take(self.limits.spent)
         self.choose_sampler(trial_id)
@@ -104,7 +126,7 @@ class TrialQueue:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
             climb = self.context.asked.climb
             part = climb.fraction if climb is not None else 1.0
-            self.samplers[rung] = make_sampler(self.settings.sampler, self.space, number, part)
+            self.samplers[rung] = make_sampler(self.context.settings.sampler, self.space, number, part)
         self.owned.sampler = self.study.sampler = self.samplers[rung]
 
     def _set_budget(self, trial_id: int) -> None:
@@ -118,7 +140,7 @@ class TrialQueue:
     def _ask(self) -> optuna.Trial:
         try:
             trial = self.owned.ask()
-            self.ledger.running[trial.number] = id_of(trial)
+            self.running[trial.number] = id_of(trial)
             self.suggest(trial)
         except Exception as error:
             if isinstance(error, DocclfError | ClaimLostError) or fault_of(error) is not None:

@@ -1,4 +1,4 @@
-"""How long the rest of a search will take."""
+"""What a search does in all, what its trials cost, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.config import Settings
 from docclf.sweeper.strategy.race import N_WHOLE
 
+if TYPE_CHECKING:
+    from docclf.sweeper.strategy.climb import Climb
+
+# Of trials that may be pruned, the fraction that runs whole, as seen with median.
+_WHOLE = 0.5
 # Part of a trial that one that is stopped runs, where none was seen.
 _STOPPED_AFTER = 0.4
 # The fraction of trials that a plan expects to run whole counts as so many trials that were seen.
@@ -24,6 +30,67 @@ _LATEST = 30
 _ROUNDS = 20
 # Trials to come that are looked at one by one.
 _MANY = 100_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a trial has cost, so far or in all."""
+
+    seconds: float  # wall-clock time
+    steps: int  # values that it reported; 1 of one that ended without any
+    is_whole: bool = False  # whether it came to its end
+    rung: str = ""  # of a search that climbs: what a trial costs says nothing of those on another one
+    again: float | None = None  # seconds that it would take again, where its task has told
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search does in all."""
+
+    total: float  # trials; infinite for as many as there is time for
+    workers: int = 1  # of them that run at once
+    whole: float = 1.0  # fraction of the trials that is expected to run to its end, before any was seen
+    n_startup: int = 0  # trials of a rung that none stops before
+    n_finalists: int = 0  # trials that are re-evaluated at the end
+    is_race: bool = False  # whether of these those behind the leader stop
+    climb: Climb | None = field(default=None, repr=False)  # which rungs the trials are on; None for one
+
+    def coming(self, done: Sequence[Cost], running: Sequence[Cost]) -> list[tuple[str, int]]:
+        """Rungs of the trials to come, with how many each will have."""
+        n_left = max(int(self.total) - len(done) - len(running), 0)
+        if self.climb is None:
+            return [("", n_left)] if n_left else []
+        begun = Counter(cost.rung for cost in (*done, *running))
+        return self.climb.coming(begun, (*done, *running)[-1].rung, n_left)
+
+
+def make_plan(
+    settings: Settings, total: float, workers: int, *, is_single: bool = True, climb: Climb | None = None
+) -> Plan:
+    """The plan of a search.
+
+    Args:
+        is_single: Whether there is one objective; trials of several are neither stopped nor re-evaluated.
+        climb: Which rungs the trials are on; None for one.
+
+    >>> from docclf.sweeper.config import FinalistsConfig
+    >>> pruner = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1}
+    >>> make_plan(Settings(pruner=pruner, baseline=True, finalists=FinalistsConfig(top_k=3, race=True)), 20, 1)
+    Plan(total=20, workers=1, whole=0.5, n_startup=1, n_finalists=4, is_race=True)
+    """
+    if not is_single:
+        return Plan(total, workers, climb=climb)
+    pruner, finalists = settings.pruner, settings.finalists
+    name = str(pruner["_target_"]).rpartition(".")[2]
+    return Plan(
+        total,
+        workers,
+        1.0 if name == "NopPruner" else 0.0 if name == "Race" else _WHOLE,
+        N_WHOLE if name == "Race" else int(pruner.get("n_startup_trials") or 0),
+        int(min(finalists.top_k, total)) + bool(settings.baseline) if finalists.top_k else 0,
+        finalists.race,
+        climb,
+    )
 
 
 def seconds_left(
@@ -90,21 +157,13 @@ def finalists_seconds(plan: Plan, done: Sequence[Cost], finalists: Sequence[str]
 
 @dataclass(frozen=True)
 class _Pace:
-    """What the trials of a rung are expected to cost.
+    """What the trials of a rung are expected to cost."""
 
-    Attributes:
-        whole: Seconds of one that runs to its end.
-        again: Seconds of one that runs to its end again.
-        mean: Seconds on average.
-        until: Steps after which those that do not are stopped.
-        steps: Of one that runs to its end.
-    """
-
-    whole: float
-    again: float
-    mean: float
-    until: float
-    steps: int
+    whole: float  # seconds of one that runs to its end
+    again: float  # seconds of one that runs to its end again
+    mean: float  # seconds on average
+    until: float  # steps after which those that do not are stopped
+    steps: int  # of one that runs to its end
 
     def left(self, cost: Cost) -> float:
         """Seconds that a running trial still takes; one that has come further than others are stopped runs whole.
@@ -126,21 +185,14 @@ def _paces(plan: Plan, done: Sequence[Cost]) -> dict[str, _Pace]:
 
 def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
     steps = max(cost.steps for cost in done)
-    costs = _typical(done, plan.workers)
+    later = done[plan.workers :][-_LATEST:]  # without the first ones, where there are others
+    costs = later if any(cost.steps for cost in later) else done
     whole = sum(cost.seconds for cost in costs) / sum(cost.steps for cost in costs) * steps
     told = [cost.again / cost.steps for cost in done if cost.again is not None and cost.steps]
     seen = [cost.seconds / cost.steps for cost in costs if cost.steps]
     again = median(told) * steps if told else min(whole, median(seen) * steps)
     share, stopped = _expected(plan, done, steps)
-    return _Pace(
-        whole, again if told else min(whole, again), whole * (share + (1 - share) * stopped), stopped * steps, steps
-    )
-
-
-def _typical(done: Sequence[Cost], n_first: int) -> Sequence[Cost]:
-    """The latest trials, without the first ones where there are others."""
-    later = done[n_first:][-_LATEST:]
-    return later if sum(cost.steps for cost in later) else done
+    return _Pace(whole, again, whole * (share + (1 - share) * stopped), stopped * steps, steps)
 
 
 def _expected(plan: Plan, done: Sequence[Cost], whole: int) -> tuple[float, float]:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import io
 import math
+import socket
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from docclf.sweeper.screen.progress import format_left, format_score
 from docclf.sweeper.screen.terminal import Line
+from docclf.sweeper.study.attributes import OWNER, PROGRESS
+from docclf.sweeper.study.process import host_of
+from docclf.sweeper.study.tally import Tally, seconds_run
+
+if TYPE_CHECKING:
+    from docclf.sweeper.screen.live import Live
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 # Of a trial without a score: state to sign and style
 _SIGNS = {"PRUNED": ("·", "yellow"), "FAIL": ("×", "red")}
-# Where the screen cannot show these letters
-_PLAIN = str.maketrans("━─·×…–" + _BLOCKS, "=-.x~-" + "_..--~^^")
 # Cells of the labels: those of "finalist 3", so that the rest stays where it is from trial to trial
 _LABEL = 10
 _NARROW = 60
@@ -27,79 +35,27 @@ _NARROW = 60
 _N_OTHERS = 6
 
 
-@dataclass(frozen=True)
-class Running:
-    """A trial that runs.
-
-    Attributes:
-        label: What it is called.
-        at: What its job says that it is at.
-        value: Its last report; None without one.
-        seconds: Since it began.
-        params: What it tries.
-    """
-
-    label: str
-    at: str
-    value: float | None
-    seconds: float
-    params: str
-
-
-@dataclass(frozen=True)
-class ScreenState:
-    """What is to be seen of a search.
-
-    Attributes:
-        name: Of the study.
-        total: Trials in all; infinite for no limit.
-        complete, pruned, failed: How many of them ended so.
-        running: Those that run.
-        best: Name, value and trial of the best of each objective.
-        params: Of the best trial of a single objective.
-        scores: State of each trial that ended, and its score if it is complete.
-        is_ascending: Whether the best score is the highest.
-        seconds: Since this run of the search began.
-        left: Seconds that the rest will take; None if nobody knows.
-        n_finalists: Trials that are re-evaluated at the end.
-    """
-
-    name: str
-    total: float
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    running: Sequence[Running] = ()
-    best: Sequence[tuple[str, float, str]] = ()
-    params: str = ""
-    scores: Sequence[tuple[str, float | None]] = ()
-    is_ascending: bool = True
-    seconds: float = 0.0
-    left: float | None = None
-    n_finalists: int = 0
-
-
-def compose(view: ScreenState, columns: int, rows: int) -> list[Text]:
-    """The lines of a view.
+def compose(live: Live, columns: int, rows: int) -> list[Text]:
+    """The lines of a display, as things stand.
 
     Args:
         columns: Of the screen; no line is as wide.
         rows: Of the screen; there are fewer lines, and at least two.
     """
-    width = columns - 1
-    labels = ["scores", *(trial.label for trial in view.running)]
+    width, tally, now = columns - 1, live.tally, time.time()
+    labels = ["scores", *(f"{live.noun} {trial.number}" for trial in tally.running)]
     indent = max(*map(cell_len, labels), _LABEL if columns > _NARROW else 0) + (2 if columns > _NARROW else 1)
     n_running = max(rows - 2 - _N_OTHERS, 0)
     body = [
-        ("done", _counts(view)),
-        *_running_rows(view.running, n_running),
-        ("best", _best(view)),
-        ("scores", _scores(view, width - indent)),
+        ("done", _counts(tally)),
+        *_running_rows(live, now, n_running),
+        ("best", _best(live)),
+        ("scores", _scores(tally, live.study.directions[0], width - indent)),
     ]
     if rows < _N_OTHERS + 3:
         body = []
-    lines = [_title(view, width, indent)]
-    for label, text in [*body, ("time", _times(view))]:
+    lines = [_title(live, width, indent)]
+    for label, text in [*body, ("time", _times(live, now))]:
         lines.append(Text().append(label + " " * (indent - cell_len(label)), "dim").append(text))
     for line in lines:
         line.plain = "".join(letter if letter.isprintable() else " " for letter in line.plain)  # a line each
@@ -107,90 +63,104 @@ def compose(view: ScreenState, columns: int, rows: int) -> list[Text]:
     return [Text(), *lines] if body else lines
 
 
-def _title(view: ScreenState, width: int, indent: int) -> Text:
+def _title(live: Live, width: int, indent: int) -> Text:
     """Name, bar, and how many of how many."""
-    n = view.complete + view.pruned + view.failed
-    counter = f"  {n}/{view.total}" if math.isfinite(view.total) else f"  {n}"
-    name = Text(view.name)
+    tally, total = live.tally, live.plan.total
+    shares = [*accumulate((tally.complete, tally.pruned, tally.failed))]
+    counter = f"  {shares[-1]}/{total}" if math.isfinite(total) else f"  {shares[-1]}"
+    name = Text(live.study.study_name)
     name.truncate(max(width // 2, indent), overflow="ellipsis")
     name.pad_right(max(indent - name.cell_len, 1))
     title = Text().append(name.plain, "bold")
     room = width - name.cell_len - len(counter)
     if room < 5:
         return title.append(counter.strip())
-    shares = accumulate((view.complete, view.pruned, view.failed))
-    ends = [0, *(min(round(room * share / max(view.total, 1)), room) for share in shares)]
+    ends = [0, *(min(round(room * share / max(total, 1)), room) for share in shares)]
     for (begin, end), style in zip(pairwise(ends), ("green", "yellow", "red"), strict=True):
         title.append("━" * (end - begin), style)
     return title.append("─" * (room - ends[-1]), "dim").append(counter)
 
 
-def _counts(view: ScreenState) -> Text:
+def _counts(tally: Tally) -> Text:
     text = Text()
     for n, what, style in (
-        (view.complete, "complete", "green"),
-        (view.pruned, "pruned", "yellow"),
-        (view.failed, "failed", "red"),
+        (tally.complete, "complete", "green"),
+        (tally.pruned, "pruned", "yellow"),
+        (tally.failed, "failed", "red"),
     ):
         text.append(f"{n} {what}  ", style if n else "dim")
     text.rstrip()
     return text
 
 
-def _running_rows(running: Sequence[Running], n: int) -> list[tuple[str, Text]]:
-    """A line for each trial, in columns; of more than `n` the rest in one line."""
+def _running_rows(live: Live, now: float, n: int) -> list[tuple[str, Text]]:
+    """A line for each trial that runs, in columns; of more than `n` the rest in one line."""
+    running = live.tally.running
     shown = running if len(running) <= n else running[: max(n - 1, 0)]
-    at = max((cell_len(trial.at) for trial in shown), default=0)
-    values = ["" if trial.value is None else format_score(trial.value) for trial in shown]
+    ats = [_at(live, trial) for trial in shown]
+    at_width = max(map(cell_len, ats), default=0)
+    values = ["" if t.last_step is None else format_score(t.intermediate_values[t.last_step]) for t in shown]
     value_width = max(map(len, values), default=0)
-    clocks = [_clock(trial.seconds) for trial in shown]
+    clocks = [_clock(seconds_run(trial, now)) for trial in shown]
     clock_width = max(map(len, clocks), default=0)
     rows = []
-    for trial, value, clock in zip(shown, values, clocks, strict=True):
-        text = Text(trial.at + " " * (at - cell_len(trial.at)))
+    for trial, at, value, clock in zip(shown, ats, values, clocks, strict=True):
+        text = Text(at + " " * (at_width - cell_len(at)))
         if value_width:
             text.append(f"  {value:>{value_width}}", "cyan")
-        text.append(f"  {clock:>{clock_width}}").append(f"  {trial.params}", "dim")
-        rows.append((trial.label, text))
+        text.append(f"  {clock:>{clock_width}}").append(f"  {live.describe(trial)}", "dim")
+        rows.append((f"{live.noun} {trial.number}", text))
     if len(shown) < len(running):
         rows.append(("", Text(f"and {len(running) - len(shown)} more" if shown else f"{len(running)} running", "dim")))
     return rows
 
 
-def _best(view: ScreenState) -> Text:
+def _at(live: Live, trial: FrozenTrial) -> str:
+    """What the job of a trial is at, who helps it, and where it runs if that is elsewhere."""
+    at = str(trial.user_attrs.get(PROGRESS, "begins" if not trial.intermediate_values else "runs"))
+    if n_helpers := live.helpers.get(trial.number):
+        at += f" +{n_helpers} worker" + "s" * (n_helpers > 1)
+    host = host_of(str(trial.user_attrs.get(OWNER, "")))
+    return at if host in ("", socket.gethostname()) else f"{at}, on {host}"
+
+
+def _best(live: Live) -> Text:
+    """The best trial of each objective; with a single one what it tries, too."""
     text = Text()
-    for name, value, trial in view.best:
-        text.append(f"{name} ").append(format_score(value), "bold green").append(f"  {trial}  ")
-    return text.append(view.params, "dim") if view.best else Text("–", "dim")
+    bests = [trial for trial in live.tally.best if trial is not None]
+    for i, (label, trial) in enumerate(zip(live.labels, bests, strict=False)):
+        value = format_score(trial.values[i])
+        text.append(f"{label} ").append(value, "bold green").append(f"  {live.noun} {trial.number}  ")
+    return text.append(live.describe(bests[0]) if len(bests) == 1 else "", "dim") if bests else Text("–", "dim")
 
 
-def _scores(view: ScreenState, width: int) -> Text:
+def _scores(tally: Tally, direction: StudyDirection, width: int) -> Text:
     """A block for each complete trial, as high as its score; of what does not fit the latest, and the range."""
-    values = [value for _, value in view.scores if value is not None and math.isfinite(value)]
+    values = [value for _, value in tally.scores if value is not None and math.isfinite(value)]
     if not values:
         return Text("–", "dim")
     bounds = "  " + " – ".join(format_score(value) for value in sorted({min(values), max(values)}))
-    shown = view.scores[-max(width - len(bounds), 1) :]
+    shown = tally.scores[-max(width - len(bounds), 1) :]
     heights = [value for _, value in shown if value is not None and math.isfinite(value)] or values
     low, high = min(heights), max(heights)
-    best = max(values) if view.is_ascending else min(values)
+    best = max(values) if direction == StudyDirection.MAXIMIZE else min(values)
     text = Text()
     for state, value in shown:
         if value is None or not math.isfinite(value):
-            text.append(*_SIGNS.get(state, _SIGNS["FAIL"]))
+            text.append(*_SIGNS.get(state.name, _SIGNS["FAIL"]))
         else:
             level = round((value - low) / (high - low) * 7) if high > low else 3
             text.append(_BLOCKS[level], "bold green" if value == best else "")
     return text.append(bounds, "dim")
 
 
-def _times(view: ScreenState) -> Text:
-    text = Text(_clock(view.seconds))
-    if not view.left:
+def _times(live: Live, now: float) -> Text:
+    text = Text(_clock(now - live.started))
+    if not (left := live.tally.seconds_left(live.plan, live.deadline)):
         return text
-    n = view.n_finalists
+    n = live.plan.n_finalists
     finalists = f", {n} finalist{'s' * (n > 1)} included" if n else ""
-    return text.append(f"  {format_left(view.left)}").append(finalists, "dim")
+    return text.append(f"  {format_left(left)}").append(finalists, "dim")
 
 
 def _clock(seconds: float) -> str:
@@ -203,21 +173,12 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def render(lines: Sequence[Text], encoding: str) -> list[Line]:
+def render(lines: Sequence[Text]) -> list[Line]:
     """Lines with the escape codes that the terminal knows; without colours where NO_COLOR is set."""
     console = Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=10_000)
     rendered = []
     for line in lines:
         with console.capture() as capture:
             console.print(line, end="", soft_wrap=True)
-        text = capture.get()
-        rendered.append(Line(text if _can_show(encoding) else text.translate(_PLAIN), line.cell_len))
+        rendered.append(Line(capture.get(), line.cell_len))
     return rendered
-
-
-def _can_show(encoding: str) -> bool:
-    try:
-        (_BLOCKS + "━─·×").encode(encoding)
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return True

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import logging
-import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
-
 from docclf.sweeper.optuna_private import storage_of, study_id_of
-from docclf.sweeper.screen.plan import Plan
-from docclf.sweeper.screen.terminal import Terminal, is_terminal
-from docclf.sweeper.study.attributes import OWNER, PROGRESS
-from docclf.sweeper.study.process import host_of
-from docclf.sweeper.study.tally import Tally, seconds_run
+from docclf.sweeper.screen.terminal import Terminal
+from docclf.sweeper.study.tally import Tally
 
 if TYPE_CHECKING:
-    from docclf.sweeper.screen.frame import Running, ScreenState
+    from docclf.sweeper.run.search import Search
 
 log = logging.getLogger(__name__)
 
@@ -36,42 +25,30 @@ _HURRY = 0.2
 
 
 class Live:
-    """While entered, and where standard output is a terminal, shows what a study holds, looked at about once a second.
+    """While entered, shows what a study holds on a terminal, looked at about once a second.
 
     All of it comes from the storage, so trials of other processes and machines are there too.
 
     Args:
-        deadline: When the search's time is over, by `steady_now`; infinite for never.
-        noun: What a trial is called.
-        labels: What the objectives are called.
-        describe: Says of a trial what it tries.
-        helpers: Number of a trial to how many workers help it.
+        search: What is shown.
+        screen: None where standard output is no terminal, and nothing is shown.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        plan: Plan,
-        deadline: float,
-        noun: str,
-        labels: Sequence[str],
-        describe: Callable[[FrozenTrial], str],
-        helpers: Mapping[int, int] = MappingProxyType({}),
-    ) -> None:
-        self.study, self.plan, self.noun, self.labels = study, plan, noun, labels
-        self.deadline, self.describe, self.helpers = deadline, describe, helpers
-        self.tally = Tally(study.directions)
-        self._is_ascending = study.directions[0] == StudyDirection.MAXIMIZE
+    def __init__(self, search: Search, screen: Terminal | None) -> None:
+        self.study, self.plan, self.noun, self._screen = search.study, search.plan, search.noun, screen
+        self.labels, self.describe = search.context.labels, search.describe
+        self.deadline, self.helpers = search.limits.deadline, search.helpers.running
+        self.tally = Tally(self.study.directions)
         # Without the patience that a database gets otherwise: the search itself waits for it, and says so.
-        self._storage = getattr(storage_of(study), "inner", storage_of(study))
-        self._started = time.time()
+        self._storage = getattr(storage_of(self.study), "inner", storage_of(self.study))
+        self.started = time.time()
         self._is_due, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._stack = ExitStack()
 
     def __enter__(self) -> None:
-        if is_terminal(sys.stdout):
-            self._screen = self._stack.enter_context(Terminal(sys.stdout))
+        if self._screen is not None:
+            self._stack.enter_context(self._screen)
             self._stack.callback(self._stop)
             self._thread.start()
 
@@ -107,47 +84,8 @@ class Live:
     def _look(self) -> None:
         from docclf.sweeper.screen.frame import compose, render
 
+        assert self._screen is not None, "else it is not entered"
         self.tally.update(self._storage.get_all_trials(study_id_of(self.study), deepcopy=False))
         size = self._screen.size
-        lines = compose(self.view(), size.columns, size.lines)
-        self._screen.draw(render(lines, self._screen.encoding))
-
-    def view(self) -> ScreenState:
-        """What is to be seen of the tally."""
-        from docclf.sweeper.screen.frame import ScreenState
-
-        tally, now = self.tally, time.time()
-        bests = [trial for trial in tally.best if trial is not None]
-        return ScreenState(
-            name=self.study.study_name,
-            total=self.plan.total,
-            complete=tally.complete,
-            pruned=tally.pruned,
-            failed=tally.failed,
-            running=[self._running(trial, now) for trial in tally.running],
-            best=[
-                (label, trial.values[i], f"{self.noun} {trial.number}")
-                for i, (label, trial) in enumerate(zip(self.labels, bests, strict=False))
-            ],
-            params=self.describe(bests[0]) if len(bests) == 1 else "",
-            scores=[(state.name, value) for state, value in tally.scores],
-            is_ascending=self._is_ascending,
-            seconds=now - self._started,
-            left=tally.seconds_left(self.plan, self.deadline),
-            n_finalists=self.plan.n_finalists,
-        )
-
-    def _running(self, trial: FrozenTrial, now: float) -> Running:
-        from docclf.sweeper.screen.frame import Running
-
-        host = host_of(str(trial.user_attrs.get(OWNER, "")))
-        at = str(trial.user_attrs.get(PROGRESS, "begins" if not trial.intermediate_values else "runs"))
-        if n_helpers := self.helpers.get(trial.number):
-            at += f" +{n_helpers} worker" + "s" * (n_helpers > 1)
-        return Running(
-            label=f"{self.noun} {trial.number}",
-            at=at if host in ("", socket.gethostname()) else f"{at}, on {host}",
-            value=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
-            seconds=seconds_run(trial, now),
-            params=self.describe(trial),
-        )
+        lines = compose(self, size.columns, size.lines)
+        self._screen.draw(render(lines))

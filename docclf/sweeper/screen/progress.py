@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.space.grammar import to_text
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.storage.hiding import hide_secrets
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, DUPLICATE_OF, INTERRUPTED, RUNG
-from docclf.sweeper.study.trials import best_trial
+from docclf.sweeper.study.trials import seconds_of
 
 _SMALL = 0.01  # of smaller scores, three decimals say little
 
@@ -48,9 +47,8 @@ def format_score(value: float, sign: str = "", beside: float | None = None) -> s
 
 def end_line(
     trial: FrozenTrial,
-    trials: Sequence[FrozenTrial],
+    best: FrozenTrial | None,
     *,
-    directions: Sequence[StudyDirection],
     total: float,
     noun: str,
     objectives: Sequence[str],
@@ -60,6 +58,7 @@ def end_line(
     """What came of a trial, the best so far, how long it took and how long the rest will take.
 
     Args:
+        best: The best of one objective so far.
         total: Trials in all; infinite for no limit.
         noun: What a trial is called.
         seconds_left: That the rest will take; None if nobody knows.
@@ -82,14 +81,12 @@ def end_line(
         outcome = f"failed: {trial.user_attrs.get(CAUSE, 'unknown cause').splitlines()[0]}"
     if DUPLICATE_OF in trial.user_attrs:
         outcome += f", as trial {trial.user_attrs[DUPLICATE_OF]}"
-    seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    left = f", {format_left(seconds_left)}" if seconds_left else ""
-    best = best_trial(trials, directions[0]) if len(directions) == 1 else None
+    took = format_seconds(seconds_of(trial)) + (f", {format_left(seconds_left)}" if seconds_left else "")
     shown = f" (best {format_score(best.values[0])}, {noun} {best.number})" if best else ""
     if best and trial.state == TrialState.PRUNED and trial.last_step in best.intermediate_values:
         shown = f" (the best, {noun} {best.number}, had {format_score(best.intermediate_values[trial.last_step])} then)"
     rung = f"{trial.user_attrs[RUNG]}  " if RUNG in trial.user_attrs else ""
-    return f"{noun} {trial.number}{of(total, trial.number)}  {rung}{outcome}{shown}  {format_seconds(seconds)}{left}"
+    return f"{noun} {trial.number}{of(total, trial.number)}  {rung}{outcome}{shown}  {took}"
 
 
 def of(total: float, number: int) -> str:

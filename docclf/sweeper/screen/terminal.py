@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import os
 import re
@@ -11,9 +10,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 from uuid import uuid4
 
 # Seconds after which a line without an end, such as a question or a progress bar, takes the place of the frame.
@@ -36,15 +36,10 @@ def is_terminal(stream: TextIO) -> bool:
 
 @dataclass(frozen=True)
 class Line:
-    """One of the frame.
+    """One of the frame."""
 
-    Attributes:
-        text: With the escape codes of its colours.
-        width: Cells that it takes; fewer than the terminal has.
-    """
-
-    text: str
-    width: int
+    text: str  # with the escape codes of its colours
+    width: int  # cells that it takes; fewer than the terminal has
 
 
 class Terminal:
@@ -52,7 +47,7 @@ class Terminal:
 
     The file descriptors themselves are redirected, through a pipe: worker processes, libraries in C and handlers that
     were made before write to them, and none of their lines may be torn. The cursor stays visible, so that a process
-    that is killed leaves a terminal that is whole.
+    that is killed leaves a terminal that is whole. It may be entered again and again, and is closed at the end.
 
     Args:
         stream: The screen, one for which `is_terminal` holds.
@@ -60,26 +55,22 @@ class Terminal:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._screen = os.dup(stream.fileno())
+        self._reader, self._writer = os.pipe()
         self._lock = threading.Lock()
         self._frame: Sequence[Line] = ()
         self._drawn: list[int] = []  # widths of the lines that are on the screen now
         self._drawn_at: os.terminal_size | None = None
-        self._is_asking = self._is_over = False
+        self._is_asking, self._is_over = False, True
         self._ended = threading.Event()
         self._end = f"{uuid4().hex}\n".encode()  # marks what is written after it
-        self._saved: dict[int, int] = {}
-        self._on_continue: Any = None
-        self._reported_crashes = False
-
-    @property
-    def encoding(self) -> str:
-        """Of the screen."""
-        return self._stream.encoding
+        self._stack = ExitStack()
+        threading.Thread(target=self._pass_on, name="terminal", daemon=True).start()
 
     @property
     def size(self) -> os.terminal_size:
         """Columns and lines of the screen."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             size = os.get_terminal_size(self._screen)
             if size.columns and size.lines:
                 return size
@@ -93,19 +84,15 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         _flush()
-        out = self._stream.fileno()
-        self._screen = os.dup(out)
-        self._reader, writer = os.pipe()
-        threading.Thread(target=self._pass_on, name="terminal", daemon=True).start()
-        for number in {out, *_errors(out)}:
-            self._saved[number] = os.dup(number)
-            os.dup2(writer, number)
-        os.close(writer)
-        # What a crash says would be lost with the pipe.
-        self._reported_crashes = faulthandler.is_enabled()
-        faulthandler.enable(self._screen)
+        self._ended.clear()
+        self._frame, self._is_asking, self._is_over = (), False, False
+        self._stack.enter_context(self.inherited())
+        if faulthandler.is_enabled():
+            self._stack.callback(faulthandler.enable)
+        faulthandler.enable(self._screen)  # what a crash says would be lost with the pipe
+        self._stack.callback(faulthandler.disable)
         if threading.current_thread() is threading.main_thread():
-            self._on_continue = signal.signal(signal.SIGCONT, self._forget)
+            self._stack.callback(signal.signal, signal.SIGCONT, signal.signal(signal.SIGCONT, self._forget))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,14 +102,25 @@ class Terminal:
             self._ended.wait(_END_S)
         finally:
             _flush()
-            faulthandler.disable()
-            for number, saved in self._saved.items():
-                os.dup2(saved, number)
-                os.close(saved)
-            if self._reported_crashes:
-                faulthandler.enable()
-            if self._on_continue is not None:
-                signal.signal(signal.SIGCONT, self._on_continue)
+            self._stack.close()
+
+    @contextmanager
+    def inherited(self) -> Iterator[None]:
+        """Processes that are started within write to the pipe, and so above the frame whenever there is one."""
+        out, saved = self._stream.fileno(), {}
+        for number in {out, *_errors(out)}:
+            saved[number] = os.dup(number)
+            os.dup2(self._writer, number)
+        try:
+            yield
+        finally:
+            for number, before in saved.items():
+                os.dup2(before, number)
+                os.close(before)
+
+    def close(self) -> None:
+        """Let go of the pipe, which ends with the last process that writes to it."""
+        os.close(self._writer)
 
     def _forget(self, *_: object) -> None:
         """After a stop by Ctrl-Z, the shell has written below the frame."""
@@ -187,7 +185,7 @@ class Terminal:
         fits = len(self._frame) < size.lines and all(line.width < size.columns for line in self._frame)
         frame = self._frame if fits else ()  # of one that was made for a larger screen another is on its way
         start = self._erased() + above if above or is_resized or not fits else self._start()
-        lines = [line.text.encode(self.encoding, "replace") + b"\x1b[K" for line in frame]
+        lines = [line.text.encode(self._stream.encoding, "replace") + b"\x1b[K" for line in frame]
         write_all(self._screen, start + b"\n".join(lines) + b"\x1b[J" * bool(lines))
         self._drawn = [line.width for line in frame]
 
@@ -213,7 +211,7 @@ class Terminal:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write, unless whoever would read it has gone: a terminal that was closed must not end a search."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -238,5 +236,5 @@ def _errors(out: int) -> list[int]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             stream.flush()

@@ -16,22 +16,13 @@ from docclf.sweeper.space.grammar import encode, to_text
 from docclf.sweeper.space.parameters import Space
 
 
-def finalists_overrides(asked: FinalistsConfig) -> list[str]:
-    """What finalists have other than the trials that they re-evaluate.
+def to_overrides(values: Mapping[str, Any] | None) -> list[str]:
+    """Texts of the overrides that a setting gives finalists or references; a null leaves a key as it is.
 
-    >>> finalists_overrides(FinalistsConfig(overrides={"validation": None, "seed": 43}))
+    >>> to_overrides({"validation": None, "seed": 43})
     ['seed=43']
     """
-    return _texts(asked.overrides or {})
-
-
-def reference_overrides(asked: FinalistsConfig, name: str) -> list[str]:
-    """What makes of the baseline the reference of a name."""
-    return _texts(asked.references[name])
-
-
-def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={to_text(value)}" for key, value in encoded(overrides).items() if value is not None]
+    return [f"{key}={to_text(value)}" for key, value in encoded(values or {}).items() if value is not None]
 
 
 def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,9 +46,9 @@ def check_finalists(asked: FinalistsConfig, space: Space, compose: Callable[[Seq
                 f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
                 f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
             )
-        reference = reference_overrides(asked, name)
-        _compose_finalist(apart(space.fixed, reference), [*finalists_overrides(asked), *reference], compose)
-    return _compose_finalist(space.fixed, finalists_overrides(asked), compose)
+        reference = to_overrides(overrides)
+        _compose_finalist(apart(space.fixed, reference), [*to_overrides(asked.overrides), *reference], compose)
+    return _compose_finalist(space.fixed, to_overrides(asked.overrides), compose)
 
 
 def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:

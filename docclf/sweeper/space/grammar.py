@@ -148,10 +148,9 @@ def typed(key: str, value: Any) -> str:
 def read_override(text: str) -> Override | None:
     """A text as Hydra reads an override; None where it is none."""
     try:
-        (override,) = OverridesParser.create().parse_overrides([text])
-    except HydraException:
+        return parse_override(text)
+    except SpaceError:
         return None
-    return override
 
 
 def _is_bare(text: str) -> bool:

@@ -52,22 +52,15 @@ def _likeness(key: str, other: str) -> float:
     if "." in other and key.startswith(f"{other}."):
         return _NEAR  # a value has no keys
     (parent, _, leaf), (other_parent, _, other_leaf) = key.rpartition("."), other.rpartition(".")
-    near = _likeness_of_leaves(leaf, other_leaf)
+    short, long = sorted((leaf, other_leaf), key=len)
+    words = long.split("_")
+    is_initials = len(words) > 1 and short == "".join(word[:1] for word in words)
+    near = max(_ratio(leaf, other_leaf), 0.9 * is_initials, 0.8 * (short in words))
     if near < _NEAR:
         return 0.0
     # Who leaves out the first part knows no better; who gives another one does.
     before = 0.5 if bool(parent) != bool(other_parent) else _ratio(parent, other_parent)
     return 0.65 * near + 0.35 * before
-
-
-def _likeness_of_leaves(leaf: str, other: str) -> float:
-    ratio = _ratio(leaf, other)
-    for short, words in ((leaf, other.split("_")), (other, leaf.split("_"))):
-        if len(words) > 1 and short == "".join(word[:1] for word in words):
-            return max(0.9, ratio)
-        if short in words:
-            return max(0.8, ratio)
-    return ratio
 
 
 def _ratio(text: str, other: str) -> float:

@@ -16,18 +16,12 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a key is drawn from, or the one value that it gets, where its condition holds.
+    """What a key is drawn from, or the one value that it gets, where its condition holds."""
 
-    Attributes:
-        key: As in an override: a config key or a config group, perhaps with `+` before it.
-        distribution: None for one value.
-        text: The one value, as the right side of an override.
-        when: Key to the values of which it must have one, for every key; empty for always.
-    """
-
-    key: str
-    distribution: BaseDistribution | None
-    text: str = ""
+    key: str  # as in an override: a config key or a config group, perhaps with `+` before it
+    distribution: BaseDistribution | None  # None for one value
+    text: str = ""  # the one value, as the right side of an override
+    # key to the values of which it must have one, for every key; empty for always
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def active(self, values: Values) -> bool:
@@ -70,15 +64,11 @@ class Space:
     """What a search varies, and what it holds fixed for every trial.
 
     Where several parameters have one key, the last one that is active counts.
-
-    Attributes:
-        parameters: Each after those that its condition names.
-        fixed: Overrides that every job gets besides, in the order given.
-        constants: Values that conditions name but that are not searched, in the form of a study.
     """
 
-    parameters: tuple[Parameter, ...]
-    fixed: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...]  # each after those that its condition names
+    fixed: tuple[str, ...] = ()  # overrides that every job gets besides, in the order given
+    # values that conditions name but that are not searched, in the form of a study
     constants: Values = field(default_factory=dict)
 
     @property
@@ -93,17 +83,8 @@ class Space:
 
     @property
     def varies(self) -> bool:
-        """Whether trials can differ: a parameter that some trial has can have several values."""
-        reachable: list[Parameter] = []
-        for parameter in self.parameters:
-            if all(self._can_be(key, allowed, reachable) for key, allowed in parameter.when.items()):
-                reachable.append(parameter)
-        return any(p.distribution is not None and not p.distribution.single() for p in reachable)
-
-    def _can_be(self, key: str, allowed: tuple[Any, ...], reachable: list[Parameter]) -> bool:
-        if key in self.constants:
-            return is_among(self.constants[key], allowed)
-        return any(p.key == key and p.can_be(value) for p in reachable for value in allowed)
+        """Whether a parameter can have several values, so that trials can differ."""
+        return any(p.distribution is not None and not p.distribution.single() for p in self.parameters)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -92,30 +92,30 @@ def _connect_and_take(database: RDBStorage, name: str) -> Any:
     return connection
 
 
-def _take_postgresql(connection: Any, name: str) -> None:
+def _run(connection: Any, statement: str, **given: Any) -> Any:
     from sqlalchemy import text
 
-    connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{_LONGEST_CLAIM_S}s'"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(name.encode())})
+    return connection.execute(text(statement), given)
+
+
+def _take_postgresql(connection: Any, name: str) -> None:
+    _run(connection, f"SET LOCAL idle_in_transaction_session_timeout = '{_LONGEST_CLAIM_S}s'")
+    _run(connection, "SELECT pg_advisory_xact_lock(:key)", key=zlib.crc32(name.encode()))
 
 
 def _take_mysql(connection: Any, name: str) -> None:
-    from sqlalchemy import text
-
-    while connection.execute(text("SELECT GET_LOCK(:key, 60)"), {"key": name[:60]}).scalar() != 1:
+    while _run(connection, "SELECT GET_LOCK(:key, 60)", key=name[:60]).scalar() != 1:
         pass
     if _LONGEST_CLAIM_S:
-        connection.execute(text(f"SET SESSION wait_timeout = {_LONGEST_CLAIM_S}"))
+        _run(connection, f"SET SESSION wait_timeout = {_LONGEST_CLAIM_S}")
 
 
 def _give(connection: Any, name: str) -> bool:
     """Let go; whether it was still held."""
-    from sqlalchemy import text
-
     held = True
     if connection.engine.dialect.name != "postgresql":
-        held = connection.execute(text("SELECT RELEASE_LOCK(:key)"), {"key": name[:60]}).scalar() == 1
-        connection.execute(text("SET SESSION wait_timeout = DEFAULT"))
+        held = _run(connection, "SELECT RELEASE_LOCK(:key)", key=name[:60]).scalar() == 1
+        _run(connection, "SET SESSION wait_timeout = DEFAULT")
     connection.commit()  # which ends PostgreSQL's
     return held
 

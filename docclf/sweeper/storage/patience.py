@@ -17,15 +17,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class _Patience:
-    """Of this process.
+    """Of this process."""
 
-    Attributes:
-        seconds: How long a server may be away: as long as it takes to restart one.
-        back: When it last came back, in seconds since 1970.
-    """
-
-    seconds = 300.0
-    back = 0.0
+    seconds = 300.0  # how long a server may be away: as long as it takes to restart one
+    back = 0.0  # when it last came back, in seconds since 1970
 
 
 def patient(call: Callable[[], Any], what: str) -> Any:

@@ -235,12 +235,12 @@ def _created(open_it: Any, what: str) -> BaseStorage:
             return open_it()  # type: ignore[no-any-return]
         except ConfigError:
             raise
+        except ImportError as error:
+            raise ConfigError(
+                f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
+                f"'psycopg[binary]'; for MySQL pip install PyMySQL and say mysql+pymysql://... {error}"
+            ) from error
         except Exception as error:  # each database has its own
-            if isinstance(error, ImportError):
-                raise ConfigError(
-                    f"Could not open {what}: the database's driver is missing. For PostgreSQL pip install "
-                    f"'psycopg[binary]'; for MySQL pip install PyMySQL and say mysql+pymysql://... {error}"
-                ) from error
             if attempt == 4 or isinstance(error, ArgumentError):  # of a URL, which no pause mends
                 message = hide_secrets(f"{type(error).__name__}: {error}")
                 if os.environ.get(VARIABLE):

@@ -43,30 +43,19 @@ class Climb:
     ranking by cheap trials that is a little wrong costs half of the dear ones at most. Nobody waits for a rung to end:
     with several workers, who is best is judged by what has ended. For everything else the first trial of a rung has
     the config's values, the next ones what the portfolio changes in them, and the others what the sampler draws.
-
-    Attributes:
-        key: Its values are the rungs.
-        order: These values, cheapest first, in the form of a study.
-        fraction: Of the trials that are left, and of the time, what each rung but the last gets.
-        carry: Keys that a rung takes over from the one below.
-        space: What is searched.
-        defaults: Key to the value that the config has without the search.
-        directions: Of the study.
-        total: Finished trials in all; infinite for no limit.
-        patience: A rung below the last that brought nothing better in so many trials is left; None for never.
-        portfolio: Key to value of what did well elsewhere, beside the config's values.
     """
 
-    key: str
-    order: tuple[Any, ...]
-    fraction: float
-    carry: tuple[str, ...]
-    space: Space
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    directions: tuple[StudyDirection, ...] = (StudyDirection.MINIMIZE,)
-    total: float = math.inf
+    key: str  # its values are the rungs
+    order: tuple[Any, ...]  # these values, cheapest first, in the form of a study
+    fraction: float  # of the trials that are left, and of the time, what each rung but the last gets
+    carry: tuple[str, ...]  # keys that a rung takes over from the one below
+    space: Space  # what is searched
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # key to the value that the config has without the search
+    directions: tuple[StudyDirection, ...] = (StudyDirection.MINIMIZE,)  # of the study
+    total: float = math.inf  # finished trials in all; infinite for no limit
+    # a rung below the last that brought nothing better in so many trials is left; None for never
     patience: int | None = None
-    portfolio: tuple[Mapping[str, Any], ...] = ()
+    portfolio: tuple[Mapping[str, Any], ...] = ()  # key to value of what did well elsewhere, beside the config's values
 
     @property
     def rungs(self) -> list[str]:

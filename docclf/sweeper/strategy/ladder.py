@@ -29,18 +29,12 @@ class Ladder:
     with the next one, each as another trial with the same parameters, which finds what the paused one has kept. The
     baseline does not pause, nor do the cheap trials of a search that climbs. When no more trials, or no more time, are
     left than the best needs, it goes on to the end.
-
-    Attributes:
-        budgets: Reports of a trial when it pauses, rising; the last is a whole trial.
-        eta: One of so many goes on.
-        direction: Of the study.
-        rung: Of a search that climbs, where alone trials pause: the last one.
     """
 
-    budgets: tuple[int, ...]
-    eta: int
-    direction: StudyDirection
-    rung: str | None = None
+    budgets: tuple[int, ...]  # reports of a trial when it pauses, rising; the last is a whole trial
+    eta: int  # one of so many goes on
+    direction: StudyDirection  # of the study
+    rung: str | None = None  # of a search that climbs, where alone trials pause: the last one
 
     def prepare(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], n_left: float, seconds_left: float = math.inf
@@ -130,8 +124,6 @@ def read_ladder(
     eta = settings.ladder
     if eta is None:
         return None
-    if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
-        raise ConfigError(f"Expected `hydra.sweeper.ladder` to be null or a whole number from 2 on, got {eta}.")
     if len(directions) > 1:
         raise ConfigError(
             f"Expected one objective with `hydra.sweeper.ladder`, got {len(directions)}. "

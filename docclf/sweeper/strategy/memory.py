@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,11 @@ def remembered(
     return found
 
 
-def _searches(place: Path, own: Path) -> Iterator[Path]:
+def _searches(place: Path, own: Path) -> list[Path]:
     """Folders with an exported winner, the latest first; none of others by a link."""
-    found = [path.parent.parent for path in place.glob("*/best/params.yaml") if is_inside(path, place)]
-    yield from sorted(
-        (folder for folder in found if folder.resolve() != own.resolve()),
-        key=lambda folder: (folder / "best" / "params.yaml").stat().st_mtime_ns,
-        reverse=True,
-    )
+    found = [path for path in place.glob("*/best/params.yaml") if is_inside(path, place)]
+    found = [path for path in found if path.parent.parent.resolve() != own.resolve()]
+    return [path.parent.parent for path in sorted(found, key=lambda path: -path.stat().st_mtime_ns)]
 
 
 def _winner(best: Path, config: DictConfig, same: Sequence[str]) -> dict[str, Any]:

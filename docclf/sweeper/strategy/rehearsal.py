@@ -21,6 +21,8 @@ _AT_MOST = {"n_startup_trials": 1, "population_size": 3, "n_warmup_steps": 0, "n
 _WAYS_OUT = {"sampler": "tpe", "pruner": "none"}
 # It imports torch, which takes longer than a search of few trials, whose parameters it never draws.
 _NOT_ASKED = "optuna.samplers.GPSampler"
+_RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
+_NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
 
 
 def rehearse(settings: Settings, space: Space, directions: Sequence[Any]) -> None:
@@ -33,36 +35,29 @@ def rehearse(settings: Settings, space: Space, directions: Sequence[Any]) -> Non
         ConfigError: One does.
     """
 
-    def ask(option: Mapping[str, Any]) -> None:
-        study = optuna.create_study(directions=directions, sampler=make_sampler(option, space, 0))
-        for number in range(_N):
-            trial = study.ask()
-            space.suggest(trial)
-            study.tell(trial, [float(number) for _ in directions])
-
-    def prune(option: Mapping[str, Any]) -> None:
-        study = optuna.create_study(
-            directions=directions, sampler=optuna.samplers.RandomSampler(), pruner=make_pruner(option)
-        )
+    def work(sampler: Mapping[str, Any], pruner: Mapping[str, Any]) -> None:
+        made = make_sampler(sampler, space, 0)
+        study = optuna.create_study(directions=directions, sampler=made, pruner=make_pruner(pruner))
         worse = 1.0 if directions[0] == "minimize" else -1.0
         for number in range(_N):
             trial = study.ask()
-            for step in range(_N):
+            space.suggest(trial)
+            for step in range(_N if len(directions) == 1 else 0):
                 trial.report(worse * (number + step), step)
                 trial.should_prune()
-            study.tell(trial, worse * number)
+            study.tell(trial, [worse * number for _ in directions])
 
     if settings.sampler["_target_"] != _NOT_ASKED:
-        _require_works("sampler", settings.sampler, ask)
+        _require_works("sampler", settings.sampler, lambda option: work(option, _NO_PRUNER))
     if len(directions) == 1:
-        _require_works("pruner", settings.pruner, prune)
+        _require_works("pruner", settings.pruner, lambda option: work(_RANDOM, option))
 
 
 def _require_works(group: str, option: Mapping[str, Any], work: Callable[[Mapping[str, Any]], None]) -> None:
     for key, value in option.items():
         if key.startswith("n_") and isinstance(value, int) and value < 0:
             raise ConfigError(f"Expected `hydra.sweeper.{group}.{key}` to be at least 0, got {value}. Leave it out.")
-    soon = {key: min(value, _AT_MOST.get(key, value)) if _is_count(value) else value for key, value in option.items()}
+    soon = {k: min(value, _AT_MOST.get(k, value)) if type(value) is int else value for k, value in option.items()}
     if (error := _failure(work, soon)) is None:
         return
     if isinstance(error, DocclfError):
@@ -81,10 +76,6 @@ def _require_works(group: str, option: Mapping[str, Any], work: Callable[[Mappin
         f"Expected a {group} that works with this search space, got {str(option['_target_']).rpartition('.')[2]}: "
         f"{reason}. Say hydra/sweeper/{group}={_WAYS_OUT[group]}."
     ) from error
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _failure(work: Callable[[Mapping[str, Any]], None], option: Mapping[str, Any]) -> Exception | None:

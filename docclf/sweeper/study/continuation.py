@@ -26,17 +26,11 @@ CONFIG = "config"  # attribute of a study: what all its trials have in common
 
 @dataclass(frozen=True)
 class Before:
-    """What an earlier release of the application did otherwise, so that its studies go on as they began.
+    """What an earlier release of the application did otherwise, so that its studies go on as they began."""
 
-    Attributes:
-        facts: Those of a preflight that it gave other values.
-        overrides: With which jobs do now what they did then.
-        names: Values of its config that are called otherwise now.
-    """
-
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Sequence[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # those of a preflight that it gave other values
+    overrides: Sequence[str] = ()  # with which jobs do now what they did then
+    names: Mapping[str, str] = field(default_factory=dict)  # values of its config that are called otherwise now
 
     def fits(self, study: optuna.Study, facts: Mapping[str, Any]) -> bool:
         """Whether a study was begun by that release."""
@@ -91,12 +85,12 @@ def require_same_search(
     Raises:
         SpaceError: It is another search.
     """
-    fixed = _fixed(space, config) if settings.may_change is None else {}
-    constants = _constants(space, compose, settings.may_change) if settings.may_change is not None else {}
+    free = settings.may_change
+    common = _fixed(space, config) if free is None else _constants(space, compose, free)
     records = {
         "space": ("the search space", space.to_json()),
         "objective": ("the objectives", objectives),
-        CONFIG: ("the config", {**fixed, **constants}),  # before the facts, since it names keys
+        CONFIG: ("the config", common),  # before the facts, since it names keys
         FACTS: ("the data and the validation", facts),
     }
     for key, (what, values) in records.items():

@@ -1,4 +1,4 @@
-"""How a job ended, as a study records it."""
+"""How a job ended, as a study records it; one that was tried before need not run, and ends as that did."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
+from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
@@ -17,26 +18,18 @@ from docclf.errors import error_text, safe_text
 from docclf.sweeper.hydra_private import returned
 from docclf.sweeper.job.task import TaskEndedError
 from docclf.sweeper.optuna_private import comparable, id_of, storage_of
-from docclf.sweeper.study.attributes import CAUSE, INTERRUPTED, PRUNED_AT
+from docclf.sweeper.study.attributes import CAUSE, DUPLICATE_OF, INTERRUPTED, ITS_OWN, NOT_COMPARABLE, PRUNED_AT
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """State, and what belongs to it.
+    """State, and what belongs to it."""
 
-    Attributes:
-        state: COMPLETE, PRUNED or FAIL.
-        values: One an objective if complete.
-        cause: Why it failed.
-        error: The exception that the job raised.
-        interrupted: See `docclf.sweeper.study.attributes.INTERRUPTED`.
-    """
-
-    state: TrialState
-    values: tuple[float, ...] | None = None
-    cause: str | None = None
-    error: Any = None
-    interrupted: str | None = None
+    state: TrialState  # COMPLETE, PRUNED or FAIL
+    values: tuple[float, ...] | None = None  # one an objective if complete
+    cause: str | None = None  # why it failed
+    error: Any = None  # the exception that the job raised
+    interrupted: str | None = None  # see `docclf.sweeper.study.attributes.INTERRUPTED`
 
     def is_worth_retrying(self, names: Sequence[str]) -> bool:
         """Whether the job raised one of these exceptions, by class name, or one derived from it."""
@@ -164,3 +157,31 @@ def read_bound(bound: Any) -> tuple[float, int]:
     if math.isnan(limit):
         raise ValueError(f"Expected a number, got {text}")
     return limit, sign
+
+
+def find_twin(trial: optuna.Trial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The earlier trial with a result and the same parameters; None without one, or where a parameter is continuous.
+
+    Of several, as of a ladder where a trial goes on in another one, the first of those that came furthest.
+    """
+    discrete = (isinstance(d, CategoricalDistribution) or d.step is not None for d in trial.distributions.values())  # type: ignore[attr-defined]
+    if not all(discrete):
+        return None
+    known = (TrialState.COMPLETE, TrialState.PRUNED)
+    ended = (t for t in trials if t.state in known and NOT_COMPARABLE not in t.user_attrs)
+    twins = [t for t in ended if t.params == trial.params]
+    far = [(t.state == TrialState.COMPLETE, max(t.intermediate_values, default=-1)) for t in twins]
+    return twins[far.index(max(far))] if twins else None
+
+
+def take_over(trial: optuna.Trial, twin: FrozenTrial) -> Outcome:
+    """Give a trial what its twin has measured, but not what is the twin's own; how it ends."""
+    for key, value in twin.user_attrs.items():
+        if key not in ITS_OWN:
+            trial.set_user_attr(key, value)
+    trial.set_user_attr(DUPLICATE_OF, twin.user_attrs.get(DUPLICATE_OF, twin.number))
+    for step, value in twin.intermediate_values.items():
+        trial.storage.set_trial_intermediate_value(id_of(trial), step, value)
+    for key, value in twin.constraints.items():
+        trial.set_constraint(key, value)
+    return Outcome(twin.state, tuple(twin.values) if twin.state == TrialState.COMPLETE else None)

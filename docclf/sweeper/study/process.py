@@ -111,7 +111,7 @@ def steady_now() -> float:
 
 def this_process() -> str:
     """Host, process id, where that id means something, and when the process started, since ids are given out again."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_boot()}-{_namespace()}.{_started(os.getpid())}"
+    return f"{socket.gethostname()}:{os.getpid()}:{'-'.join(_machine())}.{_started(os.getpid())}"
 
 
 def host_of(owner: str) -> str:
@@ -130,7 +130,7 @@ def is_here(owner: str) -> bool:
     was started again know its earlier ones.
     """
     where = owner.rpartition(":")[2].rpartition(".")[0]
-    return has_this_name(owner) and where == f"{_boot()}-{_namespace()}"
+    return has_this_name(owner) and where == "-".join(_machine())
 
 
 def has_this_name(owner: str) -> bool:
@@ -145,7 +145,7 @@ def is_of_an_earlier_boot(owner: str) -> bool:
         owner: What `this_process` returned there; earlier releases did not say the boot.
     """
     boot = owner.rpartition(":")[2].rpartition(".")[0].partition("-")[0]
-    return has_this_name(owner) and boot != _boot()
+    return has_this_name(owner) and boot != _machine()[0]
 
 
 def runs_here(owner: str) -> bool:
@@ -167,21 +167,16 @@ def runs_here(owner: str) -> bool:
 
 
 @functools.cache
-def _boot() -> str:
-    """Identifies the time since this machine was started; empty where there is no /proc."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-    except OSError:
-        return ""
+def _machine() -> tuple[str, str]:
+    """Identifies the time since this machine was started, and the container within which process ids are counted.
 
-
-@functools.cache
-def _namespace() -> str:
-    """Identifies the container within which process ids are counted; empty where there is no /proc."""
+    Both are empty where there is no /proc.
+    """
     try:
-        return "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return boot, "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
     except OSError:
-        return ""
+        return "", ""
 
 
 def _started(pid: int) -> str:

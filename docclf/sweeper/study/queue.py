@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -30,16 +29,13 @@ log = logging.getLogger(__name__)
 _KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
 
 
-def retry_interrupted(
-    study: optuna.Study, baseline: Mapping[str, Any] | None = None, trials: Sequence[FrozenTrial] | None = None
-) -> None:
+def retry_interrupted(study: optuna.Study, trials: Sequence[FrozenTrial] | None = None) -> None:
     """Queue the parameters of interrupted trials again.
 
     Those of a second death of the process that came no further than the first are not queued again: they may be what
-    kills it. The baseline always is, and so is what only ran out of time.
+    kills it. The baseline of a search always is, and so is what only ran out of time.
 
     Args:
-        baseline: Parameters of trial 0, which may have died before it had them.
         trials: All of the study as they are now, in the order of their numbers; None to look them up.
     """
     trials = study.get_trials(deepcopy=False) if trials is None else trials
@@ -49,16 +45,13 @@ def retry_interrupted(
         why = trial.user_attrs.get(INTERRUPTED)
         # One that died between queue and start has its parameters in the queue's note alone.
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        is_baseline = baseline is not None and (trial.number == 0 or trial.user_attrs.get(ROLE) == "baseline")
-        if is_baseline:
-            params = {**baseline, **params}  # type: ignore[dict-item]
+        is_baseline = trial.user_attrs.get(ROLE) == "baseline" and FINALIST not in trial.user_attrs
         again = is_baseline or why != "process" or not died_before(trial, trials)
         again = again and trial.user_attrs.get(FINALIST) in wanted
         # Between its note and its end a trial is still its process's.
         is_over = why and why != "unwanted" and trial.state.is_finished()
         if is_over and trial.number not in retried and params and again:
             kept = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
-            kept |= {ROLE: "baseline"} if is_baseline else {}
             study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
 
 
@@ -91,8 +84,9 @@ def drop_queued_twice(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Non
     """
     seen = set()
     for trial in trials:
-        # A retry keeps the entry of what it tries again.
-        mark = next(((key, trial.user_attrs[key]) for key in (RETRY_OF, ENQUEUED) if key in trial.user_attrs), None)
+        keys = (RETRY_OF, ENQUEUED) if FINALIST in trial.user_attrs else (RETRY_OF, ENQUEUED, ROLE)
+        known = [(key, trial.user_attrs[key]) for key in keys if key in trial.user_attrs]
+        mark = next(iter(known), None)  # a retry keeps the entry of what it tries again
         if mark in seen and trial.state == TrialState.WAITING:
             interrupt(study, id_of(trial), "unwanted", "queued twice")
         if mark is not None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
+from docclf.files import replacing
 from docclf.sweeper.space.grammar import decode
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.trials import best_trial, front_of
@@ -23,10 +23,8 @@ def write_results(study: optuna.Study, folder: Path) -> None:
         if best is None:
             return
         results |= {"best_params": plain_params(best), "best_value": best.value}
-    # Of its own, since several processes of one study may end at the same moment.
-    partial = folder / f".optimization_results.yaml.{uuid4().hex}.partial"
-    OmegaConf.save(OmegaConf.create(results), partial)
-    partial.replace(folder / "optimization_results.yaml")
+    with replacing(folder / "optimization_results.yaml") as partial:  # several processes may end at the same moment
+        OmegaConf.save(OmegaConf.create(results), partial)
 
 
 def plain_params(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from docclf.sweeper.optuna_private import renumber
 from docclf.sweeper.space.checks import check_keys
 from docclf.sweeper.space.grammar import decode, describe, encode, parse_override, to_text
 from docclf.sweeper.space.parameters import Space, key_of
-from docclf.sweeper.storage.names import split_name
+from docclf.sweeper.storage.hiding import split_name
 from docclf.sweeper.storage.places import choose_study, open_storage, sqlite_url
 from docclf.sweeper.study.attributes import ENQUEUED
 
@@ -89,13 +89,12 @@ def enqueue(study: optuna.Study, entries: Mapping[str, Mapping[str, Any]]) -> No
 def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
     if isinstance(entry, str) and entry.endswith((".yaml", ".yml")):
         path = cwd / entry
-        if path.is_file():
-            content = read_config(path)
-        else:
+        if not path.is_file():
             raise ConfigError(
                 f"Expected `enqueue` to name a YAML file of keys and values such as multirun/NAME/best/params.yaml, "
                 f"got {path}, which does not exist."
             )
+        content = read_config(path)
         for key in space.keys:
             name = key.lstrip("+")
             with reading("keys and values", path):
@@ -111,7 +110,8 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
             f"A text is, for example, '{_example(space)}'."
         )
     else:
-        for text in _split(entry) if isinstance(entry, str) else entry:
+        # Blanks are within quotes, lists and mappings, too: an override begins at its key.
+        for text in filter(None, re.split(r"\s+(?=[^\s='\"]+=)", entry.strip())) if isinstance(entry, str) else entry:
             if "=" not in str(text):
                 raise ConfigError(
                     f"Expected `enqueue` to list overrides such as '{_example(space)}', or files that "
@@ -126,27 +126,6 @@ def _values(entry: Any, space: Space, cwd: Path) -> Iterator[tuple[str, Any]]:
             if override.is_sweep_override() or override.is_delete():
                 raise SpaceError(f"Expected `enqueue` to give every key one value, got `{text}`.")
             yield override.get_key_element(), encode(override.value())
-
-
-def _split(entry: str) -> list[str]:
-    """The overrides of a text with blanks between, beside those within quotes, lists and mappings.
-
-    >>> _split("x=1  note='a b' sizes=[8, 16]")
-    ['x=1', "note='a b'", 'sizes=[8, 16]']
-    """
-    found: list[str] = []
-    for piece in re.split(r"(\s+)", entry.strip()):
-        if found and _is_open(found[-1]):
-            found[-1] += piece
-        elif piece.strip():
-            found.append(piece)
-    return found
-
-
-def _is_open(text: str) -> bool:
-    """Whether a quotation, a list or a mapping has begun and not ended."""
-    rest = re.sub(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""", "", text)
-    return "'" in rest or '"' in rest or sum(map(rest.count, "[{(")) > sum(map(rest.count, "]})"))
 
 
 def _example(space: Space) -> str:

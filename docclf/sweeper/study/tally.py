@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.screen.forecast import finalists_seconds, seconds_left
-from docclf.sweeper.screen.plan import Cost, Plan
+from docclf.sweeper.screen.forecast import Cost, Plan, finalists_seconds, seconds_left
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, INTERRUPTED, RUNG
 from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.trials import baseline_of, loss, may_win, seconds_of
@@ -22,28 +21,18 @@ _LATEST = 8
 
 
 class Tally:
-    """Counts, costs and the best of a study's trials; each is looked at until it has ended, and then no more.
-
-    Attributes:
-        complete: Trials that came to their end.
-        pruned: Trials that were stopped.
-        failed: Trials that failed; those that were interrupted and are tried again count nowhere.
-        costs: Of all these.
-        scores: Of all these in the order in which they were seen to end: state, and the first objective where it is
-            complete.
-        best: For each objective its best trial; None before one is complete.
-        running: Trials that run.
-    """
+    """Counts, costs and the best of a study's trials; each is looked at until it has ended, and then no more."""
 
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
         self._directions = list(directions)
         self._open: list[int] = []
         self._expected = 0.0  # seconds of finalists that wait or run, as their trials took
         self._n_seen = 0
+        # Those that were interrupted and are tried again count nowhere.
         self.complete = self.pruned = self.failed = 0
-        self.costs: list[Cost] = []
-        self.scores: list[tuple[TrialState, float | None]] = []
-        self.best: list[FrozenTrial | None] = [None for _ in directions]
+        self.costs: list[Cost] = []  # of all these, in the order in which they were seen to end
+        self.scores: list[tuple[TrialState, float | None]] = []  # and the first objective where they are complete
+        self.best: list[FrozenTrial | None] = [None for _ in directions]  # of each objective, once one is complete
         self.running: list[FrozenTrial] = []
         self._baseline: list[str] = []  # its rung, if it is complete
         self._ranked: list[tuple[float, str]] = []  # first objective, smaller is better, and rung of the others

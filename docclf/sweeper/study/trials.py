@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -27,8 +27,6 @@ from docclf.sweeper.study.attributes import (
     ROLE,
 )
 from docclf.sweeper.study.process import is_here, runs_here
-
-log = logging.getLogger(__name__)
 
 BEAT_S = 30.0
 STALE_AFTER_S = 5 * BEAT_S
@@ -116,7 +114,9 @@ def how_scored(trial: FrozenTrial) -> str:
 def fail_stale(study: optuna.Study) -> None:
     """Fail the trials that a dead process, or this one at its end, left running."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not _is_alive(trial):
+        # Optuna does not say the time zone of a start.
+        started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        if not is_alive(trial.user_attrs, started):
             interrupt(study, id_of(trial), "process", "interrupted: the process that ran it ended")
 
 
@@ -129,13 +129,17 @@ def interrupt(study: optuna.Study, trial_id: int, why: str, cause: str) -> None:
         storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
-def _is_alive(trial: FrozenTrial) -> bool:
-    owner = trial.user_attrs.get(OWNER)
+def is_alive(attributes: Mapping[str, Any], started: float = 0.0) -> bool:
+    """Whether the process lives that has a trial, or the finalists of a search.
+
+    Args:
+        attributes: Of the trial or the study.
+        started: When it began, in seconds since 1970, which counts before its first heartbeat.
+    """
+    owner = attributes.get(OWNER)
     if owner is not None and is_here(owner):
         return runs_here(owner)
-    # Elsewhere: by its heartbeat. Without one by its start, of which Optuna does not say the time zone.
-    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    silent = time.time() - max(trial.user_attrs.get(BEAT, started), back_since())
+    silent = time.time() - max(attributes.get(BEAT, started), back_since())  # elsewhere: by its heartbeat
     # Without an owner it was asked for at this very moment, or its process died at that.
     return bool(silent < (1.0 if owner is None else STALE_AFTER_S))
 

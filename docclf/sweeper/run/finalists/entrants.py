@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.run.opening.study import SearchContext
-from docclf.sweeper.space.finalists import encoded, finalists_overrides
+from docclf.sweeper.space.finalists import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finalists import mark, scored, source_number
@@ -41,23 +40,23 @@ class Entrant:
     attributes: Mapping[str, Any]
 
     @classmethod
-    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Entrant:
+    def of(cls, trial: FrozenTrial, trials: Sequence[FrozenTrial], **more: Any) -> Entrant:
         """The one that re-evaluates a trial of a study."""
         kept = {key: trial.user_attrs[key] for key in (ROLE, RUNG) if key in trial.user_attrs}
         seconds = seconds_of(trial)
         if trial.number == 0:  # which computed what others find computed
             alike = (t for t in trials[1:] if t.user_attrs.get(RUNG) == trial.user_attrs.get(RUNG))
             seconds = min([seconds, *(seconds_of(t) for t in alike if t.state == TrialState.COMPLETE)])
-        return cls(trial.params, kept | {EXPECTED: trial.user_attrs.get(AGAIN, seconds)})
+        return cls(trial.params, {**kept, EXPECTED: trial.user_attrs.get(AGAIN, seconds), **more})
 
 
-def best_reference(settings: Settings, context: SearchContext) -> dict[str, Entrant]:
+def best_reference(context: SearchContext) -> dict[str, Entrant]:
     """The best reference that scores better than the winner where that was scored, by its mark; empty without one.
 
     Its draws are those of the winner as far as its overrides leave them: a floor depends on the model and the page's
     size. What the overrides set that is not in the space, the job gets besides.
     """
-    asked, study = settings.finalists, context.study
+    asked, study = context.settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
     allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
     winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
@@ -72,11 +71,12 @@ def best_reference(settings: Settings, context: SearchContext) -> dict[str, Entr
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
     values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
     params = context.asked.space.fitting(values)
-    return {mark(base.number, finalists_overrides(asked), name): Entrant(params, {REFERENCE: name})}
+    return {mark(base.number, to_overrides(asked.overrides), name): Entrant(params, {REFERENCE: name})}
 
 
-def members_of(asked: FinalistsConfig, context: SearchContext) -> dict[str, Entrant]:
+def members_of(context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
+    asked = context.settings.finalists
     try:
         if (members := context.load_members()) is None:
             return {}
@@ -84,11 +84,11 @@ def members_of(asked: FinalistsConfig, context: SearchContext) -> dict[str, Entr
     except Exception:  # the winner is not to be lost by it
         log.exception(f"Could not choose members of an ensemble by {asked.members}")
         return {}
-    found, trials = {}, context.study.get_trials(deepcopy=False)
-    for trial in (trials[number] for number in numbers):
-        entrant = Entrant.of(trial, trials)
-        member = replace(entrant, attributes={**entrant.attributes, REFERENCE: MEMBER})
-        found[mark(trial.number, finalists_overrides(asked), MEMBER)] = member
+    trials = context.study.get_trials(deepcopy=False)
+    found = {
+        mark(number, to_overrides(asked.overrides), MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER})
+        for number in numbers
+    }
     if found:
         log.info(
             f"An ensemble scores better by the trials' predictions: {len(found)} more of its members are scored too"

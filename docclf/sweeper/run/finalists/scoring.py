@@ -11,47 +11,43 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import SearchError
 from docclf.safety.untrusted import reading
-from docclf.sweeper.config import Settings
 from docclf.sweeper.optuna_private import id_of, storage_of
 from docclf.sweeper.run.finalists.entrants import Entrant, best_reference, choose_finalists, members_of
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
-from docclf.sweeper.space.finalists import apart, finalists_overrides, reference_overrides
+from docclf.sweeper.space.finalists import apart, to_overrides
 from docclf.sweeper.space.grammar import draw
-from docclf.sweeper.storage.claims import claim_lock
-from docclf.sweeper.storage.ownership import (
-    await_sign_of_life,
-    elsewhere,
-    is_scored_here,
-    keeping,
-    other_owner,
-    own,
-    release,
-)
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import CURRENT, EXPECTED, FINALIST, MEMBER, REFERENCE, RETRY_OF, WANTED
-from docclf.sweeper.study.finalists import mark, open_finalists, scored, source_number
-from docclf.sweeper.study.process import host_of, steady_now, this_process
+from docclf.sweeper.study.finalists import (
+    is_scored_here,
+    keeping,
+    mark,
+    open_finalists,
+    release,
+    scored,
+    source_number,
+    take,
+)
+from docclf.sweeper.study.process import steady_now
 from docclf.sweeper.study.queue import drop_foreign, retry_interrupted
-from docclf.sweeper.study.trials import best_trials, causes, counted, fail_stale, has_success, how_scored, interrupt
+from docclf.sweeper.study.trials import best_trials, counted, fail_stale, how_scored, interrupt
 
 log = logging.getLogger(__name__)
 
 
-def run_finalists(settings: Settings, context: SearchContext, workers: Workers) -> None:
+def run_finalists(context: SearchContext, workers: Workers) -> None:
     """Score the finalists of a search that has ended, as far as they are not scored yet.
 
     Raises:
         SearchError: All of them failed.
         SystemExit: A signal ended it; everything that finished is saved.
     """
-    asked = settings.finalists
-    study = context.study
+    asked, study = context.settings.finalists, context.study
     if not asked.top_k or len(study.directions) > 1:
         return
     trials = study.get_trials(deepcopy=False)
@@ -61,57 +57,31 @@ def run_finalists(settings: Settings, context: SearchContext, workers: Workers) 
     with reading("a study", context.directory):
         finalists = open_finalists(study, asked.race)
         scored(study)
-    overrides = finalists_overrides(asked)
+    overrides = to_overrides(asked.overrides)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
     entrants = {mark(trial.number, overrides): Entrant.of(trial, trials) for trial in in_turn}
-    if not _take(finalists, entrants, context.directory):
+    if not take(finalists, entrants, context.directory):
         return
     try:
         with keeping(study):
-            if not _score(entrants, settings, context, workers, finalists):
-                _log_none_ended(has_former=bool(scored(study)))
+            if not _score(entrants, context, workers, finalists):
+                former = "what finalists came to before stands"
+                stands = former if scored(study) else "the best trial wins by its search score"
+                log.info(f"No finalist finished, so {stands}")
                 return
-            if reference := best_reference(settings, context):
-                _score({**entrants, **reference}, settings, context, workers, finalists)
-            if members := members_of(asked, context):
-                _score({**entrants, **reference, **members}, settings, context, workers, finalists)
+            for choose in (best_reference, members_of):
+                if more := choose(context):
+                    entrants |= more
+                    _score(entrants, context, workers, finalists)
     except BaseException:
         with in_a_hurry():
             release(study)
         raise
 
 
-def _log_none_ended(*, has_former: bool) -> None:
-    stands = "what finalists came to before stands" if has_former else "the best trial wins by its search score"
-    log.info(f"No finalist finished, so {stands}")
-
-
-def _take(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> bool:
-    """Make this process the one that scores the finalists; False, with a line, where another one does or has."""
-    await_sign_of_life(finalists)
-    with claim_lock(storage_of(finalists), finalists.study_name):
-        if (owner := other_owner(finalists)) is not None:
-            log.info(f"The finalists are scored, and the winner is exported, by another process of {host_of(owner)}")
-            return False
-        if (host := elsewhere(finalists, entrants, directory)) is not None:
-            log.info(
-                f"The finalists were scored on {host}, where the winner is exported. "
-                "With other overrides, such as another seed, they are scored here."
-            )
-            return False
-        own(finalists, this_process())
-    return True
-
-
-def _score(
-    entrants: Mapping[str, Entrant],
-    settings: Settings,
-    context: SearchContext,
-    workers: Workers,
-    finalists: optuna.Study,
-) -> bool:
+def _score(entrants: Mapping[str, Entrant], context: SearchContext, workers: Workers, finalists: optuna.Study) -> bool:
     """Run those that are not scored yet, and say who counts; whether any of them came to its end."""
     finalists.set_user_attr(WANTED, list(entrants))
     fail_stale(finalists)
@@ -119,11 +89,12 @@ def _score(
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
         asked = replace(context.asked, first=None, entries={}, climb=None)
-        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None)
-        _Final(settings, again, workers).run()
+        # Nothing is exported meanwhile: who wins is said when all are scored.
+        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None, on_best=None)
+        _Final(again, workers).run()
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
-    way = " ".join(finalists_overrides(settings.finalists))
+    way = " ".join(to_overrides(context.settings.finalists.overrides))
     alike = [t for t in finalists.get_trials(deepcopy=False) if how_scored(t) == way]
     has_any = any(t.state == TrialState.COMPLETE for t in alike)
     if has_any:  # without one, those that were scored otherwise go on to count
@@ -147,8 +118,8 @@ class _FinalistQueue(TrialQueue):
     def n_left(self) -> int:
         """Those in the queue, beyond which the loop would draw new ones; 0 if there is no time for the next one."""
         retry_interrupted(self.study)
-        self.ledger.refresh()
-        waiting = [trial for trial in self.ledger.trials if trial.state == TrialState.WAITING]
+        self.refresh()
+        waiting = [trial for trial in self.trials if trial.state == TrialState.WAITING]
         needed = waiting[0].user_attrs.get(EXPECTED, 0.0) if waiting else 0.0
         if steady_now() + needed <= self.limits.stops_at:
             return len(waiting)
@@ -165,16 +136,17 @@ class _Final(Search):
     noun = "finalist"
     queue_class = _FinalistQueue
 
-    def __init__(self, settings: Settings, context: SearchContext, workers: Workers) -> None:
+    def __init__(self, context: SearchContext, workers: Workers) -> None:
+        settings = context.settings
         pruner: Any = {"_target_": "Race" if settings.finalists.race else "NopPruner"}
         alone = replace(settings, pruner=pruner, finalists=replace(settings.finalists, top_k=0))
-        unlimited: dict[str, Any] = {"stop_when_stagnant": None, "skip_duplicates": False, "max_failure_rate": 1.0}
-        # Who was allowed by the constraints is so here, where another validation may take longer.
-        super().__init__(replace(alone, **unlimited, constraints=None), context, workers)
-        self.asked = finalists_overrides(settings.finalists)
+        alone.stop_when_stagnant, alone.skip_duplicates, alone.max_failure_rate = None, False, 1.0
+        alone.constraints = None  # who was allowed by them is so here, where another validation may take longer
+        super().__init__(replace(context, settings=alone), workers)
+        self.asked = to_overrides(settings.finalists.overrides)
 
     def _prepare(self) -> None:
-        self.ledger.refresh()
+        self.queue.refresh()
 
     def _announce(self) -> None:
         log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
@@ -185,29 +157,25 @@ class _Final(Search):
     def _require_a_success(self) -> None:
         """Raise SearchError where all that were asked for failed."""
         wanted = self.study.user_attrs[WANTED]
-        asked = (trial for trial in self.ledger.trials if trial.user_attrs.get(FINALIST) in wanted)
-        last = list({trial.user_attrs[FINALIST]: trial for trial in asked}.values())
-        failed = [trial for trial in counted(last) if trial.state == TrialState.FAIL]
-        if failed and not has_success(last):
-            raise SearchError(
-                f"All {len(failed)} finalists failed:{causes(failed)}\nTheir logs are in the folder {FINALISTS}. Fix "
-                "the cause and give the same command again, which tries them again, or do without them: "
-                "hydra.sweeper.finalists.top_k=0"
-            )
-
-    def _on_best(self) -> None:
-        """Nothing: who wins is said when all are scored."""
+        asked = (trial for trial in self.queue.trials if trial.user_attrs.get(FINALIST) in wanted)
+        last = {trial.user_attrs[FINALIST]: trial for trial in asked}
+        way_out = (
+            f"Their logs are in the folder {FINALISTS}. Fix the cause and give the same command again, which tries "
+            "them again, or do without them: hydra.sweeper.finalists.top_k=0"
+        )
+        self.limits.require_a_success(list(last.values()), self.noun, way_out)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
-        given = reference_overrides(self.settings.finalists, name) if name not in (None, MEMBER) else []
+        given = to_overrides(self.settings.finalists.references[name]) if name not in (None, MEMBER) else []
         own = apart([*super()._overrides(trial), *self.asked], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
-    def _describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+    def describe(self, trial: optuna.Trial | FrozenTrial) -> str:
+        """Whom it re-evaluates, and what that tried."""
         if (name := trial.user_attrs.get(REFERENCE)) not in (None, MEMBER):
-            return f"reference {name}: {super()._describe(trial)}"
-        return f"trial {source_number(trial)}: {super()._describe(trial)}"
+            return f"reference {name}: {super().describe(trial)}"
+        return f"trial {source_number(trial)}: {super().describe(trial)}"
 
 
 def _queue(finalists: optuna.Study, entrants: Mapping[str, Entrant], directory: Path) -> int:

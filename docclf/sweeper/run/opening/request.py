@@ -30,31 +30,19 @@ from docclf.sweeper.study.starting_points import read_entries, read_study
 
 @dataclass(frozen=True)
 class Request:
-    """What the settings ask for.
+    """What the settings ask for."""
 
-    Attributes:
-        compose: Makes the config of a job from its overrides.
-        space: What is drawn.
-        first: Draws of trial 0; None to let the sampler choose.
-        configs: What the preflight looks at: that of a trial, and where there will be finalists, of one of these.
-        objectives: A name for each objective.
-        directions: minimize or maximize, for each objective.
-        climb: Says which rung a trial is on; None without rungs.
-        entries: Text to draws of what is tried first.
-        source: Another study to start from.
-        pruner: Of the study.
-    """
-
-    compose: Callable[[Sequence[str]], DictConfig]
-    space: Space
-    first: dict[str, Any] | None
+    compose: Callable[[Sequence[str]], DictConfig]  # makes the config of a job from its overrides
+    space: Space  # what is drawn
+    first: dict[str, Any] | None  # draws of trial 0; None to let the sampler choose
+    # what the preflight looks at: that of a trial, and where there will be finalists, of one of these
     configs: list[DictConfig]
-    objectives: list[str]
-    directions: list[Any]
-    climb: Climb | None
-    entries: dict[str, dict[str, Any]]
-    source: optuna.Study | None
-    pruner: optuna.pruners.BasePruner
+    objectives: list[str]  # a name for each objective
+    directions: list[Any]  # minimize or maximize, for each objective
+    climb: Climb | None  # says which rung a trial is on; None without rungs
+    entries: dict[str, dict[str, Any]]  # text to draws of what is tried first
+    source: optuna.Study | None  # another study to start from
+    pruner: optuna.pruners.BasePruner  # of the study
 
 
 def named_functions(settings: Settings, listed: Any) -> list[Any]:

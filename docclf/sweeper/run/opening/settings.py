@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from docclf.errors import ConfigError
+from docclf.errors import ConfigError, unknown_key
 from docclf.safety.untrusted import is_folder_name
 from docclf.sweeper.config import ClimbConfig, FinalistsConfig, Settings
 from docclf.sweeper.space.duration import read_timeout
-from docclf.sweeper.space.keys import nearest
 from docclf.sweeper.study.outcome import read_bound
-
-log = logging.getLogger(__name__)
 
 _RANGES = {
     "stop_when_stagnant": (1, math.inf),
     "helpers": (0, math.inf),
+    "ladder": (2, math.inf),
     "retries": (0, math.inf),
     "max_failure_rate": (0, 1),
 }
@@ -47,8 +43,6 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     asked = {key: to_plain(value) for key, value in given.items()}
     _require_known(asked, Settings)
     _require_mappings(asked)
-    for key, value in asked.items():
-        _require_no_nan(value, f"hydra.sweeper.{key}")
     n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
     if n_trials is None and timeout is None:
         raise ConfigError(
@@ -58,7 +52,7 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     if n_trials is not None and n_trials < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
     for key, kind in (("finalists", FinalistsConfig), ("climb", ClimbConfig)):
-        _require_known(asked[key] or {}, kind, f"{key}.")
+        _require_known(asked[key] or {}, kind, f".{key}")
     climb = None if not asked["climb"] else ClimbConfig(**asked.pop("climb"))
     total = math.inf if n_trials is None else n_trials
     settings = Settings(
@@ -85,44 +79,26 @@ def _require_ranges(settings: Settings) -> None:
             raise ConfigError(f"Expected `hydra.sweeper.{key}` to be at least {least}{upper}, got {value}.")
     if settings.warm_start not in ("best", "all"):
         raise ConfigError(f"Expected `hydra.sweeper.warm_start` to be best or all, got {settings.warm_start}.")
-    if settings.warm_start == "all" and not settings.warm_start_from:
-        log.warning("warm_start=all changes nothing without warm_start_from, the folder of another search")
     _require_folder_name(settings.study_name)
-    if settings.study_name is None and HydraConfig.initialized() and Path(HydraConfig.get().sweep.dir).name == "None":
-        raise ConfigError(
-            "Expected `hydra.sweeper.study_name`, which the folder of the search is named by, got null. "
-            "Leave it out, or name it: hydra.sweeper.study_name=NAME"
-        )
 
 
 def _require_folder_name(name: str | None) -> None:
     """See that a search whose folder is called by its study has a folder of its own."""
-    if name is None or is_folder_name(name) or not HydraConfig.initialized():
+    if not HydraConfig.initialized() or (name is not None and is_folder_name(name)):
         return
     sweep = HydraConfig.get().sweep
-    if "study_name" in str(OmegaConf.to_container(sweep, resolve=False)) and name in sweep.dir:
+    if "study_name" in str(OmegaConf.to_container(sweep, resolve=False)) and str(name) in sweep.dir:
         raise ConfigError(
             f"Expected `hydra.sweeper.study_name` to be the name of a folder, without / and other than . and .., "
-            f"got {name!r}. Say hydra.sweeper.study_name=NAME"
+            f"got {'null' if name is None else repr(name)}. Say hydra.sweeper.study_name=NAME"
         )
 
 
-def _require_known(given: Iterable[str], kind: type[Any], before: str = "") -> None:
+def _require_known(given: Iterable[str], kind: type[Any], below: str = "") -> None:
     known = [field.name for field in fields(kind) if field.name not in ("_target_", "defaults")]
     for key in given:
         if key not in known:
-            near = ["params"] if key == "search_space" else nearest(key, known, n=1)  # as it was called once
-            hint = f"Did you mean hydra.sweeper.{before}{near[0]}?" if near else f"It has {', '.join(known)}."
-            raise ConfigError(f"Expected settings that the sweeper has, got `hydra.sweeper.{before}{key}`. {hint}")
-
-
-def _require_no_nan(value: Any, key: str) -> None:
-    """Refuse what is not equal to itself: Hydra takes it for changed in every job."""
-    if isinstance(value, float) and math.isnan(value):
-        raise ConfigError(f"Expected a value of `{key}` that equals itself, got nan. Say a number, or leave it out.")
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for name, child in items:
-        _require_no_nan(child, f"{key}.{name}")
+            raise unknown_key("settings", f"hydra.sweeper{below}", key, known)
 
 
 def _require_mappings(asked: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from docclf.errors import ConfigError
 from docclf.files import replacing
 from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.config import Settings
-from docclf.sweeper.run.clock import Clock
+from docclf.sweeper.run.limits import Clock
 from docclf.sweeper.run.opening.request import Request, named_functions, read_request
 from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.checks import values_of
@@ -30,7 +30,7 @@ from docclf.sweeper.strategy.pruners import check_pruner
 from docclf.sweeper.strategy.samplers import Grid, make_sampler
 from docclf.sweeper.study.attributes import ENQUEUED, RUNG
 from docclf.sweeper.study.continuation import Before, require_known_folders, require_same_search
-from docclf.sweeper.study.starting_points import enqueue, fitting_trials
+from docclf.sweeper.study.starting_points import fitting_trials
 from docclf.sweeper.study.trials import best_trial
 
 _CONFIG = "multirun.yaml"
@@ -38,39 +38,23 @@ _CONFIG = "multirun.yaml"
 
 @dataclass
 class SearchContext:
-    """A study and what it is searched with.
+    """A study and what it is searched with."""
 
-    Attributes:
-        study: Where results are told.
-        known: Trials of another study that the sampler shall know.
-        asked: What is searched for, and how.
-        config: The composed config of the sweep, `hydra` included.
-        directory: The sweep's folder.
-        labels: What lines on the screen call them.
-        total: Finished trials in all; infinite for no limit.
-        clock: Counts the time budget.
-        hook: Draws more, given the config and the trial.
-        on_best: Called when a trial is the best so far, given the study, the sweep's folder and the config.
-        load_members: Imports what says which trials are re-evaluated too, which takes long; None where nothing does.
-        ladder: Says which trials pause and go on; None where none pauses.
-    """
-
-    study: optuna.Study
-    known: list[FrozenTrial]
-    asked: Request
-    config: DictConfig
-    directory: Path
-    labels: list[str]
-    total: float
-    clock: Clock
-    hook: Callable[[DictConfig, optuna.Trial], None] | None = None
+    settings: Settings  # of the sweep
+    study: optuna.Study  # where results are told
+    known: list[FrozenTrial]  # trials of another study that the sampler shall know
+    asked: Request  # what is searched for, and how
+    config: DictConfig  # the composed config of the sweep, `hydra` included
+    directory: Path  # the sweep's folder
+    labels: list[str]  # what lines on the screen call the objectives
+    total: float  # finished trials in all; infinite for no limit
+    clock: Clock  # counts the time budget
+    hook: Callable[[DictConfig, optuna.Trial], None] | None = None  # draws more, given the config and the trial
+    # called when a trial is the best so far, given the study, the sweep's folder and the config
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
+    # imports what says which trials are re-evaluated too, which takes long; None where nothing does
     load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
-    ladder: Ladder | None = None
-
-    def queue_entries(self) -> None:
-        """Queue the entries that the study does not know yet."""
-        enqueue(self.study, self.asked.entries)
+    ladder: Ladder | None = None  # says which trials pause and go on; None where none pauses
 
 
 def open_study(
@@ -102,11 +86,12 @@ def open_study(
         preload()
     facts = dict(preflight(*asked.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
-    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps"))
+    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps") or 0)
     study, asked, n_before = _open(settings, config, asked, directory, facts, before)
     known, entries = _lessons(settings, asked, study, directory, n_before)
     climb = asked.climb
     return SearchContext(
+        settings=settings,
         study=study,
         known=known,
         asked=replace(asked, entries=entries, source=None),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import re
 import signal
 import sys
@@ -13,8 +12,6 @@ from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
-
-log = logging.getLogger(__name__)
 
 # Raised by submitit and Ray, which are not imported for it, when a job ended without a result.
 _DEATHS = ("UncompletedJobError", "RayError")

@@ -1,23 +1,35 @@
-"""Where jobs run: in this process, in worker processes of this machine, or wherever a launcher sends them."""
+"""Where jobs run, in this process, in worker processes of this machine, or wherever a launcher sends them.
+
+And whom a worker without a trial of its own helps.
+"""
 
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
+import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra.core.utils import JobReturn
+import optuna
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from docclf.sweeper.hydra_private import BasicLauncher
-from docclf.sweeper.run.workers.launchers import prepare, stop
+from docclf.errors import error_text
+from docclf.sweeper.hydra_private import BasicLauncher, returned
+from docclf.sweeper.run.workers.launchers import death, prepare, stop
 from docclf.sweeper.run.workers.machine import worker_environment
 from docclf.sweeper.run.workers.process import WorkerProcess, held_signals, let_end
-from docclf.sweeper.screen.relay import Relay
+from docclf.sweeper.screen.terminal import Terminal, is_terminal
+
+log = logging.getLogger(__name__)
 
 
 class Workers:
@@ -32,7 +44,8 @@ class Workers:
         self.launcher, self.n = launcher, n
         self._is_basic = isinstance(launcher, BasicLauncher)
         self._processes: dict[int, WorkerProcess] = {}  # by slot
-        self._relay = Relay()
+        self.screen = Terminal(sys.stdout) if is_terminal(sys.stdout) else None
+        """Where the search is shown, and what processes write comes out; None for whatever output there is."""
         self._slots: dict[Future[JobReturn], int] = {}
         self._is_prepared = False
 
@@ -75,8 +88,6 @@ class Workers:
     def wait(self, futures: Sequence[Future[JobReturn]], seconds: float) -> set[Future[JobReturn]]:
         """Those of some jobs that have ended, after the first one has or so many seconds have passed."""
         done = wait(futures, seconds, FIRST_COMPLETED).done
-        if done:
-            self._relay.drain()  # before what the search has to say of them
         for future in done:
             slot = self._slots.pop(future)
             if isinstance(future.exception(), BrokenProcessPool):
@@ -112,7 +123,7 @@ class Workers:
     def _start(self, slot: int, modules: Sequence[str] = ()) -> WorkerProcess:
         process = WorkerProcess(self.launcher, worker_environment(slot, self.n, os.environ))
         self._processes[slot] = process
-        with held_signals(), self._relay.inherited():
+        with held_signals(), self.screen.inherited() if self.screen is not None else nullcontext():
             process.start(modules)
         return process
 
@@ -129,4 +140,54 @@ class Workers:
         if not self._is_basic and self._slots:
             stop(self.launcher)
         self._slots.clear()
-        self._relay.close()
+        if self.screen is not None:
+            self.screen.close()
+            self.screen = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that runs, or is about to."""
+
+    trial: optuna.Trial  # its trial
+    overrides: tuple[str, ...]  # of its config
+    helps: bool = False  # whether another job has the trial, and this one helps it
+
+
+class Helpers:
+    """Chooses whom to help.
+
+    Args:
+        most: Helpers of a trial at the same time.
+        noun: What a trial is called.
+    """
+
+    def __init__(self, most: int, noun: str) -> None:
+        self.most, self.noun = most, noun
+        self.running: Counter[int] = Counter()  # number of a trial to how many help it now
+        self._is_all_taken: set[int] = set()  # numbers of trials of which all is done, or under way
+
+    def next(self, jobs: Sequence[Job]) -> Job | None:
+        """One more helper for the trial that has the fewest, of several the latest; None where none needs any.
+
+        Args:
+            jobs: Those that run; what is returned is the next of them.
+        """
+        helped = {job.trial.number: job for job in jobs if not job.helps}
+        open_ones = [n for n in helped if n not in self._is_all_taken and self.running[n] < self.most]
+        if not open_ones:
+            return None
+        number = min(open_ones, key=lambda n: (self.running[n], -n))
+        self.running[number] += 1
+        return replace(helped[number], helps=True)
+
+    def end(self, number: int, future: Future[JobReturn]) -> None:
+        """Send no more to a trial whose helper has found nothing more to do, or has failed, which harms nobody."""
+        self.running[number] -= 1
+        self._is_all_taken.add(number)
+        error = future.exception()
+        if error is None and future.result().status == JobStatus.FAILED:
+            error = returned(future.result())
+        if error is not None:
+            cause = death(error) or error_text(error)
+            log.warning(f"{self.noun} {number} goes on without its helper: {cause}")

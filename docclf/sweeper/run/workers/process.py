@@ -35,8 +35,7 @@ class WorkerProcess:
 
     def __init__(self, launcher: Launcher, environment: Mapping[str, str]) -> None:
         self.launcher, self.environment = launcher, environment
-        self.has_worked = False
-        """Whether it has had a job."""
+        self.has_worked = False  # whether it has had a job
         self._sent: Path | None = None  # what it reads at its start
         self._executor: Any = None
         self._children: list[Any] = []
