@@ -7,6 +7,7 @@ python -m docclf.compare SEARCH          the same of its baseline and its winner
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,10 +40,15 @@ def _compare(options: argparse.Namespace) -> str:
     from docclf.results.quality.comparison import compare_runs
     from docclf.results.reading import baseline_run
 
-    places = [path for path in (options.run_a, options.run_b) if path]
-    with reading("runs", " and ".join(map(str, places))):
-        pair = places if options.run_b else [baseline_run(options.run_a), options.run_a]
-        return compare_runs(*pair, anyway=options.anyway)
+    with reading("runs", " and ".join(str(path) for path in (options.run_a, options.run_b) if path)):
+        first = options.run_a if options.run_b else baseline_run(options.run_a)
+        if first is None:
+            search = shlex.quote(str(options.run_a))
+            return (
+                f"The winner of {options.run_a} is its baseline: there is nothing to compare. Two of its trials are "
+                f"compared by python -m docclf.compare {search}/0 {search}/1"
+            )
+        return compare_runs(first, options.run_b or options.run_a, anyway=options.anyway)
 
 
 def _parser() -> argparse.ArgumentParser:

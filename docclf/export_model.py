@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 from importlib.util import find_spec
@@ -99,6 +100,9 @@ def _require(output: Path) -> None:
             f"Expected the packages {', '.join(_PACKAGES)}, got none called {' or '.join(missing)}. "
             "Install them with: pip install 'docclf[onnx]'"
         )
+    place = next(path for path in output.absolute().parents if path.exists())
+    if not os.access(place, os.W_OK):
+        raise ConfigError(f"Expected a place for `output` that can be written to, got {place}. Say output=DIR.")
     found = {path.name for path in output.iterdir()} if output.is_dir() else {""}
     if output.exists() and found and not found >= {_ONNX, _DESCRIPTION}:
         raise ConfigError(

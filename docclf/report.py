@@ -6,6 +6,7 @@ python -m docclf.report multirun/NAME     writes multirun/NAME/report.html, and 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -68,7 +69,11 @@ def _report(options: argparse.Namespace) -> Path:
 
 
 def _spare(output: Path) -> None:
-    """Refuse to write over what is no report of before."""
+    """Refuse to write over what is no report of before, or where nothing can be written."""
+    if not os.access(folder := output.absolute().parent, os.W_OK):
+        raise ConfigError(
+            f"Expected a folder for the report that can be written to, got {folder}. Say --output report.html"
+        )
     if output.is_dir():
         other, got = output / "report.html", "a folder"
     elif output.exists() and not (output.is_file() and b"<footer>Written by docclf" in output.read_bytes()):

@@ -160,11 +160,11 @@ def read_run(folder: Path) -> Run:
     return Run(run, result, predictions, test, folds, *_read_config(run))
 
 
-def baseline_run(search: Path) -> Path:
-    """The folder in which a search's baseline was scored beside its winner.
+def baseline_run(search: Path) -> Path | None:
+    """The folder in which a search's baseline was scored beside its winner; None where it is the winner.
 
     Raises:
-        DataError: There is none, or it is the winner.
+        DataError: There is none.
     """
     if not search.is_dir():
         raise DataError(_why_unfinished(search, {}))
@@ -172,12 +172,13 @@ def baseline_run(search: Path) -> Path:
         raise DataError(why)
     verdict = read_facts(search / "best" / "verdict.yaml")
     baseline = verdict.get("baseline")
-    if not isinstance(baseline, dict) or (baseline == verdict.get("winner") and verdict.get("exported") == "winner"):
-        why_not = "whose winner is its baseline" if baseline else "without one in best/verdict.yaml"
+    if not isinstance(baseline, dict):
         raise DataError(
-            f"Expected two runs, or a search with a baseline beside its winner, got {search}, {why_not}. "
-            "Name two runs: python -m docclf.compare RUN_A RUN_B"
+            f"Expected two runs, or a search with a baseline beside its winner, got {search}, without one in "
+            "best/verdict.yaml. Name two runs: python -m docclf.compare RUN_A RUN_B"
         )
+    if baseline == verdict.get("winner") and verdict.get("exported") == "winner":
+        return None
     return inside(search, baseline.get("folder"))
 
 

@@ -1,10 +1,11 @@
-"""SQLite's files, perhaps somebody else's: everything opens them by `Connection`."""
+"""Files of studies, perhaps somebody else's: everything opens those of SQLite by `Connection`."""
 
 import os
 import shlex
+import shutil
 import sqlite3
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,8 @@ from docclf.safety.untrusted import plain
 # The end of a rollback journal that names a super-journal, see https://www.sqlite.org/fileformat.html
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 _FOOTER = 16  # length, checksum and magic
+# Of the files in which Optuna keeps studies besides.
+JOURNALS = (".log", ".journal")
 
 
 class Connection(sqlite3.Connection):
@@ -68,3 +71,28 @@ def _names_other(journal: Path) -> bool:
         file.seek(-_FOOTER, os.SEEK_END)
         footer = file.read(_FOOTER)
     return footer.endswith(_MAGIC) and any(footer[:4])
+
+
+def copy_study(path: Path, scratch: Path) -> Path:
+    """Copy a study's file, with what SQLite has not written into it yet; the copy."""
+    copy = scratch / path.name
+    if path.suffix in JOURNALS:
+        shutil.copyfile(path, copy)
+        return copy
+    require_own_journal(path)
+    beside = [found for end in ("-wal", "-shm", "-journal") if (found := Path(f"{path}{end}")).is_file()]
+    if beside:  # a process has it open, or died
+        source = f"{path.absolute().as_uri()}?mode=ro"
+        try:
+            with (
+                closing(sqlite3.connect(source, uri=True, factory=Connection)) as live,
+                closing(sqlite3.connect(copy, factory=Connection)) as target,
+            ):
+                live.backup(target)
+            return copy
+        except sqlite3.OperationalError:  # cannot be locked, as on a read-only share
+            copy.unlink(missing_ok=True)
+    for found in [path, *beside]:
+        if not found.name.endswith("-shm"):
+            shutil.copyfile(found, scratch / found.name)
+    return copy

@@ -98,7 +98,7 @@ def test_a_baseline_that_no_finalist_is_better_than_wins(finals: Any, answers: A
     verdict = finals.verdict
     assert verdict.number == 0 and verdict.winner.number == verdict.baseline.number == 0
     assert verdict.difference is None and verdict.guessing is None and not verdict.beats
-    assert str(verdict) == ("what was found does not beat the baseline: re-evaluated, no finalist is better than it")
+    assert str(verdict) == ("the baseline stays the best: re-evaluated, no trial scores higher than it")
 
 
 def test_a_tie_goes_to_the_config_that_one_has(finals: Any, answers: Answers) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -18,6 +19,7 @@ from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
+from docclf.safety.cells import uncell
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, INTERRUPTED, MEMBER, REFERENCE
@@ -128,12 +130,15 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),
+        "team": _team(subject, links),
         "front": _front(subject, links),
         "causes": Counter(one_line(str(t.user_attrs.get(CAUSE, "unknown cause")))[:300] for t in failed).most_common(5),
     }
 
 
 _MOMENT = timedelta(milliseconds=500)  # after which the trial before one is told, too
+_TEAM = ("rank", "number", "who", "host", "study", "score", "rescored", "hardware")  # columns of leaderboard.csv
+_MOST = 10  # rows of it
 _ROLES = {**NAMES, MEMBER: "of the ensemble"}
 
 
@@ -194,6 +199,20 @@ def _params(subject: Subject) -> list[tuple[str, Any, Any]]:
         return []
     base = subject.baseline.params if subject.baseline is not None else {}
     return [(name, base.get(name), value) for name, value in subject.chosen.params.items()]
+
+
+def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, str]]:
+    """The first rows of a merged study's leaderboard.csv; none of any other."""
+    path = subject.folder / "leaderboard.csv" if subject.folder is not None else None
+    if path is None or not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        read = [{key: uncell(row.get(key) or "") for key in _TEAM} for row in islice(csv.DictReader(file), _MOST)]
+    to_page = {str(number): link for number, link in links.items()}
+    return [
+        {**{key: one_line(text)[:60] for key, text in row.items()}, "link": to_page.get(row["number"], "")}
+        for row in read
+    ]
 
 
 def _front(subject: Subject, links: Mapping[int, str]) -> list[tuple[int, str, list[float]]]:

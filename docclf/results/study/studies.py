@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shlex
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError, DataError
-from docclf.safety.sqlite import Connection
+from docclf.safety.sqlite import JOURNALS, Connection, copy_study
 from docclf.safety.untrusted import as_texts, inside, plain, read_config, read_yaml, require_whole
 from docclf.sweeper.storage.hiding import hide_password, split_name
 from docclf.sweeper.storage.passwords import STORAGE, is_typed_object, storage_named_by_user
@@ -28,7 +31,6 @@ from docclf.sweeper.storage.places import (
 )
 from docclf.sweeper.study.trials import best_trial
 
-JOURNALS = (".log", ".journal")
 _SERVER = "optuna.storages.GrpcStorageProxy"
 
 
@@ -99,9 +101,18 @@ def open_study(place: str) -> tuple[optuna.Study, Path | None, DictConfig | None
         ConfigError: There is no such study.
     """
     found = find_study(place)
-    is_sqlite = isinstance(found.where, Path) and found.where.suffix not in JOURNALS
-    storage = _sqlite(found.where) if is_sqlite else open_place(found.where)  # type: ignore[arg-type]
+    where = found.where
+    if isinstance(where, Path) and not os.access(where.absolute().parent, os.W_OK):  # beside it SQLite keeps files
+        where = copy_study(where, Path(tempfile.mkdtemp(dir=_scratch().name)))
+    is_sqlite = isinstance(where, Path) and where.suffix not in JOURNALS
+    storage = _sqlite(where) if is_sqlite else open_place(where)  # type: ignore[arg-type]
     return found.choose(storage), found.folder, found.config
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="docclf-study-")
 
 
 def open_place(where: Path | str | DictConfig) -> BaseStorage:

@@ -97,7 +97,7 @@ class Verdict:
     def claim(self) -> str:
         """What came out, in a sentence without its capital and full stop."""
         if self.baseline is not None and self.winner.number == self.baseline.number:
-            return "what was found does not beat the baseline"
+            return "the baseline stays the best"
         if self.baseline is None or self.difference is None or self.guessing is None:
             return f"trial {self.number} wins"
         if self.beats:
@@ -110,7 +110,7 @@ class Verdict:
         if self.baseline is None:
             return "the baseline was not re-evaluated, so there is nothing to compare it with"
         if self.winner.number == self.baseline.number:
-            return "re-evaluated, no finalist is better than it"
+            return "re-evaluated, no trial scores higher than it"
         if self.difference is None or self.guessing is None:
             return "its predictions and the baseline's cannot be compared"
         if self.beats:

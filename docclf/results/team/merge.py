@@ -212,8 +212,7 @@ class _Merge:
             return []
         here = [] if self.out.parent == Path.cwd() / "multirun" else [typed("hydra.sweep.dir", str(self.out))]
         given = [typed("study_name", self.out.name), *here, f"search.n_trials={to_text(config.hydra.sweeper.n_trials)}"]
-        what = f"  # search on from here; the dots are what {self.first.label} was searched with"
-        return [what, f"  python -m docclf.train -m ... {' '.join(given)}"]
+        return [f"  # search on from here: give the command of {self.first.label} once more, with {' '.join(given)}"]
 
 
 def _new_storage(path: Path) -> RDBStorage:

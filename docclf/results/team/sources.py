@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from docclf.errors import ConfigError
-from docclf.results.study.studies import JOURNALS, Place, find_study, open_place
-from docclf.safety.sqlite import Connection, require_own_journal
+from docclf.results.study.studies import Place, find_study, open_place
+from docclf.safety.sqlite import JOURNALS, copy_study
 from docclf.sweeper.storage.places import open_storage, sqlite_url
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finalists import scored
@@ -135,33 +133,8 @@ def _read(study: optuna.Study, place: Place, who: str | None) -> Source:
 
 
 def _open_copy(path: Path, scratch: Path) -> BaseStorage:
-    copy = _copy(path, scratch)
+    copy = copy_study(path, scratch)
     try:
         return open_storage(str(copy) if path.suffix in JOURNALS else sqlite_url(copy))
     except ConfigError as error:
         raise ConfigError(str(error).replace(str(copy), str(path))) from error
-
-
-def _copy(path: Path, scratch: Path) -> Path:
-    """Copy a study's file, with what SQLite has not written into it yet; the copy."""
-    copy = scratch / path.name
-    if path.suffix in JOURNALS:
-        shutil.copyfile(path, copy)
-        return copy
-    require_own_journal(path)
-    beside = [found for end in ("-wal", "-shm", "-journal") if (found := Path(f"{path}{end}")).is_file()]
-    if beside:  # a process has it open, or died
-        source = f"{path.absolute().as_uri()}?mode=ro"
-        try:
-            with (
-                closing(sqlite3.connect(source, uri=True, factory=Connection)) as live,
-                closing(sqlite3.connect(copy, factory=Connection)) as target,
-            ):
-                live.backup(target)
-            return copy
-        except sqlite3.OperationalError:  # cannot be locked, as on a read-only share
-            copy.unlink(missing_ok=True)
-    for found in [path, *beside]:
-        if not found.name.endswith("-shm"):
-            shutil.copyfile(found, scratch / found.name)
-    return copy

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from slowly import slowly
 
 import docclf
+from docclf.compare import main as compare
 from docclf.errors import DataError
 from docclf.inference.folder import find_model
 from docclf.results.quality.comparison import compare_runs
@@ -126,7 +127,7 @@ def test_a_search_stands_for_its_best_run(tmp_path: Path, predicted: tuple[NDArr
     assert run.folder == tmp_path / "best" and run.config["optimizer.lr"] == "0.001"
 
 
-def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
+def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError, match=r"Expected two runs, or a search .* without one in best/verdict\.yaml"):
         baseline_run(tmp_path)
     (tmp_path / "best").mkdir()
@@ -134,10 +135,9 @@ def test_a_search_knows_where_its_baseline_was_scored(tmp_path: Path) -> None:
     assert baseline_run(tmp_path) == tmp_path / "finalists" / "1"
     same = "exported: winner\nwinner: {folder: finalists/1}\nbaseline: {folder: finalists/1}"
     (tmp_path / "best" / "verdict.yaml").write_text(same, encoding="utf-8")
-    with pytest.raises(
-        DataError, match=r"whose winner is its baseline\. Name two runs: python -m docclf\.compare RUN_A RUN_B"
-    ):
-        baseline_run(tmp_path)
+    assert baseline_run(tmp_path) is None
+    assert compare([str(tmp_path)]) == 0
+    assert "is its baseline: there is nothing to compare" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,10 @@ def test_numbers_that_trials_name_are_the_new_ones(make: Make, tmp_path: Path) -
 def test_the_report_says_who_found_what_and_where(make: Make, tmp_path: Path) -> None:
     merge(f"지민={make('a', 0.3)}", make("b", 0.5, 0.4), out=tmp_path / "team")
     text = write_report(load(tmp_path / "team"), tmp_path / "team").read_text(encoding="utf-8")
-    assert 'href="leaderboard.csv"' in text
+    rows = re.findall(r"<tr>(.*?)</tr>", text.partition('id="team"')[2].partition("</table>")[0], re.DOTALL)[1:]
+    cells = [re.findall(r"<t[hd][^>]*>(?:<a[^>]*>)?([^<]*)", row) for row in rows]
+    assert cells[0][:5] == ["2", "hostb", "hostb", "search", "0.5"]
+    assert "지민" in [row[1] for row in cells] and 'href="leaderboard.csv"' in text
     table = json.loads(re.findall(r'id="rows">(.*?)</script>', text)[0])
     who = [column["name"] for column in table["columns"]].index("who")
     assert {row[who] for row in table["rows"]} == {"지민", "hostb"}

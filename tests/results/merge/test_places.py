@@ -80,9 +80,9 @@ def write_sweep(folder: Path, cwd: Path, *overrides: str) -> None:
 def test_the_search_goes_on_under_the_new_name(make: Make, tmp_path: Path) -> None:
     a, b = make("a", 0.3), make("b", 0.5)
     write_sweep(a, tmp_path, "data.root=pages", "study_name=ann", "search.n_trials=5")
-    what, command = merge(f"ann={a}", b, out=tmp_path / "team").splitlines()[-2:]
-    assert f"the dots are what ann ({a}) was searched with" in what
-    assert shlex.split(command)[-3:] == ["study_name=team", f"hydra.sweep.dir={tmp_path / 'team'}", "search.n_trials=8"]
+    said = merge(f"ann={a}", b, out=tmp_path / "team").splitlines()[-1]
+    assert f"give the command of ann ({a}) once more" in said
+    assert shlex.split(said)[-3:] == ["study_name=team", f"hydra.sweep.dir={tmp_path / 'team'}", "search.n_trials=8"]
     merged = read_config(tmp_path / "team" / "multirun.yaml")
     assert merged.hydra.sweeper.n_trials == 8, "or the report would tell to double what the first study had"
 
