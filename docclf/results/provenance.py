@@ -86,7 +86,7 @@ def header_of(
     score = ", ".join(f"{value:.4f}" for value in trial.values)
     facts = {
         **source,
-        "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}",
+        "score": f"{score}{_spread(trial.user_attrs.get('folds', []))}, on the folds that it was chosen by",
         **more,
         "data": study.user_attrs.get("facts", ""),
         "versions": versions(),

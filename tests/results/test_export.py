@@ -71,7 +71,7 @@ def test_the_files_say_where_they_come_from(
     for text in (params, (sweep.folder / "best" / "config.yaml").read_text(encoding="utf-8")):
         study, score, *_ = text.splitlines()
         assert study == "# study: 서류 1, trial 2 of 4"
-        assert score == "# score: 0.9000, spread over folds 0.1414 (0.8000, 1.0000)"
+        assert score == "# score: 0.9000, spread over folds 0.1414 (0.8000, 1.0000), on the folds that it was chosen by"
         assert re.search(r"^# versions: docclf \d\S*, hydra-core 1\.4\S*, optuna 5\.", text, re.M)
         assert re.search(r"^# written: \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}$", text, re.M)
         assert f"--config-dir '{sweep.folder / 'best'}' --config-name config" in text, "a command to copy, quoted"

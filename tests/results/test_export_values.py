@@ -119,7 +119,10 @@ def test_a_front_is_exported_trial_by_trial_and_the_best_by_the_first_objective(
     assert front.fronts == ["0", "1", "3"] and front.read("config.yaml")["made_by"] == 1
     assert [front.read(f"{number}/config.yaml")["made_by"] for number in front.fronts] == [0, 1, 3]
     header = (front.folder / "best" / "3" / "config.yaml").read_text(encoding="utf-8").splitlines()
-    assert header[0] == "# study: search, trial 3 of 4" and header[1] == "# score: 0.7000, 20.0000"
+    assert (
+        header[0] == "# study: search, trial 3 of 4"
+        and header[1] == "# score: 0.7000, 20.0000, on the folds that it was chosen by"
+    )
     assert any(f"--config-dir {front.folder / 'best' / '3'}" in line for line in header)
 
 

@@ -38,14 +38,18 @@ def test_a_winner_that_is_right_far_more_often_beats_the_baseline(finals: Any, a
     assert verdict.beats and str(verdict) == f"trial 1 beats the baseline by {verdict.difference}"
 
 
-@pytest.mark.parametrize(("others", "level"), [(1, 0.95), (3, 0.967)])
+@pytest.mark.parametrize(
+    ("others", "level", "state"),
+    [(1, 0.95, TrialState.COMPLETE), (3, 0.967, TrialState.COMPLETE), (3, 0.967, TrialState.PRUNED)],
+)
 def test_the_best_of_more_finalists_has_more_to_show(
-    others: int, level: float, make_finals: Any, answers: Answers
+    others: int, level: float, state: TrialState, make_finals: Any, answers: Answers
 ) -> None:
     finals = make_finals(values=[0.5, *[0.6] * others])
     finals.score(0, 0.6, answers(36, seed=1))
     for number in range(1, 1 + others):
-        finals.score(number, 0.9 - number / 100, answers(57, seed=number))
+        ended = TrialState.COMPLETE if number == 1 else state
+        finals.score(number, 0.9 - number / 100, answers(57, seed=number), state=ended)
     assert finals.verdict.difference.level == level
 
 

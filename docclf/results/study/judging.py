@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from optuna.trial import TrialState
 
 from docclf.errors import DataError
 from docclf.metrics.resampling import Difference, chance_of_guessing, compare_scores
@@ -17,8 +18,8 @@ from docclf.results.floors import NAMES, Floor, floors_of
 from docclf.results.reading import read_run
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
-from docclf.sweeper.study.attributes import REFERENCE, ROLE
-from docclf.sweeper.study.finalists import scored, source_number
+from docclf.sweeper.study.attributes import FINALIST, REFERENCE, ROLE
+from docclf.sweeper.study.finalists import scored, scored_alike, source_number
 from docclf.sweeper.study.trials import folder_number
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
+
+# Finalists of these states were candidates: one that fell behind was stopped, because it was compared.
+_COMPARED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
@@ -55,7 +59,8 @@ def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     )
     if baseline is None or winner.number == baseline.number:
         return verdict
-    n_compared = sum(f.number != baseline.number for f in searched)
+    compared = [f for f in scored_alike(search) if f.state in _COMPARED and REFERENCE not in f.user_attrs]
+    n_compared = len({f.user_attrs[FINALIST] for f in compared} - {baseline.user_attrs[FINALIST]})
     difference, guessing = _compare(run, folder / FINALISTS / str(baseline.number), n_compared)
     return replace(verdict, difference=difference, guessing=guessing)
 
@@ -100,9 +105,9 @@ def _compare(winner: Path, baseline: Path, n_compared: int) -> tuple[Difference 
     """Difference of two runs' out-of-fold predictions, and the chance that the first one is guessing.
 
     Args:
-        n_compared: Finalists of which the winner is the best. The more there are, the likelier one of them is ahead by
-            luck: that none of equal ones seems to beat the baseline in more than 5 % of searches, the interval has the
-            level 1 - 0.1 / n_compared, at least 0.95 (Bonferroni's correction, of its lower bound alone).
+        n_compared: Finalists of which the winner is the best, stopped ones too. The more there are, the likelier one of
+            them is ahead by luck: that none of equal ones seems to beat the baseline in more than 5 % of searches, the
+            interval has the level 1 - 0.1 / n_compared, at least 0.95 (Bonferroni's correction, of its lower bound).
     """
     try:
         run, other = read_run(winner), read_run(baseline)

@@ -13,6 +13,7 @@ from docclf.sweeper.study.attributes import (
     BUDGET,
     CARRIED,
     ENQUEUED,
+    EXPECTED,
     FINALIST,
     INTERRUPTED,
     REFERENCE,
@@ -26,7 +27,7 @@ from docclf.sweeper.study.trials import earlier, interrupt
 log = logging.getLogger(__name__)
 
 # What a trial that is tried again keeps
-_KEPT = (BUDGET, CARRIED, ENQUEUED, FINALIST, REFERENCE, ROLE, RUNG)
+_KEPT = (BUDGET, CARRIED, ENQUEUED, EXPECTED, FINALIST, REFERENCE, ROLE, RUNG)
 
 
 def retry_interrupted(study: optuna.Study, trials: Sequence[FrozenTrial] | None = None) -> None:
