@@ -20,11 +20,9 @@ from docclf.cli.composing import Composer, foreign_folders, foreign_options, own
 from docclf.cli.hydra_settings import require_own_first
 from docclf.safety.allow import require_allowed
 from docclf.safety.interpolations import unsafe_interpolation
-from docclf.safety.places import check_places, is_typed, refuse
+from docclf.safety.places import TYPED, check_places, is_typed, refuse, typed_keys
 from docclf.safety.untrusted import inside, read_yaml
 
-# Of the environment: keys that were typed for the command, one a line, for its jobs.
-_TYPED = "DOCCLF_TYPED"
 # Hydra sets these itself.
 _OWN_OF_RUN = tuple(f"hydra.runtime.{key}" for key in ("version", "version_base", "cwd", "config_sources", "choices"))
 _OWN = ("hydra.searchpath", "hydra.job.config_name", *_OWN_OF_RUN)
@@ -69,7 +67,7 @@ def check_foreign(arguments: Namespace, config_name: str) -> DictConfig:
         found = composer.compose(arguments.overrides)
     if not (folders := foreign_folders(found.hydra)):
         return found
-    os.environ[_TYPED] = "\n".join(_typed(found, arguments))
+    os.environ[TYPED] = "\n".join(_typed(found, arguments))
     for folder in folders:
         for path in folder.glob("*.yaml"):
             inside(folder, path.name)
@@ -94,7 +92,7 @@ def check_job(cfg: DictConfig) -> None:
     """
     hydra: Any = cfg.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
     if hydra is not None and foreign_folders(hydra):
-        check_places(cfg, os.environ.get(_TYPED, "").split("\n"), searches=hydra.mode == RunMode.MULTIRUN)
+        check_places(cfg, typed_keys(), searches=hydra.mode == RunMode.MULTIRUN)
 
 
 def is_search(arguments: Namespace, config: DictConfig) -> bool:

@@ -19,8 +19,20 @@ from docclf.errors import ConfigError
 from docclf.safety.permission import VARIABLE, allowed, is_listed
 from docclf.safety.untrusted import require_whole
 
+# Keys that were typed, one a line, for the jobs of a command with a folder of configs.
+TYPED = "DOCCLF_TYPED"
 _MAY_HAVE_SECRETS = re.compile(r"(search|hydra\.sweeper)\.(storage|warm_start_from)\b")
 _STUDIES = ("search.storage", "search.warm_start_from", "search.enqueue", "search.memory")
+
+
+def typed_keys() -> list[str]:
+    """Keys that were typed for the command whose job this is; none where it has no folder of configs."""
+    return os.environ.get(TYPED, "").split("\n")
+
+
+def is_own(key: str) -> bool:
+    """Whether no folder of configs may have set a key: there is none, or the key was typed."""
+    return TYPED not in os.environ or is_typed(key, typed_keys())
 
 
 def require_folder(hydra: Any, key: str) -> None:

@@ -17,7 +17,7 @@ from docclf import CONF_DIR
 from docclf.cli.foreign import check_foreign, check_job
 from docclf.cli.preflight import check_drawn, preflight
 from docclf.errors import ConfigError
-from docclf.safety.places import require_folder
+from docclf.safety.places import is_own, require_folder
 
 SEARCH = "hydra: {sweeper: {baseline: false, climb: null, conditional: [], params: {data.image_size: null, %s}}}"
 
@@ -169,3 +169,15 @@ def test_hydra_writes_through_no_link_of_a_folder_that_was_sent(link: str, given
 def test_links_beside_what_a_command_writes_are_the_users_own(place: str, tmp_path: Path) -> None:
     (tmp_path / "work" / "pages").symlink_to(tmp_path / "elsewhere")
     require_folder(OmegaConf.create({"run": {"dir": place}}), "run.dir")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [(None, True), ("model.name", False), ("model.name\ndata.root", True), ("data", True)]
+)
+def test_a_key_is_own_where_no_folder_of_configs_could_set_it(
+    typed: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCCLF_TYPED", raising=False)
+    if typed is not None:
+        monkeypatch.setenv("DOCCLF_TYPED", typed)
+    assert is_own("data.root") is expected

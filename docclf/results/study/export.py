@@ -19,6 +19,7 @@ from docclf.results.floors import classifier, floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.faults import fault_of
+from docclf.safety.places import is_own
 from docclf.safety.untrusted import reading
 from docclf.sweeper.storage.patience import in_a_hurry
 
@@ -122,7 +123,7 @@ def _export(study: optuna.Study, config: DictConfig, folder: Path) -> None:
     if OmegaConf.select(config, "report"):
         from docclf.results.report.page import write_report
 
-        root = OmegaConf.select(config, "data.root")  # as it was typed, or of docclf's own conf/
+        root = OmegaConf.select(config, "data.root") if is_own("data.root") else None  # or any picture would be shown
         pages = Path(config.hydra.runtime.cwd, str(root)) if root else None
         try:
             write_report(study, folder, objectives=labels, command=command, pages=pages)
