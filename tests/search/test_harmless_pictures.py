@@ -15,7 +15,7 @@ from docclf.results.pictures import write_confusion, write_examples
 def test_a_search_without_pictures_comes_to_its_end(search: Any, top_k: int) -> None:
     search.cwd.mkdir(parents=True, exist_ok=True)
     (search.cwd / "matplotlibrc").write_text("text.usetex: True\n")  # which needs a program that is not here
-    # In a Python of its own: the server of tests/forked.py has read matplotlib's settings elsewhere.
+    # In a Python of its own: the server of tests/shared/forked.py has read matplotlib's settings elsewhere.
     process = search.start("search.n_trials=2", f"finalists.top_k={top_k}", "report=true")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and "Traceback" not in output, output

@@ -19,7 +19,7 @@ from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.pruners import _PRUNERS, make_pruner
 from docclf.sweeper.strategy.samplers import _SAMPLERS, make_sampler
 
-APP = Path(__file__).parent / "toy" / "app.py"
+APP = Path(__file__).parents[1] / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))
 SPACE = {
     "x": FloatDistribution(-1, 1),

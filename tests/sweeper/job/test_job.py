@@ -15,7 +15,7 @@ from docclf.sweeper import current_trial
 from docclf.sweeper.job.current import _load_trial
 from docclf.sweeper.job.trial import HELPS, JobTrial
 
-APP = Path(__file__).parent / "toy" / "app.py"
+APP = Path(__file__).parents[1] / "toy" / "app.py"
 
 
 def test_outside_a_search_the_trial_is_a_stand_in() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-APP = Path(__file__).parent / "toy" / "app.py"
+APP = Path(__file__).parents[1] / "toy" / "app.py"
 TOY = runpy.run_path(str(APP))
 
 

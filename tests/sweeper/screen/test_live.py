@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from terminals import OnTerminal
 
-APP = Path(__file__).parent / "toy" / "app.py"
+APP = Path(__file__).parents[1] / "toy" / "app.py"
 SGR = re.compile(rb"\x1b\[([\d;]*)m")
 # Lines of a search by two workers
 SAID = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # All of these signs mean something to a shell, to Hydra, or to a database.
 FOLDER = "실험 lr=0.1 (b)"
 # Those that are written by hand. reference/config.md has commands of conf/, which tests/test_conf.py composes.
