@@ -95,3 +95,16 @@ def test_of_very_many_pages_a_sample_is_measured(greys: Path, tmp_path: Path, mo
         near_duplicates=None,
     )  # fmt: skip
     assert [floor["pages"] for floor in floors_of(data).values()] == [20, 20]
+
+
+def test_where_validation_pages_are_augmented_each_augmentation_of_training_pages_has_its_floors(
+    greys: Path, tmp_path: Path
+) -> None:
+    light, noise = BatchAugment(brightness=0.3), BatchAugment(noise=0.5)
+    for augment in (light, noise, light):
+        data = PageDataModule(
+            str(greys), reader=read_folder, augment=augment, validation_augment=light, image_size=32,
+            cache_dir=str(tmp_path), near_duplicates=None,
+        )  # fmt: skip
+        floors_of(data)
+    assert len(list(tmp_path.glob("floor-*.json"))) == 4
