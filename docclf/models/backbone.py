@@ -15,6 +15,7 @@ import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
@@ -60,6 +61,13 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
     if has_one_size(backbone):
         options["img_size"] = image_size
     return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
+
+
+def count_flops(see: Callable[[], object]) -> int:
+    """Floating-point operations of a forward pass."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        see()
+    return int(counter.get_total_flops())
 
 
 def has_one_size(backbone: str) -> bool:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.data.module import PageDataModule, class_weights
-from docclf.models.backbone import require_known
+from docclf.models.backbone import count_flops, require_known
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import PIXELS, FrozenBackbone
 from docclf.models.frozen.head import HeadOptions
@@ -69,6 +70,15 @@ class TrainingParts:
         if data.max_batch_size is None or data.max_batch_size >= data.batch_size:
             return {}
         return {"max_batch_size": data.max_batch_size, **({"halved": data.halved} if data.halved else {})}
+
+    @property
+    def net_flops(self) -> int:
+        """Floating-point operations of the net that is trained, for one page."""
+        side = self.data.image_size
+        if own_model(self.cfg.model) is None:
+            return self.heads.cache.flops(side)
+        net = self.trainer.build_model().kept.eval()
+        return count_flops(lambda: net(torch.zeros(1, self.cfg.data.channels, side, side)))
 
     def keep(self, done: CrossValidation) -> None:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
+from docclf.models.backbone import count_flops
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import FrozenBackbone, counted, log_aspects, reduced
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
@@ -98,9 +98,7 @@ class FeatureCache:
         """Floating-point operations of a forward pass for one page of this height and width in pixels."""
 
         def compute() -> int:
-            with FlopCounterMode(display=False) as counter:
-                self._see_blank(side)
-            return int(counter.get_total_flops())
+            return count_flops(lambda: self._see_blank(side))
 
         return int(self._remembered(f"flops-{side}px", compute))
 
