@@ -91,10 +91,10 @@ class Heads:
         splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
         n = n_cpus()
         for some in (splits[start : start + n] for start in range(0, n_folds, n)):
-            for train, _ in some:
-                self._reduced(train)  # which takes all threads
+            ready = [self._reduced(train) for train, _ in some]  # which takes all threads
             with one_thread(), ThreadPoolExecutor(n, initializer=one_thread) as pool:
-                found = list(pool.map(lambda split: self.fold(*split), some))
+                found = list(pool.map(lambda split, reduced: self.fold(*split, reduced), some, ready))
+            ready.clear()  # before those of the next round
             yield from zip((validation for _, validation in some), found, strict=True)
 
     @property
@@ -105,14 +105,17 @@ class Heads:
         sides = backbone.sides(self.options.scales)
         return {f"{backbone.identity} {seen} at {side}": self.cache.flops(side) for side in sides}
 
-    def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64]) -> HeadFold:
+    def fold(
+        self, train: NDArray[np.int64], validation: NDArray[np.int64], reduced: tuple[Reduced, Fits] | None = None
+    ) -> HeadFold:
         """Fit the head of a fold.
 
         Args:
             train: Indices of the pages to fit to.
             validation: Indices of the pages to predict.
+            reduced: The former, see `fit`.
         """
-        head = self.fit(train)
+        head = self.fit(train, reduced=reduced)
         probabilities = head.probabilities(self._validation.values[validation])
         clean = head.probabilities(self._train[0].values[validation]) if self.data.is_robust else None
         return HeadFold(probabilities, clean)
@@ -155,12 +158,18 @@ class Heads:
         train = np.concatenate([features.values for features in self._train])
         return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
-    def fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
-        """A head for some training pages, on all features or the first ones."""
+    def fit(
+        self, rows: NDArray[np.int64], n_features: int | None = None, reduced: tuple[Reduced, Fits] | None = None
+    ) -> Head:
+        """A head for some training pages, on all features or the first ones.
+
+        Args:
+            reduced: These pages reduced and the fits to them so far; None where the caller does not hold them.
+        """
         labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
-        reduced, known = self._reduced(rows, n_features)
-        features = reduced.coordinates if reduced.pivots is None else self._values(rows, n_features)
-        fitted: dict[str, Any] = {"reduced": reduced, "class_weights": self._class_weights, "known": known}
+        pages, known = reduced or self._reduced(rows, n_features)
+        features = pages.coordinates if pages.pivots is None else self._values(rows, n_features)
+        fitted: dict[str, Any] = {"reduced": pages, "class_weights": self._class_weights, "known": known}
         return fit_head(features, labels, n_classes, C=self.options.C, **fitted)
 
     def _values(self, rows: NDArray[np.int64], n_features: int | None) -> NDArray[np.float32]:
