@@ -74,8 +74,10 @@ class FeatureCache:
         self.is_wanted: Callable[[], bool] = lambda: True
 
     def of(self, backbone: FrozenBackbone) -> FeatureCache:
-        """Features of another backbone, computed and kept in the same way."""
-        return FeatureCache(backbone, device=self._device, cache_dir=self.cache_dir, limit_gb=self._limit_gb)
+        """Features of another backbone, computed and kept in the same way, as long as these are wanted."""
+        found = FeatureCache(backbone, device=self._device, cache_dir=self.cache_dir, limit_gb=self._limit_gb)
+        found.is_wanted = lambda: self.is_wanted()  # what is asked of this one from now on, too
+        return found
 
     @functools.cached_property
     def net(self) -> torch.nn.Module:
