@@ -44,7 +44,7 @@ class Features:
 
 
 class UnwantedPassError(Exception):
-    """A pass over the pages has no use any more. Another one goes on where it stood."""
+    """A pass over the pages, or fitting heads to them, has no use any more. Another pass goes on where it stood."""
 
 
 class FeatureCache:

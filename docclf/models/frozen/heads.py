@@ -20,7 +20,7 @@ from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.errors import DataError
 from docclf.metrics.scores import macro_f1
-from docclf.models.frozen.cache import FeatureCache, Features
+from docclf.models.frozen.cache import FeatureCache, Features, UnwantedPassError
 from docclf.models.frozen.head import Fits, Head, HeadOptions, Reduced, fit_head, one_thread, reduce
 from docclf.models.frozen.novelty import Floats, Novelty, fit_novelty
 
@@ -85,15 +85,21 @@ class Heads:
 
         Yields:
             Of each fold the indices of its validation pages, and what its head predicts.
+
+        Raises:
+            UnwantedPassError: As passes over the pages do; asked between rounds of as many folds as there are threads.
         """
         _ = self._train, self._validation  # read once, before the threads
         rows = np.arange(len(assignment)) if among is None else among
         splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
         n = n_cpus()
-        for some in (splits[start : start + n] for start in range(0, n_folds, n)):
+        for start in range(0, n_folds, n):
+            if start and not self.cache.is_wanted():
+                raise UnwantedPassError
+            some = splits[start : start + n]
             ready = [self._reduced(train) for train, _ in some]  # which takes all threads
             with one_thread(), ThreadPoolExecutor(n, initializer=one_thread) as pool:
-                found = list(pool.map(lambda split, reduced: self.fold(*split, reduced), some, ready))
+                found = list(pool.map(lambda split, reduced: self.fold(split[0], split[1], reduced), some, ready))
             ready.clear()  # before those of the next round
             yield from zip((validation for _, validation in some), found, strict=True)
 
