@@ -121,7 +121,9 @@ def prepare(
     heads = make_heads(cfg, data)
     keeps = _choose_refit(cfg, trial)
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
-    same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
+    weights = heads.cache.backbone.weights
+    same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", weights.identity]
+    same += [teacher.digest] if teacher else []
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
     trainer = FoldTrainer(
         data,
@@ -130,7 +132,7 @@ def prepare(
         build_trainer=_trainer_builder(cfg),
         checkpoints=_make_checkpoints(cfg, folder, earlier, same),
         keep_weights=keeps == "folds",
-        heads=heads if heads.cache.backbone.weights.are_trained else None,
+        heads=heads if weights.are_trained else None,
         net_alone=teacher is not None,
     )
     return TrainingParts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, keeps, teacher)
