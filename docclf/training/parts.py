@@ -161,6 +161,7 @@ def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
     """Heads on the frozen backbone. A config of an earlier release has neither `tune` nor `head`."""
     model, cache = cfg.model, make_feature_cache(cfg, **data.places)
     options = build(model.head, "model.head") if model.get("head") else HeadOptions()
+    options = replace(options, scales=sorted(options.scales, reverse=True))  # the first is what a net starts from
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
     return Heads(data, cache, options, _class_weights(cfg, data))

@@ -132,6 +132,17 @@ def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
     assert load_ensemble(run / "model").description.fit == fit and temperature != 1
 
 
+def test_a_net_starts_from_the_largest_pages_in_whatever_order_they_are_listed(
+    tuned: DictConfig, tmp_path: Path
+) -> None:
+    def start(*scales: float) -> NDArray[np.float32]:
+        tuned.model.head.scales = list(scales)
+        return prepare(tuned, tmp_path, current_trial()).heads.fit_start(np.arange(24)).weight
+
+    first, small, full = start(0.5, 1.0), start(0.5), start(1.0)
+    assert np.array_equal(first, full) and not np.allclose(first, small)
+
+
 def test_a_head_on_pixels_needs_no_backbone(tuned: DictConfig, compose_config: Compose, tmp_path: Path) -> None:
     tuned.model.name, tuned.model.checkpoint_path = "pixels", None
     run = tmp_path / "run"

@@ -156,7 +156,7 @@ class Heads:
         return 0.0
 
     def fit_start(self, rows: NDArray[np.int64]) -> Head:
-        """A head on the backbone's last features alone, at the full size."""
+        """A head on the backbone's last features alone, at the first of `scales`: the full size, where that is one."""
         return self.fit(rows, self._train[0].n_last)
 
     def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
