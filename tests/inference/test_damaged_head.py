@@ -56,7 +56,7 @@ def test_a_head_for_other_classes_is_refused(model: Path) -> None:
 
 def test_a_backbone_that_is_larger_than_its_file_is_refused_before_it_is_made(model: Path) -> None:
     rewrite(model, backbone="resnet152")
-    with pytest.raises(DataError, match="expected 58,143,808 weights of resnet152 in backbone.safetensors, got "):
+    with pytest.raises(DataError, match=r"expected 58,143,808 weights of resnet152 in backbone\.safetensors, got "):
         load_ensemble(model)
 
 

@@ -97,7 +97,7 @@ def test_the_reference_that_stands_for_a_floor_is_fitted_as_strongly(compose_con
     for overrides in references.values():
         given = [f"{key}={value}" for key, value in overrides.items()]
         head = instantiate(compose_config(*given).model.head)
-        assert head.C == statistics.median(_STRENGTHS)
+        assert statistics.median(_STRENGTHS) == head.C
         assert (list(head.scales), head.stages, head.aspect, head.sqrt) == ([1.0], False, False, False)
 
 

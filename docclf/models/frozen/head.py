@@ -122,7 +122,7 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
         weights: Factor on each standardised feature, shape (n_features,); None for 1.
     """
     mean = features.mean(axis=0, dtype=np.float64)
-    rows, columns = map(_blocks, features.shape)
+    rows, columns = _blocks(len(features)), _blocks(features.shape[1])
     spread = np.concatenate([features[:, some].std(axis=0, dtype=np.float64) for some in columns])
     factors = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)  # what is always the same says nothing
     if weights is not None:
