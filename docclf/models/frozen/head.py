@@ -130,7 +130,7 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
     standard = np.empty(features.shape, np.float32)
     for some in rows:
         standard[some] = (features[some] - mean) * factors
-    n, n_features = standard.shape
+    n, n_features = features.shape
     if n_features <= n or not standard.any():
         return Reduced(standard, None, mean, factors)
     from scipy.linalg.lapack import dpstrf
