@@ -156,6 +156,11 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(
             "Expected `calibrated` to be true with `abstain`, whose confidences are calibrated, got false."
         )
+    if cfg.abstain is not None and cfg.tta != "none":
+        log.warning(
+            f"With tta={cfg.tta} what is answered may be right less or more often than {cfg.abstain:g}: that was "
+            "measured on one view of each page. Say tta=none to be sure."
+        )
 
 
 def _submission(output: Path) -> Path:

@@ -77,6 +77,13 @@ def test_parts_of_ones_own_train_together(run: Path) -> None:
         assert any(float(row["train/gradient_norm"] or 0) > 0 for row in csv.DictReader(file))
 
 
+def test_a_net_of_ones_own_costs_what_it_takes_itself(run: Path) -> None:
+    """Not what the backbone of the frozen features takes: ensembles are held to a cost."""
+    passes = yaml.safe_load((run / "result.yaml").read_text(encoding="utf-8"))["passes"]
+    first, second, last = 3 * 5 * 5 * 8 * 8 * 8, 8 * 3 * 3 * 16 * 4 * 4, 16 * 3
+    assert passes["net"] == 2 * (first + second + last)
+
+
 def test_a_net_of_ones_own_predicts_where_it_is_allowed(run: Path, root: Path) -> None:
     refused = command(run.parent, "docclf.predict", "run=run", f"data.root={root / 'test'}")
     assert refused.returncode and "Traceback" not in refused.stderr

@@ -23,7 +23,7 @@ from docclf.files import link, replacing, why_no_winner
 from docclf.inference.description import FOLDER, NAME, Description, HeadDescription, read_description, write_description
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.inference.limits import require_within_limits
-from docclf.models.backbone import make_net, normalisation
+from docclf.models.backbone import count_parameters, make_net, normalisation
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, make_frozen
 from docclf.models.frozen.head import Head, HeadOptions
@@ -165,6 +165,16 @@ def _load_weights(module: torch.nn.Module, path: Path) -> None:
     module.load_state_dict(load_file(path))
 
 
+def _require_room(path: Path, backbone: str, *sizes: int) -> None:
+    """See that a file can hold the weights of a net, before that is made: a large one would fill the memory in vain.
+
+    Raises:
+        ValueError: It has not a byte for each.
+    """
+    if (size := path.stat().st_size) < (n := count_parameters(backbone, *sizes)):
+        raise ValueError(f"expected {n:,} weights of {backbone} in {path.name}, got {size:,} bytes")
+
+
 def _load(
     folder: Path, described: Description, backbones: dict[tuple[str | None, int], torch.nn.Module], passes: Passes
 ) -> FoldEnsemble:
@@ -172,6 +182,8 @@ def _load(
     nets = []
     for name in described.members:
         own = described.own
+        if own is None:
+            _require_room(folder / name, described.backbone, *sizes)
         net = make_net(described.backbone, *sizes) if own is None else _make_own(own, *sizes).kept
         _load_weights(net, folder / name)
         nets.append(_folded(net, described))
@@ -181,6 +193,8 @@ def _load(
         return FoldEnsemble(nets, described)
     key = (described.head.backbone, described.image_size)
     if key not in backbones:
+        if described.backbone != PIXELS:
+            _require_room(folder / str(described.head.backbone), described.backbone, 0, *sizes[1:])
         backbone = make_frozen(described.backbone, described.image_size, described.channels)
         if isinstance(backbone, PooledStages):
             _load_weights(backbone.net, folder / str(described.head.backbone))

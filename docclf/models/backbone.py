@@ -1,6 +1,7 @@
 """A timm backbone: its name, its weights from the hub or from a file, and what its input is normalised with."""
 
 import difflib
+import functools
 import inspect
 import itertools
 import textwrap
@@ -15,6 +16,7 @@ import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.errors import ConfigError
 from docclf.models.weights import find_weights, read_packaged
@@ -60,6 +62,24 @@ def make_net(backbone: str, n_classes: int, image_size: int, channels: int, **op
     if has_one_size(backbone):
         options["img_size"] = image_size
     return timm.create_model(backbone, num_classes=n_classes, in_chans=channels, **options)
+
+
+@functools.cache
+def count_parameters(backbone: str, n_classes: int, image_size: int, channels: int) -> int:
+    """Parameters of a timm backbone, which is made without numbers for it; 0 where timm cannot make it so."""
+    try:
+        with torch.device("meta"):
+            net = make_net(backbone, n_classes, image_size, channels)
+    except Exception:  # of a net that computes with numbers while it is made
+        return 0
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def count_flops(see: Callable[[], object]) -> int:
+    """Floating-point operations of a forward pass."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        see()
+    return int(counter.get_total_flops())
 
 
 def has_one_size(backbone: str) -> bool:

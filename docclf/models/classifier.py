@@ -94,6 +94,7 @@ class PageClassifier(pl.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self._is_own = net is not None
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
         weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
@@ -124,8 +125,11 @@ class PageClassifier(pl.LightningModule):
         """Take a head that was fitted to the frozen net's last features as the classifier to start from.
 
         Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" (LP-FT, arXiv
-        2202.10054). A net whose classifier is not one linear layer of these shapes starts from its own.
+        2202.10054). A net of one's own, which sees other features, starts from its own classifier, and so does one
+        whose classifier is not one linear layer of these shapes.
         """
+        if self._is_own:
+            return
         classifier = self.net.get_classifier() if hasattr(self.net, "get_classifier") else None
         weight = torch.from_numpy(head.weight)
         if not isinstance(classifier, torch.nn.Linear) or classifier.weight.shape != weight.shape:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.cache.stopwatch import Stopwatch
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
 from docclf.training.folds.average import FoldAverage, FoldScore, Stop, UnwantedError
@@ -89,7 +90,7 @@ class CrossValidation:
 
         `macro_f1` is the mean over folds, `macro_f1_pooled` the one score of all out-of-fold predictions,
         `macro_f1_clean` the mean over folds of their pages as they are, where that was measured, `train_seconds` the
-        time of all folds, `parameters` the size of the model.
+        time of all folds without the pass over the pages that all heads share, `parameters` the size of the model.
         """
         predicted = self.probabilities[self.scored].argmax(axis=1)
         pooled = macro_f1(self.labels[self.scored], predicted, self.probabilities.shape[1])
@@ -156,21 +157,24 @@ def cross_validate(
 def cross_validate_heads(
     heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: JobTrial
 ) -> CrossValidation:
-    """Fit and score one head a fold; a second or less for each, so none is pruned or interrupted.
+    """Fit and score one head a fold; mostly a second or less for each, so none is pruned.
 
     Args:
         assignment: Fold of each training page, shape (n,).
         trial: Receives the score of each fold where `validation.report` is `fold`.
+
+    Raises:
+        UnwantedPassError: See `docclf.models.frozen.heads.Heads.folds`.
     """
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)
     folds: list[FoldScore] = []
-    started = time.perf_counter()
+    watch, started = Stopwatch(), 0.0
     for fold, (rows, found) in enumerate(heads.folds(assignment, validation.n_trained_folds)):
         probabilities[rows] = found.probabilities
         score = macro_f1(labels[rows], found.probabilities.argmax(axis=1), n_classes)
         clean = None if found.clean is None else macro_f1(labels[rows], found.clean.argmax(axis=1), n_classes)
-        ended = time.perf_counter()
+        ended = watch.again  # features that whoever comes first computes are no trial's own
         folds.append(FoldScore(fold, score, 0, ended - started, clean))
         started = ended
         if validation.report == "fold":

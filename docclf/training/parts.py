@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
 from docclf.data.module import PageDataModule, class_weights
-from docclf.models.backbone import require_known
+from docclf.models.backbone import count_flops, require_known
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import PIXELS, FrozenBackbone
 from docclf.models.frozen.head import HeadOptions
@@ -70,6 +71,15 @@ class TrainingParts:
             return {}
         return {"max_batch_size": data.max_batch_size, **({"halved": data.halved} if data.halved else {})}
 
+    @property
+    def net_flops(self) -> int:
+        """Floating-point operations of the net that is trained, for one page."""
+        side = self.data.image_size
+        if own_model(self.cfg.model) is None:
+            return self.heads.cache.flops(side)
+        net = self.trainer.build_model().kept.eval()
+        return count_flops(lambda: net(torch.zeros(1, self.cfg.data.channels, side, side)))
+
     def keep(self, done: CrossValidation) -> None:
         """Write the run's model: a head alone, the folds' nets, or one net that is trained on all pages."""
         weights = dict[str, Any]()
@@ -111,7 +121,9 @@ def prepare(
     heads = make_heads(cfg, data)
     keeps = _choose_refit(cfg, trial)
     teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
-    same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", *([teacher.digest] if teacher else [])]
+    weights = heads.cache.backbone.weights
+    same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", weights.identity]
+    same += [teacher.digest] if teacher else []
     earlier = [folder.parent / str(number) for number in trial.retry_of] if leader is None else [leader]
     trainer = FoldTrainer(
         data,
@@ -120,7 +132,7 @@ def prepare(
         build_trainer=_trainer_builder(cfg),
         checkpoints=_make_checkpoints(cfg, folder, earlier, same),
         keep_weights=keeps == "folds",
-        heads=heads if heads.cache.backbone.weights.are_trained else None,
+        heads=heads if weights.are_trained else None,
         net_alone=teacher is not None,
     )
     return TrainingParts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, keeps, teacher)
@@ -149,6 +161,7 @@ def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:
     """Heads on the frozen backbone. A config of an earlier release has neither `tune` nor `head`."""
     model, cache = cfg.model, make_feature_cache(cfg, **data.places)
     options = build(model.head, "model.head") if model.get("head") else HeadOptions()
+    options = replace(options, scales=sorted(options.scales, reverse=True))  # the first is what a net starts from
     if options.views is None:
         options = replace(options, views=_VIEWS if data.validation_augment is not None else 0)
     return Heads(data, cache, options, _class_weights(cfg, data))

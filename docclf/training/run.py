@@ -161,8 +161,7 @@ def _conclude(parts: TrainingParts, done: CrossValidation, facts: dict[str, Any]
     cfg, trial, folder, is_net = parts.cfg, parts.trial, parts.folder, parts.tune != "head"
     facts["metrics"] = done.metrics
     _mark(trial, done.metrics)
-    net = parts.heads.cache.flops(parts.data.image_size) if is_net else 0
-    facts["passes"] = {"frozen": parts.heads.passes, "net": net}
+    facts["passes"] = {"frozen": parts.heads.passes, "net": parts.net_flops if is_net else 0}
     is_shown = trial.number is None or trial.is_finalist
     pages = parts.data.pages
     write_folds(folder, pages.train.ids, done.assignment, pages.train.groups)

@@ -54,6 +54,12 @@ def test_a_head_for_other_classes_is_refused(model: Path) -> None:
         load_ensemble(model)
 
 
+def test_a_backbone_that_is_larger_than_its_file_is_refused_before_it_is_made(model: Path) -> None:
+    rewrite(model, backbone="resnet152")
+    with pytest.raises(DataError, match=r"expected 58,143,808 weights of resnet152 in backbone\.safetensors, got "):
+        load_ensemble(model)
+
+
 @pytest.mark.parametrize("facts", [{"aspect": False}, {"stages": False}, {"sides": [32, 32]}])
 def test_a_head_for_other_features_is_refused(facts: dict[str, Any], model: Path) -> None:
     rewrite(model, head=facts)

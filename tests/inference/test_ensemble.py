@@ -274,6 +274,8 @@ def empty(folder: Path) -> None:
         (empty, "TypeError: "),
         (rewrite(backbone="resnet_of_tomorrow"), "ConfigError: Expected the name of a timm model"),
         (rewrite(members=[]), "ValueError: no members"),
+        # refused before it is made, which takes gigabytes with some
+        (rewrite(backbone="resnet152"), "ValueError: expected 58,15.,... weights of resnet152 in fold_0.safetensors"),
         (rewrite(targets=["a"]), "ValueError: expected a name for each class, got .5 for 1"),
         (rewrite(targets=["a"], class_names=["a"]), "RuntimeError: Error"),
         (rewrite(targets="abcde"), "ValueError: expected targets and class names as texts in lists"),

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -13,6 +14,7 @@ from torchmetrics.functional.classification import multiclass_f1_score
 
 from docclf.data.module import class_weights
 from docclf.errors import ConfigError
+from docclf.models.frozen.head import Head
 from docclf.models.losses import weighted_cross_entropy
 from docclf.models.schedules import constant, cosine
 from docclf.models.tuning import parameter_groups
@@ -163,6 +165,19 @@ def test_parameters_of_a_loss_of_ones_own_are_trained() -> None:
     loss = torch.nn.PReLU()
     groups = build(loss=loss).trained_groups()
     assert any(parameter is loss.weight for group in groups for parameter in group["params"])
+
+
+def test_a_head_on_features_of_a_backbone_is_no_start_for_a_net_of_ones_own() -> None:
+    def make(num_classes: int) -> torch.nn.Module:
+        return timm.create_model("test_resnet", num_classes=num_classes)
+
+    timms, own = build(), build(net=make)
+    weight = own.net.get_classifier().weight
+    head, before = Head(np.ones(weight.shape, np.float32), np.zeros(3, np.float32)), weight.detach().clone()
+    for model in (timms, own):
+        model.start(head)
+    assert torch.equal(timms.net.get_classifier().weight, torch.ones_like(weight))
+    assert torch.equal(weight, before)
 
 
 def test_a_net_with_another_number_of_outputs_is_told_of() -> None:

@@ -14,6 +14,7 @@ from docclf.data.cache.store import load_array, remember
 from docclf.data.module import PageDataModule
 from docclf.models.frozen.cache import FeatureCache, UnwantedPassError
 from docclf.models.frozen.features import FrozenBackbone
+from docclf.models.frozen.floors import measure_floors
 from docclf.models.frozen.head import HeadOptions
 
 
@@ -35,6 +36,18 @@ def test_a_pass_that_is_not_wanted_any_more_goes_on_another_time(
     assert len(asked) == 2, "of three batches the first one is there"
     elsewhere = {**data.places, "cache_dir": data.places["cache_dir"] / "other"}
     assert np.array_equal(found.values, FeatureCache(backbone, **elsewhere).load(data.train_views, options).values)
+
+
+def test_a_pass_for_the_grey_pixels_ends_with_that_of_the_backbone(open_pages: Callable[..., PageDataModule]) -> None:
+    data = open_pages()
+    cache = FeatureCache(FrozenBackbone("test_resnet", 64, pretrained=False), **data.places)
+    pixels = cache.of(FrozenBackbone("pixels", 64))
+    cache.is_wanted = lambda: False
+    with pytest.raises(UnwantedPassError):
+        measure_floors(data, np.arange(24) % 3, 3, cache)
+    assert not list(data.places["cache_dir"].glob("floor-*")), "or it is what another one takes"
+    cache.is_wanted = lambda: True
+    assert len(pixels.load(data.train_views, HeadOptions(scales=[1.0])).values) == 24
 
 
 def test_what_the_cache_has_from_then_on_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

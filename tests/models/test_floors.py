@@ -1,13 +1,15 @@
 """Floors: what a simple classifier scores on the same folds."""
 
 import logging
+import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from docclf.data.augment.batch import BatchAugment
@@ -15,7 +17,7 @@ from docclf.data.module import PageDataModule
 from docclf.data.pages import read_folder
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
-from docclf.models.frozen.floors import measure_floors
+from docclf.models.frozen.floors import _STRENGTHS, measure_floors
 from docclf.train import train
 
 GREYS = {"dark": 70, "middle": 130, "light": 190}
@@ -88,6 +90,17 @@ def test_floors_are_remembered_for_the_same_pages_and_folds(greys: Path, tmp_pat
     assert len(list(tmp_path.glob("floor-*.json"))) == 8, "other labels are other floors"
 
 
+def test_the_reference_that_stands_for_a_floor_is_fitted_as_strongly(compose_config: Any) -> None:
+    sweeper = compose_config("hparams_search=optuna", "hydra/sweeper=docclf", hydra=True).hydra.sweeper
+    references = OmegaConf.to_container(OmegaConf.masked_copy(sweeper.finalists, ["references"]))["references"]
+    assert list(references) == ["pixels", "features"]
+    for overrides in references.values():
+        given = [f"{key}={value}" for key, value in overrides.items()]
+        head = instantiate(compose_config(*given).model.head)
+        assert statistics.median(_STRENGTHS) == head.C
+        assert (list(head.scales), head.stages, head.aspect, head.sqrt) == ([1.0], False, False, False)
+
+
 def test_of_very_many_pages_a_sample_is_measured(greys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("docclf.models.frozen.floors._MOST_PAGES", 20)
     data = PageDataModule(
@@ -95,3 +108,16 @@ def test_of_very_many_pages_a_sample_is_measured(greys: Path, tmp_path: Path, mo
         near_duplicates=None,
     )  # fmt: skip
     assert [floor["pages"] for floor in floors_of(data).values()] == [20, 20]
+
+
+def test_where_validation_pages_are_augmented_each_augmentation_of_training_pages_has_its_floors(
+    greys: Path, tmp_path: Path
+) -> None:
+    light, noise = BatchAugment(brightness=0.3), BatchAugment(noise=0.5)
+    for augment in (light, noise, light):
+        data = PageDataModule(
+            str(greys), reader=read_folder, augment=augment, validation_augment=light, image_size=32,
+            cache_dir=str(tmp_path), near_duplicates=None,
+        )  # fmt: skip
+        floors_of(data)
+    assert len(list(tmp_path.glob("floor-*.json"))) == 4

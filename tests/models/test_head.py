@@ -1,5 +1,6 @@
 """Heads are scikit-learn's logistic regression on standardised features, however many features there are."""
 
+import tracemalloc
 from functools import partial
 from typing import Any
 
@@ -134,3 +135,17 @@ def test_where_all_features_are_always_the_same_classes_are_as_likely_as_they_ar
     head = fit_head(np.full((48, d), 3.0, np.float32), labels, 3, C=0.01)
     found = head.probabilities(np.full((2, d), 3.0, np.float32))
     np.testing.assert_allclose(found, np.tile([1 / 2, 1 / 3, 1 / 6], (2, 1)), atol=1e-3)
+
+
+def test_pages_are_standardised_in_little_more_than_the_room_they_take() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(random.normal(size=600) * 3, random.uniform(1e-3, 5, 600), (3000, 600)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        found = reduce(features)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * features.nbytes
+    mean, spread = (one(features, axis=0, dtype=np.float64) for one in (np.mean, np.std))
+    assert np.array_equal(found.coordinates, ((features - mean) * (1 / spread)).astype(np.float32)), "to the bit"

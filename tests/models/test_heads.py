@@ -1,5 +1,6 @@
 """Heads of folds: fitted to the training pages alone, as they are and as augmentation shows them."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,22 @@ def test_a_net_starts_from_a_head_on_the_last_features_of_the_whole_page(
     assert start.weight.shape == (3, features.n_last) and heads.n_features > features.n_last
     tolerance = 5e-3 * np.abs(expected.weight).max()  # roots are squared, and standard deviations are small here
     np.testing.assert_allclose(start.weight, expected.weight, atol=tolerance)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 2**29])
+def test_the_pages_of_a_fold_are_reduced_once_whatever_is_remembered(
+    make: Callable[..., Heads], monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    reduced = []
+    monkeypatch.setattr(rooms, "_MOST_BYTES", most_bytes)
+    monkeypatch.setattr(rooms, "_remembered", OrderedDict())
+    monkeypatch.setattr(rooms, "reduce", lambda *given: reduced.append(len(given[0])) or reduce(*given))
+    heads, assignment = make(HeadOptions()), np.arange(24) % 3
+    found = [fold.probabilities for _, fold in heads.folds(assignment, 3)]
+    assert reduced == [16, 16, 16]
+    for fold, probabilities in enumerate(found):
+        expected = heads.fold(np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold))
+        assert np.array_equal(probabilities, expected.probabilities)
 
 
 def test_what_is_remembered_of_one_fold_is_not_taken_for_another(

@@ -18,7 +18,7 @@ import yaml
 from flat_pages import views_of_test_pages
 from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 from slowly import slowly
 
@@ -130,6 +130,17 @@ def test_a_head_is_scored_kept_and_predicts_what_it_predicts_by_hand(
     np.testing.assert_allclose(mine, expected, atol=1e-5)
     np.testing.assert_allclose(table(run / "predictions_test.csv", 2), expected, atol=1e-5)
     assert load_ensemble(run / "model").description.fit == fit and temperature != 1
+
+
+def test_a_net_starts_from_the_largest_pages_in_whatever_order_they_are_listed(
+    tuned: DictConfig, tmp_path: Path
+) -> None:
+    def start(*scales: float) -> NDArray[np.float32]:
+        tuned.model.head.scales = list(scales)
+        return prepare(tuned, tmp_path, current_trial()).heads.fit_start(np.arange(24)).weight
+
+    first, small, full = start(0.5, 1.0), start(0.5), start(1.0)
+    assert np.array_equal(first, full) and not np.allclose(first, small)
 
 
 def test_a_head_on_pixels_needs_no_backbone(tuned: DictConfig, compose_config: Compose, tmp_path: Path) -> None:
@@ -244,6 +255,22 @@ def test_what_is_kept_is_what_predicts(
     expected = np.mean([softmax(np.log(part) / temperature, axis=1) for part in parts or [own]], axis=0)
     mine = predicted(compose_config, run, cfg.data.root, tmp_path / "here")
     np.testing.assert_allclose(mine, expected, atol=2e-5)
+
+
+def test_what_other_weights_trained_is_left_alone(tuned: DictConfig, weights_file: Path, tmp_path: Path) -> None:
+    """Of a file that was replaced, or of a hub that could not be reached before."""
+    file = tmp_path / "weights.safetensors"
+    tuned.model.checkpoint_path, tuned.model.tune = str(file), "last"
+
+    def key() -> str:
+        return prepare(tuned, tmp_path, current_trial()).trainer.checkpoints.key
+
+    shutil.copy(weights_file, file)
+    first = key()
+    save_file({name: 2 * values for name, values in load_file(weights_file).items()}, file)
+    others = key()
+    shutil.copy(weights_file, file)
+    assert key() == first != others
 
 
 def break_off(cfg: DictConfig, run: Path, at: int, patch: pytest.MonkeyPatch) -> None:

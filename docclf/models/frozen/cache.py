@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
+from docclf.models.backbone import count_flops
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import FrozenBackbone, counted, log_aspects, reduced
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
@@ -44,7 +44,7 @@ class Features:
 
 
 class UnwantedPassError(Exception):
-    """A pass over the pages has no use any more. Another one goes on where it stood."""
+    """A pass over the pages, or fitting heads to them, has no use any more. Another pass goes on where it stood."""
 
 
 class FeatureCache:
@@ -74,8 +74,10 @@ class FeatureCache:
         self.is_wanted: Callable[[], bool] = lambda: True
 
     def of(self, backbone: FrozenBackbone) -> FeatureCache:
-        """Features of another backbone, computed and kept in the same way."""
-        return FeatureCache(backbone, device=self._device, cache_dir=self.cache_dir, limit_gb=self._limit_gb)
+        """Features of another backbone, computed and kept in the same way, as long as these are wanted."""
+        found = FeatureCache(backbone, device=self._device, cache_dir=self.cache_dir, limit_gb=self._limit_gb)
+        found.is_wanted = lambda: self.is_wanted()  # what is asked of this one from now on, too
+        return found
 
     @functools.cached_property
     def net(self) -> torch.nn.Module:
@@ -98,9 +100,7 @@ class FeatureCache:
         """Floating-point operations of a forward pass for one page of this height and width in pixels."""
 
         def compute() -> int:
-            with FlopCounterMode(display=False) as counter:
-                self._see_blank(side)
-            return int(counter.get_total_flops())
+            return count_flops(lambda: self._see_blank(side))
 
         return int(self._remembered(f"flops-{side}px", compute))
 

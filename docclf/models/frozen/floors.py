@@ -56,7 +56,9 @@ def measure_floors(
 def _remembered(
     data: PageDataModule, assignment: NDArray[np.int64], n_folds: int, cache: FeatureCache
 ) -> dict[str, Any]:
-    views = (data.train_views.identity, data.validation_views.identity)
+    views = [data.train_views.identity, data.validation_views.identity]
+    if data.validation_augment is not None:
+        views.append(data.augmented_views(1).identity)  # which `augment` makes, see `_measure`
     facts = f"{_VERSION} {cache.backbone.identity} {views} {data.pages.targets} {n_folds} "
     key = hashlib.sha256(facts.encode() + assignment.tobytes() + data.labels.tobytes()).hexdigest()[:24]
     found: dict[str, Any] = remember(

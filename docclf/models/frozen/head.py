@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 # The aspect ratio is one number among thousands that are punished alike: so much larger, it counts.
 ASPECT_WEIGHT = 20.0
 _MOST_STEPS = 500
+_AT_ONCE = 256  # pages or features in double precision at once: all of them would take 4 times what features do
 _ABSENT = -1e4  # logit of a class without training pages
 
 # Coefficients and intercepts of a fit, and of several by the power of ten that is their C.
@@ -120,12 +122,15 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
         weights: Factor on each standardised feature, shape (n_features,); None for 1.
     """
     mean = features.mean(axis=0, dtype=np.float64)
-    spread = features.std(axis=0, dtype=np.float64)
+    rows, columns = _blocks(len(features)), _blocks(features.shape[1])
+    spread = np.concatenate([features[:, some].std(axis=0, dtype=np.float64) for some in columns])
     factors = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)  # what is always the same says nothing
     if weights is not None:
         factors = factors * weights
-    standard = ((features - mean) * factors).astype(np.float32)
-    n, n_features = standard.shape
+    standard = np.empty(features.shape, np.float32)
+    for some in rows:
+        standard[some] = (features[some] - mean) * factors
+    n, n_features = features.shape
     if n_features <= n or not standard.any():
         return Reduced(standard, None, mean, factors)
     from scipy.linalg.lapack import dpstrf
@@ -136,6 +141,16 @@ def reduce(features: NDArray[np.float32], weights: NDArray[np.float32] | None = 
     coordinates = np.empty((n, rank), np.float32)
     coordinates[order] = np.tril(lower)[:, :rank]
     return Reduced(coordinates, order[:rank], mean, factors)
+
+
+def _blocks(n: int) -> list[slice]:
+    """Parts of `n` pages or features.
+
+    >>> _blocks(3), _blocks(513)
+    ([slice(0, 3, None)], [slice(0, 256, None), slice(256, 513, None)])
+    """
+    edges = np.linspace(0, n, max(n // _AT_ONCE, 1) + 1, dtype=int).tolist()
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
 @functools.cache

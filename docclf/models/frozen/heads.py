@@ -20,7 +20,7 @@ from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.errors import DataError
 from docclf.metrics.scores import macro_f1
-from docclf.models.frozen.cache import FeatureCache, Features
+from docclf.models.frozen.cache import FeatureCache, Features, UnwantedPassError
 from docclf.models.frozen.head import Fits, Head, HeadOptions, Reduced, fit_head, one_thread, reduce
 from docclf.models.frozen.novelty import Floats, Novelty, fit_novelty
 
@@ -85,16 +85,22 @@ class Heads:
 
         Yields:
             Of each fold the indices of its validation pages, and what its head predicts.
+
+        Raises:
+            UnwantedPassError: As passes over the pages do; asked between rounds of as many folds as there are threads.
         """
         _ = self._train, self._validation  # read once, before the threads
         rows = np.arange(len(assignment)) if among is None else among
         splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
         n = n_cpus()
-        for some in (splits[start : start + n] for start in range(0, n_folds, n)):
-            for train, _ in some:
-                self._reduced(train)  # which takes all threads
+        for start in range(0, n_folds, n):
+            if start and not self.cache.is_wanted():
+                raise UnwantedPassError
+            some = splits[start : start + n]
+            ready = [self._reduced(train) for train, _ in some]  # which takes all threads
             with one_thread(), ThreadPoolExecutor(n, initializer=one_thread) as pool:
-                found = list(pool.map(lambda split: self.fold(*split), some))
+                found = list(pool.map(lambda split, reduced: self.fold(split[0], split[1], reduced), some, ready))
+            ready.clear()  # before those of the next round
             yield from zip((validation for _, validation in some), found, strict=True)
 
     @property
@@ -105,14 +111,17 @@ class Heads:
         sides = backbone.sides(self.options.scales)
         return {f"{backbone.identity} {seen} at {side}": self.cache.flops(side) for side in sides}
 
-    def fold(self, train: NDArray[np.int64], validation: NDArray[np.int64]) -> HeadFold:
+    def fold(
+        self, train: NDArray[np.int64], validation: NDArray[np.int64], reduced: tuple[Reduced, Fits] | None = None
+    ) -> HeadFold:
         """Fit the head of a fold.
 
         Args:
             train: Indices of the pages to fit to.
             validation: Indices of the pages to predict.
+            reduced: The former, see `fit`.
         """
-        head = self.fit(train)
+        head = self.fit(train, reduced=reduced)
         probabilities = head.probabilities(self._validation.values[validation])
         clean = head.probabilities(self._train[0].values[validation]) if self.data.is_robust else None
         return HeadFold(probabilities, clean)
@@ -147,7 +156,7 @@ class Heads:
         return 0.0
 
     def fit_start(self, rows: NDArray[np.int64]) -> Head:
-        """A head on the backbone's last features alone, at the full size."""
+        """A head on the backbone's last features alone, at the first of `scales`: the full size, where that is one."""
         return self.fit(rows, self._train[0].n_last)
 
     def fit_novelty(self, folds: NDArray[np.int64], confidence: NDArray[np.float32]) -> tuple[Novelty, Floats]:
@@ -155,12 +164,18 @@ class Heads:
         train = np.concatenate([features.values for features in self._train])
         return fit_novelty(train, self._validation.values, self.data.labels, folds, confidence)
 
-    def fit(self, rows: NDArray[np.int64], n_features: int | None = None) -> Head:
-        """A head for some training pages, on all features or the first ones."""
+    def fit(
+        self, rows: NDArray[np.int64], n_features: int | None = None, reduced: tuple[Reduced, Fits] | None = None
+    ) -> Head:
+        """A head for some training pages, on all features or the first ones.
+
+        Args:
+            reduced: These pages reduced and the fits to them so far; None where the caller does not hold them.
+        """
         labels, n_classes = np.tile(self.data.labels[rows], len(self._train)), len(self.data.pages.class_names)
-        reduced, known = self._reduced(rows, n_features)
-        features = reduced.coordinates if reduced.pivots is None else self._values(rows, n_features)
-        fitted: dict[str, Any] = {"reduced": reduced, "class_weights": self._class_weights, "known": known}
+        pages, known = reduced or self._reduced(rows, n_features)
+        features = pages.coordinates if pages.pivots is None else self._values(rows, n_features)
+        fitted: dict[str, Any] = {"reduced": pages, "class_weights": self._class_weights, "known": known}
         return fit_head(features, labels, n_classes, C=self.options.C, **fitted)
 
     def _values(self, rows: NDArray[np.int64], n_features: int | None) -> NDArray[np.float32]:

@@ -98,6 +98,15 @@ def test_what_is_no_page_of_the_kind_is_unlike(ask: Any, pages_root: Path, tmp_p
     assert all(float(rows[f"{i}.png"]["novelty"]) > worst for i in range(3))
 
 
+@pytest.mark.parametrize("tta", ["none", "flips"])
+def test_it_is_told_where_other_confidences_are_cut_than_were_measured(
+    ask: Any, pages_root: Path, caplog: pytest.LogCaptureFixture, tta: str
+) -> None:
+    ask(pages_root, "abstain=0.9", f"tta={tta}")
+    said = "With tta=flips what is answered may be right less or more often than 0.9"
+    assert (said in caplog.text) == (tta == "flips")
+
+
 def test_probabilities_and_submission_are_those_without(
     ask: Any, compose_config: Compose, trained: Path, pages_root: Path, tmp_path: Path
 ) -> None:
