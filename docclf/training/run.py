@@ -70,7 +70,8 @@ def run_parts(parts: TrainingParts, logger: RunLoggers, watch: Stopwatch) -> flo
             return None
         found = _conclude(parts, done, facts)
         besides = _FINALIST_S * len(parts.data.labels) if parts.tune == "head" else 0.0
-        trial.set_user_attr("seconds_again", watch.again + besides)
+        whole = max(watch.again, done.metrics["train_seconds"])  # of a trial that went on, with what was before
+        trial.set_user_attr("seconds_again", whole + besides)
         return found
     except UnwantedPassError:
         return None
