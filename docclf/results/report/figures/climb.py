@@ -7,9 +7,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from docclf.results.facts import FLOORS, is_score, macro_f1_of, result_of
+from docclf.results.facts import FLOORS, KEPT, TUNE, is_score, macro_f1_of, result_of
 from docclf.results.floors import NAMES, read_floors
-from docclf.results.provenance import training_lines
+from docclf.results.provenance import training_facts, training_lines
 from docclf.results.report.subject import Subject
 from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import one_line
@@ -50,7 +50,8 @@ def climb(subject: Subject) -> list[dict[str, Any]]:
 
 
 def _trained(trial: FrozenTrial) -> str:
-    return training_lines(trial.user_attrs, {}).get("trained", "")
+    facts = training_facts(trial.user_attrs)
+    return ", ".join(f"{word}: {facts[key]}" for key, word in ((TUNE, "trained"), (KEPT, "kept")) if key in facts)
 
 
 def _test_score(subject: Subject) -> float | None:
