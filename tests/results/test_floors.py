@@ -110,7 +110,7 @@ def test_above_its_floors_a_search_tells_them_and_exports_its_winner(
     assert (row["floor_pixels"], row["floor_features"], row["rescored"]) == ("0.3", "0.6", "0.95")
     climb = [f"pixels {PIXELS}", "0.412", f"frozen features {HEAD}", "0.701", "baseline", "0.600", "winner, trial 2"]
     assert re.search(
-        ".*".join(map(re.escape, [*climb, "exported", "tune=all, kept=net", "0.950"])), search.first_screen
+        ".*".join(map(re.escape, [*climb, "exported", "trained: all, kept: net", "0.950"])), search.first_screen
     )
 
 
