@@ -80,7 +80,7 @@ def test_every_picture_is_drawn_without_an_error_or_a_request(
     shots = Path(os.environ.get("REPORT_SCREENSHOTS", tmp_path))
     page.screenshot(path=str(shots / f"report-{theme}-{size}.png"), full_page=True)
     plots = page.locator(".plot")
-    assert plots.count() == 13
+    assert plots.count() == 12
     for i in range(plots.count()):
         box = plots.nth(i).locator("svg.main-svg").first.bounding_box()
         assert box["width"] > 200 and box["height"] > 90, plots.nth(i).get_attribute("id")
@@ -221,9 +221,9 @@ def test_what_is_printed_is_drawn_whole_as_wide_as_paper_and_light(browser: Any,
     widths = "() => [...document.querySelectorAll('.plot')].map(p => (p.querySelector('.main-svg') || {}).clientWidth)"
     wide = page.evaluate(widths)
     page.evaluate("document.querySelectorAll('.plot').forEach((p) => Plotly.purge(p))")
-    assert page.evaluate(widths) == [None] * 14
+    assert page.evaluate(widths) == [None] * 12
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate(widths) == [600] * 14
+    assert page.evaluate(widths) == [600] * 12
     assert page.locator("html[data-theme=light]").count() == 1
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.wait_for_selector("html[data-theme=dark][data-drawn=all]", state="attached")

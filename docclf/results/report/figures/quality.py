@@ -78,6 +78,7 @@ def confusion(who: Predicted, key: str) -> Figure:
         layout={
             "xaxis": ticked | {"tickangle": -45},
             "yaxis": ticked | {"autorange": "reversed"},
+            "annotations": _cells(drawn, shares) if len(kept) <= _MATRIX_WITH_COUNTS else [],
         },
         height=min(220 + 24 * len(kept), 900),
     )
@@ -93,9 +94,6 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "y": list(n),
         "hovertext": [[f"{names[r]}<br>taken for {names[c]}: {counts[r, c]}" for c in n] for r in n],
         "hoverinfo": "text",
-        "text": [[str(count or "") for count in row] for row in counts.tolist()],
-        "texttemplate": "%{text}" if len(names) <= _MATRIX_WITH_COUNTS else "",
-        "textfont": {"size": 10},
         "colorscale": [[0, "--matrix-0"], [1, "--matrix-1"]],
         "zmin": 0,
         "zmax": 1,
@@ -103,6 +101,20 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
         "xgap": 1,
         "ygap": 1,
     }
+
+
+def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The counts in the squares, in letters that can be read on the shade: Plotly's own are too pale on some."""
+    return [
+        {
+            "x": int(column),
+            "y": int(row),
+            "text": str(counts[row, column]),
+            "showarrow": False,
+            "font": {"size": 10, "color": "--on-matrix" if shares[row, column] > 0.5 else "--text"},
+        }
+        for row, column in zip(*np.nonzero(counts), strict=True)
+    ]
 
 
 def calibration(winner: Predicted) -> Figure:
