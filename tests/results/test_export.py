@@ -19,6 +19,7 @@ from slowly import slowly
 from sqlalchemy.exc import OperationalError
 
 from docclf.files import lock
+from docclf.results.report import page
 from docclf.results.study.export import ExportBest, export, export_best
 from docclf.sweeper.storage import patience, places
 from docclf.sweeper.storage.shared import SharedStorage
@@ -40,6 +41,19 @@ def test_a_trial_that_still_runs_keeps_the_model_that_it_has_just_written(cwd: P
     export_best(sweep.study, sweep.folder, sweep.config)
     assert [model.exists() for model in models] == [False, False, False, False, True]
     assert (sweep.folder / "best" / "model").is_dir()
+
+
+@pytest.mark.parametrize(("typed", "shown"), [(None, True), ("model.name", False), ("data.root", True)])
+def test_a_report_shows_no_pages_that_a_folder_of_configs_names(
+    typed: str | None, shown: bool, cwd: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, given = Sweep(cwd, compose_config, "data=csv", "data.root=pages"), []
+    monkeypatch.setattr(page, "write_report", lambda *_, pages, **__: given.append(pages))
+    monkeypatch.delenv("DOCCLF_TYPED", raising=False)
+    if typed is not None:
+        monkeypatch.setenv("DOCCLF_TYPED", typed)
+    export(sweep.config, sweep.folder)
+    assert given == [cwd / "pages" if shown else None]
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("winner", ["model"]), *slowly(("finalists", ["model"])), ("none", [])])

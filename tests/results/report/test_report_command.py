@@ -1,5 +1,6 @@
 """`python -m docclf.report`, on folders and on studies of other programs."""
 
+import os
 from pathlib import Path
 
 import optuna
@@ -111,3 +112,19 @@ def test_a_page_is_found_below_the_root_or_below_train_and_as_one_of_a_file(tmp_
         assert tuple(read_thumbnail(tmp_path, page, 4)[0, 0]) == colour
     with pytest.raises(FileNotFoundError, match=r"Expected the page c\.png below"):
         read_thumbnail(tmp_path, "c.png", 4)
+
+
+def test_of_a_folder_that_can_only_be_read_the_report_goes_elsewhere(
+    search: tuple[optuna.Study, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, folder = search
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.setattr(os, "access", lambda place, mode: not Path(place).is_relative_to(folder))
+    assert main([str(folder)]) == 2
+    assert f"can be written to, got {folder}. Say --output report.html" in capsys.readouterr().err
+    assert main([str(folder), "--output", str(tmp_path / "r.html")]) == 0
+    assert (tmp_path / "r.html").is_file()
+    assert sorted(path.name for path in folder.iterdir()) == before, "SQLite keeps nothing beside the study"
