@@ -5,10 +5,12 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from browsing import CHROMIUM
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
@@ -147,3 +149,14 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cfg(tiny_config: DictConfig) -> DictConfig:
     """The config of a tiny training, to be changed at will."""
     return tiny_config.copy()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,35 +1,17 @@
 """The review in a real browser, by keyboard and by pointer."""
 
 import csv
-import importlib.util
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from browsing import barriers, in_browser
 from review_command import WRONG, Review
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MISSING = "playwright" if importlib.util.find_spec("playwright") is None else "chromium" if not CHROMIUM else ""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: apt-get install chromium, pip install playwright"),
-]
+pytestmark = in_browser
 
 Start = Callable[..., Review]
 DECIDED = "number => facts.pages[number].new !== null"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -58,6 +40,11 @@ class Visit:
 def decisions(place: Path) -> dict[str, tuple[str, str]]:
     with (place / "run" / "corrections.csv").open(encoding="utf-8", newline="") as file:
         return {row["ID"]: (row["old"], row["new"]) for row in csv.DictReader(file)}
+
+
+def test_a_screen_reader_gets_all_of_it(browser: Any, review: Start) -> None:
+    visit = Visit(browser, review("run").address)
+    assert barriers(visit.page) == []
 
 
 def test_labels_are_decided_by_keyboard_and_what_is_decided_stays(browser: Any, review: Start, place: Path) -> None:

@@ -1,39 +1,21 @@
 """The report as a browser shows it from a file, without a network."""
 
-import importlib.util
 import itertools
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import optuna
 import pytest
+from browsing import barriers, in_browser
 from results.report.studies import new_study, trial
 
 from docclf.results.report.page import write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MISSING = "playwright" if importlib.util.find_spec("playwright") is None else "chromium" if not CHROMIUM else ""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: apt-get install chromium, pip install playwright"),
-]
+pytestmark = in_browser
 
 SIZES = {"wide": (1280, 900), "narrow": (360, 740)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -98,6 +80,15 @@ def test_every_picture_is_drawn_without_an_error_or_a_request(
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(16, 20, 26)") == (theme == "dark")
     visit.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_keyboard_and_a_screen_reader_get_all_of_it(browser: Any, report: Path, size: str, theme: str) -> None:
+    for path in (report, report.parent / "0" / "index.html"):
+        visit = Visit(browser, path, size, theme)
+        assert barriers(visit.page) == []
+        visit.close()
 
 
 def test_names_are_shown_as_they_are_written_and_never_run(browser: Any, report: Path) -> None:
