@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +320,20 @@ def test_a_search_shows_its_config(tmp_path: Path, more: tuple[str, ...]) -> Non
     done = command(tmp_path, "docclf.train", "-m", "hparams_search=optuna", *more, "search.n_trials=7")
     assert done.returncode == 0 and "Traceback" not in done.stderr
     assert "n_trials" in done.stdout or more[0] == "--info"
+
+
+@pytest.mark.slow
+def test_the_template_runs_as_its_readme_says_in_an_empty_environment(root: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    docclf = PROJECT.parents[1]
+    install = [python, "-m", "pip", "install", "--quiet", "-c", docclf / "constraints.txt", docclf]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if "Failed to establish a new connection" in done.stderr:
+        pytest.skip("no package registry is to be had")
+    assert done.returncode == 0, done.stderr
+    folder = shutil.copytree(PROJECT, tmp_path / "my_project")
+    (said,) = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("    python ")]
+    arguments = shlex.split(said.replace("=DIR", f"={root}"))[1:]
+    subprocess.run([python, *arguments, "validation.epochs=1", "hydra.run.dir=run"], check=True, cwd=folder)
+    assert yaml.safe_load((folder / "run" / "result.yaml").read_text(encoding="utf-8"))["state"] == "COMPLETE"
