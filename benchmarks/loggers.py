@@ -18,7 +18,8 @@ from hydra.core.utils import setup_globals
 from hydra.utils import execution_whitelist
 
 from docclf import CONF_DIR
-from docclf.train import TARGETS, train
+from docclf.safety.targets import whitelist
+from docclf.train import train
 
 ROUNDS = 7
 LOGGERS = ("none", "csv", "tensorboard", "wandb", "[csv,tensorboard,wandb]")
@@ -39,7 +40,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         initialize_config_dir(str(CONF_DIR)),
-        execution_whitelist(TARGETS),
+        execution_whitelist(whitelist()),
     ):
         for round_number in range(ROUNDS + 1):  # the first warms up
             for i, logger in enumerate(LOGGERS):

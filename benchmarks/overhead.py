@@ -16,26 +16,20 @@ import tempfile
 import time
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 ROUNDS = 3
 OVERRIDES = ["model.tune=last", "validation.augment=null", "refit=false"]
 
 
 def trial(overrides: list[str]) -> dict[str, float]:
-    """One run of docclf in this process."""
-    import yaml
-    from hydra import compose, initialize_config_dir
-    from hydra.core.utils import setup_globals
-    from hydra.utils import execution_whitelist
+    """One run of docclf."""
+    import docclf
 
-    from docclf import CONF_DIR
-    from docclf.train import TARGETS, train
-
-    setup_globals()
-    with initialize_config_dir(str(CONF_DIR)), execution_whitelist(TARGETS), tempfile.TemporaryDirectory() as folder:
-        cfg = compose("train", overrides=overrides)
-        train(cfg, Path(folder))
-        result = yaml.safe_load((Path(folder) / "result.yaml").read_text(encoding="utf-8"))
-    n = result["data"]["pages"] * (1 - 1 / cfg.validation.folds) * len(result["folds"]) * cfg.validation.epochs
+    with tempfile.TemporaryDirectory() as folder:
+        result = docclf.train([*overrides, f"hydra.run.dir={folder}"]).result
+        validation = OmegaConf.load(Path(folder) / ".hydra" / "config.yaml").validation
+    n = result["data"]["pages"] * (1 - 1 / validation.folds) * len(result["folds"]) * validation.epochs
     return {"images": n / result["metrics"]["train_seconds"], "score": result["kept_scores"]["net"]}
 
 
@@ -91,10 +85,10 @@ def bare(overrides: list[str]) -> dict[str, float]:
         for _ in range(cfg.validation.epochs):
             net.train()
             for batch in batches:
-                pages = data.augment(torch.from_numpy(images[batch]), size)
+                pages = data.augment.view(torch.from_numpy(images[batch]), size)[0]
                 loss = F.cross_entropy(net((pages - mean) / std), torch.from_numpy(labels[batch]))
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
                 n += len(batch)

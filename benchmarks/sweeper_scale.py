@@ -68,6 +68,7 @@ class HandSweeper(Sweeper):
             trial = study.ask(SPACE)
             by_hand[:] = [trial]
             overrides = [f"{key}={value}" for key, value in trial.params.items()]
+            assert self.launcher is not None
             (job,) = self.launcher.launch([overrides], initial_job_idx=trial.number)
             pruned = job.return_value is None
             study.tell(

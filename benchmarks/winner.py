@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -36,7 +37,7 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def search(folder: Path, root: Path, seed: int, *overrides: str) -> dict:
+def search(folder: Path, root: Path, seed: int, *overrides: str) -> Any:
     """The verdict of a search in `folder`."""
     name = ["hparams_search=optuna", f"hydra.sweep.dir={folder}", "study_name=winner", f"search.seed={seed}"]
     run(*TRAIN, "-m", *name, f"data.root={root}", *overrides)

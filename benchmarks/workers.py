@@ -128,7 +128,7 @@ def train_for(seconds: float, batch_size: int) -> float:
     while n < 0 or time.perf_counter() < started + seconds:
         if n == 0:
             started = time.perf_counter()
-        torch.nn.functional.cross_entropy(net(pages), labels).backward()
+        torch.nn.functional.cross_entropy(net(pages), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         n += 1

@@ -125,8 +125,10 @@ def whole_section(title: str, text: str, paths: list[Path]) -> Iterator[str]:
 
 def fields(config: type[Any], prefix: str) -> Iterator[list[str]]:
     """Key, default and comment of each field of a schema; a comment holds up to the next blank line."""
-    made = {f.name: f.default_factory for f in dataclasses.fields(config) if f.default is dataclasses.MISSING}
-    defaults = {f.name: f.default for f in dataclasses.fields(config)} | {name: make() for name, make in made.items()}
+    defaults = {
+        f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        for f in dataclasses.fields(config)
+    }
     comment: list[str] = []
     is_told = False
     for line in inspect.getsource(config).splitlines():
