@@ -149,8 +149,9 @@ class PageDataModule(pl.LightningDataModule):
         return resize(pages, self.image_size, aspects if self.letterbox and not is_drawn else None), labels
 
     def _in_order(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        # Batches without gradients need about a third of the memory of those with.
-        size = 2 * min(self.max_batch_size or 128, 128)
+        # Batches without gradients need about a third of the memory of those with. On a CPU large ones take longer.
+        most = 32 if self.trainer is None or self.trainer.strategy.root_device.type == "cpu" else 128
+        size = 2 * min(self.max_batch_size or most, most)
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     @staticmethod

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import normalisation, with_weights
+from docclf.models.folding import fold_in_training
 from docclf.models.frozen.head import Head, HeadOptions
 from docclf.models.losses import weighted_cross_entropy
 from docclf.models.tuning import (
@@ -97,6 +98,7 @@ class PageClassifier(pl.LightningModule):
         self._is_own = net is not None
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
+        self._shape = (channels, image_size, image_size)
         weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
         self.net, is_trained = with_weights(name, shape, own=net, drop_rate=drop_rate, **weights)
         self.batch_norm = choose_batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
@@ -169,6 +171,11 @@ class PageClassifier(pl.LightningModule):
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._make_scheduler(optimizer, total_steps=total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        if self.batch_norm == "frozen" and self.device.type == "cpu" and not self._is_own:
+            for net in dict.fromkeys((self.net, self.kept)):
+                fold_in_training(net, self._shape)
 
     def on_train_start(self) -> None:
         self._n_averaged = self.trainer.global_step  # of a training that goes on, not 0

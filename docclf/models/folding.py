@@ -26,22 +26,69 @@ def fold_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
         net: Takes images of shape (n, channels, height, width) and returns numbers; it is left as it is.
         shape: Channels, height and width of its images.
     """
-    tensors = itertools.chain(net.parameters(), net.buffers())
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     folded = copy.deepcopy(net).eval()
+    images = _images(net, shape)
     expected, pairs = _followers(folded, images)
     if not pairs:
         return net
     for convolution, norm, name in pairs:
-        weights = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        convolution.weight, convolution.bias = fuse_conv_bn_weights(convolution.weight, convolution.bias, *weights)
+        convolution.weight, convolution.bias = _fused(convolution, norm)
         parent, _, own = name.rpartition(".")
         setattr(folded.get_submodule(parent), own, nn.Sequential(*norm.children()))  # what comes after, as a ReLU
-    found = folded(images)
-    gap = (found - expected).abs().max()
-    # More where the output of a convolution goes elsewhere too.
-    return folded if gap <= _TOLERANCE * expected.abs().max() else net
+    return folded if _is_same(folded(images), expected) else net
+
+
+@torch.no_grad()
+def fold_in_training(net: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Have a net train and validate so; its weights keep values, names and gradients.
+
+    Args:
+        net: Trains with the statistics that it has: its batch normalisation is in evaluation mode whenever it computes.
+        shape: Channels, height and width of its images.
+    """
+    was_training, images = net.training, _images(net, shape)
+    expected, pairs = _followers(net.eval(), images)
+    folded = [(convolution, norm) for convolution, norm, _ in pairs if norm.weight is not None]
+    for convolution, norm in folded:
+        convolution.forward, norm.forward = _Folded(convolution, norm), nn.Sequential(*norm.children()).forward
+    if not _is_same(net(images), expected):
+        for module in itertools.chain(*folded):
+            vars(module).pop("forward", None)  # of a convolution with two of them, once
+    net.train(was_training)
+
+
+class _Folded:
+    """A convolution with the batch normalisation after it, of the weights that both have at the time."""
+
+    def __init__(self, convolution: Any, norm: Any) -> None:
+        self.convolution, self.norm = convolution, norm
+        self.twin = copy.deepcopy(convolution)
+        del self.twin.weight, self.twin.bias
+
+    def __call__(self, images: Tensor) -> Tensor:
+        norm, bias = self.norm, self.convolution.bias
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        self.twin.weight = self.convolution.weight * scale.reshape(-1, 1, 1, 1)
+        self.twin.bias = norm.bias + ((0.0 if bias is None else bias) - norm.running_mean) * scale
+        computed: Tensor = self.twin(images)
+        return computed
+
+
+def _images(net: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """Two to try a net with."""
+    tensors = itertools.chain(net.parameters(), net.buffers())
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    return images.to(next((tensor for tensor in tensors if tensor.is_floating_point()), images))
+
+
+def _fused(convolution: Any, norm: Any) -> tuple[nn.Parameter, nn.Parameter]:
+    weights = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    return fuse_conv_bn_weights(convolution.weight, convolution.bias, *weights)
+
+
+def _is_same(found: Tensor, expected: Tensor) -> bool:
+    """More differs where the output of a convolution goes elsewhere too."""
+    return bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max())
 
 
 def _followers(net: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any, Any, str]]]:

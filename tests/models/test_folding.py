@@ -1,12 +1,37 @@
 """Batch normalisation that is folded into convolutions: the same numbers, and only where that is so."""
 
+import copy
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
-from docclf.models.folding import fold_batch_norm
+from docclf.models.folding import fold_batch_norm, fold_in_training
 from docclf.models.frozen.pooling import Pixels
+
+
+class Twice(nn.Module):
+    """Batch normalisation of a convolution whose output goes elsewhere too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.conv(images)
+        return found + self.norm(found)
+
+
+class Shared(nn.Module):
+    """One convolution with two batch normalisations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norms = nn.Conv2d(3, 4, 3), nn.ModuleList([nn.BatchNorm2d(4), nn.BatchNorm2d(4)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return sum((norm(self.conv(images)) for norm in self.norms), torch.zeros(()))
 
 
 def with_statistics(net: nn.Module) -> nn.Module:
@@ -40,33 +65,47 @@ def test_folded_nets_compute_the_same(name: str) -> None:
     assert norms(net) == before and state.keys() == net.state_dict().keys()
 
 
+def gradients(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    net.zero_grad()
+    net(images).square().sum().backward()
+    return {name: weight.grad for name, weight in net.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+@pytest.mark.parametrize("name", ["test_resnet", "tf_efficientnet_lite0", "test_byobnet"])
+def test_nets_that_train_with_fixed_statistics_get_the_same_gradients(name: str, is_copied: bool) -> None:
+    given = with_statistics(timm.create_model(name, num_classes=5)).double()
+    net = copy.deepcopy(given)
+    fold_in_training(net, (3, 64, 64))
+    net = copy.deepcopy(net) if is_copied else net
+    assert net.state_dict().keys() == given.state_dict().keys()
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and all("forward" in vars(norm) for norm in norms)
+    images = torch.rand(3, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for _ in range(2):  # the second after a step, with other weights
+        expected, found = gradients(given, images), gradients(net, images)
+        assert found.keys() == expected.keys()
+        for key, value in found.items():
+            assert torch.allclose(value, expected[key], atol=1e-9 * float(expected[key].abs().max())), key
+        with torch.no_grad():
+            for one in (given, net):
+                for name, weight in one.named_parameters():
+                    weight -= 0.001 * expected[name].sign()
+
+
+@pytest.mark.parametrize("make", [Twice, Shared])
+def test_nets_that_folding_would_change_train_as_they_did(make: type[nn.Module]) -> None:
+    net = with_statistics(make())
+    images = torch.rand(2, 3, 16, 16)
+    expected = net(images)
+    fold_in_training(net, (3, 16, 16))
+    assert torch.equal(net(images), expected) and not [m for m in net.modules() if "forward" in vars(m)]
+
+
 @pytest.mark.parametrize("name", ["test_vit", "test_nfnet", "test_efficientnet_evos"])
 def test_nets_without_batch_normalisation_stay(name: str) -> None:
     net = timm.create_model(name, num_classes=5).eval()
     assert fold_batch_norm(net, (3, 160, 160)) is net
-
-
-class Twice(nn.Module):
-    """Batch normalisation of a convolution whose output goes elsewhere too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.conv(images)
-        return found + self.norm(found)
-
-
-class Shared(nn.Module):
-    """One convolution with two batch normalisations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norms = nn.Conv2d(3, 4, 3), nn.ModuleList([nn.BatchNorm2d(4), nn.BatchNorm2d(4)])
-
-    def forward(self, images: Tensor) -> Tensor:
-        return sum((norm(self.conv(images)) for norm in self.norms), torch.zeros(()))
 
 
 @pytest.mark.parametrize("affine", [True, False])
