@@ -10,6 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.run.opening.request import named_function
 from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.space.finalists import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
@@ -78,7 +79,7 @@ def members_of(context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
     asked = context.settings.finalists
     try:
-        if (members := context.load_members()) is None:
+        if (members := named_function(asked.members, "finalists.members", context.listed)) is None:
             return {}
         numbers = members(context.study, context.directory, context.config)
     except Exception:  # the winner is not to be lost by it

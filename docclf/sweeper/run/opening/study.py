@@ -18,7 +18,7 @@ from docclf.files import replacing
 from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.limits import Clock
-from docclf.sweeper.run.opening.request import Request, named_functions, read_request
+from docclf.sweeper.run.opening.request import Request, named_function, read_request
 from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.checks import values_of
 from docclf.sweeper.space.grammar import extremes, to_text
@@ -49,11 +49,10 @@ class SearchContext:
     labels: list[str]  # what lines on the screen call the objectives
     total: float  # finished trials in all; infinite for no limit
     clock: Clock  # counts the time budget
+    listed: Any  # what settings may call, see `docclf.sweeper.run.opening.request.named_function`
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None  # draws more, given the config and the trial
     # called when a trial is the best so far, given the study, the sweep's folder and the config
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
-    # imports what says which trials are re-evaluated too, which takes long; None where nothing does
-    load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
     ladder: Ladder | None = None  # says which trials pause and go on; None where none pauses
 
 
@@ -77,8 +76,11 @@ def open_study(
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    hook, check, preflight, on_best, members = named_functions(settings, hydra_context.execution_whitelist)
-    asked = read_request(settings, config, hydra_context.config_loader, arguments, check)
+    listed = hydra_context.execution_whitelist
+    hook = named_function(settings.custom_search_space, "custom_search_space", listed)
+    preflight = named_function(settings.preflight, "preflight", listed)
+    on_best = named_function(settings.on_best, "on_best", listed)
+    asked = read_request(settings, config, hydra_context.config_loader, arguments, listed)
     directory = sweep_dir(config.hydra)
     require_whole(directory)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
@@ -100,9 +102,9 @@ def open_study(
         labels=label(asked.objectives, settings.labels),
         total=_total(settings.n_trials, study, climb, entries, has_baseline=asked.first is not None),
         clock=Clock(study, started, settings.timeout),
+        listed=listed,
         hook=hook,
         on_best=on_best,
-        load_members=members,
         ladder=read_ladder(settings, facts.get("steps"), asked.directions, climb.rungs[-1] if climb else None),
     )
 
