@@ -21,6 +21,7 @@ from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.faults import fault_of
 from docclf.safety.places import is_own
 from docclf.safety.untrusted import reading
+from docclf.sweeper.job.current import is_ours
 from docclf.sweeper.storage.patience import in_a_hurry
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def search_folder(config: DictConfig) -> Path | None:
     Args:
         config: The composed config of the sweep, `hydra` included.
     """
-    if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+    if not is_ours(config.hydra):
         return None
     if isinstance(getattr(sys.exception(), "__cause__", None), InputError):  # Hydra calls while it is on its way
         return None
