@@ -134,7 +134,7 @@ def _check(config_name: str) -> None:
 def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: str, *, searches: bool) -> None:
     """See that Hydra can act on a config, and would write into its folder alone."""
     check_leaves(config, TABLES[config_name])
-    require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
+    require_known_keys(config, TABLES[config_name])
     require_plugins(config)
     require_usable(config)
     require_folder(config.hydra, "sweep.dir" if searches else "run.dir")

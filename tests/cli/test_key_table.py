@@ -26,6 +26,7 @@ ELSEWHERE = ("_target_", "_partial_")
 
 def options() -> Iterator[tuple[str, ...]]:
     yield ()
+    yield ("hparams_search=optuna", "hydra/sweeper/pruner=wilcoxon")  # the option of Hydra's that adds a key
     for group in GROUPS:
         for path in sorted((CONF_DIR / group).glob("*.yaml")):
             yield (f"{group}={path.stem}",)
