@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from docclf.errors import SpaceError
+from docclf.sweeper.config import PRUNERS
 from docclf.sweeper.strategy.options import build_option
 from docclf.sweeper.strategy.race import Race
 
@@ -16,9 +17,8 @@ log = logging.getLogger(__name__)
 
 # What the options of `hydra/sweeper/pruner` may be: by name, with plain values.
 _PRUNERS = (
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("Hyperband", "Median", "Nop", "Patient", "Percentile")),
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("SuccessiveHalving", "Threshold", "Wilcoxon")),
-    "docclf.sweeper.strategy.race.Race",
+    *(str(option["_target_"]) for option in PRUNERS.values()),
+    *("optuna.pruners.ThresholdPruner", "docclf.sweeper.strategy.race.Race"),
 )
 
 
