@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
+from docclf.safety.targets import FORMER
 
 # Logger to the packages of which it needs one, and to what installs it.
 _NEEDS = {
@@ -14,12 +15,8 @@ _NEEDS = {
     "wandb": (("wandb",), "wandb"),
 }
 _NOT_IN_A_PROJECT = set("/\\#?%:")  # of W&B
-# Configs of earlier releases, in which `logger` was one logger: its name and class today.
-_FORMER = {
-    "docclf.loggers.CsvLogger": ("csv", "docclf.loggers.csv_files.CsvLogger"),
-    "docclf.loggers.WandbRunLogger": ("wandb", "docclf.loggers.wandb_run.WandbRunLogger"),
-    "docclf.loggers.RunLogger": ("none", ""),
-}
+# In configs of earlier releases `logger` was one logger: its class today, and its name. RunLogger was none.
+_NAMES = {"docclf.loggers.csv_files.CsvLogger": "csv", "docclf.loggers.wandb_run.WandbRunLogger": "wandb"}
 
 
 def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
@@ -57,13 +54,15 @@ def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
 def _former(logger: DictConfig) -> dict[str, DictConfig]:
     """The one logger of a config of an earlier release, which had one."""
     target = str(logger["_target_"])
-    if target not in _FORMER:
+    today = FORMER.get(target, "")
+    if today == "docclf.loggers.run.RunLogger":
+        return {}
+    if today not in _NAMES:
         raise ConfigError(
             f"Expected `logger` to hold each logger under a name of its own, got the `_target_` {target}. Write "
             f"`logger: {{my_name: {{_target_: {target}, _partial_: true}}}}`, or choose one that is there: logger=csv."
         )
-    name, today = _FORMER[target]
-    return {name: OmegaConf.merge(logger, {"_target_": today})} if today else {}  # type: ignore[dict-item]
+    return {_NAMES[today]: OmegaConf.merge(logger, {"_target_": today})}  # type: ignore[dict-item]
 
 
 def check_loggers(logger: DictConfig | None) -> None:
