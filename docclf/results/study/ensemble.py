@@ -25,8 +25,8 @@ from docclf.results.quality.evaluation import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
 from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
+from docclf.results.study.ensemble_choice import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.members import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import MEMBER, REFERENCE
