@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.metrics.resampling import Difference
 from docclf.results.facts import TUNE
 from docclf.results.floors import NAMES, remedies
-from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
+from docclf.results.report.floors_to_winner import climb
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.safety.cells import uncell

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.files import replacing
 from docclf.results.facts import result_of
 from docclf.results.floors import NAMES, classifier
-from docclf.results.report.figures.climb import training_rows
 from docclf.results.report.figures.figure import cut
+from docclf.results.report.floors_to_winner import training_rows
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
 from docclf.safety.untrusted import one_line
