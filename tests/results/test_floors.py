@@ -108,9 +108,9 @@ def test_above_its_floors_a_search_tells_them_and_exports_its_winner(
         row = list(csv.DictReader(file))[2]
     assert (row["tune"], row["kept"], row["weights"]) == ("all", "average", "random")
     assert (row["floor_pixels"], row["floor_features"], row["rescored"]) == ("0.3", "0.6", "0.95")
-    climb = [f"pixels {PIXELS}", "0.412", f"frozen features {HEAD}", "0.701", "baseline", "0.600", "winner, trial 2"]
+    rows = [f"pixels {PIXELS}", "0.412", f"frozen features {HEAD}", "0.701", "baseline", "0.600", "winner, trial 2"]
     assert re.search(
-        ".*".join(map(re.escape, [*climb, "exported", "trained: all, kept: net", "0.950"])), search.first_screen
+        ".*".join(map(re.escape, [*rows, "exported", "trained: all, kept: net", "0.950"])), search.first_screen
     )
 
 
