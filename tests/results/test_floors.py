@@ -125,13 +125,17 @@ def test_below_the_features_floor_its_run_is_exported_and_the_first_line_says_so
     said = search.export(caplog).strip().splitlines()
     warning = "Below a floor: the best trial (2) has 0.880, logistic regression on frozen features 0.921."
     assert said[0] == f"{warning} Exported is the latter."
-    assert "  frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)" in said
-    assert "  # train the features floor; scored on test pages that have labels" in said
+    assert (
+        "  logistic regression on frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)"
+        in said
+    )
+    assert "  # train logistic regression on frozen features; scored on test pages that have labels" in said
     advice = "Try model.tune=head, more epochs (validation.epochs), or larger pages (data.image_size)."
     assert said[1] == advice and advice in search.first_screen
     verdict = search.verdict
     assert (verdict["below_floor"], verdict["exported"], verdict["trial"]) == (True, "features", 2)
-    assert verdict["winner"]["folder"] == "finalists/1" and verdict["reference"]["folder"] == f"finalists/{n}"
+    assert verdict["winner"]["folder"] == "finalists/1"
+    assert verdict["reference"]["folder"] == verdict["run"] == f"finalists/{n}"
     assert verdict["floors"]["features"]["mean"] == 0.921, "as the finalist that it was run as scores"
     assert verdict["floors"]["features"]["what"] == HEAD
     best = search.folder / "best"

@@ -10,7 +10,6 @@ from docclf.results.facts import KEPT, TUNE, macro_f1_of, result_of
 from docclf.results.floors import NAMES
 from docclf.results.provenance import training_facts
 from docclf.results.report.subject import Subject
-from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import one_line
 
 
@@ -40,7 +39,7 @@ def floors_to_winner(subject: Subject) -> list[dict[str, Any]]:
     name = f"{'winner' if verdict is not None else 'best'}, trial {subject.chosen.number}"
     is_exported = replaced == "winner" and verdict is not None
     steps.append(_step(name, _trained(winner), macro_f1_of(winner), "winner", is_exported))
-    if verdict is not None and replaced == ENSEMBLE:
+    if verdict is not None and verdict.is_ensemble:
         told = verdict.ensemble
         name, detail = f"mean of {len(told['trials'])} trials", "on pages that did not choose them"
         steps.append(_step(name, detail, float(told["macro_f1"]), "winner", is_exported=True))

@@ -59,7 +59,7 @@ def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
         name = f"{FINALISTS}/{finalist.number}"
         if finalist.user_attrs.get(REFERENCE) == MEMBER and name not in needed:
             shutil.rmtree(folder / name, ignore_errors=True)
-    if verdict.exported_as != ENSEMBLE:
+    if not verdict.is_ensemble:
         shutil.rmtree(folder / FINALISTS / ENSEMBLE, ignore_errors=True)
 
 
