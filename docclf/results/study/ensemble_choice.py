@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import DataError
 from docclf.inference.description import FOLDER
 from docclf.inference.selection import Estimate, Library, estimate
-from docclf.results.facts import result_of
+from docclf.results.facts import HEAD, KEPT, NET, result_of
 from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.places import FINALISTS
@@ -116,9 +116,9 @@ class _Candidate:
             return None
         # What a net's finalist keeps may be another part of it than what the trial kept: it will predict.
         last = result_of(rescored[number]) if number in rescored else result
-        kept = "head" if is_head else last.get("kept", "net")
-        taken = {} if kept == "net" else dict(passes.get("frozen") or {})
-        if kept != "head":
+        kept = HEAD if is_head else last.get(KEPT, NET)
+        taken = {} if kept == NET else dict(passes.get("frozen") or {})
+        if kept != HEAD:
             taken[f"nets of trial {number}"] = len(last.get("folds", ())) * passes.get("net", 0)
         try:
             return cls(number, read_predictions(run / "oof.csv"), taken)
