@@ -126,7 +126,7 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
     labels, folds, n = run.labels, theirs.folds, len(run.classes)
     assert folds is not None
     pooled, alone = (macro_f1(labels, found.argmax(axis=1), n) for found in (mean, theirs.probabilities))
-    if pooled < alone and choice.asked == "auto":
+    if pooled < alone and choice.setting == "auto":
         return f"re-evaluated it has {pooled:.3f} over all pages, the winner {alone:.3f}"
     scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
     with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:
