@@ -94,8 +94,8 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
 
     Returns:
         Of each the names of the `true` class and of the `predicted` one, how many pages that are (`count`), their
-        `share` of the class, in [0, 1], how many the baseline took so (`before`, None without one), and IDs of `pages`,
-        the most confident mistake first.
+        `fraction` of the class, in [0, 1], how many the baseline took so (`before`, None without one), and IDs of
+        `pages`, the most confident mistake first.
     """
     counts = winner.counts
     wrong = counts.copy()
@@ -113,7 +113,7 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
                 "true": winner.names[true],
                 "predicted": winner.names[other],
                 "count": int(wrong[true, other]),
-                "share": float(wrong[true, other] / counts[true].sum()),
+                "fraction": float(wrong[true, other] / counts[true].sum()),
                 "before": int(before[true, other]) if before is not None else None,
                 "pages": [winner.run.predictions.ids[row] for row in rows[:4]],
             }

@@ -103,7 +103,7 @@ def _without_result(subject: Subject, running: int) -> Headline:
     return Headline("No trial finished", "", "bad")
 
 
-def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
+def facts_of(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
     """The figures of the first screen.
 
     Args:
