@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.sweeper.run.opening.request import named_function
 from docclf.sweeper.run.opening.study import SearchContext
-from docclf.sweeper.space.finalists import encoded, to_overrides
+from docclf.sweeper.space.finalist_overrides import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finalists import mark, scored, source_number

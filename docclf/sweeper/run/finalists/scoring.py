@@ -18,7 +18,7 @@ from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
-from docclf.sweeper.space.finalists import apart, to_overrides
+from docclf.sweeper.space.finalist_overrides import apart, to_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS

@@ -18,7 +18,7 @@ from docclf.safety.untrusted import reading
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.opening.settings import read_objectives
 from docclf.sweeper.space.checks import baseline, check_keys, check_space, check_values, values_of
-from docclf.sweeper.space.finalists import check_finalists
+from docclf.sweeper.space.finalist_overrides import check_finalists
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb, read_climb
