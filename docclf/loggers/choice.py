@@ -1,8 +1,10 @@
-"""Which loggers a config asks for, and whether they can be had. Loads none of them."""
+"""Which loggers a config asks for, whether they can be had, and how to upload what W&B kept. Loads none of them."""
 
 from __future__ import annotations
 
+import shlex
 from importlib.util import find_spec
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -92,3 +94,15 @@ def _is_installed(package: str) -> bool:
     spec = find_spec(package)
     # A folder `wandb` with runs, where Python was started, looks like a package of that name, but one without a file.
     return spec is not None and spec.origin is not None
+
+
+def sync_command(folder: Path) -> str | None:
+    """The command that uploads W&B's offline runs of a folder; None where none waits for it.
+
+    Args:
+        folder: As given to `docclf.loggers.wandb_session.WandbSession`.
+    """
+    place = folder / "wandb"
+    # `wandb sync` leaves a mark beside the file of a run.
+    waiting = (not path.with_suffix(".wandb.synced").exists() for path in place.glob("offline-run-*/run-*.wandb"))
+    return f"wandb sync {shlex.quote(str(place))}" if any(waiting) else None
