@@ -19,8 +19,8 @@ from docclf.errors import ConfigError
 from docclf.safety.allow import require_allowed
 from docclf.safety.targets import whitelist
 from docclf.sweeper.hydra_private import read_arguments
+from docclf.sweeper.job.current import is_ours
 
-OURS = "docclf.sweeper.plugin.DocclfSweeper"
 _HYDRAS = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # Of which Hydra takes one.
 _ACTIONS = ("run", "multirun", "shell_completion", "info", "cfg")
@@ -184,7 +184,7 @@ def require_search(config: DictConfig, overrides: Sequence[str], config_name: st
         )
     try:
         OmegaConf.to_container(sweeper, resolve=True)
-        if sweeper["_target_"] == OURS and (missing := sorted(OmegaConf.missing_keys(sweeper))):
+        if is_ours(config.hydra) and (missing := sorted(OmegaConf.missing_keys(sweeper))):
             raise ConfigError(f"Expected a value of `hydra.sweeper.{missing[0]}`, got none. Leave it out.")
     except OmegaConfBaseException as error:  # others may be known in a job alone
         is_wrong = isinstance(error, InterpolationKeyError | InterpolationValidationError)

@@ -155,6 +155,7 @@ _SEARCH: dict[str, Rule] = {
     "search.enqueue": either(one_of(None), listed(_ENTRY, "a list of files or of overrides, as in ['model.tune=all']")),
     "search.warm_start_from": text("a folder of a search, a storage URL, or null", null=True),
     "search.ensemble": one_of("auto", True, False),
+    "search.report": one_of("epoch", "fold"),  # which wilcoxon.yaml adds
     "search.max_predict_cost": number(1),
     "search.keep_gb": number(0),
     "search.memory": text("auto, none, or a folder of searches", null=True, numbers=True),

@@ -22,7 +22,6 @@ from docclf.cli.composing import Composer, names_folders, parsed
 from docclf.cli.console import ended_by_ctrl_c, settle_in
 from docclf.cli.foreign import check_foreign, is_search
 from docclf.cli.hydra_settings import (
-    OURS,
     fill_in_home,
     require_plugins,
     require_search,
@@ -36,6 +35,7 @@ from docclf.safety.permission import take_allowed
 from docclf.safety.places import require_folder
 from docclf.safety.untrusted import escape_logs, plain
 from docclf.sweeper.hydra_private import read_arguments
+from docclf.sweeper.job.current import is_ours
 from docclf.sweeper.space.keys import has_key, leaves, nearest
 from docclf.sweeper.storage.passwords import require_no_passwords, take_arguments
 
@@ -109,7 +109,7 @@ def _check(config_name: str) -> None:
         config = check_foreign(given, config_name)
         searches = is_search(given, config)
         is_acting = not (given.help or given.hydra_help or given.cfg or given.info)
-        if not (is_acting and searches and config.hydra.sweeper["_target_"] == OURS):  # which takes them out
+        if not (is_acting and searches and is_ours(config.hydra)):  # which takes them out
             require_no_passwords(config)
         if config.hydra.job.chdir:
             stay_here(given.overrides)
@@ -134,7 +134,7 @@ def _check(config_name: str) -> None:
 def _require_sound(config: DictConfig, overrides: Sequence[str], config_name: str, *, searches: bool) -> None:
     """See that Hydra can act on a config, and would write into its folder alone."""
     check_leaves(config, TABLES[config_name])
-    require_known_keys(config, (*TABLES[config_name], "search.report"))  # which wilcoxon.yaml adds
+    require_known_keys(config, TABLES[config_name])
     require_plugins(config)
     require_usable(config)
     require_folder(config.hydra, "sweep.dir" if searches else "run.dir")

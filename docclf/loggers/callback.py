@@ -8,8 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from docclf.loggers.choice import chosen_loggers
-from docclf.loggers.wandb_sync import sync_command
+from docclf.loggers.choice import chosen_loggers, sync_command
 from docclf.results.study.export import search_folder
 
 log = logging.getLogger(__name__)

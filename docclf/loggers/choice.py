@@ -1,12 +1,15 @@
-"""Which loggers a config asks for, and whether they can be had. Loads none of them."""
+"""Which loggers a config asks for, whether they can be had, and how to upload what W&B kept. Loads none of them."""
 
 from __future__ import annotations
 
+import shlex
 from importlib.util import find_spec
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import ConfigError
+from docclf.safety.targets import FORMER
 
 # Logger to the packages of which it needs one, and to what installs it.
 _NEEDS = {
@@ -14,12 +17,8 @@ _NEEDS = {
     "wandb": (("wandb",), "wandb"),
 }
 _NOT_IN_A_PROJECT = set("/\\#?%:")  # of W&B
-# Configs of earlier releases, in which `logger` was one logger: its name and class today.
-_FORMER = {
-    "docclf.loggers.CsvLogger": ("csv", "docclf.loggers.csv_files.CsvLogger"),
-    "docclf.loggers.WandbRunLogger": ("wandb", "docclf.loggers.wandb_run.WandbRunLogger"),
-    "docclf.loggers.RunLogger": ("none", ""),
-}
+# In configs of earlier releases `logger` was one logger: its class today, and its name. RunLogger was none.
+_NAMES = {"docclf.loggers.csv_files.CsvLogger": "csv", "docclf.loggers.wandb_run.WandbRunLogger": "wandb"}
 
 
 def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
@@ -57,13 +56,15 @@ def chosen_loggers(logger: DictConfig | None) -> dict[str, DictConfig]:
 def _former(logger: DictConfig) -> dict[str, DictConfig]:
     """The one logger of a config of an earlier release, which had one."""
     target = str(logger["_target_"])
-    if target not in _FORMER:
+    today = FORMER.get(target, "")
+    if today == "docclf.loggers.run.RunLogger":
+        return {}
+    if today not in _NAMES:
         raise ConfigError(
             f"Expected `logger` to hold each logger under a name of its own, got the `_target_` {target}. Write "
             f"`logger: {{my_name: {{_target_: {target}, _partial_: true}}}}`, or choose one that is there: logger=csv."
         )
-    name, today = _FORMER[target]
-    return {name: OmegaConf.merge(logger, {"_target_": today})} if today else {}  # type: ignore[dict-item]
+    return {_NAMES[today]: OmegaConf.merge(logger, {"_target_": today})}  # type: ignore[dict-item]
 
 
 def check_loggers(logger: DictConfig | None) -> None:
@@ -93,3 +94,15 @@ def _is_installed(package: str) -> bool:
     spec = find_spec(package)
     # A folder `wandb` with runs, where Python was started, looks like a package of that name, but one without a file.
     return spec is not None and spec.origin is not None
+
+
+def sync_command(folder: Path) -> str | None:
+    """The command that uploads W&B's offline runs of a folder; None where none waits for it.
+
+    Args:
+        folder: As given to `docclf.loggers.wandb_session.WandbSession`.
+    """
+    place = folder / "wandb"
+    # `wandb sync` leaves a mark beside the file of a run.
+    waiting = (not path.with_suffix(".wandb.synced").exists() for path in place.glob("offline-run-*/run-*.wandb"))
+    return f"wandb sync {shlex.quote(str(place))}" if any(waiting) else None

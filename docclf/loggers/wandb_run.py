@@ -8,9 +8,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from docclf.loggers.choice import sync_command
 from docclf.loggers.run import RunInfo, RunLogger
 from docclf.loggers.wandb_session import WandbSession
-from docclf.loggers.wandb_sync import sync_command
 from docclf.results.provenance import training_facts
 
 log = logging.getLogger(__name__)

@@ -91,16 +91,16 @@ def _write(run: wandb.Run, subject: Subject, folder: Path) -> None:
     there: Any = dict(run.summary).get("n_logged", 0) if run.resumed else 0
     for row in rows[there:]:
         run.log(row)
-    shares = _importances(subject)
+    fractions = _importances(subject)
     last: dict[str, Any] = {}
     if (path := folder / "trials.csv").is_file():
         trials = pandas.read_csv(path, keep_default_na=False, na_values=[""])  # which nothing else stands for
         last["trials"] = wandb.Table(dataframe=trials, allow_mixed_types=True)
-    if shares:
-        table = wandb.Table(columns=["parameter", "importance"], data=[list(item) for item in shares.items()])
+    if fractions:
+        table = wandb.Table(columns=["parameter", "importance"], data=[list(item) for item in fractions.items()])
         last["importance"] = wandb.plot.bar(table, "parameter", "importance", title="Importance of parameters")
     run.summary.update({"n_logged": len(rows), **_outcome(subject)})
-    run.summary.update({f"importance/{name}": share for name, share in shares.items()})
+    run.summary.update({f"importance/{name}": fraction for name, fraction in fractions.items()})
     run.log(last, commit=False)
     for kind, names in _ARTIFACTS.items():
         _log_files(run, kind, folder, names)
@@ -147,7 +147,7 @@ def _importances(subject: Subject) -> dict[str, float]:
     found: dict[str, float] = {}
     for index, name in enumerate(subject.objectives):
         before = f"{name}/" if len(subject.directions) > 1 else ""
-        found |= {f"{before}{key}": share for key, share in importances(subject, index).shares.items()}
+        found |= {f"{before}{key}": fraction for key, fraction in importances(subject, index).fractions.items()}
     return found
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Keys of result.yaml and user attributes of trials.
 TUNE, KEPT, FLOORS, WEIGHTS = "tune", "kept", "floors", "weights"
+# What `kept` may be: the head on frozen features, the fine-tuned net, or the mean of the two.
+HEAD, NET, AVERAGE = "head", "net", "average"
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -92,13 +92,13 @@ def write_confusion(path: Path, truth: NDArray[np.int64], predicted: NDArray[np.
 def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> Figure:
     n = len(names)
     counts = np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shown = [shorten(name, _WIDEST) for name in names]
     room = max(0, *(cell_len(name) - 12 for name in shown))
     side = min(3 + 0.4 * n + 0.1 * room, 30)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if n > _MOST_NAMED:  # the axes have the numbers of classes, from 0
@@ -110,7 +110,7 @@ def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Se
     axes.set_yticks(range(n), shown, **style)
     cells = np.argwhere(counts)
     for row, column in cells if len(cells) <= _MOST_COUNTS else ():
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        colour = "white" if fractions[row, column] > 0.5 else "black"
         place: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}  # layout would measure each
         axes.text(column, row, str(counts[row, column]), fontsize=min(8, 1400 / n), color=colour, **place)
     return figure
@@ -207,7 +207,7 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
         errors: Expected calibration error before and after, in [0, 1], for the legend.
     """
     figure = Figure(figsize=(5, 6))  # of fixed margins, as its texts are: to find them takes as long as to draw
-    curve, shares = figure.subplots(2, sharex=True, height_ratios=(4, 1), gridspec_kw=_MARGINS)
+    curve, bars = figure.subplots(2, sharex=True, height_ratios=(4, 1), gridspec_kw=_MARGINS)
     curve.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="perfect calibration")
     drawn = (("before calibration", before, errors[0], "C1", -1), ("after calibration", after, errors[1], "C0", 0))
     for name, bins, error, colour, side in drawn:
@@ -218,10 +218,10 @@ def write_reliability(path: Path, before: Reliability, after: Reliability, error
         n = len(bins.count)
         middles, width = (np.arange(n) + 0.5) / n, 0.4 / n
         heights = bins.count / max(bins.count.sum(), 1)
-        shares.bar(middles + side * width, heights, width, align="edge", color=colour)
+        bars.bar(middles + side * width, heights, width, align="edge", color=colour)
     curve.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     curve.legend(loc="upper left")
-    shares.set(xlabel="probability of the predicted class", ylabel="fraction of pages", ylim=(0, None))
+    bars.set(xlabel="probability of the predicted class", ylabel="fraction of pages", ylim=(0, None))
     _save(figure, path)
 
 

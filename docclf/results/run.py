@@ -86,6 +86,6 @@ def _write_probabilities(
     probabilities: NDArray[np.float32],
     rows: Iterable[int],
 ) -> None:
-    shares = ((row, [f"{share:.6f}" for share in probabilities[row].tolist()]) for row in rows)
-    cells = ([*(values[row] for values in columns.values()), *texts] for row, texts in shares)
+    written = ((row, [f"{value:.6f}" for value in probabilities[row].tolist()]) for row in rows)
+    cells = ([*(values[row] for values in columns.values()), *texts] for row, texts in written)
     write_csv(path, [*columns, *class_columns(class_names)], cells)

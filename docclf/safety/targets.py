@@ -24,7 +24,9 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "trainer": ("docclf.training.trainer.make_trainer",),
     "validation": ("docclf.training.validation.Validation",),
     # of configs of earlier releases, which had one
-    "logger": ("docclf.loggers.CsvLogger", "docclf.loggers.WandbRunLogger", "docclf.loggers.RunLogger"),
+    "logger": tuple(
+        f"docclf.loggers.{name}" for name in ("csv_files.CsvLogger", "run.RunLogger", "wandb_run.WandbRunLogger")
+    ),
 }
 # Names in configs and studies of earlier releases, and what they are called now.
 FORMER = {
@@ -32,6 +34,9 @@ FORMER = {
     "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",
     "docclf.data.augraphy.AugraphyAugment": "docclf.data.augment.augraphy.AugraphyAugment",
     "docclf.data.synthetic.draw_pages": "docclf.demo.draw_pages",
+    "docclf.loggers.CsvLogger": "docclf.loggers.csv_files.CsvLogger",
+    "docclf.loggers.RunLogger": "docclf.loggers.run.RunLogger",
+    "docclf.loggers.WandbRunLogger": "docclf.loggers.wandb_run.WandbRunLogger",
     "docclf.model.PageClassifier": "docclf.models.classifier.PageClassifier",
     "docclf.model.constant": "docclf.models.schedules.constant",
     "docclf.model.cosine": "docclf.models.schedules.cosine",

@@ -34,7 +34,7 @@ class MotpeSamplerConfig(stock.SamplerConfig):
 
 _MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1}
 _HALVING = {"min_resource": 1, "reduction_factor": 3, "bootstrap_count": 0}
-_PRUNERS: dict[str, dict[str, Any]] = {
+PRUNERS: dict[str, dict[str, Any]] = {
     # every trial runs to its end
     "none": {"_target_": "optuna.pruners.NopPruner"},
     # stops a trial whose best report so far is worse than the median of the others at the same step
@@ -209,5 +209,5 @@ _store.store(group="hydra/sweeper", name="docclf", node=SweeperConfig, provider=
 # These replace the stock options, which are imported above and so stored first.
 _store.store(group="hydra/sweeper/sampler", name="tpe", node=TPESamplerConfig, provider="docclf", replace=True)
 _store.store(group="hydra/sweeper/sampler", name="motpe", node=MotpeSamplerConfig, provider="docclf", replace=True)
-for _name, _node in _PRUNERS.items():
+for _name, _node in PRUNERS.items():
     _store.store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="docclf")

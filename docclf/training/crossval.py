@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from docclf.data.cache.stopwatch import Stopwatch
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.heads import Heads
+from docclf.results.facts import HEAD, NET
 from docclf.training.folds.average import FoldAverage, FoldScore, Stop, UnwantedError
 from docclf.training.folds.checkpoints import NoLocksError
-from docclf.training.folds.recorder import HEAD, NET
 from docclf.training.folds.shared import POLL_S, SharedFolds
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.validation import Validation

@@ -21,10 +21,10 @@ from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.features import PIXELS
 from docclf.models.frozen.heads import Heads
 from docclf.models.frozen.pooling import PooledStages
+from docclf.results.facts import AVERAGE, HEAD, NET
 from docclf.results.provenance import versions
 from docclf.results.run import write_test
 from docclf.training.crossval import CrossValidation
-from docclf.training.folds.recorder import AVERAGE, HEAD, NET
 from docclf.training.folds.trainer import FoldTrainer
 
 log = logging.getLogger(__name__)

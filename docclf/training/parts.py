@@ -20,11 +20,11 @@ from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import PIXELS, FrozenBackbone
 from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.heads import Heads
+from docclf.results.facts import HEAD
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
 from docclf.training.distillation import Teacher, learn_from
 from docclf.training.folds.checkpoints import FoldCheckpoints
-from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.kept_model import keep_model, refit_all
 from docclf.training.search_inputs import open_data, require_folds

@@ -18,7 +18,7 @@ from docclf.errors import TrainingError
 from docclf.loggers.run import RunLoggers
 from docclf.models.frozen.cache import UnwantedPassError
 from docclf.models.frozen.floors import measure_floors
-from docclf.results.facts import FLOORS, expected_score_text
+from docclf.results.facts import FLOORS, HEAD, expected_score_text
 from docclf.results.floors import floor_lines
 from docclf.results.quality.shift import shift_lines
 from docclf.results.run import write_folds, write_predictions, write_result
@@ -27,7 +27,6 @@ from docclf.training.assessment import assess, estimate_score
 from docclf.training.crossval import CrossValidation, cross_validate, cross_validate_heads
 from docclf.training.folds.average import Stop
 from docclf.training.folds.checkpoints import drop_worst
-from docclf.training.folds.recorder import HEAD
 from docclf.training.kept_model import refit_all, score_test
 from docclf.training.parts import TrainingParts
 from docclf.training.shift import compare_test_pages

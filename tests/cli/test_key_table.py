@@ -26,6 +26,7 @@ ELSEWHERE = ("_target_", "_partial_")
 
 def options() -> Iterator[tuple[str, ...]]:
     yield ()
+    yield ("hparams_search=optuna", "hydra/sweeper/pruner=wilcoxon")  # the option of Hydra's that adds a key
     for group in GROUPS:
         for path in sorted((CONF_DIR / group).glob("*.yaml")):
             yield (f"{group}={path.stem}",)
@@ -112,6 +113,7 @@ def test_the_table_names_no_key_that_conf_has_not(compose_config: Compose) -> No
             ("validation.max_batch_size=0", "`validation.max_batch_size` to be at least 1, got 0."),
             ("validation.prune_after=0", "`validation.prune_after` to be at least 1, got 0."),
             ("validation.order=pages", "`validation.order` to be content or rows, got pages."),
+            ("+search.report=day", "`search.report` to be epoch or fold, got day."),
             ("validation.report=day", "`validation.report` to be epoch or fold, got day."),
             ("augment.degrees=-5", "`augment.degrees` to be at least 0 and at most 180, got -5."),
             ("augment.strength=x", "`augment.strength` to be a number, got x."),

@@ -14,6 +14,7 @@ from docclf import CONF_DIR
 from docclf.errors import ConfigError
 from docclf.loggers.choice import check_loggers, chosen_loggers
 from docclf.results.study.trial_config import write_config
+from docclf.safety.targets import check_parts
 from docclf.train import train
 
 Compose = Callable[..., DictConfig]
@@ -112,6 +113,12 @@ def test_a_former_config_has_the_logger_that_it_names() -> None:
     assert chosen_loggers(former("CsvLogger"))["csv"]._target_ == "docclf.loggers.csv_files.CsvLogger"
     assert chosen_loggers(former("WandbRunLogger", project="mine"))["wandb"].project == "mine"
     assert chosen_loggers(former("RunLogger")) == {}
+
+
+def test_what_a_former_config_names_passes_the_check_of_parts(compose_config: Compose) -> None:
+    cfg = compose_config()
+    cfg.logger = former("CsvLogger")
+    check_parts(cfg)
 
 
 @pytest.mark.parametrize(("option", "names"), [("csv", ["csv"]), ("wandb", ["wandb"]), ("none", [])])

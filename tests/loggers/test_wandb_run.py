@@ -17,10 +17,10 @@ from slowly import slowly
 from wandb_files import only_wandb_run, wandb_runs
 
 from docclf.errors import NonFiniteLossError
+from docclf.loggers.choice import sync_command
 from docclf.loggers.run import RunInfo, RunLoggers
 from docclf.loggers.wandb_run import WandbRunLogger
 from docclf.loggers.wandb_session import WandbSession
-from docclf.loggers.wandb_sync import sync_command
 from docclf.train import train
 
 WANDB = {"wandb": {"_target_": "docclf.loggers.wandb_run.WandbRunLogger", "_partial_": True}}

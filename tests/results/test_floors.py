@@ -108,9 +108,9 @@ def test_above_its_floors_a_search_tells_them_and_exports_its_winner(
         row = list(csv.DictReader(file))[2]
     assert (row["tune"], row["kept"], row["weights"]) == ("all", "average", "random")
     assert (row["floor_pixels"], row["floor_features"], row["rescored"]) == ("0.3", "0.6", "0.95")
-    climb = [f"pixels {PIXELS}", "0.412", f"frozen features {HEAD}", "0.701", "baseline", "0.600", "winner, trial 2"]
+    rows = [f"pixels {PIXELS}", "0.412", f"frozen features {HEAD}", "0.701", "baseline", "0.600", "winner, trial 2"]
     assert re.search(
-        ".*".join(map(re.escape, [*climb, "exported", "trained: all, kept: net", "0.950"])), search.first_screen
+        ".*".join(map(re.escape, [*rows, "exported", "trained: all, kept: net", "0.950"])), search.first_screen
     )
 
 
@@ -125,13 +125,17 @@ def test_below_the_features_floor_its_run_is_exported_and_the_first_line_says_so
     said = search.export(caplog).strip().splitlines()
     warning = "Below a floor: the best trial (2) has 0.880, logistic regression on frozen features 0.921."
     assert said[0] == f"{warning} Exported is the latter."
-    assert "  frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)" in said
-    assert "  # train the features floor; scored on test pages that have labels" in said
+    assert (
+        "  logistic regression on frozen features, exported in its place: 0.921 (folds 0.821, 1.021; pooled 0.921)"
+        in said
+    )
+    assert "  # train logistic regression on frozen features; scored on test pages that have labels" in said
     advice = "Try model.tune=head, more epochs (validation.epochs), or larger pages (data.image_size)."
     assert said[1] == advice and advice in search.first_screen
     verdict = search.verdict
     assert (verdict["below_floor"], verdict["exported"], verdict["trial"]) == (True, "features", 2)
-    assert verdict["winner"]["folder"] == "finalists/1" and verdict["reference"]["folder"] == f"finalists/{n}"
+    assert verdict["winner"]["folder"] == "finalists/1"
+    assert verdict["reference"]["folder"] == verdict["run"] == f"finalists/{n}"
     assert verdict["floors"]["features"]["mean"] == 0.921, "as the finalist that it was run as scores"
     assert verdict["floors"]["features"]["what"] == HEAD
     best = search.folder / "best"

@@ -18,7 +18,7 @@ from docclf.inference.doubt import read_doubt
 from docclf.inference.ensemble import TrialEnsemble
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.inference.selection import Library
-from docclf.results.study.members import _estimate_once
+from docclf.results.study.ensemble_choice import _estimate_once
 
 HEADS = ("model.tune=head", "model.name=test_resnet", "search.n_trials=4", "hydra/sweeper/pruner=none")
 TOP = ("finalists.top_k=1", "search.max_predict_cost=10")

@@ -134,7 +134,7 @@ def compare_runs(a: Path, b: Path, *, anyway: bool = False) -> str:
     parts = [f"{letter}  {_describe_run(run)}" for letter, run in zip("AB", runs, strict=True)]
     classes = [run.classes for run in runs]
     found = compare_predictions(runs[0].predictions, runs[1].predictions, *classes)
-    parts += ["", *_tell_corrected(runs), found.describe("out-of-fold pages"), ""]
+    parts += ["", *_corrected_lines(runs), found.describe("out-of-fold pages"), ""]
     if runs[0].test is not None and runs[1].test is not None:
         try:
             parts.append(compare_predictions(runs[0].test, runs[1].test, *classes).describe("test pages"))
@@ -181,7 +181,7 @@ def _corrections(run: Run) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _tell_corrected(runs: Sequence[Run]) -> list[str]:
+def _corrected_lines(runs: Sequence[Run]) -> list[str]:
     """What a person has done to the labels of one run or of both; empty where the labels are the same."""
     if runs[0].data.get("fingerprint") == runs[1].data.get("fingerprint"):
         return []

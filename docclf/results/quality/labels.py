@@ -153,7 +153,7 @@ def find_wrong_labels(
         Indices of the pages, int64 of shape (k,), and scores in [0, 1] of the same shape.
     """
     predicted = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    given, shares = labels[predicted], probabilities[predicted].astype(np.float64)
+    given, known = labels[predicted], probabilities[predicted].astype(np.float64)
     if len(np.unique(given)) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0)
     # They load pandas and scikit-learn: 1.2 s.
@@ -162,8 +162,8 @@ def find_wrong_labels(
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "May not flag all label issues in class", UserWarning)
-        wrong = find_label_issues(given, shares, n_jobs=1)
-    scores = get_label_quality_scores(given, shares, method="normalized_margin").clip(0, 1)
+        wrong = find_label_issues(given, known, n_jobs=1)
+    scores = get_label_quality_scores(given, known, method="normalized_margin").clip(0, 1)
     rows = np.flatnonzero(wrong | np.isin(predicted, list(also)))
     rows = rows[np.argsort(scores[rows], kind="stable")]
     return predicted[rows], scores[rows]

@@ -32,7 +32,7 @@ from docclf.results.report.figures.parameters import ordered, parallel, slices
 from docclf.results.report.figures.quality import calibration, class_scores, confusion, coverage
 from docclf.results.report.predictions import most_confused, pages_root, read_predicted, suspected
 from docclf.results.report.rows import table_of_trials
-from docclf.results.report.story import headline, next_steps, tell
+from docclf.results.report.story import facts_of, headline, next_steps
 from docclf.results.report.subject import Subject, read_subject
 from docclf.results.report.trial_page import address, write_trial_pages
 from docclf.safety.untrusted import change_each, is_inside, plain
@@ -77,7 +77,7 @@ def write_report(
     text = environment.get_template("report.html.j2").render(
         subject=subject,
         head=headline(subject),
-        facts=tell(subject, links, finals),
+        facts=facts_of(subject, links, finals),
         steps=next_steps(subject, command),
         sections=sections,
         figures=figures,
@@ -96,16 +96,16 @@ def _sections(subject: Subject, pages: Path | None) -> tuple[dict[str, Figure], 
     """All pictures by key, and for each section which of them, and what else it needs."""
     several = range(len(subject.directions))
     found = [importances(subject, i) for i in several]
-    names = ordered(subject, list(found[0].shares))
+    names = ordered(subject, list(found[0].fractions))
     groups: dict[str, Sequence[Figure | None]] = {
         "course": [*fronts(subject), *(history(subject, i) for i in several), pruning(subject)],
-        "shares": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
+        "importances": [importance_figure(subject, i, its) for i, its in zip(several, found, strict=True)],
         "wide": [parallel(subject, names)],
         "slices": slices(subject, names),
         "quality": [],
     }
     winner, baseline = read_predicted(subject)
-    sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.shares], "winner": winner}
+    sections: dict[str, Any] = {"remarks": [its.remark for its in found if not its.fractions], "winner": winner}
     if winner is not None:
         if pages is None and (root := pages_root(winner.run)) is not None:
             log.info(f"Without pictures of pages. To have them, add --pages {shlex.quote(plain(str(root)))}")

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.metrics.scores import f1_per_class
-from docclf.results.floors import classifier
 from docclf.results.quality.labels import Suspect, suspects_of
 from docclf.results.reading import Run, read_run
 from docclf.results.report.subject import Subject
-from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import read_yaml
 from docclf.sweeper.storage.places import FINALISTS
 
@@ -64,13 +62,12 @@ def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None
     if subject.folder is None:
         return None, None
     if verdict is not None:
-        finals, base = subject.folder / FINALISTS, verdict.baseline
-        folders = [finals / verdict.run, finals / str(base.number) if base is not None else None]
+        who, base = verdict.who, verdict.baseline
+        of_base = subject.folder / FINALISTS / str(base.number) if base is not None else None
+        folders = [subject.folder / verdict.run, of_base]
     else:
+        who = f"trial {subject.chosen.number}" if subject.chosen is not None else ""
         folders = [subject.folder_of(t) if t is not None else None for t in (subject.chosen, subject.baseline)]
-    who = f"trial {subject.chosen.number}" if subject.chosen is not None else ""
-    if verdict is not None and verdict.exported_as != "winner":
-        who = "the ensemble" if verdict.exported_as == ENSEMBLE else classifier(verdict.exported_as)
     winner = _read(who, folders[0])
     baseline = _read("baseline", folders[1]) if folders[1] != folders[0] else None
     if winner is None or baseline is None or baseline.names != winner.names:
@@ -97,8 +94,8 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
 
     Returns:
         Of each the names of the `true` class and of the `predicted` one, how many pages that are (`count`), their
-        `share` of the class, in [0, 1], how many the baseline took so (`before`, None without one), and IDs of `pages`,
-        the most confident mistake first.
+        `fraction` of the class, in [0, 1], how many the baseline took so (`before`, None without one), and IDs of
+        `pages`, the most confident mistake first.
     """
     counts = winner.counts
     wrong = counts.copy()
@@ -116,7 +113,7 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
                 "true": winner.names[true],
                 "predicted": winner.names[other],
                 "count": int(wrong[true, other]),
-                "share": float(wrong[true, other] / counts[true].sum()),
+                "fraction": float(wrong[true, other] / counts[true].sum()),
                 "before": int(before[true, other]) if before is not None else None,
                 "pages": [winner.run.predictions.ids[row] for row in rows[:4]],
             }

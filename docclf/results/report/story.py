@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from docclf.metrics.resampling import Difference
 from docclf.results.facts import TUNE
 from docclf.results.floors import NAMES, remedies
-from docclf.results.report.figures.climb import climb
 from docclf.results.report.figures.figure import score
+from docclf.results.report.floors_to_winner import floors_to_winner
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
 from docclf.safety.cells import uncell
@@ -103,7 +103,7 @@ def _without_result(subject: Subject, running: int) -> Headline:
     return Headline("No trial finished", "", "bad")
 
 
-def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
+def facts_of(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) -> dict[str, Any]:
     """The figures of the first screen.
 
     Args:
@@ -126,7 +126,7 @@ def tell(subject: Subject, links: Mapping[int, str], finals: Mapping[int, str]) 
         "started": f"{min(starts):%Y-%m-%d %H:%M}" if starts else "",
         "written": f"{subject.now:%Y-%m-%d %H:%M}",
         "is_running": subject.count(TrialState.RUNNING) > 0,
-        "climb": climb(subject),
+        "floors_to_winner": floors_to_winner(subject),
         "interval": interval(subject.verdict.difference) if subject.verdict else None,
         "finalists": [_finalist(subject, trial, finals) for trial in subject.finalists],
         "params": _params(subject),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +13,9 @@ from jinja2 import Environment
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.files import replacing
-from docclf.results.facts import result_of
-from docclf.results.floors import NAMES, classifier
-from docclf.results.report.figures.climb import training_rows
+from docclf.results.facts import FLOORS, is_score, result_of
+from docclf.results.floors import NAMES, classifier, read_floors
+from docclf.results.provenance import training_lines
 from docclf.results.report.figures.figure import cut
 from docclf.results.report.rows import state_of
 from docclf.results.report.subject import Subject
@@ -101,10 +102,29 @@ def _facts(subject: Subject, trial: FrozenTrial, folder: Path, title: str, up: s
         "cause": one_line(str(trial.user_attrs.get(CAUSE) or ""))[:1000],
         "objectives": list(zip(subject.objectives, trial.values or [], strict=False)),
         "folds": folds if isinstance(folds, list) else [],
-        "training": training_rows(trial, result_of(folder)),
+        "training": _training_rows(trial, result_of(folder)),
         "params": [(name, before.get(name), value) for name, value in trial.params.items()],
         "baseline": subject.baseline,
         "has_confusion": (folder / "confusion.png").is_file(),
         "log": next((path.name for path in sorted(folder.glob("*.log"))), None),
         "files": [name for name in files if (folder / name).is_file()],
     }
+
+
+def _training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was trained, from what, and what simple classifiers score on the same folds, each with what it is about.
+
+    Args:
+        result: Content of the trial's `result.yaml`.
+    """
+    known = {**trial.user_attrs, **result}
+    rows = [*training_lines(known, read_floors(known.get(FLOORS))).items()]
+    scores = result.get("kept_scores")
+    if isinstance(scores, dict):
+        texts = (f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if is_score(score))
+        rows.append(("scores of what could be kept", ", ".join(texts)))
+    if result.get("max_batch_size"):
+        n = result.get("halved")
+        halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""
+        rows.append(("pages at once", one_line(f"{result['max_batch_size']}{halved}")))
+    return rows

@@ -25,8 +25,8 @@ from docclf.results.quality.evaluation import write_calibration
 from docclf.results.quality.labels import read_label_issues, write_label_issues
 from docclf.results.reading import read_predictions, read_run
 from docclf.results.run import write_predictions, write_result
+from docclf.results.study.ensemble_choice import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.judging import judge_finalists
-from docclf.results.study.members import Choice, choose_ensemble, rescored_runs
 from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import MEMBER, REFERENCE
@@ -59,7 +59,7 @@ def remove_members(study: optuna.Study, folder: Path, verdict: Verdict) -> None:
         name = f"{FINALISTS}/{finalist.number}"
         if finalist.user_attrs.get(REFERENCE) == MEMBER and name not in needed:
             shutil.rmtree(folder / name, ignore_errors=True)
-    if verdict.exported_as != ENSEMBLE:
+    if not verdict.is_ensemble:
         shutil.rmtree(folder / FINALISTS / ENSEMBLE, ignore_errors=True)
 
 
@@ -126,7 +126,7 @@ def _write_run(choice: Choice, rescored: Mapping[int, Path], verdict: Verdict, f
     labels, folds, n = run.labels, theirs.folds, len(run.classes)
     assert folds is not None
     pooled, alone = (macro_f1(labels, found.argmax(axis=1), n) for found in (mean, theirs.probabilities))
-    if pooled < alone and choice.asked == "auto":
+    if pooled < alone and choice.setting == "auto":
         return f"re-evaluated it has {pooled:.3f} over all pages, the winner {alone:.3f}"
     scores = [macro_f1(labels[folds == fold], mean[folds == fold].argmax(axis=1), n) for fold in np.unique(folds)]
     with replacing_folder((finalists / ENSEMBLE).absolute()) as partial:

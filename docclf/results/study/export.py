@@ -15,12 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from docclf.errors import DocclfError, InputError
 from docclf.files import lock
-from docclf.results.floors import classifier, floors_of
+from docclf.results.floors import floors_of
 from docclf.results.provenance import training_lines
 from docclf.results.study.trial_config import write_trial_config
 from docclf.safety.faults import fault_of
 from docclf.safety.places import is_own
 from docclf.safety.untrusted import reading
+from docclf.sweeper.job.current import is_ours
 from docclf.sweeper.storage.patience import in_a_hurry
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def search_folder(config: DictConfig) -> Path | None:
     Args:
         config: The composed config of the sweep, `hydra` included.
     """
-    if OmegaConf.select(config, "hydra.sweeper._target_") != "docclf.sweeper.plugin.DocclfSweeper":
+    if not is_ours(config.hydra):
         return None
     if isinstance(getattr(sys.exception(), "__cause__", None), InputError):  # Hydra calls while it is on its way
         return None
@@ -165,7 +166,7 @@ def _export_winner(study: optuna.Study, verdict: Verdict, folder: Path, config: 
     facts |= training_lines(verdict.exported.user_attrs, verdict.floors)
     if verdict.reference is not None:
         trial, run = verdict.reference, folder / FINALISTS / str(verdict.reference.number)
-        what = f"{classifier(verdict.exported_as)}, as a finalist, in place of trial {verdict.number}"
+        what = f"{verdict.who}, as a finalist, in place of trial {verdict.number}"
         facts = {"study": f"{study.study_name}, {what}", **facts}
     keep, alike = _keep(config), {finalist.number for finalist in scored_alike(study)}
     with lock(folder / _LOCK):

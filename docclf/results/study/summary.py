@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from docclf.results.facts import TUNE, expected_score_text, macro_f1_of
-from docclf.results.floors import NAMES, Floor, floors_of, floors_text, remedies, search_warning
+from docclf.results.floors import Floor, floors_of, floors_text, remedies, search_warning
 from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
-from docclf.results.study.verdict import ENSEMBLE, Verdict
+from docclf.results.study.verdict import Verdict
 from docclf.safety.permission import allow_options
 from docclf.sweeper.run.limits import seconds_spent
 from docclf.sweeper.screen.progress import format_score
@@ -114,8 +114,9 @@ def next_steps(folder: Path, n_objectives: int, command: str | None, verdict: Ve
         command: That searches on; None where it is not known.
         verdict: On the finalists; None where none was re-evaluated.
     """
-    who = "the winner" if verdict is None or verdict.reference is None else f"the {verdict.exported_as} floor"
-    whose = "the ensemble" if verdict is not None and verdict.exported_as == ENSEMBLE else f"{who}'s folds"
+    is_ensemble = verdict is not None and verdict.is_ensemble
+    who = verdict.who if verdict is not None and verdict.reference is not None else "the winner"
+    whose = "the ensemble" if is_ensemble else f"the folds of {who}"
     where = shlex.quote(str(folder / "best"))
     train = f"python -m docclf.train --config-dir {{}} --config-name config{allow_options()}"
     if n_objectives > 1:
@@ -125,7 +126,7 @@ def next_steps(folder: Path, n_objectives: int, command: str | None, verdict: Ve
         "the same as one model of all training pages": f"{train.format(where)} refit=all",
         **({"search on from here": command} if command is not None else {}),
     }
-    if verdict is not None and verdict.exported_as == ENSEMBLE:
+    if is_ensemble:
         distill = f"{train.format(where)} refit=distill {typed('teacher', str(folder))} model.tune=last"
         steps = {**steps, "one net that learns from the ensemble; says what that costs in score": distill}
     if (folder / "best" / "model").is_dir():
@@ -143,11 +144,10 @@ def _finals(verdict: Verdict) -> list[str]:
     winner, baseline = verdict.winner, verdict.baseline
     lines = [verdict.how, *_floors(verdict.floors), f"  trial {verdict.number}: {_score(winner, pooled=True)}"]
     if verdict.reference is not None:
-        name = NAMES[verdict.exported_as]
-        lines.append(f"  {name}, exported in its place: {_score(verdict.reference, pooled=True)}")
+        lines.append(f"  {verdict.who}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
-    if (expected_score := verdict.exported.user_attrs.get("expected_score")) and verdict.exported_as != ENSEMBLE:
+    if (expected_score := verdict.exported.user_attrs.get("expected_score")) and not verdict.is_ensemble:
         lines.append(f"  {expected_score_text(expected_score)}")
     texts = [str(verdict), *([str(verdict.ensemble["text"])] if verdict.ensemble else [])]
     return [*lines, *(f"{text[0].upper()}{text[1:]}" for text in texts)]

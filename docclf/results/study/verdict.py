@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from docclf.metrics.resampling import Difference
 from docclf.results.facts import is_score, macro_f1_of
-from docclf.results.floors import Floor, is_below, search_warning
+from docclf.results.floors import Floor, classifier, is_below, search_warning
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import REFERENCE
 from docclf.sweeper.study.trials import baseline_of, folder_number
@@ -58,14 +58,28 @@ class Verdict:
         return self.winner if self.reference is None else self.reference
 
     @property
+    def is_ensemble(self) -> bool:
+        """Whether the mean of several trials is exported."""
+        return self.ensemble.get("exported") is True
+
+    @property
     def run(self) -> str:
-        """Name of the folder among the finalists whose run goes into `best/`."""
-        return ENSEMBLE if self.exported_as == ENSEMBLE else str(self.exported.number)
+        """Folder below the search's whose run goes into `best/`."""
+        if not self.is_final:
+            return str(folder_number(self.winner))
+        return f"{FINALISTS}/{ENSEMBLE if self.is_ensemble else self.exported.number}"
+
+    @property
+    def who(self) -> str:
+        """What is exported, in words."""
+        if self.is_ensemble:
+            return "the ensemble"
+        return f"trial {self.number}" if self.reference is None else classifier(self.reference.user_attrs[REFERENCE])
 
     @property
     def exported_as(self) -> str:
         """`winner`, or what takes its place: `ensemble` or a floor."""
-        if self.ensemble.get("exported") is True:
+        if self.is_ensemble:
             return ENSEMBLE
         return "winner" if self.reference is None else str(self.reference.user_attrs[REFERENCE])
 
@@ -133,6 +147,7 @@ class Verdict:
             "beats_baseline": self.beats,
             "below_floor": self.below_floor,
             "exported": self.exported_as,
+            "run": self.run,
             "trial": self.number,
             "how": self.how,
             "is_final": self.is_final,

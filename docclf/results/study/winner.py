@@ -29,12 +29,12 @@ def place_winner(
         losers: Runs of trials whose models go.
     """
     members = (Path(name).name for name in verdict.ensemble.get("folders", ()))
-    needed = {verdict.run, str(verdict.exported.number), *members}
+    needed = {Path(verdict.run).name, str(verdict.exported.number), *members}
     beaten = {str(number) for number in alike} - needed
     for model in (folder / FINALISTS).glob(f"*/{_MODEL}"):
         if keep == "none" or (keep == "winner" and model.parent.name in beaten):
             _remove(model)
-    place_run(folder, folder / FINALISTS / verdict.run, verdict.to_dict(), losers, with_model=keep != "none")
+    place_run(folder, folder / verdict.run, verdict.to_dict(), losers, with_model=keep != "none")
 
 
 def is_judged(best: Path) -> bool:
@@ -102,9 +102,11 @@ def write_verdict(best: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _exported(facts: Mapping[str, Any]) -> str | None:
-    """Folder of the run that is in `best/`."""
+    """Folder of the run that is in `best/`, to compare with another one: a file of before names it by its trial."""
+    if "run" in facts:
+        return str(facts["run"])
     if facts.get("exported") == ENSEMBLE:
-        return ENSEMBLE
+        return f"{FINALISTS}/{ENSEMBLE}"
     found = facts.get("winner" if facts.get("exported", "winner") == "winner" else "reference", {}).get("folder")
     return None if found is None else str(found)
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from docclf.errors import DataError
 from docclf.files import replacing
 from docclf.results.facts import FLOORS
-from docclf.results.floors import classifier, floors_text, read_floors
+from docclf.results.floors import floors_text, read_floors
 from docclf.results.provenance import header_of, training_lines
 from docclf.results.study.export import ExportBest
 from docclf.results.study.trial_config import write_config, write_params
@@ -56,7 +56,7 @@ def export_team_best(
         run = search and search / str(folder_number(trial))
         if verdict is not None and verdict.reference is not None:
             trial, run = verdict.reference, folder.parent / FINALISTS / str(verdict.reference.number)
-            origin = f"{classifier(verdict.exported_as)}, in place of {origin}"
+            origin = f"{verdict.who}, in place of {origin}"
         score = ", ".join(f"{value:.4g}" for value in (verdict.exported if verdict else trial).values)
         lines += [f"best, {by}: {origin}: {score}", f"  {format_params(trial.params)}"]
         source = _read_config(run)

@@ -34,8 +34,12 @@ def is_trial() -> bool:
     if not HydraConfig.initialized():
         return False
     hydra: Any = HydraConfig.get()
-    is_ours = OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper"
-    return is_ours and not OmegaConf.is_missing(hydra.job, "num")
+    return is_ours(hydra) and not OmegaConf.is_missing(hydra.job, "num")
+
+
+def is_ours(hydra: Any) -> bool:
+    """Whether a sweep is one of docclf's sweeper, from `hydra` of its config."""
+    return bool(OmegaConf.select(hydra, "sweeper._target_") == "docclf.sweeper.plugin.DocclfSweeper")
 
 
 def _load_trial(hydra: Any) -> JobTrial:

@@ -69,7 +69,7 @@ class Endings:
                 raise fault from error
             self._bury(trial, stored, cause)
             return False
-        outcome = outcome_of(job, stored, self.context.asked.objectives)
+        outcome = outcome_of(job, stored, self.context.request.objectives)
         attempt = stored.user_attrs.get(ATTEMPT, 0) + 1
         if attempt <= self.settings.retries and outcome.is_worth_retrying(self.settings.retry_on):
             log.warning(f"{self.noun} {trial.number} again, attempt {attempt + 1}: {outcome.cause}")

@@ -49,7 +49,7 @@ class Search:
     def __init__(self, context: SearchContext, workers: Workers) -> None:
         self.settings, self.context, self.workers = context.settings, context, workers
         self.study = context.study
-        climb = context.asked.climb
+        climb = context.request.climb
         last_rung = climb.rungs[-1] if climb is not None else None
         self.limits = Limits(self.settings, context.study.directions, context.clock.deadline, last_rung)
         self.queue = self.queue_class(context, self.limits)
@@ -140,7 +140,7 @@ class Search:
         write_results(self.study, self.context.directory)
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
-        return self.context.asked.space.overrides(trial.params, self.queue.drawn_by_hook)
+        return self.context.request.space.overrides(trial.params, self.queue.drawn_by_hook)
 
     def describe(self, trial: optuna.Trial | FrozenTrial) -> str:
         """What a trial tries."""
@@ -230,7 +230,7 @@ class Search:
             noun=self.noun,
             objectives=self.context.labels,
             seconds_left=self.tally.seconds_left(self.plan, self.limits.deadline),
-            others={k: v for k, v in (self.settings.labels or {}).items() if k not in self.context.asked.objectives},
+            others={k: v for k, v in (self.settings.labels or {}).items() if k not in self.context.request.objectives},
         )
         log.info(line)
         self.live.look()

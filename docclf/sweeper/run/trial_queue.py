@@ -29,10 +29,10 @@ class TrialQueue:
 
     def __init__(self, context: SearchContext, limits: Limits) -> None:
         self.context, self.limits = context, limits
-        self.study, self.space = context.study, context.asked.space
+        self.study, self.space = context.study, context.request.space
         self.trials: list[FrozenTrial] = []  # all, in the order of their numbers, as at the last `refresh`
         self.running: dict[int, int] = {}  # number of each trial that this process runs to its id in the storage
-        self.owned = OwnedStudy(context.study, known=context.known, climb=context.asked.climb)
+        self.owned = OwnedStudy(context.study, known=context.known, climb=context.request.climb)
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
         self._is_begun = False  # whether what is tried first is queued: with the claim, since two would queue it twice
         self.drawn_by_hook: set[str] = set()  # names of parameters that the space has not
@@ -98,10 +98,10 @@ class TrialQueue:
         """Take a trial, whose parameters `_ask` then draws; its id in the storage."""
         if not self._is_begun:
             self._is_begun = True
-            asked = self.context.asked
-            if not self.trials and asked.first is not None:
-                self.study.enqueue_trial(asked.first, user_attrs={ROLE: "baseline"})
-            enqueue(self.study, asked.entries)
+            request = self.context.request
+            if not self.trials and request.first is not None:
+                self.study.enqueue_trial(request.first, user_attrs={ROLE: "baseline"})
+            enqueue(self.study, request.entries)
             self.refresh()
         # What was interrupted goes first: of it, a new trial would take the place.
         retry_interrupted(self.study, self.trials)
@@ -124,7 +124,7 @@ class TrialQueue:
         rung = self.owned.rung
         if rung not in self.samplers:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
-            climb = self.context.asked.climb
+            climb = self.context.request.climb
             part = climb.fraction if climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.context.settings.sampler, self.space, number, part)
         self.owned.sampler = self.study.sampler = self.samplers[rung]

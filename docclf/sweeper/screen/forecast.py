@@ -191,16 +191,16 @@ def _pace(plan: Plan, done: Sequence[Cost]) -> _Pace:
     told = [cost.again / cost.steps for cost in done if cost.again is not None and cost.steps]
     seen = [cost.seconds / cost.steps for cost in costs if cost.steps]
     again = median(told) * steps if told else min(whole, median(seen) * steps)
-    share, stopped = _expected(plan, done, steps)
-    return _Pace(whole, again, whole * (share + (1 - share) * stopped), stopped * steps, steps)
+    fraction, stopped = _expected(plan, done, steps)
+    return _Pace(whole, again, whole * (fraction + (1 - fraction) * stopped), stopped * steps, steps)
 
 
 def _expected(plan: Plan, done: Sequence[Cost], whole: int) -> tuple[float, float]:
     """The fraction of the trials to come that will run whole, and the mean part that the others will run."""
     seen = done[plan.n_startup :]
-    share = (_PRIOR * plan.whole + sum(cost.is_whole for cost in seen)) / (_PRIOR + len(seen))
+    fraction = (_PRIOR * plan.whole + sum(cost.is_whole for cost in seen)) / (_PRIOR + len(seen))
     parts = [cost.steps / whole for cost in seen if not cost.is_whole]
-    return share, fmean(parts) if parts else _STOPPED_AFTER
+    return fraction, fmean(parts) if parts else _STOPPED_AFTER
 
 
 def _makespan(coming: Sequence[float], free: Sequence[float], workers: int) -> float:

@@ -66,8 +66,8 @@ def compose(live: Live, columns: int, rows: int) -> list[Text]:
 def _title(live: Live, width: int, indent: int) -> Text:
     """Name, bar, and how many of how many."""
     tally, total = live.tally, live.plan.total
-    shares = [*accumulate((tally.complete, tally.pruned, tally.failed))]
-    counter = f"  {shares[-1]}/{total}" if math.isfinite(total) else f"  {shares[-1]}"
+    sums = [*accumulate((tally.complete, tally.pruned, tally.failed))]
+    counter = f"  {sums[-1]}/{total}" if math.isfinite(total) else f"  {sums[-1]}"
     name = Text(live.study.study_name)
     name.truncate(max(width // 2, indent), overflow="ellipsis")
     name.pad_right(max(indent - name.cell_len, 1))
@@ -75,7 +75,7 @@ def _title(live: Live, width: int, indent: int) -> Text:
     room = width - name.cell_len - len(counter)
     if room < 5:
         return title.append(counter.strip())
-    ends = [0, *(min(round(room * share / max(total, 1)), room) for share in shares)]
+    ends = [0, *(min(round(room * n / max(total, 1)), room) for n in sums)]
     for (begin, end), style in zip(pairwise(ends), ("green", "yellow", "red"), strict=True):
         title.append("━" * (end - begin), style)
     return title.append("─" * (room - ends[-1]), "dim").append(counter)

@@ -160,14 +160,14 @@ def read_climb(settings: Settings, space: Space, config: DictConfig, directions:
         ConfigError: A value is out of range.
         SpaceError: A key that the config has not, or a value that the key cannot have.
     """
-    if (asked := settings.climb) is None:
+    if (given := settings.climb) is None:
         return None
-    key, order = str(asked.key), tuple(encode(value) for value in asked.order)
-    named = (key, *asked.carry, *(name for changed in asked.portfolio for name in changed))
+    key, order = str(given.key), tuple(encode(value) for value in given.order)
+    named = (key, *given.carry, *(name for changed in given.portfolio for name in changed))
     check_keys((name for name in named if name not in space.keys), config)
-    if not 0 < asked.fraction < 1:
+    if not 0 < given.fraction < 1:
         raise ConfigError(
-            f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {asked.fraction}. "
+            f"Expected `hydra.sweeper.climb.fraction` to be above 0 and below 1, got {given.fraction}. "
             "0.5 spends half of the trials on the first rung."
         )
     if key not in space.keys:
@@ -177,14 +177,14 @@ def read_climb(settings: Settings, space: Space, config: DictConfig, directions:
     return Climb(
         key,
         order,
-        asked.fraction,
-        tuple(name for name in asked.carry if name in space.keys and name != key),
+        given.fraction,
+        tuple(name for name in given.carry if name in space.keys and name != key),
         space,
         values_of(space.keys, config),
         tuple(StudyDirection[direction.upper()] for direction in directions),
         settings.n_trials,
         settings.stop_when_stagnant or (_PATIENCE if math.isinf(settings.n_trials) else None),
-        tuple({name: encode(changed[name]) for name in changed} for changed in asked.portfolio)[:most],
+        tuple({name: encode(changed[name]) for name in changed} for changed in given.portfolio)[:most],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from docclf.errors import SpaceError
+from docclf.sweeper.config import PRUNERS
 from docclf.sweeper.strategy.options import build_option
 from docclf.sweeper.strategy.race import Race
 
@@ -16,9 +17,8 @@ log = logging.getLogger(__name__)
 
 # What the options of `hydra/sweeper/pruner` may be: by name, with plain values.
 _PRUNERS = (
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("Hyperband", "Median", "Nop", "Patient", "Percentile")),
-    *(f"optuna.pruners.{kind}Pruner" for kind in ("SuccessiveHalving", "Threshold", "Wilcoxon")),
-    "docclf.sweeper.strategy.race.Race",
+    *(str(option["_target_"]) for option in PRUNERS.values()),
+    *("optuna.pruners.ThresholdPruner", "docclf.sweeper.strategy.race.Race"),
 )
 
 
@@ -44,11 +44,11 @@ def make_finalists_pruner(name: Any) -> optuna.pruners.BasePruner:
     return Race() if is_race else optuna.pruners.NopPruner()
 
 
-def check_pruner(pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any], n_objectives: int, steps: int) -> None:
+def check_pruner(pruner: optuna.pruners.BasePruner, options: Mapping[str, Any], n_objectives: int, steps: int) -> None:
     """Refuse a pruner that cannot work, and warn of a Wilcoxon test that trials are too short for.
 
     Args:
-        asked: Arguments that it was made with; for others, its defaults.
+        options: Arguments that it was made with; for others, its defaults.
         steps: Reports that a whole trial makes; 0 if unknown.
 
     Raises:
@@ -64,8 +64,8 @@ def check_pruner(pruner: optuna.pruners.BasePruner, asked: Mapping[str, Any], n_
     if not isinstance(pruner, optuna.pruners.WilcoxonPruner) or not steps:
         return
     # n reports that are all worse have a one-sided p of 2^-n.
-    need = int(asked.get("n_startup_steps", 2))
-    while need < 64 and 2.0**-need >= asked.get("p_threshold", 0.1):
+    need = int(options.get("n_startup_steps", 2))
+    while need < 64 and 2.0**-need >= options.get("p_threshold", 0.1):
         need += 1
     if need > steps:
         log.warning(

@@ -195,8 +195,8 @@ def elsewhere(finalists: optuna.Study, names: Iterable[str], directory: Path) ->
         names: Values of `FINALIST`.
     """
     last = {trial.user_attrs.get(FINALIST, ""): trial for trial in finalists.get_trials(deepcopy=False)}
-    asked = [last.get(name) for name in names]
-    away = [trial for trial in asked if trial is None or not is_scored_here(trial, directory)]
+    wanted = [last.get(name) for name in names]
+    away = [trial for trial in wanted if trial is None or not is_scored_here(trial, directory)]
     owners = [trial.user_attrs.get(OWNER, "") for trial in away if trial is not None and _is_scored(trial)]
     if not owners or len(owners) < len(away) or any(not owner or has_this_name(owner) for owner in owners):
         return None

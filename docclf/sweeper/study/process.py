@@ -82,18 +82,18 @@ class EndingSignals:
         raise SystemExit(self.exit_code)
 
 
-def let_end(process: subprocess.Popen[str], tell: Callable[[str], object]) -> None:
+def let_end(process: subprocess.Popen[str], show: Callable[[str], object]) -> None:
     """Let a command end that Ctrl-C has reached too, if it came from a terminal; one that goes on is terminated.
 
     Args:
-        tell: Called with each line that it still prints.
+        show: Called with each line that it still prints.
     """
     assert process.stdout is not None
     late = threading.Timer(_ENDS_IN_S, process.terminate)
     late.start()
     try:
         for line in process.stdout:
-            tell(line)
+            show(line)
     except KeyboardInterrupt:
         process.terminate()
     finally:

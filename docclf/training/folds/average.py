@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 
+from docclf.results.facts import NET
 from docclf.training.folds.checkpoints import FoldCheckpoints
-from docclf.training.folds.recorder import NET, Candidate, FoldRecorder
+from docclf.training.folds.recorder import Candidate, FoldRecorder
 from docclf.training.validation import Validation
 
 if TYPE_CHECKING:

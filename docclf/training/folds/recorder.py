@@ -15,12 +15,11 @@ from docclf.loggers.run import Call, replay
 from docclf.metrics.scores import macro_f1
 from docclf.models.classifier import PageClassifier
 from docclf.models.frozen.heads import HeadFold
+from docclf.results.facts import AVERAGE, HEAD, NET
 from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.validation import Validation
 
 SCORE = "val/macro_f1"
-
-HEAD, NET, AVERAGE = "head", "net", "average"
 
 
 @dataclass

@@ -24,11 +24,11 @@ from docclf.inference.doubt import read_doubt
 from docclf.inference.folder import find_model, load_ensemble
 from docclf.models.backbone import make_net
 from docclf.predict import predict
+from docclf.results.facts import NET
 from docclf.safety.targets import whitelist
 from docclf.sweeper import current_trial
 from docclf.train import train
 from docclf.training.crossval import cross_validate_heads
-from docclf.training.folds.recorder import NET
 from docclf.training.kept_model import keep_model
 from docclf.training.parts import make_heads
 

@@ -23,11 +23,11 @@ class Importances:
     """Each parameter and the fraction of the variance of scores that it explains, the greatest first; they sum to 1.
 
     Attributes:
-        shares: Empty where nothing can be said.
+        fractions: Empty where nothing can be said.
         remark: How they were found, or why not.
     """
 
-    shares: Mapping[str, float]
+    fractions: Mapping[str, float]
     remark: str
 
 
@@ -52,7 +52,7 @@ def importances(subject: Subject, objective: int) -> Importances:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # experimental, or few trials: the remark says so
-            shares = get_param_importances(
+            fractions = get_param_importances(
                 subject.study if len(seen) == len(subject.complete) else _study_of(subject, seen),
                 evaluator=FanovaImportanceEvaluator(seed=0),
                 target=(lambda t: t.values[objective]) if len(subject.directions) > 1 else None,
@@ -61,8 +61,8 @@ def importances(subject: Subject, objective: int) -> Importances:
         return Importances({}, f"Importances cannot be computed: {error}")
     if n < len(finite):  # what is the same in all of them was not judged
         varied = {name for name in names if len({str(t.params[name]) for t in trials}) > 1}
-        shares = {name: share for name, share in shares.items() if name in varied}
-    if not shares:
+        fractions = {name: fraction for name, fraction in fractions.items() if name in varied}
+    if not fractions:
         return Importances({}, "No parameter was varied in every finished trial.")
     of = f" of the {n:,}" if len(seen) < n else ""
     remark = f"By fANOVA from {len(seen):,}{of} finished trials."
@@ -71,10 +71,10 @@ def importances(subject: Subject, objective: int) -> Importances:
     if n < len(finite):
         which = ", ".join(sorted(names - _common(finite)))
         remark += f" The other {len(finite) - n:,} are left out: they do not have {cut(which, 80)}."
-    if missing := len({name for trial in finite for name in trial.params} - shares.keys()):
+    if missing := len({name for trial in finite for name in trial.params} - fractions.keys()):
         why = "that these trials do not have, or not with different values," if n < len(finite) else ""
         remark += f" {missing} {why or 'that not every finished trial has'} are left out."
-    return Importances({name: float(share) for name, share in shares.items()}, remark)
+    return Importances({name: float(fraction) for name, fraction in fractions.items()}, remark)
 
 
 def sharing(trials: Sequence[FrozenTrial]) -> tuple[frozenset[str], list[FrozenTrial]]:
@@ -113,31 +113,31 @@ def _study_of(subject: Subject, trials: Sequence[FrozenTrial]) -> optuna.Study:
 
 def importance_figure(subject: Subject, objective: int, found: Importances) -> Figure | None:
     """Bars, the longest on top."""
-    if not found.shares or sum(found.shares.values()) == 0:
+    if not found.fractions or sum(found.fractions.values()) == 0:
         return None
-    names, shares = list(found.shares)[:20][::-1], list(found.shares.values())[:20][::-1]
+    names, fractions = list(found.fractions)[:20][::-1], list(found.fractions.values())[:20][::-1]
     several = f" for {subject.objectives[objective]}" if len(subject.directions) > 1 else ""
     return Figure(
         key=f"importance-{objective}",
         title=f"What matters most{several}",
-        description=", ".join(f"{name} {share:.0%}" for name, share in found.shares.items()),
+        description=", ".join(f"{name} {fraction:.0%}" for name, fraction in found.fractions.items()),
         caption=found.remark,
         data=[
             {
                 "type": "bar",
                 "orientation": "h",
                 "y": list(range(len(names))),
-                "x": shares,
+                "x": fractions,
                 "width": 0.6,
                 "marker": {"color": "--blue"},
-                "text": ["&lt;1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares],
+                "text": ["&lt;1%" if 0 < fraction < 0.005 else f"{fraction:.0%}" for fraction in fractions],
                 "textposition": "outside",
                 "cliponaxis": False,
                 "hoverinfo": "skip",
             }
         ],
         layout={
-            "xaxis": {"range": [0, max(shares) * 1.15], "visible": False},
+            "xaxis": {"range": [0, max(fractions) * 1.15], "visible": False},
             "yaxis": {
                 "tickvals": list(range(len(names))),
                 "ticktext": [label(cut(n, 30)) for n in names],

@@ -21,7 +21,7 @@ _POINTS = 400
 _LINES = 300
 _PARAMETERS = 12
 _FEW = 8  # trials that have no quarters yet
-_NOT_THERE = -0.2  # height of a line where its trial does not have the parameter, in shares of an axis
+_NOT_THERE = -0.2  # height of a line where its trial does not have the parameter, in fractions of an axis
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Axis:
             return 0.0, len(self.choices) - 1.0
         return min(self.places.values(), default=0.0), max(self.places.values(), default=0.0)
 
-    def share(self, trial: FrozenTrial) -> float:
+    def height(self, trial: FrozenTrial) -> float:
         """A trial's place, from 0 to 1 between the lowest and the highest; below where it has none."""
         if trial.number not in self.places:
             return _NOT_THERE
@@ -77,9 +77,9 @@ class Axis:
         return layout | (whole_ticks(low, high) if self.is_whole else {})
 
 
-def ordered(subject: Subject, shares: Sequence[str]) -> list[str]:
+def ordered(subject: Subject, first: Sequence[str]) -> list[str]:
     """At most a dozen parameters that were varied, the most important first."""
-    names = [*shares, *(name for name in names_of(subject.trials) if name not in shares)]
+    names = [*first, *(name for name in names_of(subject.trials) if name not in first)]
     varied = [name for name in names if len({brief(t.params[name]) for t in subject.trials if name in t.params}) > 1]
     return varied[:_PARAMETERS]
 
@@ -183,7 +183,7 @@ def _lines(trials: Sequence[FrozenTrial], axes: Sequence[Axis], rank: int, word:
     text: list[str] = []
     for trial in trials:
         x += [*range(len(axes)), None]
-        y += [*(axis.share(trial) for axis in axes), None]
+        y += [*(axis.height(trial) for axis in axes), None]
         text += [hover(trial, trial.values[0])] * len(axes) + [""]
     style: dict[str, Any] = {"mode": "lines", "line": {"color": f"--rank-{rank}", "width": (1, 1, 1.5, 2.5)[rank]}}
     style["opacity"] = 0.55 if len(trials) > 20 else 1

@@ -63,7 +63,7 @@ def confusion(who: Predicted, key: str) -> Figure:
     n = len(who.names)
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     kept = np.sort(np.argsort(-wrong, kind="stable")[:_MATRIX])
-    shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(kept, kept)]
+    fractions = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(kept, kept)]
     ticks = [label(cut(who.names[i], 18)) for i in kept]
     drawn = counts[np.ix_(kept, kept)]
     ticked = {"tickvals": list(range(len(kept))), "ticktext": ticks, "showgrid": False}
@@ -74,22 +74,22 @@ def confusion(who: Predicted, key: str) -> Figure:
         description=f"Confusion matrix of {n} classes: {right:.0%} of {counts.sum()} pages are right.",
         caption="A row is a true class, a column what its pages were taken for."
         + (f" The {len(kept)} classes with most mistakes, of {n}." if len(kept) < n else ""),
-        data=[_matrix(drawn, shares, [label(who.names[i]) for i in kept])],
+        data=[_matrix(drawn, fractions, [label(who.names[i]) for i in kept])],
         layout={
             "xaxis": ticked | {"tickangle": -45},
             "yaxis": ticked | {"autorange": "reversed"},
-            "annotations": _cells(drawn, shares) if len(kept) <= _MATRIX_WITH_COUNTS else [],
+            "annotations": _cells(drawn, fractions) if len(kept) <= _MATRIX_WITH_COUNTS else [],
         },
         height=min(220 + 24 * len(kept), 900),
     )
 
 
-def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[str]) -> dict[str, Any]:
-    """The squares of a matrix: rows are true classes, of which `shares` are parts."""
+def _matrix(counts: NDArray[np.int64], fractions: NDArray[np.float64], names: list[str]) -> dict[str, Any]:
+    """The squares of a matrix: rows are true classes, of which `fractions` are parts."""
     n = range(len(names))
     return {
         "type": "heatmap",
-        "z": shares.round(3).tolist(),
+        "z": fractions.round(3).tolist(),
         "x": list(n),
         "y": list(n),
         "hovertext": [[f"{names[r]}<br>taken for {names[c]}: {counts[r, c]}" for c in n] for r in n],
@@ -103,7 +103,7 @@ def _matrix(counts: NDArray[np.int64], shares: NDArray[np.float64], names: list[
     }
 
 
-def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _cells(counts: NDArray[np.int64], fractions: NDArray[np.float64]) -> list[dict[str, Any]]:
     """The counts in the squares, in letters that can be read on the shade: Plotly's own are too pale on some."""
     return [
         {
@@ -111,7 +111,7 @@ def _cells(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> list[dict[
             "y": int(row),
             "text": str(counts[row, column]),
             "showarrow": False,
-            "font": {"size": 10, "color": "--on-matrix" if shares[row, column] > 0.5 else "--text"},
+            "font": {"size": 10, "color": "--on-matrix" if fractions[row, column] > 0.5 else "--text"},
         }
         for row, column in zip(*np.nonzero(counts), strict=True)
     ]
@@ -188,8 +188,8 @@ def coverage(winner: Predicted, baseline: Predicted | None) -> Figure:
 def _selective(who: Predicted) -> Selective:
     """Of calibrated probabilities, where the run has a temperature."""
     temperature = _temperature(who)
-    shares = who.probabilities if temperature is None else with_temperature(who.probabilities, temperature)
-    return accuracy_over_coverage(shares.max(axis=1), who.predicted == who.labels)
+    probabilities = who.probabilities if temperature is None else with_temperature(who.probabilities, temperature)
+    return accuracy_over_coverage(probabilities.max(axis=1), who.predicted == who.labels)
 
 
 def _temperature(who: Predicted) -> float | None:

@@ -10,8 +10,9 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.sweeper.run.opening.request import named_function
 from docclf.sweeper.run.opening.study import SearchContext
-from docclf.sweeper.space.finalists import encoded, to_overrides
+from docclf.sweeper.space.finalist_overrides import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finalists import mark, scored, source_number
@@ -56,38 +57,38 @@ def best_reference(context: SearchContext) -> dict[str, Entrant]:
     Its draws are those of the winner as far as its overrides leave them: a floor depends on the model and the page's
     size. What the overrides set that is not in the space, the job gets besides.
     """
-    asked, study = context.settings.finalists, context.study
+    settings, study = context.settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
     allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
     winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
-    if winner is None or not asked.references:
+    if winner is None or not settings.references:
         return {}
     best = loss(winner.values[0], study.direction)
     losses = {name: loss(floor, study.direction) for name, floor in winner.user_attrs.get(FLOORS, {}).items()}
-    better = [name for name in losses if name in asked.references and losses[name] < best]
+    better = [name for name in losses if name in settings.references and losses[name] < best]
     if not better:
         return {}
     name, base = min(better, key=lambda name: losses[name]), trials[source_number(winner)]
     log.info(f"The winner is worse than the reference {name} on the same folds, which is scored too")
-    values = {key_of(draw): value for draw, value in base.params.items()} | encoded(asked.references[name])
-    params = context.asked.space.fitting(values)
-    return {mark(base.number, to_overrides(asked.overrides), name): Entrant(params, {REFERENCE: name})}
+    values = {key_of(draw): value for draw, value in base.params.items()} | encoded(settings.references[name])
+    params = context.request.space.fitting(values)
+    return {mark(base.number, to_overrides(settings.overrides), name): Entrant(params, {REFERENCE: name})}
 
 
 def members_of(context: SearchContext) -> dict[str, Entrant]:
     """The trials that `members` asks for, by their marks; empty without any, and where that fails."""
-    asked = context.settings.finalists
+    settings = context.settings.finalists
     try:
-        if (members := context.load_members()) is None:
+        if (members := named_function(settings.members, "finalists.members", context.listed)) is None:
             return {}
         numbers = members(context.study, context.directory, context.config)
     except Exception:  # the winner is not to be lost by it
-        log.exception(f"Could not choose members of an ensemble by {asked.members}")
+        log.exception(f"Could not choose members of an ensemble by {settings.members}")
         return {}
     trials = context.study.get_trials(deepcopy=False)
+    overrides = to_overrides(settings.overrides)
     found = {
-        mark(number, to_overrides(asked.overrides), MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER})
-        for number in numbers
+        mark(number, overrides, MEMBER): Entrant.of(trials[number], trials, **{REFERENCE: MEMBER}) for number in numbers
     }
     if found:
         log.info(

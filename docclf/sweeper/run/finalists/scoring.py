@@ -18,7 +18,7 @@ from docclf.sweeper.run.opening.study import SearchContext
 from docclf.sweeper.run.search import Search
 from docclf.sweeper.run.trial_queue import TrialQueue
 from docclf.sweeper.run.workers.pool import Workers
-from docclf.sweeper.space.finalists import apart, to_overrides
+from docclf.sweeper.space.finalist_overrides import apart, to_overrides
 from docclf.sweeper.space.grammar import draw
 from docclf.sweeper.storage.patience import in_a_hurry
 from docclf.sweeper.storage.places import FINALISTS
@@ -47,17 +47,17 @@ def run_finalists(context: SearchContext, workers: Workers) -> None:
         SearchError: All of them failed.
         SystemExit: A signal ended it; everything that finished is saved.
     """
-    asked, study = context.settings.finalists, context.study
-    if not asked.top_k or len(study.directions) > 1:
+    settings, study = context.settings.finalists, context.study
+    if not settings.top_k or len(study.directions) > 1:
         return
     trials = study.get_trials(deepcopy=False)
-    wanted = choose_finalists(trials, study.direction, asked.top_k)
+    wanted = choose_finalists(trials, study.direction, settings.top_k)
     if not wanted:
         return
     with reading("a study", context.directory):
-        finalists = open_finalists(study, asked.race)
+        finalists = open_finalists(study, settings.race)
         scored(study)
-    overrides = to_overrides(asked.overrides)
+    overrides = to_overrides(settings.overrides)
     # The best one goes first: where there is no time for more, it wins without a comparison.
     first = best_trials(wanted, study.direction)[:1]
     in_turn = [*first, *(trial for trial in wanted if trial not in first)]
@@ -88,9 +88,9 @@ def _score(entrants: Mapping[str, Entrant], context: SearchContext, workers: Wor
     missing = _queue(finalists, entrants, context.directory)
     if missing:
         total = len(counted(finalists.get_trials(deepcopy=False))) + missing
-        asked = replace(context.asked, first=None, entries={}, climb=None)
+        request = replace(context.request, first=None, entries={}, climb=None)
         # Nothing is exported meanwhile: who wins is said when all are scored.
-        again = replace(context, study=finalists, total=total, asked=asked, known=[], ladder=None, on_best=None)
+        again = replace(context, study=finalists, total=total, request=request, known=[], ladder=None, on_best=None)
         _Final(again, workers).run()
     # Until here, the finalists of the last run count. They still do where they were scored in the same way: that a
     # trial found since took their place by its score in the search says nothing against them.
@@ -143,13 +143,13 @@ class _Final(Search):
         alone.stop_when_stagnant, alone.skip_duplicates, alone.max_failure_rate = None, False, 1.0
         alone.constraints = None  # who was allowed by them is so here, where another validation may take longer
         super().__init__(replace(context, settings=alone), workers)
-        self.asked = to_overrides(settings.finalists.overrides)
+        self.final_overrides = to_overrides(settings.finalists.overrides)
 
     def _prepare(self) -> None:
         self.queue.refresh()
 
     def _announce(self) -> None:
-        log.info(f"Finalists, re-evaluated with {' '.join(self.asked)}")
+        log.info(f"Finalists, re-evaluated with {' '.join(self.final_overrides)}")
 
     def _save(self) -> None:
         """Nothing: what the search came to is saved."""
@@ -157,8 +157,8 @@ class _Final(Search):
     def _require_a_success(self) -> None:
         """Raise SearchError where all that were asked for failed."""
         wanted = self.study.user_attrs[WANTED]
-        asked = (trial for trial in self.queue.trials if trial.user_attrs.get(FINALIST) in wanted)
-        last = {trial.user_attrs[FINALIST]: trial for trial in asked}
+        theirs = (trial for trial in self.queue.trials if trial.user_attrs.get(FINALIST) in wanted)
+        last = {trial.user_attrs[FINALIST]: trial for trial in theirs}
         way_out = (
             f"Their logs are in the folder {FINALISTS}. Fix the cause and give the same command again, which tries "
             "them again, or do without them: hydra.sweeper.finalists.top_k=0"
@@ -168,7 +168,7 @@ class _Final(Search):
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
         given = to_overrides(self.settings.finalists.references[name]) if name not in (None, MEMBER) else []
-        own = apart([*super()._overrides(trial), *self.asked], given)
+        own = apart([*super()._overrides(trial), *self.final_overrides], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
     def describe(self, trial: optuna.Trial | FrozenTrial) -> str:

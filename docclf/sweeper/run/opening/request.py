@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from omegaconf import DictConfig
 from docclf.errors import ConfigError, SpaceError
 from docclf.safety.allow import require_allowed
 from docclf.safety.untrusted import reading
-from docclf.sweeper.config import FinalistsConfig, Settings
+from docclf.sweeper.config import Settings
 from docclf.sweeper.run.opening.settings import read_objectives
 from docclf.sweeper.space.checks import baseline, check_keys, check_space, check_values, values_of
-from docclf.sweeper.space.finalists import check_finalists
+from docclf.sweeper.space.finalist_overrides import check_finalists
 from docclf.sweeper.space.parameters import Space
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb, read_climb
@@ -45,18 +44,17 @@ class Request:
     pruner: optuna.pruners.BasePruner  # of the study
 
 
-def named_functions(settings: Settings, listed: Any) -> list[Any]:
-    """What the settings name: hook, check, preflight, on_best, and what loads the one that chooses members."""
-    if members := settings.finalists.members:
-        require_allowed(members, listed, "hydra.sweeper.finalists.members")
-    named = ("custom_search_space", "check", "preflight", "on_best")
-    found = [_function(settings, key, listed) for key in named]
-    return [*found, partial(_function, settings.finalists, "members", listed)]
+def named_function(name: str | None, key: str, listed: Any) -> Callable[..., Any] | None:
+    """The function that a setting names by its dotted path; None where it names none.
 
+    Args:
+        key: Of the setting, below `hydra.sweeper`.
+        listed: What may be called, see `docclf.safety.allow.require_allowed`.
 
-def _function(settings: Settings | FinalistsConfig, key: str, listed: Any) -> Callable[..., Any] | None:
-    """What a setting names by its dotted path, if that may be called, see `docclf.safety.allow.require_allowed`."""
-    if not (name := getattr(settings, key)):
+    Raises:
+        ConfigError: It may not be called, or there is none.
+    """
+    if not name:
         return None
     require_allowed(name, listed, f"hydra.sweeper.{key}")
     try:
@@ -70,20 +68,23 @@ def read_request(
     config: DictConfig,
     loader: ConfigLoader,
     arguments: Sequence[str],
-    check: Callable[[Any], object] | None,
+    listed: Any,
 ) -> Request:
     """Read and check what needs no study.
 
     Args:
         config: The composed config of the sweep, `hydra` included.
         arguments: Overrides of the command line.
-        check: Raises ConfigError for a config with a value that cannot be.
+        listed: What the settings may call, see `named_function`.
 
     Raises:
         ConfigError: A setting, a file or a function is not as it must be.
         SpaceError: Nor is the space, or a value in it.
     """
     cwd = Path(config.hydra.runtime.cwd)
+    if members := settings.finalists.members:  # imported when there are finalists
+        require_allowed(members, listed, "hydra.sweeper.finalists.members")
+    check = named_function(settings.check, "check", listed)
 
     def compose(overrides: Sequence[str]) -> DictConfig:
         return loader.load_sweep_config(config, list(overrides))

@@ -40,10 +40,10 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: One is out of range, or no mapping where there must be one.
     """
-    asked = {key: to_plain(value) for key, value in given.items()}
-    _require_known(asked, Settings)
-    _require_mappings(asked)
-    n_trials, timeout = asked.pop("n_trials"), read_timeout(asked.pop("timeout"))
+    values = {key: to_plain(value) for key, value in given.items()}
+    _require_known(values, Settings)
+    _require_mappings(values)
+    n_trials, timeout = values.pop("n_trials"), read_timeout(values.pop("timeout"))
     if n_trials is None and timeout is None:
         raise ConfigError(
             "Expected a search that ends, got n_trials=null and timeout=null. "
@@ -52,12 +52,11 @@ def check_settings(given: Mapping[str, Any]) -> Settings:
     if n_trials is not None and n_trials < 1:
         raise ConfigError(f"Expected at least 1 trial, got n_trials={n_trials}. null: as many as there is time for.")
     for key, kind in (("finalists", FinalistsConfig), ("climb", ClimbConfig)):
-        _require_known(asked[key] or {}, kind, f".{key}")
-    climb = None if not asked["climb"] else ClimbConfig(**asked.pop("climb"))
+        _require_known(values[key] or {}, kind, f".{key}")
+    climb = None if not values["climb"] else ClimbConfig(**values.pop("climb"))
     total = math.inf if n_trials is None else n_trials
-    settings = Settings(
-        **asked | {"finalists": FinalistsConfig(**asked["finalists"]), "climb": climb}, n_trials=total, timeout=timeout
-    )
+    values |= {"finalists": FinalistsConfig(**values["finalists"]), "climb": climb}
+    settings = Settings(**values, n_trials=total, timeout=timeout)
     _require_ranges(settings)
     for name, bound in (settings.constraints or {}).items():
         try:
@@ -101,10 +100,10 @@ def _require_known(given: Iterable[str], kind: type[Any], below: str = "") -> No
             raise unknown_key("settings", f"hydra.sweeper{below}", key, known)
 
 
-def _require_mappings(asked: Mapping[str, Any]) -> None:
+def _require_mappings(values: Mapping[str, Any]) -> None:
     for key, example in _MAPPINGS.items():
         outer, _, inner = key.partition(".")
-        value = asked[outer][inner] if inner else asked[outer]
+        value = values[outer][inner] if inner else values[outer]
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(
                 f"Expected `hydra.sweeper.{key}` to map names to values, as in {example}, or to be null, got "

@@ -18,7 +18,7 @@ from docclf.files import replacing
 from docclf.safety.untrusted import reading, require_whole
 from docclf.sweeper.config import Settings
 from docclf.sweeper.run.limits import Clock
-from docclf.sweeper.run.opening.request import Request, named_functions, read_request
+from docclf.sweeper.run.opening.request import Request, named_function, read_request
 from docclf.sweeper.run.opening.settings import label
 from docclf.sweeper.space.checks import values_of
 from docclf.sweeper.space.grammar import extremes, to_text
@@ -43,17 +43,16 @@ class SearchContext:
     settings: Settings  # of the sweep
     study: optuna.Study  # where results are told
     known: list[FrozenTrial]  # trials of another study that the sampler shall know
-    asked: Request  # what is searched for, and how
+    request: Request  # what is searched for, and how
     config: DictConfig  # the composed config of the sweep, `hydra` included
     directory: Path  # the sweep's folder
     labels: list[str]  # what lines on the screen call the objectives
     total: float  # finished trials in all; infinite for no limit
     clock: Clock  # counts the time budget
+    listed: Any  # what settings may call, see `docclf.sweeper.run.opening.request.named_function`
     hook: Callable[[DictConfig, optuna.Trial], None] | None = None  # draws more, given the config and the trial
     # called when a trial is the best so far, given the study, the sweep's folder and the config
     on_best: Callable[[optuna.Study, Path, DictConfig], None] | None = None
-    # imports what says which trials are re-evaluated too, which takes long; None where nothing does
-    load_members: Callable[[], Callable[[optuna.Study, Path, DictConfig], Sequence[int]] | None] = lambda: None
     ladder: Ladder | None = None  # says which trials pause and go on; None where none pauses
 
 
@@ -77,46 +76,49 @@ def open_study(
         InputError: See `docclf.sweeper.plugin.DocclfSweeper.sweep`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    hook, check, preflight, on_best, members = named_functions(settings, hydra_context.execution_whitelist)
-    asked = read_request(settings, config, hydra_context.config_loader, arguments, check)
+    listed = hydra_context.execution_whitelist
+    hook = named_function(settings.custom_search_space, "custom_search_space", listed)
+    preflight = named_function(settings.preflight, "preflight", listed)
+    on_best = named_function(settings.on_best, "on_best", listed)
+    request = read_request(settings, config, hydra_context.config_loader, arguments, listed)
     directory = sweep_dir(config.hydra)
     require_whole(directory)
     directory.mkdir(parents=True, exist_ok=True)  # what the preflight logs goes there
     if math.isinf(settings.n_trials) or not (directory / f"{settings.n_trials - 1:.0f}").exists():
         preload()
-    facts = dict(preflight(*asked.configs)) if preflight else {}
+    facts = dict(preflight(*request.configs)) if preflight else {}
     before = Before(**facts.pop("before", {}))
-    check_pruner(asked.pruner, settings.pruner, len(asked.directions), facts.get("steps") or 0)
-    study, asked, n_before = _open(settings, config, asked, directory, facts, before)
-    known, entries = _lessons(settings, asked, study, directory, n_before)
-    climb = asked.climb
+    check_pruner(request.pruner, settings.pruner, len(request.directions), facts.get("steps") or 0)
+    study, request, n_before = _open(settings, config, request, directory, facts, before)
+    known, entries = _lessons(settings, request, study, directory, n_before)
+    climb = request.climb
     return SearchContext(
         settings=settings,
         study=study,
         known=known,
-        asked=replace(asked, entries=entries, source=None),
+        request=replace(request, entries=entries, source=None),
         config=config,
         directory=directory,
-        labels=label(asked.objectives, settings.labels),
-        total=_total(settings.n_trials, study, climb, entries, has_baseline=asked.first is not None),
+        labels=label(request.objectives, settings.labels),
+        total=_total(settings.n_trials, study, climb, entries, has_baseline=request.first is not None),
         clock=Clock(study, started, settings.timeout),
+        listed=listed,
         hook=hook,
         on_best=on_best,
-        load_members=members,
-        ladder=read_ladder(settings, facts.get("steps"), asked.directions, climb.rungs[-1] if climb else None),
+        ladder=read_ladder(settings, facts.get("steps"), request.directions, climb.rungs[-1] if climb else None),
     )
 
 
 def _open(
     settings: Settings,
     config: DictConfig,
-    asked: Request,
+    request: Request,
     directory: Path,
     facts: Mapping[str, Any],
     before: Before,
 ) -> tuple[optuna.Study, Request, int]:
     """The study, new or to go on, the request as it is for it, and how many trials it has; keeps the config."""
-    space = asked.space
+    space = request.space
     file = directory / "study.db"
     if config.hydra.sweeper.storage is None and not (file.is_file() and file.stat().st_size):
         require_known_folders(None, directory, config)  # before there is a file that the lost one would be put beside
@@ -124,29 +126,29 @@ def _open(
         study = optuna.create_study(
             study_name=study_name(config.hydra),
             storage=study_storage(config.hydra),
-            directions=asked.directions,
+            directions=request.directions,
             load_if_exists=True,
-            pruner=asked.pruner,
+            pruner=request.pruner,
         )
         facts = {**facts, **(before.facts if before.fits(study, facts) else {})}
-        aims = dict(zip(asked.objectives, asked.directions, strict=True))
-        require_same_search(study, space, facts, aims, settings, config, asked.compose, before.names)
+        aims = dict(zip(request.objectives, request.directions, strict=True))
+        require_same_search(study, space, facts, aims, settings, config, request.compose, before.names)
         if before.fits(study, facts):
             space = replace(space, fixed=(*space.fixed, *before.overrides))
         n_before = require_known_folders(study, directory, config)
         study.sampler = make_sampler(settings.sampler, space, n_before)
     with replacing(directory / _CONFIG) as partial:  # another process may read it
         OmegaConf.save(config, partial)
-    return study, replace(asked, space=space), n_before
+    return study, replace(request, space=space), n_before
 
 
 def _lessons(
-    settings: Settings, asked: Request, study: optuna.Study, directory: Path, n_before: int
+    settings: Settings, request: Request, study: optuna.Study, directory: Path, n_before: int
 ) -> tuple[list[FrozenTrial], dict[str, dict[str, Any]]]:
     """Trials of another study for the sampler, and what is tried first, winners of earlier searches among it."""
-    source, climb, space, entries = settings.warm_start_from, asked.climb, asked.space, asked.entries
+    source, climb, space, entries = settings.warm_start_from, request.climb, request.space, request.entries
     with reading("a study", source):
-        known = fitting_trials(asked.source, space, study.directions) if asked.source is not None else []
+        known = fitting_trials(request.source, space, study.directions) if request.source is not None else []
     if climb is not None:
         for trial in known:
             trial.set_user_attr(RUNG, to_text(trial.params[climb.key]))
@@ -155,14 +157,14 @@ def _lessons(
         known, entries = [], entries | ({f"best of {source}": best.params} if best else {})
     if isinstance(study.sampler, Grid):  # which draws nothing for an entry, and tries the winners that fit anyway
         lowest = {name: extremes(distribution)[0] for name, distribution in space.distributions.items()}
-        rest = lowest | space.fitting(values_of(space.keys, asked.configs[0]))
+        rest = lowest | space.fitting(values_of(space.keys, request.configs[0]))
         entries = {text: {**rest, **params} for text, params in entries.items()}
     elif n_before == 0:
         entries = entries | remembered(
             settings.memory,
             directory,
             space,
-            asked.configs[0],
+            request.configs[0],
             same=settings.memory_of or (),
             most=most_known(settings.n_trials) - (len(climb.portfolio) if climb is not None else 0),
             **({"complete": climb.on_a_rung} if climb is not None else {}),

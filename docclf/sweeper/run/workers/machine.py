@@ -62,10 +62,10 @@ def n_cores() -> int:
     return int(cpu_count())
 
 
-def n_workers(asked: int | str) -> int:
+def n_workers(n_jobs: int | str) -> int:
     """Number of workers: as asked, or for `auto` one a GPU, or without any one a core as far as memory goes."""
-    if asked != "auto":
-        return int(asked)
+    if n_jobs != "auto":
+        return int(n_jobs)
     if gpus := visible_gpus(os.environ):
         return len(gpus)
     return max(1, min(n_cores(), _free_memory() // _MEMORY))

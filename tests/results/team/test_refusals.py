@@ -16,8 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from docclf.api import SearchResult
 from docclf.errors import ConfigError, SpaceError
-from docclf.results.report.story import headline
-from docclf.results.report.story import tell as tell_subject
+from docclf.results.report.story import facts_of, headline
 from docclf.results.report.subject import read_subject
 from docclf.sweeper.study.trials import best_trials, front_of, last_improvement
 
@@ -152,7 +151,7 @@ def test_scores_that_cannot_be_compared_are_not_on_the_pareto_front(tmp_path: Pa
     assert {path.name for path in (out / "best").iterdir()} == {"0", "3"}
     subject = read_subject(load(out), out)
     assert headline(subject).text == "2 trials are on the Pareto front"
-    assert [number for number, _, _ in tell_subject(subject, {}, {})["front"]] == [3, 0]
+    assert [number for number, _, _ in facts_of(subject, {}, {})["front"]] == [3, 0]
 
 
 def test_a_study_of_another_program_needs_anyway(make: Make, tmp_path: Path) -> None:

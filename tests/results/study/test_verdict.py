@@ -178,6 +178,7 @@ def test_a_verdict_can_be_written_and_read(finals: Any, answers: Answers) -> Non
         "beats_baseline": True,
         "below_floor": False,
         "exported": "winner",
+        "run": "finalists/1",
         "trial": 2,
         "how": "re-evaluated on other folds",
         "is_final": True,
@@ -207,5 +208,5 @@ def test_another_objective_is_not_called_macro_f1(measured: float, said: float |
 
 def test_what_is_not_there_is_not_written(finals: Any, answers: Answers) -> None:
     finals.score(1, 0.8, answers(48))
-    always = ["verdict", "beats_baseline", "below_floor", "exported", "trial", "how", "is_final", "winner", "floors"]
-    assert list(finals.verdict.to_dict()) == always
+    always = ["verdict", "beats_baseline", "below_floor", "exported", "run", "trial", "how", "is_final", "winner"]
+    assert list(finals.verdict.to_dict()) == [*always, "floors"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from docclf.results.facts import FLOORS, KEPT, TUNE, is_score, macro_f1_of, result_of
-from docclf.results.floors import NAMES, read_floors
-from docclf.results.provenance import training_facts, training_lines
+from docclf.results.facts import KEPT, TUNE, macro_f1_of, result_of
+from docclf.results.floors import NAMES
+from docclf.results.provenance import training_facts
 from docclf.results.report.subject import Subject
-from docclf.results.study.verdict import ENSEMBLE
 from docclf.safety.untrusted import one_line
 
 
@@ -24,7 +22,7 @@ def _step(name: str, detail: str, score: float, kind: str, is_exported: bool = F
     return {"name": name, "detail": detail, "score": score, "kind": kind, "is_exported": is_exported}
 
 
-def climb(subject: Subject) -> list[dict[str, Any]]:
+def floors_to_winner(subject: Subject) -> list[dict[str, Any]]:
     """Floors, baseline, winner, and where it was measured the score on the test pages; empty without floors."""
     if not subject.floors or subject.chosen is None:
         return []
@@ -41,7 +39,7 @@ def climb(subject: Subject) -> list[dict[str, Any]]:
     name = f"{'winner' if verdict is not None else 'best'}, trial {subject.chosen.number}"
     is_exported = replaced == "winner" and verdict is not None
     steps.append(_step(name, _trained(winner), macro_f1_of(winner), "winner", is_exported))
-    if verdict is not None and replaced == ENSEMBLE:
+    if verdict is not None and verdict.is_ensemble:
         told = verdict.ensemble
         name, detail = f"mean of {len(told['trials'])} trials", "on pages that did not choose them"
         steps.append(_step(name, detail, float(told["macro_f1"]), "winner", is_exported=True))
@@ -59,25 +57,3 @@ def _test_score(subject: Subject) -> float | None:
     scores = result_of(subject.folder / "best" if subject.folder else None).get("refit")
     found = scores.get("test/macro_f1") if isinstance(scores, dict) else None
     return float(found) if isinstance(found, int | float) else None
-
-
-def training_rows(trial: FrozenTrial, result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was trained, from what, and what simple classifiers score on the same folds, for a trial's page.
-
-    Args:
-        result: Content of its `result.yaml`.
-
-    Returns:
-        What a fact is about, and the fact.
-    """
-    known = {**trial.user_attrs, **result}
-    rows = [*training_lines(known, read_floors(known.get(FLOORS))).items()]
-    scores = result.get("kept_scores")
-    if isinstance(scores, dict):
-        texts = (f"{one_line(str(name))} {score:.3f}" for name, score in scores.items() if is_score(score))
-        rows.append(("scores of what could be kept", ", ".join(texts)))
-    if result.get("max_batch_size"):
-        n = result.get("halved")
-        halved = f", halved {'once' if n == 1 else f'{n} times'} as memory ran out" if n else ""
-        rows.append(("pages at once", one_line(f"{result['max_batch_size']}{halved}")))
-    return rows

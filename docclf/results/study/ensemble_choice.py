@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from docclf.errors import DataError
 from docclf.inference.description import FOLDER
 from docclf.inference.selection import Estimate, Library, estimate
-from docclf.results.facts import result_of
+from docclf.results.facts import HEAD, KEPT, NET, result_of
 from docclf.results.reading import Predictions, read_predictions, read_run
 from docclf.results.study.verdict import Verdict
 from docclf.sweeper.storage.places import FINALISTS
@@ -38,20 +38,20 @@ class Choice:
         weights: Number of each trial to its weight, the heaviest first; they sum to 1.
         cost: Of predicting, as a multiple of the winner's.
         estimate: What that is worth.
-        asked: `search.ensemble`.
+        setting: `search.ensemble`.
     """
 
     weights: dict[int, float]
     cost: float
     estimate: Estimate
-    asked: bool | str
+    setting: bool | str
 
     @property
     def why_not(self) -> str:
         """Why it is not to be exported; empty where it is."""
         if len(self.weights) < 2:
             return "one trial alone is as good as the mean of several"
-        if self.asked == "auto" and self.estimate.difference.low <= 0:
+        if self.setting == "auto" and self.estimate.difference.low <= 0:
             return f"the mean of {len(self.weights)} trials is not surely better than one, {self.estimate.difference}"
         return ""
 
@@ -62,8 +62,8 @@ def choose_ensemble(study: optuna.Study, folder: Path, verdict: Verdict | None, 
     Returns:
         The choice, or why there is none; an empty text where none is asked for.
     """
-    asked = OmegaConf.select(config, "search.ensemble", default=False)
-    if verdict is None or asked is False or config.search.objective not in ("macro_f1", "macro_f1_pooled"):
+    setting = OmegaConf.select(config, "search.ensemble", default=False)
+    if verdict is None or setting is False or config.search.objective not in ("macro_f1", "macro_f1_pooled"):
         return ""
     if verdict.reference is not None:
         return "a floor takes the winner's place"
@@ -83,7 +83,7 @@ def choose_ensemble(study: optuna.Study, folder: Path, verdict: Verdict | None, 
     found = _estimate_once(library)
     order = [i for i in np.argsort(-found.weights, kind="stable").tolist() if found.weights[i] > 0]
     weights = {candidates[i].number: float(found.weights[i]) for i in order}
-    return Choice(weights, library.cost(found.weights) / own if own else 1.0, found, asked)
+    return Choice(weights, library.cost(found.weights) / own if own else 1.0, found, setting)
 
 
 _last: list[tuple[Library, Estimate]] = []
@@ -116,9 +116,9 @@ class _Candidate:
             return None
         # What a net's finalist keeps may be another part of it than what the trial kept: it will predict.
         last = result_of(rescored[number]) if number in rescored else result
-        kept = "head" if is_head else last.get("kept", "net")
-        taken = {} if kept == "net" else dict(passes.get("frozen") or {})
-        if kept != "head":
+        kept = HEAD if is_head else last.get(KEPT, NET)
+        taken = {} if kept == NET else dict(passes.get("frozen") or {})
+        if kept != HEAD:
             taken[f"nets of trial {number}"] = len(last.get("folds", ())) * passes.get("net", 0)
         try:
             return cls(number, read_predictions(run / "oof.csv"), taken)

@@ -32,23 +32,23 @@ def encoded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): encode(value) for key, value in plain.items()}
 
 
-def check_finalists(asked: FinalistsConfig, space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
+def check_finalists(settings: FinalistsConfig, space: Space, compose: Callable[[Sequence[str]], Any]) -> Any:
     """Compose the config of a finalist; None where there will be none.
 
     Raises:
         ConfigError: It cannot be composed.
     """
-    if not asked.top_k:
+    if not settings.top_k:
         return None
-    for name, overrides in (asked.references or {}).items():
+    for name, overrides in (settings.references or {}).items():
         if not (re.fullmatch(r"\w[\w.-]*", str(name)) and isinstance(overrides, Mapping)):
             raise ConfigError(
                 f"Expected `hydra.sweeper.finalists.references` to map names without spaces to overrides, as in "
                 f"{{nearest: {{model.tune: head}}}}, got {name}: {overrides}."
             )
         reference = to_overrides(overrides)
-        _compose_finalist(apart(space.fixed, reference), [*to_overrides(asked.overrides), *reference], compose)
-    return _compose_finalist(space.fixed, to_overrides(asked.overrides), compose)
+        _compose_finalist(apart(space.fixed, reference), [*to_overrides(settings.overrides), *reference], compose)
+    return _compose_finalist(space.fixed, to_overrides(settings.overrides), compose)
 
 
 def apart(overrides: Sequence[str], others: Sequence[str]) -> list[str]:

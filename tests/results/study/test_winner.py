@@ -173,6 +173,16 @@ def test_what_is_left_in_best_alone_stays_as_long_as_the_same_one_wins(won: Won,
     assert won.text("model/model.yaml") == "model.yaml of 2"
 
 
+def test_a_verdict_of_an_earlier_release_names_its_run_by_its_trial(won: Won) -> None:
+    won.export()
+    verdict = yaml.safe_load(won.text("verdict.yaml"))
+    assert verdict.pop("run") == "finalists/1"
+    (won.best / "verdict.yaml").write_text(yaml.safe_dump(verdict), encoding="utf-8")
+    shutil.rmtree(won.finals.folder / "finalists" / "1" / "model")
+    won.export()
+    assert won.text("model/model.yaml") == "model.yaml of 1", "the same one wins, and its model is here alone"
+
+
 def test_a_winner_whose_run_is_on_another_machine_has_a_verdict_and_no_files(won: Won) -> None:
     won.lose_run()
     won.export()
