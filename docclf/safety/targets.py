@@ -66,26 +66,6 @@ _OF_HYDRA = (
 )
 
 
-_LARGE = 288  # pixels a side
-
-
-def _sizes(size: int) -> str | None:
-    """What the default search tries as the side of a page in pixels: of small pages 1.43 times as many too.
-
-    From 288 on it is not searched: the folds of a few hundred pages cannot tell what is better, and what was chosen by
-    them did worse on other pages than 320.
-
-    >>> _sizes(96), _sizes(320)
-    ('choice(96, 128)', None)
-    """
-    return None if size >= _LARGE else f"choice({size}, {32 * round(size / 0.7 / 32)})"
-
-
-OmegaConf.register_resolver("docclf.sizes", _sizes, replace=True)
-# The seed of finalists, whose folds must be other ones.
-OmegaConf.register_resolver("docclf.other_seed", lambda seed: int(seed) + 1000, replace=True)
-
-
 def whitelist() -> tuple[str, ...]:
     """What Hydra may call by itself; a wrong `DOCCLF_ALLOW` is told of by `check_targets`."""
     try:

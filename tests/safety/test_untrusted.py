@@ -339,6 +339,12 @@ def test_a_config_that_grows_when_it_is_resolved_is_refused(lines: list[str], tm
         read_config(tmp_path / "config.yaml")
 
 
+def test_a_config_whose_interpolations_end_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("a: ${")
+    with pytest.raises(DataError, match="Expected a config in"):
+        read_config(tmp_path / "config.yaml")
+
+
 def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tell(new_study(tmp_path), 0.5, folder=tmp_path)
     os.mkfifo(tmp_path / "0" / ".hydra" / "pipe.yaml")
