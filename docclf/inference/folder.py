@@ -26,7 +26,7 @@ from docclf.inference.limits import require_within_limits
 from docclf.models.backbone import count_parameters, make_net, normalisation
 from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, make_frozen
-from docclf.models.frozen.head import Head, HeadOptions
+from docclf.models.frozen.head import FLAGS, Head, HeadOptions
 from docclf.models.frozen.pooling import PooledStages
 from docclf.models.memory import be_exact
 from docclf.models.state import write_tensors
@@ -236,7 +236,7 @@ def _load_head(
     folder: Path, described: Description, head: HeadDescription, backbone: torch.nn.Module, passes: Passes
 ) -> FrozenHead:
     size, channels = described.image_size, described.channels
-    options = HeadOptions(stages=head.stages, aspect=head.aspect, sqrt=head.sqrt, second_order=head.second_order)
+    options = HeadOptions(**{name: getattr(head, name) for name in FLAGS})
     views = MultiScaleFeatures(backbone, size, head.sides, options)
     with torch.no_grad():  # only a page shows how many features there are
         n_features = views(torch.zeros(1, channels, size, size), torch.ones(1), passes).shape[1]
