@@ -127,6 +127,7 @@ class Folds:
     ) -> tuple[CrossValidation, Epochs]:
         """Result of a cross-validation, and what it trained."""
         epochs = Epochs()
+        self.data.max_batch_size = validation.get("max_batch_size")
         more = [epochs] if callback is None else [epochs, callback]
 
         def build_trainer(callbacks: Sequence[pl.Callback], **options: Any) -> pl.Trainer:
