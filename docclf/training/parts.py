@@ -28,7 +28,7 @@ from docclf.training.folds.recorder import HEAD
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.kept_model import keep_model, refit_all
 from docclf.training.search_inputs import open_data, require_folds
-from docclf.training.trainer import choose_device
+from docclf.training.trainer import device_of
 from docclf.training.validation import SCORES
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
         pretrained=model.get("pretrained", False),
         checkpoint_path=model.get("checkpoint_path"),
     )
-    return FeatureCache(backbone, device=choose_device(cfg.trainer.get("accelerator", "auto")), **places)
+    return FeatureCache(backbone, device=device_of(cfg.trainer.get("accelerator", "auto")), **places)
 
 
 def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:

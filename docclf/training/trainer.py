@@ -26,7 +26,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     Raises:
         ConfigError: There are fewer GPUs, or cores.
     """
-    has_gpus = choose_device(accelerator) == "cuda"
+    has_gpus = device_of(accelerator) == "cuda"
     most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cpus(), "cores")
     if devices > max(most, 1):
         raise ConfigError(
@@ -58,7 +58,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     )
 
 
-def choose_device(accelerator: str = "auto") -> str:
+def device_of(accelerator: str = "auto") -> str:
     """`cuda` where the accelerator is a GPU of CUDA, otherwise `cpu`."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
@@ -67,7 +67,7 @@ def choose_precision(accelerator: str = "auto", precision: str = "auto") -> str:
     """The precision that is asked for; `auto` is bfloat16 where GPU or CPU compute with it, 32 bit otherwise."""
     if precision != "auto":
         return precision
-    if choose_device(accelerator) == "cuda":
+    if device_of(accelerator) == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if accelerator in ("auto", "cpu") and _cpu_has_bf16() else "32-true"
 
