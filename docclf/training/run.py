@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.data.cache.stopwatch import Stopwatch
 from docclf.errors import TrainingError
 from docclf.loggers.run import RunLoggers
@@ -222,4 +222,4 @@ def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
 def _hardware() -> dict[str, Any]:
     """What this process trains on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}
+    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cores()}

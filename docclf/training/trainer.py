@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.errors import ConfigError
 from docclf.models.memory import be_exact, prepare_cpu
 
@@ -27,7 +27,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
         ConfigError: There are fewer GPUs, or cores.
     """
     has_gpus = device_of(accelerator) == "cuda"
-    most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cpus(), "cores")
+    most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cores(), "cores")
     if devices > max(most, 1):
         raise ConfigError(
             f"Expected `trainer.devices` to be at most the number of {what}, {most}, got {devices}. "
