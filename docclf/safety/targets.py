@@ -119,7 +119,7 @@ def check_parts(cfg: DictConfig, *, whole: bool = True) -> None:
 
 
 def build(node: Any, key: str, **given: Any) -> Any:
-    """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build`.
+    """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build_listed`.
 
     Raises:
         ConfigError: It names what it may not call there.
@@ -129,7 +129,7 @@ def build(node: Any, key: str, **given: Any) -> Any:
         made = f"Leave ~{key}._target_ out, or say {key}._target_={SLOTS[key][0]}"
         raise ConfigError(f"Expected `{key}._target_`, which says what to make, in the config, which lacks it. {made}")
     listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
-    return allow.build(plain, key, listed, **given)
+    return allow.build_listed(plain, key, listed, **given)
 
 
 def _today(value: Any) -> Any:

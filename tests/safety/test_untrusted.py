@@ -26,7 +26,7 @@ from docclf.results.reading import baseline_run, read_run
 from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_run
 from docclf.results.team.sources import read_source
-from docclf.safety.allow import build
+from docclf.safety.allow import build_listed
 from docclf.safety.untrusted import inside, read_config, read_yaml, require_whole
 from docclf.training.folds.checkpoints import FoldCheckpoints
 
@@ -318,7 +318,7 @@ def test_no_other_server_is_asked_than_the_one_that_was_named(
 
 def test_a_text_of_others_is_no_interpolation_where_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "s3cret")
-    assert build({"_target_": "builtins.str", "object": "${oc.env:MY_TOKEN}"}, "x", ["builtins.str"]) == (
+    assert build_listed({"_target_": "builtins.str", "object": "${oc.env:MY_TOKEN}"}, "x", ["builtins.str"]) == (
         "${oc.env:MY_TOKEN}"
     )
 
