@@ -29,7 +29,7 @@ from docclf import n_cores
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.cache.decoded import load_pages
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.demo import draw_pages
 
 SCANS, PAGES, CLASSES = Path("data/scans"), Path("data/synthetic"), 4

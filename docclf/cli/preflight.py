@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.dataset import DataSet, DecodeOptions
+    from docclf.data.cache.options import DecodeOptions
+    from docclf.data.dataset import DataSet
     from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
     Raises:
         ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.data.cache.options import DECODING, make_options
+    from docclf.data.dataset import open_data_set
 
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):

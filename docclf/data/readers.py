@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docclf.data.page_set import Pages, PageSet
+from docclf.data.pages import Pages, PageSet
 from docclf.data.reading.classes import (
     SAMPLE,
     join_folders,
@@ -29,8 +29,6 @@ from docclf.data.reading.names import count_of, nearest, normal
 from docclf.data.reading.problems import Problem
 from docclf.data.reading.tables import PageFinder, Row, read_table, renamed
 from docclf.errors import DataError, safe_text
-
-__all__ = ["PageSet", "Pages", "read_csv", "read_folder"]
 
 
 def read_folder(root: Path) -> PageSet:

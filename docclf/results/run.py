@@ -15,7 +15,7 @@ from docclf.results.pictures import write_confusion
 from docclf.safety.cells import write_csv
 
 if TYPE_CHECKING:
-    from docclf.data.page_set import PageSet
+    from docclf.data.pages import PageSet
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from docclf.safety.permission import allowed, take_allowed
 SLOTS: dict[str, tuple[str, ...]] = {
     "augment": ("docclf.data.augment.batch.BatchAugment", "docclf.data.augment.augraphy.AugraphyAugment"),
     "data": ("docclf.data.module.PageDataModule",),
-    "data.reader": ("docclf.data.pages.read_csv", "docclf.data.pages.read_folder"),
+    "data.reader": ("docclf.data.readers.read_csv", "docclf.data.readers.read_folder"),
     "data.draw": ("docclf.demo.draw_pages",),
     "model": ("docclf.models.classifier.PageClassifier",),
     "model.head": ("docclf.models.frozen.head.HeadOptions",),
@@ -31,6 +31,8 @@ FORMER = {
     "docclf.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",
     "docclf.data.augraphy.AugraphyAugment": "docclf.data.augment.augraphy.AugraphyAugment",
+    "docclf.data.pages.read_csv": "docclf.data.readers.read_csv",
+    "docclf.data.pages.read_folder": "docclf.data.readers.read_folder",
     "docclf.data.synthetic.draw_pages": "docclf.demo.draw_pages",
     "docclf.model.PageClassifier": "docclf.models.classifier.PageClassifier",
     "docclf.model.constant": "docclf.models.schedules.constant",

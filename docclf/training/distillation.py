@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.page_set import PageSet
+from docclf.data.pages import PageSet
 from docclf.errors import DataError
 from docclf.files import match_pages
 from docclf.metrics.resampling import compare_scores

@@ -8,7 +8,7 @@ from pathlib import Path
 from docclf import n_cores
 from docclf.data.cache.contents import with_progress
 from docclf.data.formats import count_pages, quiet_decoders
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 from docclf.data.reading.problems import reason
 
 

@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.crossval import CrossValidation, cross_validate

@@ -10,7 +10,7 @@ import pytest
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.frozen import heads as rooms
 from docclf.models.frozen.cache import FeatureCache, UnwantedPassError
 from docclf.models.frozen.features import FrozenBackbone

@@ -172,6 +172,6 @@ def test_what_cannot_learn_probabilities_is_refused(
 @pytest.fixture
 def pages_data(pages_root: Path) -> PageDataModule:
     from docclf.data.augment.batch import BatchAugment
-    from docclf.data.pages import read_csv
+    from docclf.data.readers import read_csv
 
     return PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=32, batch_size=8)
