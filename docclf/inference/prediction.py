@@ -14,8 +14,8 @@ from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
 from docclf.files import replacing, set_aside
-from docclf.inference.columns import class_columns
 from docclf.inference.predictor import Answers, Predictor
+from docclf.inference.tables import class_columns
 from docclf.safety.cells import write_csv
 
 log = logging.getLogger(__name__)

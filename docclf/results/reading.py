@@ -18,7 +18,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from docclf.errors import DataError
 from docclf.files import why_no_winner
-from docclf.inference.columns import classes_of
+from docclf.inference.tables import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
 from docclf.safety.untrusted import inside, one_line, read_config
