@@ -119,7 +119,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
         reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
-    from docclf.training.shift import log_differences
+    from docclf.training.other_pages import log_differences
 
     hydra: Any = OmegaConf.to_container(cfg.hydra.sweep, resolve=False) if "hydra" in cfg else {}
     if (subdir := hydra.get("subdir", _SUBDIR)) != _SUBDIR:

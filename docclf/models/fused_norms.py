@@ -15,12 +15,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 # Whose weights are what they compute with: of others, as standardised convolutions, they are not.
 _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
-_TOLERANCE = 1e-3  # of the largest number; folding was seen to change 1e-6 of it
+_TOLERANCE = 1e-3  # of the largest number; fusing was seen to change 1e-6 of it
 
 
 @torch.no_grad()
-def fold_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-    """A net in evaluation mode for predictions alone; it itself where nothing can be folded.
+def fuse_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+    """A net in evaluation mode for predictions alone; it itself where nothing can be fused.
 
     Args:
         net: Takes images of shape (n, channels, height, width) and returns numbers; it is left as it is.
@@ -29,19 +29,19 @@ def fold_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     tensors = itertools.chain(net.parameters(), net.buffers())
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-    folded = copy.deepcopy(net).eval()
-    expected, pairs = _followers(folded, images)
+    fused = copy.deepcopy(net).eval()
+    expected, pairs = _followers(fused, images)
     if not pairs:
         return net
     for convolution, norm, name in pairs:
         weights = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(convolution.weight, convolution.bias, *weights)
         parent, _, own = name.rpartition(".")
-        setattr(folded.get_submodule(parent), own, nn.Sequential(*norm.children()))  # what comes after, as a ReLU
-    found = folded(images)
+        setattr(fused.get_submodule(parent), own, nn.Sequential(*norm.children()))  # what comes after, as a ReLU
+    found = fused(images)
     gap = (found - expected).abs().max()
     # More where the output of a convolution goes elsewhere too.
-    return folded if gap <= _TOLERANCE * expected.abs().max() else net
+    return fused if gap <= _TOLERANCE * expected.abs().max() else net
 
 
 def _followers(net: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any, Any, str]]]:

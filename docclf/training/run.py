@@ -29,8 +29,8 @@ from docclf.training.folds.average import Stop
 from docclf.training.folds.checkpoints import drop_worst
 from docclf.training.folds.recorder import HEAD
 from docclf.training.kept_model import refit_all, score_test
+from docclf.training.other_pages import compare_test_pages
 from docclf.training.parts import TrainingParts
-from docclf.training.shift import compare_test_pages
 
 if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial

@@ -10,7 +10,7 @@ import torch
 
 from docclf import n_cores
 from docclf.errors import ConfigError
-from docclf.models.memory import be_exact, prepare_cpu
+from docclf.models.process import be_exact, prepare_cpu
 
 
 def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices: int = 1, **options: Any) -> pl.Trainer:
