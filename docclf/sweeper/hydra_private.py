@@ -26,7 +26,7 @@ def returned(job: JobReturn) -> Any:
 
 
 def distribution_of(override: Override) -> BaseDistribution:
-    """What Optuna draws from, as the stock sweeper reads it, of whose modules none that does so is public."""
+    """What Optuna draws from, as the stock sweeper reads it: nothing of it that is public takes one override."""
     from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 
     return create_optuna_distribution_from_override(override)  # type: ignore[no-any-return]
