@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from docclf import n_cores
 from docclf.data.augment.batch import BatchAugment
-from docclf.data.cache.contents import n_cpus
 from docclf.data.cache.decoded import load_pages
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.demo import draw_pages
 
 SCANS, PAGES, CLASSES = Path("data/scans"), Path("data/synthetic"), 4
@@ -52,7 +52,7 @@ def make_scans() -> list[Path]:
         draw_pages(PAGES)
         for label in range(CLASSES):
             (SCANS / f"class {label}").mkdir(parents=True)
-        with ProcessPoolExecutor(n_cpus()) as pool:
+        with ProcessPoolExecutor(n_cores()) as pool:
             list(pool.map(make_scan, range(1000), chunksize=20))
     return sorted(SCANS.glob("*/*.jpg"))
 
@@ -78,7 +78,7 @@ def bare(paths: list[Path]) -> float:
             found[index] = np.asarray(small)
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(n_cpus()) as pool:
+    with ThreadPoolExecutor(n_cores()) as pool:
         list(pool.map(decode, range(len(paths))))
     return time.perf_counter() - started
 
@@ -105,7 +105,7 @@ def torchvision() -> float:
             v2.ToDtype(torch.float32, scale=True),
         ]
     )
-    loader = DataLoader(ImageFolder(str(SCANS), transform), batch_size=32, shuffle=True, num_workers=n_cpus())
+    loader = DataLoader(ImageFolder(str(SCANS), transform), batch_size=32, shuffle=True, num_workers=n_cores())
     started = time.perf_counter()
     n = sum(len(labels) for _, labels in loader)
     return n / (time.perf_counter() - started)

@@ -61,6 +61,13 @@ def quick_imports() -> Iterator[None]:
                 gc.freeze()
 
 
+def n_cores() -> int:
+    """Cores that this process may use: by affinity, or a container's share where that is smaller."""
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
 class CommandModule(ModuleType):
     """The module of a command that is a function too: `python -m docclf.train` is `docclf.train([...])`."""
 

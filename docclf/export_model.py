@@ -5,7 +5,6 @@ python -m docclf.export_model run=RUN       writes RUN/exported with model.onnx
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -71,7 +70,7 @@ def export_model(cfg: DictConfig) -> Path:
     output = inside(run, "exported") if cfg.output is None else Path(str(cfg.output))
     _require(output)
     from docclf.inference.folder import find_model, load_ensemble
-    from docclf.inference.onnx import difference, write_onnx
+    from docclf.inference.onnx import difference, write_onnx, write_readme
 
     folder = find_model(run)
     ensemble = load_ensemble(folder)
@@ -85,7 +84,7 @@ def export_model(cfg: DictConfig) -> Path:
         agreement = f"probabilities of PyTorch and ONNX Runtime differ by at most {found:.1e} on {what}"
         if not found <= _TOLERANCE:
             raise ConfigError(f"Expected agreement within {_TOLERANCE:g}, got: {agreement}. Nothing was written.")
-        _write_readme(Path(partial, "README.md"), ensemble.description, agreement)
+        write_readme(Path(partial, "README.md"), ensemble.description, agreement)
         for name in [*ensemble.description.files, _DESCRIPTION]:
             shutil.copyfile(inside(folder, name, is_plain=True), inside(Path(partial), name, is_plain=True))
         _move(Path(partial), output)
@@ -171,79 +170,6 @@ def _read_pages(root: Path, description: Description) -> tuple[list[Tensor], Ten
         raise DataError(f"Expected pages in {root} that can be read, got {some[0].id}: {batch.problems[0]}")
     aspects = torch.from_numpy(batch.aspects)
     return see({size: torch.from_numpy(one.images) for size, one in batches.items()}, aspects, description), aspects
-
-
-def _write_readme(path: Path, description: Description, agreement: str) -> None:
-    mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
-    takes_aspects, several = description.takes_aspects, len(description.views) > 1
-    path.write_text(
-        _README.format(
-            model=description,
-            inputs='\ninputs["aspects"] = np.float32([page.width / page.height])' if takes_aspects else "",
-            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights." if takes_aspects else "",
-            several=" `images_1` and so on are the same pages in other sizes or proportions." if several else "",
-            classes="\n".join(
-                f"- {json.dumps(target, ensure_ascii=False)}: {name}"
-                for target, name in zip(description.targets, description.class_names, strict=True)
-            ),
-            size=description.image_size,
-            mode=mode,
-            axes=axes,
-            channels=description.channels,
-            agreement=agreement,
-        ),
-        encoding="utf-8",
-    )
-
-
-_README = """\
-# A classifier of document pages
-
-{model}, made with docclf. What users write for each class, and its name:
-
-{classes}
-
-## With docclf
-
-    python -m docclf.predict run=THIS_FOLDER data.root=FOLDER_OF_PAGES
-
-writes `predictions.csv`. It reads `model.yaml` and the weights, not `model.onnx`.
-
-## With ONNX Runtime alone
-
-`pip install onnxruntime numpy pillow`, then in this folder:
-
-```python
-import json
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-def see(page, decoded_size, image_size, fit):
-    shares = [min(1, page.width / page.height), min(1, page.height / page.width)] if fit == "letterbox" else [1, 1]
-    page = page.resize((decoded_size, decoded_size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    width, height = (max(1, round(image_size * share)) for share in shares)
-    frame = Image.new("{mode}", (image_size, image_size), "white")
-    page = page.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    frame.paste(page, ((image_size - width) // 2, (image_size - height) // 2))
-    return np.asarray(frame, dtype=np.float32){axes} / 255
-
-session = onnxruntime.InferenceSession("model.onnx")
-facts = session.get_modelmeta().custom_metadata_map
-page = Image.open("page.png").convert("{mode}")
-views = json.loads(facts["views"])
-inputs = {{f"images_{{i}}" if i else "images": see(page, **view) for i, view in enumerate(views)}}{inputs}
-(probabilities,) = session.run(None, inputs)
-print(json.loads(facts["class_names"])[probabilities[0].argmax()], probabilities[0].max())
-```
-
-`images` may hold any number of pages, float32 of shape (n, {channels}, {size}, {size}) in [0, 1].{several}{aspects}
-`probabilities` are averaged and calibrated. docclf also turns photographs upright by their EXIF data and puts
-transparent pages on white, and it reduces pages in other steps, JPEG files while they are decoded: its probabilities
-may differ by some hundredths.
-
-Checked when this was written: {agreement}.
-"""
 
 
 if __name__ == "__main__":

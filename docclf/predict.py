@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from docclf.cli.key_table import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, report_path_to_caller
+from docclf.inference.tables import others_at, submission_of, tables_beside
 from docclf.safety.faults import told
 from docclf.safety.targets import whitelist
 
@@ -89,8 +89,8 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     least = None if cut is None else cut.confidence
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:
-        write_submission(_submission(output), listing, outcome.predicted, described.targets)
-    log.info(f"Predictions: {output}{f' and {_submission(output).name}' if listing.columns else ''}")
+        write_submission(submission_of(output), listing, outcome.predicted, described.targets)
+    log.info(f"Predictions: {output}{f' and {submission_of(output).name}' if listing.columns else ''}")
     _evaluate(output, labels, outcome, described.class_names)
     if cut is not None:
         why_not = "several trials are averaged" if described.parts else "the backbone has no trained weights"
@@ -163,51 +163,25 @@ def _check(cfg: DictConfig) -> None:
         )
 
 
-def _submission(output: Path) -> Path:
-    """Where the filled-in sample submission goes: `submission.csv` beside `predictions.csv`, else under its name.
-
-    >>> _submission(Path("predictions.csv")).name, _submission(Path("flips.csv")).name
-    ('submission.csv', 'flips_submission.csv')
-    """
-    return output.with_name("submission.csv" if output.stem == "predictions" else f"{output.stem}_submission.csv")
-
-
 def _spare(folder: Path, name: str, listing: Listing) -> None:
     """Refuse to write over the CSV file that names the pages, and over what is no prediction of before.
 
     A submission is kept by `write_submission`.
     """
     output = folder / name
-    written = [output, output.with_name(f"{output.stem}_classes.csv")]
-    written += [_submission(output)] if listing.columns else []
+    written = [*tables_beside(output), *([submission_of(output)] if listing.columns else [])]
     if listing.source.resolve() in [path.resolve() for path in written]:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():
         raise ConfigError(f"Expected the name of a file in `output`, got the folder {output}.")
-    if found := _others(output):
+    if found := others_at(output):
         from docclf.sweeper.space.grammar import typed
 
-        free = free_name(Path(name).with_suffix(".csv"), lambda p: (folder / p).exists() or bool(_others(folder / p)))
+        free = free_name(Path(name).with_suffix(".csv"), lambda p: (folder / p).exists() or bool(others_at(folder / p)))
         raise ConfigError(
             f"Expected an `output` that replaces nothing but predictions, got {found[0]}, which is another file. "
             f"Say {typed('output', str(free))}"
         )
-
-
-def _others(output: Path) -> list[Path]:
-    """What predictions and their scores would replace that are none."""
-    classes, picture = (output.with_name(f"{output.stem}_{end}") for end in ("classes.csv", "confusion.png"))
-    starts = {output: b"ID,target,confidence,", classes: b"class_name,precision,"}
-    found = [path for path, start in starts.items() if path.exists() and not _begins(path, start)]
-    return found + ([picture] if picture.exists() and not (classes.exists() or output.exists()) else [])
-
-
-def _begins(path: Path, start: bytes) -> bool:
-    """Whether it is a file that begins so, after the byte order mark that Excel wants."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(BOM_UTF8) + len(start)).removeprefix(BOM_UTF8).startswith(start)
 
 
 def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_names: list[str]) -> None:

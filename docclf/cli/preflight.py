@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.dataset import DataSet, DecodeOptions
+    from docclf.data.cache.options import DecodeOptions
+    from docclf.data.dataset import DataSet
     from docclf.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
     Raises:
         ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
-    from docclf.data.dataset import DECODING, make_options, open_data_set
+    from docclf.data.cache.options import DECODING, make_options
+    from docclf.data.dataset import open_data_set
 
     root = Path(cfg.data.root)
     if draw := build(cfg.data.draw, "data.draw"):
@@ -117,7 +119,7 @@ def preflight(cfg: DictConfig, finalist: DictConfig | None = None) -> dict[str, 
         Facts that must be the same when the search is continued: a fingerprint of pages and folds, and the number of
         reports that a whole trial makes; and as `before` what studies of earlier releases have instead.
     """
-    from docclf.training.shift import log_differences
+    from docclf.training.other_pages import log_differences
 
     hydra: Any = OmegaConf.to_container(cfg.hydra.sweep, resolve=False) if "hydra" in cfg else {}
     if (subdir := hydra.get("subdir", _SUBDIR)) != _SUBDIR:

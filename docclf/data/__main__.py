@@ -52,11 +52,11 @@ def look(cfg: DictConfig, folder: Path) -> None:
         ConfigError, DataError: There is no data set, or none that can be split into folds.
         SystemExit: Some pages cannot be used.
     """
+    from docclf.data.looks.other_pages import take_sample
     from docclf.data.looks.overview import describe, examples
-    from docclf.data.looks.shift import take_sample
     from docclf.results.pictures import write_examples
     from docclf.results.quality.shift import PICTURE, read_shift, shift_lines
-    from docclf.training.shift import compare_test_pages
+    from docclf.training.other_pages import compare_test_pages
 
     require_root(cfg)
     check_leaves(cfg)

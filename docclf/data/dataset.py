@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 from docclf.data.cache.decoded import DecodedPages, PageArray, load_pages
 from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
-from docclf.data.cache.options import DECODING, DecodeOptions, make_options
+from docclf.data.cache.options import DecodeOptions
 from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
-from docclf.data.page_set import Pages, PageSet, of_classes, require_page_set
-from docclf.data.pages import read_csv, read_folder
+from docclf.data.pages import Pages, PageSet, of_classes, require_page_set
+from docclf.data.readers import read_csv, read_folder
 from docclf.data.reading.corrections import correct
 from docclf.data.reading.folders import warn_once
 from docclf.data.reading.multi_page import expand
 from docclf.data.reading.names import count_of, some
 from docclf.data.reading.problems import Exclusions, Problem, limit_pixels, read_exclusions, refuse_or_tell
 from docclf.errors import DataError
-
-__all__ = ["DECODING", "DataSet", "DecodeOptions", "PageArray", "make_options", "open_data_set"]
 
 
 @dataclass(frozen=True)

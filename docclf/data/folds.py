@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 from docclf.data.reading.folders import warn_once
 from docclf.data.reading.names import some
 from docclf.data.reading.tables import read_table

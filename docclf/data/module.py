@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.augment.views import PageViews, digest_of
-from docclf.data.dataset import PageArray, make_options, open_data_set
-from docclf.data.page_set import PageSet
+from docclf.data.cache.decoded import PageArray
+from docclf.data.cache.options import make_options
+from docclf.data.dataset import open_data_set
+from docclf.data.pages import PageSet
 
 # Pages, labels, and the pages' aspect ratios
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -30,7 +32,7 @@ class PageDataModule(pl.LightningDataModule):
 
     Args:
         root: Folder of the data set.
-        reader: Reads `root` into a `PageSet`, see `docclf.data.pages`.
+        reader: Reads `root` into a `PageSet`, as those of `docclf.data.readers` do.
         is_robust: Validate on the pages as they are too, after those that `validation_augment` shows.
         draw: Makes the pages of `root` if they are not there; None where they are real.
         augment: Applied to training batches.
@@ -41,7 +43,7 @@ class PageDataModule(pl.LightningDataModule):
         margin: Pages are kept this much larger than `image_size`.
         fit: `squeeze` pages into a square, or `letterbox` them: with their proportions, white at two sides.
         balance: `none`, or `sampler`: every class is drawn equally often.
-        **decoding: See `docclf.data.dataset.DecodeOptions`.
+        **decoding: See `docclf.data.cache.options.DecodeOptions`.
 
     Raises:
         ConfigError, DataError: See `docclf.data.dataset.open_data_set`.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from docclf import n_cores
 from docclf.demo.page import LAYOUTS, SPLITS, PageJob, Split, draw_page
 from docclf.errors import DataError
 
@@ -137,8 +138,7 @@ def _jobs(folder: Path, split: Split, count: str, arguments: Mapping[str, Any]) 
 
 def _draw_all(jobs: list[PageJob], workers: int | None) -> list[str]:
     """Draw the pages, with a progress bar on stderr. Returns the files' names in the order of the jobs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = min(workers or cores or 1, -(-len(jobs) // PAGES_PER_TASK))
+    workers = min(workers or n_cores(), -(-len(jobs) // PAGES_PER_TASK))
     show = partial(tqdm, total=len(jobs), desc="Drawing pages", unit="page", disable=None)
     if workers == 1:
         return list(show(map(draw_page, jobs)))

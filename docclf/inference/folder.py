@@ -24,11 +24,11 @@ from docclf.inference.description import FOLDER, NAME, Description, HeadDescript
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.inference.limits import require_within_limits
 from docclf.models.backbone import count_parameters, make_net, normalisation
-from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import PIXELS, MultiScaleFeatures, Passes, make_frozen
-from docclf.models.frozen.head import Head, HeadOptions
+from docclf.models.frozen.head import FLAGS, Head, HeadOptions
 from docclf.models.frozen.pooling import PooledStages
-from docclf.models.memory import be_exact
+from docclf.models.fused_norms import fuse_batch_norm
+from docclf.models.process import be_exact
 from docclf.models.state import write_tensors
 from docclf.safety.permission import allow_options
 from docclf.safety.targets import build_model
@@ -134,10 +134,10 @@ def load_ensemble(folder: Path) -> FoldEnsemble | TrialEnsemble:
         ) from error
 
 
-def _folded(net: torch.nn.Module, described: Description) -> torch.nn.Module:
+def _fused(net: torch.nn.Module, described: Description) -> torch.nn.Module:
     _require_finite(net)  # here, where an infinite variance is one yet
     shape = (described.channels, described.image_size, described.image_size)
-    return net if described.own is not None else fold_batch_norm(net, shape)
+    return net if described.own is not None else fuse_batch_norm(net, shape)
 
 
 def _require_finite(module: torch.nn.Module) -> None:
@@ -186,7 +186,7 @@ def _load(
             _require_room(folder / name, described.backbone, *sizes)
         net = make_net(described.backbone, *sizes) if own is None else _make_own(own, *sizes).kept
         _load_weights(net, folder / name)
-        nets.append(_folded(net, described))
+        nets.append(_fused(net, described))
     if not nets and not described.mixes_head:
         raise ValueError("no members")
     if described.head is None:
@@ -198,7 +198,7 @@ def _load(
         backbone = make_frozen(described.backbone, described.image_size, described.channels)
         if isinstance(backbone, PooledStages):
             _load_weights(backbone.net, folder / str(described.head.backbone))
-        backbones[key] = _folded(backbone, described)
+        backbones[key] = _fused(backbone, described)
     return FoldEnsemble(nets, described, _load_head(folder, described, described.head, backbones[key], passes))
 
 
@@ -236,7 +236,7 @@ def _load_head(
     folder: Path, described: Description, head: HeadDescription, backbone: torch.nn.Module, passes: Passes
 ) -> FrozenHead:
     size, channels = described.image_size, described.channels
-    options = HeadOptions(stages=head.stages, aspect=head.aspect, sqrt=head.sqrt, second_order=head.second_order)
+    options = HeadOptions(**{name: getattr(head, name) for name in FLAGS})
     views = MultiScaleFeatures(backbone, size, head.sides, options)
     with torch.no_grad():  # only a page shows how many features there are
         n_features = views(torch.zeros(1, channels, size, size), torch.ones(1), passes).shape[1]

@@ -9,6 +9,7 @@ from typing import Any
 from docclf.inference.description import Description, HeadDescription
 from docclf.models.backbone import require_known
 from docclf.models.frozen.features import PIXELS
+from docclf.models.frozen.head import FLAGS
 
 _MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
 _LEAST_DIVISOR = 1e-3  # of std and temperature: 1 / 255 is the smallest std in use, 0.05 the least temperature fitted
@@ -75,6 +76,6 @@ def _require_each(what: str, numbers: list[float], is_met: Callable[[float], boo
 def _require_head(head: HeadDescription) -> None:
     _require_sides(head.sides)
     _require_each("a fraction of the head from 0 to 1", [head.fraction], lambda value: 0 <= value <= 1)
-    for name in ("stages", "aspect", "sqrt", "second_order"):
+    for name in FLAGS:
         value = getattr(head, name)
         _require(type(value) is bool, f"true or false as `{name}` of the head", value)

@@ -20,6 +20,7 @@ INPUT, ASPECTS, OUTPUT = "images", "aspects", "probabilities"
 # Bytes of weights beyond which they get a file of their own: an ONNX file holds 2 GiB.
 _IN_ONE_FILE = 1_900_000_000
 _BATCH_SIZES = (1, 5, 16)
+_README = Path(__file__).with_name("exported_readme.md")
 
 
 def write_onnx(ensemble: FoldEnsemble | TrialEnsemble, path: Path) -> None:
@@ -129,3 +130,31 @@ def _leave_out_traces(model: Any) -> None:
     for function in model.functions.values():
         for node in function.all_nodes():
             node.metadata_props.clear()
+
+
+def write_readme(path: Path, description: Description, agreement: str) -> None:
+    """Write what is beside an ONNX file: how to predict with it.
+
+    Args:
+        agreement: How it was found to be that of PyTorch.
+    """
+    mode, axes = ("RGB", ".transpose(2, 0, 1)[None]") if description.channels == 3 else ("L", "[None, None]")
+    takes_aspects, several = description.takes_aspects, len(description.views) > 1
+    path.write_text(
+        _README.read_text(encoding="utf-8").format(
+            model=description,
+            inputs='\ninputs["aspects"] = np.float32([page.width / page.height])' if takes_aspects else "",
+            aspects="\n`aspects`, float32 of shape (n,), are their widths over their heights." if takes_aspects else "",
+            several=" `images_1` and so on are the same pages in other sizes or proportions." if several else "",
+            classes="\n".join(
+                f"- {json.dumps(target, ensure_ascii=False)}: {name}"
+                for target, name in zip(description.targets, description.class_names, strict=True)
+            ),
+            size=description.image_size,
+            mode=mode,
+            axes=axes,
+            channels=description.channels,
+            agreement=agreement,
+        ),
+        encoding="utf-8",
+    )

@@ -14,8 +14,8 @@ from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
 from docclf.files import replacing, set_aside
-from docclf.inference.columns import class_columns
 from docclf.inference.predictor import Answers, Predictor
+from docclf.inference.tables import class_columns
 from docclf.safety.cells import write_csv
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,13 @@ def _rows(batch: Batch, answers: Answers, targets: Sequence[str], least: float |
             yield [page.id, *[""] * (2 + 3 * (least is not None) + len(targets)), problem]
             continue
         row = next(remaining)
-        shares = answers.probabilities[row]
-        texts = [f"{share:.6f}" for share in shares]
-        best = int(shares.argmax())
+        probabilities = answers.probabilities[row]
+        texts = [f"{value:.6f}" for value in probabilities]
+        best = int(probabilities.argmax())
         doubts = []
         if least is not None:
             unlike = novelty is not None and bool(novelty[row] > 0)
-            doubts = ["REVIEW" if unlike or shares[best] < least else "", "unlike" if unlike else ""]
+            doubts = ["REVIEW" if unlike or probabilities[best] < least else "", "unlike" if unlike else ""]
             doubts.append("" if novelty is None else f"{novelty[row]:.4f}")
         yield [page.id, targets[best], texts[best], *doubts, *texts, ""]
 

@@ -120,8 +120,8 @@ def greedy(library: Library) -> Weights:
         found = _add(within.on(rng.integers(n, size=n)))
         weights[free] += found / found.sum()
     weights[weights < _LEAST * weights.max()] = 0.0
-    shares: Weights = weights / weights.sum()
-    return shares
+    fractions: Weights = weights / weights.sum()
+    return fractions
 
 
 def _times(most: int, n_pages: int) -> int:

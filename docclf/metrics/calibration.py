@@ -41,8 +41,8 @@ def reliability(probabilities: ArrayLike, labels: Indices, bins: int = 15) -> Re
     >>> reliability([[0.9, 0.1], [0.4, 0.6]], np.array([0, 0]), bins=2).accuracy.tolist()
     [nan, 0.5]
     """
-    shares, labels = _checked_probabilities(probabilities, labels)
-    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == labels
+    p, labels = _checked_probabilities(probabilities, labels)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
     rows = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(rows, minlength=bins)
     means = [ratio(np.bincount(rows, weights=values, minlength=bins), count) for values in (confidence, right)]
@@ -80,15 +80,15 @@ def fit_temperature(probabilities: ArrayLike, labels: Indices) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
-    shares, labels = _checked_probabilities(probabilities, labels)
-    above = shares[shares > 0]
+    p, labels = _checked_probabilities(probabilities, labels)
+    above = p[p > 0]
     least = max(min(above.min() / 2, 5e-7), np.finfo(np.float64).tiny)
-    logits = np.log(np.where(shares > 0, shares, least))
+    logits = np.log(np.where(p > 0, p, least))
     rows = np.arange(len(labels))
     logits -= logits[rows, labels][:, None]  # the loss of a page is what the rest weighs
     wrong = logits.copy()
     wrong[rows, labels] = -np.inf
-    mistaken = float(np.mean(wrong.max(axis=1))) / (len(labels) + 2) if shares.shape[1] > 1 else 0.0
+    mistaken = float(np.mean(wrong.max(axis=1))) / (len(labels) + 2) if p.shape[1] > 1 else 0.0
 
     def loss(log_temperature: float) -> float:
         temperature = math.exp(log_temperature)
@@ -114,8 +114,8 @@ def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np
     """
     if not temperature > 0:
         raise DataError(f"Expected a temperature above 0, got {temperature}.")
-    shares = np.asarray(probabilities, dtype=np.float64)
-    powers = (shares / shares.max(axis=1, keepdims=True)) ** (1 / temperature)
+    p = np.asarray(probabilities, dtype=np.float64)
+    powers = (p / p.max(axis=1, keepdims=True)) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
@@ -183,9 +183,9 @@ def accuracy_over_coverage(confidence: NDArray[np.floating], right: NDArray[np.b
 
 
 def _checked_probabilities(probabilities: ArrayLike, labels: Indices) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    shares = np.asarray(probabilities, dtype=np.float64)
-    if shares.ndim != 2 or len(shares) != len(labels) or not len(labels):
-        raise DataError(f"Expected a row of probabilities for each of {len(labels)} labels, got {shares.shape}.")
-    if not ((shares >= 0).all() and (shares.max(axis=1) > 0).all()):
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or len(p) != len(labels) or not len(labels):
+        raise DataError(f"Expected a row of probabilities for each of {len(labels)} labels, got {p.shape}.")
+    if not ((p >= 0).all() and (p.max(axis=1) > 0).all()):
         raise DataError("Expected probabilities of at least 0, and one above 0 for each page; got others, or NaN.")
-    return shares, class_indices(shares.shape[1], labels)[0]
+    return p, class_indices(p.shape[1], labels)[0]

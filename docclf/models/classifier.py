@@ -16,8 +16,8 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import normalisation, with_weights
-from docclf.models.folding import fold_in_training
 from docclf.models.frozen.head import Head, HeadOptions
+from docclf.models.fused_norms import fuse_in_training
 from docclf.models.losses import weighted_cross_entropy
 from docclf.models.tuning import (
     begin_epoch,
@@ -175,7 +175,7 @@ class PageClassifier(pl.LightningModule):
     def on_fit_start(self) -> None:
         if self.batch_norm == "frozen" and self.device.type == "cpu" and not self._is_own:
             for net in dict.fromkeys((self.net, self.kept)):
-                fold_in_training(net, self._shape)
+                fuse_in_training(net, self._shape)
 
     def on_train_start(self) -> None:
         self._n_averaged = self.trainer.global_step  # of a training that goes on, not 0

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError
 
 from docclf.errors import DataError
 from docclf.files import why_no_winner
-from docclf.inference.columns import classes_of
+from docclf.inference.tables import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
 from docclf.safety.untrusted import inside, one_line, read_config
@@ -228,7 +228,7 @@ def _read_config(run: Path) -> tuple[dict[str, str], dict[str, str]]:
     written = _flat(OmegaConf.to_container(config))
     try:
         return written, _flat(OmegaConf.to_container(config, resolve=True))
-    except OmegaConfBaseException:  # something that only Hydra can resolve
+    except InterpolationResolutionError:  # something that only Hydra can resolve
         return written, written
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.inference.columns import class_columns
+from docclf.inference.tables import class_columns
 from docclf.results.facts import write_facts
 from docclf.results.pictures import write_confusion
 from docclf.safety.cells import write_csv
 
 if TYPE_CHECKING:
-    from docclf.data.page_set import PageSet
+    from docclf.data.pages import PageSet
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ def write_predictions(
 ) -> None:
     """Write `oof.csv` and `confusion.png` of the pages that a fold has predicted.
 
-    `oof.csv` has the columns ID, target, fold and one probability a class, see `docclf.inference.columns`.
+    `oof.csv` has the columns ID, target, fold and one probability a class, see `docclf.inference.tables`.
 
     Args:
         folds: The fold that validated each training page, shape (n,).

@@ -164,7 +164,7 @@ def _parameters(target: str, key: str) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def build(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
+def build_listed(config: Any, key: str, listed: Mapping[str, Collection[str]] | Collection[str], **given: Any) -> Any:
     """Make the object that a config describes, where each of its targets may stand where it does.
 
     Nothing is inherited: what else the program may call elsewhere is refused here.

@@ -12,7 +12,7 @@ from docclf.safety.permission import allowed, take_allowed
 SLOTS: dict[str, tuple[str, ...]] = {
     "augment": ("docclf.data.augment.batch.BatchAugment", "docclf.data.augment.augraphy.AugraphyAugment"),
     "data": ("docclf.data.module.PageDataModule",),
-    "data.reader": ("docclf.data.pages.read_csv", "docclf.data.pages.read_folder"),
+    "data.reader": ("docclf.data.readers.read_csv", "docclf.data.readers.read_folder"),
     "data.draw": ("docclf.demo.draw_pages",),
     "model": ("docclf.models.classifier.PageClassifier",),
     "model.head": ("docclf.models.frozen.head.HeadOptions",),
@@ -33,6 +33,8 @@ FORMER = {
     "docclf.crossval.Validation": "docclf.training.validation.Validation",
     "docclf.data.augment.BatchAugment": "docclf.data.augment.batch.BatchAugment",
     "docclf.data.augraphy.AugraphyAugment": "docclf.data.augment.augraphy.AugraphyAugment",
+    "docclf.data.pages.read_csv": "docclf.data.readers.read_csv",
+    "docclf.data.pages.read_folder": "docclf.data.readers.read_folder",
     "docclf.data.synthetic.draw_pages": "docclf.demo.draw_pages",
     "docclf.loggers.CsvLogger": "docclf.loggers.csv_files.CsvLogger",
     "docclf.loggers.RunLogger": "docclf.loggers.run.RunLogger",
@@ -69,26 +71,6 @@ _OF_HYDRA = (
     "docclf.cli.preflight.check_drawn",
     "docclf.training.crossval",
 )
-
-
-_LARGE = 288  # pixels a side
-
-
-def _sizes(size: int) -> str | None:
-    """What the default search tries as the side of a page in pixels: of small pages 1.43 times as many too.
-
-    From 288 on it is not searched: the folds of a few hundred pages cannot tell what is better, and what was chosen by
-    them did worse on other pages than 320.
-
-    >>> _sizes(96), _sizes(320)
-    ('choice(96, 128)', None)
-    """
-    return None if size >= _LARGE else f"choice({size}, {32 * round(size / 0.7 / 32)})"
-
-
-OmegaConf.register_resolver("docclf.sizes", _sizes, replace=True)
-# The seed of finalists, whose folds must be other ones.
-OmegaConf.register_resolver("docclf.other_seed", lambda seed: int(seed) + 1000, replace=True)
 
 
 def whitelist() -> tuple[str, ...]:
@@ -144,7 +126,7 @@ def check_parts(cfg: DictConfig, *, whole: bool = True) -> None:
 
 
 def build(node: Any, key: str, **given: Any) -> Any:
-    """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build`.
+    """Make what the part `key` of the whole config describes, see `docclf.safety.allow.build_listed`.
 
     Raises:
         ConfigError: It names what it may not call there.
@@ -154,7 +136,7 @@ def build(node: Any, key: str, **given: Any) -> Any:
         made = f"Leave ~{key}._target_ out, or say {key}._target_={SLOTS[key][0]}"
         raise ConfigError(f"Expected `{key}._target_`, which says what to make, in the config, which lacks it. {made}")
     listed = {where: _listed(where) for where, _ in allow.targets_in(plain, key)}
-    return allow.build(plain, key, listed, **given)
+    return allow.build_listed(plain, key, listed, **given)
 
 
 def _today(value: Any) -> Any:

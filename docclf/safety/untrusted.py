@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import GrammarParseError
 
 from docclf.errors import DataError, DocclfError
 from docclf.safety.interpolations import escape_interpolations, require_bounded, unsafe_interpolation
@@ -134,7 +135,7 @@ def read_config(path: Path) -> DictConfig:
     try:
         found = without_environment(OmegaConf.load(path)) if is_mapping else None
         require_bounded(found and OmegaConf.to_container(found))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # what OmegaConf takes for none
+    except (yaml.YAMLError, ValueError, RecursionError, GrammarParseError) as error:  # what OmegaConf takes for none
         raise DataError(f"Expected a config in {path}, got something else: {plain(str(error))}") from error
     if not isinstance(found, DictConfig):
         raise DataError(f"Expected keys and values in {path}, got something else.")

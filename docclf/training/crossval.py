@@ -117,7 +117,6 @@ def cross_validate(
         NonFiniteLossError: The loss became NaN or infinite.
     """
     validation, checkpoints = trainer.validation, trainer.checkpoints
-    trainer.data.max_batch_size = validation.max_batch_size
     assignment = trainer.assign()
     average = FoldAverage(trial, validation, checkpoints, keep_weights=trainer.keep_weights)
     state = checkpoints.resume()
@@ -207,7 +206,6 @@ def help_folds(trainer: FoldTrainer, is_wanted: Callable[[], bool]) -> None:
         is_wanted: Whether that one still runs; asked after each epoch.
     """
     checkpoints = trainer.checkpoints
-    trainer.data.max_batch_size = trainer.validation.max_batch_size
     while (opened := checkpoints.read_open_run()) is None:
         if not is_wanted():
             return

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.module import PageDataModule
+from docclf.data.pages import PageSet
 from docclf.errors import DataError
 from docclf.files import match_pages
 from docclf.metrics.resampling import compare_scores
@@ -71,16 +71,12 @@ class Teacher:
         return {"macro_f1": own, "teacher": its, "run": str(self.folder), **facts}
 
 
-def learn_from(folder: Path, data: PageDataModule) -> Teacher:
-    """Let nets learn the out-of-fold predictions of a run, or of what a search has exported.
-
-    Args:
-        data: The pages, whose soft labels it gives.
+def read_teacher(folder: Path, pages: PageSet) -> Teacher:
+    """What nets learn on these pages from a run, or from what a search has exported: its out-of-fold predictions.
 
     Raises:
         DataError: There is no such run, or its classes or most of its pages are others.
     """
-    pages = data.pages
     with reading("a run", folder):
         run = read_run(folder)
         found, classes = run.predictions, list(run.classes)
@@ -97,6 +93,4 @@ def learn_from(folder: Path, data: PageDataModule) -> Teacher:
                 f"Expected predictions of the training pages in {found.path}, got none for {n_lost} of {len(places)}. "
                 "Name a run on the same pages: teacher=RUN."
             )
-    teacher = Teacher(run.folder, probabilities.astype(np.float32))
-    data.soft_labels = teacher.targets(data.labels)
-    return teacher
+    return Teacher(run.folder, probabilities.astype(np.float32))

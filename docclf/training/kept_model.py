@@ -19,6 +19,7 @@ from docclf.inference.predictor import Predictor
 from docclf.metrics.calibration import calibration_error, fit_temperature, with_temperature
 from docclf.metrics.scores import macro_f1
 from docclf.models.frozen.features import PIXELS
+from docclf.models.frozen.head import FLAGS
 from docclf.models.frozen.heads import Heads
 from docclf.models.frozen.pooling import PooledStages
 from docclf.results.facts import AVERAGE, HEAD, NET
@@ -113,10 +114,7 @@ def _describe_head(heads: Heads, fraction: float) -> HeadDescription:
     return HeadDescription(
         fraction=fraction,
         sides=backbone.sides(options.scales),
-        stages=options.stages,
-        aspect=options.aspect,
-        sqrt=options.sqrt,
-        second_order=options.second_order,
+        **{name: getattr(options, name) for name in FLAGS},
         backbone=None if backbone.name == PIXELS else "backbone.safetensors",
     )
 

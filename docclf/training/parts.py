@@ -23,12 +23,12 @@ from docclf.models.frozen.heads import Heads
 from docclf.results.facts import HEAD
 from docclf.safety.targets import build, build_model, own_model
 from docclf.training.crossval import CrossValidation
-from docclf.training.distillation import Teacher, learn_from
+from docclf.training.distillation import Teacher, read_teacher
 from docclf.training.folds.checkpoints import FoldCheckpoints
 from docclf.training.folds.trainer import FoldTrainer
 from docclf.training.kept_model import keep_model, refit_all
 from docclf.training.search_inputs import open_data, require_folds
-from docclf.training.trainer import choose_device
+from docclf.training.trainer import device_of
 from docclf.training.validation import SCORES
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ class TrainingParts:
         folder: Where the results go.
         trial: Of the search; a stand-in outside one.
         tune: `head`, `last` or `all`.
-        data: All pages.
         heads: Fit heads on frozen features.
         trainer: Trains the folds.
         keeps: `folds`, `all`, `distill` or False: what is kept of a run that is worth it.
@@ -57,17 +56,21 @@ class TrainingParts:
     folder: Path
     trial: JobTrial
     tune: str
-    data: PageDataModule
     heads: Heads
     trainer: FoldTrainer
     keeps: str | bool
     teacher: Teacher | None = None
 
     @property
+    def data(self) -> PageDataModule:
+        """All pages."""
+        return self.trainer.data
+
+    @property
     def halved(self) -> dict[str, int]:
         """How many pages went through the model at once, where that is less than the batch."""
         data = self.data
-        if data.max_batch_size is None or data.max_batch_size >= data.batch_size:
+        if self.tune == "head" or data.max_batch_size is None or data.max_batch_size >= data.batch_size:
             return {}
         return {"max_batch_size": data.max_batch_size, **({"halved": data.halved} if data.halved else {})}
 
@@ -118,9 +121,11 @@ def prepare(
     )
     require_folds(cfg, trial, data, validation)
     data.rank, data.world_size = rank, cfg.trainer.get("devices", 1)
+    data.max_batch_size = validation.max_batch_size
     heads = make_heads(cfg, data)
     keeps = _choose_refit(cfg, trial)
-    teacher = learn_from(Path(cfg.teacher), data) if keeps == "distill" else None
+    teacher = read_teacher(Path(cfg.teacher), data.pages) if keeps == "distill" else None
+    data.soft_labels = teacher.targets(data.labels) if teacher else None
     weights = heads.cache.backbone.weights
     same = [data.dataset.fingerprint, data.pages.targets, keeps == "folds", weights.identity]
     same += [teacher.digest] if teacher else []
@@ -135,7 +140,7 @@ def prepare(
         heads=heads if weights.are_trained else None,
         net_alone=teacher is not None,
     )
-    return TrainingParts(cfg, folder, trial, cfg.model.get("tune", "all"), data, heads, trainer, keeps, teacher)
+    return TrainingParts(cfg, folder, trial, cfg.model.get("tune", "all"), heads, trainer, keeps, teacher)
 
 
 def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
@@ -154,7 +159,7 @@ def make_feature_cache(cfg: DictConfig, **places: Any) -> FeatureCache:
         pretrained=model.get("pretrained", False),
         checkpoint_path=model.get("checkpoint_path"),
     )
-    return FeatureCache(backbone, device=choose_device(cfg.trainer.get("accelerator", "auto")), **places)
+    return FeatureCache(backbone, device=device_of(cfg.trainer.get("accelerator", "auto")), **places)
 
 
 def make_heads(cfg: DictConfig, data: PageDataModule) -> Heads:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.data.cache.stopwatch import Stopwatch
 from docclf.errors import TrainingError
 from docclf.loggers.run import RunLoggers
@@ -28,8 +28,8 @@ from docclf.training.crossval import CrossValidation, cross_validate, cross_vali
 from docclf.training.folds.average import Stop
 from docclf.training.folds.checkpoints import drop_worst
 from docclf.training.kept_model import refit_all, score_test
+from docclf.training.other_pages import compare_test_pages
 from docclf.training.parts import TrainingParts
-from docclf.training.shift import compare_test_pages
 
 if TYPE_CHECKING:
     from docclf.sweeper.job.trial import JobTrial
@@ -221,4 +221,4 @@ def _tell(done: CrossValidation, result: dict[str, Any], folder: Path) -> None:
 def _hardware() -> dict[str, Any]:
     """What this process trains on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cpus()}
+    return {"name": gpu or platform.processor() or platform.machine(), "cores": n_cores()}

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Keys of `data` that say which pages there are, and with what labels.
 _WHICH_PAGES = ("root", "reader", "multi_page", "on_error", "corrections")
-# Keys that say which folds there are, of those that a study keeps; and those that may change from run to run.
+# Keys that say which folds there are, of those that a study keeps; and those that `may_change` in
+# conf/hparams_search/optuna.yaml lets change from run to run, of which a study keeps none.
 _WHICH_FOLDS = ("validation.folds", "validation.seed", "validation.split_file", "data.near_duplicates")
 _MAY_CHANGE = ("data.rare_classes", "data.exclude", "validation.order")
 _FILES = ("validation.split_file", "model.checkpoint_path", "data.corrections", "data.exclude")

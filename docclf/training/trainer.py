@@ -8,9 +8,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.errors import ConfigError
-from docclf.models.memory import be_exact, prepare_cpu
+from docclf.models.process import be_exact, prepare_cpu
 
 
 def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices: int = 1, **options: Any) -> pl.Trainer:
@@ -26,8 +26,8 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     Raises:
         ConfigError: There are fewer GPUs, or cores.
     """
-    has_gpus = choose_device(accelerator) == "cuda"
-    most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cpus(), "cores")
+    has_gpus = device_of(accelerator) == "cuda"
+    most, what = (torch.cuda.device_count(), "GPUs") if has_gpus else (n_cores(), "cores")
     if devices > max(most, 1):
         raise ConfigError(
             f"Expected `trainer.devices` to be at most the number of {what}, {most}, got {devices}. "
@@ -58,7 +58,7 @@ def make_trainer(*, accelerator: str = "auto", precision: str = "auto", devices:
     )
 
 
-def choose_device(accelerator: str = "auto") -> str:
+def device_of(accelerator: str = "auto") -> str:
     """`cuda` where the accelerator is a GPU of CUDA, otherwise `cpu`."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
@@ -67,7 +67,7 @@ def choose_precision(accelerator: str = "auto", precision: str = "auto") -> str:
     """The precision that is asked for; `auto` is bfloat16 where GPU or CPU compute with it, 32 bit otherwise."""
     if precision != "auto":
         return precision
-    if choose_device(accelerator) == "cuda":
+    if device_of(accelerator) == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if accelerator in ("auto", "cpu") and _cpu_has_bf16() else "32-true"
 

@@ -15,7 +15,7 @@ from PIL import Image
 from docclf.cli.preflight import preflight
 from docclf.data.dataset import DataSet
 from docclf.data.folds import split_pages
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.safety.targets import FORMER
 
 N = 24

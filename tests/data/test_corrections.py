@@ -13,7 +13,7 @@ from flat_pages import greys, opened, picture, write
 from omegaconf import DictConfig
 
 from docclf.cli.preflight import preflight
-from docclf.data.pages import read_csv, read_folder
+from docclf.data.readers import read_csv, read_folder
 from docclf.errors import DataError
 
 needs_both_spellings = pytest.mark.skipif(sys.platform == "darwin", reason="which are one folder there")

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 from slowly import slowly
 
-from docclf.data.dataset import make_options, open_data_set
+from docclf.data.cache.options import make_options
+from docclf.data.dataset import open_data_set
 from docclf.data.formats import quiet_decoders
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.errors import DataError
 
 FORMATS: dict[str, list[dict[str, Any]]] = {

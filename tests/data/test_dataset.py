@@ -9,7 +9,7 @@ import pytest
 from flat_pages import greys, opened, picture, write
 from PIL import Image
 
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.errors import DataError
 
 

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from slowly import slowly
 
-from docclf.data.cache.decoded import load_pages
+from docclf.data.cache.decoded import PageArray, load_pages
 from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hash
-from docclf.data.dataset import DataSet, PageArray, make_options, open_data_set
+from docclf.data.cache.options import make_options
+from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.folds import assign_folds
 from docclf.data.looks import duplicates
 from docclf.data.looks.duplicates import known_pairs, merge_groups, similar_pairs
 from docclf.data.looks.measures import thumbnails
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.demo import draw_pages
 
 MAX_BITS = 22  # data.near_duplicates of conf/train.yaml

@@ -7,7 +7,7 @@ import pytest
 from flat_pages import opened, picture
 from PIL import Image
 
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.data.reading.listing import list_pages
 from docclf.errors import DataError
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.cache.decoded import load_pages
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 
 
 def black(n: int, side: int = 80) -> Tensor:

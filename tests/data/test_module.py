@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import EvenBatches, PageDataModule, class_weights
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer

@@ -9,7 +9,7 @@ import pytest
 from flat_pages import opened, picture, write
 
 from docclf.data.folds import read_folds
-from docclf.data.pages import read_csv, read_folder
+from docclf.data.readers import read_csv, read_folder
 from docclf.data.reading.listing import list_pages
 from docclf.errors import DataError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from flat_pages import write
 
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.data.reading.listing import list_pages
 
 PAGES = ("t0.png", "t1.png", "t2.png")

@@ -8,7 +8,7 @@ from flat_pages import opened, picture, write
 from forked import python
 
 from docclf.data.looks.overview import describe
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.data.reading.problems import Problem, read_exclusions, write_problems
 from docclf.errors import DataError
 

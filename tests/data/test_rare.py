@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 from docclf.cli.preflight import preflight
 from docclf.data.folds import assign_folds, read_folds, split_pages
-from docclf.data.pages import Pages, read_folder
+from docclf.data.pages import Pages
+from docclf.data.readers import read_folder
 from docclf.data.reading.folders import warn_once
 from docclf.errors import DataError
 from docclf.training.validation import Validation

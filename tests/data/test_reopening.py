@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from docclf.data.dataset import DataSet, make_options, open_data_set
-from docclf.data.pages import read_csv, read_folder
+from docclf.data.cache.options import make_options
+from docclf.data.dataset import DataSet, open_data_set
+from docclf.data.readers import read_csv, read_folder
 from docclf.errors import DataError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flat_pages import picture, write
 
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.data.reading.folders import warn_once
 from docclf.data.reading.listing import find_page, list_pages
 from docclf.data.reading.tables import read_table
@@ -84,7 +84,7 @@ def test_targets_of_equal_value_have_one_order_in_every_process(root: Path, seed
     write(root / "train.csv", "ID,target", *(f"{i}.png,{target}" for i, target in enumerate(EQUAL)))
     (root / "meta.csv").unlink()
     (root / "test.csv").unlink()
-    code = "import pathlib, sys, docclf.data.pages as pages; print(*pages.read_csv(pathlib.Path(sys.argv[1])).targets)"
+    code = "import pathlib, sys, docclf.data.readers as r; print(*r.read_csv(pathlib.Path(sys.argv[1])).targets)"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     command = [sys.executable, "-c", code, str(root)]
     assert subprocess.check_output(command, env=environment, text=True).split() == EQUAL

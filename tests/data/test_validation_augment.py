@@ -12,7 +12,7 @@ from torch import Tensor
 
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.trainer import make_trainer

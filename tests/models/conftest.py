@@ -9,7 +9,7 @@ import pytest
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models import weights
 
 

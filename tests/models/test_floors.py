@@ -14,7 +14,7 @@ from PIL import Image
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_folder
+from docclf.data.readers import read_folder
 from docclf.models.frozen.cache import FeatureCache
 from docclf.models.frozen.features import FrozenBackbone
 from docclf.models.frozen.floors import _STRENGTHS, measure_floors

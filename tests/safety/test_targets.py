@@ -175,7 +175,7 @@ def test_what_an_allowed_function_returns_may_be_called_where_its_class_is_allow
     ],
 )
 def test_what_stands_beside_a_target_is_of_its_kind(flag: str, value: object, expected: str, cfg: DictConfig) -> None:
-    cfg.data.reader = {"_target_": "docclf.data.pages.read_csv", flag: value}
+    cfg.data.reader = {"_target_": "docclf.data.readers.read_csv", flag: value}
     with pytest.raises(ConfigError, match=rf"Expected `data\.reader\.{flag}` to be {expected}, got {value}\."):
         check_targets(cfg)
 

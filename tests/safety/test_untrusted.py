@@ -26,7 +26,7 @@ from docclf.results.reading import baseline_run, read_run
 from docclf.results.study.studies import open_study
 from docclf.results.study.winner import place_run
 from docclf.results.team.sources import read_source
-from docclf.safety.allow import build
+from docclf.safety.allow import build_listed
 from docclf.safety.untrusted import inside, read_config, read_yaml, require_whole
 from docclf.training.folds.checkpoints import FoldCheckpoints
 
@@ -318,7 +318,7 @@ def test_no_other_server_is_asked_than_the_one_that_was_named(
 
 def test_a_text_of_others_is_no_interpolation_where_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "s3cret")
-    assert build({"_target_": "builtins.str", "object": "${oc.env:MY_TOKEN}"}, "x", ["builtins.str"]) == (
+    assert build_listed({"_target_": "builtins.str", "object": "${oc.env:MY_TOKEN}"}, "x", ["builtins.str"]) == (
         "${oc.env:MY_TOKEN}"
     )
 
@@ -336,6 +336,12 @@ GROWING = {
 def test_a_config_that_grows_when_it_is_resolved_is_refused(lines: list[str], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("\n".join(lines))
     with pytest.raises(DataError, match="too large when its interpolations are resolved"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_a_config_whose_interpolations_end_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("a: ${")
+    with pytest.raises(DataError, match="Expected a config in"):
         read_config(tmp_path / "config.yaml")
 
 

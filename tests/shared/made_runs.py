@@ -9,7 +9,7 @@ import yaml
 from numpy.typing import NDArray
 
 from docclf.data.pages import Pages
-from docclf.inference.columns import class_columns
+from docclf.inference.tables import class_columns
 from docclf.results.run import write_folds, write_predictions, write_result
 
 NAMES = ["invoice", "계약서", "letter of intent"]

@@ -22,7 +22,7 @@ from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.cache.decoded import cache_size, load_pages
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.errors import DataError
 from docclf.safety.targets import whitelist
 from docclf.train import train

@@ -24,7 +24,7 @@ from slowly import slowly
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.errors import ConfigError
 from docclf.export_model import export_model
 from docclf.inference.folder import load_ensemble

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from docclf.data.augment.batch import BatchAugment, resize
+from docclf.data.cache.decoded import PageArray
 from docclf.data.cache.store import load_array
-from docclf.data.dataset import PageArray
 from docclf.data.formats import DECODER
 
 # Raised when the same pages would give other views than before.

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from docclf import n_cores
 from docclf.files import lock
 from docclf.safety.sqlite import Connection
 
@@ -60,7 +61,7 @@ def _look_up(paths: Sequence[Path], file: Path) -> list[str]:
             found = database.execute(f"SELECT path, mark, digest FROM contents WHERE path IN ({places})", some)
             known |= {path: (mark, digest) for path, mark, digest in found}
         unknown = [key for key in files if known.get(key, ("",))[0] != marks.get(key)]
-        with ThreadPoolExecutor(n_cpus()) as pool:
+        with ThreadPoolExecutor(n_cores()) as pool:
             hashed = pool.map(lambda key: _digest(files[key]), unknown)
             new = dict(zip(unknown, with_progress(hashed, "Reading pages", len(unknown)), strict=True))
         # A file of this very moment may change again without a later time: looked at anew next time.
@@ -98,10 +99,3 @@ def _digest(path: Path) -> str:
 def with_progress(done: Any, what: str, total: int, unit: str = "page") -> Any:
     """Something that is iterated over, with a progress display on a terminal."""
     return tqdm(done, what, total, unit=unit, disable=None, leave=False)
-
-
-def n_cpus() -> int:
-    """How many cores this process may use: by affinity, or a container's share where that is smaller."""
-    from loky import cpu_count
-
-    return int(cpu_count())

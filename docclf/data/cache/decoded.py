@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from docclf.data.cache.contents import content_digests, n_cpus, with_progress
+from docclf import n_cores
+from docclf.data.cache.contents import content_digests, with_progress
 from docclf.data.cache.hashing import HASH_BITS, read_hashes, write_hash
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
 from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_grey
@@ -165,7 +166,7 @@ def _build(paths: Sequence[Path], numbers: Sequence[int] | None, shape: tuple[in
                 return _HASH_OF_BLANK
 
         # Pillow decodes and resizes without holding the interpreter's lock.
-        with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
+        with quiet_decoders(), ThreadPoolExecutor(n_cores()) as pool:
             hashes = list(with_progress(pool.map(decode, range(len(paths))), "Decoding pages", len(paths)))
         images.flush()
         said = {"problems": problems, "passing": passing, "several": len(several), "aspects": aspects, "hashes": hashes}

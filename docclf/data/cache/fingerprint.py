@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 
 
 def fingerprint(digests: Sequence[str], pages: Pages, targets: Sequence[str]) -> str:

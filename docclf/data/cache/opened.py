@@ -16,7 +16,7 @@ from docclf.data.cache.store import mark_used
 if TYPE_CHECKING:
     from docclf.data.cache.options import DecodeOptions
     from docclf.data.dataset import DataSet
-    from docclf.data.page_set import PageSet
+    from docclf.data.pages import PageSet
 
 _MOST = 8
 # A file of this very moment may change again without a later time.

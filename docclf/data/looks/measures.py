@@ -13,7 +13,7 @@ from docclf.data.cache.hashing import area_weights, luminance, shrink
 from docclf.data.formats import count_pixels, quiet_decoders
 
 if TYPE_CHECKING:
-    from docclf.data.dataset import PageArray
+    from docclf.data.cache.decoded import PageArray
 
 # Raised when the same pages would give other numbers than before.
 VERSION = 1

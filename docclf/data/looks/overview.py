@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from docclf.data.dataset import DataSet
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 from docclf.data.reading.names import count_of
 
 _EXAMPLES = 8

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 from docclf.data.reading.names import normal, some
 from docclf.data.reading.tables import read_table
 from docclf.errors import DataError

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from docclf.data.cache.contents import n_cpus, with_progress
+from docclf import n_cores
+from docclf.data.cache.contents import with_progress
 from docclf.data.formats import count_pages, quiet_decoders
-from docclf.data.page_set import Pages
+from docclf.data.pages import Pages
 from docclf.data.reading.problems import reason
 
 
@@ -20,7 +21,7 @@ def count_each(paths: Sequence[Path | None]) -> list[int | str]:
         except Exception as error:  # decoders of damaged files raise almost anything
             return reason(error)
 
-    with quiet_decoders(), ThreadPoolExecutor(n_cpus()) as pool:
+    with quiet_decoders(), ThreadPoolExecutor(n_cores()) as pool:
         return list(with_progress(pool.map(count, paths), "Counting pages", len(paths)))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.data.formats import has_more_pages, read_with_aspect
 from docclf.data.reading.listing import ListedPage
 from docclf.data.reading.problems import reason
@@ -46,7 +46,7 @@ def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, cha
         channels: 3 for RGB, 1 for grey.
     """
     waiting: deque[tuple[Sequence[ListedPage], list[Future[_Read]]]] = deque()
-    pool = ThreadPoolExecutor(n_cpus())
+    pool = ThreadPoolExecutor(n_cores())
     try:
         for start in range(0, len(pages), batch_size):
             some = pages[start : start + batch_size]

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from docclf.data.augment.views import PageViews
 from docclf.data.cache.store import load_array, remember
 from docclf.models.backbone import count_flops
-from docclf.models.folding import fold_batch_norm
 from docclf.models.frozen.features import FrozenBackbone, counted, log_aspects, reduced
 from docclf.models.frozen.head import ASPECT_WEIGHT, HeadOptions
 from docclf.models.frozen.pooling import resize_matrix
-from docclf.models.memory import be_exact
+from docclf.models.fused_norms import fuse_batch_norm
+from docclf.models.process import be_exact
 
 # Raised when the same pages would give other numbers than before.
 _VERSION = 3
@@ -83,7 +83,7 @@ class FeatureCache:
     def net(self) -> torch.nn.Module:
         """The backbone, loaded when it is needed first."""
         side = self.backbone.image_size
-        return fold_batch_norm(self.backbone.build().to(self._device), (self.backbone.channels, side, side))
+        return fuse_batch_norm(self.backbone.build().to(self._device), (self.backbone.channels, side, side))
 
     @functools.cached_property
     def _widths(self) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from docclf.models.backbone import has_one_size, make_net, with_weights
 from docclf.models.frozen.head import HeadOptions
 from docclf.models.frozen.pooling import Pixels, PooledStages, resize_matrix
-from docclf.models.memory import prepare_cpu
+from docclf.models.process import prepare_cpu
 from docclf.models.weights import Weights, find_weights
 
 # Features of one batch of images: by backbone and side of the view, so that heads on the same ones share them.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 ASPECT_WEIGHT = 20.0
 _MOST_STEPS = 500
 _AT_ONCE = 256  # pages or features in double precision at once: all of them would take 4 times what features do
+FLAGS = ("stages", "aspect", "sqrt", "second_order")  # what of `HeadOptions` a model's folder keeps as it is
 _ABSENT = -1e4  # logit of a class without training pages
 
 # Coefficients and intercepts of a fit, and of several by the power of ten that is their C.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 from docclf.data.folds import assign_folds
 from docclf.data.module import PageDataModule
 from docclf.errors import DataError
@@ -92,7 +92,7 @@ class Heads:
         _ = self._train, self._validation  # read once, before the threads
         rows = np.arange(len(assignment)) if among is None else among
         splits = [(rows[assignment[rows] != fold], rows[assignment[rows] == fold]) for fold in range(n_folds)]
-        n = n_cpus()
+        n = n_cores()
         for start in range(0, n_folds, n):
             if start and not self.cache.is_wanted():
                 raise UnwantedPassError

@@ -17,7 +17,7 @@ from docclf.results.pictures import write_captioned
 from docclf.safety.cells import uncell, write_csv
 
 if TYPE_CHECKING:
-    from docclf.data.dataset import PageArray
+    from docclf.data.cache.decoded import PageArray
     from docclf.results.reading import Run
 
 NAME = "label_issues.csv"

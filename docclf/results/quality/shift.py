@@ -25,7 +25,8 @@ def write_shift(
     """Write `test_pages.yaml`, and `test_pages.png` where there are pages to show.
 
     Args:
-        facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`; see `docclf.training.shift`.
+        facts: `data`, `training_pages`, `test_pages`, `differences`, `answer`, `auc`, as
+            `docclf.training.other_pages` has them.
         pages: The most unlike ones, uint8 of shape (size, size, channels).
     """
     from docclf.results.pictures import write_captioned

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from docclf.errors import ConfigError
 from docclf.results.study.studies import Place, find_study, open_place
 from docclf.safety.sqlite import JOURNALS, copy_study
+from docclf.safety.targets import FORMER
 from docclf.sweeper.storage.places import open_storage, sqlite_url
 from docclf.sweeper.study.attributes import INTERRUPTED, read_record
 from docclf.sweeper.study.finalists import scored
@@ -69,8 +70,8 @@ class Source:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The record of the config, with keys of later releases as the study's release acted without them."""
-        config = self.records.get("config", {})
+        """The record of the config, with names and keys of later releases as the study's release acted without them."""
+        config = {key: FORMER.get(str(value), value) for key, value in self.records.get("config", {}).items()}
         return {**_BEFORE, **config} if config else config
 
     @property

@@ -12,12 +12,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep, Transformer
 from hydra.errors import HydraException
-from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from docclf.errors import SpaceError
 from docclf.safety.untrusted import change_each
+from docclf.sweeper.hydra_private import distribution_of
 
 # What a study's storage holds as it is; everything else is held as the text of its override.
 _PLAIN = (bool, int, float, type(None))
@@ -79,7 +79,7 @@ def to_distribution(override: Override) -> BaseDistribution:
             if not choices:
                 raise ValueError("no option of the group matches")
             return CategoricalDistribution(choices)
-        distribution: BaseDistribution = create_optuna_distribution_from_override(override)
+        distribution = distribution_of(override)
         if isinstance(distribution, FloatDistribution) and not (
             math.isfinite(distribution.low) and math.isfinite(distribution.high)
         ):

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 
 from docclf.errors import ConfigError, MachineError
-from docclf.safety.allow import STORAGES, build
+from docclf.safety.allow import STORAGES, build_listed
 from docclf.safety.sqlite import require_own_journal
 from docclf.sweeper.storage.claims import is_remote
 from docclf.sweeper.storage.hiding import hide_password, hide_secrets
@@ -214,7 +214,7 @@ def _open_object(text: str, pid: int) -> BaseStorage:
     _require_one_at(url := str(config.get("url")))
     if url.startswith(_SQLITE):
         require_own_journal(sqlite_path(url))
-    storage = _created(lambda: build(config, "hydra.sweeper.storage", STORAGES), "the storage")
+    storage = _created(lambda: build_listed(config, "hydra.sweeper.storage", STORAGES), "the storage")
     if not isinstance(storage, BaseStorage):
         raise ConfigError(f"Expected `hydra.sweeper.storage` to be an Optuna storage, got {type(storage).__name__}.")
     return shared(storage)

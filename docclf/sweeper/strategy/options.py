@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from optuna.exceptions import ExperimentalWarning
 
 from docclf.errors import ConfigError
-from docclf.safety.allow import build
+from docclf.safety.allow import build_listed
 
 
 def build_option(config: Any, key: str, listed: tuple[str, ...]) -> Any:
@@ -26,7 +26,7 @@ def build_option(config: Any, key: str, listed: tuple[str, ...]) -> Any:
         # Who names an option has chosen it, and some of ours are experimental in Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return build(config, key, listed)
+            return build_listed(config, key, listed)
         except (HydraException, ValueError, TypeError, AttributeError) as error:  # of code of the user's own, too
             reason = error.__cause__ or error
             raise ConfigError(f"Expected options of `{key}` that Optuna takes, got others: {reason}") from error

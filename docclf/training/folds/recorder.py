@@ -94,8 +94,8 @@ class FoldRecorder(pl.Callback):
         """Forget what was trained."""
         self.candidates = {NET: Candidate()}
         if self.head is not None:
-            shares = self.head.probabilities
-            head = Candidate([self._score(shares)], shares, clean=self._clean_scores(self.head.clean))
+            probabilities = self.head.probabilities
+            head = Candidate([self._score(probabilities)], probabilities, clean=self._clean_scores(self.head.clean))
             self.candidates = {HEAD: head, AVERAGE: Candidate(), NET: Candidate()}
         self._logged_before: list[Call] = []  # by another process, which did not come to its end
         self._seconds_before, self._started = 0.0, time.perf_counter()

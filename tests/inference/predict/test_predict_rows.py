@@ -16,8 +16,8 @@ from predict_files import read, shares
 from small_models import TARGETS
 
 from docclf.errors import ConfigError
-from docclf.inference.columns import classes_of
 from docclf.inference.predictor import Answers, Predictor
+from docclf.inference.tables import classes_of
 from docclf.predict import predict
 from docclf.train import train
 

@@ -13,7 +13,7 @@ from made_runs import LABELS, NAMES, TARGETS, make_run
 from numpy.typing import NDArray
 from PIL import Image
 
-from docclf.data.dataset import PageArray
+from docclf.data.cache.decoded import PageArray
 from docclf.errors import DataError
 from docclf.results.quality.labels import find_wrong_labels, read_label_issues, suspects_of, write_label_issues
 from docclf.results.reading import read_run

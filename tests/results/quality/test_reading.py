@@ -1,6 +1,8 @@
 """What a run left in its folder, read back and checked."""
 
 import csv
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_runs import LABELS, NAMES, TARGETS, make_run, make_two, shares_of
+from made_runs import CONFIG, LABELS, NAMES, TARGETS, make_run, make_two, shares_of
 from numpy.typing import NDArray
 from slowly import slowly
 
@@ -29,6 +31,17 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, predicted: tu
     assert found.probabilities == pytest.approx(shares_of(predicted[0], 3), abs=1e-6)
     assert (found.predicted == predicted[0]).all()
     assert read_run(tmp_path).classes == dict(zip(TARGETS, NAMES, strict=True))
+
+
+def test_the_config_of_a_run_is_resolved_where_nothing_else_was_imported(
+    tmp_path: Path, predicted: tuple[NDArray[np.int64], ...]
+) -> None:
+    config = CONFIG | {"finalists": {"seed": "${docclf.other_seed:${seed}}"}, "copy": "${data.root}"}
+    make_run(tmp_path, predicted[0], config=config)
+    code = "import sys; from pathlib import Path; from docclf.results.reading import read_run as r; "
+    code += "found = r(Path(sys.argv[1])).resolved; print(found['finalists.seed'], found['copy'])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "1042 pages\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_pages_may_be_others_after_the_exported_config(compose_config: Compose, 
     export(sweep.config, sweep.folder)
     assert compose_best(compose_config, sweep).data.draw._target_ == "docclf.demo.draw_pages"
     changed = compose_best(compose_config, sweep, "data=folder", "data.root=/mine")
-    assert changed.data.draw is None and changed.data.reader._target_ == "docclf.data.pages.read_folder"
+    assert changed.data.draw is None and changed.data.reader._target_ == "docclf.data.readers.read_folder"
     assert changed.data.root == "/mine" and changed.optimizer.lr == TRIALS[BEST][1]
 
 

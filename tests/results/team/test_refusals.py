@@ -68,6 +68,13 @@ def test_scores_that_cannot_be_compared_are_refused_and_marked_anyway(
     assert [row["comparable"] for row in board(tmp_path / "again")].count("no") == 2, "in a merge of the merge too"
 
 
+def test_studies_from_before_and_after_a_renaming_are_one_search(make: Make, tmp_path: Path) -> None:
+    key, names = "data.reader._target_", ("docclf.data.pages.read_csv", "docclf.data.readers.read_csv")
+    a, b = (make("ab"[i], 0.3, config=CONFIG | {key: name}) for i, name in enumerate(names))
+    merge(a, b, out=tmp_path / "team")
+    assert board(tmp_path / "team")
+
+
 @pytest.mark.parametrize(
     ("records", "said"),
     [

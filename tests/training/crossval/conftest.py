@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.classifier import PageClassifier
 from docclf.models.schedules import constant
 from docclf.training.crossval import CrossValidation, cross_validate
@@ -127,6 +127,7 @@ class Folds:
     ) -> tuple[CrossValidation, Epochs]:
         """Result of a cross-validation, and what it trained."""
         epochs = Epochs()
+        self.data.max_batch_size = validation.get("max_batch_size")
         more = [epochs] if callback is None else [epochs, callback]
 
         def build_trainer(callbacks: Sequence[pl.Callback], **options: Any) -> pl.Trainer:

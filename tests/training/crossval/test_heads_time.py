@@ -10,7 +10,7 @@ import pytest
 
 from docclf.data.augment.batch import BatchAugment
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.models.frozen import heads as rooms
 from docclf.models.frozen.cache import FeatureCache, UnwantedPassError
 from docclf.models.frozen.features import FrozenBackbone
@@ -45,7 +45,7 @@ def test_the_pass_over_the_pages_is_no_time_of_the_head_that_comes_first(make_he
 def test_a_search_out_of_time_fits_no_further_round_of_heads(
     make_heads: Callable[[], Heads], monkeypatch: pytest.MonkeyPatch, threads: int, n_fitted: int
 ) -> None:
-    monkeypatch.setattr(rooms, "n_cpus", lambda: threads)
+    monkeypatch.setattr(rooms, "n_cores", lambda: threads)
     heads, found = make_heads(), []
     heads.cache.is_wanted = lambda: not found
     with pytest.raises(UnwantedPassError) if n_fitted < 3 else nullcontext():

@@ -17,7 +17,7 @@ from docclf.data.module import PageDataModule
 from docclf.errors import ConfigError, DataError
 from docclf.results.quality.comparison import compare_runs
 from docclf.train import train
-from docclf.training.distillation import learn_from
+from docclf.training.distillation import read_teacher
 
 TARGETS = ["0", "7", "10"]
 
@@ -90,13 +90,13 @@ def test_what_has_learnt_is_kept_though_the_head_scores_better(
 def test_it_goes_on_from_no_run_with_another_teacher(
     tiny_config: DictConfig, teacher: Path, tmp_path: Path, pages_data: PageDataModule
 ) -> None:
-    first = learn_from(teacher, pages_data)
+    first = read_teacher(teacher, pages_data.pages)
     header, rows = read(teacher)
     write(teacher, header, rows[::-1])
-    assert learn_from(teacher, pages_data).digest == first.digest, "the order of the rows is no matter"
+    assert read_teacher(teacher, pages_data.pages).digest == first.digest, "the order of the rows is no matter"
     rows[0][3:] = ["0.2", "0.3", "0.5"]
     write(teacher, header, rows)
-    assert learn_from(teacher, pages_data).digest != first.digest
+    assert read_teacher(teacher, pages_data.pages).digest != first.digest
 
 
 def test_pages_without_a_prediction_are_learnt_by_their_label_and_others_by_the_mean(
@@ -104,7 +104,7 @@ def test_pages_without_a_prediction_are_learnt_by_their_label_and_others_by_the_
 ) -> None:
     header, rows = read(teacher)
     write(teacher, header, rows[1:])
-    learn_from(teacher, pages_data)
+    pages_data.soft_labels = read_teacher(teacher, pages_data.pages).targets(pages_data.labels)
     (without,) = [i for i, page in enumerate(pages_data.pages.train.ids) if page == rows[0][0]]
     given = np.eye(3, dtype=np.float32)[pages_data.labels]
     expected = (given + np.roll(given, 1, axis=1)) / 2
@@ -117,10 +117,10 @@ def test_pages_without_a_prediction_are_learnt_by_their_label_and_others_by_the_
 def test_a_teacher_from_a_mac_teaches_pages_whose_names_are_composed_otherwise(
     teacher: Path, pages_data: PageDataModule
 ) -> None:
-    first = learn_from(teacher, pages_data)
+    first = read_teacher(teacher, pages_data.pages)
     header, rows = read(teacher)
     write(teacher, header, [[unicodedata.normalize("NFD", page), *more] for page, *more in rows])
-    assert learn_from(teacher, pages_data).digest == first.digest
+    assert read_teacher(teacher, pages_data.pages).digest == first.digest
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_teacher_of_other_pages_is_refused(
     else:
         (teacher / "oof.csv").unlink()
     with pytest.raises(DataError) as refused:
-        learn_from(teacher, pages_data)
+        read_teacher(teacher, pages_data.pages)
     assert message in str(refused.value)
 
 
@@ -172,6 +172,6 @@ def test_what_cannot_learn_probabilities_is_refused(
 @pytest.fixture
 def pages_data(pages_root: Path) -> PageDataModule:
     from docclf.data.augment.batch import BatchAugment
-    from docclf.data.pages import read_csv
+    from docclf.data.readers import read_csv
 
     return PageDataModule(str(pages_root), reader=read_csv, augment=BatchAugment(), image_size=32, batch_size=8)

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.module import PageDataModule
-from docclf.data.pages import read_csv
+from docclf.data.readers import read_csv
 from docclf.errors import DataError
 from docclf.inference.ensemble import FoldEnsemble
 from docclf.inference.folder import find_model, load_ensemble

@@ -13,6 +13,8 @@ from typing import Any
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from docclf.sweeper.hydra_private import join_ray
+
 # Raised by submitit and Ray, which are not imported for it, when a job ended without a result.
 _DEATHS = ("UncompletedJobError", "RayError")
 # Seconds that a job of this machine may take to end.
@@ -33,11 +35,9 @@ def prepare(launcher: Launcher) -> None:
         Parallel(n_jobs=settings.get("n_jobs"), backend=settings.get("backend"))([delayed(int)()])
     if type(launcher).__name__ != "RayLauncher":
         return
-    from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
-
     handler = signal.getsignal(signal.SIGTERM)
     settings = OmegaConf.to_container(launcher.ray_cfg.init, resolve=True)  # type: ignore[attr-defined]
-    start_ray(DictConfig(settings))
+    join_ray(DictConfig(settings))
     signal.signal(signal.SIGTERM, handler)  # Ray sets its own, which ends with another exit code
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from docclf import n_cores
+
 # Free memory in bytes that `auto` allows for each worker: torch, timm and Lightning alone take one gigabyte.
 _MEMORY = 2 * 1024**3
 
@@ -53,13 +55,6 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
         return listed or ["0"] * any(place.exists() for place in _UNLISTED)
     names = [name.strip() for name in chosen.split(",")]
     return [name for name in names[: names.index("-1") if "-1" in names else None] if name]
-
-
-def n_cores() -> int:
-    """Cores that this process may use: by affinity, or a container's share where that is smaller."""
-    from loky import cpu_count
-
-    return int(cpu_count())
 
 
 def n_workers(n_jobs: int | str) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from docclf import n_cores
 from docclf.sweeper.run.workers import machine
-from docclf.sweeper.run.workers.machine import n_cores, n_workers, visible_gpus, worker_environment
+from docclf.sweeper.run.workers.machine import n_workers, visible_gpus, worker_environment
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ from other_pages import (
 from slowly import slowly
 
 from docclf.data.cache.decoded import load_pages
-from docclf.data.dataset import DataSet, make_options, open_data_set
+from docclf.data.cache.options import make_options
+from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.looks.measures import measure_looks
-from docclf.data.looks.shift import Difference, find_differences, take_sample
-from docclf.data.pages import read_csv
+from docclf.data.looks.other_pages import Difference, find_differences, take_sample
+from docclf.data.readers import read_csv
 
 
 def opened(root: Path, size: int = 128, bits: int | None = None) -> DataSet:

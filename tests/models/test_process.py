@@ -8,7 +8,7 @@ import pytest
 
 SHOW = """
 import torch
-from docclf.models.memory import prepare_cpu
+from docclf.models.process import prepare_cpu
 torch.set_num_threads(3)
 prepare_cpu()
 print(torch.get_num_threads())

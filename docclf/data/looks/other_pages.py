@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docclf.data.cache.decoded import PageArray
 from docclf.data.cache.store import remember
-from docclf.data.dataset import DataSet, PageArray
+from docclf.data.dataset import DataSet
 from docclf.data.formats import DECODER
 from docclf.data.looks.duplicates import merge_groups
 from docclf.data.looks.measures import VERSION, Values, measure_looks, measure_sizes, measure_turns

@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from docclf.data.cache.contents import n_cpus
+from docclf import n_cores
 
 # Of glibc's mallopt, see malloc.h: free memory at the top beyond which it is given back, what is taken at once, and how
 # many blocks get pages of their own.
@@ -22,8 +22,8 @@ def prepare_cpu() -> None:
     glibc's malloc gives memory back and faults it in again at each step, which was seen to cost a sixth to a half of
     the speed of training. Threads that `OMP_NUM_THREADS` sets stand.
     """
-    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > n_cpus():
-        torch.set_num_threads(n_cpus())
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > n_cores():
+        torch.set_num_threads(n_cores())
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None)

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from other_pages import blur, same, skew, write_letters
 from slowly import slowly
 
-from docclf.data.looks.shift import KINDS, Difference
+from docclf.data.looks.other_pages import KINDS, Difference
 from docclf.results.quality.shift import read_shift
-from docclf.training.shift import answer
+from docclf.training.other_pages import answer
 
 SMALL = ("data=csv", "model.name=test_resnet", "model.pretrained=false", "data.image_size=96", "logger=none")
 

@@ -1,4 +1,4 @@
-"""Batch normalisation that is folded into convolutions: the same numbers, and only where that is so."""
+"""Batch normalisation that is fused into convolutions: the same numbers, and only where that is so."""
 
 import copy
 
@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from docclf.models.folding import fold_batch_norm, fold_in_training
 from docclf.models.frozen.pooling import Pixels
+from docclf.models.fused_norms import fuse_batch_norm, fuse_in_training
 
 
 class Twice(nn.Module):
@@ -55,12 +55,12 @@ def outputs(*nets: nn.Module) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "tf_efficientnet_lite0", "mobilenetv2_100", "test_byobnet"])
-def test_folded_nets_compute_the_same(name: str) -> None:
+def test_fused_nets_compute_the_same(name: str) -> None:
     net = with_statistics(timm.create_model(name, num_classes=5))
     before, state = norms(net), net.state_dict()
-    folded = fold_batch_norm(net, (3, 64, 64))
-    assert before > 0 == norms(folded)
-    expected, found = outputs(net, folded)
+    fused = fuse_batch_norm(net, (3, 64, 64))
+    assert before > 0 == norms(fused)
+    expected, found = outputs(net, fused)
     assert torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
     assert norms(net) == before and state.keys() == net.state_dict().keys()
 
@@ -76,7 +76,7 @@ def gradients(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
 def test_nets_that_train_with_fixed_statistics_get_the_same_gradients(name: str, is_copied: bool) -> None:
     given = with_statistics(timm.create_model(name, num_classes=5)).double()
     net = copy.deepcopy(given)
-    fold_in_training(net, (3, 64, 64))
+    fuse_in_training(net, (3, 64, 64))
     net = copy.deepcopy(net) if is_copied else net
     assert net.state_dict().keys() == given.state_dict().keys()
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -94,37 +94,37 @@ def test_nets_that_train_with_fixed_statistics_get_the_same_gradients(name: str,
 
 
 @pytest.mark.parametrize("make", [Twice, Shared])
-def test_nets_that_folding_would_change_train_as_they_did(make: type[nn.Module]) -> None:
+def test_nets_that_fusing_would_change_train_as_they_did(make: type[nn.Module]) -> None:
     net = with_statistics(make())
     images = torch.rand(2, 3, 16, 16)
     expected = net(images)
-    fold_in_training(net, (3, 16, 16))
+    fuse_in_training(net, (3, 16, 16))
     assert torch.equal(net(images), expected) and not [m for m in net.modules() if "forward" in vars(m)]
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_nfnet", "test_efficientnet_evos"])
 def test_nets_without_batch_normalisation_stay(name: str) -> None:
     net = timm.create_model(name, num_classes=5).eval()
-    assert fold_batch_norm(net, (3, 160, 160)) is net
+    assert fuse_batch_norm(net, (3, 160, 160)) is net
 
 
 @pytest.mark.parametrize("affine", [True, False])
-def test_batch_normalisation_without_scales_is_folded_too(affine: bool) -> None:
+def test_batch_normalisation_without_scales_is_fused_too(affine: bool) -> None:
     net = with_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=affine), nn.ReLU()))
-    folded = fold_batch_norm(net, (3, 64, 64))
-    expected, found = outputs(net, folded)
-    assert (norms(net), norms(folded)) == (1, 0) and torch.allclose(found, expected, atol=1e-5)
+    fused = fuse_batch_norm(net, (3, 64, 64))
+    expected, found = outputs(net, fused)
+    assert (norms(net), norms(fused)) == (1, 0) and torch.allclose(found, expected, atol=1e-5)
 
 
 def test_a_net_of_constants_alone_is_looked_at_where_they_are() -> None:
     pixels = Pixels(64).to("meta")  # any device but the CPU
-    assert fold_batch_norm(pixels, (3, 64, 64)) is pixels
+    assert fuse_batch_norm(pixels, (3, 64, 64)) is pixels
 
 
 @pytest.mark.parametrize("make", [Twice, Shared])
-def test_nets_that_folding_would_change_stay(make: type[nn.Module]) -> None:
+def test_nets_that_fusing_would_change_stay(make: type[nn.Module]) -> None:
     net = with_statistics(make())
-    assert fold_batch_norm(net, (3, 16, 16)) is net
+    assert fuse_batch_norm(net, (3, 16, 16)) is net
 
 
 def test_the_seeds_of_a_training_do_not_move() -> None:
@@ -133,5 +133,5 @@ def test_the_seeds_of_a_training_do_not_move() -> None:
     expected = torch.rand(1)
     torch.manual_seed(3)
     Twice()
-    fold_batch_norm(net, (3, 16, 16))
+    fuse_batch_norm(net, (3, 16, 16))
     assert torch.equal(torch.rand(1), expected)

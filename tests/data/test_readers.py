@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from docclf.data.pages import read_csv, read_folder
+from docclf.data.readers import read_csv, read_folder
 from docclf.errors import DataError
 
 

@@ -15,31 +15,31 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 # Whose weights are what they compute with: of others, as standardised convolutions, they are not.
 _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
-_TOLERANCE = 1e-3  # of the largest number; folding was seen to change 1e-6 of it
+_TOLERANCE = 1e-3  # of the largest number; fusing was seen to change 1e-6 of it
 
 
 @torch.no_grad()
-def fold_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-    """A net in evaluation mode for predictions alone; it itself where nothing can be folded.
+def fuse_batch_norm(net: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+    """A net in evaluation mode for predictions alone; it itself where nothing can be fused.
 
     Args:
         net: Takes images of shape (n, channels, height, width) and returns numbers; it is left as it is.
         shape: Channels, height and width of its images.
     """
-    folded = copy.deepcopy(net).eval()
+    fused = copy.deepcopy(net).eval()
     images = _images(net, shape)
-    expected, pairs = _followers(folded, images)
+    expected, pairs = _followers(fused, images)
     if not pairs:
         return net
     for convolution, norm, name in pairs:
-        convolution.weight, convolution.bias = _fused(convolution, norm)
+        convolution.weight, convolution.bias = _fused_weights(convolution, norm)
         parent, _, own = name.rpartition(".")
-        setattr(folded.get_submodule(parent), own, nn.Sequential(*norm.children()))  # what comes after, as a ReLU
-    return folded if _is_same(folded(images), expected) else net
+        setattr(fused.get_submodule(parent), own, nn.Sequential(*norm.children()))  # what comes after, as a ReLU
+    return fused if _is_same(fused(images), expected) else net
 
 
 @torch.no_grad()
-def fold_in_training(net: nn.Module, shape: tuple[int, int, int]) -> None:
+def fuse_in_training(net: nn.Module, shape: tuple[int, int, int]) -> None:
     """Have a net train and validate so; its weights keep values, names and gradients.
 
     Args:
@@ -48,16 +48,16 @@ def fold_in_training(net: nn.Module, shape: tuple[int, int, int]) -> None:
     """
     was_training, images = net.training, _images(net, shape)
     expected, pairs = _followers(net.eval(), images)
-    folded = [(convolution, norm) for convolution, norm, _ in pairs if norm.weight is not None]
-    for convolution, norm in folded:
-        convolution.forward, norm.forward = _Folded(convolution, norm), nn.Sequential(*norm.children()).forward
+    fused = [(convolution, norm) for convolution, norm, _ in pairs if norm.weight is not None]
+    for convolution, norm in fused:
+        convolution.forward, norm.forward = _Fused(convolution, norm), nn.Sequential(*norm.children()).forward
     if not _is_same(net(images), expected):
-        for module in itertools.chain(*folded):
+        for module in itertools.chain(*fused):
             vars(module).pop("forward", None)  # of a convolution with two of them, once
     net.train(was_training)
 
 
-class _Folded:
+class _Fused:
     """A convolution with the batch normalisation after it, of the weights that both have at the time."""
 
     def __init__(self, convolution: Any, norm: Any) -> None:
@@ -81,7 +81,7 @@ def _images(net: nn.Module, shape: tuple[int, int, int]) -> Tensor:
     return images.to(next((tensor for tensor in tensors if tensor.is_floating_point()), images))
 
 
-def _fused(convolution: Any, norm: Any) -> tuple[nn.Parameter, nn.Parameter]:
+def _fused_weights(convolution: Any, norm: Any) -> tuple[nn.Parameter, nn.Parameter]:
     weights = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     return fuse_conv_bn_weights(convolution.weight, convolution.bias, *weights)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from docclf.data.looks.shift import KINDS, Difference, find_differences, take_sample
+from docclf.data.looks.other_pages import KINDS, Difference, find_differences, take_sample
 from docclf.results.quality.shift import is_unlike, read_shift, write_shift
 
 if TYPE_CHECKING:
