@@ -95,10 +95,9 @@ class PageClassifier(pl.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self._is_own = net is not None
+        self._is_own, self._shape = net is not None, (channels, image_size, image_size)
         self.num_classes, self.label_smoothing, self.loss = num_classes, label_smoothing, loss
         shape = (num_classes, image_size, channels)
-        self._shape = (channels, image_size, image_size)
         weights: dict[str, Any] = {"pretrained": pretrained, "checkpoint_path": checkpoint_path}
         self.net, is_trained = with_weights(name, shape, own=net, drop_rate=drop_rate, **weights)
         self.batch_norm = choose_batch_norm(batch_norm, epoch_batch_norm, is_trained=is_trained)
