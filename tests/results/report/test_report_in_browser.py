@@ -15,7 +15,7 @@ from docclf.results.report.page import write_report
 
 pytestmark = in_browser
 
-SIZES = {"wide": (1280, 900), "narrow": (360, 740)}
+SIZES = {"wide": (1400, 900), "tablet": (768, 1024), "narrow": (360, 740)}
 
 
 class Visit:

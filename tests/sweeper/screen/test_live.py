@@ -1,5 +1,6 @@
 """The live display of a search on a terminal, and plain lines elsewhere."""
 
+import os
 import re
 import signal
 import subprocess
@@ -151,6 +152,22 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
     assert is_whole(seen)
     (said,) = [i for i, line in enumerate(lines) if line.endswith("Continue with:")]
     assert re.fullmatch(r"  cd \S+ && python .*app\.py -m n_trials=9 .*", lines[said + 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_every_worker_has_its_line_on_a_terminal_of_any_width(
+    n_jobs: int, columns: int, toy: Any, tmp_path: Path
+) -> None:
+    held = f"await_at=[{','.join(f'[{i}, seen]' for i in range(1, n_jobs + 1))}]"
+    seen = start(toy, f"n_trials={n_jobs + 2}", held, f"hydra.sweeper.n_jobs={n_jobs}", columns=columns)
+    screen = end_when(toy, seen, "1 complete", *(rf"^trial {i} +begins" for i in range(1, n_jobs + 1)))
+    shots = Path(os.environ.get("REPORT_SCREENSHOTS", tmp_path))
+    (shots / f"display-{n_jobs}-{columns}.txt").write_text(screen, encoding="utf-8")
+    frame = screen[screen.rindex("\ntrial 1 ") :].splitlines()[1:]
+    assert [line.split()[1] for line in frame if line.startswith("trial ")] == [str(i) for i in range(1, n_jobs + 1)]
+    assert is_whole(seen)
 
 
 @pytest.mark.slow
