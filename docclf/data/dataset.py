@@ -30,25 +30,17 @@ from docclf.errors import DataError
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory.
+    """A data set in memory."""
 
-    Attributes:
-        pages: The pages that can be used; near-duplicates share a group.
-        train_images: Their decoded pages.
-        test_images: Those of the test pages; None where there are none.
-        dropped: The pages that cannot be used, each with the reason.
-        pairs: Near-duplicates: indices of two pages, training pages first and test pages after them.
-        digests: Hash of each page's content, in the same order.
-        corrections: How many labels a person has relabelled, dropped and kept, and as `uncorrected` the fingerprint
-            without that; None without corrections.
-    """
-
-    pages: PageSet
-    train_images: PageArray
-    test_images: PageArray | None
-    dropped: list[Problem]
+    pages: PageSet  # the pages that can be used; near-duplicates share a group
+    train_images: PageArray  # their decoded pages
+    test_images: PageArray | None  # those of the test pages; None where there are none
+    dropped: list[Problem]  # the pages that cannot be used, each with the reason
+    # near-duplicates: indices of two pages, training pages first and test pages after them
     pairs: list[tuple[int, int]]
-    digests: list[str]
+    digests: list[str]  # hash of each page's content, in the same order
+    # how many labels a person has relabelled, dropped and kept, and as `uncorrected` the fingerprint without that; None
+    # without corrections
     corrections: dict[str, Any] | None = None
 
     @cached_property

@@ -19,22 +19,15 @@ NO_INTERVAL = "no interval: all pages of a class are predicted alike"
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one set of predictions is than another on the same pages.
+    """How much better one set of predictions is than another on the same pages."""
 
-    Attributes:
-        value: Of macro-F1, in [-1, 1].
-        low: Lower bound of the interval.
-        high: Upper bound of the interval.
-        chance_better: Fraction of resamples in which the difference is above 0; ties count half, and half of one is
-            added on either side, so that it is never 0 or 1.
-        level: Of the interval, such as 0.95.
-    """
-
-    value: float
-    low: float
-    high: float
+    value: float  # of macro-F1, in [-1, 1]
+    low: float  # lower bound of the interval
+    high: float  # upper bound of the interval
+    # fraction of resamples in which the difference is above 0; ties count half, and half of one is added on either
+    # side, so that it is never 0 or 1
     chance_better: float
-    level: float
+    level: float  # of the interval, such as 0.95
 
     def __str__(self) -> str:
         """

@@ -61,25 +61,18 @@ class PageArray:
 
 @dataclass(frozen=True)
 class DecodedPages:
-    """Pages in memory.
+    """Pages in memory."""
 
-    Attributes:
-        images: Read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be
-            read.
-        aspects: Width of each page over its height, float32 of shape (n,); 1 where a page cannot be read.
-        digests: A hash of each page's content, the same for the same file under another name.
-        hashes: `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size
-            here; that of a blank page where a page cannot be read.
-        problems: Why a page cannot be read, by its index.
-        n_multi_page: How many of the files have more pages; 0 where numbers of pages were asked for.
-    """
-
+    # read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be read
     images: NDArray[np.uint8]
+    # width of each page over its height, float32 of shape (n,); 1 where a page cannot be read
     aspects: NDArray[np.float32]
-    digests: list[str]
+    digests: list[str]  # a hash of each page's content, the same for the same file under another name
+    # `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size here; that
+    # of a blank page where a page cannot be read
     hashes: NDArray[np.int8]
-    problems: dict[int, str]
-    n_multi_page: int = 0
+    problems: dict[int, str]  # why a page cannot be read, by its index
+    n_multi_page: int = 0  # how many of the files have more pages; 0 where numbers of pages were asked for
 
 
 def cache_size(image_size: int, margin: float) -> int:

@@ -10,37 +10,24 @@ from docclf.errors import unknown_key
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How files become pages.
+    """How files become pages."""
 
-    Attributes:
-        size: Height and width in pixels that pages are kept at.
-        channels: 3 for RGB, 1 for grey.
-        multi_page: `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group.
-        max_megapixels: Of an image file; larger ones cannot be used.
-        on_error: `raise` refuses a data set with pages that cannot be used, `drop` leaves them out.
-        exclude: CSV file of pages to leave out, see `docclf.data.reading.problems`; None for none.
-        rare_classes: `drop` leaves out classes with fewer pages than `n_folds`; `raise` and `train` leave that to
-            `docclf.data.folds`.
-        n_folds: Number of folds, for that.
-        near_duplicates: Bits of 256 in which the perceptual hashes of two pages may differ for them to be the same
-            page; None does not look for such pages.
-        corrections: CSV file of corrected labels, see `docclf.data.reading.corrections`; None for none.
-        cache_dir: Where decoded pages are kept; None for the user's cache folder.
-        cache_gb: Size that the cache is kept below.
-    """
-
-    size: int
-    channels: int = 3
-    multi_page: str = "first"
-    max_megapixels: float = 179.0
-    on_error: str = "raise"
-    exclude: Path | None = None
+    size: int  # height and width in pixels that pages are kept at
+    channels: int = 3  # 3 for RGB, 1 for grey
+    multi_page: str = "first"  # `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group
+    max_megapixels: float = 179.0  # of an image file; larger ones cannot be used
+    on_error: str = "raise"  # `raise` refuses a data set with pages that cannot be used, `drop` leaves them out
+    exclude: Path | None = None  # CSV file of pages to leave out, see `docclf.data.reading.problems`; None for none
+    # `drop` leaves out classes with fewer pages than `n_folds`; `raise` and `train` leave that to `docclf.data.folds`
     rare_classes: str = "raise"
-    n_folds: int = 0
+    n_folds: int = 0  # number of folds, for that
+    # bits of 256 in which the perceptual hashes of two pages may differ for them to be the same page; None does not
+    # look for such pages
     near_duplicates: int | None = None
+    # CSV file of corrected labels, see `docclf.data.reading.corrections`; None for none
     corrections: Path | None = None
-    cache_dir: Path | None = None
-    cache_gb: float = 20.0
+    cache_dir: Path | None = None  # where decoded pages are kept; None for the user's cache folder
+    cache_gb: float = 20.0  # size that the cache is kept below
 
 
 # Its fields that are keys of the config.

@@ -17,18 +17,12 @@ _DRAWS, _LEVEL = 1000, 0.95
 
 @dataclass(frozen=True)
 class TwoSampleTest:
-    """How well a classifier tells two sets of pages apart.
+    """How well a classifier tells two sets of pages apart."""
 
-    Attributes:
-        auc: Area under the ROC curve, in [0, 1]; 0.5 where it cannot tell them apart.
-        low: Lower bound of its 95 % interval.
-        high: Upper bound.
-        unlike: How much each test page looks like one, in [0, 1], shape (m,): its rank among the held-out pages.
-    """
-
-    auc: float
-    low: float
-    high: float
+    auc: float  # area under the ROC curve, in [0, 1]; 0.5 where it cannot tell them apart
+    low: float  # lower bound of its 95 % interval
+    high: float  # upper bound
+    # how much each test page looks like one, in [0, 1], shape (m,): its rank among the held-out pages
     unlike: NDArray[np.float64]
 
     @property
