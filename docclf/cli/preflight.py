@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.cache.options import DecodeOptions
+    from docclf.data.cache.decoded import DecodeOptions
     from docclf.data.dataset import DataSet
     from docclf.training.validation import Validation
 
@@ -55,7 +55,7 @@ def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
     Raises:
         ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
-    from docclf.data.cache.options import DECODING, make_options
+    from docclf.data.cache.decoded import DECODING, make_options
     from docclf.data.dataset import open_data_set
 
     root = Path(cfg.data.root)

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.decoded import DecodedPages, PageArray, load_pages
+from docclf.data.cache.decoded import DecodedPages, DecodeOptions, PageArray, load_pages
 from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
 from docclf.data.cache.opened import files_of, find_open, keep_open
-from docclf.data.cache.options import DecodeOptions
 from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
