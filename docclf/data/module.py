@@ -42,10 +42,7 @@ class PageDataModule(pl.LightningDataModule):
         margin: Pages are kept this much larger than `image_size`.
         fit: `squeeze` pages into a square, or `letterbox` them: with their proportions, white at two sides.
         balance: `none`, or `sampler`: every class is drawn equally often.
-        **decoding: See `docclf.data.cache.decoded.DecodeOptions`.
-
-    Raises:
-        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
+        **decoding: See `docclf.data.cache.decoded.DecodeOptions`. Errors are those of `open_data_set`.
     """
 
     max_batch_size: int | None = None

@@ -148,14 +148,11 @@ def cross_validate(
 def cross_validate_heads(
     heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: JobTrial
 ) -> CrossValidation:
-    """Fit and score one head a fold; mostly a second or less for each, so none is pruned.
+    """Fit and score one head a fold; mostly a second or less for each, so none is pruned. Errors as for `Heads.folds`.
 
     Args:
         assignment: Fold of each training page, shape (n,).
         trial: Receives the score of each fold where `validation.report` is `fold`.
-
-    Raises:
-        UnwantedPassError: See `docclf.models.frozen.heads.Heads.folds`.
     """
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)

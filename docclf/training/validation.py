@@ -54,13 +54,10 @@ class Validation:
         return self.n_trained_folds * (self.epochs if self.report == "epoch" else 1)
 
     def assign(self, data: DataSet, rare_classes: str = "raise") -> NDArray[np.int64]:
-        """Fold of each training page, shape (n,); -1 for pages in training only (`rare_classes=train`).
+        """Fold of each training page, shape (n,); -1 for training only (`rare_classes=train`). Errors: `split_pages`.
 
         Args:
             rare_classes: What becomes of classes with fewer pages than folds, see `docclf.data.folds.assign_folds`.
-
-        Raises:
-            ConfigError, DataError: See `docclf.data.folds.split_pages`.
         """
         from docclf.data.folds import split_pages
 
