@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.errors import ConfigError
+from docclf.safety.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.keys import nearest
