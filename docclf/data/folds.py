@@ -37,8 +37,8 @@ def split_pages(
     Args:
         pages: With labels.
         split_file: CSV with the columns ID and fold, such as the `folds.csv` of another run.
-        order: Of the pages, by which they get their folds, see `docclf.data.cache.fingerprint.content_order`; None for
-            the order that they are in, by which earlier releases went.
+        order: Of the pages, by which they get their folds, see `docclf.data.dataset.DataSet.order`; None for the
+            order that they are in, by which earlier releases went.
         rare: See `assign_folds`.
         emptied: Classes that should have pages and have none; with `rare=train` a warning names them.
     """
