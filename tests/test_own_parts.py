@@ -18,7 +18,7 @@ from slowly import slowly
 
 from docclf.cli.preflight import check_added, check_config
 from docclf.cli.trainer_arguments import OWNED
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import make_options
 from docclf.errors import ConfigError
 from docclf.safety.targets import build
 

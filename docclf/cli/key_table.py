@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from docclf import CONF_DIR
-from docclf.cli.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.errors import ConfigError
+from docclf.safety.rules import FLAG, Rule, either, file, listed, mapping, number, one_of, text
 from docclf.safety.untrusted import is_folder_name, plain
 from docclf.sweeper.space.duration import read_timeout
 from docclf.sweeper.space.keys import nearest
@@ -188,12 +188,9 @@ _WAYS_OUT = {"validation.folds=1": "Use validation=holdout for a single split."}
 
 
 def check_leaves(cfg: DictConfig, table: Mapping[str, Rule] = TRAIN) -> None:
-    """Refuse a value that is not of its key's kind, or out of its range.
+    """Refuse a value that is not of its key's kind, or out of its range, with a `ConfigError`.
 
     A key that a config has not, as another option may have none, is not asked for.
-
-    Raises:
-        ConfigError: See above.
     """
     for room in dict.fromkeys(key.partition(".")[0] for key in table if "." in key):
         if room in cfg and not isinstance(found := cfg[room], DictConfig) and (room, found) != ("logger", None):

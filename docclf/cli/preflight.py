@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from docclf.data.cache.options import DecodeOptions
+    from docclf.data.cache.decoded import DecodeOptions
     from docclf.data.dataset import DataSet
     from docclf.training.validation import Validation
 
@@ -49,13 +49,12 @@ def require_root(cfg: DictConfig) -> None:
 def open_pages(cfg: DictConfig, **others: Any) -> tuple[DataSet, DecodeOptions]:
     """The data set of a config, whose pages are drawn before where they are to be, and how it is decoded.
 
+    Errors as for `docclf.data.dataset.open_data_set`.
+
     Args:
         others: Keys of `data` that have another value.
-
-    Raises:
-        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
     """
-    from docclf.data.cache.options import DECODING, make_options
+    from docclf.data.cache.decoded import DECODING, make_options
     from docclf.data.dataset import open_data_set
 
     root = Path(cfg.data.root)
@@ -83,12 +82,7 @@ def check_config(cfg: DictConfig) -> None:
 
 
 def check_drawn(cfg: DictConfig) -> None:
-    """Refuse a value that a search space can draw.
-
-    Raises:
-        ConfigError: See `docclf.cli.key_table.check_leaves`, `docclf.cli.trainer_arguments.require_one_device` and
-            `docclf.cli.foreign.check_job`.
-    """
+    """Refuse a value that a search space can draw. Errors as for what it calls."""
     check_job(cfg)
     check_leaves(cfg)
     require_one_device(cfg)
@@ -97,11 +91,10 @@ def check_drawn(cfg: DictConfig) -> None:
 def check_added(cfg: DictConfig, overrides: Sequence[str], folders: Sequence[Path] = ()) -> None:
     """See that what overrides or folders of configs added, or `--allow` names, fits; what conf/ has is known to.
 
+    Errors as for `docclf.safety.targets.check_parts`.
+
     Args:
         folders: Those that the config was composed out of besides conf/.
-
-    Raises:
-        ConfigError: See `docclf.safety.targets.check_parts`.
     """
     if allowed() or folders or any(text.startswith("+") for text in overrides):
         tell_unread(cfg)

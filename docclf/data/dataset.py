@@ -1,8 +1,9 @@
 """A data set as it is trained on: read, checked page by page, decoded, and its like pages found."""
 
+import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docclf.data.cache.decoded import DecodedPages, PageArray, load_pages
-from docclf.data.cache.fingerprint import content_order, fingerprint, fingerprint_of_rows
+from docclf.data.cache.decoded import DecodedPages, DecodeOptions, PageArray, load_pages
 from docclf.data.cache.opened import files_of, find_open, keep_open
-from docclf.data.cache.options import DecodeOptions
 from docclf.data.cache.store import default_cache_dir
 from docclf.data.folds import rare_classes
 from docclf.data.looks.duplicates import known_pairs, merge_groups
@@ -30,41 +29,49 @@ from docclf.errors import DataError
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory.
+    """A data set in memory."""
 
-    Attributes:
-        pages: The pages that can be used; near-duplicates share a group.
-        train_images: Their decoded pages.
-        test_images: Those of the test pages; None where there are none.
-        dropped: The pages that cannot be used, each with the reason.
-        pairs: Near-duplicates: indices of two pages, training pages first and test pages after them.
-        digests: Hash of each page's content, in the same order.
-        corrections: How many labels a person has relabelled, dropped and kept, and as `uncorrected` the fingerprint
-            without that; None without corrections.
-    """
-
-    pages: PageSet
-    train_images: PageArray
-    test_images: PageArray | None
-    dropped: list[Problem]
+    pages: PageSet  # the pages that can be used; near-duplicates share a group
+    train_images: PageArray  # their decoded pages
+    test_images: PageArray | None  # those of the test pages; None where there are none
+    dropped: list[Problem]  # the pages that cannot be used, each with the reason
+    # near-duplicates: indices of two pages, training pages first and test pages after them
     pairs: list[tuple[int, int]]
-    digests: list[str]
+    digests: list[str]  # hash of each page's content, in the same order
+    # how many labels a person has relabelled, dropped and kept, and as `uncorrected` the fingerprint without that; None
+    # without corrections
     corrections: dict[str, Any] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies training pages and labels by their content, in whatever order."""
-        return fingerprint(self.digests, self.pages.train, self.pages.targets)
+        """Identifies training pages and labels by their content, in whatever order and whatever files are called."""
+        return _fingerprint(sorted(self._contents))
 
     @cached_property
     def fingerprint_of_rows(self) -> str:
-        """The fingerprint that earlier releases gave."""
-        return fingerprint_of_rows(self.digests, self.pages.train, self.pages.targets, self.pages.written)
+        """What earlier releases gave: of pages in the order of their rows, with targets as they are written."""
+        written = [self.pages.written.get(target, target) for target in self.pages.targets]
+        return _fingerprint(_contents(self.digests, self.pages.train, written))
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The training pages in an order of their contents: indices, shape (n,)."""
-        return content_order(self.digests, self.pages.train, self.pages.targets)
+        """The training pages in an order of their contents: indices, int64 of shape (n,)."""
+        lines, ids = self._contents, self.pages.train.ids
+        return np.array(sorted(range(len(ids)), key=lambda i: (lines[i], ids[i])), dtype=np.int64)
+
+    @property
+    def _contents(self) -> list[str]:
+        return _contents(self.digests, self.pages.train, self.pages.targets)
+
+
+def _contents(digests: Sequence[str], pages: Pages, targets: Sequence[str]) -> list[str]:
+    """What each page holds and is labelled, a line each; there may be more digests, of test pages."""
+    assert pages.labels is not None
+    return [f"{page} {targets[label]}\n" for page, label in zip(digests, pages.labels.tolist(), strict=False)]
+
+
+def _fingerprint(lines: Sequence[str]) -> str:
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def open_data_set(root: Path, reader: Callable[[Path], PageSet], options: DecodeOptions) -> DataSet:
@@ -98,7 +105,7 @@ def _open(root: Path, pages: PageSet, options: DecodeOptions) -> DataSet:
     corrections = None
     if options.corrections is not None:
         corrected, left_out, counts = correct(splits[0][0], pages.targets, options.corrections, excluded.has)
-        uncorrected = fingerprint(usable[0].digests, usable[0].pages, pages.targets)
+        uncorrected = _fingerprint(sorted(_contents(usable[0].digests, usable[0].pages, pages.targets)))
         corrections = {**counts, "uncorrected": uncorrected}
         usable[0] = _usable(corrected, splits[0][1], left_out)
         done = ", ".join(f"{n} {what}" for what, n in counts.items())

@@ -32,16 +32,15 @@ def split_pages(
 ) -> NDArray[np.int64]:
     """The fold of each page, shape (n,), as a file says or else by `assign_folds`; -1 for training only (`rare=train`).
 
+    Errors as for `assign_folds` and `read_folds`.
+
     Args:
         pages: With labels.
         split_file: CSV with the columns ID and fold, such as the `folds.csv` of another run.
-        order: Of the pages, by which they get their folds, see `docclf.data.cache.fingerprint.content_order`; None for
-            the order that they are in, by which earlier releases went.
+        order: Of the pages, by which they get their folds, see `docclf.data.dataset.DataSet.order`; None for the
+            order that they are in, by which earlier releases went.
         rare: See `assign_folds`.
         emptied: Classes that should have pages and have none; with `rare=train` a warning names them.
-
-    Raises:
-        ConfigError, DataError: See `assign_folds` and `read_folds`.
     """
     assert pages.labels is not None
     if emptied:

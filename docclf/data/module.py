@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from docclf.data.augment.batch import BatchAugment, resize
 from docclf.data.augment.views import PageViews, digest_of
-from docclf.data.cache.decoded import PageArray
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import PageArray, make_options
 from docclf.data.dataset import open_data_set
 from docclf.data.pages import PageSet
 
@@ -43,10 +42,7 @@ class PageDataModule(pl.LightningDataModule):
         margin: Pages are kept this much larger than `image_size`.
         fit: `squeeze` pages into a square, or `letterbox` them: with their proportions, white at two sides.
         balance: `none`, or `sampler`: every class is drawn equally often.
-        **decoding: See `docclf.data.cache.options.DecodeOptions`.
-
-    Raises:
-        ConfigError, DataError: See `docclf.data.dataset.open_data_set`.
+        **decoding: See `docclf.data.cache.decoded.DecodeOptions`. Errors are those of `open_data_set`.
     """
 
     max_batch_size: int | None = None

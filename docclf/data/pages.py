@@ -17,20 +17,14 @@ class Pages:
 
     Raises:
         DataError: An attribute has another length than `ids`, or values of another kind.
-
-    Attributes:
-        ids: What the user calls each page: its name in the CSV, or its path below the root.
-        paths: The file of each page.
-        labels: Class index of each page, int64 of shape (n,); None where the labels are not known.
-        groups: Pages of one group never straddle a fold; None where the data names no groups.
-        numbers: Which page of its file each is, from 0; None for the first ones.
     """
 
-    ids: list[str]
-    paths: list[Path]
+    ids: list[str]  # what the user calls each page: its name in the CSV, or its path below the root
+    paths: list[Path]  # the file of each page
+    # class index of each page, int64 of shape (n,); None where the labels are not known
     labels: NDArray[np.int64] | None
-    groups: list[str] | None = None
-    numbers: list[int] | None = None
+    groups: list[str] | None = None  # pages of one group never straddle a fold; None where the data names no groups
+    numbers: list[int] | None = None  # which page of its file each is, from 0; None for the first ones
 
     def __post_init__(self) -> None:
         for name in ("paths", "labels", "groups", "numbers"):
@@ -76,26 +70,20 @@ class PageSet:
 
     Raises:
         DataError: Training pages have no labels, or a label is not the index of a target.
-
-    Attributes:
-        targets: What the user writes for each class, in normal form, in the order of the class indices.
-        class_names: What each class is called in tables and pictures.
-        train: Pages with labels.
-        test: Pages apart, never used for a search; None where there are none.
-        problems: Pages that are named but cannot be used, each with the reason; they are in none of the above.
-        written: Target to what is really written, where that is another text, as earlier releases took it.
-        listed: Classes whose pages the data set names, whether or not any can be used; those that `train` and `test`
-            have need not be among them.
-        answers: Target to what a model writes for it, where that is another text, as a submission is compared with it.
     """
 
-    targets: list[str]
-    class_names: list[str]
-    train: Pages
-    test: Pages | None = None
+    targets: list[str]  # what the user writes for each class, in normal form, in the order of the class indices
+    class_names: list[str]  # what each class is called in tables and pictures
+    train: Pages  # pages with labels
+    test: Pages | None = None  # pages apart, never used for a search; None where there are none
+    # pages that are named but cannot be used, each with the reason; they are in none of the above
     problems: Sequence[str] = field(default_factory=list)
+    # target to what is really written, where that is another text, as earlier releases took it
     written: dict[str, str] = field(default_factory=dict)
+    # classes whose pages the data set names, whether or not any can be used; those that `train` and `test` have need
+    # not be among them
     listed: frozenset[int] = frozenset()
+    # target to what a model writes for it, where that is another text, as a submission is compared with it
     answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -6,8 +6,7 @@ from numpy.random import Generator
 
 from docclf.demo import typeset
 from docclf.demo.draws import between, coin, count_between, pick
-from docclf.demo.figures import barcode, logo
-from docclf.demo.pen import handwriting, signature
+from docclf.demo.figures import barcode, handwriting, logo, signature
 from docclf.demo.sheet import WHITE, Box, Colour, Sheet, across, down, inset
 from docclf.demo.typeset import CITIES, COMPANIES, ITEMS, LABELS, NAMES
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from docclf.demo import typeset
 from docclf.demo.draws import between, coin, count_between, pick
-from docclf.demo.figures import chart, picture, portrait, seal
-from docclf.demo.pen import signature
+from docclf.demo.figures import chart, picture, portrait, seal, signature
 from docclf.demo.sheet import WHITE, Box, Colour, Sheet, across, down, inset
 from docclf.demo.typeset import LABELS, NAMES, SANS, SERIF, TIMES
 

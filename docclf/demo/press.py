@@ -5,8 +5,7 @@ from numpy.random import Generator
 
 from docclf.demo import typeset
 from docclf.demo.draws import between, coin, count_between, pick
-from docclf.demo.figures import barcode, picture
-from docclf.demo.pen import PEN_INKS, handwriting
+from docclf.demo.figures import PEN_INKS, barcode, handwriting, picture
 from docclf.demo.sheet import Box, Colour, Sheet, across
 from docclf.demo.typeset import COMPANIES, HEADLINE, ITEMS, MONO, SERIF, TIMES
 

@@ -34,70 +34,45 @@ class InputFormat(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadDescription:
-    """What is in `model.yaml` of a head.
+    """What is in `model.yaml` of a head."""
 
-    Attributes:
-        fraction: Its part of the mean of head and nets, in [0, 1]; at 0 its features alone count, for `doubt.py`.
-        sides: Heights and widths in pixels of the views whose features it takes.
-        stages: Whether it takes features of earlier stages.
-        aspect: Whether it takes the pages' aspect ratio.
-        sqrt: Whether it takes the signed square roots of the features.
-        second_order: Whether it takes features of second order.
-        weights: File of its weights beside `model.yaml`.
-        backbone: File of the frozen backbone; None where the features are pixels.
-    """
-
-    fraction: float
-    sides: list[int]
-    stages: bool
-    aspect: bool
-    sqrt: bool = False
-    second_order: bool = False
-    weights: str = "head.safetensors"
-    backbone: str | None = "backbone.safetensors"
+    fraction: float  # its part of the mean of head and nets, in [0, 1]; at 0 its features alone count, for `doubt.py`
+    sides: list[int]  # heights and widths in pixels of the views whose features it takes
+    stages: bool  # whether it takes features of earlier stages
+    aspect: bool  # whether it takes the pages' aspect ratio
+    sqrt: bool = False  # whether it takes the signed square roots of the features
+    second_order: bool = False  # whether it takes features of second order
+    weights: str = "head.safetensors"  # file of its weights beside `model.yaml`
+    backbone: str | None = "backbone.safetensors"  # file of the frozen backbone; None where the features are pixels
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is in `model.yaml`.
+    """What is in `model.yaml`."""
 
-    Attributes:
-        backbone: Name of a timm model.
-        targets: What the user writes for each class, in the order of the outputs.
-        class_names: What each class is called in tables and pictures.
-        image_size: Height and width in pixels that the backbone sees.
-        decoded_size: Height and width in pixels that pages are decoded to before.
-        channels: 3 for RGB, 1 for grey.
-        mean: Of each channel, to normalise pages in [0, 1] with.
-        std: Of each channel, likewise.
-        temperature: Divides the logits of each member, or of the mean of `parts`; 1 leaves probabilities as they are.
-        members: Files of weights of fine-tuned nets beside `model.yaml`; none where there is a head alone.
-        fit: `squeeze` or `letterbox`, see `docclf.data.module.PageDataModule`.
-        head: A linear classifier on frozen features, which the nets are averaged with; None without one.
-        doubt: File that says when the model is not sure, see `doubt.py`; None in parts and earlier releases.
-        source: Where it comes from, for people.
-        parts: Of an ensemble of trials its models, whose probabilities are averaged at temperature 1; what stands
-            beside them of backbone, sizes and normalisation is that of the first one.
-        weight: Of a part, its fraction of that mean, in (0, 1].
-        own: What makes the fine-tuned nets where they are not timm's, as `model` of the config; None for timm's.
-    """
-
-    backbone: str
-    targets: list[str]
-    class_names: list[str]
-    image_size: int
-    decoded_size: int
-    channels: int
-    mean: list[float]
-    std: list[float]
+    backbone: str  # name of a timm model
+    targets: list[str]  # what the user writes for each class, in the order of the outputs
+    class_names: list[str]  # what each class is called in tables and pictures
+    image_size: int  # height and width in pixels that the backbone sees
+    decoded_size: int  # height and width in pixels that pages are decoded to before
+    channels: int  # 3 for RGB, 1 for grey
+    mean: list[float]  # of each channel, to normalise pages in [0, 1] with
+    std: list[float]  # of each channel, likewise
+    # divides the logits of each member, or of the mean of `parts`; 1 leaves probabilities as they are
     temperature: float = 1.0
+    # files of weights of fine-tuned nets beside `model.yaml`; none where there is a head alone
     members: list[str] = field(default_factory=list)
-    fit: str = "squeeze"
+    fit: str = "squeeze"  # `squeeze` or `letterbox`, see `docclf.data.module.PageDataModule`
+    # a linear classifier on frozen features, which the nets are averaged with; None without one
     head: HeadDescription | None = None
+    # file that says when the model is not sure, see `doubt.py`; None in parts and earlier releases
     doubt: str | None = None
-    source: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)  # where it comes from, for people
+    # of an ensemble of trials its models, whose probabilities are averaged at temperature 1; what stands beside them of
+    # backbone, sizes and normalisation is that of the first one
     parts: list[Description] = field(default_factory=list)
-    weight: float = 1.0
+    weight: float = 1.0  # of a part, its fraction of that mean, in (0, 1]
+    # what makes the fine-tuned nets where they are not timm's, as `model` of the config; None for timm's
     own: dict[str, Any] | None = None
 
     @property

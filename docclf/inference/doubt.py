@@ -19,15 +19,11 @@ _MOST_BYTES = 2**28  # 20,000 training pages of 256 coordinates are 10 MB
 
 @dataclass(frozen=True)
 class Doubt:
-    """What a model knows of its own mistakes.
+    """What a model knows of its own mistakes."""
 
-    Attributes:
-        selective: Accuracy over coverage out of fold, calibrated; pages that are unlike others count as not answered.
-        novelty: Tells these; None where frozen features say nothing.
-    """
-
+    # accuracy over coverage out of fold, calibrated; pages that are unlike others count as not answered
     selective: Selective
-    novelty: Novelty | None = None
+    novelty: Novelty | None = None  # tells pages that are; None where frozen features say nothing
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """What `read_doubt` reads."""

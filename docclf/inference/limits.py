@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable
 from typing import Any
 
-from docclf.inference.description import Description, HeadDescription
+from docclf.inference.description import Description
 from docclf.models.backbone import require_known
 from docclf.models.frozen.features import PIXELS
 from docclf.models.frozen.head import FLAGS
+from docclf.safety.rules import FLAG, Rule, listed, number, one_of
 
 _MOST_SIDE, _MOST_CLASSES, _MOST_MEMBERS = 4096, 20_000, 100
-_LEAST_DIVISOR = 1e-3  # of std and temperature: 1 / 255 is the smallest std in use, 0.05 the least temperature fitted
-_FITS = ("squeeze", "letterbox")
+_HUGE = 1e38  # float32 has no numbers above 3e38
+_SIDE = number(8, most=_MOST_SIDE, whole=True)
+# 1 / 255 is the smallest std in use, 0.05 the least temperature fitted
+_DIVISOR = number(above=1e-3, below=_HUGE)
+_TEXTS = listed(lambda value: "" if isinstance(value, str) else "a text", "a list of texts")
+_OF_MODEL: dict[str, Rule] = {
+    "targets": _TEXTS,
+    "class_names": _TEXTS,
+    "image_size": _SIDE,
+    "decoded_size": _SIDE,
+    "channels": one_of(1, 3),
+    "mean": listed(number(above=-_HUGE, below=_HUGE), "finite numbers"),
+    "std": listed(_DIVISOR, "numbers above 0.001"),
+    "temperature": _DIVISOR,
+    "weight": number(above=0, most=1),
+    "fit": one_of("squeeze", "letterbox"),
+}
+_OF_HEAD: dict[str, Rule] = {
+    "fraction": number(0, most=1),
+    "sides": listed(_SIDE, f"sides of images from 8 to {_MOST_SIDE} pixels", least=1),
+    **dict.fromkeys(FLAGS, FLAG),
+}
 
 
 def require_within_limits(described: Description) -> None:
@@ -26,10 +46,16 @@ def require_within_limits(described: Description) -> None:
     weights = [part.weight for part in described.parts]
     _require(len(weights) <= _MOST_MEMBERS, f"at most {_MOST_MEMBERS} parts", len(weights))
     for one in (described, *described.parts):
-        _require_classes(one)
-        _require_images(one)
+        _require_each(_OF_MODEL, one)
+        n = len(one.targets)
+        _require(len(one.class_names) == n, "a name for each class", f"{len(one.class_names)} for {n}")
+        _require(1 <= n <= _MOST_CLASSES, f"1 to {_MOST_CLASSES} classes", n)
+        _require(len(set(one.targets)) == n, "another target for each class", one.targets)
+        _require(len(one.members) <= _MOST_MEMBERS, f"at most {_MOST_MEMBERS} members", len(one.members))
+        _require(len(one.mean) == len(one.std) == one.channels, "a mean and a std of each channel", one.channels)
         if one.head is not None:
-            _require_head(one.head)
+            _require_each(_OF_HEAD, one.head, "head.")
+            _require(len(one.head.sides) <= _MOST_MEMBERS, f"at most {_MOST_MEMBERS} sides", len(one.head.sides))
         if one.backbone != PIXELS:
             require_known(str(one.backbone))
     _require(not weights or abs(sum(weights) - 1) < 1e-3, "weights of the parts that sum to 1", weights)
@@ -40,42 +66,7 @@ def _require(is_met: bool, what: str, found: Any) -> None:
         raise ValueError(f"expected {what}, got {reprlib.repr(found)}")
 
 
-def _require_classes(one: Description) -> None:
-    for texts in (one.targets, one.class_names):
-        is_met = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        _require(is_met, "targets and class names as texts in lists", texts)
-    n = len(one.targets)
-    _require(len(one.class_names) == n, "a name for each class", f"{len(one.class_names)} for {n}")
-    _require(1 <= n <= _MOST_CLASSES, f"1 to {_MOST_CLASSES} classes", n)
-    _require(len(set(one.targets)) == n, "another target for each class", one.targets)
-    _require(len(one.members) <= _MOST_MEMBERS, f"at most {_MOST_MEMBERS} members", len(one.members))
-
-
-def _require_images(one: Description) -> None:
-    _require_sides([one.image_size, one.decoded_size])
-    is_met = one.channels in (1, 3) and len(one.mean) == len(one.std) == one.channels
-    _require(is_met, "1 or 3 channels, with a mean and std of each", one.channels)
-    _require(one.fit in _FITS, f"{' or '.join(_FITS)} as fit", one.fit)
-    _require_each("finite numbers as mean", one.mean, lambda _: True)
-    _require_each(f"a std above {_LEAST_DIVISOR}", one.std, lambda std: std > _LEAST_DIVISOR)
-    _require_each(f"a temperature above {_LEAST_DIVISOR}", [one.temperature], lambda value: value > _LEAST_DIVISOR)
-    _require_each("a weight above 0 and up to 1", [one.weight], lambda value: 0 < value <= 1)
-
-
-def _require_sides(sides: list[int]) -> None:
-    is_met = 1 <= len(sides) <= _MOST_MEMBERS and all(type(side) is int and 8 <= side <= _MOST_SIDE for side in sides)
-    _require(is_met, f"sides of images from 8 to {_MOST_SIDE} pixels", sides)
-
-
-def _require_each(what: str, numbers: list[float], is_met: Callable[[float], bool]) -> None:
-    # A bool is a number to Python, and float32 has none above 3e38.
-    is_each = all(type(number) in (int, float) and abs(number) < 1e38 and is_met(number) for number in numbers)
-    _require(is_each, what, numbers)
-
-
-def _require_head(head: HeadDescription) -> None:
-    _require_sides(head.sides)
-    _require_each("a fraction of the head from 0 to 1", [head.fraction], lambda value: 0 <= value <= 1)
-    for name in FLAGS:
-        value = getattr(head, name)
-        _require(type(value) is bool, f"true or false as `{name}` of the head", value)
+def _require_each(rules: dict[str, Rule], described: Any, prefix: str = "") -> None:
+    for name, rule in rules.items():
+        value = getattr(described, name)
+        _require(not (said := rule(value)), f"`{prefix}{name}` to be {said}", value)

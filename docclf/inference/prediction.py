@@ -23,21 +23,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is kept of each page.
+    """What is kept of each page."""
 
-    Attributes:
-        predicted: Class index, int64 of shape (n,); -1 where the page cannot be read.
-        confidence: Probability of that class, float32 of shape (n,).
-        unlike: Whether the page is unlike the training pages, shape (n,); False where nobody asked.
-        problems: ID and reason of each page that cannot be read.
-        multi_page: IDs of the files that have more pages than the first.
-    """
-
-    predicted: NDArray[np.int64]
-    confidence: NDArray[np.float32]
-    unlike: NDArray[np.bool_]
-    problems: list[tuple[str, str]]
-    multi_page: list[str]
+    predicted: NDArray[np.int64]  # class index, int64 of shape (n,); -1 where the page cannot be read
+    confidence: NDArray[np.float32]  # probability of that class, float32 of shape (n,)
+    unlike: NDArray[np.bool_]  # whether the page is unlike the training pages, shape (n,); False where nobody asked
+    problems: list[tuple[str, str]]  # ID and reason of each page that cannot be read
+    multi_page: list[str]  # IDs of the files that have more pages than the first
 
     def answered(self, least: float) -> NDArray[np.bool_]:
         """Whether a page is like the training pages and predicted with this confidence at least, shape (n,)."""

@@ -31,14 +31,10 @@ TEST_TIME_VIEWS: dict[str, Callable[[Tensor], Iterator[tuple[Tensor, bool]]]] = 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of some pages.
+    """What a model says of some pages."""
 
-    Attributes:
-        probabilities: float32 of shape (n, n_classes); rows sum to 1.
-        novelty: Above 0 where a page is unlike the training pages, float32 of shape (n,); None where nobody asked.
-    """
-
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32]  # float32 of shape (n, n_classes); rows sum to 1
+    # above 0 where a page is unlike the training pages, float32 of shape (n,); None where nobody asked
     novelty: NDArray[np.float32] | None = None
 
     @property

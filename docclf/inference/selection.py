@@ -29,23 +29,16 @@ _MOST = 40  # candidates, the best ones by themselves
 
 @dataclass(frozen=True)
 class Library:
-    """Models that may be averaged, and what each predicts for pages that it was not trained on.
+    """Models that may be averaged, and what each predicts for pages that it was not trained on."""
 
-    Attributes:
-        labels: True class indices, int64 of shape (n,).
-        probabilities: Of each model, float32 of shape (models, n, n_classes).
-        passes: Which forward passes each model needs to predict, bool of shape (models, n_passes): those that several
-            share are made once.
-        costs: Of each pass, such as its floating-point operations a page, shape (n_passes,).
-        limit: Cost that the passes of an ensemble may have together.
-        groups: Pages of one group are never apart, integers of shape (n,); None where each is one of its own.
-    """
-
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]  # true class indices, int64 of shape (n,)
+    probabilities: NDArray[np.float32]  # of each model, float32 of shape (models, n, n_classes)
+    # which forward passes each model needs to predict, bool of shape (models, n_passes): those that several share are
+    # made once
     passes: NDArray[np.bool_]
-    costs: NDArray[np.float64]
-    limit: float = np.inf
+    costs: NDArray[np.float64]  # of each pass, such as its floating-point operations a page, shape (n_passes,)
+    limit: float = np.inf  # cost that the passes of an ensemble may have together
+    # pages of one group are never apart, integers of shape (n,); None where each is one of its own
     groups: NDArray[np.int64] | None = None
 
     def on(self, rows: NDArray[np.int64]) -> Library:
@@ -64,23 +57,15 @@ class Library:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an ensemble is worth: for each page, chosen on pages of other groups.
+    """What an ensemble is worth: for each page, chosen on pages of other groups."""
 
-    Attributes:
-        way: Key of `WAYS`: how it is chosen.
-        weights: Of each model, chosen on all pages, shape (models,); they sum to 1.
-        score: Macro-F1 of the ensembles that were chosen without the pages they are scored on, the mean over repeats.
-        low: Lower bound of its 95 % interval.
-        high: Upper bound.
-        difference: To the best single model, chosen and scored in the same way.
-    """
-
-    way: str
-    weights: Weights
+    way: str  # key of `WAYS`: how it is chosen
+    weights: Weights  # of each model, chosen on all pages, shape (models,); they sum to 1
+    # macro-F1 of the ensembles that were chosen without the pages they are scored on, the mean over repeats
     score: float
-    low: float
-    high: float
-    difference: Difference
+    low: float  # lower bound of its 95 % interval
+    high: float  # upper bound
+    difference: Difference  # to the best single model, chosen and scored in the same way
 
 
 def single(library: Library) -> Weights:

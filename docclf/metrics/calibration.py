@@ -15,17 +15,11 @@ from docclf.metrics.scores import Indices, class_indices, ratio
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence and accuracy, bin by bin of equal width; the last bin holds the highest confidence.
+    """Confidence and accuracy, bin by bin of equal width; the last bin holds the highest confidence."""
 
-    Attributes:
-        count: Pages, int64 of shape (bins,).
-        confidence: Mean probability of the predicted class, shape (bins,); NaN without pages.
-        accuracy: Fraction of correct predictions, shape (bins,); NaN without pages.
-    """
-
-    count: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    count: NDArray[np.int64]  # pages, int64 of shape (bins,)
+    confidence: NDArray[np.float64]  # mean probability of the predicted class, shape (bins,); NaN without pages
+    accuracy: NDArray[np.float64]  # fraction of correct predictions, shape (bins,); NaN without pages
 
 
 def reliability(probabilities: ArrayLike, labels: Indices, bins: int = 15) -> Reliability:
@@ -129,17 +123,11 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Selective:
-    """Accuracy over coverage: pages are answered in order of confidence, the most confident first.
+    """Accuracy over coverage: pages are answered in order of confidence, the most confident first."""
 
-    Attributes:
-        confidence: Least confidence that is answered, falling, shape (k,).
-        coverage: Fraction of the pages that are answered then, in (0, 1], shape (k,).
-        accuracy: Fraction of these that are right, shape (k,).
-    """
-
-    confidence: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    confidence: NDArray[np.float64]  # least confidence that is answered, falling, shape (k,)
+    coverage: NDArray[np.float64]  # fraction of the pages that are answered then, in (0, 1], shape (k,)
+    accuracy: NDArray[np.float64]  # fraction of these that are right, shape (k,)
 
     def at(self, accuracy: float) -> Cut:
         """Where as many pages as may be are answered at this accuracy.

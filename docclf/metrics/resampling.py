@@ -19,22 +19,15 @@ NO_INTERVAL = "no interval: all pages of a class are predicted alike"
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one set of predictions is than another on the same pages.
+    """How much better one set of predictions is than another on the same pages."""
 
-    Attributes:
-        value: Of macro-F1, in [-1, 1].
-        low: Lower bound of the interval.
-        high: Upper bound of the interval.
-        chance_better: Fraction of resamples in which the difference is above 0; ties count half, and half of one is
-            added on either side, so that it is never 0 or 1.
-        level: Of the interval, such as 0.95.
-    """
-
-    value: float
-    low: float
-    high: float
+    value: float  # of macro-F1, in [-1, 1]
+    low: float  # lower bound of the interval
+    high: float  # upper bound of the interval
+    # fraction of resamples in which the difference is above 0; ties count half, and half of one is added on either
+    # side, so that it is never 0 or 1
     chance_better: float
-    level: float
+    level: float  # of the interval, such as 0.95
 
     def __str__(self) -> str:
         """
@@ -178,57 +171,33 @@ def _resampled(
 ) -> NDArray[np.float64]:
     """Macro-F1 of each set of predictions in each stratified bootstrap sample, shape (sets, draws).
 
-    Of a class, the pages differ only in how the sets predict them. How often each kind is drawn is multinomial.
+    Groups are drawn whole, each for one of the class of its first page. Without groups, the pages of a class differ
+    only in how the sets predict them, and what is drawn is how often each such kind comes. Either is multinomial.
     """
     _refuse_none(labels)
     rng = np.random.default_rng(seed)
-    if groups is not None and len(np.unique(groups)) < len(labels):
-        return _resampled_groups(labels, predictions, n_classes, groups, draws, rng)
-    shape = (len(predictions), n_classes, draws)
-    hits, called = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
-    actual = np.bincount(labels, minlength=n_classes)
-    for label in np.flatnonzero(actual):
-        rows = labels == label
-        kinds, counts = np.unique([array[rows] for array in predictions], axis=1, return_counts=True)
-        drawn = rng.multinomial(actual[label], counts / actual[label], size=draws).T.astype(np.int32)
-        for i, predicted in enumerate(kinds):
-            hits[i, label] = drawn[predicted == label].sum(axis=0)
-            for kind, n in zip(predicted, drawn, strict=True):
-                called[i, kind] += n
-    return np.stack(
-        [mean_of_classes(f1_of_counts(hits[i], actual[:, None] + called[i])) for i in range(len(predictions))]
-    )
-
-
-def _resampled_groups(
-    labels: NDArray[np.int64],
-    predictions: list[NDArray[np.int64]],
-    n_classes: int,
-    groups: NDArray[Any],
-    draws: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """The same where groups are drawn whole, each for one of the class of its first page."""
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    if groups is None or len(np.unique(groups)) == len(labels):
+        (labels, *predictions), sizes = np.unique([labels, *predictions], axis=1, return_counts=True)
+        first = unit = np.arange(len(labels))
+    else:
+        _, first, unit = np.unique(groups, return_index=True, return_inverse=True)
+        sizes = np.ones(len(first), int)
     strata = labels[first]
 
     def count(classes: NDArray[np.int64], rows: NDArray[np.bool_] | slice = slice(None)) -> NDArray[np.float32]:
-        """How many pages of each group have each class, shape (groups, n_classes)."""
+        """How many pages of each kind or group have each class, shape (units, n_classes)."""
         found = np.zeros((len(first), n_classes), np.float32)
-        np.add.at(found, (group[rows], classes[rows]), 1)
+        np.add.at(found, (unit[rows], classes[rows]), 1)
         return found
 
     actual, parts = count(labels), []
+    counts = [(count(one, one == labels), actual + count(one)) for one in predictions]
     for begin in range(0, draws, size := max(1, _AT_ONCE // len(first))):
-        n = min(size, draws - begin)
-        times = np.zeros((n, len(first)), np.float32)
+        times = np.zeros((min(size, draws - begin), len(first)), np.float32)
         for label in np.unique(strata):
             members = np.flatnonzero(strata == label)
-            times[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=n)
-        parts.append(
-            [
-                mean_of_classes(f1_of_counts((times @ count(one, one == labels)).T, (times @ (actual + count(one))).T))
-                for one in predictions
-            ]
-        )
+            n = sizes[members].sum()
+            times[:, members] = rng.multinomial(n, sizes[members] / n, size=len(times))
+        f1 = [f1_of_counts((times @ hits).T.astype(float), (times @ total).T.astype(float)) for hits, total in counts]
+        parts.append([mean_of_classes(of_classes) for of_classes in f1])
     return np.concatenate(parts, axis=1)

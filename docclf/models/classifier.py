@@ -18,7 +18,6 @@ from docclf.errors import ConfigError, NonFiniteLossError
 from docclf.models.backbone import normalisation, with_weights
 from docclf.models.frozen.head import Head, HeadOptions
 from docclf.models.fused_norms import fuse_in_training
-from docclf.models.losses import weighted_cross_entropy
 from docclf.models.tuning import (
     begin_epoch,
     choose_batch_norm,
@@ -27,6 +26,7 @@ from docclf.models.tuning import (
     moving_average,
     parameter_groups,
     scale_rates,
+    weighted_cross_entropy,
 )
 
 

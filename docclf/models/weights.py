@@ -28,19 +28,12 @@ _PATIENCE_S = 2.5
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights to start from.
+    """Weights to start from."""
 
-    Attributes:
-        kind: `file`, `package`, `hub` or `random`.
-        source: Where they come from, for people.
-        identity: Differs where the weights may differ, for caches.
-        path: Of the file or the package's file.
-    """
-
-    kind: str
-    source: str
-    identity: str
-    path: Path | None = None
+    kind: str  # `file`, `package`, `hub` or `random`
+    source: str  # where they come from, for people
+    identity: str  # differs where the weights may differ, for caches
+    path: Path | None = None  # of the file or the package's file
 
     @property
     def are_trained(self) -> bool:

@@ -152,8 +152,7 @@ def _today(value: Any) -> Any:
 def build_model(config: Any, **given: Any) -> Any:
     """Make the model that `model` of a config describes; its `net`, where it has one of its own, is made by the model.
 
-    Raises:
-        ConfigError: See `build`.
+    Errors as for `build`.
     """
     plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else {**config}
     assert isinstance(plain, dict)

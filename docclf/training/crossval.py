@@ -31,28 +31,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Result of all folds of a configuration.
+    """Result of all folds of a configuration."""
 
-    Attributes:
-        folds: One entry for each finished fold, and one for the fold in which the configuration was pruned.
-        assignment: Fold of each training page, int64 of shape (n,); -1 for pages in training only, with
-            `data.rare_classes=train`.
-        labels: Class of each training page, int64 of shape (n,).
-        probabilities: Out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any.
-        n_parameters: Of the model.
-        stopped: Why it stopped before its end, see `docclf.training.folds.average.Stop`; None where it did not.
-        kept: The candidate that scored best, see `docclf.training.folds.recorder.Candidate`.
-        kept_scores: Mean score of each candidate.
-    """
-
+    # one entry for each finished fold, and one for the fold in which the configuration was pruned
     folds: list[FoldScore]
+    # fold of each training page, int64 of shape (n,); -1 for pages in training only, with `data.rare_classes=train`
     assignment: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64]  # class of each training page, int64 of shape (n,)
+    # out-of-fold probabilities, float32 of shape (n, n_classes); NaN where no fold gave any
     probabilities: NDArray[np.float32]
-    n_parameters: int
+    n_parameters: int  # of the model
+    # why it stopped before its end, see `docclf.training.folds.average.Stop`; None where it did not
     stopped: Stop | None = None
-    kept: str = NET
-    kept_scores: dict[str, float] = field(default_factory=dict)
+    kept: str = NET  # the candidate that scored best, see `docclf.training.folds.recorder.Candidate`
+    kept_scores: dict[str, float] = field(default_factory=dict)  # mean score of each candidate
 
     @property
     def scores(self) -> list[float]:
@@ -156,14 +148,11 @@ def cross_validate(
 def cross_validate_heads(
     heads: Heads, validation: Validation, assignment: NDArray[np.int64], trial: JobTrial
 ) -> CrossValidation:
-    """Fit and score one head a fold; mostly a second or less for each, so none is pruned.
+    """Fit and score one head a fold; mostly a second or less for each, so none is pruned. Errors as for `Heads.folds`.
 
     Args:
         assignment: Fold of each training page, shape (n,).
         trial: Receives the score of each fold where `validation.report` is `fold`.
-
-    Raises:
-        UnwantedPassError: See `docclf.models.frozen.heads.Heads.folds`.
     """
     labels, n_classes = heads.data.labels, len(heads.data.pages.class_names)
     probabilities = np.full((len(labels), n_classes), np.nan, dtype=np.float32)

@@ -28,15 +28,10 @@ _FRACTION = 0.5  # of the teacher in what is learnt; the rest is the label
 
 @dataclass(frozen=True)
 class Teacher:
-    """Out-of-fold probabilities of a run: each page as models predict it that were not trained on it.
+    """Out-of-fold probabilities of a run: each page as models predict it that were not trained on it."""
 
-    Attributes:
-        folder: Of the run.
-        probabilities: float32 of shape (n, n_classes); NaN for pages that it did not predict.
-    """
-
-    folder: Path
-    probabilities: NDArray[np.float32]
+    folder: Path  # of the run
+    probabilities: NDArray[np.float32]  # float32 of shape (n, n_classes); NaN for pages that it did not predict
 
     def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """What is learnt, shape (n, n_classes): the mean of label and prediction, of pages without one the label."""

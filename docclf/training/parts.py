@@ -39,27 +39,16 @@ _VIEWS = 2  # augmented ones of each training page, that heads see where validat
 
 @dataclass(frozen=True)
 class TrainingParts:
-    """What trains one configuration.
+    """What trains one configuration."""
 
-    Attributes:
-        cfg: The whole config.
-        folder: Where the results go.
-        trial: Of the search; a stand-in outside one.
-        tune: `head`, `last` or `all`.
-        heads: Fit heads on frozen features.
-        trainer: Trains the folds.
-        keeps: `folds`, `all`, `distill` or False: what is kept of a run that is worth it.
-        teacher: Whose predictions nets learn, with `distill`.
-    """
-
-    cfg: DictConfig
-    folder: Path
-    trial: JobTrial
-    tune: str
-    heads: Heads
-    trainer: FoldTrainer
-    keeps: str | bool
-    teacher: Teacher | None = None
+    cfg: DictConfig  # the whole config
+    folder: Path  # where the results go
+    trial: JobTrial  # of the search; a stand-in outside one
+    tune: str  # `head`, `last` or `all`
+    heads: Heads  # fit heads on frozen features
+    trainer: FoldTrainer  # trains the folds
+    keeps: str | bool  # `folds`, `all`, `distill` or False: what is kept of a run that is worth it
+    teacher: Teacher | None = None  # whose predictions nets learn, with `distill`
 
     @property
     def data(self) -> PageDataModule:

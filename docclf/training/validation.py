@@ -20,34 +20,21 @@ SCORES = ("macro_f1", "macro_f1_pooled")
 
 @dataclass(frozen=True)
 class Validation:
-    """How a configuration is scored.
+    """How a configuration is scored."""
 
-    Attributes:
-        folds: Number of folds that the pages are split into, at least 2.
-        run_folds: How many of them are trained and scored; None for all. 1 is a single split.
-        epochs: Epochs of each training.
-        max_batch_size: Most pages that go through the model at once; gradients accumulate to the batch size asked
-            for. None for no limit.
-        prune_after: Epochs of its first fold that every trial gets before it may be stopped.
-        report: `epoch` or `fold`, see `docclf.training.folds.average.FoldAverage`.
-        augment: Name of an option of `augment` for the validation pages; None leaves them as they are.
-        robust: Score the validation pages as they are too, besides as `augment` shows them.
-        split_file: CSV with the columns ID and fold to take the split from.
-        order: Of the pages, by which they get their folds: `content`, or that of their `rows`, as in earlier releases.
-        seed: Of the split and of each training.
-    """
-
-    folds: int = 3
-    run_folds: int | None = None
-    epochs: int = 3
+    folds: int = 3  # number of folds that the pages are split into, at least 2
+    run_folds: int | None = None  # how many of them are trained and scored; None for all. 1 is a single split
+    epochs: int = 3  # epochs of each training
+    # most pages that go through the model at once; gradients accumulate to the batch size asked for. None for no limit.
     max_batch_size: int | None = None
-    prune_after: int = 1
-    report: str = "epoch"
-    augment: str | None = None
-    robust: bool = False
-    split_file: str | None = None
+    prune_after: int = 1  # epochs of its first fold that every trial gets before it may be stopped
+    report: str = "epoch"  # `epoch` or `fold`, see `docclf.training.folds.average.FoldAverage`
+    augment: str | None = None  # name of an option of `augment` for the validation pages; None leaves them as they are
+    robust: bool = False  # score the validation pages as they are too, besides as `augment` shows them
+    split_file: str | None = None  # CSV with the columns ID and fold to take the split from
+    # of the pages, by which they get their folds: `content`, or that of their `rows`, as in earlier releases
     order: str = "content"
-    seed: int = 42
+    seed: int = 42  # of the split and of each training
 
     def __post_init__(self) -> None:
         if self.robust and self.augment is None:
@@ -67,13 +54,10 @@ class Validation:
         return self.n_trained_folds * (self.epochs if self.report == "epoch" else 1)
 
     def assign(self, data: DataSet, rare_classes: str = "raise") -> NDArray[np.int64]:
-        """Fold of each training page, shape (n,); -1 for pages in training only (`rare_classes=train`).
+        """Fold of each training page, shape (n,); -1 for training only (`rare_classes=train`). Errors: `split_pages`.
 
         Args:
             rare_classes: What becomes of classes with fewer pages than folds, see `docclf.data.folds.assign_folds`.
-
-        Raises:
-            ConfigError, DataError: See `docclf.data.folds.split_pages`.
         """
         from docclf.data.folds import split_pages
 

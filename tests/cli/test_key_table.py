@@ -11,8 +11,8 @@ from slowly import slowly
 
 from docclf import CONF_DIR
 from docclf.cli.key_table import EXPORT, PREDICT, TABLES, TRAIN, check_leaves
-from docclf.cli.rules import number, one_of
 from docclf.errors import ConfigError, SpaceError
+from docclf.safety.rules import number, one_of
 from docclf.sweeper.space.checks import check_values
 from docclf.sweeper.space.keys import leaves
 from docclf.sweeper.space.parsing import parse_space

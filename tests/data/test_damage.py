@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from slowly import slowly
 
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import make_options
 from docclf.data.dataset import open_data_set
 from docclf.data.formats import quiet_decoders
 from docclf.data.readers import read_csv

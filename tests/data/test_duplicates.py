@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from slowly import slowly
 
-from docclf.data.cache.decoded import PageArray, load_pages
+from docclf.data.cache.decoded import PageArray, load_pages, make_options
 from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hash
-from docclf.data.cache.options import make_options
 from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.folds import assign_folds
 from docclf.data.looks import duplicates

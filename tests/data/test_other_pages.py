@@ -24,8 +24,7 @@ from other_pages import (
 )
 from slowly import slowly
 
-from docclf.data.cache.decoded import load_pages
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import load_pages, make_options
 from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.looks.measures import measure_looks
 from docclf.data.looks.other_pages import Difference, find_differences, take_sample

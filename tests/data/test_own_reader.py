@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import make_options
 from docclf.data.dataset import open_data_set
 from docclf.data.pages import Pages, PageSet
 from docclf.errors import DataError

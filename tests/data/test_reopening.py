@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import make_options
 from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.readers import read_csv, read_folder
 from docclf.errors import DataError

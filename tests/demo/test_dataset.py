@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from docclf.demo import dataset, draw_pages
-from docclf.demo.page import LAYOUTS
+from docclf.demo.dataset import LAYOUTS
 from docclf.errors import DataError
 
 PAGES = {"pages_per_class": 2, "test_pages_per_class": 1, "seed": 7}

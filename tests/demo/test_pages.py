@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from slowly import slowly
 
 from docclf.demo import draw_pages
-from docclf.demo.page import LAYOUTS
+from docclf.demo.dataset import LAYOUTS
 from docclf.demo.photo import photo, scan
 
 Pages = tuple[NDArray[np.float64], NDArray[np.int64]]

@@ -70,11 +70,11 @@ def test_a_head_for_other_features_is_refused(facts: dict[str, Any], model: Path
 @pytest.mark.parametrize(
     ("facts", "cause"),
     [
-        ({"sides": []}, "expected sides of images"),
-        ({"fraction": 2}, "expected a fraction of the head from 0 to 1"),
-        ({"fraction": float("nan")}, "expected a fraction of the head from 0 to 1"),
-        ({"stages": "no"}, "expected true or false as `stages` of the head, got 'no'"),
-        ({"aspect": 1}, "expected true or false as `aspect` of the head, got 1"),
+        ({"sides": []}, "expected `head.sides` to be sides of images"),
+        ({"fraction": 2}, "expected `head.fraction` to be at least 0 and at most 1, got 2"),
+        ({"fraction": float("nan")}, "expected `head.fraction` to be a number"),
+        ({"stages": "no"}, "expected `head.stages` to be true or false, got 'no'"),
+        ({"aspect": 1}, "expected `head.aspect` to be true or false, got 1"),
     ],
 )
 def test_what_no_head_has_is_refused(facts: dict[str, Any], cause: str, model: Path, tmp_path: Path) -> None:

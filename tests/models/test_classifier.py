@@ -15,9 +15,8 @@ from torchmetrics.functional.classification import multiclass_f1_score
 from docclf.data.module import class_weights
 from docclf.errors import ConfigError
 from docclf.models.frozen.head import Head
-from docclf.models.losses import weighted_cross_entropy
 from docclf.models.schedules import constant, cosine
-from docclf.models.tuning import parameter_groups
+from docclf.models.tuning import parameter_groups, weighted_cross_entropy
 
 # The score
 

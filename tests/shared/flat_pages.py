@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from docclf.data.augment.views import PageViews, digest_of
-from docclf.data.cache.decoded import PageArray
-from docclf.data.cache.options import make_options
+from docclf.data.cache.decoded import PageArray, make_options
 from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.module import PageDataModule
 from docclf.data.readers import read_csv

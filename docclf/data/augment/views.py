@@ -25,23 +25,14 @@ _SMALL = 8  # pixels of a view of which only the aspect ratio is wanted
 
 @dataclass(frozen=True)
 class PageViews:
-    """Decoded pages as a model sees them.
+    """Decoded pages as a model sees them."""
 
-    Attributes:
-        images: The pages, squeezed.
-        digest: Identifies them by content.
-        image_size: Height and width in pixels that the model sees.
-        letterbox: Whether pages keep their proportions, with white around them.
-        augment: Makes another view of each page; None shows it as it is.
-        seed: Of that view.
-    """
-
-    images: PageArray
-    digest: str
-    image_size: int
-    letterbox: bool = False
-    augment: BatchAugment | None = None
-    seed: int = 0
+    images: PageArray  # the pages, squeezed
+    digest: str  # identifies them by content
+    image_size: int  # height and width in pixels that the model sees
+    letterbox: bool = False  # whether pages keep their proportions, with white around them
+    augment: BatchAugment | None = None  # makes another view of each page; None shows it as it is
+    seed: int = 0  # of that view
 
     @property
     def identity(self) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,38 @@ from docclf.data.cache.hashing import HASH_BITS, read_hashes, write_hash
 from docclf.data.cache.store import default_cache_dir, finish, open_array, reserve, writable
 from docclf.data.formats import DECODER, has_more_pages, quiet_decoders, read_with_grey
 from docclf.data.reading.problems import reason
+from docclf.errors import unknown_key
 
 _HASH_OF_BLANK = "0" * (HASH_BITS // 4)
 _LEAST_ASPECT = 1e-4  # of a page of 1 x 25,000 pixels, 0.00004 is kept as 0
 _PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How files become pages."""
+
+    size: int  # height and width in pixels that pages are kept at
+    channels: int = 3  # 3 for RGB, 1 for grey
+    multi_page: str = "first"  # `first` takes the first page of a TIFF or PDF, `all` takes all of them, as one group
+    max_megapixels: float = 179.0  # of an image file; larger ones cannot be used
+    on_error: str = "raise"  # `raise` refuses a data set with pages that cannot be used, `drop` leaves them out
+    exclude: Path | None = None  # CSV file of pages to leave out, see `docclf.data.reading.problems`; None for none
+    # `drop` leaves out classes with fewer pages than `n_folds`; `raise` and `train` leave that to `docclf.data.folds`
+    rare_classes: str = "raise"
+    n_folds: int = 0  # number of folds, for that
+    # bits of 256 in which the perceptual hashes of two pages may differ for them to be the same page; None does not
+    # look for such pages
+    near_duplicates: int | None = None
+    # CSV file of corrected labels, see `docclf.data.reading.corrections`; None for none
+    corrections: Path | None = None
+    cache_dir: Path | None = None  # where decoded pages are kept; None for the user's cache folder
+    cache_gb: float = 20.0  # size that the cache is kept below
+
+
+# Its fields that are keys of the config.
+DECODING = tuple(field.name for field in fields(DecodeOptions) if field.name not in ("size", "n_folds"))
+_PATHS = ("cache_dir", "corrections", "exclude")
 
 
 class PageArray:
@@ -61,25 +89,18 @@ class PageArray:
 
 @dataclass(frozen=True)
 class DecodedPages:
-    """Pages in memory.
+    """Pages in memory."""
 
-    Attributes:
-        images: Read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be
-            read.
-        aspects: Width of each page over its height, float32 of shape (n,); 1 where a page cannot be read.
-        digests: A hash of each page's content, the same for the same file under another name.
-        hashes: `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size
-            here; that of a blank page where a page cannot be read.
-        problems: Why a page cannot be read, by its index.
-        n_multi_page: How many of the files have more pages; 0 where numbers of pages were asked for.
-    """
-
+    # read-only uint8 array of shape (n, size, size, channels), memory-mapped; black where a page cannot be read
     images: NDArray[np.uint8]
+    # width of each page over its height, float32 of shape (n,); 1 where a page cannot be read
     aspects: NDArray[np.float32]
-    digests: list[str]
+    digests: list[str]  # a hash of each page's content, the same for the same file under another name
+    # `docclf.data.cache.hashing.perceptual_hashes` of the pages, int8 of shape (n, 256), whatever their size here; that
+    # of a blank page where a page cannot be read
     hashes: NDArray[np.int8]
-    problems: dict[int, str]
-    n_multi_page: int = 0
+    problems: dict[int, str]  # why a page cannot be read, by its index
+    n_multi_page: int = 0  # how many of the files have more pages; 0 where numbers of pages were asked for
 
 
 def cache_size(image_size: int, margin: float) -> int:
@@ -89,6 +110,23 @@ def cache_size(image_size: int, margin: float) -> int:
     112
     """
     return math.ceil(image_size * margin / 8) * 8
+
+
+def make_options(image_size: int, margin: float, **decoding: Any) -> DecodeOptions:
+    """How pages are decoded for a training size.
+
+    Args:
+        image_size: Height and width in pixels that the model sees.
+        margin: Pages are kept this much larger.
+        **decoding: See `DecodeOptions`; paths may be texts.
+
+    Raises:
+        ConfigError: There is no such option.
+    """
+    if wrong := [name for name in decoding if name not in (*DECODING, "n_folds")]:
+        raise unknown_key("known keys", "data", wrong[0], DECODING)
+    paths = {key: Path(str(decoding[key])) for key in _PATHS if decoding.get(key) is not None}
+    return DecodeOptions(cache_size(image_size, margin), **decoding | paths)
 
 
 def load_pages(

@@ -14,7 +14,7 @@ import numpy as np
 from docclf.data.cache.store import mark_used
 
 if TYPE_CHECKING:
-    from docclf.data.cache.options import DecodeOptions
+    from docclf.data.cache.decoded import DecodeOptions
     from docclf.data.dataset import DataSet
     from docclf.data.pages import PageSet
 

@@ -24,16 +24,11 @@ _LEAST_DISTANCE, _CHANCE = 0.15, 2.2
 
 @dataclass(frozen=True)
 class Sample:
-    """Training and test pages that are compared, and what must stay together.
+    """Training and test pages that are compared, and what must stay together."""
 
-    Attributes:
-        train: Indices of training pages, in order.
-        test: Indices of test pages, in order.
-        groups: A number for each of these pages, training pages first: pages of one group and near-duplicates share it.
-    """
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    train: NDArray[np.int64]  # indices of training pages, in order
+    test: NDArray[np.int64]  # indices of test pages, in order
+    # a number for each of these pages, training pages first: pages of one group and near-duplicates share it
     groups: NDArray[np.int64]
 
 
@@ -57,21 +52,13 @@ def _draw(n: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Kind:
-    """In what pages may differ.
+    """In what pages may differ."""
 
-    Attributes:
-        least: Mean difference that matters, in the unit of the statistic.
-        more: What test pages are called that have more of it; empty where that does no harm.
-        less: Likewise, that have less of it.
-        key: Of `augment`, which answers it; empty where none does.
-        unit: Format of a median; empty where it says nothing to a reader.
-    """
-
-    least: float
-    more: str = ""
-    less: str = ""
-    key: str = ""
-    unit: str = ""
+    least: float  # mean difference that matters, in the unit of the statistic
+    more: str = ""  # what test pages are called that have more of it; empty where that does no harm
+    less: str = ""  # likewise, that have less of it
+    key: str = ""  # of `augment`, which answers it; empty where none does
+    unit: str = ""  # format of a median; empty where it says nothing to a reader
 
 
 KINDS = {
@@ -88,21 +75,13 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """In what test pages differ from training pages.
+    """In what test pages differ from training pages."""
 
-    Attributes:
-        kind: A key of `KINDS`.
-        what: What test pages are, in a word.
-        training: Median of the training pages; of `turned` the mean probability.
-        test: Of the test pages.
-        distance: Kolmogorov and Smirnov's, in (0, 1]: at least so large a fraction of the test pages is different.
-    """
-
-    kind: str
-    what: str
-    training: float
-    test: float
-    distance: float
+    kind: str  # a key of `KINDS`
+    what: str  # what test pages are, in a word
+    training: float  # median of the training pages; of `turned` the mean probability
+    test: float  # of the test pages
+    distance: float  # Kolmogorov and Smirnov's, in (0, 1]: at least so large a fraction of the test pages is different
 
     def __str__(self) -> str:
         """

@@ -17,21 +17,13 @@ COLUMNS = ("ID", "old", "new")
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person has decided of a page.
+    """What a person has decided of a page."""
 
-    Attributes:
-        page: Its ID.
-        old: Target that the data set gives it.
-        new: Target that it gets; `old` to keep it, empty to leave the page out.
-        who: Has decided; empty if it is not known.
-        when: In ISO 8601, likewise.
-    """
-
-    page: str
-    old: str
-    new: str
-    who: str = ""
-    when: str = ""
+    page: str  # its ID
+    old: str  # target that the data set gives it
+    new: str  # target that it gets; `old` to keep it, empty to leave the page out
+    who: str = ""  # who has decided; empty if it is not known
+    when: str = ""  # in ISO 8601, likewise
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:

@@ -33,17 +33,12 @@ _MOST = 8  # suffixes in a message
 
 @dataclass
 class Found:
-    """Files anywhere below a folder.
+    """Files anywhere below a folder."""
 
-    Attributes:
-        pages: Page files, in the order of the parts of their paths.
-        unread: Files that look like no page and no note, of formats that are not read.
-        system: Folders that a system has made, which are not looked at.
-    """
-
-    pages: list[Path] = field(default_factory=list)
+    pages: list[Path] = field(default_factory=list)  # page files, in the order of the parts of their paths
+    # files that look like no page and no note, of formats that are not read
     unread: list[Path] = field(default_factory=list)
-    system: list[Path] = field(default_factory=list)
+    system: list[Path] = field(default_factory=list)  # folders that a system has made, which are not looked at
 
 
 def find_files(root: Path) -> Found:

@@ -24,40 +24,24 @@ _SAMPLE_COLUMNS = ("ID", "target")
 
 @dataclass(frozen=True, slots=True)
 class ListedPage:
-    """A page to predict.
+    """A page to predict."""
 
-    Attributes:
-        id: What the user calls it.
-        path: Its file; None where there is none.
-        number: Which page of its file, from 0.
-        label: What the user says of its class: a target, or the name of a folder; empty without a word.
-        problem: Why it cannot be read; empty where nothing is known against it.
-    """
-
-    id: str
-    path: Path | None
-    number: int = 0
-    label: str = ""
-    problem: str = ""
+    id: str  # what the user calls it
+    path: Path | None  # its file; None where there is none
+    number: int = 0  # which page of its file, from 0
+    label: str = ""  # what the user says of its class: a target, or the name of a folder; empty without a word
+    problem: str = ""  # why it cannot be read; empty where nothing is known against it
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Pages to predict.
+    """Pages to predict."""
 
-    Attributes:
-        pages: In the order of the rows to write.
-        source: The folder or CSV file that names them.
-        columns: Of a sample submission; empty where there is none.
-        rows: Of the sample submission, one a page.
-        delimiter: Of the sample submission.
-    """
-
-    pages: list[ListedPage]
-    source: Path
-    columns: tuple[str, ...] = ()
-    rows: Sequence[dict[str, str]] = ()
-    delimiter: str = ","
+    pages: list[ListedPage]  # in the order of the rows to write
+    source: Path  # the folder or CSV file that names them
+    columns: tuple[str, ...] = ()  # of a sample submission; empty where there is none
+    rows: Sequence[dict[str, str]] = ()  # of the sample submission, one a page
+    delimiter: str = ","  # of the sample submission
 
     def labels(self, targets: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]:
         """Class index of each page, int64 of shape (n,); -1 where it is not known.

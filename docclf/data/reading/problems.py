@@ -75,16 +75,12 @@ def refuse_or_tell(root: Path, problems: Sequence[Problem], on_error: str) -> No
 
 @dataclass(frozen=True)
 class Exclusions:
-    """Pages to leave out, and rows of CSV files.
+    """Pages to leave out, and rows of CSV files."""
 
-    Attributes:
-        pages: IDs, or paths below the root.
-        alike: Those of them, composed, that leave out pages whose letters are composed otherwise.
-        rows: ID, composed, and row, as in `train.csv, row 3`, of what a row alone is the matter with.
-    """
-
-    pages: frozenset[str] = frozenset()
+    pages: frozenset[str] = frozenset()  # IDs, or paths below the root
+    # those of them, composed, that leave out pages whose letters are composed otherwise
     alike: frozenset[str] = frozenset()
+    # ID, composed, and row, as in `train.csv, row 3`, of what a row alone is the matter with
     rows: frozenset[tuple[str, str]] = frozenset()
 
     def among(self, names: Iterable[str]) -> Exclusions:

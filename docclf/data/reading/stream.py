@@ -20,21 +20,13 @@ _AHEAD = 2  # batches that wait decoded while one is taken
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pages that follow each other.
+    """Some pages that follow each other."""
 
-    Attributes:
-        pages: All of them.
-        images: Those that could be read, uint8 of shape (n, size, size, channels).
-        aspects: Width of each of these over its height, float32 of shape (n,).
-        problems: Why a page cannot be read, one a page; empty for those in `images`.
-        has_more: Whether the file of a page that is its first has others, one a page.
-    """
-
-    pages: Sequence[ListedPage]
-    images: NDArray[np.uint8]
-    aspects: NDArray[np.float32]
-    problems: list[str]
-    has_more: list[bool]
+    pages: Sequence[ListedPage]  # all of them
+    images: NDArray[np.uint8]  # those that could be read, uint8 of shape (n, size, size, channels)
+    aspects: NDArray[np.float32]  # width of each of these over its height, float32 of shape (n,)
+    problems: list[str]  # why a page cannot be read, one a page; empty for those in `images`
+    has_more: list[bool]  # whether the file of a page that is its first has others, one a page
 
 
 def read_batches(pages: Sequence[ListedPage], batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:

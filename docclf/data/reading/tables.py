@@ -20,13 +20,9 @@ _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the
 
 
 class Row(dict[str, str]):
-    """A row of a CSV file, by column.
+    """A row of a CSV file, by column."""
 
-    Attributes:
-        number: As a spreadsheet counts rows: the header is 1, and blank ones count.
-    """
-
-    number = 0
+    number = 0  # as a spreadsheet counts rows: the header is 1, and blank ones count
 
 
 def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) -> list[Row]:

@@ -28,19 +28,12 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen features of pages.
+    """Frozen features of pages."""
 
-    Attributes:
-        values: float32 of shape (n, n_features).
-        weights: Factor on each standardised feature, shape (n_features,).
-        n_last: How many of the features, the first ones, are what the backbone's own classifier would take.
-        identity: Says all that the values depend on.
-    """
-
-    values: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    n_last: int
-    identity: str
+    values: NDArray[np.float32]  # float32 of shape (n, n_features)
+    weights: NDArray[np.float32]  # factor on each standardised feature, shape (n_features,)
+    n_last: int  # how many of the features, the first ones, are what the backbone's own classifier would take
+    identity: str  # says all that the values depend on
 
 
 class UnwantedPassError(Exception):
@@ -54,11 +47,8 @@ class FeatureCache:
     that was fitted to those errs on pages that are predicted in 32 bit.
 
     Args:
-        limit_gb: See `docclf.data.cache.store.load_array`.
-
-    Attributes:
         cache_dir: Where they are kept; None for the user's cache folder.
-        is_wanted: Asked before each batch of a pass; where it says no, the pass ends with `UnwantedPassError`.
+        limit_gb: See `docclf.data.cache.store.load_array`.
     """
 
     def __init__(
@@ -71,6 +61,7 @@ class FeatureCache:
     ) -> None:
         be_exact()
         self.backbone, self.cache_dir, self._device, self._limit_gb = backbone, cache_dir, device, limit_gb
+        # asked before each batch of a pass; where it says no, the pass ends with `UnwantedPassError`
         self.is_wanted: Callable[[], bool] = lambda: True
 
     def of(self, backbone: FrozenBackbone) -> FeatureCache:

@@ -24,21 +24,13 @@ _STEP = 32  # sides of smaller views are multiples of it, as strides of backbone
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """What features come from.
+    """What features come from."""
 
-    Attributes:
-        name: Of a timm model, or `pixels`: 24 x 24 grey pixels.
-        image_size: Height and width in pixels of the pages.
-        channels: 3 for RGB, 1 for grey.
-        pretrained: See `docclf.models.weights.find_weights`.
-        checkpoint_path: Likewise.
-    """
-
-    name: str
-    image_size: int
-    channels: int = 3
-    pretrained: bool | str = "auto"
-    checkpoint_path: str | None = None
+    name: str  # of a timm model, or `pixels`: 24 x 24 grey pixels
+    image_size: int  # height and width in pixels of the pages
+    channels: int = 3  # 3 for RGB, 1 for grey
+    pretrained: bool | str = "auto"  # see `docclf.models.weights.find_weights`
+    checkpoint_path: str | None = None  # likewise
 
     @property
     def weights(self) -> Weights:

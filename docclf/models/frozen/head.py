@@ -27,41 +27,29 @@ Fits = dict[int, _Fit]
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """What a head sees of a page, and how it is fitted.
+    """What a head sees of a page, and how it is fitted."""
 
-    Attributes:
-        C: Inverse strength of the L2 penalty, above 0, as in scikit-learn's `LogisticRegression`.
-        scales: Sides of the views of a page, as fractions of `data.image_size`.
-        stages: Whether features of earlier stages of the backbone count.
-        second_order: Whether of the stages it counts how their channels vary and correlate over the page, see
-            `docclf.models.frozen.features.PooledStages`.
-        aspect: Whether the aspect ratio of the page counts.
-        sqrt: Whether of the features their signed square roots count, which lie more evenly than they do (Perronnin,
-            Sanchez and Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010).
-        views: Augmented copies of each training page, made as `augment` says, besides the page itself. None: 2 where
-            validation pages are augmented, which pages as they are say little of, otherwise 0.
-    """
-
-    C: float = 0.01
-    scales: Sequence[float] = (1.0, 0.7)
-    stages: bool = True
-    aspect: bool = True
+    C: float = 0.01  # inverse strength of the L2 penalty, above 0, as in scikit-learn's `LogisticRegression`
+    scales: Sequence[float] = (1.0, 0.7)  # sides of the views of a page, as fractions of `data.image_size`
+    stages: bool = True  # whether features of earlier stages of the backbone count
+    aspect: bool = True  # whether the aspect ratio of the page counts
+    # whether of the features their signed square roots count, which lie more evenly than they do (Perronnin, Sanchez
+    # and Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010)
     sqrt: bool = False  # as configs of before have it
+    # whether of the stages it counts how their channels vary and correlate over the page, see
+    # `docclf.models.frozen.features.PooledStages`
     second_order: bool = False  # likewise
+    # augmented copies of each training page, made as `augment` says, besides the page itself. None: 2 where validation
+    # pages are augmented, which pages as they are say little of, otherwise 0.
     views: int | None = None
 
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier.
+    """A linear classifier."""
 
-    Attributes:
-        weight: float32 of shape (n_classes, n_features).
-        bias: float32 of shape (n_classes,).
-    """
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    weight: NDArray[np.float32]  # float32 of shape (n_classes, n_features)
+    bias: NDArray[np.float32]  # float32 of shape (n_classes,)
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of shape (n, n_classes) for features of shape (n, n_features); rows sum to 1."""
@@ -78,19 +66,14 @@ class Reduced:
     A penalty on the sum of squares does not change when features are rotated, and weights outside the span of the
     pages are 0 at its minimum. So a fit on these coordinates is the same, and many times as fast where there are more
     features than pages.
-
-    Attributes:
-        coordinates: float32 of shape (n, rank).
-        pivots: Indices of pages that span all, shape (rank,), whose coordinates are a lower triangular matrix; None
-            where coordinates are the standardised features.
-        mean: Of each feature, shape (n_features,).
-        factors: By which a feature less its mean is multiplied, shape (n_features,).
     """
 
-    coordinates: NDArray[np.float32]
+    coordinates: NDArray[np.float32]  # float32 of shape (n, rank)
+    # indices of pages that span all, shape (rank,), whose coordinates are a lower triangular matrix; None where
+    # coordinates are the standardised features
     pivots: NDArray[np.int64] | None
-    mean: NDArray[np.float64]
-    factors: NDArray[np.float64]
+    mean: NDArray[np.float64]  # of each feature, shape (n_features,)
+    factors: NDArray[np.float64]  # by which a feature less its mean is multiplied, shape (n_features,)
 
     @property
     def n_bytes(self) -> int:

@@ -31,14 +31,10 @@ _remembered: OrderedDict[str, tuple[Reduced, Fits]] = OrderedDict()
 
 @dataclass(frozen=True)
 class HeadFold:
-    """What the head of one fold predicts.
+    """What the head of one fold predicts."""
 
-    Attributes:
-        probabilities: Of the validation pages, float32 of shape (n, n_classes).
-        clean: Of the validation pages as they are, where those are scored besides; else None.
-    """
-
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32]  # of the validation pages, float32 of shape (n, n_classes)
+    # of the validation pages as they are, where those are scored besides; else None
     clean: NDArray[np.float32] | None = None
 
 

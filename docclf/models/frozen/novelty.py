@@ -27,22 +27,14 @@ class Novelty:
     Nearest Neighbors", ICML 2022), as a logarithm, over what is usual between pages of that one's class in two folds:
     forms of one kind lie closer to each other than letters do. To it the classifier's doubt is added, 1 - confidence;
     each counts in units of its spread out of fold. At 0 lies the quantile .98 of the training pages out of fold.
-
-    Attributes:
-        mean: Of each feature, shape (n_features,).
-        factors: Likewise, to standardise with.
-        basis: Standardised features to coordinates, shape (rank, n_features).
-        reference: Training pages over their lengths before they were reduced, shape (m, rank).
-        usual: Logarithm of the distance that is usual in the class of each, shape (m,).
-        scale: Spreads of distance and doubt, and the threshold, shape (3,).
     """
 
-    mean: Floats
-    factors: Floats
-    basis: Floats
-    reference: Floats
-    usual: Floats
-    scale: Floats
+    mean: Floats  # of each feature, shape (n_features,)
+    factors: Floats  # likewise, to standardise with
+    basis: Floats  # standardised features to coordinates, shape (rank, n_features)
+    reference: Floats  # training pages over their lengths before they were reduced, shape (m, rank)
+    usual: Floats  # logarithm of the distance that is usual in the class of each, shape (m,)
+    scale: Floats  # spreads of distance and doubt, and the threshold, shape (3,)
 
     def __call__(self, features: Floats, confidence: Floats) -> Floats:
         """Above 0 where a page is unlike the training pages, shape (n,).

@@ -29,21 +29,13 @@ class UnwantedError(Exception):
 
 @dataclass(frozen=True)
 class FoldScore:
-    """Result of one fold.
+    """Result of one fold."""
 
-    Attributes:
-        fold: Index of the fold that validated.
-        score: Validation macro-F1 of the epoch that is kept, the best one.
-        epoch: That epoch, from 0; of a head 0.
-        seconds: Wall-clock time of the training with its validations.
-        clean: Macro-F1 of the validation pages as they are, where that is scored besides; else None.
-    """
-
-    fold: int
-    score: float
-    epoch: int
-    seconds: float
-    clean: float | None = None
+    fold: int  # index of the fold that validated
+    score: float  # validation macro-F1 of the epoch that is kept, the best one
+    epoch: int  # that epoch, from 0; of a head 0
+    seconds: float  # wall-clock time of the training with its validations
+    clean: float | None = None  # macro-F1 of the validation pages as they are, where that is scored besides; else None
 
 
 class FoldAverage(FoldRecorder):

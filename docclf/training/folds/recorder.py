@@ -24,18 +24,14 @@ SCORE = "val/macro_f1"
 
 @dataclass
 class Candidate:
-    """What a fold may keep: its head, its fine-tuned net, or the mean of the two.
+    """What a fold may keep: its head, its fine-tuned net, or the mean of the two."""
 
-    Attributes:
-        scores: Validation macro-F1 after each epoch; of a head one, from before the first epoch.
-        probabilities: Of the validation pages at the best of them, float32 of shape (n, n_classes).
-        weights: Of the backbone then, where they are kept.
-        clean: Macro-F1 of the same pages as they are after each epoch, where that is scored besides.
-    """
-
+    # validation macro-F1 after each epoch; of a head one, from before the first epoch
     scores: list[float] = field(default_factory=list)
+    # of the validation pages at the best of them, float32 of shape (n, n_classes)
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)  # of the backbone then, where they are kept
+    # macro-F1 of the same pages as they are after each epoch, where that is scored besides
     clean: list[float] = field(default_factory=list)
 
     @property

@@ -26,28 +26,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoldTrainer:
-    """What trains the folds of one configuration, each by itself.
+    """What trains the folds of one configuration, each by itself."""
 
-    Attributes:
-        data: All pages.
-        validation: The folds and epochs.
-        build_model: Makes a fresh model.
-        build_trainer: Makes a Lightning trainer from further arguments.
-        checkpoints: Keeps what is done for after an interruption.
-        keep_weights: Leave each fold's backbone at `checkpoints.path(fold, kind)`, as it was in the best epoch
-            of each candidate.
-        heads: Heads on frozen features, from which nets start; None for a random classifier.
-        net_alone: Score and keep the net whatever its head scores, which has not learnt what the net has.
-    """
-
-    data: PageDataModule
-    validation: Validation
-    build_model: Callable[[], PageClassifier]
-    build_trainer: Callable[..., pl.Trainer]
-    checkpoints: FoldCheckpoints
+    data: PageDataModule  # all pages
+    validation: Validation  # the folds and epochs
+    build_model: Callable[[], PageClassifier]  # makes a fresh model
+    build_trainer: Callable[..., pl.Trainer]  # makes a Lightning trainer from further arguments
+    checkpoints: FoldCheckpoints  # keeps what is done for after an interruption
+    # leave each fold's backbone at `checkpoints.path(fold, kind)`, as it was in the best epoch of each candidate
     keep_weights: bool = False
-    heads: Heads | None = None
-    net_alone: bool = False
+    heads: Heads | None = None  # heads on frozen features, from which nets start; None for a random classifier
+    net_alone: bool = False  # score and keep the net whatever its head scores, which has not learnt what the net has
 
     def assign(self) -> NDArray[np.int64]:
         """Fold of each training page, see `docclf.training.validation.Validation.assign`."""

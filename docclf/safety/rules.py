@@ -1,4 +1,4 @@
-"""Kinds of values that a key of a config may have: each says what was expected of a value that it does not take."""
+"""Kinds of values that a key of a config or a file may have: each says what was expected of one it does not take."""
 
 import math
 import os
