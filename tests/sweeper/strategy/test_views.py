@@ -6,7 +6,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.run.owned_study import OwnedStudy
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.study.attributes import NOT_COMPARABLE
 from docclf.sweeper.study.outcome import find_twin
 
@@ -37,10 +37,11 @@ def test_a_sampler_is_shown_no_scores_of_other_data(pruner: optuna.pruners.BaseP
     sampler = Seeing(seed=1)
     study = optuna.create_study(sampler=sampler, pruner=pruner)
     study.add_trials([ended(n, 0.1, other_data=n > 1) for n in range(4)])
-    owned = OwnedStudy(study)
+    asker = Asker(study)
     for number in 4, 5:
-        owned.take()
-        assert owned.ask(SPACE).number == number
+        trial = asker.ask(asker.take())
+        trial.suggest_int("n", 0, 9)
+        assert trial.number == number
         assert set(sampler.seen) <= {0, 1}
     assert [trial.number for trial in study.get_trials()] == list(range(6))
 
