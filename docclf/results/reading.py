@@ -26,24 +26,16 @@ from docclf.safety.untrusted import inside, one_line, read_config
 
 @dataclass(frozen=True)
 class Predictions:
-    """Content of a file of predictions, a page an entry.
+    """Content of a file of predictions, a page an entry."""
 
-    Attributes:
-        path: The file.
-        ids: What the user calls each page.
-        targets: The true class of each page as the user writes it; empty where it is not known.
-        class_names: In the order of the class indices.
-        probabilities: Shape (n, n_classes), in [0, 1].
-        folds: The fold that validated each page, int64 of shape (n,); None in a file without that column.
-        groups: Number of the group of each page, int64 of shape (n,); None where each is a group of its own.
-    """
-
-    path: Path
-    ids: list[str]
-    targets: list[str]
-    class_names: list[str]
-    probabilities: NDArray[np.float64]
+    path: Path  # the file
+    ids: list[str]  # what the user calls each page
+    targets: list[str]  # the true class of each page as the user writes it; empty where it is not known
+    class_names: list[str]  # in the order of the class indices
+    probabilities: NDArray[np.float64]  # shape (n, n_classes), in [0, 1]
+    # the fold that validated each page, int64 of shape (n,); None in a file without that column
     folds: NDArray[np.int64] | None
+    # number of the group of each page, int64 of shape (n,); None where each is a group of its own
     groups: NDArray[np.int64] | None = None
 
     @property
@@ -81,25 +73,15 @@ def read_predictions(path: Path) -> Predictions:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left in its folder.
+    """What a run left in its folder."""
 
-    Attributes:
-        folder: Of the run.
-        result: Content of `result.yaml`; empty where there is none.
-        predictions: Out-of-fold.
-        test: Those of the test pages, if there are any.
-        folds: ID to fold, both as text, of every training page.
-        config: The config as it is written, flattened; empty where there is none.
-        resolved: The same with its interpolations resolved.
-    """
-
-    folder: Path
-    result: Mapping[str, Any]
-    predictions: Predictions
-    test: Predictions | None
-    folds: Mapping[str, str]
-    config: Mapping[str, str]
-    resolved: Mapping[str, str]
+    folder: Path  # of the run
+    result: Mapping[str, Any]  # content of `result.yaml`; empty where there is none
+    predictions: Predictions  # out-of-fold
+    test: Predictions | None  # those of the test pages, if there are any
+    folds: Mapping[str, str]  # ID to fold, both as text, of every training page
+    config: Mapping[str, str]  # the config as it is written, flattened; empty where there is none
+    resolved: Mapping[str, str]  # the same with its interpolations resolved
 
     @property
     def data(self) -> Mapping[str, Any]:

@@ -29,23 +29,14 @@ _NO_NUMBER = "-"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Predictions of A and of B for the pages that both have.
+    """Predictions of A and of B for the pages that both have."""
 
-    Attributes:
-        class_names: Of A, then those that B alone has.
-        pages: Pages of each class, int64 of shape (n_classes,).
-        more: Pages that A and that B has besides.
-        scores: Macro-F1 of A and of B.
-        f1: F1 of each class, shape (2, n_classes); NaN where there is none.
-        difference: Macro-F1 of B less that of A.
-    """
-
-    class_names: list[str]
-    pages: NDArray[np.int64]
-    more: tuple[int, int]
-    scores: tuple[float, float]
-    f1: NDArray[np.float64]
-    difference: Difference
+    class_names: list[str]  # of A, then those that B alone has
+    pages: NDArray[np.int64]  # pages of each class, int64 of shape (n_classes,)
+    more: tuple[int, int]  # pages that A and that B has besides
+    scores: tuple[float, float]  # macro-F1 of A and of B
+    f1: NDArray[np.float64]  # F1 of each class, shape (2, n_classes); NaN where there is none
+    difference: Difference  # macro-F1 of B less that of A
 
     def describe(self, kind: str) -> str:
         """Scores, their difference, and gains and losses class by class, the greatest gain first.

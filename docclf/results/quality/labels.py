@@ -27,21 +27,13 @@ _PICTURED = 25
 
 @dataclass(frozen=True)
 class Suspect:
-    """A label that looks wrong.
+    """A label that looks wrong."""
 
-    Attributes:
-        page: ID of the page.
-        given: Its target.
-        suggested: The likeliest target.
-        score: See `find_wrong_labels`.
-        same_as: ID of a page that is the same with another label; empty without one.
-    """
-
-    page: str
-    given: str
-    suggested: str
-    score: float
-    same_as: str = ""
+    page: str  # ID of the page
+    given: str  # its target
+    suggested: str  # the likeliest target
+    score: float  # see `find_wrong_labels`
+    same_as: str = ""  # ID of a page that is the same with another label; empty without one
 
 
 def write_label_issues(

@@ -23,34 +23,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predicted:
-    """Out-of-fold predictions of a run.
-
-    Attributes:
-        who: What the report calls the run, such as `trial 19`.
-        run: Where they are from; the class of every page is known.
-        names: Of the classes.
-        labels: Class index of each page, shape (n,).
-        probabilities: Shape (n, n_classes).
-        predicted: Class index predicted for each page, shape (n,).
-    """
+    """A run and what the report calls it, such as `trial 19`; the class of each of its pages is known."""
 
     who: str
     run: Run
-    names: list[str]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    predicted: NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the classes."""
+        return self.run.predictions.class_names
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Confusion matrix, a row a true class, shape (n_classes, n_classes)."""
         n = len(self.names)
-        return np.bincount(self.labels * n + self.predicted, minlength=n * n).reshape(n, n)
+        return np.bincount(self.run.labels * n + self.run.predictions.predicted, minlength=n * n).reshape(n, n)
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """Of each class; NaN where there is none."""
-        return f1_per_class(self.labels, self.predicted, len(self.names))
+        return f1_per_class(self.run.labels, self.run.predictions.predicted, len(self.names))
 
 
 def read_predicted(subject: Subject) -> tuple[Predicted | None, Predicted | None]:
@@ -83,10 +75,7 @@ def _read(who: str, folder: Path | None) -> Predicted | None:
     except DataError as error:
         log.warning(f"The report is without what {who} predicted: {error}")
         return None
-    if (run.labels < 0).any():
-        return None
-    found = run.predictions
-    return Predicted(who, run, found.class_names, run.labels, found.probabilities, found.predicted)
+    return None if (run.labels < 0).any() else Predicted(who, run)
 
 
 def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6) -> list[dict[str, Any]]:
@@ -102,12 +91,12 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     before = baseline.counts if baseline is not None else None
-    found = []
+    read, found = winner.run.predictions, []
     for true, other in (divmod(int(place), len(counts)) for place in order):
         if not wrong[true, other]:
             break
-        rows = np.flatnonzero((winner.labels == true) & (winner.predicted == other))
-        rows = rows[np.argsort(-winner.probabilities[rows, other], kind="stable")]
+        rows = np.flatnonzero((winner.run.labels == true) & (read.predicted == other))
+        rows = rows[np.argsort(-read.probabilities[rows, other], kind="stable")]
         found.append(
             {
                 "true": winner.names[true],
@@ -115,7 +104,7 @@ def most_confused(winner: Predicted, baseline: Predicted | None, limit: int = 6)
                 "count": int(wrong[true, other]),
                 "fraction": float(wrong[true, other] / counts[true].sum()),
                 "before": int(before[true, other]) if before is not None else None,
-                "pages": [winner.run.predictions.ids[row] for row in rows[:4]],
+                "pages": [read.ids[row] for row in rows[:4]],
             }
         )
     return found

@@ -29,17 +29,11 @@ from docclf.sweeper.study.trials import best_trials, front_of, loss
 
 @dataclass(frozen=True)
 class Headline:
-    """What a reader sees first.
+    """What a reader sees first."""
 
-    Attributes:
-        text: One sentence.
-        detail: What it rests on.
-        kind: `good`, `even`, `open` while it may change, `below` a floor, or `bad`.
-    """
-
-    text: str
-    detail: str
-    kind: str
+    text: str  # one sentence
+    detail: str  # what it rests on
+    kind: str  # `good`, `even`, `open` while it may change, `below` a floor, or `bad`
 
 
 def headline(subject: Subject) -> Headline:

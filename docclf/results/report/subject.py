@@ -34,27 +34,17 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A study as it was when it was read.
+    """A study as it was when it was read."""
 
-    Attributes:
-        study: Finished, running, or of another program.
-        folder: Absolute; None without one.
-        objectives: What each objective is called.
-        trials: All, by number.
-        finalists: Trials of the finalists' study that are scored in the way that counts; empty without one.
-        all_finalists: Those of before, and those that were interrupted, too.
-        verdict: On the finalists; None where none came to its end.
-        now: When it was read.
-    """
-
-    study: optuna.Study
-    folder: Path | None
-    objectives: Sequence[str]
-    trials: Sequence[FrozenTrial]
+    study: optuna.Study  # finished, running, or of another program
+    folder: Path | None  # absolute; None without one
+    objectives: Sequence[str]  # what each objective is called
+    trials: Sequence[FrozenTrial]  # all, by number
+    # trials of the finalists' study that are scored in the way that counts; empty without one
     finalists: Sequence[FrozenTrial]
-    all_finalists: Sequence[FrozenTrial]
-    verdict: Verdict | None
-    now: datetime
+    all_finalists: Sequence[FrozenTrial]  # those of before, and those that were interrupted, too
+    verdict: Verdict | None  # on the finalists; None where none came to its end
+    now: datetime  # when it was read
 
     @property
     def directions(self) -> list[StudyDirection]:

@@ -32,19 +32,12 @@ _MOST_READ = 60  # trials, the best ones
 
 @dataclass(frozen=True)
 class Choice:
-    """Trials to be averaged.
+    """Trials to be averaged."""
 
-    Attributes:
-        weights: Number of each trial to its weight, the heaviest first; they sum to 1.
-        cost: Of predicting, as a multiple of the winner's.
-        estimate: What that is worth.
-        setting: `search.ensemble`.
-    """
-
-    weights: dict[int, float]
-    cost: float
-    estimate: Estimate
-    setting: bool | str
+    weights: dict[int, float]  # number of each trial to its weight, the heaviest first; they sum to 1
+    cost: float  # of predicting, as a multiple of the winner's
+    estimate: Estimate  # what that is worth
+    setting: bool | str  # `search.ensemble`
 
     @property
     def why_not(self) -> str:

@@ -20,7 +20,7 @@ from docclf.results.study.verdict import ENSEMBLE, Verdict
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import FINALIST, REFERENCE, ROLE
 from docclf.sweeper.study.finalists import scored, scored_alike, source_number
-from docclf.sweeper.study.trials import folder_number
+from docclf.sweeper.study.trials import folder_number, is_allowed
 
 if TYPE_CHECKING:
     import optuna
@@ -37,8 +37,7 @@ def judge_finalists(search: optuna.Study, folder: Path) -> Verdict | None:
     trials, finalists = search.get_trials(deepcopy=False), scored(search)
     searched = [f for f in finalists if REFERENCE not in f.user_attrs]
     # The baseline may not keep to the constraints, and then cannot win.
-    allowed = (f for f in searched if all(c <= 0 for c in trials[source_number(f)].constraints.values()))
-    winner = next(allowed, None)
+    winner = next((f for f in searched if is_allowed(trials[source_number(f)])), None)
     if winner is None:
         return None
     baseline = next((trial for trial in searched if trial.user_attrs.get(ROLE) == "baseline"), None)

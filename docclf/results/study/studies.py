@@ -36,21 +36,13 @@ _SERVER = "optuna.storages.GrpcStorageProxy"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study is.
+    """Where a study is."""
 
-    Attributes:
-        text: What the user calls it, without a password.
-        where: A file, a storage URL, or the `hydra` node of a config whose storage is an object.
-        name: Of the study; empty where it is not named.
-        folder: The search's folder; None of a study that was named by its storage.
-        config: The config of the sweep; None where the folder does not hold it.
-    """
-
-    text: str
-    where: Path | str | DictConfig
-    name: str = ""
-    folder: Path | None = None
-    config: DictConfig | None = None
+    text: str  # what the user calls it, without a password
+    where: Path | str | DictConfig  # a file, a storage URL, or the `hydra` node of a config whose storage is an object
+    name: str = ""  # of the study; empty where it is not named
+    folder: Path | None = None  # the search's folder; None of a study that was named by its storage
+    config: DictConfig | None = None  # the config of the sweep; None where the folder does not hold it
 
     def choose(self, storage: BaseStorage) -> optuna.Study:
         """The study that is meant, of those in its storage."""

@@ -25,32 +25,22 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of the finalists.
+    """What became of the finalists."""
 
-    Attributes:
-        winner: The trial of the search that scores best as a finalist.
-        number: Number of its trial in the search.
-        baseline: The baseline as a finalist; None without one.
-        difference: In pooled out-of-fold macro-F1, winner less baseline; None where there is none to take.
-        guessing: Chance that random labels score as well as the winner does; None without a difference.
-        is_elsewhere: Whether finalists had other folds than the trials that they come from.
-        floors: On the winner's folds.
-        reference: The floor that was run as a finalist and scores better than the winner, whose place it takes in
-            `best/`; None without one.
-        ensemble: What `verdict.yaml` says of the mean of several trials; empty where none was asked for.
-        is_final: Whether winner and baseline are finalists, and not trials of the search, see `unjudged`.
-    """
-
-    winner: FrozenTrial
-    number: int
-    baseline: FrozenTrial | None
+    winner: FrozenTrial  # the trial of the search that scores best as a finalist
+    number: int  # number of its trial in the search
+    baseline: FrozenTrial | None  # the baseline as a finalist; None without one
+    # in pooled out-of-fold macro-F1, winner less baseline; None where there is none to take
     difference: Difference | None
-    guessing: float | None
-    is_elsewhere: bool = True
-    floors: Mapping[str, Floor] = field(default_factory=dict)
+    guessing: float | None  # chance that random labels score as well as the winner does; None without a difference
+    is_elsewhere: bool = True  # whether finalists had other folds than the trials that they come from
+    floors: Mapping[str, Floor] = field(default_factory=dict)  # on the winner's folds
+    # the floor that was run as a finalist and scores better than the winner, whose place it takes in `best/`; None
+    # without one
     reference: FrozenTrial | None = None
+    # what `verdict.yaml` says of the mean of several trials; empty where none was asked for
     ensemble: Mapping[str, Any] = field(default_factory=dict)
-    is_final: bool = True
+    is_final: bool = True  # whether winner and baseline are finalists, and not trials of the search, see `unjudged`
 
     @property
     def exported(self) -> FrozenTrial:

@@ -26,62 +26,41 @@ def host(trial: FrozenTrial) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a trial comes from.
+    """Where a trial comes from."""
 
-    Attributes:
-        who: Name of whoever ran it, or else its machine.
-        host: Its machine; `unknown` of a study that does not say.
-        study: Name of its study, with the place where that alone does not tell two studies apart.
-        number: Of the trial in that study.
-    """
-
-    who: str
-    host: str
-    study: str
-    number: int
+    who: str  # name of whoever ran it, or else its machine
+    host: str  # its machine; `unknown` of a study that does not say
+    study: str  # name of its study, with the place where that alone does not tell two studies apart
+    number: int  # of the trial in that study
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial of one of the studies.
-
-    Attributes:
-        trial: As it is in its own study.
-        is_comparable: Whether its score can be compared with that of the study that the others are compared with.
-        number: In the merged study; None where it does not fit that.
-        drawn: Its parameters and their distributions there.
-        rescored: On the leaderboard, the finalist that scores it again, if one does.
-        is_on_front: On the leaderboard, of several objectives, whether no other trial beats it in all.
-    """
+    """A trial of one of the studies."""
 
     source: Source
-    trial: FrozenTrial
+    trial: FrozenTrial  # as it is in its own study
     origin: Origin
-    is_comparable: bool
-    number: int | None
+    is_comparable: bool  # whether its score can be compared with that of the study that the others are compared with
+    number: int | None  # in the merged study; None where it does not fit that
+    # its parameters and their distributions there
     drawn: tuple[Mapping[str, Any], Mapping[str, BaseDistribution]] | None
-    rescored: FrozenTrial | None = None
-    is_on_front: bool = False
+    rescored: FrozenTrial | None = None  # on the leaderboard, the finalist that scores it again, if one does
+    is_on_front: bool = False  # on the leaderboard, of several objectives, whether no other trial beats it in all
 
 
 @dataclass(frozen=True)
 class Joined:
-    """The trials of several studies, each once.
+    """The trials of several studies, each once."""
 
-    Attributes:
-        sources: The studies, in the order given.
-        entries: By study, then by number.
-        by_study: Who and study to all that ran there, a repeated baseline too.
-        numbers: Place of a study in `sources` and number of a trial there, to its number in the merged study; None
-            where it is not in that.
-        notes: What is worth knowing, a sentence each.
-    """
-
-    sources: Sequence[Source]
-    entries: Sequence[Entry]
+    sources: Sequence[Source]  # the studies, in the order given
+    entries: Sequence[Entry]  # by study, then by number
+    # who and study to all that ran there, a repeated baseline too
     by_study: Mapping[tuple[str, str], Sequence[FrozenTrial]]
+    # place of a study in `sources` and number of a trial there, to its number in the merged study; None where it is not
+    # in that
     numbers: Mapping[tuple[int, int], int | None]
-    notes: Sequence[str]
+    notes: Sequence[str]  # what is worth knowing, a sentence each
 
     def copies(self) -> list[FrozenTrial]:
         """The merged study's trials, by number."""

@@ -37,31 +37,18 @@ _BEFORE = {"model.tune": "all", "data.fit": "squeeze"}
 
 @dataclass(frozen=True)
 class Source:
-    """A study as it was when it was read.
+    """A study as it was when it was read."""
 
-    Attributes:
-        text: What it was named by, without a password.
-        who: The name given to whoever ran it; None to call them by their machines.
-        name: Of the study.
-        directions: Of its objectives.
-        folder: The search's folder; None of a study that was named by its database.
-        config: The config of the sweep, `hydra` included; None where the folder does not hold it.
-        records: Those of `RECORDS` that the study has, each a mapping.
-        trials: The finished ones but the interrupted, by number.
-        left_out: How many others there are, by what they are.
-        finalists: Trials that score some of these again, the best first.
-    """
-
-    text: str
-    who: str | None
-    name: str
-    directions: Sequence[StudyDirection]
-    folder: Path | None
-    config: DictConfig | None
-    records: Mapping[str, Mapping[str, Any]]
-    trials: Sequence[FrozenTrial]
-    left_out: Mapping[str, int]
-    finalists: Sequence[FrozenTrial]
+    text: str  # what it was named by, without a password
+    who: str | None  # the name given to whoever ran it; None to call them by their machines
+    name: str  # of the study
+    directions: Sequence[StudyDirection]  # of its objectives
+    folder: Path | None  # the search's folder; None of a study that was named by its database
+    config: DictConfig | None  # the config of the sweep, `hydra` included; None where the folder does not hold it
+    records: Mapping[str, Mapping[str, Any]]  # those of `RECORDS` that the study has, each a mapping
+    trials: Sequence[FrozenTrial]  # the finished ones but the interrupted, by number
+    left_out: Mapping[str, int]  # how many others there are, by what they are
+    finalists: Sequence[FrozenTrial]  # trials that score some of these again, the best first
 
     @property
     def is_ours(self) -> bool:

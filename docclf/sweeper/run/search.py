@@ -182,7 +182,7 @@ class Search:
     def _next_job(self, jobs: Sequence[Job]) -> Job | None:
         """What a free worker does: a trial, or where there is none, or nothing to prune one by, help; or None."""
         complete = (t for t in self.queue.trials if t.state == TrialState.COMPLETE)
-        n_complete = sum(t.user_attrs.get(RUNG) == self.queue.owned.rung for t in complete)
+        n_complete = sum(t.user_attrs.get(RUNG) == self.queue.asker.rung for t in complete)
         if n_complete < self.plan.n_startup and (helper := self.helpers.next(jobs)) is not None:
             return helper
         while not self._is_exhausted() and (trial := self.queue.next()) is not None:

@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from docclf.errors import DocclfError, SearchError, error_text
 from docclf.safety.faults import fault_of
-from docclf.sweeper.optuna_private import id_of, storage_of
+from docclf.sweeper.optuna_private import storage_of
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.run.limits import Limits
 from docclf.sweeper.run.opening.study import SearchContext
-from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.storage.claims import ClaimLostError, claim_lock
 from docclf.sweeper.strategy.samplers import IN_TURN, make_sampler
 from docclf.sweeper.study.attributes import BEAT, BUDGET, ROLE
@@ -32,7 +32,7 @@ class TrialQueue:
         self.study, self.space = context.study, context.request.space
         self.trials: list[FrozenTrial] = []  # all, in the order of their numbers, as at the last `refresh`
         self.running: dict[int, int] = {}  # number of each trial that this process runs to its id in the storage
-        self.owned = OwnedStudy(context.study, known=context.known, climb=context.request.climb)
+        self.asker = Asker(context.study, known=context.known, climb=context.request.climb)
         self.samplers: dict[str | None, optuna.samplers.BaseSampler] = {}  # by rung: each is a search of its own
         self._is_begun = False  # whether what is tried first is queued: with the claim, since two would queue it twice
         self.drawn_by_hook: set[str] = set()  # names of parameters that the space has not
@@ -79,15 +79,16 @@ class TrialQueue:
                     if n_left <= 0 or (ladder is not None and ladder.is_waiting(self.trials, n_left)):
                         return None
                     trial_id = self._take()
-                    if isinstance(self.owned.sampler, IN_TURN):
-                        trial = self._ask()
+                    if isinstance(self.study.sampler, IN_TURN):
+                        trial = self._ask(trial_id)
             except ClaimLostError:
                 if trial_id is not None:
-                    self.owned.give_back(trial_id)
+                    # Another process may have taken the last one meanwhile.
+                    interrupt(self.study, trial_id, "claim", "the database was away while it was begun")
                     self.running = {n: id_ for n, id_ in self.running.items() if id_ != trial_id}
                 self.refresh()
             else:
-                return trial or self._ask()
+                return trial or self._ask(trial_id)
         return None
 
     def n_left(self) -> float:
@@ -110,8 +111,8 @@ class TrialQueue:
         if self.context.ladder is not None:
             seconds_left = self.limits.stops_at - steady_now()
             self.context.ladder.prepare(self.study, self.trials, self.n_left(), seconds_left)
-        self.owned.deadline = self.limits.stops_at
-        trial_id = self.owned.take(self.limits.spent)
+        self.asker.deadline = self.limits.stops_at
+        trial_id = self.asker.take(self.limits.spent)
         self.choose_sampler(trial_id)
         self._set_budget(trial_id)
         return trial_id
@@ -121,13 +122,13 @@ class TrialQueue:
 
         Its seed is moved on by the number of the first trial that it is asked for, which no other process has.
         """
-        rung = self.owned.rung
+        rung = self.asker.rung
         if rung not in self.samplers:
             number = storage_of(self.study).get_trial_number_from_id(trial_id)
             climb = self.context.request.climb
             part = climb.fraction if climb is not None else 1.0
             self.samplers[rung] = make_sampler(self.context.settings.sampler, self.space, number, part)
-        self.owned.sampler = self.study.sampler = self.samplers[rung]
+        self.study.sampler = self.samplers[rung]
 
     def _set_budget(self, trial_id: int) -> None:
         """Say when a new trial pauses."""
@@ -137,16 +138,16 @@ class TrialQueue:
         if BUDGET not in trial.user_attrs and (budget := ladder.budget(trial)) is not None:
             storage_of(self.study).set_trial_user_attr(trial_id, BUDGET, budget)
 
-    def _ask(self) -> optuna.Trial:
+    def _ask(self, trial_id: int) -> optuna.Trial:
         try:
-            trial = self.owned.ask()
-            self.running[trial.number] = id_of(trial)
+            trial = self.asker.ask(trial_id)
+            self.running[trial.number] = trial_id
             self.suggest(trial)
         except Exception as error:
             if isinstance(error, DocclfError | ClaimLostError) or fault_of(error) is not None:
                 raise
             raise SearchError(
-                f"Expected {type(self.owned.sampler).__name__} to draw a trial, got {error_text(error)}. "
+                f"Expected {type(self.study.sampler).__name__} to draw a trial, got {error_text(error)}. "
                 "Everything that finished is saved. To go on, say hydra/sweeper/sampler=random."
             ) from error
         if self.context.hook is not None:

@@ -145,18 +145,13 @@ def typed(key: str, value: Any) -> str:
     return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
-def read_override(text: str) -> Override | None:
-    """A text as Hydra reads an override; None where it is none."""
-    try:
-        return parse_override(text)
-    except SpaceError:
-        return None
-
-
 def _is_bare(text: str) -> bool:
     """Whether Hydra reads a text without quotes as the string itself."""
-    override = read_override(f"x={text}")
-    return override is not None and not override.is_sweep_override() and bool(override.value() == text)
+    try:
+        override = parse_override(f"x={text}")
+    except SpaceError:
+        return False
+    return not override.is_sweep_override() and bool(override.value() == text)
 
 
 def is_among(value: Any, choices: Iterable[Any]) -> bool:

@@ -10,8 +10,8 @@ import optuna
 
 from docclf.errors import SpaceError
 from docclf.sweeper.config import PRUNERS
-from docclf.sweeper.strategy.options import build_option
 from docclf.sweeper.strategy.race import Race
+from docclf.sweeper.strategy.samplers import build_option
 
 log = logging.getLogger(__name__)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 
-from docclf.errors import NotAllowedError, SpaceError
+from docclf.errors import ConfigError, NotAllowedError, SpaceError
+from docclf.safety.allow import build_listed
 from docclf.safety.permission import allowed, is_listed
 from docclf.sweeper.space.grammar import describe
 from docclf.sweeper.space.parameters import Space
-from docclf.sweeper.strategy.options import build_option
 
 _CROSSOVERS = ("BLXAlpha", "SBX", "SPX", "UNDX", "Uniform", "VSBX")
 # What the options of `hydra/sweeper/sampler` and their arguments may be: by name, with plain values. None of them opens
@@ -97,6 +100,26 @@ def make_sampler(
         chosen["seed"] = (chosen["seed"] + n_before) % 2**32  # the seeds that there are
     sampler: optuna.samplers.BaseSampler = build_option(chosen, "hydra.sweeper.sampler", _SAMPLERS)
     return sampler
+
+
+def build_option(config: Any, key: str, listed: tuple[str, ...]) -> Any:
+    """Make what an option of `hydra/sweeper/sampler` or `hydra/sweeper/pruner` describes.
+
+    Args:
+        key: Its key, for messages.
+        listed: Names that it may call.
+
+    Raises:
+        ConfigError: It is none of these, or has arguments that Optuna refuses.
+    """
+    with warnings.catch_warnings():
+        # Who names an option has chosen it, and some of ours are experimental in Optuna.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        try:
+            return build_listed(config, key, listed)
+        except (HydraException, ValueError, TypeError, AttributeError) as error:  # of code of the user's own, too
+            reason = error.__cause__ or error
+            raise ConfigError(f"Expected options of `{key}` that Optuna takes, got others: {reason}") from error
 
 
 def _points(key: str, distribution: BaseDistribution) -> list[Any]:

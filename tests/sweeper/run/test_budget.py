@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.config import FinalistsConfig, Settings
 from docclf.sweeper.job.trial import JobTrial
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.run.finalists.entrants import Entrant
 from docclf.sweeper.run.limits import Clock, Limits, seconds_spent
-from docclf.sweeper.run.owned_study import OwnedStudy
 from docclf.sweeper.screen.forecast import Plan
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
@@ -221,10 +221,9 @@ def test_time_in_which_several_runs_were_under_way_counts_once() -> None:
 
 def asked_until(study: optuna.Study, deadline: float) -> optuna.Trial:
     """A trial of a search that stops then."""
-    owned = OwnedStudy(study)
-    owned.deadline = deadline
-    owned.take()
-    return owned.ask()
+    asker = Asker(study)
+    asker.deadline = deadline
+    return asker.ask(asker.take())
 
 
 @pytest.mark.parametrize("top_k", [0, 3])

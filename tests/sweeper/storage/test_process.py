@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.run.owned_study import OwnedStudy
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.study import finalists, process, trials
 from docclf.sweeper.study.attributes import BEAT, INTERRUPTED, OWNER
 from docclf.sweeper.study.finalists import await_sign_of_life, other_owner, own
@@ -97,7 +97,7 @@ def test_a_process_of_another_time_zone_is_judged_by_its_heartbeat_alone(hours_a
 
 def test_a_trial_has_a_heartbeat_from_its_first_moment_on() -> None:
     study, began = optuna.create_study(sampler=optuna.samplers.RandomSampler()), time.time()
-    OwnedStudy(study).take()
+    Asker(study).take()
     (trial,) = study.trials
     assert trial.user_attrs[OWNER] == this_process() and began <= trial.user_attrs[BEAT] <= time.time()
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from docclf.sweeper.run.owned_study import OwnedStudy
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.screen.forecast import Cost, Plan, seconds_left
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.climb import Climb
@@ -172,9 +171,9 @@ def test_the_sampler_sees_the_trials_of_the_rung_alone_those_of_another_study_to
     seen: list[list[str]] = []
     study = optuna.create_study(sampler=Seeing(), direction="maximize")
     study.add_trials([done("head"), done("last")])
-    asker = OwnedStudy(study, known=[done("last"), done("head")], climb=climb(total=4))
+    asker = Asker(study, known=[done("last"), done("head")], climb=climb(total=4))
     for _ in range(3):
-        asker.ask({"name": CategoricalDistribution(["a", "b"])})
+        asker.ask(asker.take()).suggest_categorical("name", ["a", "b"])
     assert seen == [["head", "head"], ["last", "last"]], "the first trial of a rung has the config's values"
     assert len(study.get_trials()) == 5, "the study itself shows all"
 

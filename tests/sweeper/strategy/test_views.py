@@ -6,7 +6,8 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from docclf.sweeper.job.trial import JobTrial
-from docclf.sweeper.run.owned_study import OwnedStudy
+from docclf.sweeper.optuna_private import renumber
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.study.attributes import NOT_COMPARABLE
 from docclf.sweeper.study.outcome import find_twin
 
@@ -37,12 +38,27 @@ def test_a_sampler_is_shown_no_scores_of_other_data(pruner: optuna.pruners.BaseP
     sampler = Seeing(seed=1)
     study = optuna.create_study(sampler=sampler, pruner=pruner)
     study.add_trials([ended(n, 0.1, other_data=n > 1) for n in range(4)])
-    owned = OwnedStudy(study)
+    asker = Asker(study)
     for number in 4, 5:
-        owned.take()
-        assert owned.ask(SPACE).number == number
+        trial = asker.ask(asker.take())
+        trial.suggest_int("n", 0, 9)
+        assert trial.number == number
         assert set(sampler.seen) <= {0, 1}
     assert [trial.number for trial in study.get_trials()] == list(range(6))
+
+
+@pytest.mark.parametrize("pruner", [optuna.pruners.NopPruner(), optuna.pruners.HyperbandPruner()])
+def test_a_sampler_is_shown_trials_of_another_study_whatever_the_pruner(pruner: optuna.pruners.BasePruner) -> None:
+    sampler = Seeing(seed=1)
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
+    study.add_trials([ended(0, 0.1, other_data=False) for _ in range(4)])
+    known = [ended(n, 0.2, other_data=False) for n in range(1, 10)]
+    for i, trial in enumerate(known):
+        renumber(trial, i - len(known))
+    asker = Asker(study, known=known)
+    asker.ask(asker.take()).suggest_int("n", 0, 9)
+    assert set(sampler.seen) - {0}
+    assert len(study.get_trials()) == 5, "the study itself is without them"
 
 
 @pytest.mark.parametrize("other_data", [False, True])

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
-from docclf.sweeper.run.owned_study import OwnedStudy
+from docclf.sweeper.run.asker import Asker
 from docclf.sweeper.space.parsing import parse_space
 from docclf.sweeper.strategy.samplers import make_sampler
 from docclf.sweeper.study.starting_points import fitting_trials
@@ -92,15 +92,31 @@ def test_every_sampler_draws_with_trials_of_another_study(target: str, learned: 
     source = optuna.load_study(study_name="learned", storage=f"sqlite:///{learned / 'study.db'}")
     space = parse_space({"x": "interval(-1.0, 1.0)", "n": "range(0, 5)", "colour": "choice(blue, green, red)"})
     sampler = make_sampler(OmegaConf.create({"_target_": f"optuna.samplers.{target}", "seed": 1}), space, 0)
-    asker = OwnedStudy(optuna.create_study(sampler=sampler), known=fitting_trials(source, space, MINIMIZE))
+    study = optuna.create_study(sampler=sampler)
+    asker = Asker(study, known=fitting_trials(source, space, MINIMIZE))
     for number in range(5):
-        trial = asker.ask()
+        trial = asker.ask(asker.take())
         space.suggest(trial)
         assert trial.number == number
         assert space.misfits(trial.params) == {}
-        asker.tell(trial, trial.params["x"])
-    assert len(asker.get_trials()) == 20
-    assert len(optuna.load_study(study_name=asker.study_name, storage=asker._storage).trials) == 5
+        study.tell(trial, trial.params["x"])
+    assert len(trial.study.get_trials()) == 20
+    assert len(study.trials) == 5
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_brute_force_leaves_out_no_point_that_another_study_has_tried() -> None:
+    space = parse_space({"n": "range(0, 3)"})
+    source = optuna.create_study()
+    source.add_trial(create_trial(params={"n": 1}, distributions={"n": IntDistribution(0, 3)}, value=0.0))
+    sampler = make_sampler(OmegaConf.create({"_target_": "optuna.samplers.BruteForceSampler", "seed": 1}), space, 0)
+    study = optuna.create_study(sampler=sampler)
+    asker = Asker(study, known=fitting_trials(source, space, MINIMIZE))
+    for _ in range(3):
+        trial = asker.ask(asker.take())
+        space.suggest(trial)
+        study.tell(trial, 0.0)
+    assert sorted(trial.params["n"] for trial in study.trials) == [0, 1, 2]
 
 
 @pytest.mark.slow

@@ -20,24 +20,15 @@ class Figure:
     """A picture with its words.
 
     Colours are the names of base.css's properties, such as `--blue`, so that they follow the page's light and dark.
-
-    Attributes:
-        key: Its element on the page.
-        title: Heading.
-        description: What it shows, for those who do not see it.
-        caption: How to read it, below; may be empty.
-        data: Plotly's traces.
-        layout: Plotly's layout, as far as it is not the same for all.
-        height: In CSS pixels.
     """
 
-    key: str
-    title: str
-    description: str
-    caption: str
-    data: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any]
-    height: int = 340
+    key: str  # its element on the page
+    title: str  # heading
+    description: str  # what it shows, for those who do not see it
+    caption: str  # how to read it, below; may be empty
+    data: Sequence[Mapping[str, Any]]  # Plotly's traces
+    layout: Mapping[str, Any]  # Plotly's layout, as far as it is not the same for all
+    height: int = 340  # in CSS pixels
 
 
 def points(

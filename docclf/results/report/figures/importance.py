@@ -20,15 +20,10 @@ _LEAST, _FEW = 4, 20
 
 @dataclass(frozen=True)
 class Importances:
-    """Each parameter and the fraction of the variance of scores that it explains, the greatest first; they sum to 1.
+    """Each parameter and the fraction of the variance of scores that it explains, the greatest first; they sum to 1."""
 
-    Attributes:
-        fractions: Empty where nothing can be said.
-        remark: How they were found, or why not.
-    """
-
-    fractions: Mapping[str, float]
-    remark: str
+    fractions: Mapping[str, float]  # empty where nothing can be said
+    remark: str  # how they were found, or why not
 
 
 def importances(subject: Subject, objective: int) -> Importances:

@@ -26,21 +26,13 @@ _NOT_THERE = -0.2  # height of a line where its trial does not have the paramete
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the values of a parameter, or of an objective, stand.
+    """Where the values of a parameter, or of an objective, stand."""
 
-    Attributes:
-        name: Of the parameter, in the study, or of the objective.
-        places: Number of each trial that has it to its place: the number, or the index of the choice.
-        choices: In order, as texts; None for numbers.
-        log: Whether numbers are searched on a logarithmic scale.
-        is_whole: Whether its numbers are integers.
-    """
-
-    name: str
-    places: Mapping[int, float]
-    choices: Sequence[str] | None = None
-    log: bool = False
-    is_whole: bool = False
+    name: str  # of the parameter, in the study, or of the objective
+    places: Mapping[int, float]  # number of each trial that has it to its place: the number, or the index of the choice
+    choices: Sequence[str] | None = None  # in order, as texts; None for numbers
+    log: bool = False  # whether numbers are searched on a logarithmic scale
+    is_whole: bool = False  # whether its numbers are integers
 
     @cached_property
     def bounds(self) -> tuple[float, float]:

@@ -122,15 +122,16 @@ def calibration(winner: Predicted) -> Figure:
     given = winner.run.result.get("calibration")
     found = given if isinstance(given, dict) else {}
     temperature = _temperature(winner)
-    drawn = [("as it is", winner.probabilities, "--orange", "diamond")]
+    probabilities = winner.run.predictions.probabilities
+    drawn = [("as it is", probabilities, "--orange", "diamond")]
     if temperature is not None:
-        drawn.append(("calibrated", with_temperature(winner.probabilities, temperature), "--blue", "circle"))
+        drawn.append(("calibrated", with_temperature(probabilities, temperature), "--blue", "circle"))
     line = {"color": "--muted", "width": 1, "dash": "dot"}
     data: list[dict[str, Any]] = [
         {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": line, "name": "perfect calibration", "hoverinfo": "skip"}
     ]
-    for name, probabilities, colour, symbol in drawn:
-        data.append(_bins(reliability(probabilities, winner.labels), name, colour, symbol))
+    for name, shown, colour, symbol in drawn:
+        data.append(_bins(reliability(shown, winner.run.labels), name, colour, symbol))
     errors = [found.get(key) for key in ("error_before", "error_after")]
     caption = "Above the line the model is right more often than it says; larger points stand for more pages."
     if all(isinstance(error, float) for error in errors) and temperature:
@@ -187,9 +188,9 @@ def coverage(winner: Predicted, baseline: Predicted | None) -> Figure:
 
 def _selective(who: Predicted) -> Selective:
     """Of calibrated probabilities, where the run has a temperature."""
-    temperature = _temperature(who)
-    probabilities = who.probabilities if temperature is None else with_temperature(who.probabilities, temperature)
-    return accuracy_over_coverage(probabilities.max(axis=1), who.predicted == who.labels)
+    temperature, read = _temperature(who), who.run.predictions
+    probabilities = read.probabilities if temperature is None else with_temperature(read.probabilities, temperature)
+    return accuracy_over_coverage(probabilities.max(axis=1), read.predicted == who.run.labels)
 
 
 def _temperature(who: Predicted) -> float | None:

@@ -16,7 +16,7 @@ from docclf.sweeper.space.finalist_overrides import encoded, to_overrides
 from docclf.sweeper.space.parameters import key_of
 from docclf.sweeper.study.attributes import AGAIN, DUPLICATE_OF, EXPECTED, FLOORS, MEMBER, REFERENCE, ROLE, RUNG
 from docclf.sweeper.study.finalists import mark, scored, source_number
-from docclf.sweeper.study.trials import baseline_of, best_trials, loss, seconds_of
+from docclf.sweeper.study.trials import baseline_of, best_trials, is_allowed, loss, seconds_of
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ def best_reference(context: SearchContext) -> dict[str, Entrant]:
     """
     settings, study = context.settings.finalists, context.study
     trials = study.get_trials(deepcopy=False)
-    allowed = (t for t in scored(study) if all(c <= 0 for c in trials[source_number(t)].constraints.values()))
-    winner = next((t for t in allowed if REFERENCE not in t.user_attrs), None)
+    searched = (t for t in scored(study) if REFERENCE not in t.user_attrs)
+    winner = next((t for t in searched if is_allowed(trials[source_number(t)])), None)
     if winner is None or not settings.references:
         return {}
     best = loss(winner.values[0], study.direction)
