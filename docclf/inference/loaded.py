@@ -22,8 +22,8 @@ from docclf.safety.arguments import path_of, texts_of
 from docclf.safety.permission import add_allowed
 
 _AT_ONCE = 64
-# Modes of Pillow that no TIFF file has, and what holds the same.
-_WITHOUT_FILE = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA", "I;16N": "I"}
+# Modes of Pillow that no TIFF file has, or none that Pillow 11.3 reads again (YCbCr), and what holds the same.
+_WITHOUT_FILE = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA", "I;16N": "I", "YCbCr": "RGB"}
 Page = str | Path | Image.Image
 
 

@@ -160,7 +160,8 @@ def test_no_more_classes_are_drawn_than_a_picture_takes(tmp_path: Path, monkeypa
     monkeypatch.setattr(pictures, "_MOST_PICTURED", 3)
     write_examples(tmp_path / "e.png", {f"k{i}": [np.zeros((8, 8, 1), np.uint8)] for i in range(9)})
     with Image.open(tmp_path / "e.png") as picture:
-        assert picture.size == (240, 3 * 170)
+        width, height = picture.size
+    assert width == 240 and abs(height - 3 * 170) <= 1, "matplotlib 3.10 rounds down"
 
 
 @pytest.mark.parametrize("length", [28, 300])
