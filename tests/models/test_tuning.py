@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn import BatchNorm2d
 from torch.optim import SGD
 
 from docclf.data.module import PageDataModule
@@ -35,7 +36,7 @@ class Steps(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, PageClassifier)
-        self.modes.append({part.training for part in pl_module.net.modules() if isinstance(part, torch.nn.BatchNorm2d)})
+        self.modes.append({part.training for part in pl_module.net.modules() if isinstance(part, BatchNorm2d)})
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, PageClassifier)
@@ -95,6 +96,25 @@ def test_frozen_batch_normalisation_keeps_its_statistics_and_learns_its_scales(t
     assert not {key for key in changed if key.endswith(STATISTICS)}
     assert {"bn1.weight", "bn1.bias", "conv1.weight"} <= {key.replace("conv1.0", "conv1") for key in changed}
     assert steps.modes == [{False}] * 4, "in the second epoch too, after a validation"
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_fixed_statistics_are_computed_within_convolutions_and_the_training_comes_to_the_same(
+    train: Train, weights_file: Any, ema: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_fused(model: PageClassifier) -> set[bool]:
+        norms = [part for net in (model.net, model.kept) for part in net.modules() if isinstance(part, BatchNorm2d)]
+        return {"forward" in vars(norm) for norm in norms}
+
+    options = {"checkpoint_path": str(weights_file), "ema": ema}
+    model, _, _ = train(**options)
+    running, _, _ = train(batch_norm="running", **options)
+    monkeypatch.setattr("docclf.models.classifier.fuse_in_training", lambda *_: None)
+    plain, before, _ = train(**options)
+    assert [is_fused(one) for one in (model, running, plain)] == [{True}, {False}, {False}]
+    assert moved(before, model.net.state_dict())
+    torch.testing.assert_close(dict(model.kept.state_dict()), dict(plain.kept.state_dict()))
+    torch.testing.assert_close(model.logits, plain.logits)
 
 
 @pytest.mark.parametrize("batch_norm", ["epoch", "running"])

@@ -146,7 +146,7 @@ def test_a_search_of_somebody_elses_leaves_files_of_mine_alone(content: str, par
         (".hydra/config.yaml", ["hydra.run.dir=sent"]),
         *slowly(
             (".hydra", ["hydra.run.dir=sent"]),
-            ("train.log", ["hydra.run.dir=../work/sent"]),
+            ("train.log", ["hydra.run.dir=../mine/sent"]),
             ("resume", ["hydra.run.dir=sent"]),
             ("train.log", ["-m", "hparams_search=optuna", "hydra.sweep.dir=sent"]),
             ("0/.hydra/overrides.yaml", ["-m", "seed=1,2", "hydra.sweep.dir=sent"]),
@@ -157,10 +157,10 @@ def test_hydra_writes_through_no_link_of_a_folder_that_was_sent(link: str, given
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "mine.yaml").write_text("mine: 1\n")
-    path = tmp_path / "work" / "sent" / link
+    path = tmp_path / "mine" / "sent" / link
     path.parent.mkdir(parents=True)
     path.symlink_to(precious if "." not in path.name[1:] else precious / "mine.yaml")
-    code, output = python("docclf.train", *given, "data=csv", "data.root=pages", cwd=tmp_path / "work")
+    code, output = python("docclf.train", *given, "data=csv", "data.root=pages", cwd=tmp_path / "mine")
     assert code == 1 and "Expected a folder without links that lead out of it" in output and "Traceback" not in output
     assert [(one.name, one.read_text()) for one in precious.iterdir()] == [("mine.yaml", "mine: 1\n")]
 
