@@ -157,9 +157,7 @@ def test_an_interruption_leaves_the_terminal_whole_and_the_line_to_read(
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 80, 120])
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
-def test_every_worker_has_its_line_on_a_terminal_of_any_width(
-    n_jobs: int, columns: int, toy: Any, tmp_path: Path
-) -> None:
+def test_every_worker_has_its_line_at_any_width(n_jobs: int, columns: int, toy: Any, tmp_path: Path) -> None:
     held = f"await_at=[{','.join(f'[{i}, seen]' for i in range(1, n_jobs + 1))}]"
     seen = start(toy, f"n_trials={n_jobs + 2}", held, f"hydra.sweeper.n_jobs={n_jobs}", columns=columns)
     screen = end_when(toy, seen, "1 complete", *(rf"^trial {i} +begins" for i in range(1, n_jobs + 1)))
