@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 from slowly import slowly
 
 from docclf.data.cache.decoded import PageArray, load_pages, make_options
-from docclf.data.cache.hashing import perceptual_hashes, read_hashes, write_hash
+from docclf.data.cache.hashing import area_weights, perceptual_hashes, read_hashes, shrink, write_hash
 from docclf.data.dataset import DataSet, open_data_set
 from docclf.data.folds import assign_folds
 from docclf.data.looks import duplicates
@@ -278,3 +278,11 @@ def test_near_duplicates_of_a_data_set_are_the_same_at_every_size(root: Path) ->
         small, large = (opened(root, image_size=size, near_duplicates=bits).pairs for size in (48, 288))
         assert small == large
     assert len(opened(root, near_duplicates=40).pairs) > 5
+
+
+@pytest.mark.parametrize("size", [64, 96, 256])
+def test_pages_of_any_size_are_shrunk_by_area(size: int) -> None:
+    pages = np.random.default_rng(0).integers(0, 256, (3, size, size, 1), dtype=np.uint8)
+    weights = area_weights(size, 64)
+    assert np.allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(shrink(pages), weights @ pages[..., 0].astype(np.float32) @ weights.T, rtol=1e-5)
