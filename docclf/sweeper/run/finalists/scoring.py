@@ -167,7 +167,7 @@ class _Final(Search):
 
     def _overrides(self, trial: optuna.Trial) -> tuple[str, ...]:
         name = trial.user_attrs.get(REFERENCE)
-        given = to_overrides(self.settings.finalists.references[name]) if name not in (None, MEMBER) else []
+        given = to_overrides((self.settings.finalists.references or {}).get(name, {}))
         own = apart([*super()._overrides(trial), *self.final_overrides], given)
         return (*own, *given, f"hydra.sweep.subdir={FINALISTS}/{trial.number}")
 
