@@ -96,7 +96,7 @@ def test_a_correction_of_a_page_that_is_left_out_is_nothing_to_speak_of(root: Pa
     ("lines", "message"),
     [
         (None, r"Expected a CSV file at `data\.exclude`, got .*data\.exclude=null"),
-        (("file", "a"), "Expected the columns page in"),
+        (("file", "a"), "Expected the columns page or ID in"),
         (("page,page", "a,b"), "every column once"),
     ],
 )
