@@ -18,6 +18,7 @@ from docclf import CONF_DIR, CommandModule, quick_imports
 from docclf.cli.foreign import check_job
 from docclf.cli.key_table import PREDICT, check_leaves
 from docclf.cli.typos import answer_typos
+from docclf.data.reading.names import count_of
 from docclf.errors import ConfigError, DocclfError
 from docclf.files import free_name, report_path_to_caller
 from docclf.inference.tables import others_at, submission_of, tables_beside
@@ -85,7 +86,7 @@ def predict(cfg: DictConfig, folder: Path) -> int:
     labels = listing.labels(described.targets, described.class_names)
     novelty = None if doubt is None else doubt.novelty
     predictor = Predictor(ensemble, tta=cfg.tta, calibrated=cfg.calibrated, novelty=novelty)
-    log.info(f"{len(listing.pages)} pages of {listing.source} with {described}, on {device}")
+    log.info(f"{count_of(len(listing.pages), 'page')} of {listing.source} with {described}, on {device}")
     least = None if cut is None else cut.confidence
     outcome = predict_pages(listing.pages, predictor, output, batch_size=cfg.batch_size, least=least)
     if listing.columns:

@@ -130,7 +130,8 @@ def read_folds(path: Path, ids: Sequence[str], n_folds: int, rare: str = "raise"
     folds = np.array([int(fold) for fold in given], dtype=np.int64)
     if empty := sorted(set(range(n_folds)) - set(folds.tolist())):
         n, there = len(set(folds.tolist()) - {-1}), set(folds.tolist())
-        way_out = f"Say validation.folds={n}." if {*range(n)} <= there else "Number the folds from 0, without gaps."
+        are_numbered = n > 1 and {*range(n)} <= there
+        way_out = f"Say validation.folds={n}." if are_numbered else "Number two folds or more from 0, without gaps."
         raise DataError(f"Expected pages in each of {n_folds} folds of {path}, got none in {empty[0]}. {way_out}")
     return folds
 

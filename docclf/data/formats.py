@@ -174,7 +174,9 @@ def _identify(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=_formats(content))
     except UnidentifiedImageError:  # which names an object in memory
-        raise UnidentifiedImageError("cannot identify image file") from None
+        is_pointer = content.startswith(b"version https://git-lfs.github.com/")
+        hint = ", but a pointer of Git LFS: fetch the files with git lfs pull" if is_pointer else ""
+        raise UnidentifiedImageError(f"cannot identify image file{hint}") from None
 
 
 @functools.cache

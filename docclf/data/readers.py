@@ -179,7 +179,7 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
         ids.append(name)
         paths.append(path)
         labels.append(index.get(target, 0))
-        groups.append(row.get("group", ""))
+        groups.append(normal(row.get("group", "")))
     # A page without a group is one of its own.
     named = [group or f"\0{name}" for group, name in zip(groups, ids, strict=True)] if has_groups else None
     numbered = np.asarray(labels, dtype=np.int64) if has_labels else None

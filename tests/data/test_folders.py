@@ -74,6 +74,12 @@ def test_pages_of_deeper_folders_are_pages_of_the_class(tmp_path: Path) -> None:
     assert [page.id for page in list_pages(tmp_path).pages] == train.ids, "what is predicted is what was trained on"
 
 
+def test_a_link_in_a_class_to_a_folder_above_it_brings_no_pages_of_other_classes(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "a" / "back").symlink_to(tmp_path, target_is_directory=True)
+    assert read_folder(tmp_path).train.ids == ["a/1.png", "b/2.png"]
+
+
 def test_below_train_a_folder_of_folders_is_a_class(tmp_path: Path) -> None:
     pages = read_folder(make(tmp_path, "train/a/2019/1.png", "train/a/2020/1.png", "train/b/2019/1.png", "train/c/d/"))
     assert pages.class_names == ["a", "b"]

@@ -126,8 +126,11 @@ ROWS = ["ID,fold", "1,0", "2,1", "3,0"]
         (["fold,ID", "0,1", "1,2", "0"], "got others for 1 of 3: 3 (none)."),
         (["ID,fold"], "got others for 3 of 3: 1 (none), 2 (none), 3 (none)."),
         (["ID,fold", "1,-1", "2,1", "3,"], "got others for 2 of 3: 1 (-1), 3 (none)."),
-        (["ID,fold", "1,0", "2,0", "3,0"], "Expected pages in each of 2 folds of {path}, got none in 1."),
-        (["ID,fold", "1,1", "2,1", "3,1"], "got none in 0. Number the folds from 0, without gaps."),
+        (
+            ["ID,fold", "1,0", "2,0", "3,0"],
+            "of 2 folds of {path}, got none in 1. Number two folds or more from 0, without gaps.",
+        ),
+        (["ID,fold", "1,1", "2,1", "3,1"], "got none in 0. Number two folds or more from 0, without gaps."),
         ([*ROWS, "1,1"], "Expected every page once in {path}, got 1 with the folds 0 and 1."),
     ],
 )

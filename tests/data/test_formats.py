@@ -276,7 +276,8 @@ def test_an_image_of_400_megapixels_is_refused_before_it_is_decoded(tmp_path: Pa
     [
         ("a.jpg", b"", "the file is empty"),
         ("a.pdf", b"", "the file is empty"),
-        ("a.jpg", b"Dear Sir or Madam", "cannot identify image file"),
+        ("a.jpg", b"Dear Sir or Madam", "cannot identify image file$"),
+        ("a.png", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS: .* git lfs pull$"),
         ("a.tif", b"II*\x00\x08\x00\x00\x00", "cannot identify image file"),
         ("a.pdf", b"%PDF-1.4 and no more", "Failed to load document"),
         ("a.pdf", b"Dear Sir or Madam", "cannot identify image file"),

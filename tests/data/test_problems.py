@@ -96,7 +96,7 @@ def test_a_correction_of_a_page_that_is_left_out_is_nothing_to_speak_of(root: Pa
     ("lines", "message"),
     [
         (None, r"Expected a CSV file at `data\.exclude`, got .*data\.exclude=null"),
-        (("file", "a"), "Expected the columns page in"),
+        (("file", "a"), "Expected the columns page or ID in"),
         (("page,page", "a,b"), "every column once"),
     ],
 )
@@ -130,3 +130,8 @@ def test_one_of_a_kind_is_told_in_the_singular(root: Path) -> None:
 def test_pages_to_leave_out_may_be_written_as_other_csv_files(tmp_path: Path, lines: tuple[str, ...]) -> None:
     write(tmp_path / "exclude.csv", *lines)
     assert read_exclusions(tmp_path / "exclude.csv").pages == {"1.png"}
+
+
+def test_of_two_columns_that_name_pages_the_one_that_is_filled_counts(tmp_path: Path) -> None:
+    write(tmp_path / "exclude.csv", "page,ID", ",1.png", "2.png,")
+    assert read_exclusions(tmp_path / "exclude.csv").pages == {"1.png", "2.png"}

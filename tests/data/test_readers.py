@@ -262,6 +262,13 @@ def test_a_target_that_meta_csv_lacks_is_a_problem(tmp_path: Path) -> None:
     assert pages.test is not None and len(pages.test) == 0
 
 
+def test_a_group_is_one_however_its_letters_and_blanks_are_written(tmp_path: Path) -> None:
+    make(tmp_path, *(f"train/{i}.png" for i in range(4)))
+    names = ["한국 은행", unicodedata.normalize("NFD", "한국 은행"), "한국\u00a0은행", "한국은행"]
+    write(tmp_path / "train.csv", "ID,target,group", *(f"{i}.png,{i % 2},{name}" for i, name in enumerate(names)))
+    assert read_csv(tmp_path).train.groups == ["한국 은행"] * 3 + ["한국은행"]
+
+
 def test_a_page_without_a_group_is_one_of_its_own(tmp_path: Path) -> None:
     make(tmp_path, "1.png", "2.png", "3.png", "4.png")
     write(tmp_path / "train.csv", "ID,target,group", "1.png,0,a", "2.png,1,", "3.png,0,a", "4.png,1")

@@ -37,6 +37,15 @@ def test_a_comma_in_the_only_column_of_ids_is_no_delimiter_by_mistake(tmp_path: 
     assert [row["ID"] for row in read_table(tmp_path / "test.csv", ("ID",))] == ["a, b.png", "c;d.png"]
 
 
+@pytest.mark.parametrize("lines", [("a.png,x",), ("ID|target", "a.png|x"), ("sep=;", "ID;target", "a.png;x"), ("",)])
+def test_a_file_whose_first_line_names_no_columns_is_refused_with_what_to_write_there(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    write(tmp_path / "train.csv", *lines)
+    with pytest.raises(DataError, match=r"\. Name them in its first line, with commas, semicolons or tabs between\.$"):
+        read_table(tmp_path / "train.csv", ("ID", "target"))
+
+
 def test_a_file_without_the_columns_is_refused_whatever_its_delimiter(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "id;label", "a.png;0")
     with pytest.raises(DataError, match=r"Expected the columns ID,target in .*train\.csv, got id;label\."):

@@ -48,7 +48,8 @@ def find_files(root: Path) -> Found:
         DataError: A folder cannot be read.
     """
     found = Found()
-    seen: set[tuple[int, int]] = set()
+    # A link to a folder that this one is in would have the pages of other classes in it.
+    seen = {(stat.st_dev, stat.st_ino) for stat in map(Path.stat, root.absolute().parents)}
     for name, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
         folder = Path(name)
         stat = folder.stat()

@@ -123,7 +123,7 @@ def read_exclusions(path: Path | None) -> Exclusions:
             "problems.csv where pages cannot be used; without one say data.exclude=null."
         )
     rows = read_table(path, (COLUMNS[0],), or_else=("ID",))
-    entries = [(uncell(row.get("page", row.get("ID", ""))), row.get("found_by", "")) for row in rows]
+    entries = [(uncell(row.get("page") or row.get("ID", "")), row.get("found_by", "")) for row in rows]
     return Exclusions(
         frozenset(page for page, by in entries if page and _ROW not in by),
         rows=frozenset((composed(page), by) for page, by in entries if _ROW in by),

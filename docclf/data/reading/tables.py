@@ -45,7 +45,9 @@ def read_table(path: Path, columns: Sequence[str], or_else: Sequence[str] = ()) 
     found = [normal(name) for name in header]
     if not (set(columns) <= set(found) or (or_else and set(or_else) <= set(found))):
         got = ",".join(found) or "an empty file"
-        raise DataError(f"Expected the columns {','.join(columns)} in {path}, got {got}.{renamed(columns, found)}")
+        wanted = " or ".join(",".join(names) for names in (columns, or_else) if names)
+        way_out = renamed(columns, found) or " Name them in its first line, with commas, semicolons or tabs between."
+        raise DataError(f"Expected the columns {wanted} in {path}, got {got}.{way_out}")
     if twice := [name for name, n in Counter(found).items() if n > 1 and name]:
         raise DataError(
             f"Expected every column once in {path}, got {some(twice)} several times. Rename or remove all but one."

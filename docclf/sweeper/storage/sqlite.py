@@ -49,7 +49,10 @@ def open_sqlite(url: str, path: Path) -> RDBStorage:
             storage.get_all_studies()
     except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
         reason = getattr(error, "orig", None) or error
-        raise ConfigError(f"Could not open {path}: {type(reason).__name__}: {reason}") from error
+        raise ConfigError(
+            f"Could not open {path}: {type(reason).__name__}: {reason}. If it is damaged, put a whole copy in its "
+            "place, or search anew with hydra.sweep.dir=NEW_FOLDER."
+        ) from error
     return storage
 
 

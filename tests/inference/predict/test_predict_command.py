@@ -132,6 +132,7 @@ def test_the_exit_status_is_1_after_unreadable_pages_and_mistakes(model: Path, t
     (tmp_path / "pages" / "broken.png").touch()
     status, output = python("docclf.predict", f"run='{model}'", "data.root=pages", cwd=tmp_path)
     assert status == 1 and "1 of 1 pages could not be read" in output and "Traceback" not in output
+    assert "1 page of pages with" in output
     assert read(tmp_path / "predictions.csv")[1][-1] == "ValueError: the file is empty"
     status, output = python("docclf.predict", "run=nowhere", "data.root=pages", cwd=tmp_path)
     assert status == 1 and output.startswith("DataError: Expected the folder of a run") and "Traceback" not in output

@@ -135,7 +135,8 @@ def test_a_damaged_study_db_is_told_without_a_traceback(toy: Any) -> None:
     toy.folder.mkdir(parents=True)
     (toy.folder / "study.db").write_text("no database, but long enough to look like the header of one" * 20)
     output = toy.run(code=1).output
-    assert f"Could not open {toy.folder / 'study.db'}: DatabaseError: file is not a database" in output
+    assert f"Could not open {toy.folder / 'study.db'}: DatabaseError: file is not a database. " in output
+    assert "put a whole copy in its place, or search anew with hydra.sweep.dir=NEW_FOLDER." in output
     assert "Traceback" not in output
 
 
