@@ -175,14 +175,17 @@ def _spare(folder: Path, name: str, listing: Listing) -> None:
         raise ConfigError(f"Expected an `output` beside other files than {listing.source}, which it would replace.")
     if output.is_dir():
         raise ConfigError(f"Expected the name of a file in `output`, got the folder {output}.")
-    if found := others_at(output):
+    found, is_csv = others_at(output), output.suffix.lower() in ("", ".csv", ".txt")
+    if found or not is_csv:
         from docclf.sweeper.space.grammar import typed
 
-        free = free_name(Path(name).with_suffix(".csv"), lambda p: (folder / p).exists() or bool(others_at(folder / p)))
-        raise ConfigError(
-            f"Expected an `output` that replaces nothing but predictions, got {found[0]}, which is another file. "
-            f"Say {typed('output', str(free))}"
-        )
+        free = Path(name).with_suffix(".csv")
+        if found or (folder / free).exists():
+            free = free_name(free, lambda p: (folder / p).exists() or bool(others_at(folder / p)))
+        expected, got = "is named as a CSV file, which it is", output.name
+        if found:
+            expected, got = "replaces nothing but predictions", f"{found[0]}, which is another file"
+        raise ConfigError(f"Expected an `output` that {expected}, got {got}. Say {typed('output', str(free))}")
 
 
 def _evaluate(output: Path, labels: NDArray[np.int64], outcome: Outcome, class_names: list[str]) -> None:

@@ -30,6 +30,8 @@ from docclf.data.reading.problems import Problem
 from docclf.data.reading.tables import PageFinder, Row, read_table, renamed
 from docclf.errors import DataError, safe_text
 
+_NO_GROUP = ("", "nan", "none", "null", "-1")
+
 
 def read_folder(root: Path) -> PageSet:
     """Read a folder per class, either directly below `root` or below `root/train` and `root/test`.
@@ -105,7 +107,8 @@ def read_csv(root: Path) -> PageSet:
 
     Files are looked for in `train/` and `test/` and beside the CSV files. A `test.csv` without a target column, or
     with place-holders in it, is kept as pages without labels, and so is `sample_submission.csv` where there is no
-    `test.csv`. Rows that cannot be used are problems of the data set.
+    `test.csv`. A group that is empty, `nan`, `none`, `null` or `-1`, as programs write what they do not know, is no
+    group. Rows that cannot be used are problems of the data set.
 
     Raises:
         DataError: A file or a column is missing, or there are fewer than 2 classes.
@@ -181,6 +184,8 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
         labels.append(index.get(target, 0))
         groups.append(normal(row.get("group", "")))
     # A page without a group is one of its own.
-    named = [group or f"\0{name}" for group, name in zip(groups, ids, strict=True)] if has_groups else None
+    has_group = [group.casefold() not in _NO_GROUP for group in groups]
+    own = [group if there else f"\0{name}" for group, there, name in zip(groups, has_group, ids, strict=True)]
+    named = own if has_groups else None
     numbered = np.asarray(labels, dtype=np.int64) if has_labels else None
     return Pages(ids, paths, numbered, named), problems

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from slowly import slowly
 
 from docclf.data.readers import read_csv, read_folder
 from docclf.errors import DataError
@@ -274,6 +275,13 @@ def test_a_page_without_a_group_is_one_of_its_own(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "ID,target,group", "1.png,0,a", "2.png,1,", "3.png,0,a", "4.png,1")
     groups = read_csv(tmp_path).train.groups
     assert groups is not None and groups[0] == groups[2] == "a" and len(set(groups)) == 3
+
+
+@pytest.mark.parametrize("name", ["nan", "None", "-1", *slowly("NULL")])
+def test_what_programs_write_for_no_group_is_none(name: str, tmp_path: Path) -> None:
+    make(tmp_path, "1.png", "2.png")
+    write(tmp_path / "train.csv", "ID,target,group", f"1.png,0,{name}", f"2.png,1,{name}")
+    assert len(set(read_csv(tmp_path).train.groups or [])) == 2
 
 
 def test_a_class_folder_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slowly import slowly
 
 from docclf.data.cache import store
 from docclf.data.cache.stopwatch import Stopwatch, counted_once
@@ -68,3 +69,10 @@ def test_what_the_cache_has_from_then_on_is_not_done_again(tmp_path: Path, monke
         remember(tmp_path, "widths-b", lambda: work(16.0))
     assert (watch.seconds, watch.again) == (31.0, 1.0)
     assert Stopwatch().again == 0.0
+
+
+@pytest.mark.parametrize("content", ["[1]", "1", '{"b": 1}', *slowly("{", "")])
+def test_what_the_cache_has_is_computed_anew_where_the_file_holds_something_else(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    assert remember(tmp_path, "a", lambda: [2]) == [2]
+    assert remember(tmp_path, "a", lambda: [3]) == [2]

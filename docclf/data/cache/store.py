@@ -228,12 +228,12 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
     """What `compute` returns, JSON-serialisable, kept in the cache under a name that says all that it depends on."""
     target = (folder or default_cache_dir()) / f"{name}.json"
     try:
-        return json.loads(target.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or damaged
+        return json.loads(target.read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, TypeError, LookupError):  # not there yet, damaged, or another file
         with counted_once():
             value = compute()
     with writable(target.parent, 0), replacing(target) as partial:
-        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.write_text(json.dumps({name: value}), encoding="utf-8")
     return value
 
 

@@ -81,8 +81,11 @@ def renamed(wanted: Sequence[str], found: Sequence[str]) -> str:
 
     >>> renamed(["ID", "target"], ["id", "target"]), renamed(["group"], ["ID"])
     (' Rename the column id to ID.', '')
+    >>> renamed(["group"], ["ID", "groups"])
+    ' Rename the column groups to group.'
     """
-    pairs = [(name, one) for one in wanted if one not in found for name in found if near(name) == near(one)]
+    missing = [one for one in wanted if one not in found]
+    pairs = [(name, one) for one in missing for name in found if near(name) in (near(one), near(f"{one}s"))]
     return "".join(f" Rename the column {name} to {one}." for name, one in pairs)
 
 

@@ -65,10 +65,10 @@ def find_study(place: str) -> Place:
         config = read_sweep_config(folder)
         where = storage_of(folder, config)
         if isinstance(where, Path) and not where.is_file():
-            raise ConfigError(
-                f"Expected {where.name} for the search in {folder}, got no such file. Copy it into that folder, or "
-                "name the study by its storage URL, as in sqlite:///study.db#NAME."
-            )
+            above = [place for place in folder.absolute().parents[:2] if (place / where.name).is_file()]  # of a trial
+            way_out = "Copy it into that folder, or name the study by its storage URL, as in sqlite:///study.db#NAME."
+            way_out = f"The search is in {shlex.quote(os.path.relpath(above[0]))}." if above else way_out
+            raise ConfigError(f"Expected {where.name} for the search in {folder}, got no such file. {way_out}")
         return Place(place, where, "", folder, config)
     url, name = (place, "") if folder.exists() else split_name(place)
     path = url if "://" in url.removeprefix("sqlite:///") else sqlite_path(url)

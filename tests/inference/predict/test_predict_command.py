@@ -44,6 +44,7 @@ Compose = Callable[..., DictConfig]
         (["data.root='{root}/elsewhere.csv'"], "got none of all 2; the first is lost.png: no such file"),
         (["output='{root}/right.csv'", "data.root='{root}/right.csv'"], "Expected an `output` beside other files"),
         (["output='{root}/empty'"], "Expected the name of a file in `output`"),
+        (["output=some.xlsx"], "is named as a CSV file, which it is, got some.xlsx. Say output=some.csv"),
         (["output='{root}/labels.csv'"], "labels.csv, which is another file. Say output="),
         (["output='{root}/test/{name}'"], ", which is another file. Say "),
         (["output='{root}/own.csv'"], "own_classes.csv, which is another file. Say output="),

@@ -56,7 +56,11 @@ def test_objectives_are_called_as_the_search_has_labelled_them(search: tuple[opt
             "Expected a search's folder, a study.db or a storage URL such as sqlite:///study.db#NAME, got nowhere",
         ),
         ("sqlite:///nowhere.db", "got sqlite:///nowhere.db: no such file"),
-        (".", "Expected study.db for the search in ., got no such file"),
+        (".", "Expected study.db for the search in ., got no such file. Copy it"),
+        (
+            "a search/0",
+            "Expected study.db for the search in a search/0, got no such file. The search is in 'a search'.",
+        ),
         ("sqlite:///text.db", "Expected an Optuna study in text.db, got something else: file is not a database"),
         ("sqlite:///x.db#c", "Expected a study `c` in sqlite:///x.db#c, got a, b"),
         ("sqlite:///x.db", "Expected one study in sqlite:///x.db, got a, b. Name one by its storage URL"),
@@ -67,6 +71,8 @@ def test_it_says_what_is_missing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.db").write_text("no database, but text of some length")
+    Path("a search/0").mkdir(parents=True)
+    Path("a search/study.db").touch()
     for name in ("a", "b"):
         new_study([], storage="sqlite:///x.db", study_name=name)
     assert main([study]) == 2
