@@ -9,6 +9,7 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,13 @@ def free_name(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Pat
     """The first name that is free, `submission_1.csv` for `submission.csv`."""
     names = (path.with_name(f"{path.stem}_{n}{path.suffix}") for n in itertools.count(1))
     return next(name for name in names if not is_taken(name))
+
+
+def near_folder(folder: Path) -> str:
+    """What to say of a folder that is not the one wanted: " Did you mean multirun/first?", or to name one."""
+    names = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    found = get_close_matches(folder.name, names, 1)
+    return f" Did you mean {folder.parent / found[0]}?" if found and not folder.exists() else " Name one that is there."
 
 
 def set_aside(path: Path) -> Path:

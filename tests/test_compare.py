@@ -93,6 +93,7 @@ def test_the_override_that_the_refusal_names_makes_runs_comparable(
         (["low", "x" * 300], "OSError: "),
         (["low"], "without one in best/verdict.yaml"),
         (["nowhere"], "/nowhere: no such folder. Name one that is there."),
+        (["lwo"], "/lwo: no such folder. Did you mean "),
     ],
 )
 def test_what_cannot_be_compared_ends_with_2_and_a_sentence(runs: Path, arguments: list[str], message: str) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from docclf.errors import ConfigError, DataError, NotAllowedError
-from docclf.files import link, replacing, why_no_winner
+from docclf.files import link, near_folder, replacing, why_no_winner
 from docclf.inference.description import FOLDER, NAME, Description, HeadDescription, read_description, write_description
 from docclf.inference.ensemble import FoldEnsemble, FrozenHead, TrialEnsemble
 from docclf.inference.limits import require_within_limits
@@ -94,7 +94,8 @@ def find_model(run: Path) -> Path:
     if not any((run / name).is_file() for name in ("result.yaml", "best/config.yaml")):
         what = "where there is none" if run.is_dir() else "which is no folder"
         raise DataError(
-            why_no_winner(run) or f"Expected the folder of a run or search in `run`, got {run}, {what}. Name one."
+            why_no_winner(run)
+            or f"Expected the folder of a run or search in `run`, got {run}, {what}.{near_folder(run)}"
         )
     what = f"Expected a trained model in {run}, got none: its run kept no weights."
     if (run / "best" / "config.yaml").is_file():

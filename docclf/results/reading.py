@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from docclf.errors import DataError
-from docclf.files import why_no_winner
+from docclf.files import near_folder, why_no_winner
 from docclf.inference.tables import classes_of
 from docclf.results.facts import read_facts
 from docclf.safety.cells import uncell
@@ -187,7 +187,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
 
 def _why_unfinished(run: Path, result: Mapping[str, Any]) -> str:
     if not run.is_dir():
-        return f"Expected the folder of a run or of a search, got {run}: no such folder. Name one that is there."
+        return f"Expected the folder of a run or of a search, got {run}: no such folder.{near_folder(run)}"
     if result:
         cause = f" ({one_line(str(result['cause']))})" if result.get("cause") else ""
         return (

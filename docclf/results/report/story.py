@@ -110,7 +110,7 @@ def facts_of(subject: Subject, links: Mapping[int, str], finals: Mapping[int, st
     busy = sum(_seconds(subject, trial) for trial in (*subject.trials, *subject.all_finalists))
     starts = [t.datetime_start for t in subject.trials if t.datetime_start]
     ends = [t.datetime_complete or subject.now for t in (*subject.trials, *subject.all_finalists) if t.datetime_start]
-    failed = [t for t in subject.trials if t.state == TrialState.FAIL]
+    failed = [t for t in subject.trials if t.state == TrialState.FAIL and INTERRUPTED not in t.user_attrs]
     return {
         "counts": counts,
         "n": sum(n for n, _ in counts),

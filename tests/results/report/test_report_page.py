@@ -161,7 +161,7 @@ def test_parameters_of_a_condition_have_slices_of_their_own(tmp_path: Path) -> N
     text = written(new_study([conditional(i) for i in range(12)]), tmp_path)
     titles = re.findall(r'<h3 id="slice-\d-title">(.*?)</h3>', text)
     assert set(titles) == {"model", "optimizer.lr [model=swin_tiny]", "optimizer.lr [model=mobilenet]"}
-    assert "2 that not every finished trial has are left out" in text
+    assert "Left out: 2 parameters that not every finished trial has." in text
     row = data(text, "rows")["rows"][0]
     assert row.count(None) >= 1, "a trial has not the other model's learning rate"
 
@@ -172,7 +172,7 @@ def test_parameters_that_heads_do_not_have_are_judged_by_the_trials_that_have_th
     bars = drawn["importance-0"]["layout"]["yaxis"]["ticktext"]
     assert set(bars) == {"optimizer.lr", "optimizer.weight_decay", "data.image_size"}
     assert "from 16 finished trials" in text
-    assert "The other 8 are left out: they do not have optimizer.lr, optimizer.weight_decay." in text
+    assert "Left out: 8 trials without optimizer.lr, optimizer.weight_decay." in text
     assert text.count("8 of 24 trials do not have it.") == 2
     lines = [trace["y"] for trace in drawn["parallel"]["data"]]
     low, _ = drawn["parallel"]["layout"]["yaxis"]["range"]

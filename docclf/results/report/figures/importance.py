@@ -11,6 +11,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from docclf.data.reading.names import count_of
 from docclf.results.report.figures.figure import Figure, cut, label, thinned
 from docclf.results.report.subject import Subject
 
@@ -65,10 +66,10 @@ def importances(subject: Subject, objective: int) -> Importances:
         remark += f" With fewer than {_FEW} this is a hint at most."
     if n < len(finite):
         which = ", ".join(sorted(names - _common(finite)))
-        remark += f" The other {len(finite) - n:,} are left out: they do not have {cut(which, 80)}."
+        remark += f" Left out: {count_of(len(finite) - n, 'trial')} without {cut(which, 80)}."
     if missing := len({name for trial in finite for name in trial.params} - fractions.keys()):
-        why = "that these trials do not have, or not with different values," if n < len(finite) else ""
-        remark += f" {missing} {why or 'that not every finished trial has'} are left out."
+        why = "without different values in these trials" if n < len(finite) else "that not every finished trial has"
+        remark += f" Left out: {count_of(missing, 'parameter')} {why}."
     return Importances({name: float(fraction) for name, fraction in fractions.items()}, remark)
 
 
