@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,29 @@ def test_a_file_that_is_no_plain_yaml_is_refused(content: str | bytes, tmp_path:
     for read in (read_yaml, read_config):
         with pytest.raises(DataError):
             read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bomb(10),
+        "a: &a [*a]",
+        f"a: [{'1, ' * 300_000}]",
+        f"a: 1{':1' * 1000}",
+        f"a: 0x{'f' * 10_000}",
+        "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: *a{i - 1}, x{i}: [*a{i - 1}]}}" for i in range(1, 30))]),
+    ],
+    ids=["aliases", "circle", "values", "base 60", "base 16", "merged"],
+)
+def test_yaml_that_is_small_as_a_text_alone_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(DataError, match=r"Expected plain YAML in .* too many values or digits"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_yaml_that_repeats_itself_a_little_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a {x: &x 1, y: [*x, 2001-12-14]}\nb: {<<: *a, z: *x, w: 1:30}\n")
+    assert read_yaml(tmp_path / "a.yaml")["b"] == {"x": 1, "y": [1, date(2001, 12, 14)], "z": 1, "w": 90}
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
