@@ -5,6 +5,8 @@ import re
 import stat
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from docclf.models.state import save_state
 from docclf.results.reading import read_predictions
 from docclf.results.report.page import read_thumbnail
 from docclf.safety.cells import cell, write_csv
+from docclf.safety.interpolations import escape_interpolations, require_bounded, unsafe_interpolation
 from docclf.safety.untrusted import plain, read_config, read_yaml
 
 # Pages
@@ -81,6 +84,16 @@ def test_yaml_that_is_small_as_a_text_alone_is_refused(content: str, tmp_path: P
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(DataError, match=r"Expected plain YAML in .* too many values or digits"):
         read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("part", ["oc.select:", "${now:", "${oc.select:a"])
+def test_a_long_text_of_interpolations_is_soon_looked_at(part: str) -> None:
+    text, began = part * (200_000 // len(part)), time.monotonic()
+    unsafe_interpolation(text)
+    escape_interpolations(text)
+    with suppress(ValueError):  # it is too large
+        require_bounded({"a": text})
+    assert time.monotonic() - began < 2
 
 
 def test_yaml_that_repeats_itself_a_little_is_read(tmp_path: Path) -> None:
