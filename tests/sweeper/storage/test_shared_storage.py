@@ -21,10 +21,12 @@ from docclf.sweeper.study.attributes import (
     FLOORS,
     INTERRUPTED,
     OVERRIDES,
+    RETRY_OF,
     RUN,
     WANTED,
     of_their_kind,
 )
+from docclf.sweeper.study.trials import earlier
 
 
 @pytest.mark.parametrize(
@@ -117,3 +119,11 @@ def test_a_text_in_place_of_a_score_in_a_journal_is_refused(tmp_path: Path) -> N
     theirs.write_text(journal.read_text().replace('"values":[0.5]', '"values":["high"]'))
     with pytest.raises(DataError, match="numbers for trial 0, got 'high'"):
         optuna.load_study(study_name="x", storage=open_storage(str(theirs))).get_trials()
+
+
+def test_trials_that_are_said_to_be_retries_in_a_circle_are_gone_through_once() -> None:
+    study = optuna.create_study()
+    for before in (1, 0, 2, 1):
+        study.add_trial(optuna.create_trial(value=1.0, user_attrs={RETRY_OF: before}))
+    trials = study.get_trials()
+    assert [earlier(trial, trials) for trial in trials] == [[], [0], [], [1, 0]]
