@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,7 @@ from small_models import save_model
 
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
-from docclf.data.reading.tables import PageFinder
+from docclf.data.reading.tables import PageFinder, read_table
 from docclf.errors import DataError
 from docclf.models.state import save_state
 from docclf.results.reading import read_predictions
@@ -106,6 +107,15 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
         file.truncate(10_000_000_000)  # of holes
     with pytest.raises(DataError, match="Expected at most 64,000,000 bytes"):
         read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("read", [read_predictions, lambda path: read_table(path, ["ID"])])
+def test_a_table_of_terabytes_of_holes_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.write(b"ID,target,0,1\n")
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match=r"field limit|at most 1,000,000,000 bytes"):
+        read(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;x\x07", "\x1b[2J", "\x9b31m", "\r", "\b", "\u202e", "\u2066", "\x00", "\x7f"])
