@@ -76,11 +76,18 @@ class Composer:
 
         Raises:
             ConfigError: What is given as an option is no name, or a variable that jobs are to have is not set.
+            DataError: A file that it is made of is a link out of its folder.
         """
         given = [text for text in overrides if not last or _key(text) != _key(last)] + ([last] if last else [])
         loader = GlobalHydra.instance().config_loader()
         try:
-            return loader.load_configuration(self.name, given, self._mode)
+            found = loader.load_configuration(self.name, given, self._mode)
+            if folders := foreign_folders(found.hydra):
+                for one in loader.compute_defaults_list(self.name, given, self._mode).defaults:
+                    name = f"{one.config_path}.yaml"
+                    for folder in (folder for folder in folders if (folder / name).is_file()):
+                        inside(folder, name)
+            return found
         except (ValueError, TypeError):
             self._require_names(overrides)
             raise

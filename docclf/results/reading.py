@@ -20,7 +20,7 @@ from docclf.errors import DataError
 from docclf.files import near_folder, why_no_winner
 from docclf.inference.tables import classes_of
 from docclf.results.facts import read_facts
-from docclf.safety.cells import uncell
+from docclf.safety.cells import lines_of, uncell
 from docclf.safety.untrusted import inside, one_line, read_config
 
 
@@ -170,7 +170,7 @@ def _read_rows(path: Path, start: list[str]) -> tuple[list[str], list[list[str]]
         raise DataError(f"Expected {path}, got no such file.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [row for row in csv.reader(file) if row]
+            lines = [row for row in csv.reader(lines_of(file)) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"Expected {path} as CSV in UTF-8, got something else: {error}.") from error
     header = [uncell(name) for name in lines[0]] if lines else []

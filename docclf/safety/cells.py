@@ -2,14 +2,15 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from docclf.files import replacing
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LONGEST = 10_000_000  # line, in characters
 _FIRST = {"'", *_FORMULA}
 
 
@@ -27,6 +28,11 @@ def cell(value: Any) -> Any:
 def uncell(text: str) -> str:
     """What a cell that `cell` made was made of."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """Lines of a CSV file; of one without an end a part, whose cell is too long: holes of a file may be terabytes."""
+    return iter(lambda: file.readline(_LONGEST), "")
 
 
 def write_csv(path: Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:

@@ -7,12 +7,12 @@ from omegaconf import OmegaConf
 
 # Resolvers that neither read the environment nor run anything.
 _RESOLVERS = ("oc.select:", "docclf.sizes:", "docclf.other_seed:", "now:", "hydra:", "oc.env:WANDB_PROJECT,docclf}")
-_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]*\}?))")  # one within another too
+_INTERPOLATION = re.compile(r"\$\{\s*(?=([^\s}]{,400}\}?))")  # one within another too
 _OPENING = re.compile(r"(\\*)\$\{")
 _NODE = re.compile(r"\.*[\w.\[\]-]+\}")
 # What is between the braces of one, and names of keys in it.
 _INNER, _KEY = re.compile(r"\$\{([^{}]*)"), re.compile(r"(\.*)([\w.\[\]-]+)")
-_SELECTS_BY_VALUE = re.compile(r"oc\.select:[^}]*\$\{")
+_SELECTS_BY_VALUE = re.compile(r"oc\.select:([^}]{400}|[^}]*\$\{)")  # or is too long to look for that
 # Keys and characters that a config may have when it is resolved.
 _MOST = 1_000_000
 

@@ -1,6 +1,7 @@
 """Files of studies, perhaps somebody else's: everything opens those of SQLite by `Connection`."""
 
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -16,6 +17,12 @@ from docclf.safety.untrusted import plain
 # The end of a rollback journal that names a super-journal, see https://www.sqlite.org/fileformat.html
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 _FOOTER = 16  # length, checksum and magic
+_CELLS = (f"CAST(ifnull({name}, '') AS BLOB)" for name in ("type", "name", "sql"))  # in whatever encoding
+_SCHEMA = f"SELECT {', '.join(_CELLS)} FROM sqlite_master"
+# In what makes a table or an index: that it is virtual, a column or a default that is computed, an index of some rows
+# or of what is computed; and remarks, which could hide these.
+_COMPUTES = re.compile(r"\bVIRTUAL\b|\bAS\b|\bDEFAULT\s*\(|/\*|--", re.IGNORECASE)
+_COMPUTES_INDEX = re.compile(r"\bWHERE\b|\(.*\(", re.IGNORECASE | re.DOTALL)
 # Of the files in which Optuna keeps studies besides.
 JOURNALS = (".log", ".journal")
 
@@ -24,8 +31,8 @@ class Connection(sqlite3.Connection):
     """A connection to a file of tables beside which nothing leads elsewhere, for SQLite and Optuna as `factory`.
 
     Raises:
-        DataError: See `require_own_journal`. Or it has views or triggers, which docclf and Optuna make none of: what
-            they do when a table is read or written may never end.
+        DataError: See `require_own_journal`. Or it has views, triggers, virtual tables or columns that are computed,
+            which docclf and Optuna make none of: what they do when a table is read or written may never end.
     """
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
@@ -33,14 +40,21 @@ class Connection(sqlite3.Connection):
         require_own_journal(Path(unquote(urlsplit(text).path) if kwargs.get("uri") else text))
         super().__init__(database, *args, **kwargs)
         with suppress(sqlite3.DatabaseError):  # whoever reads it will say what is wrong
-            found = self.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone()
+            self.execute("PRAGMA ignore_check_constraints=ON")  # which are computed, too
+            schema = [[cell.decode(errors="replace") for cell in row] for row in self.execute(_SCHEMA)]
+            found = next((name for kind, name, sql in schema if _computes(kind, sql)), None)
             if found is not None:
                 self.close()
-                name = plain(str(found[0]))
                 raise DataError(
-                    f"Expected a file of tables alone in {plain(text)}, got the view or trigger {name}. "
+                    f"Expected a file of plain tables alone in {plain(text)}, got {plain(found)}, which computes. "
                     "Ask who made it for a copy as docclf or Optuna wrote it."
                 )
+
+
+def _computes(kind: str, sql: str) -> bool:
+    """Whether what an entry of the schema stands for is no plain table or index."""
+    is_plain = kind in ("table", "index") and not _COMPUTES.search(sql)
+    return not is_plain or (kind == "index" and _COMPUTES_INDEX.search(sql) is not None)
 
 
 def require_own_journal(file: Path) -> None:

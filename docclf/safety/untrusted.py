@@ -7,7 +7,7 @@ import shlex
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,13 @@ from omegaconf.errors import GrammarParseError
 
 from docclf.errors import DataError, DocclfError
 from docclf.safety.interpolations import escape_interpolations, require_bounded, unsafe_interpolation
+from docclf.safety.yaml_limits import require_small
 
 log = logging.getLogger(__name__)
 
 _OF_WANDB = re.compile(r"((finalists/)?\d+/)?wandb")  # in the folder of a search
 
 _MOST_BYTES = 64_000_000
-# YAML lets one line stand for a thousand: texts of these are refused that repeat more often than a config does.
-_MOST_ALIASES = 100
-_MOST_DEPTH = 50
-
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -116,7 +113,7 @@ def read_yaml(path: Path, most: int = _MOST_BYTES) -> Any:
         raise DataError(f"Expected at most {most:,} bytes in {path}, got more. Is it the right file?")
     try:
         text = content.decode("utf-8")
-        _require_small(path, yaml.parse(text, _LOADER))
+        require_small(path, yaml.parse(text, _LOADER), _MOST_BYTES)
         return yaml.load(text, _LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"Expected YAML in {path}, got something else: {plain(str(error))}") from error
@@ -167,15 +164,6 @@ def change_each(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, list | tuple):
         return [change_each(child, change) for child in value]
     return change(value)
-
-
-def _require_small(path: Path, events: Iterable[yaml.Event]) -> None:
-    aliases = depth = 0
-    for event in events:
-        aliases += isinstance(event, yaml.AliasEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if aliases > _MOST_ALIASES or depth > _MOST_DEPTH:
-            raise DataError(f"Expected plain YAML in {path}, got one that repeats or nests itself too often.")
 
 
 @contextmanager

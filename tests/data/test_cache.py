@@ -16,7 +16,8 @@ from PIL import Image
 
 from docclf.data.cache import store
 from docclf.data.cache.decoded import DecodedPages, cache_size, load_pages
-from docclf.data.cache.store import default_cache_dir, finish, open_array
+from docclf.data.cache.store import default_cache_dir, finish, load_array, open_array, remember
+from docclf.errors import DataError
 from docclf.files import lock
 
 OLD = 1_000_000_000_000_000_000  # a time of change in nanoseconds, long enough ago to be believed
@@ -299,6 +300,38 @@ def test_an_array_that_another_process_removes_while_it_is_opened_is_made_again(
     open_array(target, (4,), make, limit_gb=1)
     values, note = open_array(target, (4,), make, limit_gb=1, is_final=lose)
     assert values.tolist() == [0, 1, 2, 3] and note["shape"] == [4] and made == [4, 4] and caplog.text == ""
+
+
+def test_in_a_folder_of_several_users_links_are_not_written_through(paths: list[Path], cache: Path) -> None:
+    mine = cache.parent / "mine"
+    mine.write_text("mine")
+    load_pages(paths, 16, cache)
+    (array,) = cache.glob("pages-*.npy")
+    array.unlink()
+    array.with_name(f"{array.name}.partial-{os.getpid()}").symlink_to(mine)
+    for end in (".partial", ".partial-done"):
+        (cache / f"features-v1.npy{end}").symlink_to(mine)
+    load_pages(paths, 16, cache)
+    load_array("features-v1", (5, 2), lambda rows: np.ones((len(rows), 2)), dtype=np.float32, cache_dir=cache)
+    assert mine.read_text() == "mine" and array.is_file() and (cache / "features-v1.npy").is_file()
+
+
+@pytest.mark.parametrize("name", ["features-v1.json", "features-v1.npy.partial", "features-v1.npy.partial-done"])
+def test_a_pipe_in_the_cache_is_not_waited_for(name: str, cache: Path) -> None:
+    def load() -> None:
+        load_array("features-v1", (5, 2), lambda rows: np.ones((len(rows), 2)), dtype=np.float32, cache_dir=cache)
+
+    cache.mkdir()
+    if name.endswith(".json"):
+        load()
+    (cache / "features-v1.npy.partial-done").write_text("2")
+    (cache / name).unlink(missing_ok=True)
+    os.mkfifo(cache / name)
+    with pytest.raises(DataError, match="Expected a file in"):
+        load()
+    if name.endswith(".json"):
+        with pytest.raises(DataError, match="Expected a file in"):
+            remember(cache, "features-v1", int)
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

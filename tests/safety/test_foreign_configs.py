@@ -201,6 +201,16 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
         refused(tmp_path, "seed: 1")
 
 
+@pytest.mark.parametrize("content", ["defaults: [train, {override optimizer: mine}, _self_]", "defaults: [train, a/b]"])
+def test_an_option_that_is_a_link_out_of_the_folder_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("password: x\n")
+    for place in ("optimizer/mine.yaml", "a/b.yaml"):
+        (tmp_path / "theirs" / place).parent.mkdir(parents=True)
+        (tmp_path / "theirs" / place).symlink_to(tmp_path / "secret.yaml")
+    with pytest.raises(DataError, match="leads elsewhere"):
+        refused(tmp_path, content)
+
+
 def test_reruns_of_somebody_elses_command_are_refused() -> None:
     with pytest.raises(ConfigError, match="--experimental-rerun"):
         check_foreign(get_args(["--experimental-rerun", "x"]), "train")

@@ -196,12 +196,20 @@ def test_the_cache_of_a_sent_config_has_no_links_out_of_it(name: str, tmp_path: 
     [
         "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
         "CREATE TRIGGER t AFTER INSERT ON trials BEGIN DELETE FROM trials; END",
+        "CREATE VIRTUAL TABLE t USING fts5(a)",
+        "ALTER TABLE trials ADD COLUMN x GENERATED ALWAYS AS (hex(zeroblob(100000000)))",
+        "CREATE TABLE t (a, b AS/**/(hex(a)) VIRTUAL)",
+        "CREATE TABLE t (a DEFAULT (hex(zeroblob(100000000))))",
+        "CREATE INDEX i ON trials (hex(number))",
+        "CREATE INDEX i ON trials (number) WHERE hex(number) = 1",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = CAST(sql || x'202f2aff2a2f' AS TEXT)"
+        " WHERE name = 'trials'",  # not UTF-8
     ],
 )
-def test_a_file_with_views_or_triggers_is_not_read(evil: str, tmp_path: Path) -> None:
+def test_a_file_that_computes_is_not_read(evil: str, tmp_path: Path) -> None:
     tell(new_study(tmp_path), 0.5, folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
-        database.execute(evil)
+        database.executescript(evil)
     for read in (open_study, read_source):
-        with pytest.raises(DataError, match="got the view or trigger"):
+        with pytest.raises(DataError, match="which computes"):
             read(str(tmp_path))

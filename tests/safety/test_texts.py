@@ -5,6 +5,10 @@ import re
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +18,13 @@ from small_models import save_model
 
 from docclf.data.folds import read_folds
 from docclf.data.formats import count_pages, has_more_pages
-from docclf.data.reading.tables import PageFinder
+from docclf.data.reading.tables import PageFinder, read_table
 from docclf.errors import DataError
 from docclf.models.state import save_state
 from docclf.results.reading import read_predictions
 from docclf.results.report.page import read_thumbnail
 from docclf.safety.cells import cell, write_csv
+from docclf.safety.interpolations import escape_interpolations, require_bounded, unsafe_interpolation
 from docclf.safety.untrusted import plain, read_config, read_yaml
 
 # Pages
@@ -64,11 +69,53 @@ def test_a_file_that_is_no_plain_yaml_is_refused(content: str | bytes, tmp_path:
             read(path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        bomb(10),
+        "a: &a [*a]",
+        f"a: [{'1, ' * 300_000}]",
+        f"a: 1{':1' * 1000}",
+        f"a: 0x{'f' * 10_000}",
+        "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: *a{i - 1}, x{i}: [*a{i - 1}]}}" for i in range(1, 30))]),
+    ],
+    ids=["aliases", "circle", "values", "base 60", "base 16", "merged"],
+)
+def test_yaml_that_is_small_as_a_text_alone_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(DataError, match=r"Expected plain YAML in .* too many values or digits"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("part", ["oc.select:", "${now:", "${oc.select:a"])
+def test_a_long_text_of_interpolations_is_soon_looked_at(part: str) -> None:
+    text, began = part * (200_000 // len(part)), time.monotonic()
+    unsafe_interpolation(text)
+    escape_interpolations(text)
+    with suppress(ValueError):  # it is too large
+        require_bounded({"a": text})
+    assert time.monotonic() - began < 2
+
+
+def test_yaml_that_repeats_itself_a_little_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a {x: &x 1, y: [*x, 2001-12-14]}\nb: {<<: *a, z: *x, w: 1:30}\n")
+    assert read_yaml(tmp_path / "a.yaml")["b"] == {"x": 1, "y": [1, date(2001, 12, 14)], "z": 1, "w": 90}
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "a.yaml").open("wb") as file:
         file.truncate(10_000_000_000)  # of holes
     with pytest.raises(DataError, match="Expected at most 64,000,000 bytes"):
         read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("read", [read_predictions, lambda path: read_table(path, ["ID"])])
+def test_a_table_of_terabytes_of_holes_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.write(b"ID,target,0,1\n")
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match=r"field limit|at most 1,000,000,000 bytes"):
+        read(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;x\x07", "\x1b[2J", "\x9b31m", "\r", "\b", "\u202e", "\u2066", "\x00", "\x7f"])

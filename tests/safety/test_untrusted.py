@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -391,3 +392,16 @@ def test_a_config_in_a_folder_does_not_read_the_environment(tmp_path: Path, monk
     config = read_config(path)
     assert [config.a, config.b, config.e] == ["${oc.env:MY_SECRET}", "${oc.env:MY_SECRET}", 1e-3]
     assert not any("s3cret" in str(config[key]) for key in config)
+
+
+def test_a_trial_that_is_called_as_a_path_has_no_page_written_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(new_study(tmp_path / "theirs"), 0.5, folder=tmp_path / "theirs")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("mine")
+    with sqlite3.connect(tmp_path / "theirs" / "study.db") as database:
+        database.execute("UPDATE trials SET number = '../mine'")
+    assert report([str(tmp_path / "theirs")]) == 2
+    assert "a number from 0 up" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "index.html").read_text() == "mine"

@@ -22,6 +22,7 @@ from docclf.data.cache.contents import stat_of, with_progress
 from docclf.data.cache.stopwatch import counted_once
 from docclf.errors import DataError
 from docclf.files import lock, replacing
+from docclf.safety.untrusted import require_file
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def _is_sound(target: Path, shape: tuple[int, ...], is_final: Callable[[Mapping[
     if (stat := stat_of(target)) is None:
         return False
     with suppress(OSError, ValueError):
+        require_file(_note(target))
         note = json.loads(_note(target).read_text(encoding="utf-8"))
         crc = _checksum(target, stat.st_size, stat.st_mtime_ns)
         if isinstance(note, dict) and (note.get("shape"), note.get("crc32")) == (list(shape), crc):
@@ -91,6 +93,7 @@ def _checksum(target: Path, size: int, changed: int) -> int:
 
 def reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> None:
     """Write the header and take the room now: a disk that is full would otherwise kill the process in the middle."""
+    path.unlink(missing_ok=True)  # others may write to the folder, too: what a link led to would be emptied
     np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
@@ -196,7 +199,12 @@ def load_array(
 
     def make() -> None:
         done = 0
+        for path in (partial, progress):
+            if path.is_symlink():
+                path.unlink()
         with suppress(OSError, ValueError):
+            require_file(progress)
+            require_file(partial)
             done = int(progress.read_text()) if np.load(partial, mmap_mode="r").shape == shape else 0
         if not done:
             reserve(partial, shape, dtype)
@@ -228,6 +236,7 @@ def remember(folder: Path | None, name: str, compute: Callable[[], Any]) -> Any:
     """What `compute` returns, JSON-serialisable, kept in the cache under a name that says all that it depends on."""
     target = (folder or default_cache_dir()) / f"{name}.json"
     try:
+        require_file(target)
         return json.loads(target.read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, TypeError, LookupError):  # not there yet, damaged, or another file
         with counted_once():

@@ -17,6 +17,7 @@ from docclf.errors import DataError
 from docclf.files import composed
 
 _DELIMITERS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
+_MOST_BYTES = 1_000_000_000
 
 
 class Row(dict[str, str]):
@@ -90,6 +91,8 @@ def renamed(wanted: Sequence[str], found: Sequence[str]) -> str:
 
 
 def _text(path: Path) -> str:
+    if path.stat().st_size > _MOST_BYTES:
+        raise DataError(f"Expected at most {_MOST_BYTES:,} bytes in {path}, got more. Is it the right file?")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

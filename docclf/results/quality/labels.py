@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from docclf.errors import DataError
 from docclf.results.pictures import write_captioned
-from docclf.safety.cells import uncell, write_csv
+from docclf.safety.cells import lines_of, uncell, write_csv
 
 if TYPE_CHECKING:
     from docclf.data.cache.decoded import PageArray
@@ -119,7 +119,7 @@ def read_label_issues(run: Path) -> list[Suspect]:
         return []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[*map(uncell, row)] for row in csv.reader(file) if row][1:]
+            rows = [[*map(uncell, row)] for row in csv.reader(lines_of(file)) if row][1:]
         return [Suspect(row[0], row[1], row[2], float(row[3]), "".join(row[4:5])) for row in rows]
     except (ValueError, IndexError, TypeError, csv.Error) as error:
         raise DataError(f"Expected {path} as docclf writes it, got something else: {error}.") from error

@@ -19,7 +19,7 @@ from docclf.results.report.figures.figure import score
 from docclf.results.report.floors_to_winner import floors_to_winner
 from docclf.results.report.subject import WORDS, Subject
 from docclf.results.study.summary import next_steps as shared_steps
-from docclf.safety.cells import uncell
+from docclf.safety.cells import lines_of, uncell
 from docclf.safety.untrusted import one_line
 from docclf.sweeper.screen.progress import format_seconds
 from docclf.sweeper.study.attributes import BUDGET, CAUSE, INTERRUPTED, MEMBER, REFERENCE
@@ -201,7 +201,9 @@ def _team(subject: Subject, links: Mapping[int, str]) -> list[dict[str, str]]:
     if path is None or not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8-sig") as file:
-        read = [{key: uncell(row.get(key) or "") for key in _TEAM} for row in islice(csv.DictReader(file), _MOST)]
+        read = [
+            {key: uncell(row.get(key) or "") for key in _TEAM} for row in islice(csv.DictReader(lines_of(file)), _MOST)
+        ]
     to_page = {str(number): link for number, link in links.items()}
     return [
         {**{key: one_line(text)[:60] for key, text in row.items()}, "link": to_page.get(row["number"], "")}

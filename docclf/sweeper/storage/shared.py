@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.errors import DataError
+from docclf.errors import DataError, safe_text
 from docclf.sweeper.optuna_private import id_of
 from docclf.sweeper.storage.patience import patient
 from docclf.sweeper.study.attributes import of_their_kind
@@ -43,15 +44,34 @@ class SharedStorage(BaseStorage):
         if self._checked.get(id_of(trial)) is trial:
             return
         if trial.state == TrialState.COMPLETE and not trial.values:
-            raise DataError(
-                f"Expected the value of trial {trial.number}, which is complete, got none: the study is damaged. "
-                "Copy it again from where it is whole."
-            )
+            raise _damaged(f"the value of trial {trial.number}, which is complete, got none")
+        _require_numbers(trial)
         kept = of_their_kind(trial.user_attrs)
         if kept != trial.user_attrs:
             trial.user_attrs = kept
         if trial.state.is_finished():  # nothing about it changes, and Optuna keeps the object
             self._checked[id_of(trial)] = trial
+
+
+def _require_numbers(trial: FrozenTrial) -> None:
+    """See that numbers of a trial are numbers: SQLite and journals take texts for them, and a number names a folder.
+
+    Raises:
+        DataError: One is none.
+    """
+    if type(trial.number) is not int or trial.number < 0:
+        raise _damaged(f"a number from 0 up for each trial, got {safe_text(trial.number, ascii)}")
+    drawn = (
+        trial.params[key] for key, kind in trial.distributions.items() if type(kind) is not CategoricalDistribution
+    )
+    steps = trial.intermediate_values
+    for value in (*(trial.values or ()), *steps, *steps.values(), *drawn):
+        if not isinstance(value, int | float):
+            raise _damaged(f"numbers for trial {trial.number}, got {safe_text(value, ascii)}")
+
+
+def _damaged(expected: str) -> DataError:
+    return DataError(f"Expected {expected}: the study is damaged. Copy it again from where it is whole.")
 
 
 def _forward(name: str) -> Callable[..., Any]:

@@ -151,7 +151,7 @@ def earlier(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[int]:
         trials: All of the study, in the order of their numbers.
     """
     numbers: list[int] = []
-    while (number := trial.user_attrs.get(RETRY_OF)) is not None:
+    while (number := trial.user_attrs.get(RETRY_OF, trial.number)) < trial.number:  # others may have written a circle
         numbers.append(number)
         trial = trials[number]
     return numbers

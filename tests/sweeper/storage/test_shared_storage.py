@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from docclf.errors import DataError
 from docclf.sweeper.run.limits import seconds_spent
-from docclf.sweeper.storage.places import open_storage
+from docclf.sweeper.storage.places import open_storage, shared
 from docclf.sweeper.study.attributes import (
     AGAIN,
     ATTEMPT,
@@ -21,10 +21,12 @@ from docclf.sweeper.study.attributes import (
     FLOORS,
     INTERRUPTED,
     OVERRIDES,
+    RETRY_OF,
     RUN,
     WANTED,
     of_their_kind,
 )
+from docclf.sweeper.study.trials import earlier
 
 
 @pytest.mark.parametrize(
@@ -83,3 +85,45 @@ def test_a_complete_trial_without_a_value_is_told_of(tmp_path: Path) -> None:
         optuna.load_study(
             study_name=study.study_name, storage=open_storage(f"sqlite:///{tmp_path}/study.db")
         ).get_trials()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trials SET number = '../victim'",
+        "UPDATE trials SET number = -1",
+        "UPDATE trial_values SET value = 'x'",
+        "UPDATE trial_params SET param_value = '${oc.env:HOME}'",
+        "UPDATE trial_intermediate_values SET step = 'x'",
+        "UPDATE trial_intermediate_values SET intermediate_value = 'x'",
+    ],
+)
+def test_a_number_that_is_none_is_refused(change: str, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    trial = optuna.create_study(study_name="x", storage=open_storage(storage)).ask()
+    trial.suggest_float("lr", 0, 1)
+    trial.report(0.5, 1)
+    optuna.load_study(study_name="x", storage=storage).tell(trial.number, 0.5)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute(change)
+    inner = optuna.storages.RDBStorage(storage)
+    with pytest.raises(DataError, match="the study is damaged"):
+        optuna.load_study(study_name="x", storage=shared(inner)).get_trials()
+
+
+def test_a_text_in_place_of_a_score_in_a_journal_is_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "study.log"
+    study = optuna.create_study(study_name="x", storage=open_storage(str(journal)))
+    study.tell(study.ask(), 0.5)
+    theirs = tmp_path / "theirs.log"
+    theirs.write_text(journal.read_text().replace('"values":[0.5]', '"values":["high"]'))
+    with pytest.raises(DataError, match="numbers for trial 0, got 'high'"):
+        optuna.load_study(study_name="x", storage=open_storage(str(theirs))).get_trials()
+
+
+def test_trials_that_are_said_to_be_retries_in_a_circle_are_gone_through_once() -> None:
+    study = optuna.create_study()
+    for before in (1, 0, 2, 1):
+        study.add_trial(optuna.create_trial(value=1.0, user_attrs={RETRY_OF: before}))
+    trials = study.get_trials()
+    assert [earlier(trial, trials) for trial in trials] == [[], [0], [], [1, 0]]
