@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docclf.data.cache import store
+from docclf.data.cache import contents, store
 from docclf.data.cache.decoded import DecodedPages, cache_size, load_pages
 from docclf.data.cache.store import default_cache_dir, finish, load_array, open_array, remember
 from docclf.errors import DataError
@@ -349,3 +349,14 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 )
 def test_pages_are_kept_a_margin_larger(image_size: int, margin: float, size: int) -> None:
     assert cache_size(image_size, margin) == size
+
+
+def test_a_log_says_now_and_then_how_far_a_pass_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="docclf")
+    assert list(contents.with_progress(range(4), "Features", 4)) == [0, 1, 2, 3]
+    assert not caplog.messages
+    monkeypatch.setattr(contents, "_SILENCE_S", -1.0)
+    assert list(contents.with_progress(range(4), "Features", 4)) == [0, 1, 2, 3]
+    assert caplog.messages == ["Features: 25 %", "Features: 50 %", "Features: 75 %", "Features: 100 %"]

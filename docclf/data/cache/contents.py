@@ -4,12 +4,13 @@ import hashlib
 import logging
 import os
 import sqlite3
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -20,6 +21,9 @@ from docclf.safety.sqlite import Connection
 log = logging.getLogger(__name__)
 
 _UNREADABLE = "unreadable"
+_SILENCE_S = 20.0  # of a log, while something goes on
+
+Item = TypeVar("Item")
 
 
 def content_digests(paths: Sequence[Path], folder: Path, *, is_locked: bool = False) -> list[str]:
@@ -96,6 +100,11 @@ def _digest(path: Path) -> str:
         return f"{_UNREADABLE} {path.absolute()!a}"
 
 
-def with_progress(done: Any, what: str, total: int, unit: str = "page") -> Any:
-    """Something that is iterated over, with a progress display on a terminal."""
-    return tqdm(done, what, total, unit=unit, disable=None, leave=False)
+def with_progress(done: Iterable[Item], what: str, total: int, unit: str = "page") -> Iterator[Item]:
+    """Something that is iterated over, with a progress display on a terminal, and now and then a line in a log."""
+    said = time.monotonic()
+    for n, item in enumerate(tqdm(done, what, total, unit=unit, disable=None, leave=False), 1):
+        yield item
+        if time.monotonic() - said > _SILENCE_S and not sys.stderr.isatty():
+            said = time.monotonic()
+            log.info(f"{what}: {100 * n // total} %")
