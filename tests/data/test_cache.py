@@ -316,13 +316,15 @@ def test_in_a_folder_of_several_users_links_are_not_written_through(paths: list[
     assert mine.read_text() == "mine" and array.is_file() and (cache / "features-v1.npy").is_file()
 
 
-@pytest.mark.parametrize("name", ["features-v1.json", "features-v1.npy.partial", "features-v1.npy.partial-done"])
+@pytest.mark.parametrize(
+    "name", ["features-v1.json", "features-v1.npy", "features-v1.npy.partial", "features-v1.npy.partial-done"]
+)
 def test_a_pipe_in_the_cache_is_not_waited_for(name: str, cache: Path) -> None:
     def load() -> None:
         load_array("features-v1", (5, 2), lambda rows: np.ones((len(rows), 2)), dtype=np.float32, cache_dir=cache)
 
     cache.mkdir()
-    if name.endswith(".json"):
+    if name.endswith((".json", ".npy")):
         load()
     (cache / "features-v1.npy.partial-done").write_text("2")
     (cache / name).unlink(missing_ok=True)

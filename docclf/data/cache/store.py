@@ -65,7 +65,8 @@ def _is_sound(target: Path, shape: tuple[int, ...], is_final: Callable[[Mapping[
     if (stat := stat_of(target)) is None:
         return False
     with suppress(OSError, ValueError):
-        require_file(_note(target))
+        for path in (target, _note(target)):
+            require_file(path)
         note = json.loads(_note(target).read_text(encoding="utf-8"))
         crc = _checksum(target, stat.st_size, stat.st_mtime_ns)
         if isinstance(note, dict) and (note.get("shape"), note.get("crc32")) == (list(shape), crc):
