@@ -50,6 +50,8 @@ def _headline(subject: Subject) -> Headline:
     if subject.verdict is not None:
         text, detail = _sentence(subject.verdict.claim), f"{_sentence(subject.verdict.reason)}."
         how = f"The best trials and the baseline were {subject.verdict.how}, and the best of these wins."
+        if subject.verdict.expected:
+            how = f"{how} {_sentence(subject.verdict.expected)}."
         if told := subject.verdict.ensemble:
             how = f"{how} {_sentence(one_line(str(told['text'])))}."
         return Headline(text, f"{detail} {how}".strip(), "good" if subject.verdict.beats else "even")

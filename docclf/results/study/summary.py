@@ -11,7 +11,7 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from docclf.results.facts import TUNE, expected_score_text, macro_f1_of
+from docclf.results.facts import TUNE, macro_f1_of
 from docclf.results.floors import Floor, floors_of, floors_text, remedies, search_warning
 from docclf.results.quality.shift import is_unlike, read_shift, shift_lines
 from docclf.results.study.verdict import Verdict
@@ -148,8 +148,8 @@ def _finals(verdict: Verdict) -> list[str]:
         lines.append(f"  {verdict.who}, exported in its place: {_score(verdict.reference, pooled=True)}")
     if baseline is not None and baseline.number != winner.number:
         lines.append(f"  baseline: {_score(baseline, pooled=True)}")
-    if (expected_score := verdict.exported.user_attrs.get("expected_score")) and not verdict.is_ensemble:
-        lines.append(f"  {expected_score_text(expected_score)}")
+    if verdict.expected:
+        lines.append(f"  {verdict.expected}")
     texts = [str(verdict), *([str(verdict.ensemble["text"])] if verdict.ensemble else [])]
     return [*lines, *(f"{text[0].upper()}{text[1:]}" for text in texts)]
 

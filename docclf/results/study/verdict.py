@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from docclf.metrics.resampling import Difference
-from docclf.results.facts import is_score, macro_f1_of
+from docclf.results.facts import expected_score_text, is_score, macro_f1_of
 from docclf.results.floors import Floor, classifier, is_below, search_warning
 from docclf.sweeper.storage.places import FINALISTS
 from docclf.sweeper.study.attributes import REFERENCE
@@ -51,6 +51,15 @@ class Verdict:
     def is_ensemble(self) -> bool:
         """Whether the mean of several trials is exported."""
         return self.ensemble.get("exported") is True
+
+    @property
+    def expected(self) -> str:
+        """What is expected of it on other pages, in words; empty where nobody knows, as of an ensemble."""
+        found = self.exported.user_attrs.get("expected_score")
+        if self.is_ensemble or not isinstance(found, dict):
+            return ""
+        is_known = all(is_score(found.get(name)) for name in ("macro_f1", "low", "high"))
+        return expected_score_text(found) if is_known else ""
 
     @property
     def run(self) -> str:

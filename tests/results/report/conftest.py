@@ -32,9 +32,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_config(here, lr=5e-3)
         (here / "train.log").write_text("the log <of> the trial")
     best = study.best_trial
+    known = {"folds": [0.7, 0.8], "expected_score": {"macro_f1": 0.74, "low": 0.6, "high": 0.85}}
     finals = [
         trial(0, user_attrs={"finalist": "0 seed=1", "role": "baseline", "folds": [0.4, 0.5]}, values=[0.45]),
-        trial(1, user_attrs={"finalist": f"{best.number} seed=1", "folds": [0.7, 0.8]}, values=[0.75]),
+        trial(1, user_attrs={"finalist": f"{best.number} seed=1", **known}, values=[0.75]),
     ]
     finalists = new_study(finals, storage=storage, study_name=f"{NAME}-finalists")
     finalists.set_user_attr("current", ["0 seed=1", f"{best.number} seed=1"])

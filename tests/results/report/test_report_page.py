@@ -190,6 +190,7 @@ def test_the_first_screen_has_verdict_interval_cost_and_commands(search: tuple[o
     screen = " ".join(first_screen(text).split())
     assert f"Trial {study.best_trial.number} beats the baseline by +0." in screen
     assert "95 % interval +0." in screen
+    assert "Expected on as many other pages of the kind: 0.740 (95 % interval 0.600 to 0.850)." in screen
     assert "8 complete, 4 pruned" in screen
     for command in ("python -m docclf.train --config-dir", "cd here &amp;&amp; python go_on"):
         assert command in screen
