@@ -200,9 +200,8 @@ def load_array(
 
     def make() -> None:
         done = 0
-        for path in (partial, progress):
-            if path.is_symlink():
-                path.unlink()
+        for path in filter(Path.is_symlink, (partial, progress)):
+            path.unlink()
         with suppress(OSError, ValueError):
             require_file(progress)
             require_file(partial)
