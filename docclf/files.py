@@ -8,7 +8,7 @@ import shlex
 import shutil
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,9 @@ def free_name(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Pat
 
 def near_folder(folder: Path) -> str:
     """What to say of a folder that is not the one wanted: " Did you mean multirun/first?", or to name one."""
-    names = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    names: list[str] = []
+    with suppress(OSError):  # no such folder, or one that may not be looked into
+        names = [path.name for path in folder.parent.iterdir() if path.is_dir()]
     found = get_close_matches(folder.name, names, 1)
     return f" Did you mean {folder.parent / found[0]}?" if found and not folder.exists() else " Name one that is there."
 

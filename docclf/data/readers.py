@@ -184,8 +184,7 @@ def _pages_of_rows(root: Path, file: str, rows: Sequence[Row], targets: Sequence
         labels.append(index.get(target, 0))
         groups.append(normal(row.get("group", "")))
     # A page without a group is one of its own.
-    has_group = [group.casefold() not in _NO_GROUP for group in groups]
-    own = [group if there else f"\0{name}" for group, there, name in zip(groups, has_group, ids, strict=True)]
-    named = own if has_groups else None
+    pairs = zip(groups, ids, strict=True)
+    named = [f"\0{name}" if group.casefold() in _NO_GROUP else group for group, name in pairs] if has_groups else None
     numbered = np.asarray(labels, dtype=np.int64) if has_labels else None
     return Pages(ids, paths, numbered, named), problems

@@ -2,14 +2,15 @@
 
 import csv
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from docclf.data.cache.contents import with_progress
 from docclf.data.formats import quiet_decoders
 from docclf.data.reading.listing import ListedPage, Listing
 from docclf.data.reading.stream import Batch, read_batches
@@ -66,14 +67,13 @@ def predict_pages(
 
     def predicted() -> Iterator[list[str]]:
         start = 0
-        for batch, *others in batches:
+        for batch, *others in with_progress(batches, "Predicting", math.ceil(n / batch_size), unit="batch"):
             answers = predictor([batch.images, *(other.images for other in others)], batch.aspects)
             yield from _rows(batch, answers, described.targets, least)
             _note(outcome, start, batch, answers)
             start += len(batch.pages)
-            progress.update(len(batch.pages))
 
-    with quiet_decoders(), tqdm(desc="Predicting", total=n, unit="page", disable=None, leave=False) as progress:
+    with quiet_decoders():
         write_csv(path, header, predicted())
     return outcome
 

@@ -40,8 +40,8 @@ def larger_limits(study: optuna.Study, config: DictConfig) -> list[str]:
     if n_trials and len(counted(study.get_trials(deepcopy=False))) >= n_trials:
         found.append(f"search.n_trials={2 * n_trials}")
     if timeout and seconds_spent(study) > _SPENT * timeout:
-        minutes = timeout / 30
-        found.append(f"search.timeout={minutes:g}m" if minutes.is_integer() else f"search.timeout={2 * timeout:g}")
+        doubled = 2 * timeout
+        found.append(f"search.timeout={doubled:g}" if doubled % 60 else f"search.timeout={doubled / 60:g}m")
     return found
 
 

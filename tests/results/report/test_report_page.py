@@ -381,3 +381,11 @@ def test_finalists_that_were_scored_in_another_way_or_interrupted_are_not_among_
     assert "<caption>Finalists, re-evaluated on other folds</caption>" in shown
     assert "0.987" not in shown and "failed" not in shown and shown.count("<tr") - 1 == 3 and "running" in shown
     assert 0.987 not in [cell for row in data(text, "rows")["rows"] for cell in row]
+
+
+def test_what_was_interrupted_is_no_failure(tmp_path: Path) -> None:
+    cut_off = {"cause": "stopped by the search's timeout", "interrupted": "timeout"}
+    text = written(new_study([trial(0), trial(1, TrialState.FAIL, user_attrs=cut_off)]), tmp_path)
+    assert "Why trials failed" not in text and "1 interrupted" in text
+    text = written(new_study([trial(0), trial(1, TrialState.FAIL, user_attrs={"cause": "too large"})]), tmp_path)
+    assert "Why trials failed" in text and "too large" in text

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from docclf.results.study.summary import summary
+from docclf.results.study.summary import larger_limits, summary
+from docclf.sweeper.study.attributes import RUN
 
 
 @pytest.mark.parametrize(("first", "order"), [("minimize", ["0", "2", "1"]), ("maximize", ["1", "2", "0"])])
@@ -37,3 +39,12 @@ def test_a_small_objective_is_told_with_its_digits(tmp_path: Path) -> None:
         study.add_trial(optuna.trial.create_trial(value=value, user_attrs=role))
     text = summary(study, tmp_path, ["loss"], None, None)
     assert "best loss 0.0003, trial 1\n-0.00015 loss over the baseline, trial 0: 0.00045" in text
+
+
+@pytest.mark.parametrize(("timeout", "said"), [("10m", "20m"), ("3h", "360m"), (45, "90")])
+def test_a_time_budget_that_is_spent_is_doubled_in_minutes_where_they_are_whole(timeout: str | int, said: str) -> None:
+    study = optuna.create_study()
+    config = OmegaConf.create({"hydra": {"sweeper": {"n_trials": 20, "timeout": timeout}}})
+    assert larger_limits(study, config) == []
+    study.set_user_attr(f"{RUN}me", [0.0, 1e5])
+    assert larger_limits(study, config) == [f"search.timeout={said}"]
