@@ -71,6 +71,10 @@ DATA_MISTAKES = {
     ),
 }
 SPACE_MISTAKES = {
+    "two devices": (
+        ("{pages}", "trainer.devices=2"),
+        ("got 2. Say search.workers=2; `trainer.devices` is for a training alone.\n",),  # and nothing of the space
+    ),
     "a key that there is not": (
         ("{pages}", "optimizer.lrr=interval(1e-4, 1e-2)"),
         ("`optimizer.lrr`", "Nearest: optimizer.lr"),
@@ -91,7 +95,7 @@ SPACE_MISTAKES = {
 
 
 # Those that no test of a smaller part knows
-QUICK_MISTAKES = ("a truncated image", "no folder", "pages of no size", "one fold", "an empty range")
+QUICK_MISTAKES = ("a truncated image", "no folder", "pages of no size", "one fold", "an empty range", "two devices")
 
 
 def slow_but(*quick: str, names: Iterable[str]) -> list[Any]:

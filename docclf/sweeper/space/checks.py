@@ -164,6 +164,8 @@ def _compose(space: Space, compose: Callable[[Sequence[str]], Any], values: Mapp
         drawn = ", ".join(f"{key}={to_text(value)}" for key, value in values.items())
         what = f"`{drawn}`" if drawn else f"the config with {' '.join(overrides)}"
         if isinstance(error, ConfigError):
+            if not drawn:  # the config as it was given
+                raise
             raise SpaceError(f"{error} It comes from the search space, with {what}.") from error
         message = f"Expected every value of the search space to compose, but {what} does not: {error}"
         raise SpaceError(message) from error
